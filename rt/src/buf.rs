@@ -1,0 +1,215 @@
+//! Append-only aligned memory: one writer at the end, any number of readers of what is written.
+//!
+//! ```text
+//!   0                     len                 capacity
+//!   | frozen: &[u8] shared | free: written once |
+//! ```
+//!
+//! Why: the tail of the log is read by pulls, by slaves and by the kernel (O_DIRECT writes, sends) while the next
+//! message is appended behind it. Bytes below `len` never change again, so handing out `&[u8]` to them is sound
+//! although the buffer is still growing; bytes above `len` have never been handed out.
+//!
+//! A buffer belongs to one core (it is neither `Send` nor `Sync`).
+
+#![expect(unsafe_code, reason = "frozen and free part of one allocation; see the module's text")]
+
+use crate::runtime::DIRECT_ALIGN;
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::Cell;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+/// Append-only memory aligned for O_DIRECT. See the module's text.
+pub struct AppendBuf {
+    start: NonNull<u8>,
+    capacity: usize,
+    len: Cell<usize>,
+    appending: Cell<bool>,
+}
+
+impl AppendBuf {
+    /// A buffer of `capacity` bytes, rounded up to [`DIRECT_ALIGN`]. The kernel gives the pages as they are touched.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Rc<Self> {
+        let capacity = capacity.max(1).next_multiple_of(DIRECT_ALIGN);
+        let layout = Self::layout(capacity);
+        // SAFETY: the layout has a non-zero size.
+        let start = unsafe { alloc_zeroed(layout) };
+        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
+        Rc::new(Self { start, capacity, len: Cell::new(0), appending: Cell::new(false) })
+    }
+
+    /// A full buffer with a copy of `bytes`.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> BufSlice {
+        let buf = Self::with_capacity(bytes.len());
+        let appended = buf.append(bytes.len(), |free| free.copy_from_slice(bytes));
+        debug_assert!(appended.is_some());
+        BufSlice::new(buf, 0..bytes.len())
+    }
+
+    fn layout(capacity: usize) -> Layout {
+        match Layout::from_size_align(capacity, DIRECT_ALIGN) {
+            Ok(layout) => layout,
+            Err(_) => panic!("buffer of {capacity} bytes: larger than the address space"),
+        }
+    }
+
+    /// Bytes that can be held.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Bytes written so far; they never change again.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    /// Whether nothing is written yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that still fit.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        self.capacity - self.len()
+    }
+
+    /// Lets `fill` write the next `bytes` bytes (zeroed before) and freezes them. `None`, and `fill` not called, when
+    /// they do not fit. If `fill` panics nothing is appended.
+    pub fn append<T>(&self, bytes: usize, fill: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
+        if bytes > self.free() {
+            return None;
+        }
+        assert!(!self.appending.replace(true), "append called from inside append");
+        let reset = ResetOnDrop(&self.appending);
+        let at = self.len();
+        // SAFETY: [at, at + bytes) lies inside the allocation (checked above), is initialised (alloc_zeroed), and is above
+        // `len`, so no shared slice to it exists; `appending` keeps a second mutable one from being made.
+        let free = unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(at), bytes) };
+        let value = fill(free);
+        drop(reset);
+        self.len.set(at + bytes);
+        Some(value)
+    }
+
+    /// The frozen bytes of `range`. Panics when it reaches past [`AppendBuf::len`]: callers know what they appended.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> &[u8] {
+        assert!(range.start <= range.end && range.end <= self.len(), "slice {range:?} past the {} bytes appended", self.len());
+        // SAFETY: the range lies below `len`: initialised and never written again while `self` lives.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(range.start), range.end - range.start) }
+    }
+}
+
+struct ResetOnDrop<'a>(&'a Cell<bool>);
+
+impl Drop for ResetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl Drop for AppendBuf {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `with_capacity` with this layout, and freed only here.
+        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.capacity)) }
+    }
+}
+
+impl std::fmt::Debug for AppendBuf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AppendBuf({} of {} bytes)", self.len(), self.capacity)
+    }
+}
+
+/// A frozen part of an [`AppendBuf`] that keeps the buffer alive. Cheap to clone; derefs to the bytes.
+#[derive(Clone)]
+pub struct BufSlice {
+    buf: Rc<AppendBuf>,
+    start: usize,
+    len: usize,
+}
+
+impl BufSlice {
+    /// The bytes `range` of `buf`. Panics when they are not written yet.
+    #[must_use]
+    pub fn new(buf: Rc<AppendBuf>, range: Range<usize>) -> Self {
+        let len = buf.slice(range.clone()).len();
+        Self { buf, start: range.start, len }
+    }
+
+    /// The part `range` of this slice, sharing the buffer.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Self {
+        assert!(range.end <= self.len, "part {range:?} of {} bytes", self.len);
+        Self::new(self.buf.clone(), self.start + range.start..self.start + range.end)
+    }
+
+    /// Both as one, when `next` begins in the same buffer where this ends.
+    #[must_use]
+    pub fn joined(&self, next: &Self) -> Option<Self> {
+        let adjacent = Rc::ptr_eq(&self.buf, &next.buf) && self.start + self.len == next.start;
+        adjacent.then(|| Self { buf: self.buf.clone(), start: self.start, len: self.len + next.len })
+    }
+}
+
+impl std::ops::Deref for BufSlice {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.buf.slice(self.start..self.start + self.len)
+    }
+}
+
+impl std::fmt::Debug for BufSlice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BufSlice({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appended_bytes_stay_while_the_buffer_grows() {
+        let buf = AppendBuf::with_capacity(8192);
+        buf.append(3, |free| free.copy_from_slice(b"abc"));
+        let first = BufSlice::new(buf.clone(), 0..3);
+        buf.append(3, |free| free.copy_from_slice(b"def"));
+        assert_eq!(&*first, b"abc");
+        assert_eq!(buf.slice(0..6), b"abcdef");
+        let second = BufSlice::new(buf.clone(), 3..6);
+        assert_eq!(&*first.joined(&second).unwrap(), b"abcdef");
+        assert!(second.joined(&first).is_none());
+    }
+
+    #[test]
+    fn a_full_buffer_refuses() {
+        let buf = AppendBuf::with_capacity(1);
+        assert_eq!(buf.capacity(), DIRECT_ALIGN);
+        assert!(buf.append(DIRECT_ALIGN + 1, |_| ()).is_none());
+        assert!(buf.append(DIRECT_ALIGN, |_| ()).is_some());
+        assert!(buf.append(1, |_| ()).is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "append called from inside append")]
+    fn append_inside_append_is_refused() {
+        let buf = AppendBuf::with_capacity(16);
+        buf.append(1, |_| buf.append(1, |_| ()));
+    }
+
+    #[test]
+    #[should_panic(expected = "past the 2 bytes appended")]
+    fn unwritten_bytes_cannot_be_seen() {
+        let buf = AppendBuf::with_capacity(16);
+        buf.append(2, |_| ());
+        let _ = buf.slice(0..3);
+    }
+}

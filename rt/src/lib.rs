@@ -1,0 +1,22 @@
+//! One core's runtime behind traits: tasks, timers, files, clock and randomness.
+//!
+//! ```text
+//!   engine, netcore, broker, namesrv          (no unsafe, no syscalls of their own)
+//!        |            |
+//!    trait Runtime   ring::Ring
+//!    trait File       |
+//!      |      \       |
+//!   sim::Sim   real::Core  = one glommio executor + one network-and-disk ring
+//! ```
+//!
+//! What is *not* here: topics, offsets, frames, anything that RocketMQ has a word for.
+//! All the `unsafe` of the project is in [`buf`] and [`ring`].
+//!
+//! Reading order: [`buf`] (bytes that many may read while one appends), [`runtime`] (the traits),
+//! [`sim`] (the simulated runtime), [`ring`] (io_uring), [`real`] (the pinned executor).
+
+pub mod buf;
+pub mod runtime;
+
+pub use buf::{AppendBuf, BufSlice};
+pub use runtime::{DirEntry, File, OpenMode, Runtime, Share};

@@ -1,0 +1,98 @@
+//! The seams (design D9): everything above sees time, chance, tasks and files only through these traits, so that
+//! the same code runs on a real core and in a deterministic simulation.
+
+use crate::buf::BufSlice;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// How much of the core a task may take from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// On the path of a client's answer.
+    Foreground,
+    /// Flushing derived files, persisting configuration: whatever nobody waits for.
+    Background,
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Read only, through the page cache.
+    Read,
+    /// Read and write through the page cache; created when missing.
+    Buffered,
+    /// Read and write with O_DIRECT; created when missing. Writes must be aligned to [`DIRECT_ALIGN`] in address, offset
+    /// and length; reads may have any offset and length. Where the filesystem has no O_DIRECT the open fails with
+    /// `ErrorKind::InvalidInput` and the caller decides whether `Buffered` will do.
+    Direct,
+}
+
+/// What O_DIRECT asks of address, offset and length, in bytes.
+pub const DIRECT_ALIGN: usize = 4096;
+
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The last component of its path.
+    pub name: String,
+    /// Its length in bytes (0 for a folder).
+    pub bytes: u64,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+}
+
+/// One core: its clock, its chance, its tasks and its files. Cloning gives another handle to the same core.
+pub trait Runtime: Clone + 'static {
+    /// An open file of this core.
+    type File: File;
+
+    /// Monotonic nanoseconds since an arbitrary start; never goes back.
+    fn now_nanos(&self) -> u64;
+    /// Milliseconds since 1970, as RocketMQ stores them.
+    fn wall_ms(&self) -> i64;
+    /// A random number; from the seed in a simulation.
+    fn random_u64(&self) -> u64;
+    /// Starts a task on this core. It runs until it ends or the core stops.
+    fn spawn(&self, share: Share, task: impl Future<Output = ()> + 'static);
+    /// Completes after at least `duration`.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> impl Future<Output = io::Result<Self::File>>;
+    /// Makes a folder and its parents; no error when it is there.
+    fn create_dir_all(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// The entries of a folder, sorted by name.
+    fn list_dir(&self, path: &Path) -> impl Future<Output = io::Result<Vec<DirEntry>>>;
+    /// The whole content of a small file (configuration).
+    fn read_file(&self, path: &Path) -> impl Future<Output = io::Result<Vec<u8>>>;
+    /// Replaces a small file so that a crash leaves the old or the new content, never a part: writes beside it, syncs,
+    /// renames over it, syncs the folder. With `keep_backup` the old content stays beside it under the name plus `.bak`.
+    fn replace_file(&self, path: &Path, content: Vec<u8>, keep_backup: bool) -> impl Future<Output = io::Result<()>>;
+    /// Removes a file; an error when it is missing.
+    fn remove_file(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Removes a folder with all in it; no error when it is missing.
+    fn remove_dir_all(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Makes renames, creations and removals in this folder survive a crash.
+    fn sync_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Takes an exclusive lock on a file, made when missing, for as long as the returned file lives (also across
+    /// processes; a crash frees it). `ErrorKind::WouldBlock` when another process has it.
+    fn lock_file(&self, path: &Path) -> impl Future<Output = io::Result<Self::File>>;
+}
+
+/// An open file. Cloning gives another handle; the last one closes it.
+pub trait File: Clone + 'static {
+    /// Reads up to `len` bytes from `offset`: fewer only at the end of the file.
+    fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = io::Result<BufSlice>>;
+    /// Writes all of `data` at `offset`. Not durable before [`File::sync_data`].
+    fn write_at(&self, offset: u64, data: BufSlice) -> impl Future<Output = io::Result<()>>;
+    /// fdatasync: what was written before the call survives a power cut.
+    fn sync_data(&self) -> impl Future<Output = io::Result<()>>;
+    /// Reserves space (fallocate) and extends the file to `offset + len`.
+    fn allocate(&self, offset: u64, len: u64) -> impl Future<Output = io::Result<()>>;
+    /// Cuts or extends (with a hole) to `len` bytes.
+    fn set_len(&self, len: u64) -> impl Future<Output = io::Result<()>>;
+    /// The length in bytes.
+    fn len(&self) -> impl Future<Output = io::Result<u64>>;
+}
