@@ -98,6 +98,22 @@ impl AppendBuf {
         Some(value)
     }
 
+    /// Where the kernel writes byte `at` of a buffer that is still empty.
+    pub(crate) fn unfilled(&self, at: usize) -> *mut u8 {
+        assert!(self.is_empty() && at <= self.capacity, "byte {at} of {self:?} is not free");
+        // SAFETY: inside the allocation, by the assertion.
+        unsafe { self.start.as_ptr().add(at) }
+    }
+
+    /// Makes the first `bytes` bytes visible.
+    ///
+    /// # Safety
+    /// Nothing writes to them any more.
+    pub(crate) unsafe fn freeze(&self, bytes: usize) {
+        assert!(self.is_empty() && bytes <= self.capacity, "freezing {bytes} bytes of {self:?}");
+        self.len.set(bytes);
+    }
+
     /// The frozen bytes of `range`. Panics when it reaches past [`AppendBuf::len`]: callers know what they appended.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> &[u8] {
@@ -142,6 +158,13 @@ impl BufSlice {
     pub fn new(buf: Rc<AppendBuf>, range: Range<usize>) -> Self {
         let len = buf.slice(range.clone()).len();
         Self { buf, start: range.start, len }
+    }
+
+    /// No bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        thread_local!(static NOTHING: Rc<AppendBuf> = AppendBuf::with_capacity(1));
+        Self { buf: NOTHING.with(Rc::clone), start: 0, len: 0 }
     }
 
     /// The part `range` of this slice, sharing the buffer.

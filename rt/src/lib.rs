@@ -16,6 +16,8 @@
 //! [`sim`] (the simulated runtime), [`ring`] (io_uring), [`real`] (the pinned executor).
 
 pub mod buf;
+pub mod real;
+pub mod ring;
 pub mod runtime;
 
 pub use buf::{AppendBuf, BufSlice};

@@ -1,0 +1,187 @@
+//! The handle to one running core.
+
+use super::driver::Kick;
+use super::mailbox::{self, Mailbox, Sender};
+use crate::ring::{Event, FileOps, Ring, RingConfig, RingError, RingFile};
+use crate::runtime::{DirEntry, OpenMode, Runtime, Share};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What the driver of a core calls for network completions. Implemented by netcore.
+pub trait RingClient {
+    /// One completion. The ring is busy: queue what should be submitted until [`RingClient::end_turn`].
+    fn on_event(&self, event: Event<'_>);
+    /// All completions of this turn are in: submit accepts, receives and sends.
+    fn end_turn(&self, ring: &mut Ring);
+}
+
+pub(super) struct CoreInner {
+    pub(super) ring: Rc<RefCell<Ring>>,
+    pub(super) files: FileOps,
+    pub(super) kick: Rc<Kick>,
+    pub(super) client: RefCell<Option<Rc<dyn RingClient>>>,
+    pub(super) idle_spin: Cell<Duration>,
+    pub(super) stopping: Cell<bool>,
+    background: glommio::TaskQueueHandle,
+    foreground: glommio::TaskQueueHandle,
+    started: Instant,
+    chance: Cell<u64>,
+}
+
+/// One running core: [`Runtime`] over glommio and the ring. Cloning gives another handle to the same core; it is not `Send`.
+#[derive(Clone)]
+pub struct Core(pub(super) Rc<CoreInner>);
+
+impl Core {
+    /// Must be called inside a glommio executor.
+    pub(super) fn new(config: &RingConfig) -> Result<Self, RingError> {
+        let ring = Rc::new(RefCell::new(Ring::new(config)?));
+        let kick = Rc::new(Kick::default());
+        let wake = kick.clone();
+        let files = FileOps::new(ring.clone(), Rc::new(move || wake.kick()));
+        let executor = glommio::executor();
+        let matters = glommio::Latency::Matters(Duration::from_millis(2));
+        let background = glommio::Latency::NotImportant;
+        Ok(Self(Rc::new(CoreInner {
+            ring,
+            files,
+            kick,
+            client: RefCell::new(None),
+            idle_spin: Cell::new(Duration::from_micros(20)),
+            stopping: Cell::new(false),
+            foreground: executor.create_task_queue(glommio::Shares::Static(1000), matters, "foreground"),
+            background: executor.create_task_queue(glommio::Shares::Static(100), background, "background"),
+            started: Instant::now(),
+            chance: Cell::new(seed()),
+        })))
+    }
+
+    /// Gives network completions to `client` from the next turn on.
+    pub fn set_client(&self, client: Rc<dyn RingClient>) {
+        *self.0.client.borrow_mut() = Some(client);
+        self.wake();
+    }
+
+    /// How long an idle core looks for work before it sleeps (`idleSpinMicros`).
+    pub fn set_idle_spin(&self, window: Duration) {
+        self.0.idle_spin.set(window);
+    }
+
+    /// Makes the driver turn the ring soon; needed after queueing sends outside a turn.
+    pub fn wake(&self) {
+        self.0.kick.kick();
+    }
+
+    pub(super) fn foreground(&self) -> glommio::TaskQueueHandle {
+        self.0.foreground
+    }
+
+    pub(super) fn stop_driver(&self) {
+        self.0.stopping.set(true);
+        self.wake();
+    }
+
+    /// A way for other threads to send to this core. It costs the data path nothing: the core sleeps on an eventfd.
+    pub fn mailbox<T: Send + 'static>(&self) -> io::Result<(Sender<T>, Mailbox<T>)> {
+        mailbox::mailbox(&self.0.files)
+    }
+
+    /// Runs blocking work on this core's helper thread.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        glommio::executor().spawn_blocking(work).await
+    }
+}
+
+fn seed() -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(&(SystemTime::now(), std::process::id(), std::thread::current().id()), &mut hasher);
+    std::hash::Hasher::finish(&hasher)
+}
+
+impl Runtime for Core {
+    type File = RingFile;
+
+    fn now_nanos(&self) -> u64 {
+        u64::try_from(self.0.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn wall_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn random_u64(&self) -> u64 {
+        // SplitMix64 (Steele, Lea, Flood 2014): enough for queue choice and unique keys, one word of state.
+        let state = self.0.chance.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.0.chance.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn spawn(&self, share: Share, task: impl Future<Output = ()> + 'static) {
+        let queue = match share {
+            Share::Foreground => self.0.foreground,
+            Share::Background => self.0.background,
+        };
+        match glommio::spawn_local_into(task, queue) {
+            Ok(task) => drop(task.detach()),
+            Err(error) => panic!("the core's own task queue is gone: {error}"),
+        }
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        glommio::timer::sleep(duration).await;
+    }
+
+    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<RingFile> {
+        let owned = path.to_owned();
+        let fd = self.blocking(move || super::fs::open(&owned, mode)).await?;
+        Ok(RingFile::new(self.0.files.clone(), fd, mode == OpenMode::Direct))
+    }
+
+    async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        self.blocking(move || std::fs::create_dir_all(path)).await
+    }
+
+    async fn list_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let path = path.to_owned();
+        self.blocking(move || super::fs::list_dir(&path)).await
+    }
+
+    async fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let path = path.to_owned();
+        self.blocking(move || std::fs::read(path)).await
+    }
+
+    async fn replace_file(&self, path: &Path, content: Vec<u8>, keep_backup: bool) -> io::Result<()> {
+        let path = path.to_owned();
+        self.blocking(move || super::fs::replace_file(&path, &content, keep_backup)).await
+    }
+
+    async fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        self.blocking(move || std::fs::remove_file(path)).await
+    }
+
+    async fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        self.blocking(move || super::fs::remove_dir_all(&path)).await
+    }
+
+    async fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        self.blocking(move || super::fs::sync_dir(&path)).await
+    }
+
+    async fn lock_file(&self, path: &Path) -> io::Result<RingFile> {
+        let path = path.to_owned();
+        let fd = self.blocking(move || super::fs::lock_file(&path)).await?;
+        Ok(RingFile::new(self.0.files.clone(), fd, false))
+    }
+}

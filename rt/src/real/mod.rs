@@ -1,0 +1,20 @@
+//! The real core: a pinned glommio executor and one ring beside it (design D2).
+//!
+//! ```text
+//!   glommio executor (tasks, timers, shares)
+//!      └─ driver task: turn the ring → completions to the network and to waiting files → yield → …
+//!            nothing to do?  spin for a window, then sleep on the ring's eventfd
+//! ```
+//!
+//! An executor is started once per process and core and never restarted: glommio 0.9 leaks a descriptor each time.
+//! The broker's task queue is `Latency::Matters`, because glommio's preempt timer otherwise fires every 100 ms.
+
+mod core;
+mod driver;
+mod fs;
+mod launch;
+mod mailbox;
+
+pub use self::core::{Core, RingClient};
+pub use launch::{CorePlacement, LaunchError, Running, available_cores, launch};
+pub use mailbox::{Mailbox, Sender};

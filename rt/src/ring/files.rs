@@ -1,0 +1,217 @@
+//! Files read and written through the ring.
+
+use super::Ring;
+use super::ops::Op;
+use crate::buf::{AppendBuf, BufSlice};
+use crate::runtime::{DIRECT_ALIGN, File};
+use io_uring::{opcode, squeue, types};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// A ring shared by the tasks of one core, and the means to make its loop submit what they queue.
+#[derive(Clone)]
+pub struct FileOps {
+    ring: Rc<RefCell<Ring>>,
+    wake_loop: Rc<dyn Fn()>,
+}
+
+impl FileOps {
+    /// `wake_loop` is called when an operation was queued, so that a sleeping loop turns the ring.
+    pub fn new(ring: Rc<RefCell<Ring>>, wake_loop: Rc<dyn Fn()>) -> Self {
+        Self { ring, wake_loop }
+    }
+
+    pub(crate) fn submit(&self, kind: FileOpKind) -> FileFuture {
+        let state = Rc::new(FileOpState::default());
+        let op = Box::new(FileOp { kind, done_bytes: 0, state: state.clone() });
+        self.ring.borrow_mut().push_file(op);
+        (self.wake_loop)();
+        FileFuture { state }
+    }
+}
+
+/// An open file whose reads, writes and syncs go through the core's ring. Closed with its last clone.
+#[derive(Clone)]
+pub struct RingFile {
+    ops: FileOps,
+    fd: Rc<OwnedFd>,
+    direct: bool,
+}
+
+impl RingFile {
+    pub(crate) fn new(ops: FileOps, fd: OwnedFd, direct: bool) -> Self {
+        Self { ops, fd: Rc::new(fd), direct }
+    }
+
+    /// Reads 8 bytes from an eventfd: completes when somebody signals it.
+    pub(crate) async fn read_event(&self) -> io::Result<()> {
+        self.ops.submit(FileOpKind::read(&self.fd, 0, 8)).await.map(drop)
+    }
+}
+
+impl File for RingFile {
+    async fn read_at(&self, offset: u64, len: usize) -> io::Result<BufSlice> {
+        let align = DIRECT_ALIGN as u64;
+        let from = if self.direct { offset - offset % align } else { offset };
+        let skip = usize::try_from(offset - from).unwrap_or(0);
+        let want = if self.direct { (skip + len).next_multiple_of(DIRECT_ALIGN) } else { len };
+        let all = self.ops.submit(FileOpKind::read(&self.fd, from, want)).await?;
+        let end = (skip + len).min(all.len());
+        Ok(all.part(skip.min(end)..end))
+    }
+
+    async fn write_at(&self, offset: u64, data: BufSlice) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.ops.submit(FileOpKind::Write { fd: self.fd.clone(), offset, data }).await.map(drop)
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        self.ops.submit(FileOpKind::SyncData { fd: self.fd.clone() }).await.map(drop)
+    }
+
+    async fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.ops.submit(FileOpKind::Allocate { fd: self.fd.clone(), offset, len }).await.map(drop)
+    }
+
+    async fn set_len(&self, len: u64) -> io::Result<()> {
+        // ftruncate changes metadata in memory only; io_uring has it from 6.9 on, and it is used at start and at roll.
+        std::fs::File::from(self.fd.try_clone()?).set_len(len)
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        Ok(std::fs::File::from(self.fd.try_clone()?).metadata()?.len())
+    }
+}
+
+/// What a file operation does; owns the memory that the kernel reads or writes.
+pub(crate) enum FileOpKind {
+    Read { fd: Rc<OwnedFd>, offset: u64, buf: Rc<AppendBuf>, len: usize },
+    Write { fd: Rc<OwnedFd>, offset: u64, data: BufSlice },
+    SyncData { fd: Rc<OwnedFd> },
+    Allocate { fd: Rc<OwnedFd>, offset: u64, len: u64 },
+}
+
+impl FileOpKind {
+    fn read(fd: &Rc<OwnedFd>, offset: u64, len: usize) -> Self {
+        Self::Read { fd: fd.clone(), offset, buf: AppendBuf::with_capacity(len), len }
+    }
+
+    /// Bytes to transfer in all.
+    fn len(&self) -> usize {
+        match self {
+            Self::Read { len, .. } => *len,
+            Self::Write { data, .. } => data.len(),
+            Self::SyncData { .. } | Self::Allocate { .. } => 0,
+        }
+    }
+}
+
+pub(crate) struct FileOp {
+    kind: FileOpKind,
+    done_bytes: usize,
+    state: Rc<FileOpState>,
+}
+
+#[derive(Default)]
+struct FileOpState {
+    result: Cell<Option<io::Result<BufSlice>>>,
+    waker: Cell<Option<Waker>>,
+}
+
+/// Completes with the bytes read (empty for other operations). Dropping it leaves the operation to finish by itself.
+pub(crate) struct FileFuture {
+    state: Rc<FileOpState>,
+}
+
+impl Future for FileFuture {
+    type Output = io::Result<BufSlice>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.state.result.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                self.state.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// The longest single read or write; the kernel's own limit is a page below 2 GiB.
+const TRANSFER_MAX: usize = 1 << 30;
+
+impl FileOp {
+    fn entry(&self) -> squeue::Entry {
+        let left = (self.kind.len() - self.done_bytes).min(TRANSFER_MAX);
+        let len = u32::try_from(left).unwrap_or(u32::MAX);
+        let done = self.done_bytes as u64;
+        match &self.kind {
+            FileOpKind::Read { fd, offset, buf, .. } => {
+                let at = buf.unfilled(self.done_bytes);
+                opcode::Read::new(types::Fd(fd.as_raw_fd()), at, len).offset(offset + done).build()
+            }
+            FileOpKind::Write { fd, offset, data } => {
+                let at = data.get(self.done_bytes..).unwrap_or_default().as_ptr();
+                opcode::Write::new(types::Fd(fd.as_raw_fd()), at, len).offset(offset + done).build()
+            }
+            FileOpKind::SyncData { fd } => {
+                opcode::Fsync::new(types::Fd(fd.as_raw_fd())).flags(types::FsyncFlags::DATASYNC).build()
+            }
+            FileOpKind::Allocate { fd, offset, len } => {
+                opcode::Fallocate::new(types::Fd(fd.as_raw_fd()), *len).offset(*offset).build()
+            }
+        }
+    }
+
+    /// Takes in one completion: `Some` when the operation is over.
+    fn advance(&mut self, result: i32) -> Option<io::Result<BufSlice>> {
+        let moved = match usize::try_from(result) {
+            Ok(moved) => moved,
+            Err(_) if result == -libc::EINTR || result == -libc::EAGAIN => return None,
+            Err(_) => return Some(Err(io::Error::from_raw_os_error(-result))),
+        };
+        self.done_bytes += moved;
+        match &self.kind {
+            FileOpKind::Read { buf, len, .. } => {
+                let aligned_end = moved % DIRECT_ALIGN == 0 || self.done_bytes == *len;
+                let over = moved == 0 || self.done_bytes >= *len || !aligned_end;
+                over.then(|| {
+                    // SAFETY: the kernel has written `done_bytes` from the start of the buffer, which nobody else has seen.
+                    unsafe { buf.freeze(self.done_bytes) };
+                    Ok(BufSlice::new(buf.clone(), 0..self.done_bytes))
+                })
+            }
+            FileOpKind::Write { data, .. } if moved == 0 && !data.is_empty() => {
+                Some(Err(io::Error::new(io::ErrorKind::WriteZero, "the file system took no byte of a write")))
+            }
+            _ if self.done_bytes < self.kind.len() => None,
+            _ => Some(Ok(BufSlice::empty())),
+        }
+    }
+}
+
+impl Ring {
+    fn push_file(&mut self, op: Box<FileOp>) {
+        let entry = op.entry();
+        self.push(entry, Op::File(op));
+    }
+
+    pub(super) fn file_done(&mut self, mut op: FileOp, result: i32) {
+        match op.advance(result) {
+            None => self.push_file(Box::new(op)),
+            Some(outcome) => {
+                op.state.result.set(Some(outcome));
+                if let Some(waker) = op.state.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+    }
+}

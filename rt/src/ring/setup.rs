@@ -1,0 +1,91 @@
+//! Building a ring, and saying what to change when the host refuses.
+
+use io_uring::IoUring;
+use std::io;
+
+/// Sizes of a ring.
+#[derive(Clone, Copy, Debug)]
+pub struct RingConfig {
+    /// Submission queue entries; when full the ring submits by itself.
+    pub entries: u32,
+    /// Receive buffers, a power of two.
+    pub receive_bufs: u16,
+    /// Bytes of one receive buffer.
+    pub receive_buf_bytes: u32,
+}
+
+impl Default for RingConfig {
+    /// 64 buffers of 64 KiB: measured best over all of 16×8, 64×1 and 64×32 (design D2).
+    fn default() -> Self {
+        Self { entries: 1024, receive_bufs: 64, receive_buf_bytes: 64 * 1024 }
+    }
+}
+
+/// Why a ring could not be had, with the fix.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    /// io_uring_setup is not permitted.
+    #[error(
+        "io_uring is not allowed here: {0}. Fix: `sysctl kernel.io_uring_disabled=0`, and in a container a seccomp profile \
+         that permits io_uring_setup, io_uring_enter and io_uring_register (Docker: --security-opt seccomp=unconfined)"
+    )]
+    Disabled(io::Error),
+    /// The kernel does not know a flag or an operation that we need.
+    #[error("this kernel is too old for RingMQ: it lacks {missing} ({error}). Fix: run Linux 6.1 or newer")]
+    TooOld {
+        /// What is missing.
+        missing: &'static str,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// Not enough memory may be locked.
+    #[error("io_uring could not lock its memory: {0}. Fix: raise the memlock limit (`ulimit -l unlimited`, LimitMEMLOCK=infinity)")]
+    Memlock(io::Error),
+    /// Out of file descriptors.
+    #[error("no file descriptor left for io_uring: {0}. Fix: raise the limit (`ulimit -n 655350`, LimitNOFILE=655350)")]
+    NoFile(io::Error),
+    /// Anything else.
+    #[error("io_uring_setup: {0}")]
+    Other(io::Error),
+}
+
+/// io_uring_setup with the flags that the design rests on.
+pub(super) fn build(config: &RingConfig) -> Result<IoUring, RingError> {
+    let built = IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .setup_cqsize(config.entries * 4)
+        .build(config.entries);
+    let uring = built.map_err(|error| explain(error, "IORING_SETUP_SINGLE_ISSUER and IORING_SETUP_DEFER_TASKRUN"))?;
+    Ok(uring)
+}
+
+pub(super) fn explain(error: io::Error, missing: &'static str) -> RingError {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => RingError::Disabled(error),
+        Some(libc::EINVAL) => RingError::TooOld { missing, error },
+        Some(libc::ENOMEM) => RingError::Memlock(error),
+        Some(libc::EMFILE | libc::ENFILE) => RingError::NoFile(error),
+        _ => RingError::Other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_the_fix() {
+        for (errno, fix) in [
+            (libc::EPERM, "kernel.io_uring_disabled=0"),
+            (libc::ENOSYS, "seccomp"),
+            (libc::EINVAL, "Linux 6.1"),
+            (libc::ENOMEM, "ulimit -l"),
+            (libc::EMFILE, "ulimit -n"),
+        ] {
+            let said = explain(io::Error::from_raw_os_error(errno), "a flag").to_string();
+            assert!(said.contains(fix), "errno {errno}: {said}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The few system calls around the ring: sockets, eventfd, file locks, limits.
+
+use socket2::{Domain, Protocol, SockRef, Type};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+/// A socket. Closed when its owner and every operation in flight have let go of it.
+#[derive(Clone)]
+pub struct Socket(Rc<OwnedFd>);
+
+impl Socket {
+    /// Wraps a socket made elsewhere.
+    #[must_use]
+    pub fn new(fd: OwnedFd) -> Self {
+        Self(Rc::new(fd))
+    }
+
+    pub(super) fn from_accept(fd: RawFd) -> Self {
+        // SAFETY: the completion of an accept hands us a new descriptor that nobody else owns.
+        Self::new(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    pub(super) fn raw(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    pub(super) fn shutdown(&self) {
+        // ENOTCONN only says that there is nothing left to end.
+        let _ended = SockRef::from(&self.0.as_fd()).shutdown(Shutdown::Both);
+    }
+
+    /// Sends small answers at once (TCP_NODELAY).
+    pub fn set_nodelay(&self) -> io::Result<()> {
+        SockRef::from(&self.0.as_fd()).set_tcp_nodelay(true)
+    }
+
+    /// The other end.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        addr(SockRef::from(&self.0.as_fd()).peer_addr()?)
+    }
+
+    /// This end.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        addr(SockRef::from(&self.0.as_fd()).local_addr()?)
+    }
+}
+
+fn addr(addr: socket2::SockAddr) -> io::Result<SocketAddr> {
+    addr.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet address"))
+}
+
+/// A listening TCP socket with SO_REUSEADDR, as RocketMQ sets it.
+pub fn listen_socket(addr: SocketAddr, backlog: i32) -> io::Result<Socket> {
+    let socket = tcp(addr)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(backlog)?;
+    Ok(Socket::new(socket.into()))
+}
+
+/// An unconnected TCP socket for [`super::Ring::connect`].
+pub fn connect_socket(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = tcp(addr)?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(Socket::new(socket.into()))
+}
+
+fn tcp(addr: SocketAddr) -> io::Result<socket2::Socket> {
+    // Blocking on purpose: io_uring waits by itself and only O_NONBLOCK would make it give up with EAGAIN.
+    socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
+}
+
+/// A counter that the kernel or another thread signals.
+#[derive(Clone)]
+pub(crate) struct EventFd(std::sync::Arc<OwnedFd>);
+
+impl EventFd {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no memory is passed; the result is checked before it is owned.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: just made, owned by nobody else.
+        Ok(Self(std::sync::Arc::new(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.0.try_clone()
+    }
+
+    pub(crate) fn signal(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: writes 8 bytes from a live array. The only failure (a full counter) already means "signalled".
+        let _written = unsafe { libc::write(self.raw(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// The same descriptor as a glommio file, so that its executor can sleep on a read of it.
+    pub(crate) fn as_glommio_file(&self) -> io::Result<glommio::io::BufferedFile> {
+        let fd = std::os::fd::IntoRawFd::into_raw_fd(self.duplicate()?);
+        // SAFETY: a fresh descriptor whose ownership passes to the file, which closes it.
+        Ok(unsafe { glommio::io::BufferedFile::from_raw_fd(fd) })
+    }
+}
+
+/// An exclusive lock on byte 0 of `fd`, as Java's `FileChannel.tryLock(0, 1, false)` takes it, so that Apache RocketMQ
+/// and RingMQ exclude each other. It ends with the last descriptor of this open file, also after a crash.
+pub(crate) fn lock_exclusively(fd: &OwnedFd) -> io::Result<()> {
+    let lock = libc::flock { l_type: F_WRLCK, l_whence: SEEK_SET, l_start: 0, l_len: 1, l_pid: 0 };
+    // SAFETY: the kernel only reads the struct during the call.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    match result {
+        0 => Ok(()),
+        _ => {
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::EACCES) => Err(io::Error::new(io::ErrorKind::WouldBlock, error)),
+                _ => Err(error),
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "1 and 0 fit any integer; libc declares the field narrower than the constant")]
+const F_WRLCK: libc::c_short = libc::F_WRLCK as libc::c_short;
+#[expect(clippy::cast_possible_truncation, reason = "0 fits any integer; libc declares the field narrower than the constant")]
+const SEEK_SET: libc::c_short = libc::SEEK_SET as libc::c_short;
+
+/// Raises this process's limit of open files to what the system lets it have; returns the limit now in force.
+pub fn raise_fd_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel fills the struct during the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the kernel only reads the struct during the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
