@@ -114,6 +114,12 @@ impl AppendBuf {
         self.len.set(bytes);
     }
 
+    /// Takes the buffer back for new content: `&mut` proves that no slice of it lives (`Rc::get_mut`). The free part
+    /// then holds the old bytes until they are overwritten.
+    pub fn reset(&mut self) {
+        self.len.set(0);
+    }
+
     /// The frozen bytes of `range`. Panics when it reaches past [`AppendBuf::len`]: callers know what they appended.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> &[u8] {

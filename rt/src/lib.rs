@@ -19,6 +19,7 @@ pub mod buf;
 pub mod real;
 pub mod ring;
 pub mod runtime;
+pub mod sim;
 
 pub use buf::{AppendBuf, BufSlice};
 pub use runtime::{DirEntry, File, OpenMode, Runtime, Share};

@@ -1,0 +1,396 @@
+//! Files in memory, twice: as programs see them now, and as they would be after a power cut. See the fault model in the
+//! parent module's text.
+
+use super::random::Random;
+use crate::runtime::DirEntry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+mod pages;
+use pages::Pages;
+
+/// What a device writes whole or not at all.
+const SECTOR_BYTES: u64 = 512;
+
+/// What a power cut did, so that a test can show that it was not vacuous.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CrashReport {
+    /// Writes that had not been synced when the power went.
+    pub unsynced_writes: usize,
+    /// Those of them that are on the disk in part.
+    pub torn_writes: usize,
+    /// Those of them that are gone altogether.
+    pub lost_writes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Node {
+    Dir,
+    File(usize),
+}
+
+/// A name made (`Some`) or removed (`None`) in `dir`, not yet durable.
+#[derive(Clone, Debug)]
+struct NameOp {
+    seq: u64,
+    path: PathBuf,
+    node: Option<Node>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write { offset: u64, data: Vec<u8> },
+    SetLen(u64),
+}
+
+#[derive(Clone, Debug)]
+struct PendingOp {
+    seq: u64,
+    change: Change,
+    done: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    now: Pages,
+    durable: Pages,
+    pending: Vec<PendingOp>,
+}
+
+/// The files of a machine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    inodes: Vec<Inode>,
+    names: BTreeMap<PathBuf, Node>,
+    durable_names: BTreeMap<PathBuf, Node>,
+    name_ops: Vec<NameOp>,
+    locks: BTreeSet<PathBuf>,
+    seq: u64,
+}
+
+fn not_found(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("{}: no such file or folder", path.display()))
+}
+
+impl Disk {
+    fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.parent().is_none() || path.as_os_str().is_empty() || self.names.get(path) == Some(&Node::Dir)
+    }
+
+    fn name(&mut self, path: &Path, node: Option<Node>) {
+        let seq = self.next_seq();
+        match node {
+            Some(node) => self.names.insert(path.to_owned(), node),
+            None => self.names.remove(path),
+        };
+        self.name_ops.push(NameOp { seq, path: path.to_owned(), node });
+    }
+
+    pub(super) fn open(&mut self, path: &Path, create: bool) -> io::Result<usize> {
+        match self.names.get(path) {
+            Some(Node::File(inode)) => return Ok(*inode),
+            Some(Node::Dir) => return Err(io::Error::new(io::ErrorKind::IsADirectory, format!("{}: is a folder", path.display()))),
+            None => {}
+        }
+        let parent_is_there = path.parent().is_some_and(|parent| self.is_dir(parent));
+        if !create || !parent_is_there {
+            return Err(not_found(path));
+        }
+        self.inodes.push(Inode::default());
+        let inode = self.inodes.len() - 1;
+        self.name(path, Some(Node::File(inode)));
+        Ok(inode)
+    }
+
+    pub(super) fn create_dir_all(&mut self, path: &Path) -> io::Result<()> {
+        let missing: Vec<PathBuf> = path.ancestors().filter(|dir| !self.is_dir(dir)).map(Path::to_owned).collect();
+        for dir in missing.into_iter().rev() {
+            if self.names.contains_key(&dir) {
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{}: is a file", dir.display())));
+            }
+            self.name(&dir, Some(Node::Dir));
+        }
+        Ok(())
+    }
+
+    pub(super) fn list_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        if !self.is_dir(path) {
+            return Err(not_found(path));
+        }
+        let children = self.names.iter().filter(|(child, _)| child.parent() == Some(path));
+        Ok(children.map(|(child, node)| self.entry(child, *node)).collect())
+    }
+
+    fn entry(&self, path: &Path, node: Node) -> DirEntry {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        match node {
+            Node::Dir => DirEntry { name, bytes: 0, is_dir: true },
+            Node::File(inode) => DirEntry { name, bytes: self.len(inode), is_dir: false },
+        }
+    }
+
+    pub(super) fn read_all(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match self.names.get(path) {
+            Some(Node::File(inode)) => Ok(self.read(*inode, 0, usize::try_from(self.len(*inode)).unwrap_or(usize::MAX))),
+            _ => Err(not_found(path)),
+        }
+    }
+
+    /// Old or new at any crash: the change is durable in the moment it is seen.
+    pub(super) fn replace(&mut self, path: &Path, content: &[u8], keep_backup: bool) -> io::Result<()> {
+        if !path.parent().is_some_and(|parent| self.is_dir(parent)) {
+            return Err(not_found(path));
+        }
+        let old = self.names.get(path).copied();
+        if let (true, Some(old)) = (keep_backup, old) {
+            let mut backup = path.as_os_str().to_owned();
+            backup.push(".bak");
+            self.name_durably(Path::new(&backup), old);
+        }
+        let mut fresh = Inode::default();
+        fresh.now.write(0, content);
+        fresh.durable = fresh.now.clone();
+        self.inodes.push(fresh);
+        self.name_durably(path, Node::File(self.inodes.len() - 1));
+        Ok(())
+    }
+
+    /// The folders above become durable with it: `replace_file` syncs its folder, and a folder that could vanish
+    /// would make "old or new" meaningless.
+    fn name_durably(&mut self, path: &Path, node: Node) {
+        self.name_ops.retain(|op| op.path != path);
+        self.names.insert(path.to_owned(), node);
+        self.durable_names.insert(path.to_owned(), node);
+    }
+
+    pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<()> {
+        match self.names.get(path) {
+            Some(Node::File(_)) => self.name(path, None),
+            _ => return Err(not_found(path)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_dir_all(&mut self, path: &Path) {
+        let inside: Vec<PathBuf> = self.names.keys().filter(|name| name.starts_with(path)).cloned().collect();
+        for name in inside.iter().rev() {
+            self.name(name, None);
+        }
+    }
+
+    /// The newest name operation so far: a sync covers what was there when it was asked for.
+    pub(super) fn name_ops(&self) -> u64 {
+        self.seq
+    }
+
+    pub(super) fn sync_dir(&mut self, dir: &Path, upto: u64) -> io::Result<()> {
+        if !self.is_dir(dir) {
+            return Err(not_found(dir));
+        }
+        let (synced, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.name_ops).into_iter().partition(|op| op.seq <= upto && op.path.parent() == Some(dir));
+        self.name_ops = kept;
+        for op in synced {
+            apply_name(&mut self.durable_names, &op);
+        }
+        Ok(())
+    }
+
+    pub(super) fn lock(&mut self, path: &Path) -> io::Result<()> {
+        if self.locks.insert(path.to_owned()) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::WouldBlock, format!("{}: locked", path.display())))
+    }
+
+    pub(super) fn unlock(&mut self, path: &Path) {
+        self.locks.remove(path);
+    }
+
+    pub(super) fn len(&self, inode: usize) -> u64 {
+        self.inodes[inode].now.len()
+    }
+
+    pub(super) fn read(&self, inode: usize, offset: u64, len: usize) -> Vec<u8> {
+        self.inodes[inode].now.read(offset, len)
+    }
+
+    pub(super) fn begin_write(&mut self, inode: usize, offset: u64, data: &[u8]) -> u64 {
+        let seq = self.next_seq();
+        let change = Change::Write { offset, data: data.to_vec() };
+        self.inodes[inode].pending.push(PendingOp { seq, change, done: false });
+        seq
+    }
+
+    pub(super) fn end_op(&mut self, inode: usize, seq: u64) {
+        let Inode { now, pending, .. } = &mut self.inodes[inode];
+        if let Some(op) = pending.iter_mut().find(|op| op.seq == seq) {
+            op.done = true;
+            op.change.apply(now);
+        }
+    }
+
+    pub(super) fn set_len(&mut self, inode: usize, len: u64) {
+        let seq = self.next_seq();
+        self.inodes[inode].now.set_len(len);
+        self.inodes[inode].pending.push(PendingOp { seq, change: Change::SetLen(len), done: true });
+    }
+
+    pub(super) fn done_ops(&self, inode: usize) -> Vec<u64> {
+        self.inodes[inode].pending.iter().filter(|op| op.done).map(|op| op.seq).collect()
+    }
+
+    pub(super) fn sync(&mut self, inode: usize, upto: &[u64]) {
+        let Inode { durable, pending, .. } = &mut self.inodes[inode];
+        for op in pending.iter().filter(|op| upto.contains(&op.seq)) {
+            op.change.apply(durable);
+        }
+        pending.retain(|op| !upto.contains(&op.seq));
+    }
+
+    pub(super) fn flip_byte(&mut self, path: &Path, offset: u64) {
+        let Some(Node::File(inode)) = self.names.get(path).copied() else { panic!("{}: no file to damage", path.display()) };
+        let inode = &mut self.inodes[inode];
+        assert!(offset < inode.now.len(), "{}: {offset} is past its end", path.display());
+        for pages in [&mut inode.now, &mut inode.durable] {
+            let byte = pages.read(offset, 1).first().copied().unwrap_or(0);
+            pages.write(offset, &[byte ^ 0x55]);
+        }
+    }
+
+    pub(super) fn after_kill(&self, chance: &Random) -> Self {
+        let mut next = self.clone();
+        next.locks.clear();
+        for inode in &mut next.inodes {
+            let Inode { now, pending, .. } = inode;
+            pending.retain_mut(|op| op.done || chance.below(2) == 0);
+            for op in pending.iter_mut().filter(|op| !op.done) {
+                op.done = true;
+                op.change.apply(now);
+            }
+        }
+        next
+    }
+
+    pub(super) fn after_power_cut(&self, chance: &Random) -> (Self, CrashReport) {
+        let mut report = CrashReport::default();
+        let mut names = self.durable_names.clone();
+        for op in &self.name_ops[..chance.index_below(self.name_ops.len() + 1)] {
+            apply_name(&mut names, op);
+        }
+        let whole: BTreeMap<PathBuf, Node> = names.iter().filter(|(path, _)| parents_are_there(path, &names)).map(|(p, n)| (p.clone(), *n)).collect();
+        let inodes = self.inodes.iter().map(|inode| inode.after_power_cut(chance, &mut report)).collect();
+        let disk = Self { inodes, durable_names: whole.clone(), names: whole, name_ops: Vec::new(), locks: BTreeSet::new(), seq: self.seq };
+        (disk, report)
+    }
+}
+
+fn apply_name(names: &mut BTreeMap<PathBuf, Node>, op: &NameOp) {
+    match op.node {
+        Some(node) => names.insert(op.path.clone(), node),
+        None => names.remove(&op.path),
+    };
+}
+
+fn parents_are_there(path: &Path, names: &BTreeMap<PathBuf, Node>) -> bool {
+    path.ancestors().skip(1).all(|dir| dir.parent().is_none() || dir.as_os_str().is_empty() || names.get(dir) == Some(&Node::Dir))
+}
+
+impl Change {
+    fn apply(&self, pages: &mut Pages) {
+        match self {
+            Self::Write { offset, data } => pages.write(*offset, data),
+            Self::SetLen(len) => pages.set_len(*len),
+        }
+    }
+}
+
+/// What a file's device did with the writes nobody had synced.
+#[derive(Clone, Copy)]
+enum Fate {
+    Lost,
+    Kept,
+    /// The first so many sectors, over all writes in order.
+    Prefix(u64),
+    Scattered,
+}
+
+impl Inode {
+    fn after_power_cut(&self, chance: &Random, report: &mut CrashReport) -> Self {
+        let sectors: u64 = self.pending.iter().map(|op| op.change.sectors()).sum();
+        let fate = match chance.below(4) {
+            0 => Fate::Lost,
+            1 => Fate::Kept,
+            2 => Fate::Prefix(chance.below(sectors + 1)),
+            _ => Fate::Scattered,
+        };
+        let lengths_kept = if matches!(fate, Fate::Kept) { self.pending.len() } else { chance.index_below(self.pending.len() + 1) };
+        let mut pages = self.durable.clone();
+        let mut sectors_before = 0;
+        for (index, op) in self.pending.iter().enumerate() {
+            let may_grow = index < lengths_kept;
+            match &op.change {
+                Change::SetLen(len) if may_grow => pages.set_len(*len),
+                Change::SetLen(_) => {}
+                Change::Write { offset, data } => {
+                    let kept = survive(&mut pages, *offset, data, may_grow, |nth| fate.keeps(sectors_before + nth, chance));
+                    report.count(kept, op.change.sectors());
+                }
+            }
+            sectors_before += op.change.sectors();
+        }
+        Self { now: pages.clone(), durable: pages, pending: Vec::new() }
+    }
+}
+
+impl Fate {
+    fn keeps(self, sector: u64, chance: &Random) -> bool {
+        match self {
+            Self::Lost => false,
+            Self::Kept => true,
+            Self::Prefix(upto) => sector < upto,
+            Self::Scattered => chance.below(2) == 0,
+        }
+    }
+}
+
+impl Change {
+    fn sectors(&self) -> u64 {
+        match self {
+            Self::SetLen(_) => 0,
+            Self::Write { offset, data } => (offset + data.len() as u64).div_ceil(SECTOR_BYTES) - offset / SECTOR_BYTES,
+        }
+    }
+}
+
+impl CrashReport {
+    fn count(&mut self, kept_sectors: u64, sectors: u64) {
+        self.unsynced_writes += 1;
+        self.lost_writes += usize::from(kept_sectors == 0);
+        self.torn_writes += usize::from(kept_sectors > 0 && kept_sectors < sectors);
+    }
+}
+
+/// Applies the sectors of one write that `keep` keeps; returns how many.
+fn survive(pages: &mut Pages, offset: u64, data: &[u8], may_grow: bool, mut keep: impl FnMut(u64) -> bool) -> u64 {
+    let (mut at, mut rest, mut nth, mut kept) = (offset, data, 0, 0);
+    while !rest.is_empty() {
+        let room = usize::try_from(SECTOR_BYTES - at % SECTOR_BYTES).unwrap_or(512);
+        let (sector, after) = rest.split_at(room.min(rest.len()));
+        let fits = may_grow || at + sector.len() as u64 <= pages.len();
+        if keep(nth) && fits {
+            pages.write(at, sector);
+            kept += 1;
+        }
+        at += sector.len() as u64;
+        nth += 1;
+        rest = after;
+    }
+    kept
+}

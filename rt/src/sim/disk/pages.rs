@@ -1,0 +1,67 @@
+//! The bytes of one file, holes not stored: a 1 GiB log file of a test costs what was written to it.
+
+use std::collections::BTreeMap;
+
+const PAGE_BYTES: u64 = 4096;
+const PAGE_LEN: usize = 4096;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pages {
+    len: u64,
+    pages: BTreeMap<u64, Box<[u8]>>,
+}
+
+impl Pages {
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Up to `len` bytes: fewer at the end of the file.
+    pub(super) fn read(&self, offset: u64, len: usize) -> Vec<u8> {
+        let there = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX).min(len);
+        let mut out = vec![0; there];
+        for (page, at, range) in parts(offset, there) {
+            if let Some(bytes) = self.pages.get(&page) {
+                let count = range.len();
+                out[range].copy_from_slice(&bytes[at..at + count]);
+            }
+        }
+        out
+    }
+
+    pub(super) fn write(&mut self, offset: u64, data: &[u8]) {
+        for (page, at, range) in parts(offset, data.len()) {
+            let bytes = self.pages.entry(page).or_insert_with(|| vec![0; PAGE_LEN].into_boxed_slice());
+            bytes[at..at + range.len()].copy_from_slice(&data[range]);
+        }
+        self.len = self.len.max(offset + data.len() as u64);
+    }
+
+    pub(super) fn set_len(&mut self, len: u64) {
+        if len < self.len {
+            self.pages.split_off(&len.div_ceil(PAGE_BYTES));
+            if let Some(last) = self.pages.get_mut(&(len / PAGE_BYTES)) {
+                last[in_page(len)..].fill(0);
+            }
+        }
+        self.len = len;
+    }
+}
+
+fn in_page(offset: u64) -> usize {
+    usize::try_from(offset % PAGE_BYTES).unwrap_or(0)
+}
+
+/// `len` bytes at `offset`, cut at pages: (page, offset in the page, range in the bytes).
+fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        if done == len {
+            return None;
+        }
+        let at = offset + done as u64;
+        let count = (PAGE_LEN - in_page(at)).min(len - done);
+        done += count;
+        Some((at / PAGE_BYTES, in_page(at), done - count..done))
+    })
+}
