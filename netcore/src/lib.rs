@@ -1,1 +1,52 @@
-//! (being built)
+//! One core's network on its ring: connections, frames, limits, dialling.
+//!
+//! ```text
+//!   ring completion          this crate                          the server (broker, namesrv)
+//!   Accepted  ───────────▶  Connection in a table ────────────▶  Handler::on_open
+//!   Received(bytes) ─────▶  frames split in place ────────────▶  Handler::on_frame(&[u8])
+//!                            (rest of a half frame is copied)        │ writes answers into Net::out(conn)
+//!   end of the turn ─────▶  one send per connection that has some ◀──┘ Handler::on_turn_end
+//!   Sent ────────────────▶  the queue's memory is used again
+//! ```
+//!
+//! What it knows: lengths, first bytes, limits. What it does not know: commands, topics, offsets.
+//!
+//! A slow or dead peer costs its own connection only: what it has not read is bounded ([`limits`]), what it has not
+//! finished sending is copied out of the shared receive buffers at once, and silence ends in a close.
+//!
+//! Reading order: [`Handler`], [`Net`], [`Network`], `frame`, `connection`.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod connection;
+mod events;
+mod frame;
+pub mod limits;
+mod net;
+mod network;
+
+pub use config::NetConfig;
+pub use connection::{CloseReason, ConnId, Origin};
+pub use net::Net;
+pub use network::{NetError, Network};
+pub use rt::ring::SendQueue as OutQueue;
+
+use std::io;
+use std::net::SocketAddr;
+
+/// A server on a [`Network`]. All methods are called on the core's thread, one at a time, and must not block.
+pub trait Handler: 'static {
+    /// A connection is up.
+    fn on_open(&mut self, net: &mut Net, conn: ConnId, origin: Origin, peer: SocketAddr);
+    /// One remoting frame without its 4-byte length field, borrowed from the receive buffer.
+    fn on_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]);
+    /// A connection is gone: exactly once for each that was opened.
+    fn on_close(&mut self, net: &mut Net, conn: ConnId, reason: &CloseReason);
+    /// A dial did not lead to a connection.
+    fn on_dial_failed(&mut self, net: &mut Net, tag: u64, error: &io::Error);
+    /// Once per turn of the loop, after its frames and before sends go out.
+    fn on_turn_end(&mut self, net: &mut Net) {
+        let _ = net;
+    }
+}

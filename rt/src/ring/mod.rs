@@ -26,7 +26,7 @@ mod setup;
 mod sys;
 
 pub use files::{FileOps, RingFile};
-pub use ops::{Event, Token};
+pub use ops::{Event, ReceiveEnd, Token};
 pub use send::SendQueue;
 pub use setup::{RingConfig, RingError};
 pub(crate) use sys::{EventFd, lock_exclusively};
@@ -192,7 +192,7 @@ impl Ring {
         self.push(entry, Op::Accept { token, socket: listener.clone() });
     }
 
-    /// Receives on `socket` until it is closed: one [`Event::Received`] per buffer filled, at last [`Event::Closed`].
+    /// Receives on `socket` until it is closed: one [`Event::Received`] per buffer filled, at last [`Event::ReceiveEnded`].
     pub fn receive(&mut self, token: Token, socket: &Socket) {
         let entry = opcode::RecvMulti::new(types::Fd(socket.raw()), ReceiveBufs::GROUP).build();
         self.push(entry, Op::Receive { token, socket: socket.clone() });
@@ -239,7 +239,7 @@ impl Ring {
         unsafe { self.push_entry(&cancel.user_data(u64::MAX)) };
     }
 
-    /// Stops only the receive of `token` on `socket` (back-pressure); it finishes with [`Event::Closed`] and `ECANCELED`.
+    /// Stops only the receive of `token` on `socket` (back-pressure); it finishes with [`ReceiveEnd::Stopped`].
     pub fn stop_receiving(&mut self, token: Token) {
         let found = self.ops.iter().find(|(_, op)| matches!(op, Op::Receive { token: t, .. } if *t == token));
         if let Some((key, _)) = found {

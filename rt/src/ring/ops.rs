@@ -39,12 +39,12 @@ pub enum Event<'a> {
         /// False when the kernel ended the receive (it ran out of buffers): receive again.
         goes_on: bool,
     },
-    /// The receive ended without bytes: the peer closed (`Ok`), or an error.
-    Closed {
+    /// The receive ended without bytes.
+    ReceiveEnded {
         /// The socket's token.
         token: Token,
-        /// `Ok` for an orderly end; `ENOBUFS` means receive again; `ECANCELED` follows `stop_receiving`.
-        result: io::Result<()>,
+        /// Why.
+        why: ReceiveEnd,
     },
     /// A whole queue went out, or failed.
     Sent {
@@ -64,6 +64,30 @@ pub enum Event<'a> {
         /// Whether it is connected; `ETIMEDOUT` when the limit passed.
         result: io::Result<()>,
     },
+}
+
+/// Why a receive ended.
+#[derive(Debug)]
+pub enum ReceiveEnd {
+    /// The peer closed its side.
+    Peer,
+    /// All receive buffers were in use for a moment: receive again.
+    OutOfBuffers,
+    /// `Ring::stop_receiving` or `Ring::shut` asked for it.
+    Stopped,
+    /// The connection failed.
+    Failed(io::Error),
+}
+
+impl ReceiveEnd {
+    fn from_result(result: i32) -> Self {
+        match -result {
+            0 => Self::Peer,
+            libc::ENOBUFS => Self::OutOfBuffers,
+            libc::ECANCELED => Self::Stopped,
+            errno => Self::Failed(io::Error::from_raw_os_error(errno)),
+        }
+    }
 }
 
 /// An operation in flight: owns what the kernel may touch.
@@ -112,7 +136,7 @@ impl Connecting {
         (connect.build().flags(squeue::Flags::IO_LINK), timeout.build())
     }
 
-    pub(super) fn into_event(self: Box<Self>, result: i32) -> Event<'static> {
+    pub(super) fn into_event(self, result: i32) -> Event<'static> {
         let result = match result {
             0 => Ok(()),
             code if code == -libc::ECANCELED => Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
@@ -154,8 +178,7 @@ fn received(token: Token, done: &Completion, goes_on: bool, bufs: &mut ReceiveBu
     let buffer = cqueue::buffer_select(done.flags);
     match (usize::try_from(done.result), buffer) {
         (Ok(len), Some(id)) if len > 0 => sink(Event::Received { token, data: bufs.bytes(id, len), goes_on }),
-        (Ok(_), _) => sink(Event::Closed { token, result: Ok(()) }),
-        (Err(_), _) => sink(Event::Closed { token, result: Err(io::Error::from_raw_os_error(-done.result)) }),
+        _ => sink(Event::ReceiveEnded { token, why: ReceiveEnd::from_result(done.result) }),
     }
     if let Some(id) = buffer {
         bufs.give_back(id);
