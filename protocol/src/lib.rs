@@ -1,3 +1,39 @@
-//! (being built)
+//! RocketMQ's protocol as pure functions: bytes in, types out, and back. No I/O, no clock, no threads, no unsafe.
+//!
+//! What a reader meets, in the order of a message's life:
+//!
+//! ```text
+//!  socket bytes ──► remoting::CommandView ──► headers::SendHeader ──► record::RecordDraft ──► CommitLog bytes
+//!                        │    (JSON or                │                    ▲
+//!                        │     binary header)         └─ properties, tags ─┘
+//!                        └──► bodies::* (through json::from_lenient: fastjson's dialect)
+//!  socket bytes ◄── remoting::write_command ◄── headers::PullResponseHeader + slices of records
+//! ```
+//!
+//! Everything that reads is total: any bytes give a value or a typed error, never a panic, and no length taken from the
+//! bytes is allocated before it is checked against the bytes that are there (`tests/total.rs`, `fuzz/`).
+//!
+//! Not here: which request is allowed when (broker, namesrv), where records lie in files (engine), sockets (netcore).
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+pub mod codes;
+pub mod limits;
+pub mod remoting;
+
+pub mod headers;
+pub mod record;
+
+pub mod batch;
+pub mod ids;
+pub mod names;
+pub mod properties;
+pub mod sys_flag;
+pub mod tags;
+
 
 pub mod config_file;
+pub mod json;
+
+mod bytes;

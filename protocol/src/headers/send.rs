@@ -1,0 +1,209 @@
+//! SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320): one header, two spellings of its keys.
+
+use super::{Scratch, is_true, opt_i32, opt_i64, req_i32, req_i64};
+use crate::json::text::RawText;
+use crate::remoting::{Ext, ExtWriter, HeaderError};
+
+/// What a producer says about a message beside its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SendHeader<'s> {
+    /// a: producer group.
+    pub producer_group: &'s str,
+    /// b: topic.
+    pub topic: &'s str,
+    /// c: the topic whose settings an unknown topic takes, usually TBW102.
+    pub default_topic: &'s str,
+    /// d: queues of a topic created by this message.
+    pub default_topic_queue_nums: i32,
+    /// e: queue; negative = the broker chooses.
+    pub queue_id: i32,
+    /// f: see [`crate::sys_flag`].
+    pub sys_flag: i32,
+    /// g: when the client made the message.
+    pub born_timestamp_ms: i64,
+    /// h: the user's flag.
+    pub flag: i32,
+    /// i: properties, see [`crate::properties`]; empty when absent.
+    pub properties: &'s str,
+    /// j: how often a retried message was consumed; 0 when absent.
+    pub reconsume_times: i32,
+    /// k: unit mode.
+    pub unit_mode: bool,
+    /// l: how often it may be consumed.
+    pub max_reconsume_times: Option<i32>,
+    /// m: the body is a batch. "1" counts as true too: C++ clients send batches so, with code 10.
+    pub batch: bool,
+    /// n (V1: `bname`): broker name, from 5.x clients.
+    pub broker_name: Option<&'s str>,
+}
+
+/// Where each field's value is, in the order of the V2 keys a to n.
+#[derive(Default)]
+struct Found<'s>([Option<RawText<'s>>; 14]);
+
+const GROUP: usize = 0;
+const TOPIC: usize = 1;
+const DEFAULT_TOPIC: usize = 2;
+const DEFAULT_QUEUES: usize = 3;
+const QUEUE_ID: usize = 4;
+const SYS_FLAG: usize = 5;
+const BORN: usize = 6;
+const FLAG: usize = 7;
+const PROPERTIES: usize = 8;
+const RECONSUME: usize = 9;
+const UNIT_MODE: usize = 10;
+const MAX_RECONSUME: usize = 11;
+const BATCH: usize = 12;
+const BROKER_NAME: usize = 13;
+
+impl<'s> Found<'s> {
+    /// Each field of the frame is looked at once.
+    fn collect(ext: &Ext<'s>) -> Self {
+        let mut found = Self::default();
+        for (key, value) in ext.entries() {
+            let slot = match key.as_plain() {
+                Some(plain) => slot(plain),
+                None => slot(&key.to_cow()),
+            };
+            if let Some(place) = slot.and_then(|slot| found.0.get_mut(slot)) {
+                *place = Some(value);
+            }
+        }
+        found
+    }
+}
+
+fn slot(key: &str) -> Option<usize> {
+    if let [letter @ b'a'..=b'n'] = key.as_bytes() {
+        return Some(usize::from(letter - b'a'));
+    }
+    Some(match key {
+        "producerGroup" => GROUP,
+        "topic" => TOPIC,
+        "defaultTopic" => DEFAULT_TOPIC,
+        "defaultTopicQueueNums" => DEFAULT_QUEUES,
+        "queueId" => QUEUE_ID,
+        "sysFlag" => SYS_FLAG,
+        "bornTimestamp" => BORN,
+        "flag" => FLAG,
+        "properties" => PROPERTIES,
+        "reconsumeTimes" => RECONSUME,
+        "unitMode" => UNIT_MODE,
+        "maxReconsumeTimes" => MAX_RECONSUME,
+        "batch" => BATCH,
+        "bname" => BROKER_NAME,
+        _ => return None,
+    })
+}
+
+impl<'s> SendHeader<'s> {
+    /// Reads the header from a request's fields, V1 and V2 keys alike.
+    pub fn decode(ext: &Ext<'s>, scratch: &'s mut Scratch) -> Result<Self, HeaderError> {
+        let Found(found) = Found::collect(ext);
+        let [group, topic, default_topic, queues, queue_id, sys_flag, born, flag, properties, reconsume, unit_mode, max, batch, broker] =
+            found;
+        let texts = scratch.resolve([group, topic, default_topic, properties, broker]);
+        let [group, topic, default_topic, properties, broker_name] = texts;
+        let missing = |field| HeaderError::Missing { field };
+        Ok(Self {
+            producer_group: group.ok_or(missing("producerGroup"))?,
+            topic: topic.ok_or(missing("topic"))?,
+            default_topic: default_topic.unwrap_or_default(),
+            default_topic_queue_nums: opt_i32("defaultTopicQueueNums", queues)?.unwrap_or_default(),
+            queue_id: req_i32("queueId", queue_id)?,
+            sys_flag: req_i32("sysFlag", sys_flag)?,
+            born_timestamp_ms: req_i64("bornTimestamp", born)?,
+            flag: req_i32("flag", flag)?,
+            properties: properties.unwrap_or_default(),
+            reconsume_times: opt_i32("reconsumeTimes", reconsume)?.unwrap_or_default(),
+            unit_mode: is_true(unit_mode),
+            max_reconsume_times: opt_i32("maxReconsumeTimes", max)?,
+            batch: is_true(batch) || batch.is_some_and(|raw| raw.as_plain() == Some("1")),
+            broker_name,
+        })
+    }
+
+    /// Writes the fields with V2 keys, as requests 310 and 320 carry them.
+    pub fn write_v2(&self, ext: &mut ExtWriter<'_>) {
+        ext.str("a", self.producer_group);
+        ext.str("b", self.topic);
+        ext.str("c", self.default_topic);
+        ext.int("d", self.default_topic_queue_nums);
+        ext.int("e", self.queue_id);
+        ext.int("f", self.sys_flag);
+        ext.int("g", self.born_timestamp_ms);
+        ext.int("h", self.flag);
+        ext.str("i", self.properties);
+        ext.int("j", self.reconsume_times);
+        ext.bool("k", self.unit_mode);
+        if let Some(max) = self.max_reconsume_times {
+            ext.int("l", max);
+        }
+        ext.bool("m", self.batch);
+        ext.opt("n", self.broker_name);
+    }
+
+    /// Writes the fields with V1 keys, as request 10 carries them.
+    pub fn write_v1(&self, ext: &mut ExtWriter<'_>) {
+        ext.str("producerGroup", self.producer_group);
+        ext.str("topic", self.topic);
+        ext.str("defaultTopic", self.default_topic);
+        ext.int("defaultTopicQueueNums", self.default_topic_queue_nums);
+        ext.int("queueId", self.queue_id);
+        ext.int("sysFlag", self.sys_flag);
+        ext.int("bornTimestamp", self.born_timestamp_ms);
+        ext.int("flag", self.flag);
+        ext.str("properties", self.properties);
+        ext.int("reconsumeTimes", self.reconsume_times);
+        ext.bool("unitMode", self.unit_mode);
+        if let Some(max) = self.max_reconsume_times {
+            ext.int("maxReconsumeTimes", max);
+        }
+        ext.bool("batch", self.batch);
+        ext.opt("bname", self.broker_name);
+    }
+}
+
+/// The answer to a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SendResponseHeader<'s> {
+    /// Offset message id; of a batch all ids, joined by commas.
+    pub msg_id: &'s str,
+    /// The queue it went to.
+    pub queue_id: i32,
+    /// Its index there; of a batch the first one's.
+    pub queue_offset: i64,
+    /// UNIQ_KEY of a transactional message.
+    pub transaction_id: Option<&'s str>,
+}
+
+impl<'s> SendResponseHeader<'s> {
+    /// Writes the fields.
+    pub fn write(&self, ext: &mut ExtWriter<'_>) {
+        ext.str("msgId", self.msg_id);
+        ext.int("queueId", self.queue_id);
+        ext.int("queueOffset", self.queue_offset);
+        ext.opt("transactionId", self.transaction_id);
+    }
+
+    /// Reads the fields, as a client does.
+    pub fn decode(ext: &Ext<'s>, scratch: &'s mut Scratch) -> Result<Self, HeaderError> {
+        let (mut msg_id, mut queue_id, mut queue_offset, mut transaction_id) = (None, None, None, None);
+        for (key, value) in ext.entries() {
+            match key.as_plain() {
+                Some("msgId") => msg_id = Some(value),
+                Some("queueId") => queue_id = Some(value),
+                Some("queueOffset") => queue_offset = Some(value),
+                Some("transactionId") => transaction_id = Some(value),
+                _ => {}
+            }
+        }
+        let [msg_id, transaction_id] = scratch.resolve([msg_id, transaction_id]);
+        Ok(Self {
+            msg_id: msg_id.unwrap_or_default(),
+            queue_id: req_i32("queueId", queue_id)?,
+            queue_offset: opt_i64("queueOffset", queue_offset)?.ok_or(HeaderError::Missing { field: "queueOffset" })?,
+            transaction_id,
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! The broker's message id: hex of STOREHOST and the record's physical offset.
+//!
+//! ```text
+//!  | ip 4 or 16 bytes | port i32 | physical offset i64 |   as 32 or 56 upper-case hex digits
+//! ```
+//!
+//! Clients connect to the address inside when they look a message up.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::push_hex;
+
+/// Hex digits of an id with an IPv4 address.
+const V4_DIGITS: usize = 2 * (4 + 4 + 8);
+/// Hex digits of an id with an IPv6 address.
+const V6_DIGITS: usize = 2 * (16 + 4 + 8);
+const _: () = assert!(V4_DIGITS == 32 && V6_DIGITS == 56);
+
+/// Where a message lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OffsetMsgId {
+    /// The broker that stored it.
+    pub store_host: SocketAddr,
+    /// Offset of its record in that broker's CommitLog.
+    pub physical_offset: i64,
+}
+
+/// Why a text is no message id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OffsetMsgIdError {
+    /// Neither 32 nor 56 characters.
+    #[error("message id: {found} characters, expected {V4_DIGITS} or {V6_DIGITS}")]
+    Length {
+        /// Its length.
+        found: usize,
+    },
+    /// A character that is no hex digit.
+    #[error("message id: character {offset} is no hex digit")]
+    Digit {
+        /// Which one.
+        offset: usize,
+    },
+    /// The port does not fit 16 bits.
+    #[error("message id: port {found} is out of range")]
+    Port {
+        /// The number there.
+        found: u32,
+    },
+}
+
+impl OffsetMsgId {
+    /// Appends the id to `out`.
+    pub fn write(&self, out: &mut String) {
+        match self.store_host.ip() {
+            IpAddr::V4(ip) => push_hex(out, &ip.octets()),
+            IpAddr::V6(ip) => push_hex(out, &ip.octets()),
+        }
+        push_hex(out, &u32::from(self.store_host.port()).to_be_bytes());
+        push_hex(out, &self.physical_offset.to_be_bytes());
+    }
+
+    /// Reads an id.
+    pub fn parse(text: &str) -> Result<Self, OffsetMsgIdError> {
+        let ip_digits = match text.len() {
+            V4_DIGITS => 8,
+            V6_DIGITS => 32,
+            found => return Err(OffsetMsgIdError::Length { found }),
+        };
+        if let Some(offset) = text.bytes().position(|byte| !byte.is_ascii_hexdigit()) {
+            return Err(OffsetMsgIdError::Digit { offset });
+        }
+        let number = |from: usize, to: usize| u128::from_str_radix(text.get(from..to).unwrap_or_default(), 16).unwrap_or_default();
+        let ip: IpAddr = match u32::try_from(number(0, ip_digits)) {
+            Ok(ip) if ip_digits == 8 => Ipv4Addr::from(ip).into(),
+            _ => Ipv6Addr::from(number(0, ip_digits)).into(),
+        };
+        let found = u32::try_from(number(ip_digits, ip_digits + 8)).unwrap_or(u32::MAX);
+        let port = u16::try_from(found).map_err(|_| OffsetMsgIdError::Port { found })?;
+        let physical_offset = u64::try_from(number(ip_digits + 8, ip_digits + 24)).unwrap_or_default().cast_signed();
+        Ok(Self { store_host: SocketAddr::new(ip, port), physical_offset })
+    }
+}
+
+impl std::fmt::Display for OffsetMsgId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = String::with_capacity(V6_DIGITS);
+        self.write(&mut text);
+        f.write_str(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_as_the_java_broker_does() {
+        let id = OffsetMsgId { store_host: "127.0.0.1:10911".parse().expect("address"), physical_offset: 0 };
+        assert_eq!(id.to_string(), "7F00000100002A9F0000000000000000");
+    }
+
+    #[test]
+    fn both_families_read_back() {
+        for (host, offset) in [("10.1.2.3:65535", i64::MAX), ("[2001:db8::7]:10911", 1 << 40), ("[::1]:1", 0)] {
+            let id = OffsetMsgId { store_host: host.parse().expect("address"), physical_offset: offset };
+            assert_eq!(OffsetMsgId::parse(&id.to_string()), Ok(id));
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_says_why() {
+        assert_eq!(OffsetMsgId::parse("7F"), Err(OffsetMsgIdError::Length { found: 2 }));
+        assert_eq!(OffsetMsgId::parse(&"G".repeat(32)), Err(OffsetMsgIdError::Digit { offset: 0 }));
+        assert_eq!(OffsetMsgId::parse(&"é".repeat(16)), Err(OffsetMsgIdError::Digit { offset: 0 }));
+        assert_eq!(OffsetMsgId::parse(&"F".repeat(32)), Err(OffsetMsgIdError::Port { found: u32::MAX }));
+    }
+}

@@ -1,0 +1,329 @@
+//! The scanner: walks a JSON text of fastjson's dialect without building anything.
+//!
+//! What it accepts beyond JSON: keys unquoted or in single quotes, strings in single quotes, keys that are numbers, objects
+//! or arrays (their own text is the key), repeated commas, raw control characters in strings. All of it occurs on the wire
+//! or is accepted by the Java broker.
+
+use super::text::{RawText, unescape};
+use crate::limits::JSON_DEPTH_MAX;
+
+/// Why a text is not JSON, even in fastjson's dialect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Something else was expected here.
+    #[error("JSON: expected {expected} at byte {offset}, found {}", found_text(*.found))]
+    Unexpected {
+        /// Byte offset in the text.
+        offset: usize,
+        /// What would have been right.
+        expected: &'static str,
+        /// The byte found; `None` at the end of the text.
+        found: Option<u8>,
+    },
+    /// Nested deeper than [`JSON_DEPTH_MAX`].
+    #[error("JSON: nested deeper than {JSON_DEPTH_MAX} levels at byte {offset}")]
+    TooDeep {
+        /// Byte offset in the text.
+        offset: usize,
+    },
+    /// Not UTF-8.
+    #[error("JSON: invalid UTF-8 at byte {offset}")]
+    Utf8 {
+        /// Byte offset in the text.
+        offset: usize,
+    },
+    /// Well-formed, but not what this body needs.
+    #[error("JSON: {message}")]
+    Shape {
+        /// What does not fit, and where.
+        message: String,
+    },
+}
+
+fn found_text(found: Option<u8>) -> String {
+    found.map_or_else(|| "the end".to_owned(), |byte| format!("{:?}", char::from(byte)))
+}
+
+/// A value, left where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawValue<'a> {
+    /// A quoted string.
+    Text(RawText<'a>),
+    /// A number, as written.
+    Number(&'a str),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`.
+    Null,
+    /// An object or array: its own text, brackets included.
+    Nested(&'a str),
+}
+
+impl<'a> RawValue<'a> {
+    /// The value as fastjson puts it into a `Map<String,String>`; `None` for null.
+    #[must_use]
+    pub fn to_text(self) -> Option<RawText<'a>> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Number(text) | Self::Nested(text) => Some(RawText::plain(text)),
+            Self::Bool(true) => Some(RawText::plain("true")),
+            Self::Bool(false) => Some(RawText::plain("false")),
+            Self::Null => None,
+        }
+    }
+}
+
+/// A position in a JSON text.
+#[derive(Debug, Clone)]
+pub struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// Starts at the beginning of `text`.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The byte offset reached.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// The next byte that is not white space, without taking it.
+    #[inline]
+    pub fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(*byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    /// Takes `byte` if it comes next.
+    #[inline]
+    pub fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Takes `byte` or fails.
+    pub fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), JsonError> {
+        if self.take(byte) { Ok(()) } else { Err(self.unexpected(expected)) }
+    }
+
+    /// Nothing but white space may follow.
+    pub fn end(&mut self) -> Result<(), JsonError> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.unexpected("the end")) }
+    }
+
+    /// The error for what stands here.
+    pub fn unexpected(&mut self, expected: &'static str) -> JsonError {
+        let found = self.peek();
+        JsonError::Unexpected { offset: self.at, expected, found }
+    }
+
+    /// The next key of an object whose `{` was taken, its colon taken too; `None` after its `}`.
+    /// `first` starts true and is kept by the caller: it tells whether a comma must come before the key.
+    #[inline]
+    pub fn next_key(&mut self, first: &mut bool) -> Result<Option<RawText<'a>>, JsonError> {
+        if !self.more(first, b'}')? {
+            return Ok(None);
+        }
+        let key = self.key()?;
+        self.expect(b':', "':'")?;
+        Ok(Some(key))
+    }
+
+    /// Whether another element follows in a container whose opening bracket was taken; takes commas and `close`.
+    #[inline]
+    pub fn more(&mut self, first: &mut bool, close: u8) -> Result<bool, JsonError> {
+        let mut separated = *first;
+        *first = false;
+        while self.take(b',') {
+            separated = true;
+        }
+        if self.take(close) {
+            return Ok(false);
+        }
+        if separated { Ok(true) } else { Err(self.unexpected("',' or a closing bracket")) }
+    }
+
+    fn key(&mut self) -> Result<RawText<'a>, JsonError> {
+        match self.peek() {
+            Some(quote @ (b'"' | b'\'')) => self.string(quote),
+            Some(b'{' | b'[') => self.nested(JSON_DEPTH_MAX).map(RawText::plain),
+            _ => self.run(is_key_byte, "a key").map(RawText::plain),
+        }
+    }
+
+    /// The next value; containers are checked and skipped as a whole.
+    #[inline]
+    pub fn value(&mut self) -> Result<RawValue<'a>, JsonError> {
+        match self.peek() {
+            Some(quote @ (b'"' | b'\'')) => self.string(quote).map(RawValue::Text),
+            Some(b'{' | b'[') => self.nested(JSON_DEPTH_MAX).map(RawValue::Nested),
+            Some(b'-' | b'+' | b'.' | b'0'..=b'9') => self.number().map(RawValue::Number),
+            _ => self.literal(),
+        }
+    }
+
+    #[inline]
+    fn string(&mut self, quote: u8) -> Result<RawText<'a>, JsonError> {
+        let start = self.at + 1;
+        let mut escaped = false;
+        self.at = start;
+        loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let Some(skip) = rest.iter().position(|byte| *byte == quote || *byte == b'\\') else {
+                self.at = self.text.len();
+                return Err(self.unexpected("the closing quote"));
+            };
+            self.at += skip;
+            if rest.get(skip) == Some(&quote) {
+                let raw = self.text.get(start..self.at).unwrap_or_default();
+                self.at += 1;
+                return Ok(if escaped { RawText::escaped(raw) } else { RawText::plain(raw) });
+            }
+            escaped = true;
+            let sequence = self.text.get(self.at..).unwrap_or_default();
+            let Some((_, length)) = unescape(sequence) else {
+                self.at += 1;
+                return Err(self.unexpected("an escape sequence"));
+            };
+            self.at += length;
+        }
+    }
+
+    fn number(&mut self) -> Result<&'a str, JsonError> {
+        let start = self.at;
+        let text = self.run(is_number_byte, "a number")?;
+        if text.parse::<f64>().is_ok_and(f64::is_finite) {
+            return Ok(text);
+        }
+        self.at = start;
+        Err(self.unexpected("a number"))
+    }
+
+    fn literal(&mut self) -> Result<RawValue<'a>, JsonError> {
+        let start = self.at;
+        match self.run(|byte| byte.is_ascii_alphabetic(), "a value")? {
+            "null" => Ok(RawValue::Null),
+            "true" => Ok(RawValue::Bool(true)),
+            "false" => Ok(RawValue::Bool(false)),
+            "NaN" => Ok(RawValue::Null),
+            _ => {
+                self.at = start;
+                Err(self.unexpected("a value"))
+            }
+        }
+    }
+
+    fn run(&mut self, belongs: impl Fn(u8) -> bool, expected: &'static str) -> Result<&'a str, JsonError> {
+        self.peek();
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let length = rest.bytes().position(|byte| !belongs(byte)).unwrap_or(rest.len());
+        match rest.get(..length) {
+            Some(run) if length > 0 => {
+                self.at += length;
+                Ok(run)
+            }
+            _ => Err(self.unexpected(expected)),
+        }
+    }
+
+    /// The text of the container that starts here, after checking that it is well-formed.
+    pub fn nested(&mut self, depth_left: usize) -> Result<&'a str, JsonError> {
+        let start = self.at;
+        self.skip_container(depth_left)?;
+        Ok(self.text.get(start..self.at).unwrap_or_default())
+    }
+
+    fn skip_container(&mut self, depth_left: usize) -> Result<(), JsonError> {
+        let Some(depth_left) = depth_left.checked_sub(1) else {
+            return Err(JsonError::TooDeep { offset: self.at });
+        };
+        let is_object = self.take(b'{');
+        if !is_object {
+            self.expect(b'[', "'{' or '['")?;
+        }
+        let close = if is_object { b'}' } else { b']' };
+        let mut first = true;
+        while self.more(&mut first, close)? {
+            if is_object {
+                match self.peek() {
+                    Some(b'{' | b'[') => self.skip_container(depth_left)?,
+                    _ => drop(self.key()?),
+                }
+                self.expect(b':', "':'")?;
+            }
+            match self.peek() {
+                Some(b'{' | b'[') => self.skip_container(depth_left)?,
+                _ => drop(self.value()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_key_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'-' | b'.' | b'+' | b'%' | b'@') || !byte.is_ascii()
+}
+
+fn is_number_byte(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(text: &str) -> Result<Vec<(String, RawValue<'_>)>, JsonError> {
+        let mut scanner = Scanner::new(text);
+        scanner.expect(b'{', "'{'")?;
+        let (mut found, mut first) = (Vec::new(), true);
+        while let Some(key) = scanner.next_key(&mut first)? {
+            found.push((key.to_cow().into_owned(), scanner.value()?));
+        }
+        scanner.end()?;
+        Ok(found)
+    }
+
+    #[test]
+    fn reads_the_dialect() {
+        let found = members("{a:1,'b':'x', \"c\" : true,,7:null,{\"q\":1}:[1,{z:2}],} \n").expect("dialect");
+        let expected = [
+            ("a", RawValue::Number("1")),
+            ("b", RawValue::Text(RawText::plain("x"))),
+            ("c", RawValue::Bool(true)),
+            ("7", RawValue::Null),
+            ("{\"q\":1}", RawValue::Nested("[1,{z:2}]")),
+        ];
+        assert_eq!(found.len(), expected.len());
+        for ((key, value), (expected_key, expected_value)) in found.iter().zip(expected) {
+            assert_eq!((key.as_str(), *value), (expected_key, expected_value));
+        }
+    }
+
+    #[test]
+    fn refuses_what_fastjson_refuses() {
+        for text in ["", "{", "{a}", "{a:}", "{\"a:1}", "{a:1 b:2}", "{a:tru}", "{a:1}}", "{a:1]", "{a:\"\\q\"}", "{a:--1}", "[1]"] {
+            assert!(members(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_limited_not_the_stack() {
+        let deep = format!("{{a:{}", "[".repeat(1_000_000));
+        assert!(matches!(members(&deep), Err(JsonError::TooDeep { .. })));
+        let deep_keys = "{".repeat(1_000_000);
+        assert!(matches!(members(&deep_keys), Err(JsonError::TooDeep { .. })));
+    }
+}

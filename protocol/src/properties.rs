@@ -1,0 +1,151 @@
+//! Message properties: `name 0x01 value 0x02`, repeated; the last separator may be missing.
+//!
+//! They stay bytes: a broker looks up two or three of them and stores the rest untouched.
+
+/// Between name and value.
+pub const NAME_VALUE_SEPARATOR: u8 = 1;
+/// After a value.
+pub const PROPERTY_SEPARATOR: u8 = 2;
+
+/// Names of the properties a broker or client reads itself (`MessageConst.java`).
+pub mod names {
+    /// Space-separated keys for the index.
+    pub const KEYS: &str = "KEYS";
+    /// The tag.
+    pub const TAGS: &str = "TAGS";
+    /// "false": the sender does not wait for flush and replication.
+    pub const WAIT_STORE_MSG_OK: &str = "WAIT";
+    /// Delay level.
+    pub const DELAY_TIME_LEVEL: &str = "DELAY";
+    /// Original topic of a message in a retry topic.
+    pub const RETRY_TOPIC: &str = "RETRY_TOPIC";
+    /// Original topic of a delayed or half message.
+    pub const REAL_TOPIC: &str = "REAL_TOPIC";
+    /// Original queue of a delayed or half message.
+    pub const REAL_QUEUE_ID: &str = "REAL_QID";
+    /// "true": a transactional message.
+    pub const TRANSACTION_PREPARED: &str = "TRAN_MSG";
+    /// Producer group of a transactional message.
+    pub const PRODUCER_GROUP: &str = "PGROUP";
+    /// Message id of the first of a chain of retries.
+    pub const ORIGIN_MESSAGE_ID: &str = "ORIGIN_MESSAGE_ID";
+    /// How often a retry message was consumed.
+    pub const RECONSUME_TIME: &str = "RECONSUME_TIME";
+    /// How often it may be consumed.
+    pub const MAX_RECONSUME_TIMES: &str = "MAX_RECONSUME_TIMES";
+    /// Region of the broker.
+    pub const MSG_REGION: &str = "MSG_REGION";
+    /// Whether the broker traces.
+    pub const TRACE_SWITCH: &str = "TRACE_ON";
+    /// The client's message id.
+    pub const UNIQ_KEY: &str = "UNIQ_KEY";
+    /// Id of a transaction.
+    pub const TRANSACTION_ID: &str = "__transactionId__";
+    /// Cluster name, added by the broker.
+    pub const CLUSTER: &str = "CLUSTER";
+    /// Receipt of a popped message; never stored.
+    pub const POP_CK: &str = "POP_CK";
+    /// Messages in an inner batch.
+    pub const INNER_NUM: &str = "INNER_NUM";
+    /// Sharding key of ordered messages.
+    pub const SHARDING_KEY: &str = "__SHARDINGKEY";
+    /// "reply" for the answer of a request-reply pair.
+    pub const MESSAGE_TYPE: &str = "MSG_TYPE";
+    /// Client id that waits for a reply.
+    pub const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
+    /// Topic of a dead-lettered message before.
+    pub const DLQ_ORIGIN_TOPIC: &str = "DLQ_ORIGIN_TOPIC";
+    /// Id of a dead-lettered message before.
+    pub const DLQ_ORIGIN_MESSAGE_ID: &str = "DLQ_ORIGIN_MESSAGE_ID";
+}
+
+/// All well-formed properties. An entry without a 0x01 strictly inside is skipped, as Java skips it.
+pub fn iter(properties: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    properties.split(|byte| *byte == PROPERTY_SEPARATOR).filter_map(|entry| {
+        let at = entry.iter().position(|byte| *byte == NAME_VALUE_SEPARATOR)?;
+        let (name, value) = (entry.get(..at)?, entry.get(at + 1..)?);
+        (!name.is_empty() && !value.is_empty()).then_some((name, value))
+    })
+}
+
+/// The bytes of a property's value; of a repeated name the last one, as a Java map keeps it.
+#[must_use]
+pub fn get_bytes<'p>(properties: &'p [u8], name: &str) -> Option<&'p [u8]> {
+    iter(properties).filter(|(found, _)| *found == name.as_bytes()).last().map(|(_, value)| value)
+}
+
+/// A property's value as text; `None` when absent or not UTF-8.
+#[must_use]
+pub fn get<'p>(properties: &'p [u8], name: &str) -> Option<&'p str> {
+    std::str::from_utf8(get_bytes(properties, name)?).ok()
+}
+
+/// Appends one property with its closing separator. Separators inside name or value would change the meaning of the whole
+/// and are left out.
+pub fn write(out: &mut Vec<u8>, name: &str, value: &str) {
+    write_clean(out, name);
+    out.push(NAME_VALUE_SEPARATOR);
+    write_clean(out, value);
+    out.push(PROPERTY_SEPARATOR);
+}
+
+fn write_clean(out: &mut Vec<u8>, text: &str) {
+    let is_separator = |byte: &u8| matches!(*byte, NAME_VALUE_SEPARATOR | PROPERTY_SEPARATOR);
+    if text.bytes().any(|byte| is_separator(&byte)) {
+        out.extend(text.bytes().filter(|byte| !is_separator(byte)));
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Appends all properties except those named, each with its closing separator.
+pub fn write_without(out: &mut Vec<u8>, properties: &[u8], without: &[&str]) {
+    for (name, value) in iter(properties) {
+        if !without.iter().any(|unwanted| unwanted.as_bytes() == name) {
+            out.extend_from_slice(name);
+            out.push(NAME_VALUE_SEPARATOR);
+            out.extend_from_slice(value);
+            out.push(PROPERTY_SEPARATOR);
+        }
+    }
+}
+
+/// Whether more properties may be appended after these bytes as they are, or a separator must come first.
+#[must_use]
+pub fn needs_separator(properties: &[u8]) -> bool {
+    properties.last().is_some_and(|last| *last != PROPERTY_SEPARATOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_with_and_without_the_last_separator() {
+        for props in [&b"TAGS\x01a\x02KEYS\x01k1 k2\x02"[..], b"TAGS\x01a\x02KEYS\x01k1 k2"] {
+            assert_eq!(get(props, names::TAGS), Some("a"));
+            assert_eq!(get(props, names::KEYS), Some("k1 k2"));
+            assert_eq!(get(props, "KEY"), None);
+        }
+        assert!(needs_separator(b"a\x01b") && !needs_separator(b"a\x01b\x02") && !needs_separator(b""));
+    }
+
+    #[test]
+    fn skips_entries_that_java_skips_and_keeps_the_last_of_a_name() {
+        let props = b"\x01x\x02a\x01\x02b\x02\x02n\x011\x02n\x012\x01x\x02";
+        assert_eq!(iter(props).collect::<Vec<_>>(), [(&b"n"[..], &b"1"[..]), (b"n", b"2\x01x")]);
+        assert_eq!(get(props, "n"), Some("2\u{1}x"));
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut out = Vec::new();
+        write(&mut out, "UNIQ_KEY", "7F00");
+        write(&mut out, "a", "b\u{1}c\u{2}d");
+        assert_eq!(get(&out, "UNIQ_KEY"), Some("7F00"));
+        assert_eq!(get(&out, "a"), Some("bcd"));
+        let mut rest = Vec::new();
+        write_without(&mut rest, &out, &["UNIQ_KEY"]);
+        assert_eq!(rest, b"a\x01bcd\x02");
+    }
+}

@@ -1,0 +1,128 @@
+//! The JSON header.
+//!
+//! ```text
+//! {"code":310,"extFields":{"a":"group","b":"topic"},"flag":0,"language":"JAVA","opaque":7,"remark":"…","version":513}
+//! ```
+//!
+//! Keys come in any order, in fastjson's dialect; C++ clients write numbers into `extFields` and end the header in a newline.
+
+use super::command::{CommandView, SerializeType};
+use super::error::{DecodeError, excerpt};
+use super::ext::Ext;
+use crate::codes::language;
+use crate::json::JsonError;
+use crate::json::scan::{RawValue, Scanner};
+
+pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<'a>, DecodeError> {
+    let text = std::str::from_utf8(header)
+        .map_err(|error| DecodeError::Utf8 { what: "the JSON header", offset: error.valid_up_to() })?;
+    let mut view = CommandView {
+        serialize: SerializeType::Json,
+        code: 0,
+        language: language::OTHER,
+        version: 0,
+        opaque: 0,
+        flag: 0,
+        ext: Ext::EMPTY,
+        body,
+        remark: None,
+    };
+    let mut scanner = Scanner::new(text);
+    scanner.expect(b'{', "'{'")?;
+    let mut first = true;
+    while let Some(key) = scanner.next_key(&mut first)? {
+        if key.as_plain() == Some("extFields") {
+            view.ext = ext_fields(text, &mut scanner)?;
+            continue;
+        }
+        let value = scanner.value()?;
+        match key.as_plain() {
+            Some("code") => view.code = int("code", value)?,
+            Some("flag") => view.flag = int("flag", value)?,
+            Some("opaque") => view.opaque = int("opaque", value)?,
+            Some("version") => view.version = int("version", value)?,
+            Some("language") => view.language = language_code(value),
+            Some("remark") => view.remark = value.to_text(),
+            _ => {}
+        }
+    }
+    scanner.end()?;
+    Ok(view)
+}
+
+/// Checks every field, so that walking them later can't fail.
+fn ext_fields<'a>(text: &'a str, scanner: &mut Scanner<'a>) -> Result<Ext<'a>, JsonError> {
+    if !scanner.take(b'{') {
+        return match scanner.value()? {
+            RawValue::Null => Ok(Ext::EMPTY),
+            _ => Err(JsonError::Shape { message: "extFields is not an object".to_owned() }),
+        };
+    }
+    let start = scanner.offset();
+    let mut first = true;
+    while scanner.next_key(&mut first)?.is_some() {
+        scanner.value()?;
+    }
+    Ok(Ext::json(text.get(start..scanner.offset()).unwrap_or_default()))
+}
+
+fn int(field: &'static str, value: RawValue<'_>) -> Result<i32, DecodeError> {
+    let Some(text) = value.to_text() else { return Ok(0) };
+    let text = text.to_cow();
+    text.parse().map_err(|_| DecodeError::Field { field, expected: "a 32-bit number", found: excerpt(&text) })
+}
+
+fn language_code(value: RawValue<'_>) -> u8 {
+    match value {
+        RawValue::Number(text) => text.parse().unwrap_or(language::OTHER),
+        RawValue::Text(text) => language::from_name(&text.to_cow()),
+        _ => language::OTHER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(header: &str) -> Result<CommandView<'_>, DecodeError> {
+        parse(header.as_bytes(), b"body")
+    }
+
+    #[test]
+    fn reads_what_a_java_client_writes() {
+        let view = view(
+            r#"{"code":310,"extFields":{"a":"g","i":"K\u0001v\u0002"},"flag":2,"language":"JAVA","opaque":-7,"serializeTypeCurrentRPC":"JSON","version":513}"#,
+        )
+        .expect("java header");
+        assert_eq!((view.code, view.flag, view.opaque, view.version, view.language), (310, 2, -7, 513, language::JAVA));
+        assert!(view.is_oneway() && !view.is_response());
+        assert_eq!(view.ext.get("i").as_deref(), Some("K\u{1}v\u{2}"));
+        assert_eq!(view.ext.get("missing"), None);
+        assert_eq!(view.remark(), None);
+        assert_eq!(view.body, b"body");
+    }
+
+    #[test]
+    fn reads_what_cpp_and_node_clients_write() {
+        let view = view(
+            "{\"code\" : 11, extFields:{'queueId':3,\"order\":true,\"x\":null,\"empty\":\"\",deep:{a:[1]}},\"language\":\"CPP\",\"remark\":\"\",\"opaque\":1}\n",
+        )
+        .expect("cpp header");
+        assert_eq!(view.ext.get_i32("queueId"), Ok(Some(3)));
+        assert_eq!(view.ext.get_bool("order"), Some(true));
+        assert_eq!(view.ext.get("x"), None);
+        assert_eq!(view.ext.get("empty").as_deref(), Some(""));
+        assert_eq!(view.ext.get_i32("empty"), Ok(None));
+        assert_eq!(view.ext.get("deep").as_deref(), Some("{a:[1]}"));
+        assert_eq!(view.remark().as_deref(), Some(""));
+        assert_eq!(view.language, language::CPP);
+    }
+
+    #[test]
+    fn refuses_what_is_no_header() {
+        for header in ["", "[]", "{\"code\":\"x\"}", "{\"code\":99999999999}", "{\"extFields\":[]}", "{\"code\":1}x", "{\"extFields\":{\"a\":}}"] {
+            assert!(view(header).is_err(), "{header}");
+        }
+        assert!(matches!(parse(b"{\"code\":1,\"r\":\"\xff\"}", b""), Err(DecodeError::Utf8 { offset: 15, .. })));
+    }
+}

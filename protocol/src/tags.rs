@@ -1,0 +1,33 @@
+//! The tag hash that the ConsumeQueue stores and a TAG subscription compares: Java's `String.hashCode`.
+
+/// Java's `String.hashCode`: over UTF-16 units, wrapping at 32 bits.
+#[must_use]
+pub fn java_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+/// What the ConsumeQueue stores for a message with this tag: the hash, sign-extended; 0 for no tag.
+#[must_use]
+pub fn tags_code(tag: &str) -> i64 {
+    i64::from(java_hash(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_as_java_does() {
+        assert_eq!(java_hash("TagA"), 2_598_919);
+        assert_eq!(java_hash("TagB"), 2_598_920);
+        assert_eq!(java_hash("中文"), 646_394);
+        assert_eq!(java_hash("TopicTest#KEY1"), -1_656_969_516);
+        assert_eq!(java_hash("😀"), 1_772_899);
+    }
+
+    #[test]
+    fn no_tag_is_zero_and_a_negative_hash_stays_negative() {
+        assert_eq!(tags_code(""), 0);
+        assert_eq!(tags_code("TopicTest#KEY1"), -1_656_969_516);
+    }
+}
