@@ -81,7 +81,6 @@ pub trait Runtime: Clone + 'static {
     fn lock_file(&self, path: &Path) -> impl Future<Output = io::Result<Self::File>>;
 }
 
-#[expect(clippy::len_without_is_empty, reason = "nobody asks whether a file is empty")]
 /// An open file. Cloning gives another handle; the last one closes it.
 #[expect(clippy::len_without_is_empty, reason = "an empty file is nothing anybody asks for")]
 pub trait File: Clone + 'static {

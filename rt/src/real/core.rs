@@ -87,7 +87,7 @@ impl Core {
 
     /// A way for other threads to send to this core. It costs the data path nothing: the core sleeps on an eventfd.
     pub fn mailbox<T: Send + 'static>(&self) -> io::Result<(Sender<T>, Mailbox<T>)> {
-        mailbox::mailbox(&self.0.files)
+        mailbox::mailbox()
     }
 
     /// Runs blocking work on this core's helper thread.

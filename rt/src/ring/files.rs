@@ -47,11 +47,6 @@ impl RingFile {
     pub(crate) fn new(ops: FileOps, fd: OwnedFd, direct: bool) -> Self {
         Self { ops, fd: Rc::new(fd), direct }
     }
-
-    /// Reads 8 bytes from an eventfd: completes when somebody signals it.
-    pub(crate) async fn read_event(&self) -> io::Result<()> {
-        self.ops.submit(FileOpKind::read(&self.fd, 0, 8)).await.map(drop)
-    }
 }
 
 impl File for RingFile {

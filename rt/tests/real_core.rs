@@ -1,0 +1,168 @@
+//! The real core: files through the ring, timers, mailboxes, several cores at once.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use rt::real::{Core, CorePlacement, available_cores, launch};
+use rt::ring::RingConfig;
+use rt::runtime::DIRECT_ALIGN;
+use rt::{AppendBuf, File, OpenMode, Runtime, Share};
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Runs `test` on a core of its own and hands its panic or error on.
+fn on_a_core<F: Future<Output = ()> + 'static>(test: impl Fn(Core) -> F + Clone + Send + 'static) {
+    let running = launch(&[CorePlacement::Unpinned], RingConfig::default(), move |core, _| {
+        let test = test.clone();
+        async move {
+            test(core).await;
+            Ok(())
+        }
+    });
+    running.unwrap().join().unwrap();
+}
+
+/// A folder on the disk that holds the build, where O_DIRECT can be had (a tmpfs has none on older kernels).
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+async fn written_and_read(core: Core, path: PathBuf, mode: OpenMode) {
+    let file = match core.open(&path, mode).await {
+        Err(error) if mode == OpenMode::Direct && error.kind() == io::ErrorKind::InvalidInput => return,
+        other => other.unwrap(),
+    };
+    file.allocate(0, 1 << 20).await.unwrap();
+    assert_eq!(file.len().await.unwrap(), 1 << 20);
+    let block: Vec<u8> = (0..3 * DIRECT_ALIGN).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    file.write_at(DIRECT_ALIGN as u64, AppendBuf::copy_of(&block)).await.unwrap();
+    file.sync_data().await.unwrap();
+    for (from, len) in [(0, block.len()), (1, 10), (4095, 2), (5000, 5000), (0, 1)] {
+        let read = file.read_at((DIRECT_ALIGN + from) as u64, len).await.unwrap();
+        assert_eq!(&*read, &block[from..from + len], "{len} bytes from {from}");
+    }
+    file.set_len(5 * DIRECT_ALIGN as u64 + 7).await.unwrap();
+    assert_eq!(file.read_at(5 * DIRECT_ALIGN as u64, 100).await.unwrap().len(), 7, "short at the end of the file");
+    assert_eq!(file.read_at(1 << 20, 100).await.unwrap().len(), 0, "nothing beyond it");
+    assert_eq!(std::fs::read(&path).unwrap()[DIRECT_ALIGN..][..block.len()], block);
+}
+
+#[test]
+fn what_is_written_is_read_back_at_any_offset_through_both_modes() {
+    for mode in [OpenMode::Direct, OpenMode::Buffered] {
+        let dir = folder();
+        let path = dir.path().join("00000000000000000000");
+        on_a_core(move |core| written_and_read(core, path.clone(), mode));
+    }
+}
+
+#[test]
+fn many_operations_at_once_all_complete() {
+    let dir = folder();
+    let path = dir.path().join("file");
+    on_a_core(move |core| {
+        let path = path.clone();
+        async move {
+            let file = core.open(&path, OpenMode::Buffered).await.unwrap();
+            let (done_in, done) = core.mailbox::<u64>().unwrap();
+            for i in 0..500_u64 {
+                let (file, done_in) = (file.clone(), done_in.clone());
+                core.spawn(Share::Foreground, async move {
+                    file.write_at(i * 8, AppendBuf::copy_of(&i.to_be_bytes())).await.unwrap();
+                    let back = file.read_at(i * 8, 8).await.unwrap();
+                    done_in.send(u64::from_be_bytes(back[..].try_into().unwrap()));
+                });
+            }
+            let mut sum = 0;
+            for _ in 0..500 {
+                sum += done.receive().await.unwrap();
+            }
+            assert_eq!(sum, (0..500).sum::<u64>());
+        }
+    });
+}
+
+#[test]
+fn errors_of_the_file_system_come_back_as_errors() {
+    let dir = folder();
+    let path = dir.path().to_owned();
+    on_a_core(move |core| {
+        let path = path.clone();
+        async move {
+            let missing = core.open(&path.join("missing"), OpenMode::Read).await;
+            assert_eq!(missing.err().unwrap().kind(), io::ErrorKind::NotFound);
+            std::fs::write(path.join("read only"), b"x").unwrap();
+            let file = core.open(&path.join("read only"), OpenMode::Read).await.unwrap();
+            assert!(file.write_at(0, AppendBuf::copy_of(b"y")).await.is_err());
+        }
+    });
+}
+
+#[test]
+fn a_message_from_another_thread_wakes_a_sleeping_core() {
+    let (sender_in, sender) = mpsc::channel();
+    let (answer_in, answer) = mpsc::channel();
+    let running = launch(&[CorePlacement::Unpinned], RingConfig::default(), move |core, _| {
+        let (sender_in, answer_in) = (sender_in.clone(), answer_in.clone());
+        async move {
+            let (sender, mailbox) = core.mailbox::<u32>()?;
+            sender_in.send(sender).unwrap();
+            for _ in 0..3 {
+                answer_in.send(mailbox.receive().await?).unwrap();
+            }
+            Ok(())
+        }
+    });
+    let sender = sender.recv().unwrap();
+    for i in 0..3 {
+        std::thread::sleep(Duration::from_millis(20));
+        sender.send(i);
+        assert_eq!(answer.recv_timeout(Duration::from_secs(20)).unwrap(), i);
+    }
+    running.unwrap().join().unwrap();
+}
+
+#[test]
+fn every_shard_runs_on_its_own_core_with_its_own_ring() {
+    let cores = available_cores();
+    let placements: Vec<_> = (0..3).map(|i| CorePlacement::Pinned(cores[i % cores.len()])).collect();
+    let (told_in, told) = mpsc::channel();
+    let running = launch(&placements, RingConfig::default(), move |core, shard| {
+        let told_in = told_in.clone();
+        async move {
+            core.sleep(Duration::from_millis(5)).await;
+            told_in.send((shard, core.random_u64())).unwrap();
+            Ok(())
+        }
+    });
+    running.unwrap().join().unwrap();
+    let mut shards: Vec<_> = told.iter().collect();
+    shards.sort_unstable();
+    assert_eq!(shards.iter().map(|(shard, _)| *shard).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_ne!(shards[0].1, shards[1].1, "cores draw different random numbers");
+}
+
+#[test]
+fn an_idle_core_uses_next_to_no_cpu() {
+    let (cpu_in, cpu) = mpsc::channel();
+    let running = launch(&[CorePlacement::Unpinned], RingConfig::default(), move |core, _| {
+        let cpu_in = cpu_in.clone();
+        async move {
+            let before = thread_cpu_ns();
+            core.sleep(Duration::from_secs(1)).await;
+            cpu_in.send(thread_cpu_ns() - before).unwrap();
+            Ok(())
+        }
+    });
+    running.unwrap().join().unwrap();
+    let used_ns = cpu.recv().unwrap();
+    // A tenth of the second would mean that it polls; the figure on a quiet machine is far below 0.5 %.
+    assert!(used_ns < 100_000_000, "{used_ns} ns of CPU in an idle second");
+}
+
+fn thread_cpu_ns() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    stat.split_whitespace().next().unwrap().parse().unwrap()
+}
