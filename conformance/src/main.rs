@@ -1,2 +1,58 @@
-//! (being built)
-fn main() {}
+//! `conformance`: stock Java clients against real brokers, ours or Apache's.
+//!
+//! ```text
+//!  runner (this) --starts--> 2 name servers + broker      RingMQ's binaries, or Apache RocketMQ 5.5.0 as the oracle
+//!       |  starts                    ^
+//!       v                            | remoting protocol
+//!  one JVM per scenario: stock client 4.9.8 or 5.5.0, the program says what it expects
+//! ```
+//!
+//! The programs under `java/` are the same for both targets, so an expectation is proved on the original before it is
+//! held against ours. What a program cannot do itself (restart a broker, kill a name server) it asks the runner for.
+//!
+//! Reading order: `options`, `suite` (the table of scenarios), `run`, `dialogue`, `cluster`, `target`; `capture` records
+//! golden bytes instead.
+#![expect(clippy::print_stdout, reason = "a command-line program: the table is its result")]
+
+mod artifacts;
+mod capture;
+mod cluster;
+mod dialogue;
+mod limits;
+mod options;
+mod ports;
+mod prerequisites;
+mod process;
+mod registration;
+mod report;
+mod run;
+mod seed;
+mod sockets;
+mod suite;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::options::{Action, Options};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let result = match &options.action {
+        Some(Action::Capture { into }) => capture::run(&options, into),
+        None if options.list => {
+            report::list();
+            Ok(true)
+        }
+        None => run::run(&options),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("conformance: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

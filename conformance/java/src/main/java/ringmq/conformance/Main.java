@@ -1,0 +1,46 @@
+package ringmq.conformance;
+
+import java.util.Map;
+import java.util.TreeMap;
+
+/** One scenario in one JVM: {@code Main SCENARIO NAMESRV RUN}; exits 0 for a pass, 1 for a failure with the reason on @FAIL. */
+public final class Main {
+    private static final Map<String, Scenario> SCENARIOS = new TreeMap<>(Map.of(
+        "send", new SendKinds(),
+        "push", new PushExactlyOnce(),
+        "pull", new PullOffsets(),
+        "lite-pull", new LitePull(),
+        "broker-restart", new BrokerRestart(),
+        "join-leave", new JoinLeave(),
+        "long-poll", new LongPolling(),
+        "shards", new Shards(),
+        "namesrv-loss", new NamesrvLoss(),
+        "broadcast", new Broadcast()));
+
+    static {
+        SCENARIOS.put("orderly", new Orderly());
+        SCENARIOS.put("capture", new CaptureTour());
+    }
+
+    private Main() {
+    }
+
+    public static void main(String[] args) {
+        if (args.length != 3 || !SCENARIOS.containsKey(args[0])) {
+            System.err.println("usage: Main SCENARIO NAMESRV RUN, SCENARIO one of " + SCENARIOS.keySet());
+            System.exit(2);
+        }
+        int exit = 0;
+        try (Kit kit = new Kit(args[1], args[2])) {
+            SCENARIOS.get(args[0]).run(kit);
+        } catch (Check.Failed e) {
+            Runner.say("@FAIL " + e.getMessage());
+            exit = 1;
+        } catch (Throwable e) {
+            e.printStackTrace();
+            Runner.say("@FAIL " + e.toString().replace('\n', ' '));
+            exit = 1;
+        }
+        System.exit(exit); // client threads that outlive shutdown must not keep the JVM
+    }
+}

@@ -1,0 +1,100 @@
+package ringmq.conformance;
+
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageQueue;
+
+/** Orderly listeners of two consumers: a queue is never worked on by both, and its messages come in order. */
+final class Orderly implements Scenario {
+    private final Map<Integer, AtomicInteger> working = new ConcurrentHashMap<>();
+    private final Map<Integer, Long> highest = new ConcurrentHashMap<>();
+    private final ConcurrentLinkedQueue<String> violations = new ConcurrentLinkedQueue<>();
+    private final Received received = new Received();
+    private final AtomicBoolean stop = new AtomicBoolean();
+    private final AtomicReference<Exception> failure = new AtomicReference<>();
+    private final Set<String> sent = ConcurrentHashMap.newKeySet();
+
+    @Override
+    public void run(Kit kit) throws Exception {
+        DefaultMQProducer producer = kit.producer();
+        kit.createTopic(producer);
+        start(kit, "one");
+        Thread sender = new Thread(() -> send(producer, kit.topic));
+        sender.start();
+        Check.within(30_000, "the first consumer works", () -> received.of("one") >= 100);
+        // The newcomer gets a queue's lock when the old owner has unlocked it, at its next try: up to 20 s later.
+        DefaultMQPushConsumer two = start(kit, "two");
+        Check.within(60_000, "the second consumer gets queues", () -> received.of("two") >= 100);
+        two.shutdown();
+        int atLeave = received.of("one");
+        Check.within(60_000, "the first one goes on", () -> received.of("one") >= atLeave + 200);
+        stop.set(true);
+        sender.join();
+        Check.same(null, failure.get(), "failure of the sender");
+        Check.within(60_000, "nothing is lost", () -> received.distinct() >= sent.size());
+        received.exactly(new HashSet<>(sent));
+        Check.that(violations.isEmpty(), violations.size() + " violations of order, first: " + violations.peek());
+        Runner.note(sent.size() + " sent, " + received.duplicates() + " twice");
+    }
+
+    private DefaultMQPushConsumer start(Kit kit, String name) throws Exception {
+        DefaultMQPushConsumer consumer = kit.pushConsumer(kit.group);
+        consumer.subscribe(kit.topic, "*");
+        consumer.registerMessageListener((MessageListenerOrderly) (messages, context) -> {
+            consume(name, context.getMessageQueue().getQueueId(), messages);
+            return ConsumeOrderlyStatus.SUCCESS;
+        });
+        consumer.start();
+        return consumer;
+    }
+
+    private void consume(String name, int queueId, List<MessageExt> messages) {
+        AtomicInteger count = working.computeIfAbsent(queueId, k -> new AtomicInteger());
+        if (count.incrementAndGet() != 1) {
+            violations.add("queue " + queueId + " worked on twice at once, by " + name);
+        }
+        for (MessageExt message : messages) {
+            long offset = message.getQueueOffset();
+            String id = message.getUserProperty(Received.ID);
+            boolean repeated = id != null && received.has(id); // allowed after a hand-over
+            long before = highest.merge(queueId, offset, Math::max);
+            received.add(name, message);
+            if (before > offset && !repeated) {
+                violations.add("queue " + queueId + ": " + offset + " after " + before);
+            }
+        }
+        count.decrementAndGet();
+    }
+
+    /** Four keys, each to one queue. */
+    private void send(DefaultMQProducer producer, String topic) {
+        try {
+            for (int i = 0; !stop.get(); i++) {
+                Message message = new Message(topic, "t", ("o" + i).getBytes());
+                message.putUserProperty(Received.ID, "o" + i);
+                producer.send(message, Orderly::byKey, i % 4);
+                sent.add("o" + i);
+                Thread.sleep(5);
+            }
+        } catch (Exception e) {
+            failure.set(e);
+        }
+    }
+
+    private static MessageQueue byKey(List<MessageQueue> queues, Message message, Object key) {
+        return queues.get((Integer) key % queues.size());
+    }
+}

@@ -1,0 +1,185 @@
+//! Two name servers and a broker: started, restarted, killed.
+
+use std::fs;
+use std::path::Path;
+
+use crate::limits::{LOG_TAIL_LINES, START_MAX, STOP_MAX};
+use crate::ports::{Ports, SHARD_STEP};
+use crate::process::{Interrupt, Managed, Stop};
+use crate::registration;
+use crate::target::{Config, Target};
+
+/// A running cluster; everything of it ends when it is dropped.
+#[derive(Debug)]
+pub struct Cluster<'a> {
+    target: Target<'a>,
+    ports: Ports,
+    config: Config,
+    interrupt: Interrupt,
+    /// Before the name servers: the broker leaves first.
+    broker: Option<Managed>,
+    namesrvs: [Option<Managed>; 2],
+}
+
+impl<'a> Cluster<'a> {
+    /// Starts all three and waits until the broker is registered at both name servers.
+    pub fn start(target: Target<'a>, ports: Ports, config: Config, interrupt: &Interrupt) -> Result<Self, Stop> {
+        let mut cluster =
+            Self { target, ports, config, interrupt: interrupt.clone(), broker: None, namesrvs: [None, None] };
+        cluster.start_all().map_err(|stop| cluster.explain(stop))?;
+        Ok(cluster)
+    }
+
+    fn start_all(&mut self) -> Result<(), Stop> {
+        fs::create_dir_all(&self.target.dir)
+            .map_err(Stop::while_doing(format!("creating {}", self.target.dir.display())))?;
+        // Both JVMs start side by side; only then do we wait.
+        for i in 0..2 {
+            self.spawn_namesrv(i)?;
+        }
+        for i in 0..2 {
+            self.await_namesrv(i)?;
+        }
+        self.start_broker()
+    }
+
+    /// Where clients find it.
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.target.dir
+    }
+
+    fn spawn_namesrv(&mut self, i: usize) -> Result<(), Stop> {
+        let port = self.ports.namesrv[i];
+        let command = self.target.namesrv(port, self.config)?;
+        self.namesrvs[i] = Some(Managed::start(&format!("namesrv-{i}"), command, &self.target.dir)?);
+        Ok(())
+    }
+
+    fn await_namesrv(&mut self, i: usize) -> Result<(), Stop> {
+        let port = self.ports.namesrv[i];
+        let server = &mut self.namesrvs[i];
+        let up = self.interrupt.wait_until(START_MAX, || registration::accepts(port) || has_ended(server))?;
+        if up && !has_ended(&mut self.namesrvs[i]) {
+            return Ok(());
+        }
+        Err(Stop::Cannot(format!("name server {i} does not accept connections on port {port}")))
+    }
+
+    fn start_broker(&mut self) -> Result<(), Stop> {
+        let command = self.target.broker(self.ports, self.config)?;
+        self.broker = Some(Managed::start("broker", command, &self.target.dir)?);
+        self.await_registered(&[0, 1])
+    }
+
+    /// Waits until every shard accepts connections and is known to these name servers.
+    fn await_registered(&mut self, at: &[usize]) -> Result<(), Stop> {
+        let (ports, names) = (self.broker_ports(), self.broker_names());
+        let namesrv = self.ports.namesrv;
+        let broker = &mut self.broker;
+        let there = self.interrupt.wait_until(START_MAX, || {
+            has_ended(broker)
+                || (ports.iter().all(|&p| registration::accepts(p))
+                    && at.iter().all(|&i| registration::knows(namesrv[i], &names)))
+        })?;
+        if there && !has_ended(&mut self.broker) {
+            return Ok(());
+        }
+        Err(Stop::Cannot(format!("the broker is not registered as {names:?} at name servers {at:?}")))
+    }
+
+    /// The broker's ports, one a shard.
+    pub fn broker_ports(&self) -> Vec<u16> {
+        (0..self.shards()).map(|k| self.ports.broker + k * SHARD_STEP).collect()
+    }
+
+    fn shards(&self) -> u16 {
+        if let Config::Generated { shards } = self.config { shards } else { 1 }
+    }
+
+    fn broker_names(&self) -> Vec<String> {
+        match self.shards() {
+            1 => vec!["broker-a".to_owned()],
+            n => (0..n).map(|k| format!("broker-a-s{k}")).collect(),
+        }
+    }
+
+    /// SIGTERM, then the same command again on the same store.
+    pub fn restart_broker(&mut self) -> Result<(), Stop> {
+        if let Some(mut broker) = self.broker.take()
+            && !broker.stop(STOP_MAX)
+        {
+            return Err(Stop::Cannot(format!("the broker did not end within {STOP_MAX:?} of SIGTERM")));
+        }
+        self.start_broker()
+    }
+
+    /// SIGKILL: no goodbye to anybody.
+    pub fn kill_namesrv(&mut self, i: usize) {
+        self.namesrvs[i] = None;
+    }
+
+    /// Starts it again, empty, and waits until the broker has registered there.
+    pub fn start_namesrv(&mut self, i: usize) -> Result<(), Stop> {
+        self.spawn_namesrv(i)?;
+        self.await_namesrv(i)?;
+        self.await_registered(&[i])
+    }
+
+    /// The servers that have ended although nobody told them to.
+    pub fn dead(&mut self) -> Vec<String> {
+        let all = self.namesrvs.iter_mut().chain([&mut self.broker]).flatten();
+        all.filter_map(|m| m.ended().map(|status| format!("{} ended: {status}", m.name()))).collect()
+    }
+
+    /// The ends of the servers' logs.
+    pub fn log_tails(&self) -> String {
+        let logs = ["broker.log", "namesrv-0.log", "namesrv-1.log"];
+        logs.iter().map(|name| tail(&self.target.dir.join(name))).collect()
+    }
+
+    fn explain(&self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Interrupted => Stop::Interrupted,
+            Stop::Cannot(why) => Stop::Cannot(format!("{why}\n{}", self.log_tails())),
+        }
+    }
+}
+
+fn has_ended(server: &mut Option<Managed>) -> bool {
+    server.as_mut().is_none_or(|m| m.ended().is_some())
+}
+
+/// The last lines of a log under its name; nothing for an empty or missing one.
+pub fn tail(log: &Path) -> String {
+    let bytes = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let from = lines.len().saturating_sub(LOG_TAIL_LINES);
+    let name = log.file_name().unwrap_or_default().to_string_lossy();
+    format!("--- end of {name}\n{}\n", lines[from..].join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_has_the_last_lines_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("x.log");
+        let text: String = (0..100).map(|i| format!("line {i}\n")).collect();
+        fs::write(&log, text).unwrap();
+        let shown = tail(&log);
+        assert!(shown.starts_with("--- end of x.log\n"));
+        assert!(shown.contains("line 99") && shown.contains("line 75") && !shown.contains("line 74\n"));
+        assert_eq!(tail(&dir.path().join("none.log")), "");
+    }
+}

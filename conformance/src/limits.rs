@@ -1,0 +1,22 @@
+//! Bounds on waiting. All generous: they tell a hang from work on a busy machine, they measure nothing.
+
+use std::time::Duration;
+
+/// A server must accept connections and be registered within this time of its start (a JVM on a shared core is slow).
+pub const START_MAX: Duration = Duration::from_secs(60);
+/// A server told to end (SIGTERM) is killed after this time.
+pub const STOP_MAX: Duration = Duration::from_secs(30);
+/// One scenario, restarts included. Far above the longest (about 50 s), far below the suite's budget.
+pub const SCENARIO_MAX: Duration = Duration::from_secs(180);
+/// One answer of a name server.
+pub const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// How often conditions and the interrupt flag are looked at.
+pub const POLL: Duration = Duration::from_millis(50);
+/// The seed's consumer must print its messages within this time.
+pub const SEED_RECEIVE_MAX: Duration = Duration::from_secs(60);
+/// Time given to a message that must not come a second time.
+pub const SEED_SETTLE: Duration = Duration::from_millis(1_500);
+/// Lines of each log shown when something failed.
+pub const LOG_TAIL_LINES: usize = 25;
+/// No frame of these conversations is longer; a longer one means that the recorder lost step.
+pub const FRAME_BYTES_MAX: usize = 16 << 20;

@@ -1,0 +1,86 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Stock Java clients against the real broker and name servers.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Options {
+    /// Whose broker and name servers are put to the test.
+    #[arg(long, value_enum, default_value_t = Against::Ringmq)]
+    pub against: Against,
+    /// Version of the Java client.
+    #[arg(long, value_enum, default_value_t = ClientChoice::All)]
+    pub client: ClientChoice,
+    /// Only the scenarios of these names (may be given several times).
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Keep the folder with logs and stores, and say where it is.
+    #[arg(long)]
+    pub keep: bool,
+    /// List the scenarios and stop.
+    #[arg(long)]
+    pub list: bool,
+    /// Take mqnamesrv and mqbroker from this folder instead of building them.
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: Option<PathBuf>,
+    /// Something else than running the suite.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+}
+
+/// What to do instead of running the suite.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Record what the Java clients and Apache's servers send, one frame per file.
+    Capture {
+        /// The folder for the frames; existing ones are replaced.
+        #[arg(long, value_name = "DIR", default_value = "protocol/tests/fixtures/java")]
+        into: PathBuf,
+    },
+}
+
+/// The servers under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// RingMQ's mqnamesrv and mqbroker, built in release.
+    Ringmq,
+    /// Apache RocketMQ 5.5.0 from Maven Central.
+    Apache,
+}
+
+impl Against {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ringmq => "ringmq",
+            Self::Apache => "apache",
+        }
+    }
+}
+
+/// `--client`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClientChoice {
+    /// The last of the 4.9 line.
+    #[value(name = "4.9.8")]
+    V4_9_8,
+    /// The newest of the 5 line.
+    #[value(name = "5.5.0")]
+    V5_5_0,
+    /// Both, one after the other.
+    All,
+}
+
+impl ClientChoice {
+    /// The versions as Maven knows them.
+    pub fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::V4_9_8 => &["4.9.8"],
+            Self::V5_5_0 => &["5.5.0"],
+            Self::All => &["4.9.8", "5.5.0"],
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Free ports on loopback for a cluster of its own.
+
+use std::net::TcpListener;
+
+use crate::process::Stop;
+
+/// Where we look: below the range that the kernel hands out to outgoing connections, so that they stay free.
+const FIRST: u16 = 20_000;
+const LAST: u16 = 31_000;
+/// One cluster: name servers at +0 and +1, broker at +10 (Apache also takes -2 and +1), its second shard at +20.
+const BLOCK: u16 = 40;
+const BROKER_AT: u16 = 10;
+/// A shard listens this far above the one before it (its HA port is one above).
+pub const SHARD_STEP: u16 = 10;
+
+/// The ports of one cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// Of the name servers.
+    pub namesrv: [u16; 2],
+    /// Of the broker (its first shard).
+    pub broker: u16,
+}
+
+impl Ports {
+    /// The ports that the seed's programs name, and RocketMQ's default for the broker.
+    pub const SEED: Self = Self { namesrv: [9876, 9877], broker: 10911 };
+
+    /// A block of free ports; the start is spread by process id, so that two runs beside each other rarely meet.
+    pub fn free() -> Result<Self, Stop> {
+        let blocks = (LAST - FIRST) / BLOCK;
+        let spread = u16::try_from(std::process::id() % u32::from(blocks)).unwrap_or(0);
+        (0..blocks)
+            .map(|i| Self::block(FIRST + (spread + i) % blocks * BLOCK))
+            .find(|ports| ports.taken(2).is_none())
+            .ok_or_else(|| Stop::Cannot(format!("no block of free ports between {FIRST} and {LAST}")))
+    }
+
+    fn block(base: u16) -> Self {
+        Self { namesrv: [base, base + 1], broker: base + BROKER_AT }
+    }
+
+    /// Every port that a cluster with this many shards may listen on.
+    fn all(&self, shards: u16) -> impl Iterator<Item = u16> + use<> {
+        let broker = self.broker;
+        let of_shards = (0..shards).flat_map(move |k| [broker + k * SHARD_STEP, broker + k * SHARD_STEP + 1]);
+        self.namesrv.into_iter().chain([broker - 2]).chain(of_shards)
+    }
+
+    /// The first port of a cluster with this many shards that somebody else has.
+    pub fn taken(&self, shards: u16) -> Option<u16> {
+        self.all(shards).find(|&port| TcpListener::bind(("0.0.0.0", port)).is_err())
+    }
+
+    /// The name server list as clients take it.
+    pub fn namesrv_addr(&self, host: &str) -> String {
+        format!("{host}:{};{host}:{}", self.namesrv[0], self.namesrv[1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_covers_vip_ha_and_the_second_shard() {
+        let all: Vec<u16> = Ports::block(20_000).all(2).collect();
+        assert_eq!(all, [20_000, 20_001, 20_008, 20_010, 20_011, 20_020, 20_021]);
+        assert!(all.iter().all(|p| *p < 20_000 + BLOCK));
+    }
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let ports = Ports::free().unwrap();
+        let held = TcpListener::bind(("0.0.0.0", ports.broker)).unwrap();
+        assert_eq!(ports.taken(1), Some(ports.broker));
+        drop(held);
+    }
+}

@@ -1,0 +1,182 @@
+//! The whole suite: build, start, run each scenario with each client, report, end everything.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::artifacts::Artifacts;
+use crate::cluster::{Cluster, tail};
+use crate::dialogue::{self, Verdict};
+use crate::options::{Against, Options};
+use crate::ports::Ports;
+use crate::prerequisites;
+use crate::process::{Interrupt, Stop};
+use crate::report::{self, Outcome};
+use crate::seed;
+use crate::sockets;
+use crate::suite::{self, Scenario, Stage};
+use crate::target::{Config, JVM_QUICK, Target};
+
+/// Runs what the options ask for; true when every scenario passed.
+pub fn run(options: &Options) -> Result<bool, Stop> {
+    let interrupt = Interrupt::install()?;
+    let scenarios = suite::choose(&options.only, options.against).map_err(Stop::Cannot)?;
+    prerequisites::check()?;
+    let artifacts = build(options)?;
+    let mut folder = tempfile::Builder::new()
+        .prefix("conformance-")
+        .tempdir()
+        .map_err(Stop::while_doing("creating a temporary folder"))?;
+    if options.keep {
+        folder.disable_cleanup(true);
+        println!("logs and stores: {}", folder.path().display());
+    }
+    let mut suite = Suite { against: options.against, artifacts: &artifacts, dir: folder.path(), interrupt, shared: None, started: 0 };
+    let clients = options.client.versions();
+    println!("against {}, clients {}", options.against.name(), clients.join(" and "));
+    let begun = Instant::now();
+    let outcomes = suite.run(&scenarios, clients)?;
+    drop(suite);
+    Ok(report::table(&outcomes, clients, begun.elapsed()))
+}
+
+fn build(options: &Options) -> Result<Artifacts, Stop> {
+    let artifacts = Artifacts::locate(options.bin_dir.as_deref())?;
+    for client in options.client.versions() {
+        artifacts.build_programs(client)?;
+    }
+    match options.against {
+        Against::Apache => artifacts.fetch_apache()?,
+        Against::Ringmq if options.bin_dir.is_none() => artifacts.build_ringmq()?,
+        Against::Ringmq => {}
+    }
+    Ok(artifacts)
+}
+
+/// A JVM with one client's class path, up to but without its main class.
+pub fn java_program(artifacts: &Artifacts, client: &str, home: &Path) -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(JVM_QUICK)
+        .arg("-Xmx128m")
+        .arg(format!("-Duser.home={}", home.display()))
+        .args(["-cp", &artifacts.client_classpath(client)]);
+    command
+}
+
+struct Suite<'a> {
+    against: Against,
+    artifacts: &'a Artifacts,
+    dir: &'a Path,
+    interrupt: Interrupt,
+    /// Reused as long as scenarios leave it whole.
+    shared: Option<Cluster<'a>>,
+    /// Clusters so far: each has a folder of its own.
+    started: usize,
+}
+
+impl<'a> Suite<'a> {
+    fn run(&mut self, scenarios: &[Scenario], clients: &'static [&'static str]) -> Result<Vec<Outcome>, Stop> {
+        let mut outcomes = Vec::new();
+        for scenario in scenarios {
+            for client in clients {
+                outcomes.push(self.one(scenario, client)?);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn one(&mut self, scenario: &Scenario, client: &'static str) -> Result<Outcome, Stop> {
+        let begun = Instant::now();
+        let name = format!("{}-{}", scenario.name, client.replace('.', ""));
+        let verdict = match self.stage(scenario.stage) {
+            Err(Stop::Interrupted) => return Err(Stop::Interrupted),
+            Err(Stop::Cannot(why)) => Verdict { failure: Some(why), notes: Vec::new() },
+            Ok(cluster) => self.play(scenario, client, &name, cluster)?,
+        };
+        if let Some(why) = &verdict.failure {
+            why.lines().skip(1).for_each(|line| println!("{line}"));
+        }
+        let outcome = Outcome { scenario: scenario.name, client, verdict, took: begun.elapsed() };
+        report::progress(&outcome);
+        Ok(outcome)
+    }
+
+    /// The cluster a scenario runs on.
+    fn stage(&mut self, stage: Stage) -> Result<Cluster<'a>, Stop> {
+        if stage == Stage::Shared
+            && let Some(cluster) = self.shared.take()
+        {
+            return Ok(cluster);
+        }
+        self.shared = None; // two JVM clusters at a time are too much for a small machine
+        let (ports, config) = match stage {
+            Stage::Shared => (Ports::free()?, Config::Generated { shards: 1 }),
+            Stage::TwoShards => (Ports::free()?, Config::Generated { shards: 2 }),
+            Stage::Seed => (Ports::SEED, Config::Seed),
+        };
+        if let Some(port) = ports.taken(1) {
+            return Err(Stop::Cannot(format!("port {port} is taken: the seed's programs name 9876 and 9877, its broker 10911")));
+        }
+        self.started += 1;
+        let dir = self.dir.join(format!("cluster-{}", self.started));
+        let target = Target { against: self.against, artifacts: self.artifacts, dir, serialize: None };
+        Cluster::start(target, ports, config, &self.interrupt)
+    }
+
+    /// Runs the program; a cluster that came through it whole is kept for the next one.
+    fn play(
+        &mut self,
+        scenario: &Scenario,
+        client: &str,
+        name: &str,
+        mut cluster: Cluster<'a>,
+    ) -> Result<Verdict, Stop> {
+        let dir = cluster.dir().to_path_buf();
+        let java = || java_program(self.artifacts, client, &dir);
+        let mut verdict = if scenario.stage == Stage::Seed {
+            seed::run(java, name, &dir, &self.interrupt)?
+        } else {
+            let mut command = java();
+            let namesrv = cluster.ports().namesrv_addr("127.0.0.1");
+            command.args(["ringmq.conformance.Main", scenario.name, &namesrv, name]);
+            dialogue::hold(command, name, &dir, &self.interrupt, |what, pid| grant(&mut cluster, what, pid))?
+        };
+        let dead = cluster.dead();
+        if !dead.is_empty() {
+            verdict.failure = Some(format!("{}; {}", verdict.failure.unwrap_or_default(), dead.join("; ")));
+        }
+        if let Some(why) = &mut verdict.failure {
+            why.push_str(&format!("\n{}{}", tail(&dir.join(format!("{name}.log"))), cluster.log_tails()));
+        } else if scenario.stage == Stage::Shared {
+            self.shared = Some(cluster);
+        }
+        Ok(verdict)
+    }
+}
+
+/// What programs may ask for.
+fn grant(cluster: &mut Cluster<'_>, what: &str, pid: u32) -> Result<String, Stop> {
+    let (verb, argument) = what.split_once(' ').unwrap_or((what, ""));
+    let number = || argument.parse::<usize>().ok().filter(|n| *n < 3);
+    match (verb, number()) {
+        ("restart-broker", _) => cluster.restart_broker().map(|()| String::new()),
+        ("kill-namesrv", Some(i @ 0..=1)) => {
+            cluster.kill_namesrv(i);
+            Ok(String::new())
+        }
+        ("start-namesrv", Some(i @ 0..=1)) => cluster.start_namesrv(i).map(|()| String::new()),
+        ("broker-connections", _) => broker_connections(cluster, pid),
+        _ => Err(Stop::Cannot(format!("unknown request {what}"))),
+    }
+}
+
+/// The program must be connected to every shard.
+fn broker_connections(cluster: &Cluster<'_>, pid: u32) -> Result<String, Stop> {
+    let connected = sockets::remote_ports(pid);
+    let expected = cluster.broker_ports();
+    if expected.iter().all(|port| connected.contains(port)) {
+        return Ok(format!("ports {expected:?}"));
+    }
+    Err(Stop::Cannot(format!("connections expected to {expected:?}, found to {connected:?}")))
+}

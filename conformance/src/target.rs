@@ -1,0 +1,159 @@
+//! How a name server and a broker of either target are started, and with which configuration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::artifacts::{Artifacts, seed_config};
+use crate::options::Against;
+use crate::ports::Ports;
+use crate::process::Stop;
+
+/// Where a broker's configuration comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Config {
+    /// Written by us for the cluster's ports; with this many shards.
+    Generated {
+        /// RingMQ's `shardCount`; Apache knows one.
+        shards: u16,
+    },
+    /// The seed's `broker-a.properties`.
+    Seed,
+    /// Bound to 127.0.0.1, advertised as 127.0.0.2, where a recording proxy listens on the same port.
+    BehindProxy,
+}
+
+/// One server's surroundings.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Whose servers.
+    pub against: Against,
+    /// What was built.
+    pub artifacts: &'a Artifacts,
+    /// This cluster's folder: configurations, stores, logs, and the home of its processes.
+    pub dir: PathBuf,
+    /// `ROCKETMQ` or nothing: what Apache's servers write their headers in.
+    pub serialize: Option<&'static str>,
+}
+
+/// Small heaps, quick start: these JVMs live for seconds.
+pub const JVM_QUICK: [&str; 3] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+
+impl Target<'_> {
+    /// A name server on this port.
+    pub fn namesrv(&self, port: u16, config: Config) -> Result<Command, Stop> {
+        let file = self.dir.join(format!("namesrv-{port}.properties"));
+        let home = self.home(&format!("namesrv-{port}"))?;
+        let bind = if config == Config::BehindProxy { "bindAddress=127.0.0.1\n" } else { "" };
+        write(&file, &format!("listenPort={port}\nkvConfigPath={}\n{bind}", home.join("kvConfig.json").display()))?;
+        let mut command = match self.against {
+            Against::Ringmq => Command::new(self.artifacts.ringmq("mqnamesrv")?),
+            Against::Apache => self.java(&home, "-Xmx128m", "org.apache.rocketmq.namesrv.NamesrvStartup"),
+        };
+        command.arg("-c").arg(file).env("HOME", &home).env("ROCKETMQ_HOME", &home);
+        Ok(command)
+    }
+
+    /// The broker of the cluster on these ports.
+    pub fn broker(&self, ports: Ports, config: Config) -> Result<Command, Stop> {
+        let home = self.home("broker")?;
+        let file = self.broker_config(ports, config, &home)?;
+        let mut command = match self.against {
+            Against::Ringmq => Command::new(self.artifacts.ringmq("mqbroker")?),
+            Against::Apache => self.java(&home, "-Xmx1g", "org.apache.rocketmq.broker.BrokerStartup"),
+        };
+        command.arg("-c").arg(file).env("HOME", &home).env("ROCKETMQ_HOME", &home);
+        Ok(command)
+    }
+
+    fn home(&self, name: &str) -> Result<PathBuf, Stop> {
+        let home = self.dir.join(name);
+        fs::create_dir_all(&home).map_err(Stop::while_doing(format!("creating {}", home.display())))?;
+        Ok(home)
+    }
+
+    fn java(&self, home: &Path, heap: &str, main_class: &str) -> Command {
+        let mut command = Command::new("java");
+        command
+            .args(JVM_QUICK)
+            .args([heap, "-XX:MaxDirectMemorySize=512m"])
+            .arg(format!("-Duser.home={}", home.display()))
+            .args(self.serialize.map(|name| format!("-Drocketmq.serialize.type={name}")))
+            .args(["--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"])
+            .args(["--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED"])
+            .args(["-cp", &self.artifacts.apache_classpath(), main_class]);
+        command
+    }
+
+    fn broker_config(&self, ports: Ports, config: Config, home: &Path) -> Result<PathBuf, Stop> {
+        let file = self.dir.join("broker-a.properties");
+        let text = match config {
+            Config::Generated { shards } => generated(self.against, ports, shards, home, DIRECT),
+            Config::BehindProxy => generated(self.against, ports, 1, home, PROXIED),
+            Config::Seed if self.against == Against::Ringmq => return Ok(seed_config()),
+            Config::Seed => {
+                let seed = seed_config();
+                let printed = fs::read_to_string(&seed).map_err(Stop::while_doing(format!("reading {}", seed.display())))?;
+                without_comments(&printed)
+            }
+        };
+        write(&file, &text)?;
+        Ok(file)
+    }
+}
+
+/// How the broker is reached: (its address in the configuration, the host of the name servers).
+type Reached = (&'static str, &'static str);
+const DIRECT: Reached = ("brokerIP1=127.0.0.1\n", "127.0.0.1");
+const PROXIED: Reached = ("bindAddress=127.0.0.1\nbrokerIP1=127.0.0.2\nbrokerIP2=127.0.0.2\n", "127.0.0.2");
+
+/// Keys that both targets know; Apache's extras keep its files and start-up small.
+fn generated(against: Against, ports: Ports, shards: u16, home: &Path, (address, host): Reached) -> String {
+    let store = home.join("store");
+    let mut text = format!(
+        "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nnamesrvAddr={}\nlistenPort={}\n{address}\
+         storePathRootDir={}\nautoCreateTopicEnable=true\nmappedFileSizeCommitLog=67108864\nregisterNameServerPeriod=10000\n",
+        ports.namesrv_addr(host),
+        ports.broker,
+        store.display(),
+    );
+    match against {
+        Against::Apache => {
+            text += &format!("storePathCommitLog={}\ntimerWheelEnable=false\n", store.join("commitlog").display());
+        }
+        Against::Ringmq if shards > 1 => text += &format!("shardCount={shards}\n"),
+        Against::Ringmq => {}
+    }
+    text
+}
+
+/// Apache takes a trailing `// …` as part of the value and refuses `brokerId`, so the oracle gets the seed without them.
+fn without_comments(printed: &str) -> String {
+    printed.lines().map(|line| format!("{}\n", line.split("//").next().unwrap_or("").trim_end())).collect()
+}
+
+fn write(file: &Path, text: &str) -> Result<(), Stop> {
+    fs::write(file, text).map_err(Stop::while_doing(format!("writing {}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seed_without_comments_keeps_its_values() {
+        let printed = fs::read_to_string(seed_config()).unwrap();
+        assert_eq!(
+            without_comments(&printed),
+            "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nnamesrvAddr=localhost:9876;localhost:9877\n"
+        );
+    }
+
+    #[test]
+    fn only_ringmq_is_told_of_shards() {
+        let home = Path::new("home");
+        assert!(generated(Against::Ringmq, Ports::SEED, 2, home, DIRECT).contains("shardCount=2\n"));
+        assert!(!generated(Against::Ringmq, Ports::SEED, 1, home, DIRECT).contains("shardCount"));
+        assert!(!generated(Against::Apache, Ports::SEED, 2, home, DIRECT).contains("shardCount"));
+    }
+}
