@@ -33,6 +33,7 @@ pub mod sys_flag;
 pub mod tags;
 
 
+pub mod bodies;
 pub mod config_file;
 pub mod json;
 

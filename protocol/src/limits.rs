@@ -13,6 +13,10 @@ pub const REMARK_BYTES_MAX: usize = 8 * 1024;
 /// body of brackets from overflowing the stack.
 pub const JSON_DEPTH_MAX: usize = 64;
 
+/// How many values a JSON body may have. A value of two bytes can become a struct of two hundred: this bounds what a frame
+/// of brackets can take. A registration of 100,000 topics has about a million.
+pub const JSON_VALUES_MAX: usize = 2_000_000;
+
 /// Longest message body stored by default (`maxMessageSize`).
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 

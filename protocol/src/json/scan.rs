@@ -5,7 +5,7 @@
 //! or is accepted by the Java broker.
 
 use super::text::{RawText, unescape};
-use crate::limits::JSON_DEPTH_MAX;
+use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
 
 /// Why a text is not JSON, even in fastjson's dialect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,12 @@ pub enum JsonError {
     /// Nested deeper than [`JSON_DEPTH_MAX`].
     #[error("JSON: nested deeper than {JSON_DEPTH_MAX} levels at byte {offset}")]
     TooDeep {
+        /// Byte offset in the text.
+        offset: usize,
+    },
+    /// More than [`JSON_VALUES_MAX`] values.
+    #[error("JSON: more than {JSON_VALUES_MAX} values at byte {offset}")]
+    TooMany {
         /// Byte offset in the text.
         offset: usize,
     },

@@ -33,6 +33,22 @@ fn write_escape(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
+/// Appends `text` in quotes in ASCII only, as fastjson's BrowserCompatible feature does: the rest as UTF-16 escapes.
+pub(crate) fn write_ascii_string(out: &mut Vec<u8>, text: &str) {
+    if text.is_ascii() {
+        return write_string(out, text);
+    }
+    out.push(b'"');
+    for unit in text.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte @ (b'"' | b'\\' | 0..0x20)) => write_escape(out, byte),
+            Ok(byte) if byte.is_ascii() => out.push(byte),
+            _ => out.extend_from_slice(format!("\\u{unit:04X}").as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
 /// Appends a decimal number without allocating.
 pub(crate) fn write_int(out: &mut Vec<u8>, number: i64) {
     const DIGITS_MAX: usize = 20;
@@ -73,5 +89,8 @@ mod tests {
         let mut out = Vec::new();
         write_string(&mut out, "a\"\\\n\u{1}\u{1f}é😀/");
         assert_eq!(String::from_utf8(out), Ok("\"a\\\"\\\\\\n\\u0001\\u001fé😀/\"".to_owned()));
+        let mut ascii = Vec::new();
+        write_ascii_string(&mut ascii, "a\"é😀\n");
+        assert_eq!(String::from_utf8(ascii), Ok("\"a\\\"\\u00E9\\uD83D\\uDE00\\n\"".to_owned()));
     }
 }
