@@ -1,0 +1,138 @@
+//! The name server as a network handler: frames in, answers out, and what connections have to do with brokers.
+//!
+//! A change of the key-value table is answered only when its file has been replaced. The file is written by a task (see
+//! `run`): changes that arrive while it writes wait together for the next write, so a burst costs two writes, not one each.
+
+use crate::limits;
+use crate::service::{Answer, Asker, NameServer};
+use netcore::{CloseReason, ConnId, Handler, Net, Origin};
+use protocol::codes::{request as code, response};
+use protocol::remoting::{CommandHead, CommandView, FLAG_RESPONSE, SerializeType, write_command};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use tracing::{debug, info, warn};
+
+/// Whom to answer once the key-value file is written.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    conn: ConnId,
+    serialize: SerializeType,
+    opaque: i32,
+}
+
+/// What a processor needs from its surroundings.
+pub struct Hooks {
+    /// Monotonic milliseconds.
+    pub now_ms: Box<dyn Fn() -> i64>,
+    /// Wakes the task that writes the key-value file.
+    pub kv_changed: Box<dyn Fn()>,
+}
+
+/// A name server behind a [`netcore::Network`]. One core owns it; it lives as long as the network.
+pub struct Processor {
+    server: NameServer<ConnId>,
+    hooks: Hooks,
+    /// The table differs from what has been given to the writer.
+    kv_dirty: bool,
+    /// Answers to changes that no write has taken up yet.
+    waiting: Vec<Waiting>,
+    /// Answers to the changes that are being written.
+    in_write: Vec<Waiting>,
+}
+
+impl Processor {
+    /// A processor for this server.
+    pub fn new(server: NameServer<ConnId>, hooks: Hooks) -> Self {
+        Self { server, hooks, kv_dirty: false, waiting: Vec::new(), in_write: Vec::new() }
+    }
+
+    /// The state behind it.
+    pub fn server(&self) -> &NameServer<ConnId> {
+        &self.server
+    }
+
+    /// Removes brokers that were silent for too long, and closes their connections.
+    pub fn expire(&mut self, net: &mut Net) {
+        for gone in self.server.routes.expire((self.hooks.now_ms)()) {
+            warn!(cluster = %gone.cluster, broker = %gone.broker_name, addr = %gone.addr, silent_ms = gone.silent_ms, "broker expired");
+            net.close(gone.conn, "its broker was silent for longer than its heartbeat timeout");
+        }
+    }
+
+    /// The content to write to the key-value file, when it changed since the last call.
+    pub fn take_kv_to_write(&mut self) -> Option<Vec<u8>> {
+        if !std::mem::take(&mut self.kv_dirty) {
+            return None;
+        }
+        self.in_write.append(&mut self.waiting);
+        Some(self.server.kv.to_file())
+    }
+
+    /// The content taken last is in the file, or could not be written: answers whoever waits for it. After a failure the
+    /// next change tries again with the whole table.
+    pub fn kv_written(&mut self, net: &mut Net, outcome: &io::Result<()>) {
+        let remark = outcome.as_ref().err().map(|error| {
+            let path = self.server.config().kv_path.display();
+            warn!(%path, %error, "key-value file not written");
+            format!("in force, but not kept over a restart: {path}: {error}")
+        });
+        let code = if remark.is_some() { response::SYSTEM_ERROR } else { response::SUCCESS };
+        for Waiting { conn, serialize, opaque } in self.in_write.drain(..) {
+            if let Some(out) = net.out(conn) {
+                let head = CommandHead { serialize, code, opaque, flag: FLAG_RESPONSE, remark: remark.as_deref() };
+                write_command(out.bytes(), &head, |_| {}, &[]);
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &CommandView<'_>, conn: ConnId, peer: SocketAddr) -> Answer {
+        let changes_kv = matches!(request.code, code::PUT_KV_CONFIG | code::DELETE_KV_CONFIG);
+        if changes_kv && self.waiting.len() >= limits::KV_WAITING_MAX {
+            return Answer::error(response::SYSTEM_BUSY, "too many key-value changes wait for the disk");
+        }
+        self.server.answer(request, Asker { conn, peer, now_ms: (self.hooks.now_ms)() })
+    }
+}
+
+impl Handler for Processor {
+    fn on_open(&mut self, _net: &mut Net, _conn: ConnId, _origin: Origin, peer: SocketAddr) {
+        debug!(%peer, "connected");
+    }
+
+    fn on_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
+        let peer = net.peer(conn).unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        let request = match CommandView::parse(frame) {
+            Ok(command) if command.is_response() => return, // this server asks nobody
+            Ok(command) => command,
+            Err(error) => {
+                warn!(%peer, %error, "frame does not decode, closing");
+                net.close(conn, "frame does not decode");
+                return;
+            }
+        };
+        let answer = self.answer(&request, conn, peer);
+        if answer.after_kv_write {
+            self.kv_dirty = true;
+            if !request.is_oneway() {
+                self.waiting.push(Waiting { conn, serialize: request.serialize, opaque: request.opaque });
+            }
+            (self.hooks.kv_changed)();
+        } else if !request.is_oneway()
+            && let Some(out) = net.out(conn)
+        {
+            answer.write(&request, out.bytes());
+        }
+    }
+
+    fn on_close(&mut self, net: &mut Net, conn: ConnId, reason: &CloseReason) {
+        let _ = net;
+        debug!(?conn, %reason, "connection closed");
+        for addr in self.server.routes.connection_lost(conn) {
+            info!(%addr, %reason, "broker gone with its connection");
+        }
+    }
+
+    fn on_dial_failed(&mut self, _net: &mut Net, tag: u64, error: &io::Error) {
+        warn!(tag, %error, "a dial failed that this server did not make");
+    }
+}

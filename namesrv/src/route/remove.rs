@@ -1,0 +1,77 @@
+//! Brokers leave: they say so, their connection goes, or they fall silent.
+
+use super::{PERM_WRITE, RouteTable};
+
+/// A broker that was silent for too long, and the connection it had registered on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired<C> {
+    /// Its cluster.
+    pub cluster: String,
+    /// Its name.
+    pub broker_name: String,
+    /// Its address.
+    pub addr: String,
+    /// To be closed: half-open connections are why brokers fall silent.
+    pub conn: C,
+    /// How long it was silent.
+    pub silent_ms: i64,
+}
+
+impl<C: Copy + Eq> RouteTable<C> {
+    /// A broker says that it goes: the address under this name. Unknown ones are no error, they may have expired just now.
+    pub fn unregister(&mut self, broker_name: &str, addr: &str) {
+        self.live.retain(|key, live| key.addr != addr || live.broker_name != broker_name);
+        let Some(broker) = self.brokers.get_mut(broker_name) else { return };
+        broker.addrs.retain(|_, known| known != addr);
+        if broker.addrs.is_empty() {
+            self.remove_broker(broker_name);
+        } else if broker.acting_master && self.no_master(broker_name) {
+            self.wipe_write_perm(broker_name);
+        }
+    }
+
+    /// A connection is gone, and with it every broker whose latest registration came in on it. Returns their addresses.
+    pub fn connection_lost(&mut self, conn: C) -> Vec<String> {
+        let of_conn = self.live.iter().filter(|(_, live)| live.conn == conn);
+        let gone: Vec<_> = of_conn.map(|(key, live)| (live.broker_name.clone(), key.addr.clone())).collect();
+        gone.iter().for_each(|(broker_name, addr)| self.unregister(broker_name, addr));
+        gone.into_iter().map(|(_, addr)| addr).collect()
+    }
+
+    /// Removes every broker that was silent for longer than its timeout.
+    pub fn expire(&mut self, now_ms: i64) -> Vec<Expired<C>> {
+        let silent = self.live.iter().filter(|(_, live)| now_ms - live.last_ms > live.timeout_ms);
+        let gone: Vec<_> = silent
+            .map(|(key, live)| Expired {
+                cluster: key.cluster.clone(),
+                broker_name: live.broker_name.clone(),
+                addr: key.addr.clone(),
+                conn: live.conn,
+                silent_ms: now_ms - live.last_ms,
+            })
+            .collect();
+        gone.iter().for_each(|expired| self.unregister(&expired.broker_name, &expired.addr));
+        gone
+    }
+
+    fn remove_broker(&mut self, broker_name: &str) {
+        if let Some(broker) = self.brokers.remove(broker_name) {
+            self.leave_cluster(&broker.cluster, broker_name);
+        }
+        self.remove_queues(|_, broker| broker == broker_name);
+    }
+
+    pub(super) fn leave_cluster(&mut self, cluster: &str, broker_name: &str) {
+        if let Some(names) = self.clusters.get_mut(cluster) {
+            names.remove(broker_name);
+            if names.is_empty() {
+                self.clusters.remove(cluster);
+            }
+        }
+    }
+
+    /// Nobody can send to this broker any more, until it registers changed topics. Returns how many topics it has.
+    pub fn wipe_write_perm(&mut self, broker_name: &str) -> usize {
+        self.change_perm(broker_name, |perm| perm & !PERM_WRITE)
+    }
+}
