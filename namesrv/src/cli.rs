@@ -14,9 +14,10 @@ Examples:
   mqnamesrv --set listenPort=9877        one key without a file
   mqnamesrv -c namesrv.properties -p     show what would be in force, and stop
 
-Then start brokers with `mqbroker -n host:9876`, and give clients the same address. Run two or more name servers for
-availability: they know nothing of each other, every broker registers with each, clients get the list `host1:9876;host2:9876`.
-SIGINT and SIGTERM stop it gracefully. RUST_LOG=debug shows every connection.
+Then start brokers with `mqbroker -n host:9876` and give clients the same address.
+For availability run two or more: they know nothing of each other, every broker registers with
+each, and clients get the list `host1:9876;host2:9876`.
+SIGINT and SIGTERM stop it gracefully. RUST_LOG=debug logs every connection.
 
 Keys:";
 

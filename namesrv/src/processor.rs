@@ -8,8 +8,9 @@ use crate::service::{Answer, Asker, NameServer};
 use netcore::{CloseReason, ConnId, Handler, Net, Origin};
 use protocol::codes::{request as code, response};
 use protocol::remoting::{CommandHead, CommandView, FLAG_RESPONSE, SerializeType, write_command};
+use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use tracing::{debug, info, warn};
 
 /// Whom to answer once the key-value file is written.
@@ -32,6 +33,8 @@ pub struct Hooks {
 pub struct Processor {
     server: NameServer<ConnId>,
     hooks: Hooks,
+    /// Who is behind each open connection, for log lines: when `on_close` comes the network has forgotten it.
+    peers: HashMap<ConnId, SocketAddr>,
     /// The table differs from what has been given to the writer.
     kv_dirty: bool,
     /// Answers to changes that no write has taken up yet.
@@ -43,7 +46,7 @@ pub struct Processor {
 impl Processor {
     /// A processor for this server.
     pub fn new(server: NameServer<ConnId>, hooks: Hooks) -> Self {
-        Self { server, hooks, kv_dirty: false, waiting: Vec::new(), in_write: Vec::new() }
+        Self { server, hooks, peers: HashMap::new(), kv_dirty: false, waiting: Vec::new(), in_write: Vec::new() }
     }
 
     /// The state behind it.
@@ -95,12 +98,13 @@ impl Processor {
 }
 
 impl Handler for Processor {
-    fn on_open(&mut self, _net: &mut Net, _conn: ConnId, _origin: Origin, peer: SocketAddr) {
+    fn on_open(&mut self, _net: &mut Net, conn: ConnId, _origin: Origin, peer: SocketAddr) {
+        self.peers.insert(conn, peer);
         debug!(%peer, "connected");
     }
 
     fn on_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
-        let peer = net.peer(conn).unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        let Some(&peer) = self.peers.get(&conn) else { return };
         let request = match CommandView::parse(frame) {
             Ok(command) if command.is_response() => return, // this server asks nobody
             Ok(command) => command,
@@ -124,9 +128,14 @@ impl Handler for Processor {
         }
     }
 
-    fn on_close(&mut self, net: &mut Net, conn: ConnId, reason: &CloseReason) {
-        let _ = net;
-        debug!(?conn, %reason, "connection closed");
+    fn on_close(&mut self, _net: &mut Net, conn: ConnId, reason: &CloseReason) {
+        let peer = self.peers.remove(&conn).map_or_else(String::new, |peer| peer.to_string());
+        match reason {
+            CloseReason::Garbage(_) | CloseReason::SlowReader { .. } | CloseReason::SendStalled(_) => {
+                warn!(%peer, %reason, "connection closed");
+            }
+            _ => debug!(%peer, %reason, "connection closed"),
+        }
         for addr in self.server.routes.connection_lost(conn) {
             info!(%addr, %reason, "broker gone with its connection");
         }

@@ -11,7 +11,7 @@ use rt::real::{Core, CorePlacement, Mailbox, launch};
 use rt::ring::RingConfig;
 use rt::{Runtime, Share};
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -59,8 +59,9 @@ fn say(text: &str) {
 
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = io::stderr().is_terminal();
     // An error means that whoever called `run` logs already.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).try_init();
 }
 
 fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
