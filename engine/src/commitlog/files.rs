@@ -1,0 +1,148 @@
+//! The files of the log: one size, no gap between them, made ahead of need and off the path.
+//!
+//! Opened with O_DIRECT. A filesystem that has none is used through the page cache instead, once and for all files, and
+//! [`LogFiles::is_buffered`] says so.
+
+use crate::error::FileError;
+use crate::files::OpenFiles;
+use crate::limits::COMMITLOG_OPEN_FILES_MAX;
+use crate::paths::Paths;
+use crate::signal::Turn;
+use rt::{File, OpenMode, Runtime};
+use std::cell::{Cell, RefCell};
+use std::io;
+
+pub(crate) struct LogFiles<R: Runtime> {
+    rt: R,
+    paths: Paths,
+    file_bytes: u64,
+    buffered: Cell<bool>,
+    open: RefCell<OpenFiles<u64, R::File>>,
+    /// Start of the first file.
+    begin: Cell<u64>,
+    /// End of the last file that exists.
+    created_upto: Cell<u64>,
+    creating: Turn,
+}
+
+impl<R: Runtime> LogFiles<R> {
+    /// The files `[begin, created_upto)`, which are there.
+    pub(crate) fn new(rt: R, paths: Paths, file_bytes: u64, begin: u64, created_upto: u64) -> Self {
+        Self {
+            rt,
+            paths,
+            file_bytes,
+            buffered: Cell::new(false),
+            open: RefCell::new(OpenFiles::new(COMMITLOG_OPEN_FILES_MAX)),
+            begin: Cell::new(begin),
+            created_upto: Cell::new(created_upto),
+            creating: Turn::default(),
+        }
+    }
+
+    /// Whether the log goes through the page cache because the filesystem has no O_DIRECT.
+    pub(crate) fn is_buffered(&self) -> bool {
+        self.buffered.get()
+    }
+
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// Log offset of the first byte there is.
+    pub(crate) fn begin(&self) -> u64 {
+        self.begin.get()
+    }
+
+    pub(crate) fn created_upto(&self) -> u64 {
+        self.created_upto.get()
+    }
+
+    /// Start of the file that holds `offset`.
+    pub(crate) fn start_of(&self, offset: u64) -> u64 {
+        offset - offset % self.file_bytes
+    }
+
+    pub(crate) fn path_of(&self, offset: u64) -> std::path::PathBuf {
+        self.paths.commitlog_file(self.start_of(offset))
+    }
+
+    /// The file that holds `offset`, which exists.
+    pub(crate) async fn file(&self, offset: u64) -> Result<R::File, FileError> {
+        let start = self.start_of(offset);
+        if let Some(file) = self.cached(start) {
+            return Ok(file);
+        }
+        let file = self.open_or_fall_back(start).await?;
+        self.open.borrow_mut().insert(start, file.clone());
+        Ok(file)
+    }
+
+    fn cached(&self, start: u64) -> Option<R::File> {
+        self.open.borrow_mut().get(start)
+    }
+
+    async fn open_or_fall_back(&self, start: u64) -> Result<R::File, FileError> {
+        let path = self.paths.commitlog_file(start);
+        if !self.buffered.get() {
+            match self.rt.open(&path, OpenMode::Direct).await {
+                Err(refused) if refused.kind() == io::ErrorKind::InvalidInput => self.fall_back(&path),
+                opened => return opened.map_err(FileError::at("open", &path, 0)),
+            }
+        }
+        self.rt.open(&path, OpenMode::Buffered).await.map_err(FileError::at("open", &path, 0))
+    }
+
+    fn fall_back(&self, path: &std::path::Path) {
+        tracing::warn!(path = %path.display(), "this filesystem has no O_DIRECT: the log goes through the page cache");
+        self.buffered.set(true);
+    }
+
+    /// Makes the file that begins at `start`, and those before it, unless they are there: allocated, and its name durable.
+    pub(crate) async fn ensure(&self, start: u64) -> Result<(), FileError> {
+        while self.created_upto.get() <= start {
+            let turn = self.creating.take().await;
+            let next = self.created_upto.get();
+            if next <= start {
+                self.create(next).await?;
+                self.created_upto.set(next + self.file_bytes);
+            }
+            drop(turn);
+        }
+        Ok(())
+    }
+
+    async fn create(&self, start: u64) -> Result<(), FileError> {
+        let (path, folder) = (self.paths.commitlog_file(start), self.paths.commitlog());
+        let file = self.file(start).await?;
+        file.allocate(0, self.file_bytes).await.map_err(FileError::at("allocate", &path, 0))?;
+        self.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))
+    }
+
+    /// Makes everything from `end` on zeros, and forgets the files behind: what a crash left there must not come back to
+    /// life when the log grows over it. Cutting and extending does it without writing the zeros.
+    pub(crate) async fn cut(&self, end: u64) -> Result<(), FileError> {
+        let folder = self.paths.commitlog();
+        let keep_upto = end.next_multiple_of(self.file_bytes).max(self.begin.get());
+        while self.created_upto.get() > keep_upto {
+            let last = self.created_upto.get() - self.file_bytes;
+            let path = self.paths.commitlog_file(last);
+            self.open.borrow_mut().forget(|start| *start == last);
+            self.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
+            self.created_upto.set(last);
+        }
+        self.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))?;
+        if end < self.created_upto.get() {
+            self.zero_after(end).await?;
+        }
+        Ok(())
+    }
+
+    async fn zero_after(&self, end: u64) -> Result<(), FileError> {
+        let (path, at) = (self.path_of(end), end % self.file_bytes);
+        let file = self.file(end).await?;
+        file.set_len(at).await.map_err(FileError::at("truncate", &path, at))?;
+        file.allocate(0, self.file_bytes).await.map_err(FileError::at("allocate", &path, at))?;
+        file.sync_data().await.map_err(FileError::at("fdatasync", &path, at))
+    }
+}

@@ -1,0 +1,11 @@
+//! The log of one shard: `commitlog/<20 digits>`, files of one size, records of all queues in the order they came.
+//!
+//! - `files`: the files on disk: made ahead of need, opened when needed.
+//! - `writer`: tail to device, one write in flight, everything gathered meanwhile goes next; fdatasync behind it.
+//! - `scan`: bytes to records, pure.
+//! - `blank`: how a file ends.
+
+pub(crate) mod blank;
+pub(crate) mod files;
+pub(crate) mod scan;
+pub(crate) mod writer;

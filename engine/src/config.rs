@@ -1,0 +1,99 @@
+//! What a store is built with. Facts of the store (file sizes) are checked against its files at open.
+
+use crate::error::OpenError;
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, RECORD_OVERHEAD_BYTES};
+use std::path::PathBuf;
+
+/// How one shard's store is built. RocketMQ's names in parentheses.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The store's folder (`storePathRootDir`, or `shard-k/` below it).
+    pub root: PathBuf,
+    /// Size of a log file (`mappedFileSizeCommitLog`): a fact of the store. A multiple of 4096.
+    pub commitlog_file_bytes: u64,
+    /// Units in a ConsumeQueue file (`mappedFileSizeConsumeQueue` / 20): a fact of the store.
+    pub consumequeue_file_units: u32,
+    /// Memory for the recent log (`tailCacheBytes`); unwritten log never exceeds it.
+    pub tail_bytes_max: usize,
+    /// Memory of one piece of the tail.
+    pub chunk_bytes: usize,
+    /// Largest message body (`maxMessageSize`).
+    pub message_bytes_max: usize,
+    /// Messages of one read served from memory (`maxTransferCountOnMessageInMemory`).
+    pub hot_messages_max: usize,
+    /// Bytes of one read served from memory (`maxTransferBytesOnMessageInMemory`).
+    pub hot_bytes_max: usize,
+    /// Messages of one read served from disk (`maxTransferCountOnMessageInDisk`).
+    pub cold_messages_max: usize,
+    /// Bytes of one read served from disk (`maxTransferBytesOnMessageInDisk`).
+    pub cold_bytes_max: usize,
+    /// What one disk read fetches, so that the next ones of a consumer catching up find it in memory.
+    pub read_ahead_bytes: usize,
+    /// Memory for what was read ahead.
+    pub cold_cache_bytes_max: usize,
+    /// Time between two fdatasyncs of the log (`flushIntervalCommitLog`).
+    pub flush_interval_ms: u64,
+    /// Time between two writes of ConsumeQueue files (`flushIntervalConsumeQueue`).
+    pub consumequeue_interval_ms: u64,
+    /// Time between two checkpoints: what is scanned again after an unclean stop.
+    pub checkpoint_interval_ms: u64,
+    /// What the `abort` file holds.
+    pub process_id: u32,
+}
+
+impl StoreConfig {
+    /// RocketMQ's defaults for a store at `root`.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            commitlog_file_bytes: 1024 * 1024 * 1024,
+            consumequeue_file_units: 300_000,
+            tail_bytes_max: 64 * 1024 * 1024,
+            chunk_bytes: CHUNK_BYTES,
+            message_bytes_max: 4 * 1024 * 1024,
+            hot_messages_max: 32,
+            hot_bytes_max: 256 * 1024,
+            cold_messages_max: 8,
+            cold_bytes_max: 64 * 1024,
+            read_ahead_bytes: 512 * 1024,
+            cold_cache_bytes_max: 8 * 1024 * 1024,
+            flush_interval_ms: 500,
+            consumequeue_interval_ms: 1000,
+            checkpoint_interval_ms: 10_000,
+            process_id: std::process::id(),
+        }
+    }
+
+    /// Largest record, and largest sum of a batch's records.
+    #[must_use]
+    pub fn record_bytes_max(&self) -> usize {
+        self.message_bytes_max + RECORD_OVERHEAD_BYTES
+    }
+
+    /// Least `tail_bytes_max`: the chunk being filled and the next must fit, each as large as the largest record asks.
+    #[must_use]
+    pub fn tail_bytes_min(&self) -> usize {
+        let block = usize::try_from(BLOCK_BYTES).unwrap_or(4096);
+        2 * self.chunk_bytes.max(self.record_bytes_max() + 2 * block)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        let wrong = |key: &'static str, found: u64, expected: String| Err(OpenError::Config { key, found, expected });
+        let record_max = self.record_bytes_max() as u64;
+        if !self.commitlog_file_bytes.is_multiple_of(BLOCK_BYTES) || self.commitlog_file_bytes < record_max + 2 * BLOCK_BYTES {
+            let expected = format!("a multiple of {BLOCK_BYTES}, at least maxMessageSize + 64 KiB + 8 KiB = {}", record_max + 2 * BLOCK_BYTES);
+            return wrong("mappedFileSizeCommitLog", self.commitlog_file_bytes, expected);
+        }
+        if self.consumequeue_file_units == 0 {
+            return wrong("mappedFileSizeConsumeQueue", 0, "at least 1 unit".to_owned());
+        }
+        if self.chunk_bytes == 0 || !(self.chunk_bytes as u64).is_multiple_of(BLOCK_BYTES) {
+            return wrong("chunk_bytes", self.chunk_bytes as u64, format!("a multiple of {BLOCK_BYTES}"));
+        }
+        if self.tail_bytes_max < self.tail_bytes_min() {
+            return wrong("tailCacheBytes", self.tail_bytes_max as u64, format!("at least {}", self.tail_bytes_min()));
+        }
+        Ok(())
+    }
+}

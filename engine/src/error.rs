@@ -1,0 +1,167 @@
+//! What can go wrong in a store. Each error names the operation, the path, the offset, what was expected and what was found;
+//! one at start-up says the fix as well.
+
+use crate::offset::PhyOffset;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {path} at {offset}: {source}", path = path.display())]
+pub struct FileError {
+    /// What was tried.
+    pub operation: &'static str,
+    /// On which file.
+    pub path: PathBuf,
+    /// Where in it.
+    pub offset: u64,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl FileError {
+    pub(crate) fn at(operation: &'static str, path: &Path, offset: u64) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { operation, path, offset, source }
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A configuration value that cannot work.
+    #[error("{key} = {found}: expected {expected}")]
+    Config {
+        /// The key, by RocketMQ's name where it has one.
+        key: &'static str,
+        /// Its value.
+        found: u64,
+        /// What is accepted.
+        expected: String,
+    },
+    /// Another process has the store.
+    #[error("{path}: another process has this store open; stop it, or give this one another storePathRootDir", path = path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A file operation failed.
+    #[error("opening the store: {0}")]
+    File(#[from] FileError),
+    /// A file that is not of the configured size.
+    #[error("{path}: {found} bytes, expected {expected}; set {key} to the size this store was made with, or remove the file if it is not the store's", path = path.display())]
+    FileSize {
+        /// The file.
+        path: PathBuf,
+        /// The configured size.
+        expected: u64,
+        /// Its size.
+        found: u64,
+        /// The key that says the size.
+        key: &'static str,
+    },
+    /// A log file is missing between two others.
+    #[error("{path}: missing, though files before and after it are there; restore it, or move the later files away to give up what they hold", path = path.display())]
+    MissingFile {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// The log cannot be indexed: a record's queue offset does not follow the one before.
+    #[error("{path} at {offset}: queue {queue} of topic {topic} goes from offset {expected} to {found}; the log is damaged before this record", path = path.display())]
+    QueueGap {
+        /// The log file.
+        path: PathBuf,
+        /// The record's log offset.
+        offset: u64,
+        /// Its topic.
+        topic: String,
+        /// Its queue.
+        queue: i32,
+        /// The queue offset that comes next.
+        expected: i64,
+        /// The record's queue offset.
+        found: i64,
+    },
+}
+
+/// Why an open store stopped working.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The store was poisoned by an earlier failure.
+    #[error("the store stopped accepting writes: {reason}; free or repair the disk, then restart")]
+    Poisoned {
+        /// The failure.
+        reason: String,
+    },
+}
+
+/// Why a message was not appended. Nothing of it is in the log then.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AppendError {
+    /// The device is behind: wait for [`crate::Store::wait_writable`] and try again.
+    #[error("the device is {unwritten_bytes} bytes behind, tailCacheBytes is reached")]
+    TailFull {
+        /// Appended and not written yet.
+        unwritten_bytes: u64,
+    },
+    /// The record is larger than a record may be.
+    #[error("record of {found} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Its size.
+        found: usize,
+        /// `maxMessageSize` + 64 KiB.
+        limit: usize,
+    },
+    /// The record cannot be encoded: topic or properties too long.
+    #[error("the record cannot be encoded: {0}")]
+    Record(#[from] protocol::record::RecordError),
+    /// The queue id is not one.
+    #[error("queue id {found}: expected 0 to {limit}")]
+    QueueId {
+        /// What was asked for.
+        found: i32,
+        /// The highest accepted.
+        limit: i32,
+    },
+    /// A batch with no message in it.
+    #[error("a batch without messages")]
+    EmptyBatch,
+    /// There is no space for the next log file.
+    #[error("no disk space for the log file that begins at {next_file}; free space and it goes on by itself")]
+    DiskFull {
+        /// Where the log would go on.
+        next_file: PhyOffset,
+    },
+    /// The store was poisoned: it takes nothing more until it is restarted.
+    #[error("the store stopped accepting writes: {reason}; free or repair the disk, then restart")]
+    Poisoned {
+        /// The failure.
+        reason: String,
+    },
+    /// The store is closing or closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a read failed. Other reads go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What lies there is not the record that the ConsumeQueue says.
+    #[error("{path} at {offset}: expected {expected}, found {found}; stop the broker and delete the consumequeue folder: it is rebuilt from the log", path = path.display())]
+    Damaged {
+        /// The log file.
+        path: PathBuf,
+        /// Log offset of the record.
+        offset: u64,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}

@@ -1,0 +1,54 @@
+//! Every limit of the store, related by compile-time asserts. Reaching one is a normal outcome, not a crash.
+
+use rt::runtime::DIRECT_ALIGN;
+
+/// What O_DIRECT writes: the log's partial last block is rewritten until it is full.
+pub const BLOCK_BYTES: u64 = 4096;
+const _: () = assert!(BLOCK_BYTES as usize == DIRECT_ALIGN);
+
+/// One piece of the tail's memory. Smaller: more partial blocks copied from chunk to chunk; larger: coarser eviction.
+pub const CHUNK_BYTES: usize = 1024 * 1024;
+const _: () = assert!(CHUNK_BYTES.is_multiple_of(DIRECT_ALIGN));
+
+/// Evicted chunks that readers still hold and that are looked at again when a chunk is needed.
+pub const LENT_CHUNKS_MAX: usize = 8;
+
+/// What a record may have beyond its body limit (RocketMQ: body limit + 64 KiB).
+pub const RECORD_OVERHEAD_BYTES: usize = 64 * 1024;
+
+/// Left free at the end of a log file: the blank's length and magic.
+pub const BLANK_HEAD_BYTES: u64 = 8;
+
+/// Largest single log write. Larger would delay `written`, and with it whoever waits for room in the tail.
+pub const WRITE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Highest queue id: the table of a topic is indexed by it, so a hostile id must not size an allocation.
+pub const QUEUE_ID_MAX: i32 = 65_535;
+
+/// ConsumeQueue units in memory that no file has yet: beyond it appends wait (24 bytes each, 96 MiB).
+pub const UNPERSISTED_UNITS_MAX: usize = 4_000_000;
+
+/// From here on the background writer of ConsumeQueues is woken before its interval ends.
+pub const UNPERSISTED_UNITS_WAKE: usize = 100_000;
+const _: () = assert!(UNPERSISTED_UNITS_WAKE < UNPERSISTED_UNITS_MAX);
+
+/// ConsumeQueue units in one file write.
+pub const PERSIST_UNITS_MAX: usize = 3276;
+
+/// Open ConsumeQueue files kept: 10,000 queues must not need 10,000 descriptors.
+pub const CONSUMEQUEUE_OPEN_FILES_MAX: usize = 256;
+
+/// Open CommitLog files kept.
+pub const COMMITLOG_OPEN_FILES_MAX: usize = 64;
+
+/// Arrivals remembered between two drains; beyond it they are merged to one for each queue.
+pub const ARRIVALS_MAX: usize = 65_536;
+
+/// One read of the recovery scan.
+pub const SCAN_READ_BYTES: usize = 1024 * 1024;
+
+/// ConsumeQueue units that one read looks at when the filter matches nothing (RocketMQ's maxFilterMessageSize / 20).
+pub const FILTER_UNITS_MAX: usize = 800;
+
+/// Pieces a message's properties may come in, for a batch (its own pieces and the batch's).
+pub const PROPERTY_PIECES_MAX: usize = 8;

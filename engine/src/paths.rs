@@ -1,0 +1,66 @@
+//! Names of the store's files, as RocketMQ has them.
+
+use std::path::{Path, PathBuf};
+
+/// Files of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    root: PathBuf,
+}
+
+/// A file's name: the offset of its first byte in 20 digits.
+pub(crate) fn offset_name(offset: u64) -> String {
+    format!("{offset:020}")
+}
+
+/// The offset a file's name says, if it is such a name.
+pub(crate) fn parse_offset_name(name: &str) -> Option<u64> {
+    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok()).flatten()
+}
+
+impl Paths {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn commitlog(&self) -> PathBuf {
+        self.root.join("commitlog")
+    }
+
+    pub(crate) fn commitlog_file(&self, start: u64) -> PathBuf {
+        self.commitlog().join(offset_name(start))
+    }
+
+    pub(crate) fn consumequeue(&self) -> PathBuf {
+        self.root.join("consumequeue")
+    }
+
+    pub(crate) fn topic(&self, topic: &str) -> PathBuf {
+        self.consumequeue().join(topic)
+    }
+
+    pub(crate) fn queue(&self, topic: &str, queue_id: i32) -> PathBuf {
+        self.topic(topic).join(queue_id.to_string())
+    }
+
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.root.join("checkpoint")
+    }
+
+    pub(crate) fn abort(&self) -> PathBuf {
+        self.root.join("abort")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// RingMQ's own: see [`crate::manifest`].
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.root.join("consumequeue.manifest")
+    }
+}

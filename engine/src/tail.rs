@@ -1,0 +1,267 @@
+//! The recent log in memory: records are encoded straight into it, written to disk from it, and read from it.
+//!
+//! ```text
+//!   log bytes:  ... 0x2f000       0x3e7a0|0x3e7a0                        end
+//!   chunk n        | records ........... |
+//!   chunk n+1                       0x3e000 | copy | records ......... | free
+//! ```
+//!
+//! A record never straddles chunks: one that does not fit the rest of a chunk begins the next one. Chunks begin at a
+//! 4 KiB boundary of the log (O_DIRECT writes straight from them), so a chunk begins with a copy of the previous one's
+//! partial last block: at most 4095 bytes a chunk are copied twice, and every record is one slice.
+//!
+//! Bounds: memory never exceeds `bytes_max`; the oldest chunk goes when room is needed, and only when all of it is written.
+//! A chunk's memory is used again once no slice of it lives; while one does, the chunk is only forgotten here and its
+//! readers (whose out queues have limits of their own) keep it.
+
+use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX};
+use rt::{AppendBuf, BufSlice};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// The oldest chunk is not written yet and there is no memory for another.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+struct Chunk {
+    /// Log offset of the buffer's byte 0, a multiple of the block.
+    start: u64,
+    /// Log offset of the first byte that is not a copy from the chunk before.
+    first: u64,
+    buf: Rc<AppendBuf>,
+}
+
+impl Chunk {
+    fn end(&self) -> u64 {
+        self.start + self.buf.len() as u64
+    }
+
+    fn slice(&self, from: u64, upto: u64) -> Option<BufSlice> {
+        let begin = usize::try_from(from.checked_sub(self.start)?).ok()?;
+        let end = usize::try_from(upto.checked_sub(self.start)?).ok()?;
+        (end <= self.buf.len()).then(|| BufSlice::new(self.buf.clone(), begin..end))
+    }
+}
+
+/// See the module's text. Belongs to one log, on one core.
+pub(crate) struct Tail {
+    chunks: VecDeque<Chunk>,
+    /// Buffers that nobody uses.
+    spare: Vec<Rc<AppendBuf>>,
+    /// Evicted buffers that had readers when they went.
+    lent: VecDeque<Rc<AppendBuf>>,
+    /// Where the log ends when there is no chunk yet.
+    end_before: u64,
+    /// The bytes of the log's partial last block before the first chunk.
+    partial_before: Vec<u8>,
+    memory_bytes: usize,
+    chunk_bytes: usize,
+    bytes_max: usize,
+}
+
+/// The beginning of the block that `offset` lies in.
+pub(crate) fn block_floor(offset: u64) -> u64 {
+    offset - offset % BLOCK_BYTES
+}
+
+impl Tail {
+    /// A tail after `end`, where `partial` is what the log's last block holds already.
+    pub(crate) fn new(end: u64, partial: Vec<u8>, chunk_bytes: usize, bytes_max: usize) -> Self {
+        assert_eq!(partial.len() as u64, end % BLOCK_BYTES, "the partial block reaches to the end of the log");
+        Self {
+            chunks: VecDeque::new(),
+            spare: Vec::new(),
+            lent: VecDeque::new(),
+            end_before: end,
+            partial_before: partial,
+            memory_bytes: 0,
+            chunk_bytes,
+            bytes_max,
+        }
+    }
+
+    /// The first log byte that can be read here.
+    pub(crate) fn begin(&self) -> u64 {
+        self.chunks.front().map_or(self.end_before, |chunk| chunk.first)
+    }
+
+    /// The end of the log.
+    pub(crate) fn end(&self) -> u64 {
+        self.chunks.back().map_or(self.end_before, Chunk::end)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Makes room for `bytes` in one piece; what is below `written` may be forgotten for it.
+    pub(crate) fn reserve(&mut self, bytes: usize, written: u64) -> Result<(), Full> {
+        if self.chunks.back().is_some_and(|chunk| chunk.buf.free() >= bytes) {
+            return Ok(());
+        }
+        let end = self.end();
+        let start = block_floor(end);
+        let copied = usize::try_from(end - start).map_err(|_| Full)?;
+        let block = usize::try_from(BLOCK_BYTES).map_err(|_| Full)?;
+        let capacity = self.chunk_bytes.max((copied + bytes).next_multiple_of(block));
+        self.evict_for(capacity, written)?;
+        let buf = self.take_buffer(capacity);
+        match self.chunks.back() {
+            Some(last) => last.slice(start, end).and_then(|partial| buf.append(copied, |free| free.copy_from_slice(&partial))),
+            None => buf.append(copied, |free| free.copy_from_slice(&self.partial_before)),
+        };
+        assert_eq!(buf.len(), copied, "the partial block was copied");
+        self.chunks.push_back(Chunk { start, first: end, buf });
+        Ok(())
+    }
+
+    /// Forgets written chunks until `capacity` more fits. The last one stays: the next begins with its partial block.
+    fn evict_for(&mut self, capacity: usize, written: u64) -> Result<(), Full> {
+        while self.memory_bytes + capacity > self.bytes_max {
+            if self.spare.first().is_some_and(|spare| spare.capacity() == capacity) {
+                return Ok(());
+            }
+            if let Some(spare) = self.spare.pop() {
+                self.memory_bytes -= spare.capacity();
+                continue;
+            }
+            let may_go = self.chunks.len() > 1 && self.chunks.front().is_some_and(|oldest| oldest.end() <= written);
+            let oldest = if may_go { self.chunks.pop_front() } else { None };
+            self.recycle(oldest.ok_or(Full)?.buf);
+        }
+        Ok(())
+    }
+
+    fn recycle(&mut self, mut buf: Rc<AppendBuf>) {
+        if let Some(unshared) = Rc::get_mut(&mut buf) {
+            unshared.reset();
+            self.spare.push(buf);
+            return;
+        }
+        self.memory_bytes -= buf.capacity();
+        if self.lent.len() == LENT_CHUNKS_MAX {
+            self.lent.pop_front();
+        }
+        self.lent.push_back(buf);
+    }
+
+    fn take_buffer(&mut self, capacity: usize) -> Rc<AppendBuf> {
+        if let Some(at) = self.spare.iter().position(|spare| spare.capacity() == capacity) {
+            return self.spare.swap_remove(at);
+        }
+        self.memory_bytes += capacity;
+        let returned = self.lent.iter_mut().position(|lent| lent.capacity() == capacity && Rc::get_mut(lent).is_some());
+        if let Some(mut buf) = returned.and_then(|at| self.lent.remove(at))
+            && let Some(unshared) = Rc::get_mut(&mut buf)
+        {
+            unshared.reset();
+            return buf;
+        }
+        AppendBuf::with_capacity(capacity)
+    }
+
+    /// Appends `bytes` bytes that were reserved.
+    pub(crate) fn append<T>(&mut self, bytes: usize, fill: impl FnOnce(&mut [u8]) -> T) -> T {
+        let appended = self.chunks.back().and_then(|chunk| chunk.buf.append(bytes, fill));
+        match appended {
+            Some(value) => value,
+            None => panic!("append of {bytes} bytes that were not reserved"),
+        }
+    }
+
+    /// The bytes `[at, at + len)` of one record; `None` when they are not in memory any more.
+    pub(crate) fn slice(&self, at: u64, len: usize) -> Option<BufSlice> {
+        let after = self.chunks.partition_point(|chunk| chunk.first <= at);
+        let chunk = self.chunks.get(after.checked_sub(1)?)?;
+        chunk.slice(at, at + len as u64)
+    }
+
+    /// Whole blocks from `from` (a block's beginning) up to `upto` at most, straight from one chunk.
+    pub(crate) fn blocks(&self, from: u64, upto: u64) -> Option<BufSlice> {
+        let chunk = self.chunk_of_block(from)?;
+        let upto = block_floor(upto.min(chunk.end()));
+        (upto > from).then(|| chunk.slice(from, upto)).flatten()
+    }
+
+    /// The log's partial last block, from its beginning `from`.
+    pub(crate) fn partial_block(&self, from: u64) -> Option<BufSlice> {
+        let chunk = self.chunk_of_block(from)?;
+        chunk.slice(from, self.end())
+    }
+
+    /// The newest chunk that holds the block: a chunk that ends inside a block is continued by a copy in the next.
+    fn chunk_of_block(&self, from: u64) -> Option<&Chunk> {
+        let after = self.chunks.partition_point(|chunk| chunk.start <= from);
+        self.chunks.get(after.checked_sub(1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(tail: &mut Tail, len: usize, byte: u8, written: u64) -> Result<u64, Full> {
+        tail.reserve(len, written)?;
+        let at = tail.end();
+        tail.append(len, |free| free.fill(byte));
+        Ok(at)
+    }
+
+    #[test]
+    fn every_record_is_one_slice_and_blocks_join_up_across_chunks() {
+        let mut tail = Tail::new(0, Vec::new(), 8192, 1 << 20);
+        let mut oracle = Vec::new();
+        for (nth, len) in [3000, 3000, 3000, 9000, 10, 8000, 1, 4096].into_iter().enumerate() {
+            let byte = u8::try_from(nth).unwrap() + 1;
+            let at = fill(&mut tail, len, byte, 0).unwrap();
+            assert_eq!(at, oracle.len() as u64);
+            oracle.extend(std::iter::repeat_n(byte, len));
+            assert!(tail.slice(at, len).unwrap().iter().all(|found| *found == byte));
+        }
+        let mut written = Vec::new();
+        while let Some(blocks) = tail.blocks(written.len() as u64, tail.end()) {
+            written.extend_from_slice(&blocks);
+        }
+        written.extend_from_slice(&tail.partial_block(written.len() as u64).unwrap());
+        assert!(written == oracle, "what is written is what was appended");
+    }
+
+    #[test]
+    fn unwritten_chunks_are_never_forgotten_and_memory_is_bounded() {
+        let mut tail = Tail::new(0, Vec::new(), 8192, 3 * 8192);
+        let mut refused = 0;
+        let mut written = 0;
+        for _ in 0..200 {
+            if fill(&mut tail, 5000, 1, written).is_err() {
+                refused += 1;
+                assert!(tail.begin() <= written);
+                written = tail.end();
+                fill(&mut tail, 5000, 1, written).unwrap();
+            }
+            assert!(tail.memory_bytes() <= 3 * 8192);
+        }
+        assert!(refused > 10);
+    }
+
+    #[test]
+    fn a_chunk_with_a_reader_is_not_used_again() {
+        let mut tail = Tail::new(0, Vec::new(), 4096, 2 * 4096);
+        let at = fill(&mut tail, 4096, 7, 0).unwrap();
+        let held = tail.slice(at, 4096).unwrap();
+        for _ in 0..10 {
+            let written = tail.end();
+            fill(&mut tail, 4096, 8, written).unwrap();
+        }
+        assert!(tail.slice(at, 4096).is_none());
+        assert!(held.iter().all(|byte| *byte == 7));
+    }
+
+    #[test]
+    fn a_tail_after_a_restart_begins_with_the_partial_block() {
+        let mut tail = Tail::new(4096 + 3, b"abc".to_vec(), 8192, 1 << 20);
+        fill(&mut tail, 2, b'd', 4099).unwrap();
+        assert_eq!(&*tail.partial_block(4096).unwrap(), b"abcdd");
+        assert!(tail.slice(4096, 3).is_none(), "what was there before is not the tail's to serve");
+    }
+}
