@@ -1,1 +1,42 @@
-//! (being built)
+//! Storage of one shard: messages in, messages out, in RocketMQ's files.
+//!
+//! ```text
+//!   append ─► tail (memory) ─► writer ─► commitlog/…        (O_DIRECT, one write in flight, fdatasync behind it)
+//!              │   └─ hot reads: slices, at once
+//!              └► ConsumeQueue units (memory) ─► background ─► consumequeue/…, manifest, checkpoint
+//!   cold reads: units and records from files, with read-ahead
+//!   open: manifest ─► scan of the log ─► cut ─► as above
+//! ```
+//!
+//! What is *not* here: sockets, request codes, consumer groups and their offsets, topic configuration. A shard's store belongs
+//! to one core: no lock, no atomic, no other thread.
+//!
+//! Reading order: [`offset`], [`marks`](crate::Store::appended) (how far the log has come, stated once), `tail` (the recent
+//! log in memory), `commitlog` (its files, writing, scanning), `consumequeue` (units, queues, files), `manifest` and
+//! `checkpoint` (what recovery trusts), `store` (append, read, cold, search, open, recover, background).
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod error;
+pub mod limits;
+pub mod offset;
+
+mod checkpoint;
+mod commitlog;
+mod consumequeue;
+mod files;
+mod manifest;
+mod marks;
+mod paths;
+mod signal;
+mod store;
+mod tail;
+
+pub use config::StoreConfig;
+pub use error::{AppendError, FileError, OpenError, ReadError, StoreError};
+pub use offset::{PhyOffset, QueueOffset};
+pub use store::{
+    Appended, AppendedBatch, Arrival, Boundary, ColdRead, OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus,
+    Recovered, Store, TagFilter,
+};

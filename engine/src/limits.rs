@@ -4,7 +4,7 @@ use rt::runtime::DIRECT_ALIGN;
 
 /// What O_DIRECT writes: the log's partial last block is rewritten until it is full.
 pub const BLOCK_BYTES: u64 = 4096;
-const _: () = assert!(BLOCK_BYTES as usize == DIRECT_ALIGN);
+const _: () = assert!(BLOCK_BYTES == DIRECT_ALIGN as u64);
 
 /// One piece of the tail's memory. Smaller: more partial blocks copied from chunk to chunk; larger: coarser eviction.
 pub const CHUNK_BYTES: usize = 1024 * 1024;

@@ -15,6 +15,7 @@
 //! readers (whose out queues have limits of their own) keep it.
 
 use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX};
+use rt::runtime::DIRECT_ALIGN;
 use rt::{AppendBuf, BufSlice};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -64,6 +65,11 @@ pub(crate) fn block_floor(offset: u64) -> u64 {
     offset - offset % BLOCK_BYTES
 }
 
+/// Bytes between the beginning of `offset`'s block and `offset`.
+fn bytes_of_block(offset: u64) -> usize {
+    usize::try_from(offset % BLOCK_BYTES).unwrap_or(0)
+}
+
 impl Tail {
     /// A tail after `end`, where `partial` is what the log's last block holds already.
     pub(crate) fn new(end: u64, partial: Vec<u8>, chunk_bytes: usize, bytes_max: usize) -> Self {
@@ -102,9 +108,8 @@ impl Tail {
         }
         let end = self.end();
         let start = block_floor(end);
-        let copied = usize::try_from(end - start).map_err(|_| Full)?;
-        let block = usize::try_from(BLOCK_BYTES).map_err(|_| Full)?;
-        let capacity = self.chunk_bytes.max((copied + bytes).next_multiple_of(block));
+        let copied = bytes_of_block(end);
+        let capacity = self.capacity_for(bytes);
         self.evict_for(capacity, written)?;
         let buf = self.take_buffer(capacity);
         match self.chunks.back() {
@@ -114,6 +119,22 @@ impl Tail {
         assert_eq!(buf.len(), copied, "the partial block was copied");
         self.chunks.push_back(Chunk { start, first: end, buf });
         Ok(())
+    }
+
+    /// Size of a new chunk for a record of `bytes`.
+    fn capacity_for(&self, bytes: usize) -> usize {
+        self.chunk_bytes.max((bytes_of_block(self.end()) + bytes).next_multiple_of(DIRECT_ALIGN))
+    }
+
+    /// Whether [`Tail::reserve`] would succeed.
+    pub(crate) fn could_reserve(&self, bytes: usize, written: u64) -> bool {
+        if self.chunks.back().is_some_and(|chunk| chunk.buf.free() >= bytes) {
+            return true;
+        }
+        let all_but_last = self.chunks.len().saturating_sub(1);
+        let may_go = self.chunks.iter().take(all_but_last).filter(|chunk| chunk.end() <= written);
+        let freed: usize = may_go.map(|chunk| &chunk.buf).chain(&self.spare).map(|buf| buf.capacity()).sum();
+        self.memory_bytes - freed + self.capacity_for(bytes) <= self.bytes_max
     }
 
     /// Forgets written chunks until `capacity` more fits. The last one stays: the next begins with its partial block.
@@ -175,6 +196,13 @@ impl Tail {
         let after = self.chunks.partition_point(|chunk| chunk.first <= at);
         let chunk = self.chunks.get(after.checked_sub(1)?)?;
         chunk.slice(at, at + len as u64)
+    }
+
+    /// Up to `len` bytes at `at`, as far as its chunk goes; `None` when they are not in memory.
+    pub(crate) fn slice_upto(&self, at: u64, len: usize) -> Option<BufSlice> {
+        let after = self.chunks.partition_point(|chunk| chunk.first <= at);
+        let chunk = self.chunks.get(after.checked_sub(1)?)?;
+        chunk.slice(at, chunk.end().min(at + len as u64))
     }
 
     /// Whole blocks from `from` (a block's beginning) up to `upto` at most, straight from one chunk.

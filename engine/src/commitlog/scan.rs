@@ -1,0 +1,123 @@
+//! Bytes of the log to records: pure, so that every cut and every damage is a test of a function.
+
+use crate::limits::BLANK_HEAD_BYTES;
+use protocol::record::{BLANK_MAGIC, MAGIC_AT, RecordView};
+
+/// What lies at the beginning of a stretch of log.
+pub(crate) enum Scanned<'a> {
+    /// A record, whole and with a matching checksum.
+    Record(RecordView<'a>),
+    /// The file's rest is blank: go on at the next file.
+    Blank,
+    /// The stretch is too short to tell: this many bytes are needed.
+    NeedsBytes(usize),
+    /// The log ends here, for this reason.
+    End(String),
+}
+
+/// Bounds of a scan.
+#[derive(Clone, Copy)]
+pub(crate) struct ScanLimits {
+    pub(crate) file_bytes: u64,
+    pub(crate) record_bytes_max: usize,
+}
+
+fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
+    Some(i32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// Looks at `bytes`, which lie at log offset `at` and do not reach beyond its file.
+pub(crate) fn scan_one(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_> {
+    let left_in_file = limits.file_bytes - at % limits.file_bytes;
+    let head = usize::try_from(BLANK_HEAD_BYTES).unwrap_or(8);
+    let (Some(size), Some(magic)) = (i32_at(bytes, 0), i32_at(bytes, MAGIC_AT)) else {
+        return if left_in_file < BLANK_HEAD_BYTES { Scanned::End("less than a blank is left".to_owned()) } else { Scanned::NeedsBytes(head) };
+    };
+    if magic == BLANK_MAGIC {
+        return Scanned::Blank;
+    }
+    if size == 0 && magic == 0 {
+        return Scanned::End("nothing was written".to_owned());
+    }
+    let size = usize::try_from(size).unwrap_or(0);
+    if size > limits.record_bytes_max || size as u64 + BLANK_HEAD_BYTES > left_in_file {
+        return Scanned::End(format!("a record of {size} bytes where {left_in_file} are left of the file"));
+    }
+    if size > bytes.len() {
+        return Scanned::NeedsBytes(size);
+    }
+    record(bytes, at)
+}
+
+fn record(bytes: &[u8], at: u64) -> Scanned<'_> {
+    let view = match RecordView::parse(bytes) {
+        Ok(view) => view,
+        Err(error) => return Scanned::End(error.to_string()),
+    };
+    if u64::try_from(view.physical_offset()) != Ok(at) {
+        return Scanned::End(format!("the record says that it lies at {}", view.physical_offset()));
+    }
+    match view.verify_crc() {
+        Ok(()) => Scanned::Record(view),
+        Err(error) => Scanned::End(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::record::RecordDraft;
+
+    const LIMITS: ScanLimits = ScanLimits { file_bytes: 8192, record_bytes_max: 5000 };
+
+    fn record_at(at: i64) -> Vec<u8> {
+        let host = "127.0.0.1:10911".parse().unwrap();
+        let draft = RecordDraft {
+            topic: "T",
+            queue_id: 1,
+            flag: 0,
+            queue_offset: 5,
+            physical_offset: at,
+            sys_flag: 0,
+            born_timestamp_ms: 1,
+            born_host: host,
+            store_timestamp_ms: 2,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: b"hello world",
+            properties: &[b"TAGS\x01a\x02"],
+        };
+        let mut bytes = vec![0; draft.encoded_len().unwrap()];
+        draft.encode_into(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_size_magic_offset_or_body_byte_ends_the_log() {
+        let whole = record_at(100);
+        assert!(matches!(scan_one(&whole, 100, LIMITS), Scanned::Record(_)));
+        assert!(matches!(scan_one(&whole, 101, LIMITS), Scanned::End(_)), "a record of another place is none of this one");
+        for cut in 0..whole.len() {
+            assert!(matches!(scan_one(&whole[..cut], 100, LIMITS), Scanned::NeedsBytes(_)), "cut at {cut}");
+            let mut zeroed = whole.clone();
+            zeroed[cut..].fill(0);
+            let properties_only = cut >= whole.len() - b"TAGS\x01a\x02".len();
+            assert!(properties_only || matches!(scan_one(&zeroed, 100, LIMITS), Scanned::End(_)), "zeros from {cut}");
+        }
+        for at in (0..12).chain(28..36).chain(88..99) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            assert!(!matches!(scan_one(&damaged, 100, LIMITS), Scanned::Record(_)), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn blanks_and_zeros_are_told_apart() {
+        let mut blank = vec![0; 50];
+        crate::commitlog::blank::encode_blank(&mut blank);
+        assert!(matches!(scan_one(&blank, 8192 - 50, LIMITS), Scanned::Blank));
+        assert!(matches!(scan_one(&[0; 50], 0, LIMITS), Scanned::End(_)));
+        assert!(matches!(scan_one(&[0; 4], 8188, LIMITS), Scanned::End(_)));
+    }
+}

@@ -1,0 +1,79 @@
+//! What to write next: whole blocks straight from the tail; when there are none, the partial last block as a copy.
+//!
+//! One write is in flight at a time; what is appended meanwhile goes with the next. The partial block is rewritten as it
+//! fills: both versions of each of its sectors hold the same bytes up to the earlier end, so a torn rewrite loses nothing that
+//! was written before. The kernel is given a copy that nobody changes (filesystems with checksums read it twice).
+
+use crate::limits::{BLOCK_BYTES, WRITE_BYTES_MAX};
+use crate::tail::{Tail, block_floor};
+use rt::runtime::DIRECT_ALIGN;
+use rt::{AppendBuf, BufSlice};
+use std::rc::Rc;
+
+/// One write.
+pub(crate) struct WriteStep {
+    /// Log offset of its first byte, a multiple of the block.
+    pub(crate) at: u64,
+    pub(crate) data: BufSlice,
+    /// `written` once it is done.
+    pub(crate) upto: u64,
+}
+
+/// The next write of a log that is written up to `written`; `None` when all is.
+pub(crate) fn next_write(tail: &Tail, written: u64, file_bytes: u64, partial: &mut Rc<AppendBuf>) -> Option<WriteStep> {
+    let (at, end) = (block_floor(written), tail.end());
+    if end == written {
+        return None;
+    }
+    let file_end = at - at % file_bytes + file_bytes;
+    if let Some(data) = tail.blocks(at, end.min(file_end).min(at + WRITE_BYTES_MAX)) {
+        let upto = at + data.len() as u64;
+        return Some(WriteStep { at, data, upto });
+    }
+    let bytes = tail.partial_block(at)?;
+    Some(WriteStep { at, data: padded(&bytes, partial), upto: end })
+}
+
+/// `bytes` and zeros up to a block, in `place` when nobody holds a slice of it any more.
+fn padded(bytes: &[u8], place: &mut Rc<AppendBuf>) -> BufSlice {
+    match Rc::get_mut(place) {
+        Some(unshared) => unshared.reset(),
+        None => *place = AppendBuf::with_capacity(DIRECT_ALIGN),
+    }
+    place.append(DIRECT_ALIGN, |block| {
+        let (copied, zeros) = block.split_at_mut(bytes.len());
+        copied.copy_from_slice(bytes);
+        zeros.fill(0);
+    });
+    BufSlice::new(place.clone(), 0..DIRECT_ALIGN)
+}
+
+const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_step_by_step_gives_the_log_and_never_crosses_a_file() {
+        let mut tail = Tail::new(0, Vec::new(), 8192, 1 << 20);
+        let mut partial = AppendBuf::with_capacity(DIRECT_ALIGN);
+        let (mut log, mut disk, mut written) = (Vec::new(), vec![0; 65_536], 0);
+        for nth in 0..40_u8 {
+            let len = 100 + usize::from(nth) * 37;
+            tail.reserve(len, written).unwrap();
+            tail.append(len, |out| out.fill(nth));
+            log.extend(std::iter::repeat_n(nth, len));
+            if nth % 3 != 0 {
+                continue;
+            }
+            while let Some(step) = next_write(&tail, written, 16_384, &mut partial) {
+                let at = usize::try_from(step.at).unwrap();
+                assert_eq!(step.at / 16_384, (step.at + step.data.len() as u64 - 1) / 16_384);
+                disk[at..at + step.data.len()].copy_from_slice(&step.data);
+                written = step.upto;
+            }
+            assert!(disk[..log.len()] == log, "after {nth}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! ConsumeQueue files: RocketMQ's size exactly, through the page cache, made sparse and filled from their beginning.
+
+use super::table::QueueKey;
+use super::unit::{PRE_BLANK, UNIT_BYTES, Unit};
+use crate::error::FileError;
+use crate::files::OpenFiles;
+use crate::limits::CONSUMEQUEUE_OPEN_FILES_MAX;
+use crate::offset::QueueOffset;
+use crate::paths::Paths;
+use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+const UNIT_LEN: u64 = UNIT_BYTES as u64;
+
+/// A queue by name and by key: the name for its folder, the key for its open files.
+#[derive(Clone)]
+pub(crate) struct QueuePlace {
+    pub(crate) key: QueueKey,
+    pub(crate) topic: Rc<str>,
+    pub(crate) queue_id: i32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct OpenKey {
+    queue: QueueKey,
+    file_start: u64,
+    writable: bool,
+}
+
+pub(crate) struct QueueFiles<R: Runtime> {
+    rt: R,
+    paths: Paths,
+    units_per_file: u64,
+    open: RefCell<OpenFiles<OpenKey, R::File>>,
+    /// Folders with names that no sync has covered.
+    unsynced_folders: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl<R: Runtime> QueueFiles<R> {
+    pub(crate) fn new(rt: R, paths: Paths, units_per_file: u32) -> Self {
+        let open = RefCell::new(OpenFiles::new(CONSUMEQUEUE_OPEN_FILES_MAX));
+        Self { rt, paths, units_per_file: u64::from(units_per_file), open, unsynced_folders: RefCell::default() }
+    }
+
+    /// Length of a file in bytes.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.units_per_file * UNIT_LEN
+    }
+
+    /// Byte offset, in the queue, of the file with `offset`'s unit: the number in its name.
+    pub(crate) fn file_start(&self, offset: QueueOffset) -> u64 {
+        let unit = u64::try_from(offset.0).unwrap_or(0);
+        unit / self.units_per_file * self.file_bytes()
+    }
+
+    /// Where in its file the unit of `offset` is.
+    fn at_in_file(&self, offset: QueueOffset) -> u64 {
+        u64::try_from(offset.0).unwrap_or(0) % self.units_per_file * UNIT_LEN
+    }
+
+    /// Units from `offset` to the end of its file.
+    pub(crate) fn left_in_file(&self, offset: QueueOffset) -> usize {
+        usize::try_from((self.file_bytes() - self.at_in_file(offset)) / UNIT_LEN).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn path(&self, place: &QueuePlace, file_start: u64) -> PathBuf {
+        self.paths.queue(&place.topic, place.queue_id).join(crate::paths::offset_name(file_start))
+    }
+
+    fn cached(&self, key: OpenKey) -> Option<R::File> {
+        self.open.borrow_mut().get(key)
+    }
+
+    async fn to_write(&self, place: &QueuePlace, first: QueueOffset) -> Result<R::File, FileError> {
+        let key = OpenKey { queue: place.key, file_start: self.file_start(first), writable: true };
+        if let Some(file) = self.cached(key) {
+            return Ok(file);
+        }
+        let path = self.path(place, key.file_start);
+        let file = self.open_or_make(place, &path).await?;
+        if file.len().await.map_err(FileError::at("length", &path, 0))? != self.file_bytes() {
+            self.make_full_length(&file, &path, self.at_in_file(first)).await?;
+            self.note_unsynced(place);
+        }
+        self.open.borrow_mut().insert(key, file.clone());
+        Ok(file)
+    }
+
+    async fn open_or_make(&self, place: &QueuePlace, path: &Path) -> Result<R::File, FileError> {
+        match self.rt.open(path, OpenMode::Buffered).await {
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened.map_err(FileError::at("open", path, 0)),
+        }
+        let folder = self.paths.queue(&place.topic, place.queue_id);
+        self.rt.create_dir_all(&folder).await.map_err(FileError::at("make folder", &folder, 0))?;
+        self.rt.open(path, OpenMode::Buffered).await.map_err(FileError::at("open", path, 0))
+    }
+
+    fn note_unsynced(&self, place: &QueuePlace) {
+        let folders = [self.paths.queue(&place.topic, place.queue_id), self.paths.topic(&place.topic), self.paths.consumequeue()];
+        self.unsynced_folders.borrow_mut().extend(folders);
+    }
+
+    /// A queue whose first message is not at a file's beginning has pre-blanks before it, as RocketMQ writes them.
+    async fn make_full_length(&self, file: &R::File, path: &Path, first_at: u64) -> Result<(), FileError> {
+        file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", path, 0))?;
+        let blanks = usize::try_from(first_at / UNIT_LEN).unwrap_or(0);
+        if blanks > 0 {
+            let bytes: Vec<u8> = std::iter::repeat_n(PRE_BLANK.encode(), blanks).flatten().collect();
+            file.write_at(0, AppendBuf::copy_of(&bytes)).await.map_err(FileError::at("write", path, 0))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the units from `first` on, which lie in one file.
+    pub(crate) async fn write(&self, place: &QueuePlace, first: QueueOffset, units: BufSlice) -> Result<(), FileError> {
+        let file = self.to_write(place, first).await?;
+        let at = self.at_in_file(first);
+        let path = self.path(place, self.file_start(first));
+        file.write_at(at, units).await.map_err(FileError::at("write", &path, at))
+    }
+
+    /// Syncs the files with the units `[from, upto)`.
+    pub(crate) async fn sync(&self, place: &QueuePlace, from: QueueOffset, upto: QueueOffset) -> Result<(), FileError> {
+        let mut at = from;
+        while at < upto {
+            let file = self.to_write(place, at).await?;
+            let path = self.path(place, self.file_start(at));
+            file.sync_data().await.map_err(FileError::at("fdatasync", &path, 0))?;
+            at = at.plus(self.left_in_file(at));
+        }
+        Ok(())
+    }
+
+    /// Makes the names of new files and folders durable.
+    pub(crate) async fn sync_folders(&self) -> Result<(), FileError> {
+        let folders = std::mem::take(&mut *self.unsynced_folders.borrow_mut());
+        for folder in folders {
+            match self.rt.sync_dir(&folder).await {
+                Err(deleted) if deleted.kind() == io::ErrorKind::NotFound => {}
+                synced => synced.map_err(FileError::at("sync folder", &folder, 0))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// At most `most` units from `from` on, up to the end of its file or the first that is none.
+    pub(crate) async fn read(&self, place: &QueuePlace, from: QueueOffset, most: usize) -> Result<Vec<Unit>, FileError> {
+        let file = self.to_read(place, from).await?;
+        let count = most.min(self.left_in_file(from));
+        let at = self.at_in_file(from);
+        let path = self.path(place, self.file_start(from));
+        let bytes = file.read_at(at, count * UNIT_BYTES).await.map_err(FileError::at("read", &path, at))?;
+        Ok(bytes.chunks_exact(UNIT_BYTES).map_while(Unit::decode).collect())
+    }
+
+    async fn to_read(&self, place: &QueuePlace, from: QueueOffset) -> Result<R::File, FileError> {
+        let key = OpenKey { queue: place.key, file_start: self.file_start(from), writable: false };
+        if let Some(file) = self.cached(key) {
+            return Ok(file);
+        }
+        let path = self.path(place, key.file_start);
+        let file = self.rt.open(&path, OpenMode::Read).await.map_err(FileError::at("open", &path, 0))?;
+        self.open.borrow_mut().insert(key, file.clone());
+        Ok(file)
+    }
+
+    /// Closes what is open of deleted queues.
+    pub(crate) fn forget(&self, queues: &[QueueKey]) {
+        self.open.borrow_mut().forget(|key| queues.contains(&key.queue));
+    }
+
+    /// Makes everything from `next` on zeros and removes later files: after an unclean stop units may be there whose
+    /// records are not.
+    pub(crate) async fn cut(&self, place: &QueuePlace, next: QueueOffset) -> Result<(), FileError> {
+        let folder = self.paths.queue(&place.topic, place.queue_id);
+        let entries = match self.rt.list_dir(&folder).await {
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(FileError::at("list", &folder, 0))?,
+        };
+        for start in entries.iter().filter_map(|entry| crate::paths::parse_offset_name(&entry.name)) {
+            let path = self.path(place, start);
+            if start > self.file_start(next) {
+                self.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
+            } else if start == self.file_start(next) {
+                self.zero_after(&path, self.at_in_file(next)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn zero_after(&self, path: &Path, at: u64) -> Result<(), FileError> {
+        let file = self.rt.open(path, OpenMode::Buffered).await.map_err(FileError::at("open", path, 0))?;
+        file.set_len(at).await.map_err(FileError::at("truncate", path, at))?;
+        file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", path, at))?;
+        file.sync_data().await.map_err(FileError::at("fdatasync", path, at))
+    }
+
+    /// Whether the files of the units `[min, max)` are all there at full length, and the last unit is one whose message ends
+    /// at or below `log_end`.
+    pub(crate) async fn holds(&self, place: &QueuePlace, min: QueueOffset, max: QueueOffset, log_end: u64) -> Result<bool, FileError> {
+        if min >= max {
+            return Ok(min == max);
+        }
+        let folder = self.paths.queue(&place.topic, place.queue_id);
+        let Ok(entries) = self.rt.list_dir(&folder).await else { return Ok(false) };
+        let last = QueueOffset(max.0 - 1);
+        let (mut start, last_start) = (self.file_start(min), self.file_start(last));
+        while start <= last_start {
+            let name = crate::paths::offset_name(start);
+            if !entries.iter().any(|entry| entry.name == name && entry.bytes == self.file_bytes()) {
+                return Ok(false);
+            }
+            start += self.file_bytes();
+        }
+        let unit = self.read(place, last, 1).await?;
+        Ok(unit.first().is_some_and(|unit| unit.end() <= log_end))
+    }
+}

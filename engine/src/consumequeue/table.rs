@@ -1,0 +1,291 @@
+//! Every queue of a shard, in memory: its range, and its recent units.
+//!
+//! ```text
+//!   queue offsets:   min ......... first_recent ......... persisted ......... next
+//!   in files:        [-------------------------------------------)
+//!   in memory:                     [-----------------------------------------)
+//! ```
+//!
+//! A queue belongs to its shard's core and lives from its first message to the deletion of its topic. What bounds it: units
+//! leave memory when they are in a file and their record has left the tail; units in no file yet are counted, and appends
+//! wait beyond a limit. An idle queue costs its row here and nothing else.
+
+use super::unit::Unit;
+use crate::limits::QUEUE_ID_MAX;
+use crate::offset::QueueOffset;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+/// A queue for as long as it lives: a key kept over a deletion finds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct QueueKey {
+    slot: u32,
+    generation: u32,
+}
+
+const NO_QUEUE: u32 = u32::MAX;
+
+/// See the module's text.
+pub(crate) struct Queue {
+    pub(crate) topic: Rc<str>,
+    pub(crate) queue_id: i32,
+    pub(crate) min: QueueOffset,
+    pub(crate) next: QueueOffset,
+    pub(crate) persisted: QueueOffset,
+    /// Up to here the files are synced.
+    pub(crate) synced: QueueOffset,
+    recent: VecDeque<Unit>,
+    is_dirty: bool,
+}
+
+/// Where the unit of a queue offset is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Memory(Unit),
+    File,
+}
+
+impl Queue {
+    fn new(topic: Rc<str>, queue_id: i32, min: QueueOffset, next: QueueOffset) -> Self {
+        Self { topic, queue_id, min, next, persisted: next, synced: next, recent: VecDeque::new(), is_dirty: false }
+    }
+
+    pub(crate) fn first_recent(&self) -> QueueOffset {
+        QueueOffset(self.next.0 - i64::try_from(self.recent.len()).unwrap_or(0))
+    }
+
+    /// The unit of `offset`, which is in `min..next`.
+    pub(crate) fn unit(&self, offset: QueueOffset) -> Found {
+        debug_assert!(offset >= self.min && offset < self.next);
+        let first = self.first_recent();
+        if offset < first {
+            return Found::File;
+        }
+        self.recent.get(offset.since(first)).map_or(Found::File, |unit| Found::Memory(*unit))
+    }
+
+    /// Units from `persisted` on that no file has, at most `most`.
+    pub(crate) fn unpersisted(&self, most: usize) -> impl Iterator<Item = &Unit> {
+        self.recent.iter().skip(self.persisted.since(self.first_recent())).take(most)
+    }
+
+    fn trim(&mut self, tail_begin: u64) {
+        let mut first = self.first_recent();
+        while first < self.persisted && self.recent.front().is_some_and(|unit| unit.at.0 < tail_begin) {
+            self.recent.pop_front();
+            first = first.plus(1);
+        }
+        if self.recent.is_empty() && self.recent.capacity() > 64 {
+            self.recent = VecDeque::new();
+        }
+    }
+}
+
+struct Slot {
+    generation: u32,
+    queue: Option<Queue>,
+}
+
+/// All queues of a shard.
+#[derive(Default)]
+pub(crate) struct QueueTable {
+    topics: HashMap<Rc<str>, Vec<u32>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    dirty: Vec<QueueKey>,
+    unpersisted: usize,
+}
+
+impl QueueTable {
+    pub(crate) fn key(&self, topic: &str, queue_id: i32) -> Option<QueueKey> {
+        let index = usize::try_from(queue_id).ok()?;
+        let slot = *self.topics.get(topic)?.get(index).filter(|slot| **slot != NO_QUEUE)?;
+        let generation = self.slots.get(slot as usize)?.generation;
+        Some(QueueKey { slot, generation })
+    }
+
+    pub(crate) fn get(&self, key: QueueKey) -> Option<&Queue> {
+        self.slots.get(key.slot as usize).filter(|slot| slot.generation == key.generation)?.queue.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, key: QueueKey) -> Option<&mut Queue> {
+        self.slots.get_mut(key.slot as usize).filter(|slot| slot.generation == key.generation)?.queue.as_mut()
+    }
+
+    /// The queue, made empty with its first message at `first` when it is new. `None` when the id is no queue id.
+    pub(crate) fn key_or_new(&mut self, topic: &str, queue_id: i32, first: QueueOffset) -> Option<QueueKey> {
+        self.key(topic, queue_id).or_else(|| self.insert(topic, queue_id, first, first))
+    }
+
+    /// Adds a queue whose units `min..next` are in its files.
+    pub(crate) fn insert(&mut self, topic: &str, queue_id: i32, min: QueueOffset, next: QueueOffset) -> Option<QueueKey> {
+        let index = usize::try_from(queue_id).ok().filter(|_| queue_id <= QUEUE_ID_MAX)?;
+        let name: Rc<str> = self.topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| name.clone());
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(Slot { generation: 0, queue: None });
+                u32::try_from(self.slots.len() - 1).ok()?
+            }
+        };
+        let queues = self.topics.entry(name.clone()).or_default();
+        if queues.len() <= index {
+            queues.resize(index + 1, NO_QUEUE);
+        }
+        *queues.get_mut(index)? = slot;
+        let place = self.slots.get_mut(slot as usize)?;
+        place.queue = Some(Queue::new(name, queue_id, min, next));
+        Some(QueueKey { slot, generation: place.generation })
+    }
+
+    /// Adds the unit of the next message.
+    pub(crate) fn push(&mut self, key: QueueKey, unit: Unit) {
+        let Some(queue) = self.get_mut(key) else { return };
+        queue.recent.push_back(unit);
+        queue.next = queue.next.plus(1);
+        let newly_dirty = !std::mem::replace(&mut queue.is_dirty, true);
+        if newly_dirty {
+            self.dirty.push(key);
+        }
+        self.unpersisted += 1;
+    }
+
+    /// Forgets the units from `next` on, which is not above the queue's end.
+    pub(crate) fn truncate(&mut self, key: QueueKey, next: QueueOffset) {
+        let Some(queue) = self.get_mut(key) else { return };
+        let (first, unpersisted_before) = (queue.first_recent(), queue.next.since(queue.persisted));
+        queue.recent.truncate(next.since(first));
+        queue.next = next;
+        queue.persisted = queue.persisted.min(next);
+        queue.synced = queue.synced.min(next);
+        queue.min = queue.min.min(next);
+        let gone = unpersisted_before - queue.next.since(queue.persisted);
+        self.unpersisted -= gone;
+    }
+
+    /// Notes that the files hold everything below `upto`.
+    pub(crate) fn persisted(&mut self, key: QueueKey, upto: QueueOffset) {
+        let Some(queue) = self.get_mut(key) else { return };
+        let upto = upto.min(queue.next);
+        let newly = upto.since(queue.persisted);
+        queue.persisted = queue.persisted.max(upto);
+        self.unpersisted -= newly;
+    }
+
+    /// Units in no file yet.
+    pub(crate) fn unpersisted(&self) -> usize {
+        self.unpersisted
+    }
+
+    /// Takes the queues that have units in no file.
+    pub(crate) fn take_dirty(&mut self) -> Vec<QueueKey> {
+        let dirty = std::mem::take(&mut self.dirty);
+        for key in &dirty {
+            if let Some(queue) = self.get_mut(*key) {
+                queue.is_dirty = false;
+            }
+        }
+        dirty
+    }
+
+    /// Puts queues back that were taken and could not be written.
+    pub(crate) fn mark_dirty(&mut self, keys: &[QueueKey]) {
+        for key in keys {
+            let newly_dirty = self.get_mut(*key).is_some_and(|queue| !std::mem::replace(&mut queue.is_dirty, true));
+            if newly_dirty {
+                self.dirty.push(*key);
+            }
+        }
+    }
+
+    /// Frees what is in files and whose records have left memory.
+    pub(crate) fn trim(&mut self, tail_begin: u64) {
+        for queue in self.slots.iter_mut().filter_map(|slot| slot.queue.as_mut()) {
+            queue.trim(tail_begin);
+        }
+    }
+
+    /// Every queue, in the order of the slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (QueueKey, &Queue)> {
+        self.slots.iter().enumerate().filter_map(|(slot, entry)| {
+            let key = QueueKey { slot: u32::try_from(slot).ok()?, generation: entry.generation };
+            entry.queue.as_ref().map(|queue| (key, queue))
+        })
+    }
+
+    /// Forgets a topic; its keys find nothing from now on. Returns them.
+    pub(crate) fn remove_topic(&mut self, topic: &str) -> Vec<QueueKey> {
+        let queues = self.topics.remove(topic).unwrap_or_default();
+        let mut removed = Vec::new();
+        for slot in queues.into_iter().filter(|slot| *slot != NO_QUEUE) {
+            let Some(place) = self.slots.get_mut(slot as usize) else { continue };
+            if let Some(queue) = place.queue.take() {
+                self.unpersisted -= queue.next.since(queue.persisted);
+            }
+            removed.push(QueueKey { slot, generation: place.generation });
+            place.generation = place.generation.wrapping_add(1);
+            self.free.push(slot);
+        }
+        removed
+    }
+
+    pub(crate) fn has_topic(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offset::PhyOffset;
+
+    fn unit(at: u64) -> Unit {
+        Unit { at: PhyOffset(at), size: 100, tags_code: 0 }
+    }
+
+    #[test]
+    fn units_stay_in_memory_until_they_are_in_a_file_and_cold() {
+        let mut table = QueueTable::default();
+        let key = table.key_or_new("t", 0, QueueOffset(0)).unwrap();
+        (0..10).for_each(|nth| table.push(key, unit(nth * 100)));
+        table.trim(500);
+        assert_eq!(table.get(key).unwrap().unit(QueueOffset(0)), Found::Memory(unit(0)), "in no file yet");
+        table.persisted(key, QueueOffset(8));
+        assert_eq!(table.unpersisted(), 2);
+        table.trim(500);
+        assert_eq!(table.get(key).unwrap().unit(QueueOffset(4)), Found::File);
+        assert_eq!(table.get(key).unwrap().unit(QueueOffset(5)), Found::Memory(unit(500)));
+        assert_eq!(table.get(key).unwrap().unpersisted(9).count(), 2);
+    }
+
+    #[test]
+    fn a_key_of_a_deleted_topic_finds_nothing_even_when_its_slot_is_used_again() {
+        let mut table = QueueTable::default();
+        let old = table.key_or_new("t", 3, QueueOffset(0)).unwrap();
+        table.push(old, unit(0));
+        assert_eq!(table.remove_topic("t"), vec![old]);
+        assert_eq!(table.unpersisted(), 0);
+        let new = table.key_or_new("u", 3, QueueOffset(0)).unwrap();
+        assert!(table.get(old).is_none() && table.get(new).is_some() && table.key("t", 3).is_none());
+    }
+
+    #[test]
+    fn no_queue_id_sizes_an_allocation() {
+        let mut table = QueueTable::default();
+        assert!(table.key_or_new("t", -1, QueueOffset(0)).is_none());
+        assert!(table.key_or_new("t", QUEUE_ID_MAX + 1, QueueOffset(0)).is_none());
+    }
+
+    #[test]
+    fn truncating_counts_what_no_file_needs_any_more() {
+        let mut table = QueueTable::default();
+        let key = table.key_or_new("t", 0, QueueOffset(5)).unwrap();
+        (0..10).for_each(|nth| table.push(key, unit(nth * 100)));
+        table.persisted(key, QueueOffset(9));
+        table.truncate(key, QueueOffset(7));
+        assert_eq!((table.unpersisted(), table.get(key).unwrap().persisted), (0, QueueOffset(7)));
+        table.push(key, unit(1000));
+        assert_eq!(table.get(key).unwrap().unit(QueueOffset(7)), Found::Memory(unit(1000)));
+        assert_eq!(table.unpersisted(), 1);
+    }
+}

@@ -1,0 +1,239 @@
+//! From a draft to a stored, indexed, visible message: one copy of the body, no allocation, no waiting.
+//!
+//! ```text
+//!   draft ─► room in the tail? ─► offsets and time filled in ─► encoded into the tail ─► ConsumeQueue unit ─► arrival
+//!               │ no                                                   │
+//!               └─► TailFull: nothing happened                         └─► the writer task takes it from there
+//! ```
+
+use super::{Inner, Phase, Store};
+use crate::commitlog::blank::{blank_before, encode_blank};
+use crate::consumequeue::table::QueueKey;
+use crate::consumequeue::unit::Unit;
+use crate::error::AppendError;
+use crate::limits::{PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_MAX, UNPERSISTED_UNITS_WAKE};
+use crate::offset::{PhyOffset, QueueOffset};
+use protocol::batch::BatchEntry;
+use protocol::properties;
+use protocol::record::RecordDraft;
+use protocol::sys_flag::{TRANSACTION_PREPARED, TRANSACTION_ROLLBACK, transaction_type};
+use protocol::tags::tags_code;
+use rt::Runtime;
+
+/// Where a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its place in the log.
+    pub physical_offset: PhyOffset,
+    /// Its record's length.
+    pub bytes: usize,
+    /// Its place in its queue.
+    pub queue_offset: QueueOffset,
+    /// When it was stored.
+    pub store_timestamp_ms: i64,
+}
+
+impl Appended {
+    /// Where its record ends: once a mark has passed this, what the mark promises holds for the message.
+    #[must_use]
+    pub fn end(&self) -> PhyOffset {
+        PhyOffset(self.physical_offset.0 + self.bytes as u64)
+    }
+}
+
+/// Where a batch went: its messages follow each other in the log and in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendedBatch {
+    /// The first message.
+    pub first: Appended,
+    /// How many there are.
+    pub count: usize,
+    /// Where the last record ends.
+    pub end: PhyOffset,
+}
+
+/// The tag's hash from a record's properties.
+pub(super) fn tags_code_of(record_properties: &[u8]) -> i64 {
+    let Some(tag) = properties::get_bytes(record_properties, properties::names::TAGS) else { return 0 };
+    match std::str::from_utf8(tag) {
+        Ok(tag) => tags_code(tag),
+        Err(_) => tags_code(&String::from_utf8_lossy(tag)),
+    }
+}
+
+/// Half messages and roll-backs are in the log but in no queue.
+pub(super) fn is_indexed(sys_flag: i32) -> bool {
+    !matches!(transaction_type(sys_flag), TRANSACTION_PREPARED | TRANSACTION_ROLLBACK)
+}
+
+impl<R: Runtime> Store<R> {
+    /// Stores one message. `queue_offset`, `physical_offset` and `store_timestamp_ms` of the draft are filled in here.
+    pub fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, AppendError> {
+        let inner = &*self.inner;
+        let bytes = draft.encoded_len()?;
+        inner.check_size(bytes)?;
+        let queue = inner.queue_for(draft)?;
+        inner.make_room(bytes)?;
+        let appended = inner.put(queue, draft, bytes, inner.store_time_ms());
+        inner.appended.notify();
+        Ok(appended)
+    }
+
+    /// Stores the messages of a batch: all or none, in one file, at consecutive queue offsets. `common` gives everything but
+    /// flag, body and properties; its properties follow each message's own, as RocketMQ appends them.
+    pub fn append_batch<'e>(
+        &self,
+        common: &RecordDraft<'_>,
+        entries: impl Iterator<Item = BatchEntry<'e>> + Clone,
+    ) -> Result<AppendedBatch, AppendError> {
+        let inner = &*self.inner;
+        let mut total = 0;
+        for entry in entries.clone() {
+            total += with_draft(common, &entry, |draft| draft.encoded_len())?;
+        }
+        if total == 0 {
+            return Err(AppendError::EmptyBatch);
+        }
+        inner.check_size(total)?;
+        let queue = inner.queue_for(common)?;
+        inner.make_room(total)?;
+        let batch = inner.put_all(queue, common, entries)?;
+        inner.appended.notify();
+        batch.ok_or(AppendError::EmptyBatch)
+    }
+
+    /// Completes when an append that was refused with [`AppendError::TailFull`] may succeed, or will never.
+    pub async fn wait_writable(&self) {
+        let inner = &*self.inner;
+        loop {
+            let seen = inner.written.seen();
+            if inner.can_take_record() || inner.check_open().is_err() {
+                return;
+            }
+            inner.wake_background.notify();
+            inner.written.changed_since(seen).await;
+        }
+    }
+}
+
+/// The draft of one message of a batch, its properties before the common ones.
+fn with_draft<T>(common: &RecordDraft<'_>, entry: &BatchEntry<'_>, run: impl FnOnce(&RecordDraft<'_>) -> T) -> T {
+    let mut pieces: [&[u8]; PROPERTY_PIECES_MAX] = [&[]; PROPERTY_PIECES_MAX];
+    assert!(common.properties.len() + 2 <= PROPERTY_PIECES_MAX, "a batch's common properties come in {} pieces", common.properties.len());
+    let common_is_empty = common.properties.iter().all(|piece| piece.is_empty());
+    pieces[0] = entry.properties;
+    pieces[1] = if !common_is_empty && properties::needs_separator(entry.properties) { &[properties::PROPERTY_SEPARATOR] } else { &[] };
+    pieces[2..2 + common.properties.len()].copy_from_slice(common.properties);
+    let used = pieces.get(..2 + common.properties.len()).unwrap_or_default();
+    run(&RecordDraft { flag: entry.flag, body: entry.body, properties: used, ..*common })
+}
+
+impl<R: Runtime> Inner<R> {
+    pub(super) fn check_open(&self) -> Result<(), AppendError> {
+        if let Some(reason) = &*self.poison.borrow() {
+            return Err(AppendError::Poisoned { reason: reason.clone() });
+        }
+        if self.phase.get() == Phase::Open { Ok(()) } else { Err(AppendError::Closed) }
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<(), AppendError> {
+        let limit = self.config.record_bytes_max();
+        if bytes > limit { Err(AppendError::TooLarge { found: bytes, limit }) } else { Ok(()) }
+    }
+
+    /// The message's queue; `None` when it goes into no queue.
+    fn queue_for(&self, draft: &RecordDraft<'_>) -> Result<Option<QueueKey>, AppendError> {
+        let wrong = AppendError::QueueId { found: draft.queue_id, limit: QUEUE_ID_MAX };
+        if draft.queue_id < 0 || draft.queue_id > QUEUE_ID_MAX {
+            return Err(wrong);
+        }
+        if !is_indexed(draft.sys_flag) {
+            return Ok(None);
+        }
+        let key = self.queues.table.borrow_mut().key_or_new(draft.topic, draft.queue_id, QueueOffset(0));
+        key.map(Some).ok_or(wrong)
+    }
+
+    /// Makes the next `bytes` appendable in one piece and one file, with a blank before them if the file is at its end.
+    fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
+        self.check_open()?;
+        let full = || AppendError::TailFull { unwritten_bytes: self.marks.unwritten_bytes() };
+        if self.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX {
+            return Err(full());
+        }
+        let (end, written) = (self.marks.appended().0, self.marks.written().0);
+        let blank = blank_before(end, bytes as u64, self.log.file_bytes());
+        if let Some(next_file) = self.disk_full_at.get()
+            && end + blank + bytes as u64 > next_file
+        {
+            return Err(AppendError::DiskFull { next_file: PhyOffset(next_file) });
+        }
+        let mut tail = self.tail.borrow_mut();
+        if blank > 0 {
+            let blank_bytes = usize::try_from(blank).map_err(|_| full())?;
+            tail.reserve(blank_bytes, written).map_err(|_| full())?;
+            tail.append(blank_bytes, encode_blank);
+            self.marks.append_to(end + blank);
+            self.marks.dispatch_to(end + blank);
+        }
+        tail.reserve(bytes, written).map_err(|_| full())
+    }
+
+    fn can_take_record(&self) -> bool {
+        let is_behind = self.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX;
+        !is_behind && self.tail.borrow().could_reserve(self.config.record_bytes_max(), self.marks.written().0)
+    }
+
+    pub(super) fn store_time_ms(&self) -> i64 {
+        let now = self.rt.wall_ms().max(self.last_store_ms.get());
+        self.last_store_ms.set(now);
+        now
+    }
+
+    fn put_all<'e>(
+        &self,
+        queue: Option<QueueKey>,
+        common: &RecordDraft<'_>,
+        entries: impl Iterator<Item = BatchEntry<'e>>,
+    ) -> Result<Option<AppendedBatch>, AppendError> {
+        let now = self.store_time_ms();
+        let mut batch: Option<AppendedBatch> = None;
+        for entry in entries {
+            let appended = with_draft(common, &entry, |draft| draft.encoded_len().map(|bytes| self.put(queue, draft, bytes, now)))?;
+            let end = appended.end();
+            batch = Some(batch.map_or(AppendedBatch { first: appended, count: 1, end }, |so_far| AppendedBatch { count: so_far.count + 1, end, ..so_far }));
+        }
+        Ok(batch)
+    }
+
+    /// Encodes into reserved room, then dispatches.
+    fn put(&self, queue: Option<QueueKey>, draft: &RecordDraft<'_>, bytes: usize, now_ms: i64) -> Appended {
+        let at = self.marks.appended();
+        let next = queue.and_then(|key| self.queues.table.borrow().get(key).map(|queue| queue.next));
+        let queue_offset = next.unwrap_or_default();
+        let filled = RecordDraft { queue_offset: queue_offset.0, physical_offset: at.as_i64(), store_timestamp_ms: now_ms, ..*draft };
+        let properties_bytes = filled.properties_len();
+        let tags_code = self.tail.borrow_mut().append(bytes, |out| {
+            let encoded = filled.encode_into(out);
+            assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
+            tags_code_of(out.get(bytes - properties_bytes..).unwrap_or_default())
+        });
+        let appended = Appended { physical_offset: at, bytes, queue_offset, store_timestamp_ms: now_ms };
+        self.marks.append_to(appended.end().0);
+        if let Some(key) = queue {
+            self.dispatch(key, &appended, tags_code);
+        }
+        self.marks.dispatch_to(appended.end().0);
+        appended
+    }
+
+    fn dispatch(&self, key: QueueKey, appended: &Appended, tags_code: i64) {
+        let size = u32::try_from(appended.bytes).unwrap_or(0);
+        let mut table = self.queues.table.borrow_mut();
+        table.push(key, Unit { at: appended.physical_offset, size, tags_code });
+        if table.unpersisted() == UNPERSISTED_UNITS_WAKE {
+            self.wake_background.notify();
+        }
+        self.arrivals.borrow_mut().push(key, appended.queue_offset.plus(1), tags_code);
+    }
+}

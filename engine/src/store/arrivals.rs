@@ -1,0 +1,84 @@
+//! What became visible since the broker last asked: wakes held pulls in the same turn of the loop.
+
+use super::{Inner, Store};
+use crate::consumequeue::table::QueueKey;
+use crate::limits::ARRIVALS_MAX;
+use crate::offset::QueueOffset;
+use rt::Runtime;
+
+/// A message that became visible, or several of one queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its queue.
+    pub queue_id: i32,
+    /// The queue's end: its offset + 1.
+    pub max_offset: QueueOffset,
+    /// Its tag; `None` when several messages were merged: whoever waits must look.
+    pub tags_code: Option<i64>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    queue: QueueKey,
+    max_offset: QueueOffset,
+    tags_code: Option<i64>,
+}
+
+/// Bounded: when nobody drains, the entries of a queue are merged to one.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    entries: Vec<Entry>,
+    /// The other half of a swap, so that draining allocates nothing.
+    draining: Vec<Entry>,
+    merge_at: usize,
+}
+
+impl Arrivals {
+    pub(super) fn push(&mut self, queue: QueueKey, max_offset: QueueOffset, tags_code: i64) {
+        if self.entries.len() >= self.merge_at.max(ARRIVALS_MAX) {
+            self.merge();
+        }
+        self.entries.push(Entry { queue, max_offset, tags_code: Some(tags_code) });
+    }
+
+    fn merge(&mut self) {
+        let mut newest = std::collections::HashMap::new();
+        for entry in self.entries.drain(..) {
+            newest.insert(entry.queue, entry.max_offset);
+        }
+        let merged = newest.into_iter().map(|(queue, max_offset)| Entry { queue, max_offset, tags_code: None });
+        self.entries.extend(merged);
+        self.entries.sort_by_key(|entry| entry.max_offset);
+        self.merge_at = 2 * self.entries.len();
+    }
+}
+
+impl<R: Runtime> Store<R> {
+    /// Calls `each` for what became visible since the last call, oldest first. `each` may use the store.
+    pub fn drain_arrivals(&self, mut each: impl FnMut(Arrival<'_>)) {
+        let mut entries = self.inner.swap_arrivals();
+        for entry in entries.drain(..) {
+            let queue = self.inner.queues.table.borrow().get(entry.queue).map(|queue| (queue.topic.clone(), queue.queue_id));
+            if let Some((topic, queue_id)) = queue {
+                each(Arrival { topic: &topic, queue_id, max_offset: entry.max_offset, tags_code: entry.tags_code });
+            }
+        }
+        self.inner.arrivals.borrow_mut().draining = entries;
+    }
+
+    /// Whether [`Store::drain_arrivals`] would call at all.
+    #[must_use]
+    pub fn has_arrivals(&self) -> bool {
+        !self.inner.arrivals.borrow().entries.is_empty()
+    }
+}
+
+impl<R: Runtime> Inner<R> {
+    fn swap_arrivals(&self) -> Vec<Entry> {
+        let mut arrivals = self.arrivals.borrow_mut();
+        let empty = std::mem::take(&mut arrivals.draining);
+        std::mem::replace(&mut arrivals.entries, empty)
+    }
+}

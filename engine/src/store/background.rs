@@ -1,0 +1,304 @@
+//! The tasks of an open store: the log's writer, its flusher, the preparer of files, and the writer of derived files.
+//!
+//! A failed write or flush of the log poisons the store: it takes no more messages, never tries the same flush again (the
+//! kernel may have dropped the pages, a second fdatasync would lie), and asks for a restart. Derived files are tried
+//! again: the log has everything.
+
+use super::{Inner, Phase, Store, TimeMark};
+use crate::checkpoint::Checkpoint;
+use crate::commitlog::writer::{WriteStep, next_write};
+use crate::error::{FileError, StoreError};
+use crate::manifest::{ListedQueue, MANIFEST_VERSION, Manifest};
+use futures_lite::future::or;
+use rt::{File, Runtime, Share};
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Time until a file that could not be made for lack of space is tried again.
+const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
+
+impl<R: Runtime> Inner<R> {
+    pub(super) fn start(self: &Rc<Self>) {
+        self.run(Share::Foreground, write_log(self.clone()));
+        self.run(Share::Background, flush_log(self.clone()));
+        self.run(Share::Background, prepare_files(self.clone()));
+        self.run(Share::Background, write_derived(self.clone()));
+    }
+
+    fn run(self: &Rc<Self>, share: Share, task: impl Future<Output = ()> + 'static) {
+        let inner = self.clone();
+        self.running_tasks.set(self.running_tasks.get() + 1);
+        self.rt.spawn(share, async move {
+            task.await;
+            inner.running_tasks.set(inner.running_tasks.get() - 1);
+            inner.task_ended.notify();
+        });
+    }
+
+    fn is_poisoned(&self) -> bool {
+        self.poison.borrow().is_some()
+    }
+
+    /// Stops accepting writes for good.
+    pub(super) fn poison_with(&self, error: &FileError) {
+        if self.is_poisoned() {
+            return;
+        }
+        tracing::error!(%error, "the store stops accepting writes; repair the disk, then restart");
+        *self.poison.borrow_mut() = Some(error.to_string());
+        self.appended.notify();
+        self.written.notify();
+    }
+
+    fn poison_error(&self) -> Result<(), StoreError> {
+        match &*self.poison.borrow() {
+            Some(reason) => Err(StoreError::Poisoned { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Sleeps, but not beyond the end of the store.
+    async fn pause(&self, duration: Duration) {
+        let seen = self.stopping.seen();
+        if self.phase.get() == Phase::Open {
+            or(self.rt.sleep(duration), self.stopping.changed_since(seen)).await;
+        }
+    }
+
+    fn next_step(&self) -> Option<WriteStep> {
+        let mut partial = self.partial_block.borrow_mut();
+        next_write(&self.tail.borrow(), self.marks.written().0, self.log.file_bytes(), &mut partial)
+    }
+
+    async fn write_step(&self, step: WriteStep) -> Result<(), FileError> {
+        self.log.ensure(self.log.start_of(step.at)).await?;
+        let file = self.log.file(step.at).await?;
+        let (path, in_file) = (self.log.path_of(step.at), step.at % self.log.file_bytes());
+        file.write_at(in_file, step.data).await.map_err(FileError::at("write", &path, in_file))?;
+        self.marks.write_to(step.upto);
+        self.note_written_time();
+        self.written.notify();
+        Ok(())
+    }
+
+    /// The store time of the newest record that is surely written: one pair is followed at a time, so it may lag.
+    fn note_written_time(&self) {
+        let written = self.marks.written().0;
+        if written >= self.next_time.get().at {
+            self.written_time.set(self.next_time.get());
+            self.next_time.set(TimeMark { at: self.marks.appended().0, store_ms: self.last_store_ms.get() });
+        }
+    }
+
+    /// Makes what is written now durable.
+    async fn flush(&self) -> Result<(), StoreError> {
+        let _turn = self.flush_turn.take().await;
+        self.poison_error()?;
+        let (from, upto) = (self.marks.flushed().0, self.marks.written().0);
+        let mut at = from;
+        while at < upto {
+            if let Err(error) = self.flush_file(at).await {
+                self.poison_with(&error);
+                return Err(error.into());
+            }
+            at = self.log.start_of(at) + self.log.file_bytes();
+        }
+        self.marks.flush_to(upto);
+        Ok(())
+    }
+
+    async fn flush_file(&self, at: u64) -> Result<(), FileError> {
+        let file = self.log.file(at).await?;
+        file.sync_data().await.map_err(FileError::at("fdatasync", &self.log.path_of(at), at))
+    }
+
+    /// Waits until everything below `end` is written, then makes it durable.
+    async fn flush_upto(&self, end: u64) -> Result<(), StoreError> {
+        loop {
+            let seen = self.written.seen();
+            self.poison_error()?;
+            if self.marks.written().0 >= end {
+                return self.flush().await;
+            }
+            self.written.changed_since(seen).await;
+        }
+    }
+
+    /// ConsumeQueues up to now into their files, durably, and a manifest that says so.
+    pub(super) async fn write_checkpoint(&self) -> Result<(), StoreError> {
+        let manifest = self.manifest_now();
+        let time = TimeMark { at: manifest.log_end, store_ms: self.last_store_ms.get() };
+        self.flush_upto(manifest.log_end).await?;
+        self.queues.persist_dirty().await?;
+        self.queues.sync().await?;
+        let path = self.paths.manifest();
+        self.rt.replace_file(&path, manifest.encode(), false).await.map_err(FileError::at("replace", &path, 0))?;
+        self.manifest_end.set(manifest.log_end);
+        let checkpoint = Checkpoint {
+            physic_timestamp_ms: time.store_ms,
+            logics_timestamp_ms: time.store_ms,
+            logics_physical_offset: i64::try_from(time.at).unwrap_or(i64::MAX),
+            ..self.checkpoint.get()
+        };
+        self.checkpoint.set(checkpoint);
+        let path = self.paths.checkpoint();
+        self.rt.replace_file(&path, checkpoint.encode(), false).await.map_err(FileError::at("replace", &path, 0))?;
+        Ok(())
+    }
+
+    fn manifest_now(&self) -> Manifest {
+        let mut manifest = Manifest { version: MANIFEST_VERSION, log_end: self.marks.appended().0, ..Manifest::default() };
+        manifest.deleted.clone_from(&self.deleted.borrow());
+        for (_, queue) in self.queues.table.borrow().iter() {
+            let listed = ListedQueue { min: queue.min.0, max: queue.next.0 };
+            manifest.queues.entry(queue.topic.to_string()).or_default().insert(queue.queue_id, listed);
+        }
+        manifest
+    }
+}
+
+/// One write in flight; everything gathered meanwhile goes with the next.
+async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
+    loop {
+        let seen = inner.appended.seen();
+        if inner.is_poisoned() {
+            return;
+        }
+        match inner.next_step() {
+            Some(step) => {
+                if let Err(error) = inner.write_step(step).await {
+                    inner.poison_with(&error);
+                }
+            }
+            None if inner.phase.get() != Phase::Open => return,
+            None => inner.appended.changed_since(seen).await,
+        }
+    }
+}
+
+/// fdatasync behind the writer, every `flush_interval_ms` while something was written.
+async fn flush_log<R: Runtime>(inner: Rc<Inner<R>>) {
+    let interval = Duration::from_millis(inner.config.flush_interval_ms);
+    while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
+        let (seen, stopping) = (inner.written.seen(), inner.stopping.seen());
+        if inner.marks.flushed() == inner.marks.written() {
+            or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await;
+        }
+        inner.pause(interval).await;
+        // A failure has poisoned the store and is logged there.
+        if inner.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Makes the next file when half of the last one is used, so that a writer never waits for it.
+async fn prepare_files<R: Runtime>(inner: Rc<Inner<R>>) {
+    while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
+        let (seen, stopping) = (inner.written.seen(), inner.stopping.seen());
+        let half = inner.log.file_bytes() / 2;
+        let next = inner.log.created_upto();
+        if inner.marks.appended().0 + half < next {
+            or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await;
+            continue;
+        }
+        match inner.log.ensure(next).await {
+            Ok(()) => inner.disk_full_at.set(None),
+            Err(error) => inner.could_not_prepare(next, &error).await,
+        }
+    }
+}
+
+impl<R: Runtime> Inner<R> {
+    async fn could_not_prepare(&self, start: u64, error: &FileError) {
+        let is_full = matches!(error.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        if !is_full {
+            self.poison_with(error);
+            return;
+        }
+        if self.disk_full_at.replace(Some(start)).is_none() {
+            tracing::warn!(%error, "no space for the next log file: messages are refused from there on until space is free");
+        }
+        self.pause(DISK_FULL_RETRY).await;
+    }
+
+    /// One round of the derived files. A failure is logged and tried again: the log has everything.
+    async fn derived_round(&self, due: bool) {
+        let _turn = self.derived_turn.take().await;
+        let persisted = self.queues.persist_dirty().await.map_err(StoreError::from);
+        let done = match persisted {
+            Ok(()) if due && self.manifest_end.get() != self.marks.appended().0 => self.write_checkpoint().await,
+            other => other,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "ConsumeQueue files are behind; trying again");
+        }
+        let tail_begin = self.tail.borrow().begin();
+        self.queues.table.borrow_mut().trim(tail_begin);
+        self.written.notify();
+    }
+}
+
+/// ConsumeQueue files every `consumequeue_interval_ms`, a checkpoint every `checkpoint_interval_ms`.
+async fn write_derived<R: Runtime>(inner: Rc<Inner<R>>) {
+    let interval = Duration::from_millis(inner.config.consumequeue_interval_ms);
+    let checkpoint_nanos = inner.config.checkpoint_interval_ms.saturating_mul(1_000_000);
+    let mut last_checkpoint = inner.rt.now_nanos();
+    while inner.phase.get() == Phase::Open {
+        let seen = inner.wake_background.seen();
+        or(inner.pause(interval), inner.wake_background.changed_since(seen)).await;
+        let due = inner.rt.now_nanos() - last_checkpoint >= checkpoint_nanos;
+        if due {
+            last_checkpoint = inner.rt.now_nanos();
+        }
+        inner.derived_round(due).await;
+    }
+}
+
+impl<R: Runtime> Store<R> {
+    /// Writes and syncs everything, then says so by removing `abort`: the next open scans nothing. Appends are refused from
+    /// the call on, reads go on until the last handle is dropped.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let inner = &*self.inner;
+        if inner.phase.get() != Phase::Open {
+            return Ok(());
+        }
+        inner.phase.set(Phase::Closing);
+        inner.stopping.notify();
+        inner.appended.notify();
+        inner.wake_background.notify();
+        inner.tasks_ended().await;
+        let turn = inner.derived_turn.take().await;
+        let written = inner.write_checkpoint().await;
+        drop(turn);
+        inner.phase.set(Phase::Closed);
+        let removed = match written {
+            Ok(()) => inner.remove_abort().await,
+            Err(error) => Err(error),
+        };
+        inner.lock.take();
+        removed
+    }
+}
+
+impl<R: Runtime> Inner<R> {
+    async fn tasks_ended(&self) {
+        loop {
+            let seen = self.task_ended.seen();
+            if self.running_tasks.get() == 0 {
+                return;
+            }
+            self.task_ended.changed_since(seen).await;
+        }
+    }
+
+    async fn remove_abort(&self) -> Result<(), StoreError> {
+        let path = self.paths.abort();
+        self.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
+        let root = self.paths.root();
+        self.rt.sync_dir(root).await.map_err(FileError::at("sync folder", root, 0))?;
+        Ok(())
+    }
+}

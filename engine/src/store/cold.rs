@@ -1,0 +1,287 @@
+//! The cold read: what is no longer in memory, from disk, with read-ahead.
+//!
+//! Units come from memory or the queue's file, records from the tail or the log's files. A consumer that catches up reads
+//! neighbouring records: the first fetches a window of the log, the next ones (of this pull and the following) are slices
+//! of it. A record whose neighbours are far away is read alone.
+
+use super::read::{Budget, OwnedReadRequest, QueueRange, ReadRequest, ReadStatus, TagFilter, push_joined, status_by_range, units_looked_at_max};
+use super::{Inner, Store};
+use crate::consumequeue::disk::QueuePlace;
+use crate::consumequeue::queues::place_of;
+use crate::consumequeue::table::Found;
+use crate::consumequeue::unit::Unit;
+use crate::error::{FileError, ReadError};
+use crate::offset::{PhyOffset, QueueOffset};
+use protocol::record::{RecordError, RecordView};
+use rt::{BufSlice, File, Runtime};
+use std::collections::VecDeque;
+
+/// Units fetched at once while a filter looks for matches.
+const FILTER_UNITS_AT_ONCE: usize = 256;
+
+/// Bytes read to learn a record's size and store time: most small records whole.
+const HEAD_READ_BYTES: usize = 4096;
+
+/// What a cold read found.
+#[derive(Debug)]
+pub struct ColdRead {
+    /// How it ended; never [`ReadStatus::Cold`].
+    pub status: ReadStatus,
+    /// The records, adjacent ones joined.
+    pub slices: Vec<BufSlice>,
+    /// How many messages.
+    pub messages: usize,
+    /// How many bytes.
+    pub bytes: usize,
+    /// Where the consumer goes on.
+    pub next_begin_offset: QueueOffset,
+    /// The queue's range at the time.
+    pub range: QueueRange,
+}
+
+/// Windows of the log read ahead, the least recently used forgotten first.
+pub(super) struct ColdCache {
+    windows: VecDeque<(u64, BufSlice)>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl ColdCache {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { windows: VecDeque::new(), bytes: 0, bytes_max }
+    }
+
+    fn slice(&mut self, at: u64, len: usize) -> Option<BufSlice> {
+        let has = |(start, window): &(u64, BufSlice)| at >= *start && at + len as u64 <= start + window.len() as u64;
+        let found = self.windows.iter().position(has)?;
+        let (start, window) = self.windows.remove(found)?;
+        let begin = usize::try_from(at - start).ok()?;
+        let part = window.part(begin..begin + len);
+        self.windows.push_back((start, window));
+        Some(part)
+    }
+
+    fn insert(&mut self, start: u64, window: BufSlice) {
+        self.bytes += window.len();
+        self.windows.push_back((start, window));
+        while self.bytes > self.bytes_max
+            && let Some((_, oldest)) = self.windows.pop_front()
+        {
+            self.bytes -= oldest.len();
+        }
+    }
+}
+
+/// What walking a queue's units decided.
+struct Picked {
+    units: Vec<Unit>,
+    bytes: usize,
+    next: QueueOffset,
+    /// The status when no unit was picked.
+    otherwise: ReadStatus,
+}
+
+impl<R: Runtime> Store<R> {
+    /// Reads from memory and disk. An error concerns this read alone.
+    pub async fn read_cold(&self, request: OwnedReadRequest) -> Result<ColdRead, ReadError> {
+        let request = request.as_request();
+        let inner = &*self.inner;
+        let nothing = |status, next_begin_offset, range| ColdRead { status, slices: Vec::new(), messages: 0, bytes: 0, next_begin_offset, range };
+        let Some((place, range)) = inner.place(request.topic, request.queue_id) else {
+            return Ok(nothing(ReadStatus::NoMatchedLogicQueue, QueueOffset(0), QueueRange::default()));
+        };
+        if let Some((status, next)) = status_by_range(request.offset, range) {
+            return Ok(nothing(status, next, range));
+        }
+        let picked = inner.pick_units(&place, &request, range).await?;
+        if picked.units.is_empty() {
+            return Ok(nothing(picked.otherwise, picked.next, range));
+        }
+        let slices = inner.fetch(&picked.units).await?;
+        let messages = picked.units.len();
+        Ok(ColdRead { status: ReadStatus::Found, slices, messages, bytes: picked.bytes, next_begin_offset: picked.next, range })
+    }
+
+    /// The record that begins at `at`; `None` when none does.
+    pub async fn message_at(&self, at: PhyOffset) -> Result<Option<BufSlice>, ReadError> {
+        let inner = &*self.inner;
+        let marks = &inner.marks;
+        if at.0 < inner.log.begin() || at >= marks.appended() {
+            return Ok(None);
+        }
+        let head = inner.log_bytes(at.0, HEAD_READ_BYTES).await?;
+        let found = match RecordView::parse(&head) {
+            Ok(record) => head.part(0..record.total_size()),
+            Err(RecordError::TooShort { expected, .. }) if expected <= inner.config.record_bytes_max() => inner.log_bytes(at.0, expected).await?,
+            Err(_) => return Ok(None),
+        };
+        let is_record = RecordView::parse(&found).is_ok_and(|record| record.physical_offset() == at.as_i64());
+        Ok(is_record.then_some(found))
+    }
+}
+
+impl<R: Runtime> Inner<R> {
+    pub(super) fn place(&self, topic: &str, queue_id: i32) -> Option<(QueuePlace, QueueRange)> {
+        let table = self.queues.table.borrow();
+        let key = table.key(topic, queue_id)?;
+        let queue = table.get(key)?;
+        Some((place_of(key, queue), QueueRange { min_offset: queue.min, max_offset: queue.next }))
+    }
+
+    fn cold_budget(&self, request: &ReadRequest<'_>, first: Option<&Unit>) -> Budget {
+        let is_hot = first.is_some_and(|unit| unit.at.0 >= self.tail.borrow().begin());
+        let config = &self.config;
+        let (messages, bytes) = if is_hot { (config.hot_messages_max, config.hot_bytes_max) } else { (config.cold_messages_max, config.cold_bytes_max) };
+        Budget { messages: request.max_messages.min(messages), bytes: request.max_bytes.min(bytes) }
+    }
+
+    async fn pick_units(&self, place: &QueuePlace, request: &ReadRequest<'_>, range: QueueRange) -> Result<Picked, ReadError> {
+        let at_once = if matches!(request.filter, TagFilter::All) { request.max_messages.max(1) } else { FILTER_UNITS_AT_ONCE };
+        let end = request.offset.plus(units_looked_at_max(request.max_messages)).min(range.max_offset);
+        let mut picked = Picked { units: Vec::new(), bytes: 0, next: request.offset, otherwise: ReadStatus::NoMatchedMessage };
+        while picked.next < end {
+            let units = self.units_from(place, picked.next, at_once.min(end.since(picked.next))).await?;
+            if units.is_empty() {
+                picked.unit_is_missing(self.queues.files.left_in_file(picked.next));
+                break;
+            }
+            let budget = self.cold_budget(request, picked.units.first().or(units.first()));
+            if !picked.take(&units, request, budget, self.log.begin()) {
+                break;
+            }
+        }
+        Ok(picked)
+    }
+
+    /// Units from `at` on, at most `most`: from memory where they are there. Empty when the file has none or the queue is gone.
+    pub(super) async fn units_from(&self, place: &QueuePlace, at: QueueOffset, most: usize) -> Result<Vec<Unit>, ReadError> {
+        let in_file = {
+            let table = self.queues.table.borrow();
+            let Some(queue) = table.get(place.key).filter(|queue| at >= queue.min && at < queue.next) else { return Ok(Vec::new()) };
+            let first_recent = queue.first_recent();
+            if at >= first_recent {
+                let end = at.plus(most).min(queue.next);
+                let units = (at.0..end.0).map_while(|offset| match queue.unit(QueueOffset(offset)) {
+                    Found::Memory(unit) => Some(unit),
+                    Found::File => None,
+                });
+                return Ok(units.collect());
+            }
+            first_recent.since(at)
+        };
+        Ok(self.queues.files.read(place, at, most.min(in_file)).await?)
+    }
+
+    /// The records of `units`, in their order.
+    async fn fetch(&self, units: &[Unit]) -> Result<Vec<BufSlice>, ReadError> {
+        let mut slices = Vec::new();
+        for (nth, unit) in units.iter().enumerate() {
+            let size = usize::try_from(unit.size).unwrap_or(0);
+            let record = match self.in_memory(unit.at.0, size) {
+                Some(record) => record,
+                None if self.has_neighbour(units, nth) => self.read_window(unit.at.0, size).await?,
+                None => self.read_log(unit.at.0, size).await?,
+            };
+            self.check_record(unit, &record)?;
+            push_joined(&mut slices, record);
+        }
+        Ok(slices)
+    }
+
+    fn in_memory(&self, at: u64, len: usize) -> Option<BufSlice> {
+        let in_tail = self.tail.borrow().slice(at, len);
+        in_tail.or_else(|| self.cold_cache.borrow_mut().slice(at, len))
+    }
+
+    /// Whether the message before or after in the queue lies in the same window of the log.
+    fn has_neighbour(&self, units: &[Unit], nth: usize) -> bool {
+        let window = self.config.read_ahead_bytes as u64;
+        let near = |a: Option<&Unit>, b: Option<&Unit>| a.zip(b).is_some_and(|(a, b)| b.end().saturating_sub(a.at.0) <= window);
+        near(units.get(nth), units.get(nth + 1)) || (nth > 0 && near(units.get(nth - 1), units.get(nth)))
+    }
+
+    async fn read_window(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
+        let window = self.read_log(at, len.max(self.config.read_ahead_bytes)).await?;
+        let record = window.part(0..len.min(window.len()));
+        self.cold_cache.borrow_mut().insert(at, window);
+        Ok(record)
+    }
+
+    /// Up to `len` bytes at `at` from the file, fewer at its end and at the end of what is written.
+    async fn read_log(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
+        let (path, in_file) = (self.log.path_of(at), at % self.log.file_bytes());
+        let readable = (self.log.file_bytes() - in_file).min(self.marks.written().0.saturating_sub(at));
+        let len = len.min(usize::try_from(readable).unwrap_or(usize::MAX));
+        let file = self.log.file(at).await?;
+        Ok(file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?)
+    }
+
+    /// Up to `len` bytes at `at`, from the tail or the file.
+    pub(super) async fn log_bytes(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
+        let in_tail = self.tail.borrow().slice_upto(at, len);
+        match in_tail {
+            Some(bytes) => Ok(bytes),
+            None => self.read_log(at, len).await,
+        }
+    }
+
+    fn check_record(&self, unit: &Unit, bytes: &BufSlice) -> Result<(), ReadError> {
+        let expected = format_args!("a record of {} bytes at {}", unit.size, unit.at).to_string();
+        let damaged = |found: String| ReadError::Damaged { path: self.log.path_of(unit.at.0), offset: unit.at.0, expected: expected.clone(), found };
+        match RecordView::parse(bytes) {
+            Ok(record) if record.total_size() != bytes.len() => Err(damaged(format!("a record of {} bytes", record.total_size()))),
+            Ok(record) if record.physical_offset() != unit.at.as_i64() => Err(damaged(format!("the record of {}", record.physical_offset()))),
+            Ok(_) => Ok(()),
+            Err(error) => Err(damaged(error.to_string())),
+        }
+    }
+}
+
+impl Picked {
+    /// RocketMQ goes on at the queue's next file.
+    fn unit_is_missing(&mut self, left_in_file: usize) {
+        if self.units.is_empty() {
+            self.otherwise = ReadStatus::OffsetFoundNull;
+            self.next = self.next.plus(left_in_file);
+        }
+    }
+
+    /// Looks at units in order; `false` when the answer is full.
+    fn take(&mut self, units: &[Unit], request: &ReadRequest<'_>, budget: Budget, log_begin: u64) -> bool {
+        for unit in units {
+            if self.units.len() >= budget.messages.max(1) {
+                return false;
+            }
+            let size = usize::try_from(unit.size).unwrap_or(0);
+            if unit.at.0 < log_begin {
+                self.otherwise = ReadStatus::MessageWasRemoving;
+            } else if request.filter.takes(unit.tags_code) {
+                if !budget.takes(self.units.len(), self.bytes, size) {
+                    return false;
+                }
+                self.units.push(*unit);
+                self.bytes += size;
+            }
+            self.next = self.next.plus(1);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rt::AppendBuf;
+
+    #[test]
+    fn the_cache_keeps_what_was_used_last_and_its_bound() {
+        let mut cache = ColdCache::new(2048);
+        cache.insert(0, AppendBuf::copy_of(&[1; 1024]));
+        cache.insert(5000, AppendBuf::copy_of(&[2; 1024]));
+        assert_eq!(&*cache.slice(10, 3).unwrap(), &[1; 3]);
+        cache.insert(9000, AppendBuf::copy_of(&[3; 1024]));
+        assert!(cache.slice(5000, 1).is_none(), "the least recently used went");
+        assert!(cache.slice(0, 1024).is_some() && cache.slice(0, 1025).is_none());
+        assert!(cache.bytes <= 2048);
+    }
+}

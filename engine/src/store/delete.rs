@@ -1,0 +1,43 @@
+//! Deleting a topic: its queues are forgotten at once, its files removed, and a rebuild will not bring it back.
+
+use super::{Inner, Store};
+use crate::error::{FileError, StoreError};
+use rt::Runtime;
+
+impl<R: Runtime> Store<R> {
+    /// Removes a topic's queues; its records stay in the log until their file goes. From the call on reads find no queue;
+    /// when it returns the deletion survives a crash. Messages sent to the topic afterwards begin at offset 0 again.
+    /// Returns whether there was such a topic.
+    pub async fn delete_topic(&self, topic: &str) -> Result<bool, StoreError> {
+        let inner = &*self.inner;
+        if !inner.forget_topic(topic) {
+            return Ok(false);
+        }
+        let _turn = inner.derived_turn.take().await;
+        // The folder goes first: the manifest that no longer lists the topic must not find its old units under a new
+        // queue of the same name.
+        inner.remove_folder(topic).await?;
+        inner.write_checkpoint().await?;
+        Ok(true)
+    }
+}
+
+impl<R: Runtime> Inner<R> {
+    fn forget_topic(&self, topic: &str) -> bool {
+        let mut table = self.queues.table.borrow_mut();
+        if !table.has_topic(topic) {
+            return false;
+        }
+        let queues = table.remove_topic(topic);
+        self.queues.files.forget(&queues);
+        self.deleted.borrow_mut().insert(topic.to_owned(), self.marks.appended().0);
+        true
+    }
+
+    async fn remove_folder(&self, topic: &str) -> Result<(), StoreError> {
+        let (folder, parent) = (self.paths.topic(topic), self.paths.consumequeue());
+        self.rt.remove_dir_all(&folder).await.map_err(FileError::at("remove folder", &folder, 0))?;
+        self.rt.sync_dir(&parent).await.map_err(FileError::at("sync folder", &parent, 0))?;
+        Ok(())
+    }
+}

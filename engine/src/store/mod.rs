@@ -1,0 +1,160 @@
+//! The store of one shard: what the other modules are joined to.
+//!
+//! A [`Store`] is a handle to state owned by one core. Its life: [`Store::open`] (recovery, then three tasks start: the log's
+//! writer, its flusher, the ConsumeQueues' writer), appends and reads, [`Store::close`]. Every method that is not async
+//! completes at once and touches memory only.
+
+mod append;
+mod arrivals;
+mod background;
+mod cold;
+mod delete;
+mod open;
+mod read;
+mod recover;
+mod search;
+
+pub use append::{Appended, AppendedBatch};
+pub use arrivals::Arrival;
+pub use cold::ColdRead;
+pub use open::Recovered;
+pub use read::{OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus, TagFilter};
+pub use search::Boundary;
+
+use crate::checkpoint::Checkpoint;
+use crate::commitlog::files::LogFiles;
+use crate::config::StoreConfig;
+use crate::consumequeue::queues::Queues;
+use crate::marks::Marks;
+use crate::offset::PhyOffset;
+use crate::paths::Paths;
+use crate::signal::{Signal, Turn};
+use crate::tail::Tail;
+use arrivals::Arrivals;
+use cold::ColdCache;
+use rt::{AppendBuf, Runtime};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// How far a store's life is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Closing,
+    Closed,
+}
+
+/// A record boundary and the store time of the last record before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct TimeMark {
+    at: u64,
+    store_ms: i64,
+}
+
+struct Inner<R: Runtime> {
+    rt: R,
+    config: StoreConfig,
+    paths: Paths,
+    marks: Marks,
+    tail: RefCell<Tail>,
+    log: LogFiles<R>,
+    queues: Queues<R>,
+    arrivals: RefCell<Arrivals>,
+    cold_cache: RefCell<ColdCache>,
+    /// Topic to log offset below which its records are deleted.
+    deleted: RefCell<BTreeMap<String, u64>>,
+    phase: Cell<Phase>,
+    /// Why the store stopped accepting writes.
+    poison: RefCell<Option<String>>,
+    /// Start of the log file there was no space for.
+    disk_full_at: Cell<Option<u64>>,
+    /// Store times never go back, whatever the clock does.
+    last_store_ms: Cell<i64>,
+    /// Where the log ended when the current gathering of writes began, and what will be known once that is written.
+    written_time: Cell<TimeMark>,
+    next_time: Cell<TimeMark>,
+    checkpoint: Cell<Checkpoint>,
+    /// Log end of the manifest on disk.
+    manifest_end: Cell<u64>,
+    /// Reused for the zero-padded copy of the partial last block.
+    partial_block: RefCell<Rc<AppendBuf>>,
+    appended: Signal,
+    written: Signal,
+    wake_background: Signal,
+    stopping: Signal,
+    flush_turn: Turn,
+    derived_turn: Turn,
+    running_tasks: Cell<usize>,
+    task_ended: Signal,
+    recovered: Recovered,
+    /// Exclusive for as long as the store is open.
+    lock: RefCell<Option<R::File>>,
+}
+
+/// The store of one shard. Cloning gives another handle to the same one.
+pub struct Store<R: Runtime> {
+    inner: Rc<Inner<R>>,
+}
+
+impl<R: Runtime> Clone for Store<R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<R: Runtime> Store<R> {
+    /// The end of the log.
+    #[must_use]
+    pub fn appended(&self) -> PhyOffset {
+        self.inner.marks.appended()
+    }
+
+    /// Up to here a killed process loses nothing.
+    #[must_use]
+    pub fn written(&self) -> PhyOffset {
+        self.inner.marks.written()
+    }
+
+    /// Up to here a power cut loses nothing.
+    #[must_use]
+    pub fn flushed(&self) -> PhyOffset {
+        self.inner.marks.flushed()
+    }
+
+    /// Up to here messages are in their queues.
+    #[must_use]
+    pub fn dispatched(&self) -> PhyOffset {
+        self.inner.marks.dispatched()
+    }
+
+    /// Up to here consumers see messages.
+    #[must_use]
+    pub fn visible(&self) -> PhyOffset {
+        self.inner.marks.visible()
+    }
+
+    /// The first byte of the log.
+    #[must_use]
+    pub fn log_begin(&self) -> PhyOffset {
+        PhyOffset(self.inner.log.begin())
+    }
+
+    /// Whether the log goes through the page cache because the filesystem has no O_DIRECT: the broker should say so.
+    #[must_use]
+    pub fn is_buffered(&self) -> bool {
+        self.inner.log.is_buffered()
+    }
+
+    /// Why the store stopped accepting writes, if it did.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.inner.poison.borrow().clone()
+    }
+
+    /// What opening found.
+    #[must_use]
+    pub fn recovered(&self) -> Recovered {
+        self.inner.recovered
+    }
+}
