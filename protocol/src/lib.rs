@@ -37,4 +37,6 @@ pub mod bodies;
 pub mod config_file;
 pub mod json;
 
+pub mod check;
+
 mod bytes;

@@ -24,7 +24,7 @@ pub(super) fn integer_of_text(text: &str) -> Result<i128, JsonError> {
 /// A floating-point number from a number or a numeric string.
 pub(super) fn float(value: RawValue<'_>) -> Result<f64, JsonError> {
     let text = value.to_text().map(|text| text.to_cow()).unwrap_or_default();
-    text.trim().parse().map_err(|_| wrong("a number", &text))
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| wrong("a finite number", &text))
 }
 
 /// A boolean from `true`, "true" in any case, "1" or a number that is not 0.

@@ -224,7 +224,6 @@ impl<'a> Scanner<'a> {
             "null" => Ok(RawValue::Null),
             "true" => Ok(RawValue::Bool(true)),
             "false" => Ok(RawValue::Bool(false)),
-            "NaN" => Ok(RawValue::Null),
             _ => {
                 self.at = start;
                 Err(self.unexpected("a value"))
