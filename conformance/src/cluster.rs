@@ -154,11 +154,14 @@ fn has_ended(server: &mut Option<Managed>) -> bool {
     server.as_mut().is_none_or(|m| m.ended().is_some())
 }
 
+/// Apache's logging library tells its own set-up on standard output, hundreds of lines of it.
+const NOISE: &str = " |-INFO in ";
+
 /// The last lines of a log under its name; nothing for an empty or missing one.
 pub fn tail(log: &Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains(NOISE)).collect();
     if lines.is_empty() {
         return String::new();
     }

@@ -12,6 +12,7 @@
 //!
 //! Reading order: `options`, `suite` (the table of scenarios), `run`, `dialogue`, `cluster`, `target`; `capture` records
 //! golden bytes instead.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command-line program: the table is its result")]
 
 mod artifacts;

@@ -25,8 +25,11 @@ pub fn list() {
     }
 }
 
-/// One line as soon as a run is over.
+/// One line as soon as a run is over; a failure's logs before it.
 pub fn progress(outcome: &Outcome) {
+    if let Some(why) = &outcome.verdict.failure {
+        why.lines().skip(1).for_each(|line| println!("{line}"));
+    }
     println!("{}", line(outcome));
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Instant;
 
 use crate::artifacts::Artifacts;
@@ -79,27 +80,30 @@ impl<'a> Suite<'a> {
     fn run(&mut self, scenarios: &[Scenario], clients: &'static [&'static str]) -> Result<Vec<Outcome>, Stop> {
         let mut outcomes = Vec::new();
         for scenario in scenarios {
-            for client in clients {
-                outcomes.push(self.one(scenario, client)?);
+            let at_once = if scenario.side_by_side { clients.len() } else { 1 };
+            for clients in clients.chunks(at_once) {
+                outcomes.extend(self.stage_and_play(scenario, clients)?);
             }
         }
         Ok(outcomes)
     }
 
-    fn one(&mut self, scenario: &Scenario, client: &'static str) -> Result<Outcome, Stop> {
+    fn stage_and_play(
+        &mut self,
+        scenario: &Scenario,
+        clients: &'static [&'static str],
+    ) -> Result<Vec<Outcome>, Stop> {
         let begun = Instant::now();
-        let name = format!("{}-{}", scenario.name, client.replace('.', ""));
-        let verdict = match self.stage(scenario.stage) {
+        let verdicts = match self.stage(scenario.stage) {
             Err(Stop::Interrupted) => return Err(Stop::Interrupted),
-            Err(Stop::Cannot(why)) => Verdict { failure: Some(why), notes: Vec::new() },
-            Ok(cluster) => self.play(scenario, client, &name, cluster)?,
+            Err(Stop::Cannot(why)) => vec![Verdict { failure: Some(why), notes: Vec::new() }; clients.len()],
+            Ok(cluster) => self.play(scenario, clients, cluster)?,
         };
-        if let Some(why) = &verdict.failure {
-            why.lines().skip(1).for_each(|line| println!("{line}"));
-        }
-        let outcome = Outcome { scenario: scenario.name, client, verdict, took: begun.elapsed() };
-        report::progress(&outcome);
-        Ok(outcome)
+        let took = begun.elapsed();
+        let outcome = |(&client, verdict)| Outcome { scenario: scenario.name, client, verdict, took };
+        let outcomes: Vec<Outcome> = clients.iter().zip(verdicts).map(outcome).collect();
+        outcomes.iter().for_each(report::progress);
+        Ok(outcomes)
     }
 
     /// The cluster a scenario runs on.
@@ -124,35 +128,75 @@ impl<'a> Suite<'a> {
         Cluster::start(target, ports, config, &self.interrupt)
     }
 
-    /// Runs the program; a cluster that came through it whole is kept for the next one.
+    /// Runs the scenario with these clients; a cluster that came through it whole is kept for the next one.
     fn play(
         &mut self,
         scenario: &Scenario,
-        client: &str,
-        name: &str,
+        clients: &[&str],
         mut cluster: Cluster<'a>,
-    ) -> Result<Verdict, Stop> {
-        let dir = cluster.dir().to_path_buf();
-        let java = || java_program(self.artifacts, client, &dir);
-        let mut verdict = if scenario.stage == Stage::Seed {
-            seed::run(java, name, &dir, &self.interrupt)?
-        } else {
-            let mut command = java();
-            let namesrv = cluster.ports().namesrv_addr("127.0.0.1");
-            command.args(["ringmq.conformance.Main", scenario.name, &namesrv, name]);
-            dialogue::hold(command, name, &dir, &self.interrupt, |what, pid| grant(&mut cluster, what, pid))?
+    ) -> Result<Vec<Verdict>, Stop> {
+        let mut verdicts = match clients {
+            [client] => vec![self.alone(scenario, client, &mut cluster)?],
+            several => self.side_by_side(scenario, several, &cluster)?,
         };
-        let dead = cluster.dead();
-        if !dead.is_empty() {
-            verdict.failure = Some(format!("{}; {}", verdict.failure.unwrap_or_default(), dead.join("; ")));
+        let dead = cluster.dead().join("; ");
+        let mut whole = true;
+        for (client, verdict) in clients.iter().zip(&mut verdicts) {
+            if !dead.is_empty() {
+                verdict.failure = Some(format!("{} {dead}", verdict.failure.as_deref().unwrap_or("")));
+            }
+            if let Some(why) = &mut verdict.failure {
+                whole = false;
+                let log = cluster.dir().join(format!("{}.log", run_name(scenario, client)));
+                why.push_str(&format!("\n{}{}", tail(&log), cluster.log_tails()));
+            }
         }
-        if let Some(why) = &mut verdict.failure {
-            why.push_str(&format!("\n{}{}", tail(&dir.join(format!("{name}.log"))), cluster.log_tails()));
-        } else if scenario.stage == Stage::Shared {
+        if whole && scenario.stage == Stage::Shared {
             self.shared = Some(cluster);
         }
-        Ok(verdict)
+        Ok(verdicts)
     }
+
+    fn alone(&self, scenario: &Scenario, client: &str, cluster: &mut Cluster<'a>) -> Result<Verdict, Stop> {
+        let dir = cluster.dir().to_path_buf();
+        let name = run_name(scenario, client);
+        if scenario.stage == Stage::Seed {
+            return seed::run(|| java_program(self.artifacts, client, &dir), &name, &dir, &self.interrupt);
+        }
+        let command = self.command(scenario, client, cluster);
+        dialogue::hold(command, &name, &dir, &self.interrupt, |what, pid| grant(cluster, what, pid))
+    }
+
+    fn side_by_side(&self, scenario: &Scenario, clients: &[&str], cluster: &Cluster<'a>) -> Result<Vec<Verdict>, Stop> {
+        let dir = cluster.dir();
+        thread::scope(|scope| {
+            let hold = |client: &str| {
+                let (command, name) = (self.command(scenario, client, cluster), run_name(scenario, client));
+                let interrupt = self.interrupt.clone();
+                scope.spawn(move || {
+                    dialogue::hold(command, &name, dir, &interrupt, |what, _| {
+                        Err(Stop::Cannot(format!("{what} is not for scenarios that run side by side")))
+                    })
+                })
+            };
+            let threads: Vec<_> = clients.iter().map(|client| hold(client)).collect();
+            let panicked = |_| Stop::Cannot("a thread of the runner panicked".into());
+            threads.into_iter().map(|thread| thread.join().map_err(panicked)?).collect()
+        })
+    }
+
+    fn command(&self, scenario: &Scenario, client: &str, cluster: &Cluster<'_>) -> Command {
+        let mut command = java_program(self.artifacts, client, cluster.dir());
+        let namesrv = cluster.ports().namesrv_addr("127.0.0.1");
+        command.args(scenario.jvm_args).args(["ringmq.conformance.Main", scenario.name, &namesrv]);
+        command.arg(run_name(scenario, client));
+        command
+    }
+}
+
+/// Part of topic and group names, and the log's name.
+fn run_name(scenario: &Scenario, client: &str) -> String {
+    format!("{}-{}", scenario.name, client.replace('.', ""))
 }
 
 /// What programs may ask for.

@@ -23,17 +23,37 @@ final class NamesrvLoss implements Scenario {
 
         Runner.ask("kill-namesrv 0");
         send(old, kit.topic, 50);
-        send(kit.producer(), kit.topic, 20);
+        sendAsNewcomer(kit, 20);
 
         Runner.ask("start-namesrv 0"); // done when the broker is registered there again
         send(old, kit.topic, 20);
         Runner.ask("kill-namesrv 1");
         send(old, kit.topic, 50);
-        send(kit.producer(), kit.topic, 20);
+        sendAsNewcomer(kit, 20);
         Runner.ask("start-namesrv 1");
 
         Check.within(30_000, ids.size() + " messages", () -> received.distinct() >= ids.size());
         received.exactlyOnce(ids);
+    }
+
+    /**
+     * A client that starts now may try the dead name server first and throw; it knows better at the next try. Such a
+     * send has not reached any broker: it failed at the route.
+     */
+    private void sendAsNewcomer(Kit kit, int count) throws Exception {
+        DefaultMQProducer producer = kit.producer();
+        int[] failures = {0};
+        Check.within(20_000, "a new client finds the living name server", () -> {
+            try {
+                producer.getDefaultMQProducerImpl().getmQClientFactory().updateTopicRouteInfoFromNameServer(kit.topic);
+                return !producer.fetchPublishMessageQueues(kit.topic).isEmpty();
+            } catch (Exception e) {
+                failures[0]++;
+                return false;
+            }
+        });
+        Runner.note("a new client needed " + (failures[0] + 1) + " look-ups");
+        send(producer, kit.topic, count);
     }
 
     private void send(DefaultMQProducer producer, String topic, int count) throws Exception {
