@@ -1,6 +1,6 @@
 //! What brokers send: that they are there, what topics they have, that they go.
 
-use super::{Answer, Answered, Asker, NameServer, Refusal, json_body, name, optional};
+use super::{Answer, Answered, Asker, NameServer, Refusal, compressed, json_body, name, optional};
 use crate::kv::ORDER_TOPIC_CONFIG;
 use crate::route::{Queues, Registration};
 use protocol::bodies::{
@@ -81,10 +81,6 @@ fn check_crc(request: &CommandView<'_>) -> Result<(), Refusal> {
 }
 
 fn registration(request: &CommandView<'_>) -> Result<Registration, Refusal> {
-    if request.ext.get_bool("compressed") == Some(true) {
-        let fix = "compressed registration is not supported: set compressedRegister=false in the broker's configuration";
-        return Err(Refusal::Other(fix.to_owned()));
-    }
     let (topics, filter_servers) = body(request)?;
     let data_version = topics.data_version;
     Ok(Registration {
@@ -105,6 +101,10 @@ fn registration(request: &CommandView<'_>) -> Result<Registration, Refusal> {
 fn body(request: &CommandView<'_>) -> Result<(TopicConfigSerializeWrapper, Option<Vec<String>>), Refusal> {
     if request.body.is_empty() {
         return Ok((TopicConfigSerializeWrapper::default(), None));
+    }
+    if request.ext.get_bool("compressed") == Some(true) {
+        let (topics, filter_servers) = compressed::decode(request.body)?;
+        return Ok((topics, Some(filter_servers)));
     }
     if request.version < REGISTER_BODY_SINCE {
         return Ok((json_body(request, "TopicConfigSerializeWrapper")?, None));
