@@ -118,14 +118,14 @@ mod tests {
     use super::*;
 
     fn config(text: &str) -> Result<Config, ConfigError> {
-        Config::resolve(Properties::parse("n.properties", text.as_bytes()).unwrap(), Some("/home/rmq"))
+        Config::resolve(Properties::parse("n.properties", text.as_bytes()).unwrap(), Some("/rmq"))
     }
 
     #[test]
     fn defaults_are_rocketmqs() {
         let config = config("").unwrap();
         assert_eq!(config.listen, "0.0.0.0:9876".parse().unwrap());
-        assert_eq!(config.kv_path, PathBuf::from("/home/rmq/namesrv/kvConfig.json"));
+        assert_eq!(config.kv_path, PathBuf::from("/rmq/namesrv/kvConfig.json"));
         assert_eq!(config.scan_interval(), Duration::from_secs(5));
         assert_eq!(config.route_options(), RouteOptions::default());
         assert!(config.settings.notes().is_empty(), "{:?}", config.settings.notes());

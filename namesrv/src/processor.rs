@@ -57,7 +57,8 @@ impl Processor {
     /// Removes brokers that were silent for too long, and closes their connections.
     pub fn expire(&mut self, net: &mut Net) {
         for gone in self.server.routes.expire((self.hooks.now_ms)()) {
-            warn!(cluster = %gone.cluster, broker = %gone.broker_name, addr = %gone.addr, silent_ms = gone.silent_ms, "broker expired");
+            let (broker, addr, silent_ms) = (&gone.broker_name, &gone.addr, gone.silent_ms);
+            warn!(cluster = %gone.cluster, %broker, %addr, silent_ms, "broker expired");
             net.close(gone.conn, "its broker was silent for longer than its heartbeat timeout");
         }
     }

@@ -125,7 +125,7 @@ async fn load_kv(core: &Core, path: &Path) -> io::Result<KvConfig> {
     match core.read_file(path).await {
         Ok(content) => KvConfig::from_file(&content).map_err(|error| {
             // RocketMQ starts with an empty table here, and the next change overwrites the file.
-            problem(&format!("{error}. Fix: repair the file (its last version is beside it as .bak), or move it away to start empty"))
+            problem(&format!("{error}. Fix: repair it (the version before is beside it as .bak), or move it away to start empty"))
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KvConfig::default()),
         Err(error) => Err(problem(&format!("{error}. Fix: make it readable, or set kvConfigPath to another place"))),

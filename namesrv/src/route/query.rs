@@ -98,7 +98,8 @@ impl<C: Copy + Eq> RouteTable<C> {
 
     /// The topics by their unit flags, as the first of their brokers has them.
     pub fn unit_topics(&self, filter: UnitFilter) -> Vec<String> {
-        let flagged = self.topics.iter().filter(|(_, brokers)| brokers.values().next().is_some_and(|q| filter.accepts(q.sys_flag)));
+        let accepted = |brokers: &BTreeMap<_, Queues>| brokers.values().next().is_some_and(|q| filter.accepts(q.sys_flag));
+        let flagged = self.topics.iter().filter(|(_, brokers)| accepted(brokers));
         flagged.map(|(topic, _)| topic.clone()).collect()
     }
 }

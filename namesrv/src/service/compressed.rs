@@ -1,7 +1,8 @@
 //! A registration in compressed form, which brokers with `compressedRegister=true` send.
 //!
 //! ```text
-//! zlib of:  | len i32 | DataVersion JSON | count i32 | count × ( len i32 | topic in text form ) | len i32 | filter servers JSON | …
+//! zlib of:  | len i32 | DataVersion JSON | count i32 | count × ( len i32 | topic in text form ) |
+//!           | len i32 | filter servers JSON | …
 //! ```
 //!
 //! What follows (queue mappings of static topics, from 5.0.0 on) is not read. All numbers are big-endian. Nothing is

@@ -1,7 +1,7 @@
 //! RocketMQ's `.properties` files, and the tables of keys a program understands.
 //!
 //! ```text
-//! bytes ──parse──► Properties (key -> value, line) ──resolve with a table of Key──► Settings (checked values, notes)
+//! bytes ──parse──► Properties (key -> value, line) ──resolve with a table of Keys──► Settings (values, notes)
 //! ```
 //!
 //! A program declares one table of [`Key`]s (name, type, default, doc). [`Settings::resolve`] checks every value of the

@@ -49,8 +49,9 @@ pub struct Properties {
 impl Properties {
     /// Reads a file's content. `file` is only named in messages.
     ///
-    /// Bytes that are UTF-8 are read as UTF-8, others as ISO-8859-1, Java's default (as its superset windows-1252). A trailing `// comment`
-    /// after a blank is cut off: RocketMQ's own examples are full of them, and Java's reader would make them part of the value.
+    /// Bytes that are UTF-8 are read as UTF-8, others as ISO-8859-1, Java's default (as its superset windows-1252). A
+    /// trailing `// comment` after a blank is cut off: examples of RocketMQ are full of them, and Java's reader would make
+    /// them part of the value.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, ConfigError> {
         if bytes.len() > FILE_BYTES_MAX {
             return Err(ConfigError::TooLarge { file: file.to_owned(), found_bytes: bytes.len(), max_bytes: FILE_BYTES_MAX });
