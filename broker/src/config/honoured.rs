@@ -1,0 +1,86 @@
+//! The keys that work: RocketMQ's with their names, defaults and meaning, and RingMQ's own.
+
+use protocol::config_file::Key;
+
+const INT_MAX: i64 = i32::MAX as i64;
+const MIB: i64 = 1 << 20;
+
+/// RocketMQ's keys that this version honours.
+pub(super) const ROCKETMQ: &[Key] = &[
+    Key::text("namesrvAddr", "", "name servers, ';' between them: 127.0.0.1:9876;127.0.0.1:9877"),
+    Key::text("brokerClusterName", "DefaultCluster", "the cluster this broker belongs to"),
+    Key::text("brokerName", "", "the broker's name; the host's name when not set"),
+    Key::int("brokerId", 0, INT_MAX, "0", "0 is the master; slaves are not in this version"),
+    Key::choice("brokerRole", &["ASYNC_MASTER", "SYNC_MASTER", "SLAVE"], "ASYNC_MASTER", "this version is an ASYNC_MASTER only"),
+    Key::choice("flushDiskType", &["ASYNC_FLUSH", "SYNC_FLUSH"], "ASYNC_FLUSH", "this version has ASYNC_FLUSH only"),
+    Key::int("listenPort", 3, 65_534, "10911", "port of shard 0; shard k listens 10 k higher, each also on its port - 2"),
+    Key::text("bindAddress", "0.0.0.0", "the address to listen on"),
+    Key::text("brokerIP1", "", "the address given to clients; the first non-loopback IPv4 address of the host when not set"),
+    Key::text("brokerIP2", "", "the address given to slaves; brokerIP1 when not set"),
+    Key::int("haListenPort", 0, 65_535, "0", "the port given to slaves; listenPort + 1 when 0 (nothing listens there in this version)"),
+    Key::text("storePathRootDir", "", "the store's folder; $HOME/store when not set"),
+    Key::int("mappedFileSizeCommitLog", 4_096, 1 << 31, "1073741824", "bytes of one CommitLog file"),
+    Key::int("mappedFileSizeConsumeQueue", 20, 1 << 31, "6000000", "bytes of one ConsumeQueue file, 20 per message"),
+    Key::int("maxMessageSize", 1_024, 8 * MIB, "4194304", "bytes of the largest message body"),
+    Key::int("flushIntervalCommitLog", 1, 3_600_000, "500", "milliseconds between two fdatasyncs of the log"),
+    Key::int("flushIntervalConsumeQueue", 1, 3_600_000, "1000", "milliseconds between two writes of ConsumeQueue files"),
+    Key::int("brokerPermission", 0, 7, "6", "4 readable, 2 writeable"),
+    Key::int("defaultTopicQueueNums", 1, 65_536, "8", "queues of TBW102: what an automatically created topic has at most"),
+    Key::bool("autoCreateTopicEnable", "true", "a send to an unknown topic creates it"),
+    Key::bool("clusterTopicEnable", "true", "the topic named as the cluster is readable and writeable"),
+    Key::bool("brokerTopicEnable", "true", "the topic named as the broker is readable and writeable"),
+    Key::bool("autoCreateSubscriptionGroup", "true", "a consumer of an unknown group creates it"),
+    Key::bool("enableCreateSysGroup", "true", "groups named CID_RMQ_SYS_… are created even without autoCreateSubscriptionGroup"),
+    Key::bool("traceTopicEnable", "false", "the trace topic exists from the start"),
+    Key::text("msgTraceTopicName", "RMQ_SYS_TRACE_TOPIC", "the trace topic"),
+    Key::bool("traceOn", "true", "tells clients that they may trace"),
+    Key::text("regionId", "DefaultRegion", "stored in every message as MSG_REGION"),
+    Key::int("flushConsumerOffsetInterval", 100, 3_600_000, "5000", "milliseconds between two writes of consumerOffset.json"),
+    Key::int("registerNameServerPeriod", 1_000, 3_600_000, "30000", "milliseconds between two registrations, 10000 to 60000 in effect"),
+    Key::bool("longPollingEnable", "true", "a pull that finds nothing waits as long as it asks for"),
+    Key::int("shortPollingTimeMills", 1, 60_000, "1000", "how long it waits instead without longPollingEnable"),
+    Key::bool("notifyConsumerIdsChangedEnable", "true", "members are told when their group changes"),
+    Key::bool("brokerFastFailureEnable", "true", "sends that wait too long for the device are answered with SYSTEM_BUSY"),
+    Key::int("waitTimeMillsInSendQueue", 1, 60_000, "200", "how long a send waits for the device before it is answered with SYSTEM_BUSY"),
+    Key::int("startAcceptSendRequestTimeStamp", 0, i64::MAX, "0", "no send is accepted before this time (ms since 1970)"),
+    Key::bool("litePullMessageEnable", "true", "lite pull consumers are served"),
+    Key::bool("validateSystemTopicWhenUpdateTopic", "true", "system topics cannot be created or deleted by a request"),
+    Key::int("maxTransferBytesOnMessageInMemory", 1_024, 16 * MIB, "262144", "bytes of one pull's answer, unless its first message is larger"),
+    Key::int("maxTransferCountOnMessageInMemory", 1, 1_024, "32", "messages of one pull's answer"),
+    Key::int("maxTransferBytesOnMessageInDisk", 1_024, 16 * MIB, "65536", "the same when the messages are read from disk"),
+    Key::int("maxTransferCountOnMessageInDisk", 1, 1_024, "8", "the same when the messages are read from disk"),
+    Key::int("pullBatchMaxMessageCount", 1, 1_024, "160", "messages of one pull's answer, whatever the other key says"),
+    Key::int("serverChannelMaxIdleTimeSeconds", 1, 86_400, "120", "a connection that says nothing this long is closed"),
+];
+
+/// RingMQ's own keys.
+pub(super) const OWN: &[Key] = &[
+    Key::int("shardCount", 1, 256, "1", "shards of this process, each a broker of its own; fixed when the store is created"),
+    Key::text("shardCores", "", "cores to run on, 0-3,8 for example; shard i runs on the i-th. All cores in order when not set"),
+    Key::choice("logBackend", &["direct", "mmap"], "direct", "how the log is written; this version has direct (O_DIRECT) only"),
+    Key::int("idleSpinMicros", 0, 1_000_000, "20", "how long an idle core looks for work before it sleeps"),
+    Key::int("tailCacheBytes", 8 * MIB, 1 << 36, "67108864", "recent log kept in memory for each shard, taken as it fills"),
+    Key::choice("slaveAckPolicy", &["memory", "disk"], "memory", "what a slave acknowledges").without_effect("accepted, slaves are not in this version"),
+];
+
+/// Keys whose other values would promise something this version does not do: anything but the default stops the start.
+pub(super) const REFUSED: &[(&str, &str, &str)] = &[
+    ("flushDiskType", "ASYNC_FLUSH", "SYNC_FLUSH is not in this version of RingMQ: messages would be acknowledged before they are on disk"),
+    ("brokerRole", "ASYNC_MASTER", "replication is not in this version of RingMQ"),
+    ("brokerId", "0", "slaves are not in this version of RingMQ"),
+    ("logBackend", "direct", "mmap is not in this version of RingMQ"),
+    ("aclEnable", "false", "access control is not in this version of RingMQ: the broker would be open"),
+    ("authenticationEnabled", "false", "access control is not in this version of RingMQ: the broker would be open"),
+    ("authorizationEnabled", "false", "access control is not in this version of RingMQ: the broker would be open"),
+    ("enableDLegerCommitLog", "false", "DLedger is not in this version of RingMQ"),
+    ("enableControllerMode", "false", "the controller is not in this version of RingMQ"),
+];
+
+/// Switches of [`REFUSED`] that have no other use.
+pub(super) const SWITCHES: &[Key] = &[
+    Key::bool("aclEnable", "false", "access control; not in this version"),
+    Key::bool("authenticationEnabled", "false", "access control; not in this version"),
+    Key::bool("authorizationEnabled", "false", "access control; not in this version"),
+    Key::bool("enableDLegerCommitLog", "false", "DLedger; not in this version"),
+    Key::bool("enableControllerMode", "false", "automatic failover; not in this version"),
+];

@@ -1,0 +1,148 @@
+//! The life of a client: HEART_BEAT 34, UNREGISTER_CLIENT 35, CHECK_CLIENT_CONFIG 46.
+
+use super::group::{leave, notify_members};
+use crate::consumers::{Changed, GroupHeartbeat, Member, Model, Subscription};
+use crate::filter::Filter;
+use crate::limits::{GROUPS_PER_HEARTBEAT_MAX, JSON_BODY_BYTES_MAX};
+use crate::reply::{Caller, Refusal};
+use crate::shard::Shard;
+use netcore::{ConnId, Net};
+use protocol::bodies::{CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, SubscriptionData, TopicConfig, perm};
+use protocol::codes::response;
+use protocol::remoting::CommandView;
+use protocol::{json, names};
+use serde::de::DeserializeOwned;
+
+/// Unit flag of a retry topic.
+const SYS_FLAG_UNIT_SUB: i32 = 2;
+
+/// A JSON body, within the limit for one.
+pub(super) fn body<T: DeserializeOwned>(command: &CommandView<'_>) -> Result<T, Refusal> {
+    if command.body.len() > JSON_BODY_BYTES_MAX {
+        let remark = format!("body of {} bytes, at most {JSON_BODY_BYTES_MAX} are read", command.body.len());
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    }
+    json::from_lenient(command.body).map_err(|error| Refusal::new(response::SYSTEM_ERROR, format!("the body can't be read: {error}")))
+}
+
+/// Takes a client into its groups; the group's retry topic exists from then on.
+pub(super) fn heartbeat(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+    let beat: HeartbeatData = body(command)?;
+    if beat.consumer_data_set.len() + beat.producer_data_set.len() > GROUPS_PER_HEARTBEAT_MAX {
+        return Err(Refusal::new(response::SYSTEM_ERROR, format!("a heartbeat for more than {GROUPS_PER_HEARTBEAT_MAX} groups")));
+    }
+    let member = Member::new(caller.conn, &beat.client_id, command.language, command.version);
+    let mut changed = beat.heartbeat_fingerprint == 0;
+    for consumer in &beat.consumer_data_set {
+        changed |= consumer_heartbeat(shard, net, &member, &beat, consumer);
+    }
+    let now_ms = shard.now_ms();
+    for producer in &beat.producer_data_set {
+        shard.producers.heartbeat(&producer.group_name, &member, now_ms);
+        remember(shard, caller.conn, &producer.group_name, Role::Producer);
+    }
+    let ext = |ext: &mut protocol::remoting::ExtWriter<'_>| {
+        ext.str("IS_SUPPORT_HEART_BEAT_V2", "true");
+        ext.bool("IS_SUB_CHANGE", changed);
+    };
+    caller.answer(net, response::SUCCESS, None, ext, &[]);
+    Ok(())
+}
+
+/// Whether the client should send its subscriptions again.
+fn consumer_heartbeat(shard: &mut Shard, net: &mut Net, member: &Member<ConnId>, beat: &HeartbeatData, consumer: &ConsumerData) -> bool {
+    let now_ms = shard.now_ms();
+    let name = consumer.group_name.as_str();
+    let Some(group) = shard.groups.find_or_create(name, now_ms) else { return false };
+    let (retry_queues, notify) = (group.config.retry_queue_nums, group.config.notify_consumer_ids_changed_enable);
+    ensure_retry_topic(shard, consumer, retry_queues, now_ms);
+    let without = beat.heartbeat_fingerprint != 0 && beat.without_sub;
+    let group_beat = GroupHeartbeat {
+        model: if consumer.message_model == MessageModel::Broadcasting { Model::Broadcasting } else { Model::Clustering },
+        subscriptions: (!without).then(|| consumer.subscription_data_set.iter().filter_map(subscription).collect()),
+        fingerprint: beat.heartbeat_fingerprint,
+    };
+    let Changed { notify: changed, subscriptions, refused } = shard.consumers.heartbeat(name, member, group_beat, now_ms);
+    if refused {
+        shard.blame(net.peer(member.conn), &format_args!("consumer group {name} is full: {} is not taken in", member.client_id));
+        return false;
+    }
+    remember(shard, member.conn, name, Role::Consumer);
+    if changed && notify {
+        notify_members(shard, net, name);
+    }
+    subscriptions
+}
+
+/// A retry topic must be in the route from a group's first heartbeat on: clients look it up every 30 s.
+fn ensure_retry_topic(shard: &mut Shard, consumer: &ConsumerData, queues: i32, now_ms: i64) {
+    let name = names::retry_topic(&consumer.group_name);
+    let ordered = consumer.subscription_data_set.iter().any(|sub| shard.topics.get(&sub.topic).is_some_and(|topic| topic.config.order));
+    let known = shard.topics.get(&name).map(|topic| topic.config.clone());
+    if let Some(config) = known {
+        if config.order != ordered {
+            shard.topics.put(TopicConfig { order: ordered, ..config }, now_ms);
+        }
+        return;
+    }
+    let sys_flag = if consumer.unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
+    let config = TopicConfig { order: ordered, topic_sys_flag: sys_flag, ..TopicConfig::new(&name, queues, perm::READ | perm::WRITE) };
+    if let Err(error) = shard.topics.create_if_absent(config, now_ms) {
+        tracing::warn!("retry topic {name} is not created: {error}");
+    }
+}
+
+/// A subscription as pulls need it; one that can't be read is left out, and pulls for it are told that it is missing.
+fn subscription(data: &SubscriptionData) -> Option<Subscription> {
+    let filter = if data.is_tag_type() { Filter::of_subscription(data) } else { Ok(Filter::All) };
+    let filter = filter.inspect_err(|error| tracing::warn!("subscription to {} {:?} is ignored: {error}", data.topic, data.sub_string)).ok()?;
+    Some(Subscription {
+        topic: data.topic.clone(),
+        version: data.sub_version,
+        expression_type: Some(data.expression_type.clone()),
+        expression: data.sub_string.clone(),
+        filter,
+    })
+}
+
+enum Role {
+    Consumer,
+    Producer,
+}
+
+/// So that the end of the connection finds its groups without a search.
+fn remember(shard: &mut Shard, conn: ConnId, group: &str, role: Role) {
+    let Some(peer) = shard.peers.get_mut(&conn) else { return };
+    let groups = match role {
+        Role::Consumer => &mut peer.consumer_of,
+        Role::Producer => &mut peer.producer_of,
+    };
+    if !groups.iter().any(|known| known == group) {
+        groups.push(group.to_owned());
+    }
+}
+
+/// A client leaves a group on purpose.
+pub(super) fn unregister(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+    command.ext.require("clientID")?;
+    if let Some(group) = command.ext.get("producerGroup") {
+        shard.producers.leave(&group, caller.conn);
+    }
+    if let Some(group) = command.ext.get("consumerGroup") {
+        leave(shard, net, &group, caller.conn);
+    }
+    caller.ok(net);
+    Ok(())
+}
+
+/// Whether this broker can filter as a client wants: by tag only.
+pub(super) fn check_config(net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+    let request: CheckClientRequestBody = body(command)?;
+    let subscription = &request.subscription_data;
+    if !subscription.is_tag_type() {
+        let remark = format!("The broker does not support consumer to filter message by {}", subscription.expression_type);
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    }
+    caller.ok(net);
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Batches: several messages of one producer, stored all or none, one after the other in one queue.
+
+use super::send::{self, Outcome};
+use super::send_check::Target;
+use crate::reply::{Caller, Refusal};
+use crate::shard::Shard;
+use netcore::Net;
+use engine::AppendedBatch;
+use protocol::batch::{self, BatchEntry};
+use protocol::codes::response;
+use protocol::headers::{SendHeader, SendResponseHeader};
+use protocol::ids::OffsetMsgId;
+use protocol::limits::TOPIC_BYTES_MAX;
+use protocol::names;
+use protocol::properties::{PROPERTY_SEPARATOR, needs_separator};
+use protocol::record::RecordDraft;
+use std::net::SocketAddr;
+
+/// Stores a batch that passed the checks of a single message.
+pub(super) fn append(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    body: &[u8],
+    header: &SendHeader<'_>,
+    target: &Target<'_>,
+    born_host: SocketAddr,
+) -> Result<Outcome, Refusal> {
+    let illegal = |remark: String| Refusal::new(response::MESSAGE_ILLEGAL, remark);
+    if header.topic.len() > TOPIC_BYTES_MAX {
+        return Err(illegal(format!("message topic length too long {}", header.topic.len())));
+    }
+    if names::is_retry_topic(header.topic) {
+        return Err(illegal(format!("batch request does not support retry group {}", header.topic)));
+    }
+    batch::check(body).map_err(|error| illegal(error.to_string()))?;
+    let common = shard.common_properties.clone();
+    let common = [common.bytes()];
+    let draft = send::draft(shard, header, target, born_host, &[], &common);
+    match shard.store.append_batch(&draft, entries(body)) {
+        Ok(appended) => {
+            answer(shard, net, caller, target, &draft, body, &appended);
+            Ok(Outcome::Answered)
+        }
+        Err(error) => send::tail_full_or_refusal(shard, error),
+    }
+}
+
+/// The entries of a body that was checked.
+fn entries(body: &[u8]) -> impl Iterator<Item = BatchEntry<'_>> + Clone {
+    batch::entries(body).filter_map(Result::ok)
+}
+
+/// The ids of all messages, joined by commas: their records lie one after the other.
+fn answer(shard: &mut Shard, net: &mut Net, caller: Caller, target: &Target<'_>, common: &RecordDraft<'_>, body: &[u8], appended: &AppendedBatch) {
+    if caller.is_oneway() {
+        return;
+    }
+    let store_host = shard.options.store_host;
+    let mut text = std::mem::take(&mut shard.text);
+    text.clear();
+    let mut physical_offset = appended.first.physical_offset.as_i64();
+    for entry in entries(body) {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        OffsetMsgId { store_host, physical_offset }.write(&mut text);
+        physical_offset += record_bytes(common, &entry);
+    }
+    let header = SendResponseHeader { msg_id: &text, queue_id: target.queue_id, queue_offset: appended.first.queue_offset.0, transaction_id: None };
+    send::answer_stored(shard, net, caller, &header);
+    shard.text = text;
+}
+
+/// How long the record of an entry is; the store appends the common properties to the entry's own.
+fn record_bytes(common: &RecordDraft<'_>, entry: &BatchEntry<'_>) -> i64 {
+    let separator: &[u8] = if needs_separator(entry.properties) { &[PROPERTY_SEPARATOR] } else { &[] };
+    let [common_properties] = common.properties else { return 0 };
+    let properties = [entry.properties, separator, common_properties];
+    let draft = RecordDraft { body: entry.body, properties: &properties, ..*common };
+    draft.encoded_len().ok().and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or_default()
+}

@@ -1,0 +1,176 @@
+//! The life of one shard: open, serve, stop.
+//!
+//! ```text
+//!   store, tables ──► network ──► Up ──► first registration ──► Settled ──► … Stop … ──► unregister, answers out,
+//!                                                                            tables and log written ──► end
+//! ```
+
+use crate::config::ShardOptions;
+use crate::control::Control;
+use crate::shard::Shard;
+use crate::tables;
+use engine::{Store, StoreConfig};
+use netcore::{NetConfig, Network};
+use rt::real::{Core, Mailbox, Sender};
+use rt::{Runtime, Share};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The old clients' port lies this far below a shard's.
+const VIP_PORT_BELOW: u16 = 2;
+/// How fine the time of what waits is: held pulls, waiting sends, registrations.
+const TICK: Duration = Duration::from_millis(50);
+/// How often members and locks are looked through.
+const EXPIRE_EVERY: Duration = Duration::from_secs(10);
+/// How long answers that are queued may take to leave when the shard stops.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// How long a name server may take to answer before the start goes on without it.
+const SETTLE_MAX: Duration = Duration::from_secs(3);
+
+/// What a shard tells the main thread.
+pub(crate) enum Event {
+    /// Its mailbox exists.
+    Mailbox {
+        /// Which shard.
+        shard: usize,
+        /// How to reach it.
+        sender: Sender<Control>,
+    },
+    /// It serves.
+    Up {
+        /// Which shard.
+        shard: usize,
+        /// The ports it listens on: its own, and the VIP port if that was free.
+        ports: Vec<u16>,
+        /// The log goes through the page cache, because the filesystem has no O_DIRECT.
+        buffered: bool,
+    },
+    /// Every name server has answered its registration or could not be reached.
+    Settled,
+    /// It ended.
+    Ended {
+        /// Which shard.
+        shard: usize,
+        /// Why, when not by request.
+        error: Option<String>,
+    },
+    /// What a name server's name means now.
+    Resolved {
+        /// Which one.
+        index: usize,
+        /// Its addresses.
+        addresses: Vec<SocketAddr>,
+    },
+    /// SIGINT or SIGTERM.
+    Signal(&'static str),
+}
+
+/// Runs one shard from start to end.
+pub(crate) async fn serve(core: Core, options: ShardOptions, events: mpsc::Sender<Event>) -> io::Result<()> {
+    let shard = options.index;
+    let outcome = run(core, options, &events).await;
+    let error = outcome.as_ref().err().map(ToString::to_string);
+    let _main_is_gone = events.send(Event::Ended { shard, error });
+    outcome
+}
+
+async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) -> io::Result<()> {
+    core.set_idle_spin(options.process.idle_spin);
+    let (sender, mailbox) = core.mailbox()?;
+    let index = options.index;
+    let _main_is_gone = events.send(Event::Mailbox { shard: index, sender });
+    let store = Store::open(core.clone(), store_config(&options)).await.map_err(io::Error::other)?;
+    let tables = tables::load(&core, &options).await.map_err(io::Error::other)?;
+    let (listen, ports) = listen_on(&options);
+    let net_config = NetConfig { idle_timeout: options.process.idle_timeout, ..NetConfig::listening(listen) };
+    let buffered = store.is_buffered();
+    let handler = Shard::new(core.clone(), options, store.clone(), tables);
+    let network = match Network::bind(&core, net_config, handler) {
+        Ok(network) => network,
+        Err(error) => {
+            let _closing = store.close().await;
+            return Err(io::Error::other(error));
+        }
+    };
+    let handle = network.clone();
+    network.with(|shard, _| shard.network = Some(handle));
+    let _main_is_gone = events.send(Event::Up { shard: index, ports, buffered });
+    core.spawn(Share::Foreground, tick_for_ever(network.clone()));
+    core.spawn(Share::Foreground, expire_for_ever(network.clone()));
+    core.spawn(Share::Background, tell_when_settled(network.clone(), events.clone()));
+    listen_to_control(&network, &mailbox).await?;
+    stop(&network, &store).await
+}
+
+fn store_config(options: &ShardOptions) -> StoreConfig {
+    let store = &options.process.store;
+    let defaults = StoreConfig::new(&options.store_root);
+    StoreConfig {
+        commitlog_file_bytes: store.commitlog_file_bytes,
+        consumequeue_file_units: store.consumequeue_file_units,
+        tail_bytes_max: store.tail_bytes_max.max(defaults.tail_bytes_min()),
+        message_bytes_max: store.message_bytes_max,
+        hot_messages_max: store.hot_messages_max,
+        hot_bytes_max: store.hot_bytes_max,
+        cold_messages_max: store.cold_messages_max,
+        cold_bytes_max: store.cold_bytes_max,
+        flush_interval_ms: store.flush_interval_ms,
+        consumequeue_interval_ms: store.consumequeue_interval_ms,
+        ..defaults
+    }
+}
+
+/// The shard's address first, then the VIP port, which only old clients need: another program may have it.
+fn listen_on(options: &ShardOptions) -> (Vec<SocketAddr>, Vec<u16>) {
+    let bind = options.process.bind;
+    let vip = options.port.checked_sub(VIP_PORT_BELOW).filter(|port| *port > 0);
+    let vip = vip.filter(|port| TcpListener::bind((bind, *port)).is_ok());
+    if vip.is_none() {
+        tracing::warn!("port {} is taken: clients before 4.5 that send to the VIP port can't", options.port.saturating_sub(VIP_PORT_BELOW));
+    }
+    let ports: Vec<u16> = std::iter::once(options.port).chain(vip).collect();
+    (ports.iter().map(|port| SocketAddr::new(bind, *port)).collect(), ports)
+}
+
+async fn tick_for_ever(network: Network<Shard>) {
+    loop {
+        network.core().sleep(TICK).await;
+        network.with(Shard::tick);
+    }
+}
+
+async fn expire_for_ever(network: Network<Shard>) {
+    loop {
+        network.core().sleep(EXPIRE_EVERY).await;
+        network.with(Shard::expire);
+    }
+}
+
+async fn tell_when_settled(network: Network<Shard>, events: mpsc::Sender<Event>) {
+    let step = Duration::from_millis(10);
+    let mut waited = Duration::ZERO;
+    while waited < SETTLE_MAX && !network.with(|shard, _| shard.name_servers.settled()) {
+        network.core().sleep(step).await;
+        waited += step;
+    }
+    let _main_is_gone = events.send(Event::Settled);
+}
+
+async fn listen_to_control(network: &Network<Shard>, mailbox: &Mailbox<Control>) -> io::Result<()> {
+    loop {
+        match mailbox.receive().await? {
+            Control::Stop => return Ok(()),
+            control => network.with(|shard, net| shard.control(net, control)),
+        }
+    }
+}
+
+async fn stop(network: &Network<Shard>, store: &Store<Core>) -> io::Result<()> {
+    network.with(Shard::unregister);
+    network.stop(STOP_GRACE).await;
+    let saved = network.with(|shard, _| shard.last_round()).await;
+    store.close().await.map_err(io::Error::other)?;
+    if saved { Ok(()) } else { Err(io::Error::other("not everything in config/ could be written, see the log")) }
+}

@@ -1,0 +1,184 @@
+//! The tables' files, in RocketMQ's format and places: `config/topics.json`, `config/subscriptionGroup.json`,
+//! `config/consumerOffset.json`, each with the version before it beside it as `.bak`.
+//!
+//! Topics and groups are written as soon as they change, offsets every five seconds and at the end. A write replaces the
+//! whole file, so a crash leaves the old or the new one.
+
+use crate::config::ShardOptions;
+use crate::groups::SubscriptionGroups;
+use crate::offsets::ConsumerOffsets;
+use crate::shard::{Shard, Tables};
+use crate::topics::Topics;
+use protocol::json;
+use rt::real::Core;
+use rt::{Runtime, Share};
+use serde::de::DeserializeOwned;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const TOPICS: &str = "config/topics.json";
+const GROUPS: &str = "config/subscriptionGroup.json";
+const OFFSETS: &str = "config/consumerOffset.json";
+
+/// Why a table can't be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TableError {
+    /// The file can't be read.
+    #[error("read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Neither the file nor its backup holds JSON.
+    #[error("{path} can't be understood ({reason}), nor can its .bak. Fix: repair it, or move it away to start without it")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Loads the tables of a shard; what is missing starts as a new broker's.
+pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Tables, TableError> {
+    let now_ms = core.wall_ms();
+    let mut tables = Tables {
+        topics: Topics::new(options, now_ms),
+        groups: SubscriptionGroups::new(&options.process, now_ms),
+        offsets: ConsumerOffsets::default(),
+    };
+    if let Some(saved) = load_one(core, &options.store_root.join(TOPICS)).await? {
+        tables.topics.load(saved);
+    }
+    if let Some(saved) = load_one(core, &options.store_root.join(GROUPS)).await? {
+        tables.groups.load(saved);
+    }
+    if let Some(saved) = load_one(core, &options.store_root.join(OFFSETS)).await? {
+        tables.offsets = ConsumerOffsets::load(saved);
+    }
+    Ok(tables)
+}
+
+/// The file, or its backup when the file is missing, empty or damaged (as RocketMQ does).
+async fn load_one<T: DeserializeOwned>(core: &Core, path: &Path) -> Result<Option<T>, TableError> {
+    let mut damage = None;
+    for candidate in [path.to_owned(), with_suffix(path, ".bak")] {
+        let bytes = match core.read_file(&candidate).await {
+            Ok(bytes) if bytes.is_empty() => continue,
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(TableError::Read { path: candidate, source }),
+        };
+        match json::from_lenient(&bytes) {
+            Ok(table) => {
+                if candidate != path {
+                    tracing::warn!("{} is missing or damaged, {} is used in its place", path.display(), candidate.display());
+                }
+                return Ok(Some(table));
+            }
+            Err(error) => damage = damage.or(Some(error.to_string())),
+        }
+    }
+    damage.map_or(Ok(None), |reason| Err(TableError::Damaged { path: path.to_owned(), reason }))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// What one round of saving writes.
+struct Round {
+    files: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Shard {
+    /// Writes topics and groups that changed in this turn.
+    pub(crate) fn save_changed_topics(&mut self) {
+        self.save(false);
+    }
+
+    /// Writes offsets when it is time.
+    pub(crate) fn save_if_needed(&mut self, now_ms: i64) {
+        let every_ms = i64::try_from(self.options.process.persist_every.as_millis()).unwrap_or(i64::MAX);
+        let due = now_ms.saturating_sub(self.offsets_saved_ms) >= every_ms;
+        if due {
+            self.offsets_saved_ms = now_ms;
+        }
+        self.save(due);
+    }
+
+    fn save(&mut self, offsets_too: bool) {
+        if self.saving {
+            return; // the running round is followed by a tick
+        }
+        let round = self.unsaved(offsets_too);
+        if round.files.is_empty() {
+            return;
+        }
+        let Some(network) = self.network.clone() else { return };
+        self.saving = true;
+        let (core, root) = (self.core.clone(), self.options.store_root.clone());
+        self.core.spawn(Share::Background, async move {
+            let failed = write(&core, &root, round).await;
+            network.with(|shard, _| {
+                shard.saving = false;
+                shard.not_saved(&failed);
+            });
+        });
+    }
+
+    fn unsaved(&mut self, offsets_too: bool) -> Round {
+        let mut files = vec![];
+        if self.topics.take_unsaved() {
+            files.push((TOPICS, json::to_fastjson(&self.topics.wrapper(None))));
+        }
+        if self.groups.take_unsaved() {
+            files.push((GROUPS, json::to_fastjson(&self.groups.wrapper())));
+        }
+        let offsets = if offsets_too { self.offsets.take_unsaved() } else { None };
+        files.extend(offsets.map(|offsets| (OFFSETS, json::to_fastjson(&offsets))));
+        Round { files }
+    }
+
+    fn not_saved(&mut self, failed: &[&'static str]) {
+        for file in failed {
+            match *file {
+                TOPICS => self.topics.set_unsaved(),
+                GROUPS => self.groups.set_unsaved(),
+                _ => self.offsets.set_unsaved(),
+            }
+        }
+    }
+
+    /// Everything that is not saved yet, for the end of the shard.
+    pub(crate) fn last_round(&mut self) -> impl Future<Output = bool> + use<> {
+        let round = self.unsaved(true);
+        let (core, root) = (self.core.clone(), self.options.store_root.clone());
+        async move { write(&core, &root, round).await.is_empty() }
+    }
+}
+
+/// Writes the files of a round; returns those that could not be written.
+async fn write(core: &Core, root: &Path, round: Round) -> Vec<&'static str> {
+    let mut failed = vec![];
+    for (file, content) in round.files {
+        let path = root.join(file);
+        let made = match path.parent() {
+            Some(folder) => core.create_dir_all(folder).await,
+            None => Ok(()),
+        };
+        let written = match made {
+            Ok(()) => core.replace_file(&path, content, true).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::error!("write {}: {error}", path.display());
+            failed.push(file);
+        }
+    }
+    failed
+}

@@ -1,0 +1,1 @@
+//! The broker as a program: real processes, real sockets, one test binary.
