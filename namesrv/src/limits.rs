@@ -15,8 +15,6 @@ pub const REPLICAS_MAX: usize = 64;
 pub const NAME_BYTES_MAX: usize = 512;
 /// Filter servers of one broker.
 pub const FILTER_SERVERS_MAX: usize = 64;
-/// Bytes that a compressed registration may unfold to: a frame holds 16 MiB, and DEFLATE could make 16 GiB of it.
-pub const INFLATED_BYTES_MAX: u64 = 64 << 20;
 /// Key-value entries over all namespaces.
 pub const KV_ENTRIES_MAX: usize = 100_000;
 /// Bytes of a namespace or key.

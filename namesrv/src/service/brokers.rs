@@ -1,6 +1,6 @@
 //! What brokers send: that they are there, what topics they have, that they go.
 
-use super::{Answer, Answered, Asker, NameServer, Refusal, compressed, json_body, name, optional};
+use super::{Answer, Answered, Asker, NameServer, Refusal, json_body, name, optional};
 use crate::kv::ORDER_TOPIC_CONFIG;
 use crate::route::{Queues, Registration};
 use protocol::bodies::{
@@ -102,14 +102,15 @@ fn body(request: &CommandView<'_>) -> Result<(TopicConfigSerializeWrapper, Optio
     if request.body.is_empty() {
         return Ok((TopicConfigSerializeWrapper::default(), None));
     }
-    if request.ext.get_bool("compressed") == Some(true) {
-        let (topics, filter_servers) = compressed::decode(request.body)?;
-        return Ok((topics, Some(filter_servers)));
-    }
     if request.version < REGISTER_BODY_SINCE {
         return Ok((json_body(request, "TopicConfigSerializeWrapper")?, None));
     }
-    let body: RegisterBrokerBody = json_body(request, "RegisterBrokerBody")?;
+    let compressed = request.ext.get_bool("compressed").unwrap_or(false);
+    let body = RegisterBrokerBody::decode(request.body, compressed, request.version).map_err(|error| Refusal::Body {
+        what: "RegisterBrokerBody",
+        bytes: request.body.len(),
+        reason: error.to_string(),
+    })?;
     Ok((body.topic_config_serialize_wrapper, Some(body.filter_server_list)))
 }
 

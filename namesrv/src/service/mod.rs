@@ -1,12 +1,10 @@
 //! Requests to answers: what each request code does to the tables. Pure: time, connection and file writing are the caller's.
 //!
-//! One file per family: `brokers` (what brokers send, `compressed` one form of it), `lookups` (what clients and tools
-//! ask), `admin` (what people change).
+//! One file per family: `brokers` (what brokers send), `lookups` (what clients and tools ask), `admin` (what people change).
 
 mod admin;
 mod answer;
 mod brokers;
-mod compressed;
 mod lookups;
 #[cfg(test)]
 mod tests;

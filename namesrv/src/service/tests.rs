@@ -3,6 +3,7 @@
 use super::{Answer, Asker, NameServer};
 use crate::config::Config;
 use crate::kv::KvConfig;
+use protocol::bodies::RegisterBrokerBody;
 use protocol::codes::{request as code, response, version};
 use protocol::config_file::Properties;
 use protocol::remoting::{CommandHead, CommandView, Sender, SerializeType, write_command_as};
@@ -160,10 +161,13 @@ fn registration_checks_the_crc_and_refuses_updates_of_unknown_brokers() {
 fn a_compressed_registration_counts_like_a_plain_one() {
     let mut server = server_with("");
     let ext = [BROKER_A, &[("compressed", "true")]].concat();
-    let body = super::compressed::tests::encode(&["A 4 4 6 SINGLE_TAG {}", "B 2 8 6 SINGLE_TAG"], "[]");
+    let plain: RegisterBrokerBody = protocol::json::from_lenient(&register_body(&["A", "B"])).unwrap();
+    let body = plain.encode(true, version::V5_5_0);
     let answer = Call { body, ..Call::new(code::REGISTER_BROKER, &ext) }.to(&mut server);
     assert_eq!(answer, Answer::ok());
-    assert_eq!(json_of(&ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "B")]))["queueDatas"][0]["writeQueueNums"], 8);
+    assert_eq!(json_of(&ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "B")]))["queueDatas"][0]["writeQueueNums"], 4);
+    let cut = plain.encode(true, version::V5_5_0).split_off(9);
+    assert_eq!(Call { body: cut, ..Call::new(code::REGISTER_BROKER, &ext) }.to(&mut server).code, response::SYSTEM_ERROR);
 }
 
 #[test]
