@@ -1,1 +1,50 @@
-//! (being built)
+//! The instrument: measures send RT, throughput and integrity of any RocketMQ-compatible broker, honestly.
+//!
+//! ```text
+//!   quick ── own_cluster (children) ──┐
+//!   run   ── cluster (route, topic) ──┴─ session ── phase ── generator threads ── net::Link (io_uring) ── broker
+//!                                          │           └ recorder: response, service, lag
+//!                                          ├ floor: the same load against the no-op target
+//!                                          └ consumer ── integrity: lost, duplicated, reordered, corrupt, misplaced
+//!   runner ── verdict (INVALID?) ── report: table, run folder, charts, ledger      env: what travels with it
+//! ```
+//!
+//! Open loop from a schedule that nothing moves; two histograms, merged and never averaged; a floor beside every
+//! figure; a run that missed its rate says so. What is *not* here: a broker. The servers are other processes, this
+//! program again under a hidden subcommand, so that the instrument never shares the loop it measures.
+//!
+//! Reading order: [`schedule`], [`payload`], [`window`], [`generator`], [`recorder`], [`integrity`], [`session`], [`verdict`].
+
+pub mod app;
+pub mod children;
+pub mod cli;
+pub mod clock;
+pub mod cluster;
+pub mod consumer;
+pub mod cores;
+pub mod env;
+pub mod error;
+pub mod generator;
+pub mod integrity;
+pub mod limits;
+pub mod live;
+pub mod net;
+pub mod noop;
+pub mod own_cluster;
+pub mod payload;
+pub mod phase;
+pub mod plan;
+pub mod progress;
+pub mod quick;
+pub mod recorder;
+pub mod remote;
+pub mod report;
+pub mod result;
+pub mod row;
+pub mod runner;
+pub mod schedule;
+pub mod session;
+pub mod signals;
+pub mod verdict;
+pub mod window;
+pub mod wire;

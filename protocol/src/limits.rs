@@ -35,8 +35,9 @@ pub const RETRY_TOPIC_BYTES_MAX: usize = 255;
 /// Longest consumer or producer group name.
 pub const GROUP_BYTES_MAX: usize = 255;
 
-/// Longest registration body after decompression: a bomb of a few KiB must not take the name server's memory.
-pub const REGISTER_BODY_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest registration body after decompression, enough for 200,000 topics: a bomb of a few KiB must not take the name
+/// server's memory.
+pub const REGISTER_BODY_INFLATED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const _: () = assert!(FRAME_BYTES_MAX > HEADER_BYTES_MAX);
 const _: () = assert!(REMARK_BYTES_MAX * 6 < HEADER_BYTES_MAX, "a fully escaped remark fits a header");

@@ -27,7 +27,7 @@ pub use heartbeat::{
 };
 pub use locks::{LockBatchRequestBody, LockBatchResponseBody};
 pub use offsets::{ConsumerOffsets, DelayOffsets, ResetOffsetBody, ResetOffsetBodyForC, ResetOffsetEntry};
-pub use register::RegisterBrokerBody;
+pub use register::{RegisterBodyError, RegisterBrokerBody};
 pub use route::{BrokerData, BrokerMemberGroup, ClusterInfo, GetBrokerMemberGroupResponseBody, QueueData, TopicRouteData};
 pub use stats::{ConsumeStats, OffsetWrapper, TopicOffset, TopicStatsTable};
 pub use topic::{CreateTopicListRequestBody, TopicConfig, TopicConfigSerializeWrapper, TopicQueueMappingInfo, perm};

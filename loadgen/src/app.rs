@@ -1,0 +1,63 @@
+//! From a parsed command line to an exit status.
+
+use crate::children::{EXIT_WITH_PARENT, watch_parent};
+use crate::cli::{ChildArgs, Command};
+use crate::error::{Error, Result};
+use crate::runner::Finished;
+use crate::signals::Stop;
+use crate::{noop, quick, remote};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// It ran, but the integrity check failed.
+const INTEGRITY_FAILED: u8 = 3;
+/// It ran, but the run is invalid as a whole.
+const RUN_INVALID: u8 = 4;
+/// Ended by SIGINT or SIGTERM, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+/// Runs a command of the instrument itself.
+#[must_use]
+pub fn main(command: Command) -> ExitCode {
+    match run(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("loadgen: {error}");
+            ExitCode::from(if matches!(error, Error::Interrupted) { INTERRUPTED } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::NoopTarget(args) => {
+            if args.exit_with_parent {
+                watch_parent();
+            }
+            noop::serve(args.core).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Quick(args) => quick::quick(&args, &Stop::on_signals()?).map(|finished| status(&finished)),
+        Command::Run(args) => remote::run(&args, &Stop::on_signals()?).map(|finished| status(&finished)),
+        Command::Mqbroker(_) | Command::Mqnamesrv(_) => Err(Error::Usage("a server's subcommand is run by the program, not by its library".into())),
+    }
+}
+
+fn status(finished: &Finished) -> ExitCode {
+    if finished.result.integrity_failed() {
+        ExitCode::from(INTEGRITY_FAILED)
+    } else if !finished.result.is_valid() {
+        ExitCode::from(RUN_INVALID)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Runs a server as a child: watches the parent when asked to, then hands over to the server's own `run`.
+pub fn child(program: &str, child: ChildArgs, serve: impl FnOnce(Vec<OsString>) -> ExitCode) -> ExitCode {
+    let mut args = child.args;
+    if args.first().is_some_and(|first| first == EXIT_WITH_PARENT) {
+        args.remove(0);
+        watch_parent();
+    }
+    serve(std::iter::once(program.to_owned()).chain(args).map(OsString::from).collect())
+}

@@ -1,0 +1,155 @@
+//! Programs that run beside the generator and must not outlive it.
+//!
+//! Each child is this binary again under a hidden subcommand (cargo builds no other package's binaries). It holds the
+//! read end of a pipe whose write end is ours: when we end, however we end (SIGKILL too), the pipe closes and the child
+//! stops itself. That needs no `pre_exec` and so no unsafe.
+
+use crate::error::{Error, Result};
+use crate::limits::STOP_TIMEOUT;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The flag that makes a hidden subcommand watch its standard input and stop when it ends.
+pub const EXIT_WITH_PARENT: &str = "--exit-with-parent";
+
+/// A running child. Stopped, or killed, when dropped.
+#[derive(Debug)]
+pub struct ChildProgram {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl ChildProgram {
+    /// Starts this binary's hidden subcommand `name` with `args`; what it says goes to `<name>.log` in `log_folder`.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start(name: &'static str, args: &[String], log_folder: &Path) -> Result<Self> {
+        let log = log_folder.join(format!("{name}.log"));
+        let output = File::create(&log).map_err(Error::file("create", &log))?;
+        let errors = output.try_clone().map_err(Error::file("share", &log))?;
+        Self::spawn(name, args, log, Stdio::from(output), Stdio::from(errors))
+    }
+
+    /// Starts a child that prints its address as its first line of output (the no-op target).
+    ///
+    /// # Errors
+    /// When it can't be started or prints no address.
+    pub fn start_announced(name: &'static str, args: &[String], log_folder: &Path) -> Result<(Self, SocketAddr)> {
+        let log = log_folder.join(format!("{name}.log"));
+        let errors = File::create(&log).map_err(Error::file("create", &log))?;
+        let mut program = Self::spawn(name, args, log, Stdio::piped(), Stdio::from(errors))?;
+        let mut line = String::new();
+        if let Some(output) = program.child.stdout.take() {
+            BufReader::new(output).read_line(&mut line).map_err(Error::peer("read the address of", name))?;
+        }
+        match line.trim().parse() {
+            Ok(addr) => Ok((program, addr)),
+            Err(_) => Err(program.failed("print its address", Duration::ZERO)),
+        }
+    }
+
+    fn spawn(name: &'static str, args: &[String], log: PathBuf, output: Stdio, errors: Stdio) -> Result<Self> {
+        let program = std::env::current_exe().map_err(Error::file("find", "the program itself"))?;
+        let mut command = Command::new(&program);
+        command.arg(name).arg(EXIT_WITH_PARENT).args(args).stdin(Stdio::piped()).stdout(output).stderr(errors);
+        // Its own process group: Ctrl-C reaches us alone, and we stop the children in order.
+        command.process_group(0);
+        let child = command.spawn().map_err(Error::file("start", program))?;
+        Ok(Self { name, child, log })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// An error that says how it failed, with the end of its log.
+    #[must_use]
+    pub fn failed(&mut self, expected: &'static str, waited: Duration) -> Error {
+        let ended = self.ended().map(|status| format!(": it ended with {status}")).unwrap_or_default();
+        let mut said = String::new();
+        if let Ok(mut log) = File::open(&self.log) {
+            let _read = log.read_to_string(&mut said);
+        }
+        let lines: Vec<&str> = said.lines().collect();
+        let tail = lines[lines.len().saturating_sub(8)..].join("\n    ");
+        let hint = if tail.is_empty() { ended } else { format!("{ended}. Its last words ({}):\n    {tail}", self.log.display()) };
+        Error::Child { program: self.name, expected, waited_s: waited.as_secs(), hint }
+    }
+
+    /// Asks it to stop, and kills it when it does not in time. Says whether it stopped by itself.
+    pub fn stop(&mut self) -> bool {
+        self.signal(rustix::process::Signal::TERM);
+        // Its pipe closes too: a child that lost its handler still sees the end.
+        drop(self.child.stdin.take());
+        let start = Instant::now();
+        while start.elapsed() < STOP_TIMEOUT {
+            if self.ended().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _killed = self.child.kill();
+        let _reaped = self.child.wait();
+        false
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            // ESRCH only says that it has ended already.
+            let _sent = rustix::process::kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for ChildProgram {
+    fn drop(&mut self) {
+        if self.ended().is_none() {
+            self.stop();
+        }
+    }
+}
+
+/// In a child: stops this process when standard input ends, which is when the parent has.
+pub fn watch_parent() {
+    let watch = || {
+        let mut nothing = [0; 64];
+        while !matches!(std::io::stdin().read(&mut nothing), Ok(0) | Err(_)) {}
+        // First by the front door, so that a broker closes its store.
+        let _asked = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM);
+        std::thread::sleep(STOP_TIMEOUT);
+        std::process::exit(1);
+    };
+    let _watcher = std::thread::Builder::new().name("parent-watch".into()).spawn(watch);
+}
+
+/// A free loopback port with the two below and the one above it free too: RocketMQ's brokers also listen on −2 (VIP) and
+/// +1 (HA). Nothing holds the ports until the child takes them; a collision shows as a child that fails to start.
+///
+/// # Errors
+/// When no such ports are found.
+pub fn free_port() -> Result<u16> {
+    let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
+    for _ in 0..100 {
+        let Ok(listener) = bind(0) else { continue };
+        let Ok(port) = listener.local_addr().map(|addr| addr.port()) else { continue };
+        if port > 1026 && port < 65_000 && bind(port - 2).is_ok() && bind(port + 1).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Error::Usage("no free loopback ports: 100 tries found none with its neighbours free".into()))
+}

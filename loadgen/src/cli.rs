@@ -1,0 +1,223 @@
+//! The command line. Its help teaches: what each command measures, and examples that run as printed.
+
+use crate::limits::{IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, SENDERS_MAX, THREADS_MAX};
+use crate::payload::PAYLOAD_BYTES_MIN;
+use crate::schedule::Shape;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "Examples:
+  loadgen quick                                   measure RingMQ on this machine, about a minute, no set-up
+  loadgen quick --flush sync --out /tmp/results   the same with SYNC_FLUSH, results elsewhere
+  loadgen run --namesrv 127.0.0.1:9876            one sender, closed loop, against a running cluster
+  loadgen run --namesrv a:9876;b:9876 --senders 16 --rate 50000 --duration 60 --consume
+                                                  open loop at 50,000/s over 16 connections, then read all back and check it
+
+Response time runs from when a message was due, service time from when it was sent. A closed loop sends only after an
+answer, so it hides stalls: use --rate for latency figures. A row that missed its schedule is marked INVALID.
+
+Exit status: 0 good · 1 could not run · 2 wrong arguments · 3 integrity check failed · 4 run invalid · 130 interrupted";
+
+/// The instrument: measures RocketMQ-compatible brokers honestly.
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version, about, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a name server and a broker of its own, measure them, check every message, write a report
+    Quick(QuickArgs),
+    /// Measure any RocketMQ-compatible cluster that is already running
+    Run(RunArgs),
+    /// The broker, run as a child
+    #[command(hide = true, disable_help_flag = true)]
+    Mqbroker(ChildArgs),
+    /// The name server, run as a child
+    #[command(hide = true, disable_help_flag = true)]
+    Mqnamesrv(ChildArgs),
+    /// The no-op target, run as a child
+    #[command(hide = true)]
+    NoopTarget(NoopArgs),
+}
+
+/// Arguments handed through to a program.
+#[derive(Debug, Args)]
+pub struct ChildArgs {
+    /// As the program takes them; a leading `--exit-with-parent` stops it when standard input ends.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<String>,
+}
+
+/// Arguments of the no-op target.
+#[derive(Debug, Args)]
+pub struct NoopArgs {
+    /// Stop when standard input ends
+    #[arg(long)]
+    pub exit_with_parent: bool,
+    /// Core to run on
+    #[arg(long)]
+    pub core: Option<usize>,
+}
+
+/// When the generator sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Spin {
+    /// Spin when the generator has a core of its own
+    Auto,
+    /// Never sleep
+    Always,
+    /// Sleep whenever there is nothing to do (adds this host's wake-up time to every response time)
+    Never,
+}
+
+/// Header encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Header {
+    /// As stock Java clients send
+    Json,
+    /// RocketMQ's binary header
+    Binary,
+}
+
+/// When the broker answers a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Flush {
+    /// ASYNC_FLUSH: from memory
+    Async,
+    /// SYNC_FLUSH: after the disk has it
+    Sync,
+}
+
+/// What both commands take.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// Payload bytes per message, incompressible
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(PAYLOAD_BYTES_MIN as i64..=PAYLOAD_BYTES_MAX as i64))]
+    pub size: u32,
+    /// Queues of the topic per broker, when it is created
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub queues: u32,
+    /// Generator threads, one core each
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=THREADS_MAX as i64))]
+    pub threads: u32,
+    /// When the generator sleeps
+    #[arg(long, value_enum, default_value_t = Spin::Auto)]
+    pub spin: Spin,
+    /// Header encoding
+    #[arg(long, value_enum, default_value_t = Header::Json)]
+    pub header: Header,
+    /// Folder that gets the run's folder
+    #[arg(long, default_value = "bench-results/runs")]
+    pub out: PathBuf,
+    /// What you expect, written into the run's README before it starts
+    #[arg(long)]
+    pub expect: Option<String>,
+    /// Print result.json instead of the table; progress stays off
+    #[arg(long)]
+    pub json: bool,
+    /// Do not measure the no-op floor (saves time)
+    #[arg(long)]
+    pub no_floor: bool,
+}
+
+/// Arguments of `quick`.
+#[derive(Debug, Args)]
+pub struct QuickArgs {
+    /// Arguments of both commands.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Measured seconds of each row; 1 for a smoke test
+    #[arg(long, default_value_t = 4.0, value_parser = seconds)]
+    pub seconds_per_phase: f64,
+    /// Folder for the temporary store (default: beside the results)
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Flush policy of the broker
+    #[arg(long, value_enum, default_value_t = Flush::Async)]
+    pub flush: Flush,
+    /// Shards of the broker, one core each
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub shards: u32,
+    /// More lines for the broker's configuration, as key=value; may be repeated
+    #[arg(long = "broker-config", value_name = "KEY=VALUE")]
+    pub broker_config: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Arguments of both commands.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Name servers, host:port, several separated by ;
+    #[arg(long, short = 'n')]
+    pub namesrv: String,
+    /// Topic; created on every master when it is missing (default: a fresh one)
+    #[arg(long, short = 't')]
+    pub topic: Option<String>,
+    /// Connections
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=SENDERS_MAX as i64))]
+    pub senders: u32,
+    /// Requests in flight per connection (closed loop)
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=IN_FLIGHT_MAX as i64))]
+    pub in_flight: u32,
+    /// Open loop: messages per second over all connections (default: closed loop)
+    #[arg(long, value_parser = rate)]
+    pub rate: Option<f64>,
+    /// Gaps between messages of the open loop
+    #[arg(long, value_enum, default_value_t = Shape::Constant)]
+    pub shape: Shape,
+    /// Measured seconds
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    pub duration: f64,
+    /// Seconds sent before them
+    #[arg(long, default_value_t = 2.0)]
+    pub warmup: f64,
+    /// Read everything back afterwards and check it
+    #[arg(long)]
+    pub consume: bool,
+    /// Print the lines RocketMQ's own benchmark prints, once a second
+    #[arg(long)]
+    pub rocketmq_lines: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    positive(text, 86_400.0, "seconds")
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    positive(text, 1e8, "messages per second")
+}
+
+fn positive(text: &str, max: f64, what: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("not a number of {what}"))?;
+    if value > 0.0 && value <= max { Ok(value) } else { Err(format!("{what} must be above 0 and at most {max}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_its_help_has_examples() {
+        Cli::command().debug_assert();
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("loadgen quick") && help.contains("Exit status"));
+        assert!(!help.contains("mqbroker"), "children's subcommands are hidden");
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_what_is_accepted() {
+        for wrong in [&["run", "-n", "a:1", "--rate", "0"][..], &["run", "-n", "a:1", "--size", "10"], &["run"], &["quick", "--seconds-per-phase", "x"]] {
+            assert!(Cli::try_parse_from([&["loadgen"], wrong].concat()).is_err(), "{wrong:?}");
+        }
+        let parsed = Cli::try_parse_from(["loadgen", "mqbroker", "--exit-with-parent", "-n", "x", "-c", "y"]).unwrap();
+        assert!(matches!(parsed.command, Command::Mqbroker(child) if child.args == ["--exit-with-parent", "-n", "x", "-c", "y"]));
+    }
+}

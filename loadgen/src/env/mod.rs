@@ -1,0 +1,184 @@
+//! The environment that travels with every result: without it a figure can't be compared with another.
+//!
+//! Every fact is read from a text file of the kernel by a pure parser. What can't be read is `null`, never an error: a
+//! container without sysfs still gets its result.
+
+pub mod cpu;
+pub mod disk;
+pub mod process;
+
+use serde::Serialize;
+use std::path::Path;
+
+/// The whole record, written to `environment.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Environment {
+    /// Host name.
+    pub host: Option<String>,
+    /// `uname -r` and `-v`.
+    pub kernel: Option<String>,
+    /// The kernel's command line.
+    pub kernel_command_line: Option<String>,
+    /// Processor facts.
+    pub cpu: cpu::Cpu,
+    /// Transparent huge pages: the chosen mode.
+    pub transparent_huge_pages: Option<String>,
+    /// Total memory, bytes.
+    pub memory_bytes: Option<u64>,
+    /// Memory that may be locked, bytes (`None`: unlimited or unknown).
+    pub memlock_bytes: Option<u64>,
+    /// Open files that are allowed.
+    pub open_files: Option<u64>,
+    /// `vm.swappiness`.
+    pub swappiness: Option<String>,
+    /// `kernel.io_uring_disabled` (0: allowed).
+    pub io_uring_disabled: Option<String>,
+    /// The container's limits.
+    pub cgroup: Cgroup,
+    /// The store's disk and filesystem (this host; a remote broker's are not seen).
+    pub store: disk::StoreDisk,
+    /// What runs: version and revision.
+    pub loadgen_version: String,
+    /// Git revision of the working tree the program is run in, when there is one.
+    pub revision: Option<String>,
+    /// Debug builds measure the compiler's laziness.
+    pub debug_build: bool,
+    /// The exact command.
+    pub command: Vec<String>,
+    /// Noise during the run: filled in at its end.
+    pub noise: Option<process::Noise>,
+    /// The brokers under test: filled in once they are known.
+    pub brokers: Vec<BrokerFacts>,
+}
+
+/// One broker under test.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BrokerFacts {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub addr: String,
+    /// The version it says it is.
+    pub version: Option<String>,
+    /// Its flush policy.
+    pub flush_disk_type: Option<String>,
+    /// Its role: with the flush policy, what an acknowledgement is worth.
+    pub broker_role: Option<String>,
+    /// CRC-32 of its whole configuration text, hex: tells two configurations apart.
+    pub config_crc32: Option<String>,
+}
+
+impl BrokerFacts {
+    /// The durability level printed on every chart.
+    #[must_use]
+    pub fn durability(&self) -> String {
+        let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+        format!("{}, {}", known(&self.flush_disk_type), known(&self.broker_role))
+    }
+}
+
+/// Limits a container puts on us.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Cgroup {
+    /// `cpu.max`: quota and period in µs, or `max`.
+    pub cpu_max: Option<String>,
+    /// `memory.max`.
+    pub memory_max: Option<String>,
+    /// `io.max`.
+    pub io_max: Option<String>,
+    /// `cpuset.cpus.effective`.
+    pub cpus: Option<String>,
+}
+
+impl Environment {
+    /// Reads what this host says, with `store` as the folder whose disk matters.
+    #[must_use]
+    pub fn collect(store: &Path) -> Self {
+        let rlimit = |resource| rustix::process::getrlimit(resource).current;
+        Self {
+            host: text("/proc/sys/kernel/hostname"),
+            kernel: text("/proc/sys/kernel/osrelease").map(|release| format!("{release} {}", text("/proc/sys/kernel/version").unwrap_or_default())),
+            kernel_command_line: text("/proc/cmdline"),
+            cpu: cpu::Cpu::collect(),
+            transparent_huge_pages: text("/sys/kernel/mm/transparent_hugepage/enabled").and_then(|modes| chosen(&modes)),
+            memory_bytes: text("/proc/meminfo").and_then(|text| memory_bytes(&text)),
+            memlock_bytes: rlimit(rustix::process::Resource::Memlock),
+            open_files: rlimit(rustix::process::Resource::Nofile),
+            swappiness: text("/proc/sys/vm/swappiness"),
+            io_uring_disabled: text("/proc/sys/kernel/io_uring_disabled"),
+            cgroup: cgroup(),
+            store: disk::StoreDisk::collect(store),
+            loadgen_version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: revision(),
+            debug_build: cfg!(debug_assertions),
+            command: std::env::args().collect(),
+            noise: None,
+            brokers: Vec::new(),
+        }
+    }
+}
+
+/// A small kernel file, trimmed; `None` when it is missing or empty.
+pub(crate) fn text(path: impl AsRef<Path>) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The bracketed choice of a sysfs list: `always [madvise] never`.
+#[must_use]
+pub fn chosen(list: &str) -> Option<String> {
+    let (_, rest) = list.split_once('[')?;
+    rest.split_once(']').map(|(choice, _)| choice.to_owned())
+}
+
+fn memory_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// The folder of our cgroup (version 2) below `/sys/fs/cgroup`.
+fn cgroup_folder(proc_self_cgroup: &str) -> Option<String> {
+    proc_self_cgroup.lines().find_map(|line| line.strip_prefix("0::")).map(|path| format!("/sys/fs/cgroup{path}"))
+}
+
+fn cgroup() -> Cgroup {
+    let folder = text("/proc/self/cgroup").and_then(|text| cgroup_folder(&text));
+    let read = |file: &str| folder.as_ref().and_then(|folder| text(format!("{folder}/{file}")));
+    Cgroup { cpu_max: read("cpu.max"), memory_max: read("memory.max"), io_max: read("io.max"), cpus: read("cpuset.cpus.effective") }
+}
+
+/// The commit checked out where we run, without asking git to run: `.git/HEAD` and what it points to.
+fn revision() -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let output = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).current_dir(here).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let dirty = std::process::Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]).output().ok()?;
+    let mark = if dirty.stdout.is_empty() { "" } else { "-dirty" };
+    (output.status.success() && !text.trim().is_empty()).then(|| format!("{}{mark}", text.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bracketed_choice_is_found() {
+        assert_eq!(chosen("always [madvise] never").as_deref(), Some("madvise"));
+        assert_eq!(chosen("none").as_deref(), None);
+    }
+
+    #[test]
+    fn memory_and_cgroup_lines_are_read() {
+        assert_eq!(memory_bytes("MemTotal:       24611508 kB\nMemFree: 1 kB\n"), Some(24_611_508 * 1024));
+        assert_eq!(memory_bytes("nothing"), None);
+        assert_eq!(cgroup_folder("1:cpu:/x\n0::/user.slice/a\n").as_deref(), Some("/sys/fs/cgroup/user.slice/a"));
+    }
+
+    #[test]
+    fn a_host_that_says_nothing_still_gives_a_record() {
+        let record = Environment::collect(Path::new("/nonexistent/folder"));
+        assert!(serde_json::to_string(&record).unwrap().contains("\"loadgen_version\""));
+        assert!(record.store.filesystem.is_none());
+    }
+}

@@ -1,0 +1,377 @@
+//! One generator thread: it sends by plan, times every answer, and never waits for anything but its ring.
+//!
+//! ```text
+//!   due? -> patch a template into the connection's bytes -> turn (send, receive) -> answers -> histograms
+//!    ^                                                                                 |
+//!    +------- closed loop: a freed place / open loop: the schedule, nothing else ------+
+//! ```
+//!
+//! The thread owns its connections, windows, histograms and acknowledgement table; nothing is shared but the live
+//! counters. In steady state it allocates nothing per message (a table chunk every 65,536 messages).
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::integrity::AckTable;
+use crate::limits::{DRAIN_TIMEOUT, OPEN_IN_FLIGHT_MAX, REQUEST_TIMEOUT, WINDOW_MIN};
+use crate::live::Live;
+use crate::net::{Event, Link, Wait};
+use crate::payload::{PayloadWriter, Stamp};
+use crate::plan::{Mode, Part};
+use crate::recorder::Recorder;
+use crate::schedule::Schedule;
+use crate::window::{Pending, Window};
+use crate::wire::{OPAQUE_SPAN, SendTemplate, code_name, read_send_answer, seq_low_of};
+use std::collections::VecDeque;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a generator thread brings back.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Times and counts of the measured window.
+    pub recorder: Recorder,
+    /// Where each message was acknowledged, warm-up included.
+    pub acks: AckTable,
+    /// Requests that had no answer when the drain ended.
+    pub unanswered: u64,
+    /// Messages due in the measured window that were never sent.
+    pub unsent: u64,
+    /// Share of the measured window this thread spent on a CPU, when the kernel tells.
+    pub cpu_share: Option<f64>,
+    /// The in-flight limit held the schedule back.
+    pub hit_in_flight_limit: bool,
+    /// Ended by a signal.
+    pub interrupted: bool,
+}
+
+/// One queue this generator sends to: its number in the run and its request.
+struct Queue {
+    index: u32,
+    template: SendTemplate,
+}
+
+/// One connection and the queues of its broker, taken in turn.
+struct Sender {
+    window: Window,
+    queues: Vec<Queue>,
+    next_queue: usize,
+    open: bool,
+}
+
+/// Everything answers touch: apart from the link, so that both can be borrowed in a turn.
+struct State {
+    clock: Clock,
+    senders: Vec<Sender>,
+    recorder: Recorder,
+    acks: AckTable,
+    window_ns: (u64, u64),
+    waiting: usize,
+    /// Connections with a free place, oldest first (closed loop).
+    ready: VecDeque<usize>,
+    closed: bool,
+    live: Arc<Live>,
+    record_acks: bool,
+}
+
+struct Generator<'p> {
+    part: &'p Part,
+    payload: PayloadWriter,
+    state: State,
+    link: Link,
+    next_message: u64,
+    next_sender: usize,
+    schedule: Option<std::iter::Peekable<Schedule>>,
+    start_ns: u64,
+    hit_limit: bool,
+}
+
+/// Runs one generator to the end of its plan, on the calling thread.
+///
+/// # Errors
+/// When connecting or the ring fails; failed requests are counted, not returned.
+pub fn run(part: &Part, clock: Clock, live: &Arc<Live>) -> Result<Outcome> {
+    let mut generator = Generator::connect(part, clock, live)?;
+    // Threads start their schedules together, not when each has connected.
+    part.barrier.wait();
+    generator.start();
+    let cpu = generator.send_until_end()?;
+    generator.drain()?;
+    Ok(generator.finish(cpu))
+}
+
+impl<'p> Generator<'p> {
+    fn connect(part: &'p Part, clock: Clock, live: &Arc<Live>) -> Result<Self> {
+        let load = &part.load;
+        let payload = PayloadWriter::new(load.size_bytes, load.run_id);
+        let mut link = Link::new(part.senders.len())?;
+        let mut senders = Vec::with_capacity(part.senders.len());
+        let window = match load.mode {
+            Mode::Closed => (load.in_flight * 16).max(WINDOW_MIN),
+            Mode::Open { .. } => (OPEN_IN_FLIGHT_MAX / part.senders.len().max(1)).max(WINDOW_MIN),
+        };
+        for plan in &part.senders {
+            let stream = TcpStream::connect_timeout(&plan.addr, REQUEST_TIMEOUT).map_err(Error::peer("connect to broker", plan.addr))?;
+            link.add(stream)?;
+            let queues = plan.queues.iter().map(|queue| part.template(queue, payload.size()).map(|template| Queue { index: queue.index, template }));
+            let queues = queues.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Usage)?;
+            senders.push(Sender { window: Window::new(window), queues, next_queue: plan.first_queue, open: true });
+        }
+        let state = State {
+            clock,
+            senders,
+            recorder: Recorder::new(load.duration),
+            acks: AckTable::default(),
+            window_ns: (0, 0),
+            waiting: 0,
+            ready: VecDeque::with_capacity(part.senders.len() * load.in_flight),
+            closed: matches!(load.mode, Mode::Closed),
+            live: Arc::clone(live),
+            record_acks: load.record_acks,
+        };
+        Ok(Self { part, payload, state, link, next_message: 0, next_sender: 0, schedule: None, start_ns: 0, hit_limit: false })
+    }
+
+    fn start(&mut self) {
+        let load = &self.part.load;
+        let warmup_ns = nanos(load.warmup);
+        self.start_ns = self.state.clock.now_ns();
+        let from = self.start_ns + warmup_ns;
+        self.state.window_ns = (from, from + nanos(load.duration));
+        match load.mode {
+            Mode::Closed => {
+                for _ in 0..load.in_flight {
+                    self.state.ready.extend(0..self.state.senders.len());
+                }
+            }
+            Mode::Open { rate, shape } => {
+                let whole = load.warmup + load.duration;
+                self.schedule = Some(Schedule::new(shape, rate, whole, load.run_id, self.part.index, self.part.parts).peekable());
+            }
+        }
+    }
+
+    /// The load itself. Gives back the CPU time of the measured window.
+    fn send_until_end(&mut self) -> Result<Option<f64>> {
+        let (from, end) = self.state.window_ns;
+        let mut cpu_at_start = None;
+        let mut next_chore_ns = self.start_ns;
+        loop {
+            let now = self.state.clock.now_ns();
+            if now >= end || self.part.stop.is_set() || self.state.senders.iter().all(|sender| !sender.open) {
+                break;
+            }
+            if now >= from && cpu_at_start.is_none() {
+                cpu_at_start = crate::env::process::thread_cpu_ns();
+            }
+            let next_due = match self.schedule.is_some() {
+                true => self.send_due(now),
+                false => self.send_ready(end),
+            };
+            if now >= next_chore_ns {
+                self.state.chores(now);
+                next_chore_ns = now + CHORE_NS;
+            }
+            let wait = self.wait(next_due.min(end).min(next_chore_ns));
+            self.turn(wait)?;
+        }
+        let cpu_end = crate::env::process::thread_cpu_ns();
+        let wall = self.state.clock.now_ns().saturating_sub(from).max(1);
+        Ok(cpu_at_start.zip(cpu_end).map(|(start, end)| end.saturating_sub(start) as f64 / wall as f64))
+    }
+
+    /// Sends what the schedule says is due; gives back when the next is.
+    fn send_due(&mut self, mut now: u64) -> u64 {
+        let start_ns = self.start_ns;
+        for _ in 0..SENDS_PER_TURN {
+            let Some(due_ns) = self.schedule.as_mut().and_then(|schedule| schedule.peek()).map(|due| start_ns + due) else { return u64::MAX };
+            if due_ns > now {
+                return due_ns;
+            }
+            let Some(sender) = self.sender_with_room() else {
+                self.hit_limit = true;
+                return u64::MAX;
+            };
+            self.schedule.as_mut().map(Iterator::next);
+            self.send(sender, due_ns, now);
+            now = self.state.clock.now_ns();
+        }
+        now
+    }
+
+    /// Closed loop: one message for every place that an answer has freed.
+    fn send_ready(&mut self, end: u64) -> u64 {
+        for _ in 0..self.state.ready.len().min(SENDS_PER_TURN) {
+            let Some(sender) = self.state.ready.pop_front() else { break };
+            let now = self.state.clock.now_ns();
+            if now < end && self.state.senders[sender].open && self.state.senders[sender].window.has_room() {
+                self.send(sender, now, now);
+            } else if self.state.senders[sender].open {
+                self.state.ready.push_back(sender);
+            }
+        }
+        if self.state.ready.is_empty() { u64::MAX } else { 0 }
+    }
+
+    fn sender_with_room(&mut self) -> Option<usize> {
+        let senders = &self.state.senders;
+        for step in 0..senders.len() {
+            let index = (self.next_sender + step) % senders.len();
+            if senders[index].open && senders[index].window.has_room() {
+                self.next_sender = index + 1;
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    fn send(&mut self, index: usize, due_ns: u64, now: u64) {
+        let sender = &mut self.state.senders[index];
+        let queue = &sender.queues[sender.next_queue % sender.queues.len()];
+        sender.next_queue += 1;
+        let seq = sender.window.next_seq();
+        let stamp = Stamp {
+            run_id: self.part.load.run_id,
+            message_id: self.next_message,
+            sender: u32::try_from(index).unwrap_or(u32::MAX),
+            generator: self.part.generator,
+            sender_seq: seq,
+            settled_below: sender.window.settled_below(),
+        };
+        queue.template.append(self.link.out(index), seq, self.state.clock.wall_ms(now), &stamp, &self.payload);
+        sender.window.push(Pending { due_ns, sent_ns: now, message_id: self.next_message, queue: queue.index });
+        self.next_message += 1;
+        self.state.waiting += 1;
+        if self.state.measured(due_ns) {
+            self.state.recorder.sent += 1;
+            self.state.recorder.lag.saturating_record(now.saturating_sub(due_ns).max(1));
+        }
+    }
+
+    /// Sleeps only when there is time for it: waking up costs tens of microseconds, which would count as lag.
+    fn wait(&self, until_ns: u64) -> Wait {
+        let spare_ns = until_ns.saturating_sub(self.state.clock.now_ns());
+        if self.part.load.spin || spare_ns < WAKE_UP_NS {
+            return Wait::Poll;
+        }
+        let sleep_ns = if self.schedule.is_some() { spare_ns - WAKE_UP_NS / 2 } else { spare_ns };
+        Wait::AtMost(Duration::from_nanos(sleep_ns))
+    }
+
+    fn turn(&mut self, wait: Wait) -> Result<()> {
+        let state = &mut self.state;
+        self.link.turn(wait, &mut |conn, event, _out| match event {
+            Event::Frame(frame) => state.on_answer(conn, frame),
+            Event::Closed(why) => state.on_closed(conn, why),
+        })
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        let end = self.state.clock.now_ns() + nanos(DRAIN_TIMEOUT);
+        while self.state.waiting > 0 && self.state.clock.now_ns() < end && !self.part.stop.is_set() {
+            self.turn(Wait::AtMost(Duration::from_millis(20)))?;
+            let now = self.state.clock.now_ns();
+            self.state.chores(now);
+        }
+        Ok(())
+    }
+
+    fn finish(self, cpu_share: Option<f64>) -> Outcome {
+        let mut state = self.state;
+        // What is due and was never sent counts as planned, not sent: the achieved share shows it.
+        let unanswered = u64::try_from(state.waiting).unwrap_or(u64::MAX);
+        let start_ns = self.start_ns;
+        let unsent = self.schedule.into_iter().flatten().filter(|due_ns| state.measured(start_ns + due_ns)).count();
+        let unsent = u64::try_from(unsent).unwrap_or(u64::MAX);
+        for sender in &mut state.senders {
+            sender.window.expire(u64::MAX, |_| ());
+        }
+        Outcome { recorder: state.recorder, acks: state.acks, unanswered, unsent, cpu_share, hit_in_flight_limit: self.hit_limit, interrupted: self.part.stop.is_set() }
+    }
+}
+
+/// Sends before the next look at the sockets: keeps answers from waiting behind a burst.
+const SENDS_PER_TURN: usize = 64;
+/// Time between looks at timeouts and the live counters.
+const CHORE_NS: u64 = 20_000_000;
+/// Below this a sleep is not worth its wake-up.
+const WAKE_UP_NS: u64 = 200_000;
+
+impl State {
+    fn measured(&self, due_ns: u64) -> bool {
+        (self.window_ns.0..self.window_ns.1).contains(&due_ns)
+    }
+
+    fn on_answer(&mut self, conn: usize, frame: &[u8]) {
+        let now = self.clock.now_ns();
+        let answer = match read_send_answer(frame) {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return,
+            Err(_) => return self.recorder.error("unreadable answer"),
+        };
+        let sender = &mut self.senders[conn];
+        let Some(pending) = seq_low_of(answer.opaque).and_then(|low| sender.window.take(low, OPAQUE_SPAN)) else {
+            return self.recorder.error("answer to no request (late or repeated)");
+        };
+        self.waiting -= 1;
+        if self.closed {
+            self.ready.push_back(conn);
+        }
+        match (answer.code, answer.queue_offset) {
+            (0, Some(offset)) => self.acknowledged(&pending, now, offset),
+            (0, None) => self.failed(&pending, "success without a queue offset"),
+            (code, _) => self.failed(&pending, &format!("code {code} {}", code_name(code))),
+        }
+    }
+
+    fn acknowledged(&mut self, pending: &Pending, now: u64, queue_offset: u64) {
+        if self.record_acks {
+            self.acks.acknowledge(pending.message_id, pending.queue, queue_offset);
+        }
+        if self.measured(now) {
+            self.recorder.answered_in_window += 1;
+        }
+        if self.measured(pending.due_ns) {
+            let from = self.window_ns.0;
+            self.recorder.answer(pending.due_ns - from, now - pending.due_ns, now - pending.sent_ns);
+        }
+    }
+
+    fn failed(&mut self, pending: &Pending, what: &str) {
+        // Errors of the warm-up count too: a run that only works after a while should say so.
+        let _ = pending;
+        self.recorder.error(what);
+    }
+
+    fn on_closed(&mut self, conn: usize, why: &str) {
+        let what = format!("connection lost: {why}");
+        self.give_up(conn, u64::MAX, &what);
+        self.senders[conn].open = false;
+        self.ready.retain(|&ready| ready != conn);
+    }
+
+    fn give_up(&mut self, conn: usize, sent_before_ns: u64, what: &str) {
+        let mut gone = 0;
+        self.senders[conn].window.expire(sent_before_ns, |_| gone += 1);
+        self.waiting -= gone;
+        for _ in 0..gone {
+            self.recorder.error(what);
+            if self.closed {
+                self.ready.push_back(conn);
+            }
+        }
+    }
+
+    /// Timeouts and the live display, now and then.
+    fn chores(&mut self, now: u64) {
+        let too_old = now.saturating_sub(nanos(REQUEST_TIMEOUT));
+        for conn in 0..self.senders.len() {
+            self.give_up(conn, too_old, "no answer within 3 s");
+        }
+        self.live.publish(&self.recorder, now.saturating_sub(self.window_ns.0));
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

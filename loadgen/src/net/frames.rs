@@ -1,0 +1,91 @@
+//! Cuts a byte stream into remoting frames: a 4-byte big-endian length, then so many bytes.
+//!
+//! Whole frames inside one received chunk are handed out in place; only what a chunk cuts in two is copied.
+
+use crate::limits::FRAME_BYTES_MAX;
+
+const LENGTH_BYTES: usize = 4;
+
+/// The unfinished frame of one connection.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    rest: Vec<u8>,
+}
+
+/// A length no frame can have: the stream is not remoting, or lost its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadLength(pub usize);
+
+impl Splitter {
+    /// Hands every complete frame (without its length) to `on_frame` and keeps the rest.
+    ///
+    /// # Errors
+    /// [`BadLength`] when a length is over the limit; the connection can't be used any more.
+    pub fn feed(&mut self, mut chunk: &[u8], mut on_frame: impl FnMut(&[u8])) -> Result<(), BadLength> {
+        if !self.rest.is_empty() {
+            chunk = self.complete(chunk, &mut on_frame)?;
+        }
+        while let Some(frame) = whole_frame(chunk)? {
+            on_frame(&frame[LENGTH_BYTES..]);
+            chunk = &chunk[frame.len()..];
+        }
+        self.rest.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// Adds to the kept part until its frame is whole; gives back what is left of the chunk.
+    fn complete<'a>(&mut self, mut chunk: &'a [u8], on_frame: &mut impl FnMut(&[u8])) -> Result<&'a [u8], BadLength> {
+        let missing_length = LENGTH_BYTES.saturating_sub(self.rest.len()).min(chunk.len());
+        self.rest.extend_from_slice(&chunk[..missing_length]);
+        chunk = &chunk[missing_length..];
+        let Some(frame_len) = frame_len(&self.rest)? else { return Ok(chunk) };
+        let missing = frame_len.saturating_sub(self.rest.len()).min(chunk.len());
+        self.rest.extend_from_slice(&chunk[..missing]);
+        if self.rest.len() == frame_len {
+            on_frame(&self.rest[LENGTH_BYTES..]);
+            self.rest.clear();
+        }
+        Ok(&chunk[missing..])
+    }
+}
+
+fn frame_len(bytes: &[u8]) -> Result<Option<usize>, BadLength> {
+    let Some(length) = bytes.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    if length > FRAME_BYTES_MAX { Err(BadLength(length)) } else { Ok(Some(LENGTH_BYTES + length)) }
+}
+
+fn whole_frame(chunk: &[u8]) -> Result<Option<&[u8]>, BadLength> {
+    Ok(frame_len(chunk)?.and_then(|len| chunk.get(..len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for body in [&b"a"[..], b"", b"hello", &[9; 300]] {
+            bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
+            bytes.extend_from_slice(body);
+        }
+        bytes
+    }
+
+    #[test]
+    fn any_cut_gives_the_same_frames() {
+        let bytes = stream();
+        for piece in 1..bytes.len() {
+            let (mut splitter, mut frames) = (Splitter::default(), Vec::new());
+            for chunk in bytes.chunks(piece) {
+                splitter.feed(chunk, |frame| frames.push(frame.to_vec())).unwrap();
+            }
+            assert_eq!(frames, [b"a".to_vec(), Vec::new(), b"hello".to_vec(), vec![9; 300]], "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_length_over_the_limit_ends_the_stream() {
+        assert!(Splitter::default().feed(&[0xff; 8], |_| ()).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! Runs one load over its generator threads and makes a row of it.
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::generator::{self, Outcome};
+use crate::integrity::AckTable;
+use crate::live::{Live, Reading};
+use crate::plan::{Load, Part, QueuePlan, deal_senders};
+use crate::progress::Progress;
+use crate::recorder::Recorder;
+use crate::row::Row;
+use crate::signals::Stop;
+use crate::verdict;
+use std::sync::{Arc, Barrier};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// What all phases of a run share.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    /// The run's clock.
+    pub clock: Clock,
+    /// Set by Ctrl-C.
+    pub stop: Stop,
+    /// Cores of the generator threads, one each; `None` leaves a thread to the scheduler.
+    pub cores: Vec<Option<usize>>,
+}
+
+/// A finished load.
+#[derive(Debug)]
+pub struct Phase {
+    /// Its row.
+    pub row: Row,
+    /// Where messages were acknowledged, one table per generator thread, in the order of their numbers.
+    pub acks: Vec<AckTable>,
+}
+
+/// How often the display is renewed.
+const DISPLAY_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs `load` against `queues`. `first_generator` numbers the acknowledgement tables.
+///
+/// # Errors
+/// When a generator can't connect, or a signal came.
+pub fn run_load(bench: &Bench, name: &str, label: &str, load: &Load, queues: &[QueuePlan], first_generator: usize, progress: &Progress) -> Result<Phase> {
+    bench.stop.check()?;
+    let parts = make_parts(bench, load, queues, first_generator);
+    let lives: Vec<Arc<Live>> = parts.iter().map(|_| Arc::default()).collect();
+    let mut threads = Vec::with_capacity(parts.len());
+    for (part, live) in parts.into_iter().zip(&lives) {
+        threads.push(start_thread(part, bench.clock, Arc::clone(live))?);
+    }
+    let shown = progress.phase(label, load.warmup + load.duration);
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        std::thread::sleep(DISPLAY_EVERY);
+        shown.update(&sum(&lives));
+    }
+    shown.finish();
+    let mut outcomes = Vec::with_capacity(threads.len());
+    for thread in threads {
+        outcomes.push(thread.join().map_err(|_| Error::Usage("a generator thread panicked: see above".into()))??);
+    }
+    bench.stop.check()?;
+    Ok(into_phase(name, label, load, outcomes))
+}
+
+fn make_parts(bench: &Bench, load: &Load, queues: &[QueuePlan], first_generator: usize) -> Vec<Part> {
+    let threads = bench.cores.len().min(load.senders).max(1);
+    let barrier = Arc::new(Barrier::new(threads));
+    let load = Arc::new(load.clone());
+    let senders = deal_senders(queues, load.senders);
+    let part = |index: usize| Part {
+        load: Arc::clone(&load),
+        index: u64::try_from(index).unwrap_or(0),
+        parts: u64::try_from(threads).unwrap_or(1),
+        generator: u32::try_from(first_generator + index).unwrap_or(u32::MAX),
+        senders: senders.iter().skip(index).step_by(threads).cloned().collect(),
+        core: bench.cores.get(index).copied().flatten(),
+        barrier: Arc::clone(&barrier),
+        stop: bench.stop.clone(),
+    };
+    (0..threads).map(part).collect()
+}
+
+fn start_thread(part: Part, clock: Clock, live: Arc<Live>) -> Result<JoinHandle<Result<Outcome>>> {
+    let name = format!("generator-{}", part.index);
+    let run = move || {
+        if let Some(core) = part.core {
+            core_affinity::set_for_current(core_affinity::CoreId { id: core });
+        }
+        generator::run(&part, clock, &live)
+    };
+    Builder::new().name(name).spawn(run).map_err(Error::peer("start", "a generator thread"))
+}
+
+fn sum(lives: &[Arc<Live>]) -> Reading {
+    let readings = lives.iter().map(|live| live.read());
+    readings.fold(Reading::default(), |all, one| Reading {
+        done: all.done + one.done,
+        errors: all.errors + one.errors,
+        // Of several threads the slowest is shown: a display, not a result.
+        p50_ns: all.p50_ns.max(one.p50_ns),
+        p99_ns: all.p99_ns.max(one.p99_ns),
+        mean_ns: all.mean_ns.max(one.mean_ns),
+        max_ns: all.max_ns.max(one.max_ns),
+    })
+}
+
+fn into_phase(name: &str, label: &str, load: &Load, outcomes: Vec<Outcome>) -> Phase {
+    let mut recorder = Recorder::new(load.duration);
+    let (mut acks, mut shares) = (Vec::new(), Vec::new());
+    let (mut unanswered, mut unsent, mut hit_limit) = (0, 0, false);
+    for outcome in outcomes {
+        recorder.merge(&outcome.recorder);
+        unanswered += outcome.unanswered;
+        unsent += outcome.unsent;
+        hit_limit |= outcome.hit_in_flight_limit;
+        shares.push(outcome.cpu_share);
+        acks.push(outcome.acks);
+    }
+    let mut row = Row::of_load(name, label, load, recorder);
+    row.unanswered = unanswered;
+    row.planned = row.sent + unsent;
+    row.generator_cpu_share = shares;
+    row.invalid = verdict::invalid_reasons(&row, hit_limit);
+    row.notes = verdict::notes(&row, load.spin);
+    Phase { row, acks }
+}

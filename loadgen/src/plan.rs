@@ -1,0 +1,150 @@
+//! What a phase is to do, worked out before it starts: who sends what to which queue of which broker.
+
+use crate::schedule::Shape;
+use crate::signals::Stop;
+use crate::wire::{SendShape, SendTemplate};
+use protocol::remoting::SerializeType;
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+/// Who decides when the next message goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The last answer: what RocketMQ's own tool does. Hides stalls.
+    Closed,
+    /// A schedule.
+    Open {
+        /// Messages a second over all generators.
+        rate: f64,
+        /// Gaps between them.
+        shape: Shape,
+    },
+}
+
+/// A load as asked for, the same for every generator thread.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Marks this run's messages.
+    pub run_id: u64,
+    /// Topic.
+    pub topic: String,
+    /// Producer group.
+    pub group: String,
+    /// Open or closed loop.
+    pub mode: Mode,
+    /// Connections over all generators.
+    pub senders: usize,
+    /// Requests in flight per connection (closed loop).
+    pub in_flight: usize,
+    /// Payload bytes.
+    pub size_bytes: usize,
+    /// Sent, but not measured.
+    pub warmup: Duration,
+    /// The measured window.
+    pub duration: Duration,
+    /// Never sleep.
+    pub spin: bool,
+    /// Header encoding.
+    pub serialize: SerializeType,
+    /// Remember where each message was acknowledged (not against the no-op target).
+    pub record_acks: bool,
+}
+
+/// A queue of the topic, numbered over all brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuePlan {
+    /// Number over all brokers: what the integrity check calls it.
+    pub index: u32,
+    /// The broker's name.
+    pub broker: String,
+    /// Where the broker listens.
+    pub addr: SocketAddr,
+    /// The queue id at that broker.
+    pub queue_id: u32,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub struct SenderPlan {
+    /// Its broker.
+    pub addr: SocketAddr,
+    /// The queues it sends to, in turn.
+    pub queues: Vec<QueuePlan>,
+    /// Where it begins, so that connections spread.
+    pub first_queue: usize,
+}
+
+/// The share of one generator thread.
+#[derive(Clone)]
+pub struct Part {
+    /// The whole load.
+    pub load: Arc<Load>,
+    /// Which share, of how many.
+    pub index: u64,
+    /// Shares in all.
+    pub parts: u64,
+    /// Number of the acknowledgement table: unique over the phases of a run.
+    pub generator: u32,
+    /// Connections of this share.
+    pub senders: Vec<SenderPlan>,
+    /// Core to run on.
+    pub core: Option<usize>,
+    /// Generators start together.
+    pub barrier: Arc<Barrier>,
+    /// Set by Ctrl-C.
+    pub stop: Stop,
+}
+
+impl Part {
+    /// The request template of a queue.
+    ///
+    /// # Errors
+    /// When the header can't be patched.
+    pub fn template(&self, queue: &QueuePlan, payload_bytes: usize) -> Result<SendTemplate, String> {
+        let shape = SendShape { topic: &self.load.topic, group: &self.load.group, broker: &queue.broker, queue_id: queue.queue_id, serialize: self.load.serialize };
+        SendTemplate::new(&shape, payload_bytes)
+    }
+}
+
+/// Deals connections over the brokers of `queues`, each starting at another queue of its broker.
+#[must_use]
+pub fn deal_senders(queues: &[QueuePlan], senders: usize) -> Vec<SenderPlan> {
+    let mut brokers: Vec<Vec<QueuePlan>> = Vec::new();
+    for queue in queues {
+        match brokers.iter_mut().find(|of_broker| of_broker.first().is_some_and(|first| first.addr == queue.addr)) {
+            Some(of_broker) => of_broker.push(queue.clone()),
+            None => brokers.push(vec![queue.clone()]),
+        }
+    }
+    if brokers.is_empty() {
+        return Vec::new();
+    }
+    let deal = |index: usize| {
+        let queues = brokers[index % brokers.len()].clone();
+        let first_queue = (index / brokers.len()) % queues.len();
+        SenderPlan { addr: queues[0].addr, queues, first_queue }
+    };
+    (0..senders).map(deal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(index: u32, port: u16, queue_id: u32) -> QueuePlan {
+        QueuePlan { index, broker: format!("b{port}"), addr: SocketAddr::from(([127, 0, 0, 1], port)), queue_id }
+    }
+
+    #[test]
+    fn senders_are_dealt_over_brokers_and_start_at_different_queues() {
+        let queues = [queue(0, 1, 0), queue(1, 1, 1), queue(2, 2, 0), queue(3, 2, 1)];
+        let senders = deal_senders(&queues, 4);
+        let seen: Vec<(u16, usize)> = senders.iter().map(|sender| (sender.addr.port(), sender.first_queue)).collect();
+        assert_eq!(seen, [(1, 0), (2, 0), (1, 1), (2, 1)]);
+        assert!(senders.iter().all(|sender| sender.queues.len() == 2));
+        assert!(deal_senders(&[], 4).is_empty());
+    }
+}

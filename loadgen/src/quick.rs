@@ -1,0 +1,116 @@
+//! `loadgen quick`: everything from nothing, in about a minute.
+
+use crate::cli::{Flush, QuickArgs};
+use crate::cores::CorePlan;
+use crate::env::Environment;
+use crate::env::disk::free_bytes;
+use crate::error::{Error, Result};
+use crate::own_cluster::{BrokerWish, OwnCluster};
+use crate::plan::Mode;
+use crate::progress::Progress;
+use crate::report::folder::RunFolder;
+use crate::report::text::count;
+use crate::row::Kind;
+use crate::runner::{self, Finished, Frame};
+use crate::schedule;
+use crate::session::{Session, Shape};
+use crate::signals::Stop;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// Less room than this and the store would be full before the rows are done.
+const FREE_BYTES_MIN: u64 = 3 << 30;
+/// Connections of the open loop: enough to spread, few enough to batch.
+const OPEN_SENDERS: usize = 16;
+
+/// Runs it.
+///
+/// # Errors
+/// When it can't be set up, or a signal came. A failed check is in the result.
+pub fn quick(args: &QuickArgs, stop: &Stop) -> Result<Finished> {
+    let progress = Progress::new(args.common.json, false);
+    let store_parent = args.dir.clone().unwrap_or_else(|| args.common.out.clone());
+    fs::create_dir_all(&store_parent).map_err(Error::file("create", &store_parent))?;
+    let environment = Environment::collect(&store_parent);
+    check_room(&store_parent)?;
+    let frame = Frame::new(&args.common, &environment, "quick", "How fast is RingMQ on this machine: RT of one sender, the most it takes, RT at half of that, reading back?");
+    let folder = RunFolder::create(&args.common.out, &frame.name)?;
+    folder.write_question(&frame.empty_result(), &frame.command)?;
+    let store = tempfile::Builder::new().prefix(".loadgen-store-").tempdir_in(&store_parent).map_err(Error::file("make a temporary store in", &store_parent))?;
+    say_o_direct(&progress, &environment);
+    let cores = CorePlan::for_quick(args.shards, args.common.threads);
+    progress.say(&cores.sentence());
+    let store_path = fs::canonicalize(store.path()).map_err(Error::file("resolve", store.path()))?;
+    let own = OwnCluster::start(&wish(args, &cores), &store_path, &folder.config(), stop)?;
+    let measured = measure(args, &frame, &cores, &own, &progress, stop, &folder);
+    let killed = own.stop();
+    let store_path = store.path().to_owned();
+    store.close().map_err(Error::file("remove the temporary store", store_path))?;
+    let mut outcome = measured?;
+    outcome.notes.extend(cores.note());
+    outcome.notes.extend(killed);
+    runner::finish(frame, outcome, environment, folder, &args.common)
+}
+
+fn wish(args: &QuickArgs, cores: &CorePlan) -> BrokerWish {
+    let flush_disk_type = match args.flush {
+        Flush::Async => "ASYNC_FLUSH",
+        Flush::Sync => "SYNC_FLUSH",
+    };
+    BrokerWish { flush_disk_type, shards: args.shards, cores: cores.broker_list(), more: args.broker_config.clone() }
+}
+
+fn check_room(folder: &Path) -> Result<()> {
+    match free_bytes(folder) {
+        Some(free) if free < FREE_BYTES_MIN => Err(Error::Usage(format!(
+            "{} has {} B free, the store needs {} B: give another folder with --dir",
+            folder.display(),
+            count(crate::row::count_f64(free)),
+            count(crate::row::count_f64(FREE_BYTES_MIN))
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn say_o_direct(progress: &Progress, environment: &Environment) {
+    if environment.store.o_direct == Some(false) {
+        let filesystem = environment.store.filesystem.as_deref().unwrap_or("the filesystem");
+        progress.say(&format!("{filesystem} at {} refuses O_DIRECT: the broker's store goes through the page cache (another folder: --dir)", environment.store.folder));
+    }
+}
+
+fn measure(args: &QuickArgs, frame: &Frame, cores: &CorePlan, own: &OwnCluster, progress: &Progress, stop: &Stop, folder: &RunFolder) -> Result<runner::Outcome> {
+    let bench = runner::bench(cores, stop);
+    let mut setup = runner::Setup::connect(&own.namesrv_addr, folder)?;
+    let warmup = Duration::from_secs_f64((args.seconds_per_phase / 4.0).min(1.0));
+    let common = frame.session_common(&args.common, cores, format!("loadgen-{:x}", frame.run_id), warmup);
+    let mut session = Session::begin(&bench, progress, &mut setup.cluster, common, args.common.queues)?;
+    session.set_broker_pid(own.broker_pid());
+    let duration = Duration::from_secs_f64(args.seconds_per_phase);
+    if !args.common.no_floor {
+        session.set_floor(runner::floor(cores, duration, &folder.config())?);
+    }
+    closed_rows(&mut session, duration)?;
+    open_row(&mut session, duration)?;
+    let (integrity, _) = session.consume()?;
+    Ok(setup.outcome(session.rows, Some(integrity)))
+}
+
+fn closed_rows(session: &mut Session<'_>, duration: Duration) -> Result<()> {
+    let rows = [("closed-1x1", "1 sender, closed loop", 1, 1), ("closed-64x1", "64 senders, closed loop", 64, 1), ("closed-16x8", "16 senders × 8 in flight, closed loop", 16, 8)];
+    for (name, label, senders, in_flight) in rows {
+        session.load(name, label, Shape { senders, in_flight, mode: Mode::Closed, duration })?;
+    }
+    Ok(())
+}
+
+/// The open loop at half of the best rate so far.
+fn open_row(session: &mut Session<'_>, duration: Duration) -> Result<()> {
+    let best = session.rows.iter().filter(|row| row.kind == Kind::Closed).map(|row| row.rate_per_s).fold(0.0, f64::max);
+    let rate = (best / 2.0).floor().max(1.0);
+    let mode = Mode::Open { rate, shape: schedule::Shape::Constant };
+    let label = format!("open loop at half: {}/s", count(rate));
+    session.load("open-half", &label, Shape { senders: OPEN_SENDERS, in_flight: 1, mode, duration })?;
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! What one generator thread remembers of a phase: two histograms, never one number called latency.
+//!
+//! *Response time* runs from when a message was due, *service time* from when it was sent. They differ when the sender
+//! was held up, which is exactly when a closed-loop tool stops looking. *Lag* is the time between: the self-check.
+//!
+//! Recorders of several threads are merged; percentiles are never averaged.
+
+use crate::limits::{BUCKET_NS, BUCKETS_MAX, RECORDED_NS_MAX};
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Histograms and counts of one phase.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    /// Due time to answer, ns.
+    pub response: Histogram<u64>,
+    /// Send to answer, ns.
+    pub service: Histogram<u64>,
+    /// Due time to send, ns.
+    pub lag: Histogram<u64>,
+    /// Response times by when the message was due.
+    pub buckets: Buckets,
+    /// Times above [`RECORDED_NS_MAX`], recorded as that.
+    pub overflows: u64,
+    /// Answers that arrived inside the measured window: what the rate is made of.
+    pub answered_in_window: u64,
+    /// Measured messages sent.
+    pub sent: u64,
+    /// Measured messages answered well.
+    pub acknowledged: u64,
+    /// Failures by what they were.
+    pub errors: BTreeMap<String, u64>,
+}
+
+impl Recorder {
+    /// An empty recorder for a measured window of `duration`.
+    #[must_use]
+    pub fn new(duration: Duration) -> Self {
+        Self {
+            response: fine(),
+            service: fine(),
+            lag: fine(),
+            buckets: Buckets::new(duration),
+            overflows: 0,
+            answered_in_window: 0,
+            sent: 0,
+            acknowledged: 0,
+            errors: BTreeMap::new(),
+        }
+    }
+
+    /// One acknowledged message of the measured window. `due_in_window_ns` counts from the window's start.
+    pub fn answer(&mut self, due_in_window_ns: u64, response_ns: u64, service_ns: u64) {
+        if response_ns > RECORDED_NS_MAX {
+            self.overflows += 1;
+        }
+        self.response.saturating_record(response_ns.max(1));
+        self.service.saturating_record(service_ns.max(1));
+        self.buckets.record(due_in_window_ns, response_ns);
+        self.acknowledged += 1;
+    }
+
+    /// One failure of the measured window.
+    pub fn error(&mut self, what: &str) {
+        // A lookup first: naming an error allocates only the first time it is seen.
+        match self.errors.get_mut(what) {
+            Some(count) => *count += 1,
+            None => {
+                self.errors.insert(what.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Failures of all kinds.
+    #[must_use]
+    pub fn error_count(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// Adds what another thread recorded in the same phase.
+    pub fn merge(&mut self, other: &Self) {
+        merge_into(&mut self.response, &other.response);
+        merge_into(&mut self.service, &other.service);
+        merge_into(&mut self.lag, &other.lag);
+        self.buckets.merge(&other.buckets);
+        self.overflows += other.overflows;
+        self.answered_in_window += other.answered_in_window;
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        for (what, count) in &other.errors {
+            *self.errors.entry(what.clone()).or_default() += count;
+        }
+    }
+}
+
+/// Response times over time, one small histogram per bucket so that buckets of several threads can be merged.
+#[derive(Clone, Debug)]
+pub struct Buckets {
+    /// Width of one bucket.
+    pub width_ns: u64,
+    /// The buckets, made before the phase starts so that none is allocated in it.
+    pub each: Vec<Histogram<u32>>,
+}
+
+impl Buckets {
+    fn new(duration: Duration) -> Self {
+        let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let buckets_max = u64::try_from(BUCKETS_MAX).unwrap_or(u64::MAX);
+        let width_ns = BUCKET_NS.max(duration_ns.div_ceil(buckets_max));
+        let count = usize::try_from(duration_ns.div_ceil(width_ns)).unwrap_or(BUCKETS_MAX).max(1);
+        Self { width_ns, each: vec![coarse(); count] }
+    }
+
+    fn index(&self, at_ns: u64) -> usize {
+        usize::try_from(at_ns / self.width_ns).unwrap_or(usize::MAX).min(self.each.len() - 1)
+    }
+
+    fn record(&mut self, at_ns: u64, value_ns: u64) {
+        let index = self.index(at_ns);
+        if let Some(bucket) = self.each.get_mut(index) {
+            bucket.saturating_record(value_ns.max(1));
+        }
+    }
+
+    /// The last bucket that ended before `at_ns`, for the live display.
+    #[must_use]
+    pub fn finished_before(&self, at_ns: u64) -> Option<&Histogram<u32>> {
+        self.each.get(self.index(at_ns).checked_sub(1)?)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.each.iter_mut().zip(&other.each) {
+            if let Err(error) = mine.add(theirs) {
+                unreachable!("bucket histograms have the same bounds: {error}");
+            }
+        }
+    }
+}
+
+fn merge_into(mine: &mut Histogram<u64>, theirs: &Histogram<u64>) {
+    if let Err(error) = mine.add(theirs) {
+        unreachable!("histograms of a phase have the same bounds: {error}");
+    }
+}
+
+/// 3 significant digits from 1 ns to [`RECORDED_NS_MAX`].
+#[must_use]
+pub fn fine() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, RECORDED_NS_MAX, 3).unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
+}
+
+fn coarse() -> Histogram<u32> {
+    Histogram::new_with_bounds(1, RECORDED_NS_MAX, 2).unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merged_percentiles_are_those_of_all_values_not_a_mean() {
+        let (mut fast, mut slow) = (Recorder::new(Duration::from_secs(1)), Recorder::new(Duration::from_secs(1)));
+        for _ in 0..9_900 {
+            fast.answer(0, 1_000, 1_000);
+        }
+        for _ in 0..100 {
+            slow.answer(0, 1_000_000, 1_000);
+        }
+        let mean_of_p99 = (fast.response.value_at_quantile(0.99) + slow.response.value_at_quantile(0.99)) / 2;
+        fast.merge(&slow);
+        assert_eq!(fast.acknowledged, 10_000);
+        assert!(fast.response.value_at_quantile(0.99) < 1_010, "99 % of all were fast");
+        assert!(fast.response.value_at_quantile(0.9901) > 990_000);
+        assert!(mean_of_p99 > 400_000, "what averaging would have said");
+        assert!(fast.service.max() < 1_010);
+    }
+
+    #[test]
+    fn times_past_the_range_are_counted_not_lost() {
+        let mut recorder = Recorder::new(Duration::from_secs(1));
+        recorder.answer(0, RECORDED_NS_MAX * 2, 5);
+        assert_eq!((recorder.overflows, recorder.response.len()), (1, 1));
+        assert!(recorder.response.max() >= RECORDED_NS_MAX);
+    }
+
+    #[test]
+    fn a_long_phase_has_wider_buckets_not_more() {
+        let short = Recorder::new(Duration::from_secs(5));
+        assert_eq!((short.buckets.width_ns, short.buckets.each.len()), (BUCKET_NS, 50));
+        let long = Recorder::new(Duration::from_secs(3600));
+        assert_eq!((long.buckets.width_ns, long.buckets.each.len()), (6_000_000_000, BUCKETS_MAX));
+    }
+
+    #[test]
+    fn buckets_hold_what_was_due_in_them_and_errors_are_counted_by_name() {
+        let mut recorder = Recorder::new(Duration::from_secs(1));
+        recorder.answer(250_000_000, 5_000, 5_000);
+        assert_eq!(recorder.buckets.each[2].len(), 1);
+        assert_eq!(recorder.buckets.finished_before(300_000_000).unwrap().len(), 1);
+        recorder.error("code 2");
+        recorder.error("code 2");
+        assert_eq!((recorder.errors["code 2"], recorder.error_count()), (2, 2));
+    }
+}

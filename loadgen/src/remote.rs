@@ -1,0 +1,81 @@
+//! `loadgen run`: one load against a cluster that is already there.
+
+use crate::cli::RunArgs;
+use crate::consumer::Consumed;
+use crate::cores::CorePlan;
+use crate::env::Environment;
+use crate::error::Result;
+use crate::plan::Mode;
+use crate::progress::Progress;
+use crate::report::folder::RunFolder;
+use crate::report::text::count;
+use crate::runner::{self, Finished, Frame};
+use crate::session::{Session, Shape};
+use crate::signals::Stop;
+use std::time::Duration;
+
+/// Runs it.
+///
+/// # Errors
+/// When the cluster can't be used, or a signal came. A failed check is in the result.
+pub fn run(args: &RunArgs, stop: &Stop) -> Result<Finished> {
+    let progress = Progress::new(args.common.json, args.rocketmq_lines);
+    std::fs::create_dir_all(&args.common.out).map_err(crate::error::Error::file("create", &args.common.out))?;
+    let environment = Environment::collect(&args.common.out);
+    let (name, label, shape) = shape(args);
+    let frame = Frame::new(&args.common, &environment, &format!("run-{name}"), &format!("What does the cluster at {} do with this load: {label}?", args.namesrv));
+    let folder = RunFolder::create(&args.common.out, &frame.name)?;
+    folder.write_question(&frame.empty_result(), &frame.command)?;
+    let cores = CorePlan::for_run(args.common.threads);
+    let bench = runner::bench(&cores, stop);
+    let mut setup = runner::Setup::connect(&args.namesrv, &folder)?;
+    let topic = args.topic.clone().unwrap_or_else(|| format!("loadgen-{:x}", frame.run_id));
+    let common = frame.session_common(&args.common, &cores, topic, Duration::from_secs_f64(args.warmup.max(0.0)));
+    let mut session = Session::begin(&bench, &progress, &mut setup.cluster, common, args.common.queues)?;
+    if !args.common.no_floor {
+        session.set_floor(runner::floor(&cores, shape.duration, &folder.config())?);
+    }
+    session.load(&name, &label, shape)?;
+    let integrity = if args.consume {
+        let (integrity, consumed) = session.consume()?;
+        if args.rocketmq_lines {
+            progress.say(&consumer_line(&consumed));
+        }
+        Some(integrity)
+    } else {
+        None
+    };
+    let outcome = setup.outcome(session.rows, integrity);
+    runner::finish(frame, outcome, environment, folder, &args.common)
+}
+
+fn shape(args: &RunArgs) -> (String, String, Shape) {
+    let senders = usize::try_from(args.senders).unwrap_or(1);
+    let in_flight = usize::try_from(args.in_flight).unwrap_or(1);
+    let duration = Duration::from_secs_f64(args.duration);
+    match args.rate {
+        Some(rate) => {
+            let shape = format!("{:?}", args.shape).to_lowercase();
+            let label = format!("open loop ({shape}): {}/s over {senders} connections", count(rate));
+            (format!("open-{rate:.0}"), label, Shape { senders, in_flight, mode: Mode::Open { rate, shape: args.shape }, duration })
+        }
+        None => {
+            let label = format!("{senders} senders × {in_flight} in flight, closed loop");
+            (format!("closed-{senders}x{in_flight}"), label, Shape { senders, in_flight, mode: Mode::Closed, duration })
+        }
+    }
+}
+
+/// The line of RocketMQ's `benchmark/consumer.sh`.
+fn consumer_line(consumed: &Consumed) -> String {
+    let tps = crate::row::count_f64(consumed.messages) * 1e9 / (consumed.took_ns.max(1) as f64);
+    let (born, stored) = (&consumed.born_to_consume_ms, &consumed.store_to_consume_ms);
+    format!(
+        "Consume TPS: {tps:.0} AVG(B2C) RT(ms): {:.3} AVG(S2C) RT(ms): {:.3} MAX(B2C) RT(ms): {} MAX(S2C) RT(ms): {} Consume Fail: {}",
+        born.mean(),
+        stored.mean(),
+        born.max(),
+        stored.max(),
+        consumed.failed_pulls
+    )
+}

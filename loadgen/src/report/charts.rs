@@ -1,0 +1,156 @@
+//! The report's charts as SVG text. The durability level is in every title: a latency without it means nothing.
+
+use super::hgrm::spectrum;
+use super::text::{count, time_us};
+use crate::row::{Kind, Row};
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::*;
+
+const SIZE: (u32, u32) = (920, 380);
+const FONT: &str = "sans-serif";
+/// Told apart by colour-blind readers too (Okabe and Ito's set).
+const COLOURS: [RGBColor; 6] =
+    [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167), RGBColor(86, 180, 233), RGBColor(230, 159, 0)];
+const GRID: RGBColor = RGBColor(225, 225, 225);
+
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+/// One line of a chart.
+struct Line {
+    label: String,
+    points: Vec<(f64, f64)>,
+    colour: RGBColor,
+    dashed: bool,
+}
+
+/// Response times (whole lines) and the open loop's service times (faint) over percentiles.
+#[must_use]
+pub fn percentile_spectrum(rows: &[Row], durability: &str) -> Option<String> {
+    let mut lines = Vec::new();
+    for (row, colour) in loads(rows) {
+        let recorder = row.recorder.as_ref()?;
+        let invalid = if row.invalid.is_empty() { "" } else { " INVALID" };
+        lines.push(Line { label: format!("{}{invalid}", row.label), points: spectrum(&recorder.response), colour, dashed: false });
+        if row.kind == Kind::Open {
+            lines.push(Line { label: format!("{} (service time)", row.label), points: spectrum(&recorder.service), colour, dashed: true });
+        }
+    }
+    let lines: Vec<Line> = lines.into_iter().filter(|line| !line.points.is_empty()).collect();
+    let x_max = lines.iter().flat_map(|line| &line.points).map(|point| point.0).fold(100.0, f64::max);
+    let title = format!("Response time by percentile · {durability}");
+    svg(|area| draw_lines(area, &title, ("percentile", "response time"), &lines, (1.0..x_max * 1.1).log_scale(), &percentile))
+}
+
+/// p50, p99 and max of one row over time.
+#[must_use]
+pub fn over_time(row: &Row, durability: &str) -> Option<String> {
+    let series = |label: &str, colour: usize, value: fn(&crate::row::Slice) -> f64| Line {
+        label: label.into(),
+        points: row.over_time.iter().map(|slice| (slice.end_s, value(slice))).collect(),
+        colour: COLOURS[colour],
+        dashed: false,
+    };
+    let lines = [series("max", 1, |slice| slice.max_us), series("p99", 5, |slice| slice.p99_us), series("p50", 0, |slice| slice.p50_us)];
+    if lines[0].points.is_empty() {
+        return None;
+    }
+    let title = format!("Response time over time · {} · {durability}", row.label);
+    svg(|area| draw_lines(area, &title, ("seconds", "response time"), &lines, 0.0..row.seconds, &|x| format!("{x:.1}")))
+}
+
+/// Rates of all rows as bars, the floor's as an outline around them.
+#[must_use]
+pub fn rates(rows: &[Row], durability: &str) -> Option<String> {
+    let top = rows.iter().flat_map(|row| [row.rate_per_s, row.floor.map_or(0.0, |floor| floor.rate_per_s)]).fold(0.0, f64::max);
+    if top <= 0.0 {
+        return None;
+    }
+    let title = format!("Messages per second (outline: no-op floor) · {durability}");
+    svg(|area| draw_rates(area, &title, rows, top))
+}
+
+fn loads(rows: &[Row]) -> impl Iterator<Item = (&Row, RGBColor)> {
+    rows.iter().filter(|row| row.recorder.is_some()).zip(COLOURS.into_iter().cycle())
+}
+
+/// `0 %`, `90 %`, `99.9 %` … from 1/(1−p).
+fn percentile(times: f64) -> String {
+    let percent = format!("{:.6}", 100.0 * (1.0 - 1.0 / times.max(1.0)));
+    format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn svg(draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Drawn) -> Option<String> {
+    let mut text = String::new();
+    let drawn = {
+        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+        let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| draw(&area));
+        drawn.and_then(|()| area.present().map_err(Into::into))
+    };
+    if let Err(error) = drawn {
+        tracing::warn!(%error, "a chart could not be drawn");
+        return None;
+    }
+    Some(text)
+}
+
+fn draw_lines<X>(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, title: &str, axes: (&str, &str), lines: &[Line], x: X, x_label: &dyn Fn(f64) -> String) -> Drawn
+where
+    X: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+{
+    let values = || lines.iter().flat_map(|line| &line.points).map(|point| point.1.max(0.1));
+    let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(1.0, f64::max));
+    let mut builder = ChartBuilder::on(area);
+    builder.caption(title, (FONT, 17)).margin(12).x_label_area_size(38).y_label_area_size(74);
+    let mut chart = builder.build_cartesian_2d(x, (low * 0.8..high * 1.4).log_scale())?;
+    let mut mesh = chart.configure_mesh();
+    let (x_text, y_text) = (|x: &f64| x_label(*x), |y: &f64| time_us(*y));
+    mesh.x_desc(axes.0).y_desc(axes.1).x_label_formatter(&x_text).y_label_formatter(&y_text);
+    mesh.light_line_style(GRID.mix(0.4)).bold_line_style(GRID).label_style((FONT, 13)).draw()?;
+    for line in lines {
+        let style = ShapeStyle::from(line.colour.mix(if line.dashed { 0.45 } else { 1.0 })).stroke_width(if line.dashed { 1 } else { 2 });
+        let points = line.points.iter().map(|point| (point.0, point.1.max(0.1)));
+        let drawn = chart.draw_series(LineSeries::new(points, style))?;
+        drawn.label(&line.label).legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+    }
+    let mut legend = chart.configure_series_labels();
+    legend.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.85)).border_style(GRID).label_font((FONT, 13)).draw()?;
+    Ok(())
+}
+
+fn draw_rates(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, title: &str, rows: &[Row], top: f64) -> Drawn {
+    let mut builder = ChartBuilder::on(area);
+    builder.caption(title, (FONT, 17)).margin(12).x_label_area_size(30).y_label_area_size(230);
+    let rows_f = rows.len() as f64;
+    let mut chart = builder.build_cartesian_2d(0.0..top * 1.18, 0.0..rows_f)?;
+    let mut mesh = chart.configure_mesh();
+    let x_text = |x: &f64| count(*x);
+    mesh.disable_y_mesh().disable_y_axis().x_label_formatter(&x_text).light_line_style(GRID.mix(0.4)).bold_line_style(GRID);
+    mesh.y_labels(0).label_style((FONT, 13)).draw()?;
+    for (index, row) in rows.iter().enumerate() {
+        let bottom = rows_f - 1.0 - index as f64;
+        let colour = COLOURS[if row.kind == Kind::Consume { 2 } else { 0 }].mix(if row.invalid.is_empty() { 0.9 } else { 0.35 });
+        chart.draw_series([Rectangle::new([(0.0, bottom + 0.25), (row.rate_per_s, bottom + 0.75)], colour.filled())])?;
+        if let Some(floor) = row.floor {
+            chart.draw_series([Rectangle::new([(0.0, bottom + 0.18), (floor.rate_per_s, bottom + 0.82)], BLACK.mix(0.5))])?;
+        }
+        let value = Text::new(format!("{}/s", count(row.rate_per_s)), (row.rate_per_s, bottom + 0.58), (FONT, 13));
+        chart.draw_series([value])?;
+        let middle = chart.backend_coord(&(0.0, bottom + 0.58));
+        area.draw(&Text::new(row.label.clone(), (14, middle.1), (FONT, 13)))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_percentile_axis_counts_nines() {
+        assert_eq!(percentile(1.0), "0 %");
+        assert_eq!(percentile(10.0), "90 %");
+        assert_eq!(percentile(1000.0), "99.9 %");
+        assert_eq!(percentile(100_000.0), "99.999 %");
+    }
+}

@@ -1,0 +1,186 @@
+//! A run's folder, and the line it adds to the ledger.
+
+use super::hgrm::percentile_text;
+use super::html::page;
+use super::table::summary;
+use crate::env::Environment;
+use crate::error::{Error, Result};
+use crate::result::RunResult;
+use serde::Serialize;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A folder being filled. Removed when it is dropped before [`RunFolder::finish`]: an interrupted run leaves nothing.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    out: PathBuf,
+    name: String,
+    keep: bool,
+}
+
+impl RunFolder {
+    /// Makes `out/name/` and `config/` in it.
+    ///
+    /// # Errors
+    /// When it exists already or can't be made.
+    pub fn create(out: &Path, name: &str) -> Result<Self> {
+        fs::create_dir_all(out).map_err(Error::file("create", out))?;
+        let path = out.join(name);
+        fs::create_dir(&path).map_err(Error::file("create", &path))?;
+        let folder = Self { path, out: out.to_owned(), name: name.to_owned(), keep: false };
+        let config = folder.config();
+        fs::create_dir(&config).map_err(Error::file("create", &config))?;
+        Ok(folder)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of configurations and the children's logs.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config")
+    }
+
+    /// Writes a file into it.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<()> {
+        let path = self.path.join(name);
+        fs::write(&path, content).map_err(Error::file("write", path))
+    }
+
+    /// The question and the expectation, before anything is measured.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_question(&self, result: &RunResult, command: &str) -> Result<()> {
+        self.write("README.md", readme(result, command, None).as_bytes())
+    }
+
+    /// Writes all results, renames the folder to `.FAIL` when the run is not valid, adds a line to the ledger. Gives
+    /// back where the folder is.
+    ///
+    /// # Errors
+    /// When something can't be written.
+    pub fn finish(mut self, result: &mut RunResult, environment: &Environment, command: &str) -> Result<PathBuf> {
+        let valid = result.is_valid();
+        if !valid {
+            result.name.push_str(".FAIL");
+        }
+        self.write("README.md", readme(result, command, Some(&summary(result))).as_bytes())?;
+        self.write("environment.json", &pretty(environment)?)?;
+        self.write("result.json", &pretty(result)?)?;
+        self.write("summary.txt", format!("{}\n", summary(result)).as_bytes())?;
+        self.write("report.html", page(result, environment).as_bytes())?;
+        self.write_histograms(result)?;
+        self.keep = true;
+        let end = self.out.join(&result.name);
+        if !valid {
+            fs::rename(&self.path, &end).map_err(Error::file("rename", &self.path))?;
+        }
+        append_to_ledger(&self.out, result)?;
+        Ok(end)
+    }
+
+    fn write_histograms(&self, result: &RunResult) -> Result<()> {
+        let each = self.path.join("hgrm");
+        fs::create_dir_all(&each).map_err(Error::file("create", each))?;
+        for row in &result.rows {
+            let Some(recorder) = &row.recorder else { continue };
+            self.write(&format!("hgrm/{}-response.hgrm", row.name), percentile_text(&recorder.response).as_bytes())?;
+            self.write(&format!("hgrm/{}-service.hgrm", row.name), percentile_text(&recorder.service).as_bytes())?;
+            self.write(&format!("hgrm/{}-lag.hgrm", row.name), percentile_text(&recorder.lag).as_bytes())?;
+        }
+        if let Some(recorder) = result.headline().and_then(|row| row.recorder.as_ref()) {
+            self.write("response.hgrm", percentile_text(&recorder.response).as_bytes())?;
+            self.write("service.hgrm", percentile_text(&recorder.service).as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if !self.keep && !self.name.is_empty() {
+            let _removed = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// One line of the ledger.
+#[derive(Serialize)]
+struct LedgerLine<'a> {
+    name: &'a str,
+    started: &'a str,
+    workload: &'a str,
+    target: &'a str,
+    durability: &'a str,
+    valid: bool,
+    integrity: Option<bool>,
+    rows: Vec<LedgerRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct LedgerRow<'a> {
+    name: &'a str,
+    rate_per_s: f64,
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    floor_p50_us: Option<f64>,
+    errors: u64,
+    valid: bool,
+}
+
+/// The ledger lies beside the `runs` folder: `bench-results/ledger.jsonl`; beside the run for another `--out`.
+fn append_to_ledger(out: &Path, result: &RunResult) -> Result<()> {
+    let beside_runs = out.file_name().is_some_and(|name| name == "runs").then(|| out.parent()).flatten();
+    let path = beside_runs.unwrap_or(out).join("ledger.jsonl");
+    let rows = result.rows.iter().map(|row| LedgerRow {
+        name: &row.name,
+        rate_per_s: row.rate_per_s,
+        p50_us: row.response.map(|times| times.p50_us),
+        p99_us: row.response.map(|times| times.p99_us),
+        floor_p50_us: row.floor.map(|floor| floor.response.p50_us),
+        errors: row.error_count(),
+        valid: row.invalid.is_empty(),
+    });
+    let line = LedgerLine {
+        name: &result.name,
+        started: &result.started,
+        workload: &result.workload,
+        target: &result.target,
+        durability: &result.durability,
+        valid: result.is_valid(),
+        integrity: result.integrity.as_ref().map(crate::integrity::IntegrityReport::holds),
+        rows: rows.collect(),
+    };
+    let mut text = serde_json::to_vec(&line).map_err(|error| Error::Usage(error.to_string()))?;
+    text.push(b'\n');
+    let file = fs::OpenOptions::new().create(true).append(true).open(&path);
+    file.and_then(|mut file| file.write_all(&text)).map_err(Error::file("append to", path))
+}
+
+/// JSON for people and machines.
+///
+/// # Errors
+/// When a value has no JSON form, which ours all have.
+pub fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(|error| Error::Usage(format!("cannot write JSON: {error}")))
+}
+
+fn readme(result: &RunResult, command: &str, answer: Option<&str>) -> String {
+    let expectation = result.expectation.as_deref().unwrap_or("None was written before the run (give one with `--expect`).");
+    let answer = answer.map_or_else(|| "The run has not ended, or did not end well.".to_owned(), |answer| format!("```text\n{answer}\n```"));
+    format!(
+        "# {}\n\n## Question\n\n{}\n\n## Expectation, written before the run\n\n{expectation}\n\n## Answer\n\n{answer}\n\n## Exact command\n\n```text\n{command}\n```\n\n\
+         Charts: `report.html`. Figures: `result.json`. Histograms: `response.hgrm`, `service.hgrm` (headline row), `hgrm/` (all rows). Where it ran: `environment.json`. What ran: `config/`.\n",
+        result.name, result.question
+    )
+}

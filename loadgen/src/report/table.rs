@@ -1,0 +1,83 @@
+//! The one table that is shown at the end.
+
+use super::text::{count, time_us};
+use crate::result::RunResult;
+use crate::row::{Kind, Percentiles, Row};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+
+const HEADER: [&str; 11] = ["load", "rate", "MB/s", "RT p50", "p99", "p99.9", "max", "errors", "broker CPU/msg", "floor rate", "floor p50 / p99"];
+
+/// The table and what belongs to it: verdicts, notes, integrity.
+#[must_use]
+pub fn summary(result: &RunResult) -> String {
+    let mut lines = vec![format!("{} · {} · {}", result.target, result.durability, result.started), rows_table(&result.rows)];
+    lines.push("RT = response time, from when the message was due. Floor = the same load against a no-op target: the instrument and the loopback alone.".into());
+    for row in &result.rows {
+        lines.extend(row.invalid.iter().map(|reason| format!("INVALID  {}: {reason}", row.label)));
+    }
+    for row in &result.rows {
+        lines.extend(row.notes.iter().map(|note| format!("note     {}: {note}", row.label)));
+        lines.extend(row.errors.iter().map(|(what, times)| format!("errors   {}: {times} × {what}", row.label)));
+    }
+    lines.extend(result.notes.iter().map(|note| format!("note     {note}")));
+    match &result.integrity {
+        Some(integrity) if integrity.holds() => lines.push(format!("integrity OK: {}", integrity.sentence())),
+        Some(integrity) => lines.push(format!("INTEGRITY FAILED: {}", integrity.sentence())),
+        None => lines.push("integrity not checked: the messages were not read back (--consume)".into()),
+    }
+    lines.extend(result.invalid.iter().map(|reason| format!("RUN INVALID: {reason}")));
+    lines.join("\n")
+}
+
+/// The rows alone.
+#[must_use]
+pub fn rows_table(rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(HEADER);
+    for row in rows {
+        for cells in row_cells(row) {
+            table.add_row(cells.into_iter().enumerate().map(|(index, text)| {
+                let alignment = if index == 0 { CellAlignment::Left } else { CellAlignment::Right };
+                Cell::new(text).set_alignment(alignment)
+            }));
+        }
+    }
+    table.to_string()
+}
+
+/// One line, and for an open loop a second one with the service times that a closed loop would have shown.
+fn row_cells(row: &Row) -> Vec<Vec<String>> {
+    let mut label = row.label.clone();
+    if row.kind == Kind::Closed {
+        label.push_str("\n  (hides stalls)");
+    }
+    if !row.invalid.is_empty() {
+        label.push_str("\n  INVALID, see below");
+    }
+    let mut cells = vec![label, format!("{}/s", count(row.rate_per_s)), format!("{:.1}", row.megabytes_per_s)];
+    cells.extend(times(row.response.as_ref()));
+    cells.push(row.error_count().to_string());
+    cells.push(row.broker_cpu_us_per_message.map_or_else(dash, time_us));
+    cells.push(row.floor.map_or_else(dash, |floor| format!("{}/s", count(floor.rate_per_s))));
+    cells.push(row.floor.map_or_else(dash, |floor| format!("{} / {}", time_us(floor.response.p50_us), time_us(floor.response.p99_us))));
+    let mut lines = vec![cells];
+    if row.kind == Kind::Open {
+        let mut service = vec!["  service time (from the send)".into(), String::new(), String::new()];
+        service.extend(times(row.service.as_ref()));
+        service.resize(HEADER.len(), String::new());
+        lines.push(service);
+    }
+    lines
+}
+
+fn times(percentiles: Option<&Percentiles>) -> [String; 4] {
+    percentiles.map_or_else(
+        || [dash(), dash(), dash(), dash()],
+        |times| [times.p50_us, times.p99_us, times.p999_us, times.max_us].map(time_us),
+    )
+}
+
+fn dash() -> String {
+    "–".into()
+}

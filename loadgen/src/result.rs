@@ -1,0 +1,112 @@
+//! A finished run as it is written to `result.json` and shown.
+
+use crate::env::{BrokerFacts, Environment};
+use crate::integrity::IntegrityReport;
+use crate::row::{Kind, Row};
+use serde::Serialize;
+
+/// The whole result.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunResult {
+    /// Version of this file's shape.
+    pub schema: u32,
+    /// Folder name.
+    pub name: String,
+    /// `quick` or what `run` was asked for.
+    pub workload: String,
+    /// What was measured: product, version and durability of the brokers.
+    pub target: String,
+    /// Durability level, as printed on every chart.
+    pub durability: String,
+    /// When the run began, RFC 3339 in UTC.
+    pub started: String,
+    /// The question the run answers.
+    pub question: String,
+    /// What was expected before it ran.
+    pub expectation: Option<String>,
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// Whether everything acknowledged was there; `None` when it was not read back.
+    pub integrity: Option<IntegrityReport>,
+    /// Why the run as a whole is not valid; empty when it is.
+    pub invalid: Vec<String>,
+    /// What to know when reading the result.
+    pub notes: Vec<String>,
+}
+
+impl RunResult {
+    /// Fills in `invalid` from integrity and rows: a run whose messages were not all there is worthless, one without a
+    /// single valid row of load says nothing.
+    pub fn judge(&mut self) {
+        if let Some(integrity) = self.integrity.as_ref().filter(|integrity| !integrity.holds()) {
+            self.invalid.push(format!("integrity check failed: {}", integrity.sentence()));
+        }
+        let mut loads = self.rows.iter().filter(|row| row.kind != Kind::Consume).peekable();
+        if loads.peek().is_none() || loads.all(|row| !row.invalid.is_empty()) {
+            self.invalid.push("no row of load is valid".into());
+        }
+    }
+
+    /// Whether the run is published without `.FAIL`.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.invalid.is_empty()
+    }
+
+    /// Whether the integrity check ran and failed.
+    #[must_use]
+    pub fn integrity_failed(&self) -> bool {
+        self.integrity.as_ref().is_some_and(|integrity| !integrity.holds())
+    }
+
+    /// The row whose histograms are `response.hgrm` and `service.hgrm`: the valid open loop if there is one, else the
+    /// last closed loop (a missed schedule should not lead).
+    #[must_use]
+    pub fn headline(&self) -> Option<&Row> {
+        let with_times = || self.rows.iter().filter(|row| row.recorder.is_some());
+        let open = with_times().find(|row| row.kind == Kind::Open && row.invalid.is_empty());
+        open.or_else(|| with_times().rfind(|row| row.kind == Kind::Closed)).or_else(|| with_times().next())
+    }
+}
+
+/// The durability level of brokers, once if all agree.
+#[must_use]
+pub fn durability_of(brokers: &[BrokerFacts]) -> String {
+    let mut levels: Vec<String> = brokers.iter().map(BrokerFacts::durability).collect();
+    levels.sort_unstable();
+    levels.dedup();
+    if levels.is_empty() { "unknown durability".into() } else { levels.join(" + ") }
+}
+
+/// Product and version of brokers, as far as they say.
+#[must_use]
+pub fn target_of(brokers: &[BrokerFacts]) -> String {
+    let mut versions: Vec<String> = brokers.iter().map(|broker| broker.version.clone().unwrap_or_else(|| "unknown version".into())).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    format!("{} broker{} ({})", brokers.len(), if brokers.len() == 1 { "" } else { "s" }, versions.join(", "))
+}
+
+/// Warnings a friend would give about where this was measured.
+#[must_use]
+pub fn environment_notes(environment: &Environment) -> Vec<String> {
+    let mut notes = Vec::new();
+    if environment.debug_build {
+        notes.push("debug build: the figures measure the compiler's laziness; use --release".into());
+    }
+    if environment.cpu.governor.as_deref().is_some_and(|governor| governor != "performance") {
+        notes.push("CPU governor is not `performance`".into());
+    }
+    if environment.cpu.virtual_machine == Some(true) {
+        notes.push("virtual machine: tails may be the hypervisor's; quote medians and ratios".into());
+    }
+    if environment.store.o_direct == Some(false) {
+        let filesystem = environment.store.filesystem.as_deref().unwrap_or("this filesystem");
+        notes.push(format!("{filesystem} at {} refuses O_DIRECT: the store goes through the page cache (move it with --dir)", environment.store.folder));
+    }
+    let steal = environment.noise.as_ref().and_then(|noise| noise.steal_percent);
+    if let Some(steal) = steal.filter(|steal| *steal > 0.1) {
+        notes.push(format!("{steal:.1} % of CPU time was stolen by other machines (publish only below 0.1 %)"));
+    }
+    notes
+}

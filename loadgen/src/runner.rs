@@ -1,0 +1,200 @@
+//! What `quick` and `run` have in common: naming the run, setting up, judging, writing, showing.
+
+use crate::clock::Clock;
+use crate::cluster::{Cluster, facts};
+use crate::cli::{CommonArgs, Header};
+use crate::cores::CorePlan;
+use crate::env::process::NoiseStart;
+use crate::env::{BrokerFacts, Environment};
+use crate::error::Result;
+use crate::integrity::IntegrityReport;
+use crate::phase::Bench;
+use crate::report::folder::RunFolder;
+use crate::result::{RunResult, durability_of, environment_notes, target_of};
+use crate::row::Row;
+use crate::session::{Common, FloorTarget};
+use crate::signals::Stop;
+use protocol::remoting::SerializeType;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Shortest and longest window of a floor: it is steady after a second.
+const FLOOR_SECONDS: (f64, f64) = (0.3, 1.5);
+
+/// A run's name, question and command, known before it starts.
+#[derive(Debug)]
+pub struct Frame {
+    /// Folder name.
+    pub name: String,
+    /// Marks the run's messages.
+    pub run_id: u64,
+    /// The command line as typed.
+    pub command: String,
+    workload: String,
+    question: String,
+    expectation: Option<String>,
+    started: String,
+    noise: NoiseStart,
+}
+
+impl Frame {
+    /// Names a run `<date>-<host>-<revision>-<workload>`.
+    #[must_use]
+    pub fn new(args: &CommonArgs, environment: &Environment, workload: &str, question: &str) -> Self {
+        let now = SystemTime::now();
+        let started = humantime::format_rfc3339_seconds(now).to_string();
+        let stamp: String = started.chars().filter(|c| c.is_ascii_digit()).collect();
+        let (date, time) = stamp.split_at(8.min(stamp.len()));
+        let word = |text: Option<&str>, other: &str| -> String {
+            let text = text.unwrap_or(other);
+            text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+        };
+        let host = word(environment.host.as_deref(), "host");
+        let revision = word(environment.revision.as_deref(), &format!("v{}", env!("CARGO_PKG_VERSION")));
+        let nanos = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let run_id = u64::try_from(nanos & u128::from(u64::MAX >> 16)).unwrap_or(0) ^ u64::from(std::process::id()).rotate_left(32);
+        Self {
+            name: format!("{date}T{time}-{host}-{revision}-{}", word_dashed(workload)),
+            run_id: run_id & (u64::MAX >> 16),
+            command: environment.command.join(" "),
+            workload: workload.into(),
+            question: question.into(),
+            expectation: args.expect.clone(),
+            started,
+            noise: NoiseStart::now(),
+        }
+    }
+
+    /// The result before anything is known.
+    #[must_use]
+    pub fn empty_result(&self) -> RunResult {
+        RunResult {
+            schema: 1,
+            name: self.name.clone(),
+            workload: self.workload.clone(),
+            target: String::new(),
+            durability: String::new(),
+            started: self.started.clone(),
+            question: self.question.clone(),
+            expectation: self.expectation.clone(),
+            rows: Vec::new(),
+            integrity: None,
+            invalid: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// What all loads of the run share.
+    #[must_use]
+    pub fn session_common(&self, args: &CommonArgs, cores: &CorePlan, topic: String, warmup: Duration) -> Common {
+        let serialize = match args.header {
+            Header::Json => SerializeType::Json,
+            Header::Binary => SerializeType::RocketMq,
+        };
+        Common { run_id: self.run_id, topic, size_bytes: usize::try_from(args.size).unwrap_or(1024), spin: cores.spins(args.spin), serialize, warmup }
+    }
+}
+
+fn word_dashed(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+/// Clock, signal flag and cores for the phases.
+#[must_use]
+pub fn bench(cores: &CorePlan, stop: &Stop) -> Bench {
+    Bench { clock: Clock::start(), stop: stop.clone(), cores: cores.generators.clone() }
+}
+
+/// The no-op target on the broker's first core.
+///
+/// # Errors
+/// When it can't be started.
+pub fn floor(cores: &CorePlan, duration: Duration, log_folder: &Path) -> Result<FloorTarget> {
+    let seconds = (duration.as_secs_f64() / 3.0).clamp(FLOOR_SECONDS.0, FLOOR_SECONDS.1);
+    FloorTarget::start(cores.broker.first().copied(), Duration::from_secs_f64(seconds), log_folder)
+}
+
+/// The cluster and what its brokers say about themselves.
+#[derive(Debug)]
+pub struct Setup {
+    /// The cluster.
+    pub cluster: Cluster,
+    brokers: Vec<BrokerFacts>,
+}
+
+impl Setup {
+    /// Connects, and keeps each broker's configuration in the run's folder.
+    ///
+    /// # Errors
+    /// When no name server answers.
+    pub fn connect(namesrv: &str, folder: &RunFolder) -> Result<Self> {
+        let mut cluster = Cluster::connect(namesrv)?;
+        let mut brokers = Vec::new();
+        for broker in cluster.brokers()? {
+            let (facts, config) = facts(&broker);
+            if let Some(config) = config {
+                folder.write(&format!("config/{}-running.properties", broker.name), config.as_bytes())?;
+            }
+            brokers.push(facts);
+        }
+        Ok(Self { cluster, brokers })
+    }
+
+    /// What was measured.
+    #[must_use]
+    pub fn outcome(self, rows: Vec<Row>, integrity: Option<IntegrityReport>) -> Outcome {
+        Outcome { rows, integrity, brokers: self.brokers, notes: Vec::new() }
+    }
+}
+
+/// What a run measured.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// The verdict on the messages, if they were read back.
+    pub integrity: Option<IntegrityReport>,
+    /// The brokers' facts.
+    pub brokers: Vec<BrokerFacts>,
+    /// What to know.
+    pub notes: Vec<String>,
+}
+
+/// A run that is written down.
+#[derive(Debug)]
+pub struct Finished {
+    /// The result.
+    pub result: RunResult,
+    /// Where it lies.
+    pub folder: PathBuf,
+}
+
+/// Judges, writes the folder, shows the result.
+///
+/// # Errors
+/// When something can't be written.
+pub fn finish(frame: Frame, outcome: Outcome, mut environment: Environment, folder: RunFolder, args: &CommonArgs) -> Result<Finished> {
+    environment.noise = Some(frame.noise.until_now());
+    environment.brokers = outcome.brokers;
+    let mut result = frame.empty_result();
+    result.target = target_of(&environment.brokers);
+    result.durability = durability_of(&environment.brokers);
+    result.rows = outcome.rows;
+    result.integrity = outcome.integrity;
+    result.notes = outcome.notes;
+    result.notes.extend(environment_notes(&environment));
+    result.judge();
+    let folder = folder.finish(&mut result, &environment, &frame.command)?;
+    show(&result, &folder, args.json)?;
+    Ok(Finished { result, folder })
+}
+
+#[expect(clippy::print_stdout, reason = "the result is what standard output is for")]
+fn show(result: &RunResult, folder: &Path, json: bool) -> Result<()> {
+    if json {
+        println!("{}", String::from_utf8_lossy(&crate::report::folder::pretty(result)?));
+    } else {
+        println!("{}\n{}", crate::report::table::summary(result), folder.join("report.html").display());
+    }
+    Ok(())
+}

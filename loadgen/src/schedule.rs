@@ -1,0 +1,120 @@
+//! When each message of an open loop is due: a pure function of rate, shape and seed.
+//!
+//! Nothing the broker does moves a due time. That is the whole point of an open loop: a broker that stalls for 100 ms
+//! gets, after the stall, all messages due in it, and each counts its wait from when it was due (response time).
+
+use std::time::Duration;
+
+/// How due times are spaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// Equal gaps.
+    Constant,
+    /// Exponential gaps: independent senders, with the bursts real traffic has.
+    Poisson,
+}
+
+/// Due times in nanoseconds from the start of the load, ascending, until the given end.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    shape: Shape,
+    gap_ns: f64,
+    at_ns: f64,
+    index: u64,
+    step: u64,
+    end_ns: u64,
+    chance: fastrand::Rng,
+}
+
+impl Schedule {
+    /// `rate` messages a second over `duration`. `part` of `parts` splits one schedule over generator threads: together
+    /// they send it, with equal gaps dealt round.
+    #[must_use]
+    pub fn new(shape: Shape, rate: f64, duration: Duration, seed: u64, part: u64, parts: u64) -> Self {
+        let whole_gap_ns = 1e9 / rate.max(1e-3);
+        let parts = parts.max(1);
+        let chance = fastrand::Rng::with_seed(seed.wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        let end_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let gap_ns = match shape {
+            Shape::Constant => whole_gap_ns,
+            // The sum of Poisson streams is one; a part of it is a slower one.
+            Shape::Poisson => whole_gap_ns * parts as f64,
+        };
+        Self { shape, gap_ns, at_ns: 0.0, index: part, step: parts, end_ns, chance }
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let due_ns = match self.shape {
+            Shape::Constant => {
+                // Multiplied, not added up: the error does not grow.
+                let due = self.index as f64 * self.gap_ns;
+                self.index += self.step;
+                due
+            }
+            Shape::Poisson => {
+                let uniform = 1.0 - self.chance.f64();
+                self.at_ns -= uniform.ln() * self.gap_ns;
+                self.at_ns
+            }
+        };
+        let due_ns = whole_ns(due_ns);
+        (due_ns < self.end_ns).then_some(due_ns)
+    }
+}
+
+/// A non-negative time as whole nanoseconds.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; a schedule is far below 2^63 ns")]
+fn whole_ns(ns: f64) -> u64 {
+    ns as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn constant_has_equal_gaps_and_the_asked_count() {
+        let due: Vec<u64> = Schedule::new(Shape::Constant, 1000.0, SECOND, 1, 0, 1).collect();
+        assert_eq!(due.len(), 1000);
+        assert!(due.windows(2).all(|pair| pair[1] - pair[0] == 1_000_000));
+    }
+
+    #[test]
+    fn constant_does_not_drift_over_a_long_run() {
+        let last = Schedule::new(Shape::Constant, 333_333.0, Duration::from_secs(30), 1, 0, 1).last().unwrap();
+        let exact = (333_333.0f64 * 30.0 - 1.0).floor() * 1e9 / 333_333.0;
+        assert!((last as f64 - exact).abs() < 10_000.0, "last due {last}, exact {exact}");
+    }
+
+    #[test]
+    fn parts_of_a_constant_schedule_are_the_whole() {
+        let whole: Vec<u64> = Schedule::new(Shape::Constant, 900.0, SECOND, 1, 0, 1).collect();
+        let mut parts: Vec<u64> = (0..3).flat_map(|part| Schedule::new(Shape::Constant, 900.0, SECOND, 1, part, 3)).collect();
+        parts.sort_unstable();
+        assert_eq!(parts, whole);
+    }
+
+    #[test]
+    fn poisson_keeps_the_rate_and_has_exponential_gaps() {
+        let due: Vec<u64> = Schedule::new(Shape::Poisson, 100_000.0, SECOND, 7, 0, 1).collect();
+        assert!((98_000..102_000).contains(&due.len()), "{} messages", due.len());
+        let mean_ns = 10_000.0;
+        let longer = due.windows(2).filter(|pair| (pair[1] - pair[0]) as f64 > mean_ns).count();
+        let share = longer as f64 / due.len() as f64;
+        assert!((share - (-1.0f64).exp()).abs() < 0.01, "share of gaps above the mean {share}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_schedule() {
+        let make = |seed| Schedule::new(Shape::Poisson, 1000.0, SECOND, seed, 0, 1).collect::<Vec<u64>>();
+        assert_eq!(make(3), make(3));
+        assert_ne!(make(3), make(4));
+    }
+}

@@ -1,0 +1,230 @@
+//! One run against one cluster: rows of load, each with its floor, then the read that judges them all.
+
+use crate::children::ChildProgram;
+use crate::cluster::{Caller, Cluster, queue_offset};
+use crate::consumer::{Consumed, Range, consume};
+use crate::env::process::{process_cpu_ns, resident_bytes};
+use crate::error::Result;
+use crate::integrity::{AckTable, Checker, IntegrityReport};
+use crate::live::{Live, Reading};
+use crate::phase::{Bench, run_load};
+use crate::plan::{Load, Mode, QueuePlan};
+use crate::progress::Progress;
+use crate::row::{Floor, Row, count_f64};
+use crate::verdict;
+use protocol::remoting::SerializeType;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What all loads of a session have in common.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Marks this run's messages.
+    pub run_id: u64,
+    /// Topic.
+    pub topic: String,
+    /// Payload bytes.
+    pub size_bytes: usize,
+    /// Never sleep in the generator.
+    pub spin: bool,
+    /// Header encoding.
+    pub serialize: SerializeType,
+    /// Sent before each measured window.
+    pub warmup: Duration,
+}
+
+/// The shape of one row.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Connections.
+    pub senders: usize,
+    /// Requests in flight per connection.
+    pub in_flight: usize,
+    /// Open or closed.
+    pub mode: Mode,
+    /// Measured window.
+    pub duration: Duration,
+}
+
+/// The no-op target and how long each floor is measured.
+#[derive(Debug)]
+pub struct FloorTarget {
+    /// Keeps the child alive.
+    pub child: ChildProgram,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Window of a floor measurement.
+    pub duration: Duration,
+}
+
+impl FloorTarget {
+    /// Starts the no-op target on `core`.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start(core: Option<usize>, duration: Duration, log_folder: &Path) -> Result<Self> {
+        let args: Vec<String> = core.iter().flat_map(|core| ["--core".to_owned(), core.to_string()]).collect();
+        let (child, addr) = ChildProgram::start_announced("noop-target", &args, log_folder)?;
+        Ok(Self { child, addr, duration })
+    }
+}
+
+/// A run in progress.
+#[derive(Debug)]
+pub struct Session<'a> {
+    bench: &'a Bench,
+    progress: &'a Progress,
+    common: Common,
+    queues: Vec<QueuePlan>,
+    starts: Vec<u64>,
+    acks: Vec<AckTable>,
+    floor: Option<FloorTarget>,
+    /// Our own broker's process, whose CPU time is counted.
+    broker_pid: Option<u32>,
+    /// The rows so far.
+    pub rows: Vec<Row>,
+}
+
+impl<'a> Session<'a> {
+    /// Prepares the topic and remembers where its queues end now.
+    ///
+    /// # Errors
+    /// When the cluster does not answer well.
+    pub fn begin(bench: &'a Bench, progress: &'a Progress, cluster: &mut Cluster, common: Common, queues: u32) -> Result<Self> {
+        let queues = cluster.ensure_topic(&common.topic, queues)?;
+        let starts = queues.iter().map(|queue| with_broker(queue, |caller| queue_offset(caller, &common.topic, queue.queue_id, false)));
+        let starts = starts.collect::<Result<Vec<u64>>>()?;
+        Ok(Self { bench, progress, common, queues, starts, acks: Vec::new(), floor: None, broker_pid: None, rows: Vec::new() })
+    }
+
+    /// Measures the floor of every row against this target too.
+    pub fn set_floor(&mut self, floor: FloorTarget) {
+        self.floor = Some(floor);
+    }
+
+    /// Counts this process's CPU time per message.
+    pub fn set_broker_pid(&mut self, pid: u32) {
+        self.broker_pid = Some(pid);
+    }
+
+    /// The queues that are sent to.
+    #[must_use]
+    pub fn queues(&self) -> &[QueuePlan] {
+        &self.queues
+    }
+
+    /// Runs one row and its floor.
+    ///
+    /// # Errors
+    /// When a generator can't connect, or a signal came.
+    pub fn load(&mut self, name: &str, label: &str, shape: Shape) -> Result<&Row> {
+        let load = self.load_of(shape, true);
+        let cpu_before = self.broker_pid.and_then(process_cpu_ns);
+        let phase = run_load(self.bench, name, label, &load, &self.queues, self.acks.len(), self.progress)?;
+        let cpu_after = self.broker_pid.and_then(process_cpu_ns);
+        let mut row = phase.row;
+        let messages: u64 = phase.acks.iter().map(AckTable::acknowledged).sum();
+        row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before) as f64 / 1000.0 / count_f64(messages.max(1)));
+        row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
+        self.acks.extend(phase.acks);
+        row.floor = self.measure_floor(label, shape)?;
+        row.notes = verdict::notes(&row, load.spin);
+        self.rows.push(row);
+        let last = self.rows.len() - 1;
+        Ok(&self.rows[last])
+    }
+
+    fn measure_floor(&self, label: &str, shape: Shape) -> Result<Option<Floor>> {
+        let Some(target) = &self.floor else { return Ok(None) };
+        let mut load = self.load_of(Shape { duration: target.duration, ..shape }, false);
+        load.warmup = load.warmup.min(target.duration / 4);
+        let queue = QueuePlan { index: 0, broker: "noop".into(), addr: target.addr, queue_id: 0 };
+        let phase = run_load(self.bench, "floor", &format!("  floor of {label}"), &load, &[queue], 0, self.progress)?;
+        Ok(phase.row.response.map(|response| Floor { rate_per_s: phase.row.rate_per_s, response }))
+    }
+
+    fn load_of(&self, shape: Shape, record_acks: bool) -> Load {
+        Load {
+            run_id: self.common.run_id,
+            topic: self.common.topic.clone(),
+            group: "loadgen_producer".into(),
+            mode: shape.mode,
+            senders: shape.senders,
+            in_flight: shape.in_flight,
+            size_bytes: self.common.size_bytes,
+            warmup: self.common.warmup,
+            duration: shape.duration,
+            spin: self.common.spin,
+            serialize: self.common.serialize,
+            record_acks,
+        }
+    }
+
+    /// Reads back everything this run stored and judges it. Adds the row of the read.
+    ///
+    /// # Errors
+    /// When connecting fails, or a signal came.
+    pub fn consume(&mut self) -> Result<(IntegrityReport, Consumed)> {
+        let ranges = self.ranges()?;
+        let expected: u64 = ranges.iter().map(|range| range.to - range.from).sum();
+        let tables = std::mem::take(&mut self.acks);
+        let mut checker = Checker::new(self.common.run_id, tables);
+        let shown = self.progress.phase(&format!("consume and check {expected} messages"), Duration::ZERO);
+        let live = Live::default();
+        let cpu_before = self.broker_pid.and_then(process_cpu_ns);
+        let consumed = self.read(ranges, &mut checker, &live, &|reading| shown.update(&reading))?;
+        let cpu_after = self.broker_pid.and_then(process_cpu_ns);
+        shown.finish();
+        let mut row = Row::of_consume(&consumed, self.queues.len(), self.common.size_bytes);
+        row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before) as f64 / 1000.0 / count_f64(consumed.messages.max(1)));
+        row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
+        row.invalid.extend(consumed.incomplete.clone());
+        self.rows.push(row);
+        Ok((checker.finish(consumed.incomplete.clone()), consumed))
+    }
+
+    /// The read itself runs on a pinned thread; this one shows how far it is.
+    fn read(&self, ranges: Vec<Range>, checker: &mut Checker, live: &Live, show: &dyn Fn(Reading)) -> Result<Consumed> {
+        let (bench, topic) = (self.bench, self.common.topic.as_str());
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(move || {
+                if let Some(core) = bench.cores.first().copied().flatten() {
+                    core_affinity::set_for_current(core_affinity::CoreId { id: core });
+                }
+                consume(topic, "loadgen_consumer", ranges, checker, bench.clock, live, &bench.stop)
+            });
+            while !reader.is_finished() {
+                std::thread::sleep(Duration::from_millis(20));
+                show(live.read());
+            }
+            reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// What to read: from where the queues ended before the run to where they end now. Brokers build their queues
+    /// behind the acknowledgement, so an end below the highest acknowledged offset is waited for.
+    fn ranges(&self) -> Result<Vec<Range>> {
+        let mut ends = self.starts.clone();
+        self.acks.iter().for_each(|table| table.raise_ends(&mut ends));
+        let start = Instant::now();
+        let mut ranges = Vec::with_capacity(self.queues.len());
+        for (queue, (&from, &acknowledged)) in self.queues.iter().zip(self.starts.iter().zip(&ends)) {
+            let mut to = 0;
+            while to < acknowledged {
+                self.bench.stop.check()?;
+                to = with_broker(queue, |caller| queue_offset(caller, &self.common.topic, queue.queue_id, false))?;
+                if to < acknowledged && start.elapsed() > Duration::from_secs(5) {
+                    // Not visible in time: read as far as was acknowledged and let the reader say what is missing.
+                    to = acknowledged;
+                }
+            }
+            ranges.push(Range { queue: queue.clone(), from, to: to.max(from) });
+        }
+        Ok(ranges)
+    }
+}
+
+fn with_broker<T>(queue: &QueuePlan, ask: impl FnOnce(&mut Caller) -> Result<T>) -> Result<T> {
+    ask(&mut Caller::connect("connect to broker", &queue.addr.to_string())?)
+}

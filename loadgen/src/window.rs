@@ -1,0 +1,180 @@
+//! The requests of one connection that wait for their answers.
+//!
+//! ```text
+//!   settled_below            next_seq
+//!   |  answered or waiting …  |  free …            seq % slots.len() is the slot
+//! ```
+//!
+//! A ring of slots, so that sending and answering touch one slot and allocate nothing. The window spans from the
+//! oldest request without an answer to the newest: one stuck request lets the others go on until it is full.
+
+/// One request that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// When it was due, on the run's clock.
+    pub due_ns: u64,
+    /// When it was sent.
+    pub sent_ns: u64,
+    /// The generator's number of the message.
+    pub message_id: u64,
+    /// Index of its queue among the generator's.
+    pub queue: u32,
+}
+
+/// The waiting requests of one connection.
+#[derive(Debug)]
+pub struct Window {
+    slots: Box<[Option<Pending>]>,
+    settled_below: u64,
+    next_seq: u64,
+    waiting: usize,
+}
+
+impl Window {
+    /// A window of at least `slots` requests.
+    #[must_use]
+    pub fn new(slots: usize) -> Self {
+        let slots = slots.next_power_of_two();
+        Self { slots: vec![None; slots].into_boxed_slice(), settled_below: 0, next_seq: 0, waiting: 0 }
+    }
+
+    /// Whether another request fits.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.next_seq - self.settled_below < u64::try_from(self.slots.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Requests without an answer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// The number the next request will have.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Every request with a smaller number has its answer (or was given up).
+    #[must_use]
+    pub fn settled_below(&self) -> u64 {
+        self.settled_below
+    }
+
+    /// Remembers a request. Call only with [`Window::has_room`].
+    pub fn push(&mut self, pending: Pending) {
+        debug_assert!(self.has_room());
+        let slot = self.slot(self.next_seq);
+        self.slots[slot] = Some(pending);
+        self.next_seq += 1;
+        self.waiting += 1;
+    }
+
+    /// Takes the request whose low bits of the number are `seq_low` (`seq % modulus`), if it waits here.
+    pub fn take(&mut self, seq_low: u64, modulus: u64) -> Option<Pending> {
+        let base = self.settled_below;
+        let ahead = (seq_low + modulus - base % modulus) % modulus;
+        let seq = base + ahead;
+        if seq >= self.next_seq {
+            return None;
+        }
+        let slot = self.slot(seq);
+        let taken = self.slots[slot].take()?;
+        self.waiting -= 1;
+        self.settle();
+        Some(taken)
+    }
+
+    /// Gives up requests sent before `sent_before_ns` and hands them out, oldest first.
+    pub fn expire(&mut self, sent_before_ns: u64, mut gone: impl FnMut(Pending)) {
+        // Requests are sent in order, so the oldest is at the front: usually one look.
+        for seq in self.settled_below..self.next_seq {
+            let slot = self.slot(seq);
+            match self.slots[slot] {
+                Some(pending) if pending.sent_ns < sent_before_ns => {
+                    self.slots[slot] = None;
+                    self.waiting -= 1;
+                    gone(pending);
+                }
+                Some(_) => break,
+                None => {}
+            }
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        while self.settled_below < self.next_seq && self.slots[self.slot(self.settled_below)].is_none() {
+            self.settled_below += 1;
+        }
+    }
+
+    fn slot(&self, seq: u64) -> usize {
+        let slots = u64::try_from(self.slots.len()).unwrap_or(u64::MAX);
+        usize::try_from(seq % slots).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(id: u64) -> Pending {
+        Pending { due_ns: id, sent_ns: id, message_id: id, queue: 0 }
+    }
+
+    #[test]
+    fn answers_out_of_order_settle_up_to_the_oldest_waiting() {
+        let mut window = Window::new(4);
+        (0..3).for_each(|id| window.push(pending(id)));
+        assert_eq!(window.take(1, 1000).unwrap().message_id, 1);
+        assert_eq!(window.settled_below(), 0, "0 still waits");
+        assert_eq!(window.take(0, 1000).unwrap().message_id, 0);
+        assert_eq!((window.settled_below(), window.waiting()), (2, 1));
+    }
+
+    #[test]
+    fn a_stuck_request_stops_the_window_only_when_it_is_full() {
+        let mut window = Window::new(4);
+        window.push(pending(0));
+        for id in 1..4 {
+            assert!(window.has_room());
+            window.push(pending(id));
+            window.take(id, 1000).unwrap();
+        }
+        assert!(!window.has_room());
+        window.take(0, 1000).unwrap();
+        assert!(window.has_room());
+        assert_eq!(window.settled_below(), 4);
+    }
+
+    #[test]
+    fn unknown_and_repeated_answers_are_nobodys() {
+        let mut window = Window::new(4);
+        window.push(pending(0));
+        assert!(window.take(5, 1000).is_none());
+        assert!(window.take(0, 1000).is_some());
+        assert!(window.take(0, 1000).is_none());
+    }
+
+    #[test]
+    fn numbers_wrap_at_the_modulus() {
+        let mut window = Window::new(4);
+        for id in 0..25 {
+            window.push(pending(id));
+            assert_eq!(window.take(id % 10, 10).unwrap().message_id, id);
+        }
+    }
+
+    #[test]
+    fn only_what_is_old_enough_expires() {
+        let mut window = Window::new(8);
+        (0..5).for_each(|id| window.push(pending(id)));
+        window.take(1, 1000);
+        let mut gone = Vec::new();
+        window.expire(3, |pending| gone.push(pending.message_id));
+        assert_eq!(gone, [0, 2]);
+        assert_eq!((window.settled_below(), window.waiting()), (3, 2));
+    }
+}

@@ -1,0 +1,269 @@
+//! The three frames a generator writes by the million, and what it reads from their answers.
+//!
+//! A send's header is the same from message to message but for three numbers, so it is built once per queue by
+//! `protocol` and patched: the opaque, the born timestamp and the unique key keep their width. What goes out is what a
+//! stock Java client sends (JSON headers, V2 keys, `UNIQ_KEY` and `WAIT` properties), byte for byte in shape.
+
+use crate::payload::{PayloadWriter, Stamp};
+use protocol::codes::request;
+use protocol::remoting::{CommandHead, CommandView, SerializeType, write_command, write_command_head};
+use std::ops::Range;
+
+/// Opaques run from here over [`OPAQUE_SPAN`]: always ten digits, so a JSON header keeps its length.
+const OPAQUE_BASE: i32 = 1_000_000_000;
+/// Numbers told apart by the opaque; windows are far smaller.
+pub const OPAQUE_SPAN: u64 = 1_000_000_000;
+
+const OPAQUE_MARK: i32 = 1_876_543_210;
+const BORN_MARK: i64 = 9_876_501_234_567;
+const KEY_MARK: &str = "0123456789ABCDEFFEDCBA9876543210";
+
+/// The opaque of the `seq`-th request of a connection.
+#[must_use]
+pub fn opaque_of(seq: u64) -> i32 {
+    OPAQUE_BASE + i32::try_from(seq % OPAQUE_SPAN).unwrap_or(0)
+}
+
+/// The low part of the request number an opaque stands for, if it is one of ours.
+#[must_use]
+pub fn seq_low_of(opaque: i32) -> Option<u64> {
+    opaque.checked_sub(OPAQUE_BASE).and_then(|low| u64::try_from(low).ok())
+}
+
+/// Where messages go and how their headers look.
+#[derive(Clone, Debug)]
+pub struct SendShape<'a> {
+    /// Topic name.
+    pub topic: &'a str,
+    /// Producer group.
+    pub group: &'a str,
+    /// Broker name, as 5.x clients say it (`n`).
+    pub broker: &'a str,
+    /// Queue.
+    pub queue_id: u32,
+    /// JSON (as Java clients by default) or RocketMQ's binary header.
+    pub serialize: SerializeType,
+}
+
+/// A send request to one queue, ready to be patched.
+#[derive(Clone, Debug)]
+pub struct SendTemplate {
+    head: Vec<u8>,
+    opaque: Range<usize>,
+    born: Range<usize>,
+    key: Range<usize>,
+    binary_opaque: bool,
+}
+
+impl SendTemplate {
+    /// Builds the header for messages of `payload_bytes`.
+    ///
+    /// # Errors
+    /// When the written header does not contain a field that must be patched: `protocol` changed its writing.
+    pub fn new(shape: &SendShape<'_>, payload_bytes: usize) -> Result<Self, String> {
+        let mut head = Vec::with_capacity(512);
+        let command = CommandHead { serialize: shape.serialize, code: request::SEND_MESSAGE_V2, opaque: OPAQUE_MARK, flag: 0, remark: None };
+        let properties = format!("UNIQ_KEY\u{1}{KEY_MARK}\u{2}WAIT\u{1}true\u{2}");
+        write_command_head(
+            &mut head,
+            &command,
+            |ext| {
+                ext.str("a", shape.group);
+                ext.str("b", shape.topic);
+                ext.str("c", "TBW102");
+                ext.int("d", 4);
+                ext.int("e", shape.queue_id);
+                ext.int("f", 0);
+                ext.int("g", BORN_MARK);
+                ext.int("h", 0);
+                ext.str("i", &properties);
+                ext.int("j", 0);
+                ext.bool("k", false);
+                ext.bool("m", false);
+                ext.str("n", shape.broker);
+            },
+            payload_bytes,
+        );
+        let binary_opaque = shape.serialize == SerializeType::RocketMq;
+        let opaque_mark = if binary_opaque { OPAQUE_MARK.to_be_bytes().to_vec() } else { OPAQUE_MARK.to_string().into_bytes() };
+        let find = |what: &'static str, mark: &[u8]| only_place(&head, mark).ok_or(format!("send header without a single {what}"));
+        let (opaque, born) = (find("opaque", &opaque_mark)?, find("born timestamp", BORN_MARK.to_string().as_bytes())?);
+        let key = find("unique key", KEY_MARK.as_bytes())?;
+        Ok(Self { head, opaque, born, key, binary_opaque })
+    }
+
+    /// Appends one whole send frame. Allocates nothing once `out` has grown.
+    pub fn append(&self, out: &mut Vec<u8>, seq: u64, born_ms: i64, stamp: &Stamp, payload: &PayloadWriter) {
+        let start = out.len();
+        out.extend_from_slice(&self.head);
+        if let Some(head) = out.get_mut(start..start + self.head.len()) {
+            let opaque = opaque_of(seq);
+            if self.binary_opaque {
+                head[self.opaque.clone()].copy_from_slice(&opaque.to_be_bytes());
+            } else {
+                write_digits(&mut head[self.opaque.clone()], u64::try_from(opaque).unwrap_or(0), 10);
+            }
+            write_digits(&mut head[self.born.clone()], u64::try_from(born_ms).unwrap_or(0), 10);
+            let (run, message) = head[self.key.clone()].split_at_mut(16);
+            write_digits(run, stamp.run_id ^ (u64::from(stamp.generator) << 32), 16);
+            write_digits(message, stamp.message_id, 16);
+        }
+        payload.append(out, stamp);
+    }
+}
+
+/// The only place of `mark` in `bytes`; `None` when it is missing or not alone.
+fn only_place(bytes: &[u8], mark: &[u8]) -> Option<Range<usize>> {
+    let mut places = bytes.windows(mark.len()).enumerate().filter(|(_, window)| *window == mark);
+    let first = places.next()?.0;
+    places.next().is_none().then_some(first..first + mark.len())
+}
+
+/// Fills `field` with the lowest digits of `value`, upper-case, with leading zeros.
+fn write_digits(field: &mut [u8], mut value: u64, base: u64) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for place in field.iter_mut().rev() {
+        *place = DIGITS[usize::try_from(value % base).unwrap_or(0)];
+        value /= base;
+    }
+}
+
+/// Where to pull from.
+#[derive(Clone, Debug)]
+pub struct PullShape<'a> {
+    /// Consumer group.
+    pub group: &'a str,
+    /// Topic name.
+    pub topic: &'a str,
+    /// Queue.
+    pub queue_id: u32,
+    /// First queue offset wanted.
+    pub offset: u64,
+    /// Most messages in the answer.
+    pub messages_max: i32,
+}
+
+/// Appends a pull request that does not wait for new messages and carries its subscription (all tags).
+pub fn append_pull(out: &mut Vec<u8>, opaque: i32, pull: &PullShape<'_>) {
+    const SUBSCRIPTION_CARRIED: i32 = 4;
+    let command = CommandHead { serialize: SerializeType::Json, code: request::PULL_MESSAGE, opaque, flag: 0, remark: None };
+    write_command(
+        out,
+        &command,
+        |ext| {
+            ext.str("consumerGroup", pull.group);
+            ext.str("topic", pull.topic);
+            ext.int("queueId", pull.queue_id);
+            ext.int("queueOffset", i64::try_from(pull.offset).unwrap_or(i64::MAX));
+            ext.int("maxMsgNums", pull.messages_max);
+            ext.int("sysFlag", SUBSCRIPTION_CARRIED);
+            ext.int("commitOffset", 0);
+            ext.int("suspendTimeoutMillis", 0);
+            ext.str("subscription", "*");
+            ext.int("subVersion", 0);
+            ext.str("expressionType", "TAG");
+        },
+        &[],
+    );
+}
+
+/// What an answer to a send says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendAnswer {
+    /// Which request it answers.
+    pub opaque: i32,
+    /// RocketMQ's response code; 0 is success.
+    pub code: i32,
+    /// Where the message lies in its queue, when it was stored.
+    pub queue_offset: Option<u64>,
+}
+
+/// Reads the answer to a send. `None` for anything that is not an answer (a broker's own request).
+///
+/// # Errors
+/// When the bytes are no remoting command.
+pub fn read_send_answer(frame: &[u8]) -> Result<Option<SendAnswer>, String> {
+    let command = CommandView::parse(frame).map_err(|error| error.to_string())?;
+    if !command.is_response() {
+        return Ok(None);
+    }
+    let queue_offset = command.ext.get_i64("queueOffset").map_err(|error| error.to_string())?;
+    let queue_offset = queue_offset.and_then(|offset| u64::try_from(offset).ok());
+    Ok(Some(SendAnswer { opaque: command.opaque, code: command.code, queue_offset }))
+}
+
+/// RocketMQ's name for the response codes a sender meets.
+#[must_use]
+pub fn code_name(code: i32) -> &'static str {
+    match code {
+        0 => "SUCCESS",
+        1 => "SYSTEM_ERROR",
+        2 => "SYSTEM_BUSY",
+        10 => "FLUSH_DISK_TIMEOUT",
+        11 => "SLAVE_NOT_AVAILABLE",
+        12 => "FLUSH_SLAVE_TIMEOUT",
+        13 => "MESSAGE_ILLEGAL",
+        14 => "SERVICE_NOT_AVAILABLE",
+        16 => "NO_PERMISSION",
+        17 => "TOPIC_NOT_EXIST",
+        215 => "FLOW_CONTROL",
+        1500 => "GO_AWAY",
+        _ => "see RocketMQ's ResponseCode",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::verify;
+
+    fn shape(serialize: SerializeType) -> SendShape<'static> {
+        SendShape { topic: "T", group: "g", broker: "broker-a", queue_id: 3, serialize }
+    }
+
+    fn stamp() -> Stamp {
+        Stamp { run_id: 0xABCD, message_id: 0x1234, sender: 1, generator: 0, sender_seq: 5, settled_below: 5 }
+    }
+
+    #[test]
+    fn a_patched_template_is_the_request_it_stands_for() {
+        for serialize in [SerializeType::Json, SerializeType::RocketMq] {
+            let payload = PayloadWriter::new(100, 1);
+            let template = SendTemplate::new(&shape(serialize), payload.size()).unwrap();
+            let mut out = Vec::new();
+            template.append(&mut out, 77, 1_700_000_000_123, &stamp(), &payload);
+            let length = u32::from_be_bytes(*out.first_chunk().unwrap());
+            assert_eq!(usize::try_from(length).unwrap(), out.len() - 4);
+            let command = CommandView::parse(&out[4..]).unwrap();
+            assert_eq!((command.code, command.opaque, command.flag), (310, opaque_of(77), 0));
+            assert_eq!(command.ext.get("b").as_deref(), Some("T"));
+            assert_eq!(command.ext.get_i64("g").unwrap(), Some(1_700_000_000_123));
+            let properties = command.ext.get("i").unwrap().into_owned();
+            assert!(properties.starts_with("UNIQ_KEY\u{1}000000000000ABCD0000000000001234\u{2}WAIT\u{1}true"), "{properties:?}");
+            assert_eq!(verify(command.body), Ok(stamp()));
+        }
+    }
+
+    #[test]
+    fn opaques_stand_for_request_numbers_and_keep_their_width() {
+        for seq in [0, 5, OPAQUE_SPAN - 1, OPAQUE_SPAN, OPAQUE_SPAN + 3] {
+            let opaque = opaque_of(seq);
+            assert_eq!(opaque.to_string().len(), 10);
+            assert_eq!(seq_low_of(opaque), Some(seq % OPAQUE_SPAN));
+        }
+        assert_eq!(seq_low_of(12), None);
+    }
+
+    #[test]
+    fn an_answer_gives_code_and_queue_offset_and_a_push_is_none() {
+        let mut out = Vec::new();
+        let mut head = CommandHead { serialize: SerializeType::Json, code: 0, opaque: 9, flag: 1, remark: None };
+        write_command(&mut out, &head, |ext| ext.int("queueOffset", 7), &[]);
+        assert_eq!(read_send_answer(&out[4..]).unwrap(), Some(SendAnswer { opaque: 9, code: 0, queue_offset: Some(7) }));
+        head.flag = 0;
+        out.clear();
+        write_command(&mut out, &head, |_| (), &[]);
+        assert_eq!(read_send_answer(&out[4..]).unwrap(), None);
+        assert!(read_send_answer(&[1, 2]).is_err());
+    }
+}
