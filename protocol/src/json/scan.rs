@@ -211,7 +211,8 @@ impl<'a> Scanner<'a> {
     fn number(&mut self) -> Result<&'a str, JsonError> {
         let start = self.at;
         let text = self.run(is_number_byte, "a number")?;
-        if text.parse::<f64>().is_ok_and(f64::is_finite) {
+        let is_integer = text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit()) && text != "-";
+        if is_integer || text.parse::<f64>().is_ok_and(f64::is_finite) {
             return Ok(text);
         }
         self.at = start;
