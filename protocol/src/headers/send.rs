@@ -106,8 +106,8 @@ impl<'s> SendHeader<'s> {
         let [group, topic, default_topic, properties, broker_name] = texts;
         let missing = |field| HeaderError::Missing { field };
         Ok(Self {
-            producer_group: group.ok_or(missing("producerGroup"))?,
-            topic: topic.ok_or(missing("topic"))?,
+            producer_group: group.ok_or_else(|| missing("producerGroup"))?,
+            topic: topic.ok_or_else(|| missing("topic"))?,
             default_topic: default_topic.unwrap_or_default(),
             default_topic_queue_nums: opt_i32("defaultTopicQueueNums", queues)?.unwrap_or_default(),
             queue_id: req_i32("queueId", queue_id)?,

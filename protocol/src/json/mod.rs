@@ -10,6 +10,7 @@ pub mod scan;
 pub mod text;
 
 mod coerce;
+mod find;
 mod keys;
 mod lenient;
 mod write;

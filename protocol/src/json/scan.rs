@@ -4,6 +4,7 @@
 //! or arrays (their own text is the key), repeated commas, raw control characters in strings. All of it occurs on the wire
 //! or is accepted by the Java broker.
 
+use super::find::find_either;
 use super::text::{RawText, unescape};
 use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
 
@@ -131,6 +132,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The error for what stands here.
+    #[cold]
     pub fn unexpected(&mut self, expected: &'static str) -> JsonError {
         let found = self.peek();
         JsonError::Unexpected { offset: self.at, expected, found }
@@ -170,6 +172,28 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Takes a key and its colon; where its text lies (without quotes), and whether it has escapes.
+    #[inline]
+    pub(crate) fn key_span(&mut self) -> Result<(usize, usize, bool), JsonError> {
+        let quoted = matches!(self.peek(), Some(b'"' | b'\''));
+        let (start, key) = (self.at, self.key()?);
+        let span = span_of(start, self.at, quoted, key.as_plain().is_none());
+        self.expect(b':', "':'")?;
+        Ok(span)
+    }
+
+    /// Takes a value; where its text lies (without quotes), and whether it has escapes. `None` for null.
+    #[inline]
+    pub(crate) fn value_span(&mut self) -> Result<Option<(usize, usize, bool)>, JsonError> {
+        let quoted = matches!(self.peek(), Some(b'"' | b'\''));
+        let start = self.at;
+        Ok(match self.value()? {
+            RawValue::Null => None,
+            RawValue::Text(text) => Some(span_of(start, self.at, quoted, text.as_plain().is_none())),
+            _ => Some((start, self.at, false)),
+        })
+    }
+
     /// The next value; containers are checked and skipped as a whole.
     #[inline]
     pub fn value(&mut self) -> Result<RawValue<'a>, JsonError> {
@@ -184,27 +208,31 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn string(&mut self, quote: u8) -> Result<RawText<'a>, JsonError> {
         let start = self.at + 1;
-        let mut escaped = false;
-        self.at = start;
+        match find_either(self.text.as_bytes(), start, quote, b'\\') {
+            Some(end) if self.text.as_bytes().get(end) == Some(&quote) => {
+                self.at = end + 1;
+                Ok(RawText::plain(self.text.get(start..end).unwrap_or_default()))
+            }
+            escape => self.string_with_escapes(quote, start, escape),
+        }
+    }
+
+    /// The rest of a string from its first escape on.
+    fn string_with_escapes(&mut self, quote: u8, start: usize, mut found: Option<usize>) -> Result<RawText<'a>, JsonError> {
         loop {
-            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let Some(skip) = rest.iter().position(|byte| *byte == quote || *byte == b'\\') else {
+            let Some(at) = found else {
                 self.at = self.text.len();
                 return Err(self.unexpected("the closing quote"));
             };
-            self.at += skip;
-            if rest.get(skip) == Some(&quote) {
-                let raw = self.text.get(start..self.at).unwrap_or_default();
-                self.at += 1;
-                return Ok(if escaped { RawText::escaped(raw) } else { RawText::plain(raw) });
+            if self.text.as_bytes().get(at) == Some(&quote) {
+                self.at = at + 1;
+                return Ok(RawText::escaped(self.text.get(start..at).unwrap_or_default()));
             }
-            escaped = true;
-            let sequence = self.text.get(self.at..).unwrap_or_default();
-            let Some((_, length)) = unescape(sequence) else {
-                self.at += 1;
+            let Some((_, length)) = unescape(self.text.get(at..).unwrap_or_default()) else {
+                self.at = at + 1;
                 return Err(self.unexpected("an escape sequence"));
             };
-            self.at += length;
+            found = find_either(self.text.as_bytes(), at + length, quote, b'\\');
         }
     }
 
@@ -277,6 +305,11 @@ impl<'a> Scanner<'a> {
         }
         Ok(())
     }
+}
+
+fn span_of(start: usize, end: usize, quoted: bool, escaped: bool) -> (usize, usize, bool) {
+    let quote = usize::from(quoted);
+    (start + quote, end - quote, escaped)
 }
 
 fn is_key_byte(byte: u8) -> bool {

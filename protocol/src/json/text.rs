@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::find::find_either;
+
 /// A string as it stands between its quotes. Its escapes were checked when it was scanned, so unescaping can't fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RawText<'a> {
@@ -47,7 +49,7 @@ impl<'a> RawText<'a> {
             return;
         }
         let mut rest = self.raw;
-        while let Some(at) = rest.bytes().position(|byte| byte == b'\\') {
+        while let Some(at) = find_either(rest.as_bytes(), 0, b'\\', b'\\') {
             let (before, escape) = rest.split_at(at);
             out.push_str(before);
             let Some((character, length)) = unescape(escape) else { return };

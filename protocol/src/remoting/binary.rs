@@ -27,8 +27,7 @@ pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<
     let remark = utf8(remark, "the remark", &reader)?;
     view.remark = (!remark.is_empty()).then(|| RawText::plain(remark));
     let entries = sized(&mut reader, "extFields")?;
-    check_entries(entries)?;
-    view.ext = Ext::binary(entries);
+    view.ext = read_entries(entries)?;
     if !view.is_response() {
         view.code = i16::try_from(view.code).map_or(view.code, request::from_short);
     }
@@ -63,14 +62,18 @@ fn utf8<'a>(bytes: &'a [u8], what: &'static str, reader: &Reader<'_>) -> Result<
 }
 
 /// Every length and every text is checked here, so that walking the fields later can't fail.
-fn check_entries(entries: &[u8]) -> Result<(), DecodeError> {
+fn read_entries(entries: &[u8]) -> Result<Ext<'_>, DecodeError> {
+    let mut ext = Ext::binary(entries);
     let mut reader = Reader::new(entries);
     while reader.remaining() > 0 {
         let (offset, available) = (reader.position(), reader.remaining());
         let key = reader.sized_i16().ok_or(DecodeError::Length { what: "a field's key", offset, available })?;
         utf8(key, "a field's key", &reader)?;
+        let key_end = reader.position();
         let value = sized(&mut reader, "a field's value")?;
         utf8(value, "a field's value", &reader)?;
+        let value_end = reader.position();
+        ext.add_binary(key_end - key.len()..key_end, value_end - value.len()..value_end);
     }
-    Ok(())
+    Ok(ext)
 }

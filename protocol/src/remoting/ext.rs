@@ -4,16 +4,23 @@ use std::borrow::Cow;
 
 use super::error::{HeaderError, excerpt};
 use crate::bytes::Reader;
+use crate::json::JsonError;
 use crate::json::scan::Scanner;
 use crate::json::text::RawText;
 
+/// Fields that are found again without scanning; a header of the data path has 14 to 18.
+const INDEXED_MAX: usize = 20;
+
 /// The custom fields of one header: a view into the frame, validated when the frame was parsed.
 ///
-/// Each access walks the fields. A request of the data path is decoded in one walk by its own header type
-/// ([`crate::headers`]); the getters here are for the other requests. Of a repeated key the last value counts.
+/// Where the first [`INDEXED_MAX`] fields lie is remembered from that parse; a header with more is scanned again at each
+/// access. A request of the data path is decoded in one walk by its own header type ([`crate::headers`]); the getters here
+/// are for the other requests. Of a repeated key the last value counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Ext<'a> {
     source: Source<'a>,
+    count: usize,
+    index: [FieldAt; INDEXED_MAX],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -24,36 +31,107 @@ enum Source<'a> {
     Binary(&'a [u8]),
 }
 
-impl<'a> Ext<'a> {
-    /// No fields.
-    pub(super) const EMPTY: Ext<'static> = Ext { source: Source::Binary(&[]) };
+/// Where a field's key and value lie in the source. Offsets fit 24 bits, as a header does.
+#[derive(Debug, Clone, Copy, Default)]
+struct FieldAt {
+    key: Span,
+    value: Span,
+}
 
-    pub(super) fn json(after_brace: &'a str) -> Self {
-        Self { source: Source::Json(after_brace) }
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+    escaped: bool,
+}
+
+impl Span {
+    fn new(start: usize, end: usize, escaped: bool) -> Self {
+        let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { start: offset(start), end: offset(end), escaped }
     }
 
+    fn range(self) -> std::ops::Range<usize> {
+        let offset = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+        offset(self.start)..offset(self.end)
+    }
+
+    fn of_text(self, text: &str) -> Option<RawText<'_>> {
+        let raw = text.get(self.range())?;
+        Some(if self.escaped { RawText::escaped(raw) } else { RawText::plain(raw) })
+    }
+
+    fn of_bytes(self, bytes: &[u8]) -> Option<RawText<'_>> {
+        std::str::from_utf8(bytes.get(self.range())?).ok().map(RawText::plain)
+    }
+}
+
+impl<'a> Ext<'a> {
+    /// No fields.
+    pub(super) const EMPTY: Ext<'static> = Ext {
+        source: Source::Binary(&[]),
+        count: 0,
+        index: [FieldAt { key: Span { start: 0, end: 0, escaped: false }, value: Span { start: 0, end: 0, escaped: false } };
+            INDEXED_MAX],
+    };
+
+    /// Reads the object whose `{` was taken, checking every field, so that walking them later can't fail.
+    pub(super) fn read_json(text: &'a str, scanner: &mut Scanner<'a>) -> Result<Self, JsonError> {
+        let start = scanner.offset();
+        let mut ext = Self { source: Source::Json(text.get(start..).unwrap_or_default()), ..Self::EMPTY };
+        let mut first = true;
+        while scanner.more(&mut first, b'}')? {
+            let key = scanner.key_span()?;
+            let value = scanner.value_span()?;
+            if let Some(value) = value {
+                let span = |(from, to, escaped): (usize, usize, bool)| Span::new(from - start, to - start, escaped);
+                ext.add(span(key), span(value));
+            }
+        }
+        Ok(ext)
+    }
+
+    /// Fields that were checked by the binary header's reader, which calls [`Ext::add_binary`] for each.
     pub(super) fn binary(entries: &'a [u8]) -> Self {
-        Self { source: Source::Binary(entries) }
+        Self { source: Source::Binary(entries), ..Self::EMPTY }
+    }
+
+    /// One field of binary entries: the range of its key and of its value. Java reads a text of length 0 as null and puts
+    /// no null into the map.
+    pub(super) fn add_binary(&mut self, key: std::ops::Range<usize>, value: std::ops::Range<usize>) {
+        if !key.is_empty() && !value.is_empty() {
+            self.add(Span::new(key.start, key.end, false), Span::new(value.start, value.end, false));
+        }
+    }
+
+    fn add(&mut self, key: Span, value: Span) {
+        if let Some(place) = self.index.get_mut(self.count) {
+            *place = FieldAt { key, value };
+        }
+        self.count += 1;
     }
 
     /// All fields with escapes left in; null values are skipped.
     #[must_use]
-    pub fn entries(&self) -> Entries<'a> {
-        match self.source {
-            Source::Json(text) => Entries(Inner::Json { scanner: Scanner::new(text), first: true }),
-            Source::Binary(bytes) => Entries(Inner::Binary(Reader::new(bytes))),
+    pub fn entries(&self) -> Entries<'_, 'a> {
+        if self.count > INDEXED_MAX {
+            return Entries(match self.source {
+                Source::Json(text) => Inner::Json { scanner: Scanner::new(text), first: true },
+                Source::Binary(bytes) => Inner::Binary(Reader::new(bytes)),
+            });
         }
+        Entries(Inner::Indexed { fields: self.index.get(..self.count).unwrap_or_default().iter(), source: self.source })
     }
 
     /// All fields; numbers and booleans as their text.
-    pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
         self.entries().map(|(key, value)| (key.to_cow(), value.to_cow()))
     }
 
     /// Whether there is no field at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries().next().is_none()
+        self.count == 0
     }
 
     /// The value of `key`.
@@ -128,20 +206,28 @@ fn parse<T: std::str::FromStr>(field: &'static str, text: &str, expected: &'stat
 
 /// Iterator over the fields of an [`Ext`].
 #[derive(Debug, Clone)]
-pub struct Entries<'a>(Inner<'a>);
+pub struct Entries<'e, 'a>(Inner<'e, 'a>);
 
 #[derive(Debug, Clone)]
-enum Inner<'a> {
+enum Inner<'e, 'a> {
+    Indexed { fields: std::slice::Iter<'e, FieldAt>, source: Source<'a> },
     Json { scanner: Scanner<'a>, first: bool },
     Binary(Reader<'a>),
 }
 
-impl<'a> Iterator for Entries<'a> {
+impl<'a> Iterator for Entries<'_, 'a> {
     type Item = (RawText<'a>, RawText<'a>);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
+            Inner::Indexed { fields, source } => {
+                let field = fields.next()?;
+                match source {
+                    Source::Json(text) => Some((field.key.of_text(text)?, field.value.of_text(text)?)),
+                    Source::Binary(bytes) => Some((field.key.of_bytes(bytes)?, field.value.of_bytes(bytes)?)),
+                }
+            }
             Inner::Json { scanner, first } => loop {
                 let key = scanner.next_key(first).ok()??;
                 if let Some(value) = scanner.value().ok()?.to_text() {
@@ -151,7 +237,6 @@ impl<'a> Iterator for Entries<'a> {
             Inner::Binary(reader) => loop {
                 let key = std::str::from_utf8(reader.sized_i16()?).ok()?;
                 let value = std::str::from_utf8(reader.sized_i32()?).ok()?;
-                // Java reads a text of length 0 as null and puts no null into the map.
                 if !key.is_empty() && !value.is_empty() {
                     return Some((RawText::plain(key), RawText::plain(value)));
                 }

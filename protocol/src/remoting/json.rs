@@ -50,24 +50,21 @@ pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<
     Ok(view)
 }
 
-/// Checks every field, so that walking them later can't fail.
 fn ext_fields<'a>(text: &'a str, scanner: &mut Scanner<'a>) -> Result<Ext<'a>, JsonError> {
-    if !scanner.take(b'{') {
-        return match scanner.value()? {
-            RawValue::Null => Ok(Ext::EMPTY),
-            _ => Err(JsonError::Shape { message: "extFields is not an object".to_owned() }),
-        };
+    if scanner.take(b'{') {
+        return Ext::read_json(text, scanner);
     }
-    let start = scanner.offset();
-    let mut first = true;
-    while scanner.next_key(&mut first)?.is_some() {
-        scanner.value()?;
+    match scanner.value()? {
+        RawValue::Null => Ok(Ext::EMPTY),
+        _ => Err(JsonError::Shape { message: "extFields is not an object".to_owned() }),
     }
-    Ok(Ext::json(text.get(start..scanner.offset()).unwrap_or_default()))
 }
 
 fn int(field: &'static str, value: RawValue<'_>) -> Result<i32, DecodeError> {
     let Some(text) = value.to_text() else { return Ok(0) };
+    if let Some(number) = text.as_plain().and_then(|plain| plain.parse().ok()) {
+        return Ok(number);
+    }
     let text = text.to_cow();
     text.parse().map_err(|_| DecodeError::Field { field, expected: "a 32-bit number", found: excerpt(&text) })
 }
