@@ -163,9 +163,10 @@ pub struct RunArgs {
     /// Connections
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=SENDERS_MAX as i64))]
     pub senders: u32,
-    /// Requests in flight per connection (closed loop)
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=IN_FLIGHT_MAX as i64))]
-    pub in_flight: u32,
+    /// Requests in flight per connection: closed loop, always so many (default 1); open loop, at most so many, as blocking
+    /// senders would (default: as many as the schedule asks)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=IN_FLIGHT_MAX as i64))]
+    pub in_flight: Option<u32>,
     /// Open loop: messages per second over all connections (default: closed loop)
     #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,

@@ -189,7 +189,7 @@ impl<'p> Generator<'p> {
                 return due_ns;
             }
             let Some(sender) = self.sender_with_room() else {
-                self.hit_limit = true;
+                self.hit_limit |= self.part.load.in_flight == 0;
                 return u64::MAX;
             };
             self.schedule.as_mut().map(Iterator::next);
@@ -215,9 +215,11 @@ impl<'p> Generator<'p> {
 
     fn sender_with_room(&mut self) -> Option<usize> {
         let senders = &self.state.senders;
+        let depth = if self.part.load.in_flight == 0 { usize::MAX } else { self.part.load.in_flight };
         for step in 0..senders.len() {
             let index = (self.next_sender + step) % senders.len();
-            if senders[index].open && senders[index].window.has_room() {
+            let sender = &senders[index];
+            if sender.open && sender.window.has_room() && sender.window.waiting() < depth {
                 self.next_sender = index + 1;
                 return Some(index);
             }

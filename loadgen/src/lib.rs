@@ -15,6 +15,8 @@
 //!
 //! Reading order: [`schedule`], [`payload`], [`window`], [`generator`], [`recorder`], [`integrity`], [`session`], [`verdict`].
 
+#![forbid(unsafe_code)]
+
 pub mod app;
 pub mod children;
 pub mod cli;

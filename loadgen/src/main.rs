@@ -1,5 +1,7 @@
 //! `loadgen`: see the library's text, or `loadgen --help`.
 
+#![forbid(unsafe_code)]
+
 use clap::Parser;
 use loadgen::cli::{Cli, Command};
 use std::process::ExitCode;

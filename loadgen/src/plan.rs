@@ -37,7 +37,8 @@ pub struct Load {
     pub mode: Mode,
     /// Connections over all generators.
     pub senders: usize,
-    /// Requests in flight per connection (closed loop).
+    /// Requests in flight per connection. In a closed loop always so many; in an open loop at most so many, as blocking
+    /// senders would (0: as many as the schedule asks).
     pub in_flight: usize,
     /// Payload bytes.
     pub size_bytes: usize,

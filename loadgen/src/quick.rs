@@ -111,6 +111,6 @@ fn open_row(session: &mut Session<'_>, duration: Duration) -> Result<()> {
     let rate = (best / 2.0).floor().max(1.0);
     let mode = Mode::Open { rate, shape: schedule::Shape::Constant };
     let label = format!("open loop at half: {}/s", count(rate));
-    session.load("open-half", &label, Shape { senders: OPEN_SENDERS, in_flight: 1, mode, duration })?;
+    session.load("open-half", &label, Shape { senders: OPEN_SENDERS, in_flight: 0, mode, duration })?;
     Ok(())
 }

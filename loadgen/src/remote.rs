@@ -51,15 +51,16 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<Finished> {
 
 fn shape(args: &RunArgs) -> (String, String, Shape) {
     let senders = usize::try_from(args.senders).unwrap_or(1);
-    let in_flight = usize::try_from(args.in_flight).unwrap_or(1);
+    let in_flight = args.in_flight.map(|depth| usize::try_from(depth).unwrap_or(1));
     let duration = Duration::from_secs_f64(args.duration);
     match args.rate {
         Some(rate) => {
             let shape = format!("{:?}", args.shape).to_lowercase();
             let label = format!("open loop ({shape}): {}/s over {senders} connections", count(rate));
-            (format!("open-{rate:.0}"), label, Shape { senders, in_flight, mode: Mode::Open { rate, shape: args.shape }, duration })
+            (format!("open-{rate:.0}"), label, Shape { senders, in_flight: in_flight.unwrap_or(0), mode: Mode::Open { rate, shape: args.shape }, duration })
         }
         None => {
+            let in_flight = in_flight.unwrap_or(1);
             let label = format!("{senders} senders × {in_flight} in flight, closed loop");
             (format!("closed-{senders}x{in_flight}"), label, Shape { senders, in_flight, mode: Mode::Closed, duration })
         }

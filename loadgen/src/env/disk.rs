@@ -111,7 +111,7 @@ mod tests {
     fn the_deepest_mount_above_the_store_is_taken() {
         let mounts = include_str!("../../tests/fixtures/mountinfo.txt");
         let at = |folder: &str| mount_of(mounts, Path::new(folder)).unwrap();
-        assert_eq!((at("/home/x").filesystem.as_str(), at("/home/x").device.as_str()), ("ext4", "/dev/vda"));
+        assert_eq!((at("/srv/x").filesystem.as_str(), at("/srv/x").device.as_str()), ("ext4", "/dev/vda"));
         let data = at("/mnt/my disk/store");
         assert_eq!((data.filesystem.as_str(), data.options.as_str()), ("xfs", "rw,noatime,rw,attr2,inode64"));
         assert_eq!(at("/mnt/my diskette").point, "/");

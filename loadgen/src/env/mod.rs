@@ -148,7 +148,7 @@ fn cgroup() -> Cgroup {
     Cgroup { cpu_max: read("cpu.max"), memory_max: read("memory.max"), io_max: read("io.max"), cpus: read("cpuset.cpus.effective") }
 }
 
-/// The commit checked out where we run, without asking git to run: `.git/HEAD` and what it points to.
+/// The commit checked out where we run, as git says it.
 fn revision() -> Option<String> {
     let here = std::env::current_dir().ok()?;
     let output = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).current_dir(here).output().ok()?;
