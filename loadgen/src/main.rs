@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Mqbroker(child) => loadgen::app::child("mqbroker", child, |_args| ExitCode::FAILURE),
+        Command::Mqbroker(child) => loadgen::app::child("mqbroker", child, broker::run),
         Command::Mqnamesrv(child) => loadgen::app::child("mqnamesrv", child, namesrv::run),
         command => loadgen::app::main(command),
     }

@@ -98,7 +98,7 @@ fn measure(args: &QuickArgs, frame: &Frame, cores: &CorePlan, own: &OwnCluster, 
 }
 
 fn closed_rows(session: &mut Session<'_>, duration: Duration) -> Result<()> {
-    let rows = [("closed-1x1", "1 sender, closed loop", 1, 1), ("closed-64x1", "64 senders, closed loop", 64, 1), ("closed-16x8", "16 senders × 8 in flight, closed loop", 16, 8)];
+    let rows = [("closed-1x1", "1 sender", 1, 1), ("closed-64x1", "64 senders", 64, 1), ("closed-16x8", "16 senders × 8 in flight", 16, 8)];
     for (name, label, senders, in_flight) in rows {
         session.load(name, label, Shape { senders, in_flight, mode: Mode::Closed, duration })?;
     }

@@ -56,12 +56,12 @@ fn shape(args: &RunArgs) -> (String, String, Shape) {
     match args.rate {
         Some(rate) => {
             let shape = format!("{:?}", args.shape).to_lowercase();
-            let label = format!("open loop ({shape}): {}/s over {senders} connections", count(rate));
+            let label = format!("open loop ({shape}), {}/s, {senders} senders", count(rate));
             (format!("open-{rate:.0}"), label, Shape { senders, in_flight: in_flight.unwrap_or(0), mode: Mode::Open { rate, shape: args.shape }, duration })
         }
         None => {
             let in_flight = in_flight.unwrap_or(1);
-            let label = format!("{senders} senders × {in_flight} in flight, closed loop");
+            let label = format!("{senders} senders × {in_flight} in flight");
             (format!("closed-{senders}x{in_flight}"), label, Shape { senders, in_flight, mode: Mode::Closed, duration })
         }
     }

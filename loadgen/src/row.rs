@@ -191,7 +191,7 @@ impl Row {
         let seconds = (consumed.took_ns.max(1) as f64) / 1e9;
         let mut row = Self {
             name: "consume".into(),
-            label: format!("consume: {queues} queues, one pull each in flight"),
+            label: format!("consume, {queues} queues"),
             kind: Kind::Consume,
             senders: queues,
             in_flight: 1,

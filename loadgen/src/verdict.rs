@@ -5,7 +5,11 @@
 //! often; the row then stays in the table with the reason beside it, and the closed-loop rows lead.
 
 use crate::limits::{ACHIEVED_SHARE_MIN, GENERATOR_BUSY_SHARE, LAG_SHARE_MAX};
+use crate::report::text::time_us;
 use crate::row::{Kind, Row, count_f64};
+
+/// What a closed-loop row says of itself, in the table and in its notes.
+pub const HIDES_STALLS: &str = "closed loop: hides stalls";
 
 /// Why a row is INVALID; empty when it is valid.
 #[must_use]
@@ -30,7 +34,7 @@ fn open_loop_reasons(row: &Row, reasons: &mut Vec<String>) {
     if let (Some(lag), Some(response)) = (&row.lag, &row.response) {
         let share = lag.p99_us / response.p50_us;
         if share > LAG_SHARE_MAX {
-            reasons.push(format!("schedule lag p99 {:.1} µs is {:.0} % of RT p50 {:.1} µs (limit 10 %): the generator was late", lag.p99_us, share * 100.0, response.p50_us));
+            reasons.push(format!("schedule lag p99 {} is {:.0} % of RT p50 {} (limit 10 %): the generator was late", time_us(lag.p99_us), share * 100.0, time_us(response.p50_us)));
         }
     }
     let achieved = count_f64(row.acknowledged) / count_f64(row.planned.max(1));
@@ -44,7 +48,7 @@ fn open_loop_reasons(row: &Row, reasons: &mut Vec<String>) {
 pub fn notes(row: &Row, spinning: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if row.kind == Kind::Closed {
-        notes.push("closed loop: hides stalls".into());
+        notes.push(HIDES_STALLS.into());
         let busy = row.generator_cpu_share.iter().flatten().any(|share| *share > GENERATOR_BUSY_SHARE);
         if busy && !spinning {
             notes.push("a generator thread was busy all the time: the rate is a lower bound (more --threads)".into());

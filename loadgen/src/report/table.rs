@@ -3,20 +3,23 @@
 use super::text::{count, time_us};
 use crate::result::RunResult;
 use crate::row::{Kind, Percentiles, Row};
+use crate::verdict::HIDES_STALLS;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-const HEADER: [&str; 11] = ["load", "rate", "MB/s", "RT p50", "p99", "p99.9", "max", "errors", "broker CPU/msg", "floor rate", "floor p50 / p99"];
+const HEADER: [&str; 10] = ["load", "rate/s", "RT p50", "p99", "p99.9", "max", "errors", "CPU/msg", "floor/s", "floor p50"];
 
 /// The table and what belongs to it: verdicts, notes, integrity.
 #[must_use]
 pub fn summary(result: &RunResult) -> String {
     let mut lines = vec![format!("{} · {} · {}", result.target, result.durability, result.started), rows_table(&result.rows)];
-    lines.push("RT = response time, from when the message was due. Floor = the same load against a no-op target: the instrument and the loopback alone.".into());
+    lines.push("RT = response time, from when the message was due; service time from when it was sent. CPU/msg = the broker's.".into());
+    lines.push("Floor = the same load against a no-op target: the instrument and the loopback alone.".into());
     for row in &result.rows {
         lines.extend(row.invalid.iter().map(|reason| format!("INVALID  {}: {reason}", row.label)));
     }
     for row in &result.rows {
-        lines.extend(row.notes.iter().map(|note| format!("note     {}: {note}", row.label)));
+        // The table itself says what a closed loop hides.
+        lines.extend(row.notes.iter().filter(|note| *note != HIDES_STALLS).map(|note| format!("note     {}: {note}", row.label)));
         lines.extend(row.errors.iter().map(|(what, times)| format!("errors   {}: {times} × {what}", row.label)));
     }
     lines.extend(result.notes.iter().map(|note| format!("note     {note}")));
@@ -50,20 +53,20 @@ pub fn rows_table(rows: &[Row]) -> String {
 fn row_cells(row: &Row) -> Vec<Vec<String>> {
     let mut label = row.label.clone();
     if row.kind == Kind::Closed {
-        label.push_str("\n  (hides stalls)");
+        label.push_str("\n  closed loop: hides stalls");
     }
     if !row.invalid.is_empty() {
         label.push_str("\n  INVALID, see below");
     }
-    let mut cells = vec![label, format!("{}/s", count(row.rate_per_s)), format!("{:.1}", row.megabytes_per_s)];
+    let mut cells = vec![label, count(row.rate_per_s)];
     cells.extend(times(row.response.as_ref()));
     cells.push(row.error_count().to_string());
     cells.push(row.broker_cpu_us_per_message.map_or_else(dash, time_us));
-    cells.push(row.floor.map_or_else(dash, |floor| format!("{}/s", count(floor.rate_per_s))));
-    cells.push(row.floor.map_or_else(dash, |floor| format!("{} / {}", time_us(floor.response.p50_us), time_us(floor.response.p99_us))));
+    cells.push(row.floor.map_or_else(dash, |floor| count(floor.rate_per_s)));
+    cells.push(row.floor.map_or_else(dash, |floor| time_us(floor.response.p50_us)));
     let mut lines = vec![cells];
     if row.kind == Kind::Open {
-        let mut service = vec!["  service time (from the send)".into(), String::new(), String::new()];
+        let mut service = vec!["  service time".into(), String::new()];
         service.extend(times(row.service.as_ref()));
         service.resize(HEADER.len(), String::new());
         lines.push(service);

@@ -1,6 +1,6 @@
 //! Whole behaviours of the instrument, on real sockets and real processes.
 
-#![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test fails by panicking; its numbers are small")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod coordinated_omission;
 mod fake_broker;
