@@ -174,6 +174,11 @@ impl<R: Runtime> QueueFiles<R> {
         self.open.borrow_mut().forget(|key| queues.contains(&key.queue));
     }
 
+    /// Closes everything.
+    pub(crate) fn forget_all(&self) {
+        self.open.borrow_mut().forget(|_| true);
+    }
+
     /// Makes everything from `next` on zeros and removes later files: after an unclean stop units may be there whose
     /// records are not.
     pub(crate) async fn cut(&self, place: &QueuePlace, next: QueueOffset) -> Result<(), FileError> {

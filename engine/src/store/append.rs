@@ -110,7 +110,9 @@ impl<R: Runtime> Store<R> {
             if inner.can_take_record() || inner.check_open().is_err() {
                 return;
             }
-            inner.wake_background.notify();
+            if inner.is_behind_in_queues() {
+                inner.wake_background.notify();
+            }
             inner.written.changed_since(seen).await;
         }
     }
@@ -158,7 +160,7 @@ impl<R: Runtime> Inner<R> {
     fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
         self.check_open()?;
         let full = || AppendError::TailFull { unwritten_bytes: self.marks.unwritten_bytes() };
-        if self.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX {
+        if self.is_behind_in_queues() {
             return Err(full());
         }
         let (end, written) = (self.marks.appended().0, self.marks.written().0);
@@ -179,9 +181,12 @@ impl<R: Runtime> Inner<R> {
         tail.reserve(bytes, written).map_err(|_| full())
     }
 
+    fn is_behind_in_queues(&self) -> bool {
+        self.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX
+    }
+
     fn can_take_record(&self) -> bool {
-        let is_behind = self.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX;
-        !is_behind && self.tail.borrow().could_reserve(self.config.record_bytes_max(), self.marks.written().0)
+        !self.is_behind_in_queues() && self.tail.borrow().could_reserve(self.config.record_bytes_max(), self.marks.written().0)
     }
 
     pub(super) fn store_time_ms(&self) -> i64 {

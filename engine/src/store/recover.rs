@@ -105,6 +105,8 @@ impl<R: Runtime> Recovery<'_, R> {
     /// meet half-built ones after a crash in the middle of a rebuild.
     async fn start_over(&self) -> Result<(), OpenError> {
         *self.queues.table.borrow_mut() = Default::default();
+        // The new table gives the same keys to other queues.
+        self.queues.files.forget_all();
         let none = Manifest { version: MANIFEST_VERSION, log_end: self.log.begin(), deleted: self.deleted.clone(), ..Manifest::default() };
         let (manifest, folder, root) = (self.paths.manifest(), self.paths.consumequeue(), self.paths.root());
         self.rt.replace_file(&manifest, none.encode(), false).await.map_err(FileError::at("replace", &manifest, 0))?;

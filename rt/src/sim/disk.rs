@@ -64,7 +64,8 @@ pub(super) struct Disk {
     inodes: Vec<Inode>,
     names: BTreeMap<PathBuf, Node>,
     durable_names: BTreeMap<PathBuf, Node>,
-    name_ops: Vec<NameOp>,
+    /// By folder, each in order.
+    name_ops: BTreeMap<PathBuf, Vec<NameOp>>,
     locks: BTreeSet<PathBuf>,
     seq: u64,
 }
@@ -89,7 +90,8 @@ impl Disk {
             Some(node) => self.names.insert(path.to_owned(), node),
             None => self.names.remove(path),
         };
-        self.name_ops.push(NameOp { seq, path: path.to_owned(), node });
+        let folder = path.parent().unwrap_or(path).to_owned();
+        self.name_ops.entry(folder).or_default().push(NameOp { seq, path: path.to_owned(), node });
     }
 
     pub(super) fn open(&mut self, path: &Path, create: bool) -> io::Result<usize> {
@@ -123,8 +125,13 @@ impl Disk {
         if !self.is_dir(path) {
             return Err(not_found(path));
         }
-        let children = self.names.iter().filter(|(child, _)| child.parent() == Some(path));
+        let children = self.below(path).filter(|(child, _)| child.parent() == Some(path));
         Ok(children.map(|(child, node)| self.entry(child, *node)).collect())
+    }
+
+    /// The folder itself and everything in it: paths sort by component, so they follow each other.
+    fn below(&self, path: &Path) -> impl Iterator<Item = (&PathBuf, &Node)> {
+        self.names.range(path.to_owned()..).take_while(move |(name, _)| name.starts_with(path))
     }
 
     fn entry(&self, path: &Path, node: Node) -> DirEntry {
@@ -164,7 +171,9 @@ impl Disk {
     /// The folders above become durable with it: `replace_file` syncs its folder, and a folder that could vanish
     /// would make "old or new" meaningless.
     fn name_durably(&mut self, path: &Path, node: Node) {
-        self.name_ops.retain(|op| op.path != path);
+        if let Some(ops) = path.parent().and_then(|folder| self.name_ops.get_mut(folder)) {
+            ops.retain(|op| op.path != path);
+        }
         self.names.insert(path.to_owned(), node);
         self.durable_names.insert(path.to_owned(), node);
     }
@@ -178,7 +187,7 @@ impl Disk {
     }
 
     pub(super) fn remove_dir_all(&mut self, path: &Path) {
-        let inside: Vec<PathBuf> = self.names.keys().filter(|name| name.starts_with(path)).cloned().collect();
+        let inside: Vec<PathBuf> = self.below(path).map(|(name, _)| name.clone()).collect();
         for name in inside.iter().rev() {
             self.name(name, None);
         }
@@ -193,10 +202,9 @@ impl Disk {
         if !self.is_dir(dir) {
             return Err(not_found(dir));
         }
-        let (synced, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.name_ops).into_iter().partition(|op| op.seq <= upto && op.path.parent() == Some(dir));
-        self.name_ops = kept;
-        for op in synced {
+        let Some(ops) = self.name_ops.get_mut(dir) else { return Ok(()) };
+        let later = ops.split_off(ops.partition_point(|op| op.seq <= upto));
+        for op in std::mem::replace(ops, later) {
             apply_name(&mut self.durable_names, &op);
         }
         Ok(())
@@ -281,12 +289,14 @@ impl Disk {
     pub(super) fn after_power_cut(&self, chance: &Random) -> (Self, CrashReport) {
         let mut report = CrashReport::default();
         let mut names = self.durable_names.clone();
-        for op in &self.name_ops[..chance.index_below(self.name_ops.len() + 1)] {
+        let mut name_ops: Vec<&NameOp> = self.name_ops.values().flatten().collect();
+        name_ops.sort_by_key(|op| op.seq);
+        for op in &name_ops[..chance.index_below(name_ops.len() + 1)] {
             apply_name(&mut names, op);
         }
         let whole: BTreeMap<PathBuf, Node> = names.iter().filter(|(path, _)| parents_are_there(path, &names)).map(|(p, n)| (p.clone(), *n)).collect();
         let inodes = self.inodes.iter().map(|inode| inode.after_power_cut(chance, &mut report)).collect();
-        let disk = Self { inodes, durable_names: whole.clone(), names: whole, name_ops: Vec::new(), locks: BTreeSet::new(), seq: self.seq };
+        let disk = Self { inodes, durable_names: whole.clone(), names: whole, name_ops: BTreeMap::new(), locks: BTreeSet::new(), seq: self.seq };
         (disk, report)
     }
 }

@@ -1,0 +1,36 @@
+//! What both benches need: a store on the simulated runtime, and a message.
+
+use engine::{Store, StoreConfig};
+use protocol::record::RecordDraft;
+use rt::sim::Sim;
+use std::net::{Ipv4Addr, SocketAddr};
+
+pub fn store() -> (Sim, Store<Sim>) {
+    let sim = Sim::new(1);
+    let mut config = StoreConfig::new("/bench");
+    config.hot_bytes_max = 1 << 20;
+    match sim.block_on(Store::open(sim.clone(), config)) {
+        Ok(store) => (sim, store),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+pub fn draft(body: &[u8]) -> RecordDraft<'_> {
+    let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 10911));
+    RecordDraft {
+        topic: "bench",
+        queue_id: 0,
+        flag: 0,
+        queue_offset: 0,
+        physical_offset: 0,
+        sys_flag: 0,
+        born_timestamp_ms: 1,
+        born_host: host,
+        store_timestamp_ms: 0,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body,
+        properties: &[b"UNIQ_KEY\x017F0000010001AABBCCDD0000000000\x02WAIT\x01true\x02TAGS\x01red\x02"],
+    }
+}

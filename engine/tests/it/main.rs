@@ -1,0 +1,21 @@
+//! The store's properties, each file one of them, on the simulated runtime (and on real files in `real_files`).
+//!
+//! A failing run prints its seed; `ENGINE_SEED=<seed> cargo test -p engine --test it <test>` replays it alone.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is a failed test")]
+
+mod batch;
+mod bad_store;
+mod consumequeue_is_derived;
+mod crash;
+mod deleted_topic_stays_deleted;
+mod filter;
+mod hot_and_cold;
+mod many_queues;
+mod oracle;
+mod real_files;
+mod restart;
+mod roll;
+mod statuses;
+mod tail_full;
+mod time_search;

@@ -1,0 +1,192 @@
+//! The naive store that the real one is held against: every message in a list.
+
+use engine::{AppendError, Appended, OwnedReadRequest, QueueOffset, ReadRequest, ReadSlices, ReadStatus, Store, StoreConfig, TagFilter};
+use protocol::record::{RecordDraft, RecordView};
+use protocol::tags::tags_code;
+use rt::Runtime;
+use std::collections::BTreeMap;
+
+/// Small files and a small tail, so that everything that happens once a GiB happens often.
+pub fn small_config(root: &str) -> StoreConfig {
+    let mut config = StoreConfig::new(root);
+    config.commitlog_file_bytes = 96 * 1024;
+    config.consumequeue_file_units = 50;
+    config.message_bytes_max = 8 * 1024;
+    config.chunk_bytes = 16 * 1024;
+    config.tail_bytes_max = config.tail_bytes_min();
+    config.cold_messages_max = 8;
+    config.read_ahead_bytes = 16 * 1024;
+    config.cold_cache_bytes_max = 64 * 1024;
+    config.flush_interval_ms = 5;
+    config.consumequeue_interval_ms = 7;
+    config.checkpoint_interval_ms = 40;
+    config.process_id = 1;
+    config
+}
+
+/// A draft with everything that a test does not care about.
+pub fn draft<'a>(topic: &'a str, queue_id: i32, body: &'a [u8], properties: &'a [&'a [u8]]) -> RecordDraft<'a> {
+    let host = "127.0.0.1:10911".parse().unwrap();
+    RecordDraft {
+        topic,
+        queue_id,
+        flag: 3,
+        queue_offset: -1,
+        physical_offset: -1,
+        sys_flag: 0,
+        born_timestamp_ms: 77,
+        born_host: host,
+        store_timestamp_ms: -1,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body,
+        properties,
+    }
+}
+
+/// A message as it was sent, and where the store said it went.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub topic: String,
+    pub queue_id: i32,
+    pub body: Vec<u8>,
+    pub tag: String,
+    pub at: Appended,
+}
+
+/// Every message that was appended, in order.
+#[derive(Default)]
+pub struct Oracle {
+    pub sent: Vec<Sent>,
+}
+
+impl Oracle {
+    /// Sends one message to both. The body says which one it is.
+    pub fn append<R: Runtime>(&mut self, store: &Store<R>, queue: (&str, i32), tag: &str, len: usize) -> Result<Appended, AppendError> {
+        let mut body = format!("{}-", self.sent.len()).into_bytes();
+        body.resize(len.max(body.len()), u8::try_from(self.sent.len() % 251).unwrap());
+        let property = format!("TAGS\u{1}{tag}\u{2}");
+        let at = store.append(&draft(queue.0, queue.1, &body, &[property.as_bytes()]))?;
+        let next = self.queue(queue.0, queue.1).count();
+        assert_eq!(at.queue_offset, QueueOffset(i64::try_from(next).unwrap()), "offsets count messages");
+        self.sent.push(Sent { topic: queue.0.to_owned(), queue_id: queue.1, body, tag: tag.to_owned(), at });
+        Ok(at)
+    }
+
+    /// Sends and waits while the tail is full.
+    pub async fn append_waiting<R: Runtime>(&mut self, store: &Store<R>, queue: (&str, i32), tag: &str, len: usize) -> Appended {
+        loop {
+            match self.append(store, queue, tag, len) {
+                Ok(appended) => return appended,
+                Err(AppendError::TailFull { .. }) => store.wait_writable().await,
+                Err(error) => panic!("append: {error}"),
+            }
+        }
+    }
+
+    /// Sends `count` messages of random queues, tags and sizes.
+    pub async fn fill<R: Runtime>(&mut self, rt: &R, store: &Store<R>, count: usize) {
+        for _ in 0..count {
+            let random = rt.random_u64();
+            let topic = if random & 1 == 0 { "alpha" } else { "beta" };
+            let queue_id = i32::try_from((random >> 1) % 3).unwrap();
+            let tag = ["red", "green", "blue"][usize::try_from((random >> 8) % 3).unwrap()];
+            let len = usize::try_from((random >> 16) % 3000).unwrap();
+            self.append_waiting(store, (topic, queue_id), tag, len).await;
+        }
+    }
+
+    pub fn queue<'s>(&'s self, topic: &'s str, queue_id: i32) -> impl Iterator<Item = &'s Sent> + 's {
+        self.sent.iter().filter(move |sent| sent.topic == topic && sent.queue_id == queue_id)
+    }
+
+    pub fn queues(&self) -> Vec<(String, i32)> {
+        let names: BTreeMap<(String, i32), ()> = self.sent.iter().map(|sent| ((sent.topic.clone(), sent.queue_id), ())).collect();
+        names.into_keys().collect()
+    }
+
+    /// Reads every queue from its beginning, as a consumer does, and compares with what was sent.
+    pub async fn check<R: Runtime>(&self, store: &Store<R>) {
+        for (topic, queue_id) in self.queues() {
+            let read = consume(store, &topic, queue_id, TagFilter::All).await;
+            let sent: Vec<&Sent> = self.queue(&topic, queue_id).collect();
+            let range = store.queue_range(&topic, queue_id).unwrap_or_default();
+            assert_eq!(usize::try_from(range.max_offset.0).unwrap(), sent.len(), "{topic}/{queue_id}");
+            assert_eq!(read.len(), sent.len(), "{topic}/{queue_id}");
+            for (record, sent) in read.iter().zip(sent) {
+                assert_record(record, sent);
+            }
+        }
+    }
+}
+
+/// Holds a stored record against what was sent.
+pub fn assert_record(record: &[u8], sent: &Sent) {
+    let view = RecordView::parse(record).unwrap();
+    view.verify_crc().unwrap();
+    assert!(view.body() == sent.body, "body of {:?}", sent.at);
+    assert_eq!((view.topic(), view.queue_id(), view.flag()), (sent.topic.as_str(), sent.queue_id, 3));
+    assert_eq!((view.queue_offset(), view.physical_offset()), (sent.at.queue_offset.0, sent.at.physical_offset.as_i64()));
+    assert_eq!(view.store_timestamp_ms(), sent.at.store_timestamp_ms);
+    assert_eq!(protocol::properties::get(view.properties(), "TAGS"), Some(sent.tag.as_str()));
+}
+
+/// The records in an answer's slices.
+pub fn split<S: std::ops::Deref<Target = [u8]>>(slices: &[S]) -> Vec<Vec<u8>> {
+    let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+    protocol::record::records(&bytes).map(|record| record.unwrap().bytes().to_vec()).collect()
+}
+
+pub fn request<'a>(topic: &'a str, queue_id: i32, offset: i64, filter: TagFilter<'a>) -> ReadRequest<'a> {
+    ReadRequest { topic, queue_id, offset: QueueOffset(offset), max_messages: 32, max_bytes: 1 << 20, filter }
+}
+
+/// Pulls a queue to its end: hot where it can, cold where it must.
+pub async fn consume<R: Runtime>(store: &Store<R>, topic: &str, queue_id: i32, filter: TagFilter<'_>) -> Vec<Vec<u8>> {
+    let (mut offset, mut all, mut hot) = (0, Vec::new(), ReadSlices::default());
+    loop {
+        let request = request(topic, queue_id, offset, filter);
+        let (status, next, records) = match store.read(&request, &mut hot) {
+            ReadStatus::Cold => cold(store, request.to_owned()).await,
+            status => (status, hot.next_begin_offset, split(&hot.slices)),
+        };
+        assert!(next.0 > offset || !matches!(status, ReadStatus::Found | ReadStatus::NoMatchedMessage), "{status:?} stands still at {offset}");
+        all.extend(records);
+        match status {
+            ReadStatus::Found | ReadStatus::NoMatchedMessage => offset = next.0,
+            _ => return all,
+        }
+    }
+}
+
+async fn cold<R: Runtime>(store: &Store<R>, request: OwnedReadRequest) -> (ReadStatus, QueueOffset, Vec<Vec<u8>>) {
+    let read = store.read_cold(request).await.unwrap();
+    assert_eq!(read.bytes, read.slices.iter().map(|slice| slice.len()).sum::<usize>());
+    let records = split(&read.slices);
+    assert_eq!(records.len(), read.messages);
+    (read.status, read.next_begin_offset, records)
+}
+
+pub fn code_of(tag: &str) -> i32 {
+    i32::try_from(tags_code(tag)).unwrap()
+}
+
+/// The seeds of a test: those given, or the one to replay.
+pub fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("ENGINE_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (0..count).collect(),
+    }
+}
+
+/// Prints how to replay a seed when the test fails with it.
+pub struct Replay(pub u64, pub &'static str);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay: ENGINE_SEED={} cargo test -p engine --test it {}", self.0, self.1);
+        }
+    }
+}

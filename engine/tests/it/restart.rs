@@ -1,0 +1,77 @@
+//! A closed store opens with everything there, and scans nothing for it.
+
+use crate::oracle::{Oracle, Replay, seeds, small_config};
+use engine::{AppendError, OpenError, Store};
+use rt::Runtime;
+use rt::sim::{Sim, SimConfig};
+use std::path::Path;
+
+#[test]
+fn a_closed_store_opens_with_everything_and_scans_nothing() {
+    for seed in seeds(10) {
+        let _replay = Replay(seed, "a_closed_store_opens_with_everything_and_scans_nothing");
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let mut oracle = Oracle::default();
+            for life in 0..4 {
+                let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+                let recovered = store.recovered();
+                assert_eq!((recovered.was_unclean, recovered.records_scanned), (false, 0), "life {life}");
+                oracle.check(&store).await;
+                oracle.fill(&sim, &store, 70).await;
+                oracle.check(&store).await;
+                store.close().await.unwrap();
+            }
+        });
+    }
+}
+
+#[test]
+fn the_folder_is_rocketmqs() {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        let names = async || -> Vec<String> { sim.list_dir(Path::new("/store")).await.unwrap().into_iter().map(|entry| entry.name).collect() };
+        assert!(names().await.contains(&"abort".to_owned()));
+        assert_eq!(sim.read_file(Path::new("/store/abort")).await.unwrap(), b"1");
+        let mut oracle = Oracle::default();
+        oracle.fill(&sim, &store, 10).await;
+        store.close().await.unwrap();
+        assert_eq!(names().await, ["checkpoint", "commitlog", "consumequeue", "consumequeue.manifest", "lock"]);
+        let checkpoint = sim.read_file(Path::new("/store/checkpoint")).await.unwrap();
+        assert_eq!(checkpoint.len(), 4096);
+        let last_ms = oracle.sent.last().unwrap().at.store_timestamp_ms;
+        assert_eq!((&checkpoint[..8], &checkpoint[8..16]), (&last_ms.to_be_bytes()[..], &last_ms.to_be_bytes()[..]));
+        assert_eq!(checkpoint[40..48], store.appended().0.to_be_bytes());
+    });
+}
+
+#[test]
+fn a_store_is_open_once() {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        let second = Store::open(sim.clone(), small_config("/store")).await.err().unwrap();
+        assert!(matches!(second, OpenError::Locked { .. }), "{second}");
+        store.close().await.unwrap();
+        let third = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        third.close().await.unwrap();
+        assert!(matches!(third.append(&crate::oracle::draft("t", 0, b"x", &[])), Err(AppendError::Closed)));
+    });
+}
+
+#[test]
+fn a_filesystem_without_direct_io_works_and_is_reported() {
+    let sim = Sim::with_config(SimConfig { direct_io: false, ..SimConfig::with_seed(9) });
+    sim.block_on(async {
+        let mut oracle = Oracle::default();
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        oracle.fill(&sim, &store, 100).await;
+        assert!(store.is_buffered());
+        store.close().await.unwrap();
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        oracle.check(&store).await;
+        assert!(store.is_buffered());
+        store.close().await.unwrap();
+    });
+}
