@@ -1,8 +1,5 @@
 //! What a hot pull of 32 messages of 1 KiB costs, adjacent (one slice) and interleaved with another queue (32 slices).
 
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
-
-#[path = "common.rs"]
 mod common;
 
 use common::{draft, store};
@@ -23,7 +20,7 @@ fn pull(criterion: &mut Criterion) {
         let mut out = ReadSlices::default();
         let request = ReadRequest { topic: "bench", queue_id: 0, offset: QueueOffset(100), max_messages: 32, max_bytes: 1 << 20, filter: TagFilter::All };
         group.bench_function(name, |bencher| bencher.iter(|| store.read(black_box(&request), &mut out)));
-        println!("{name}: {} messages in {} slices, {} bytes", out.messages, out.slices.len(), out.bytes);
+        eprintln!("{name}: {} messages in {} slices, {} bytes", out.messages, out.slices.len(), out.bytes);
     }
     group.finish();
 }

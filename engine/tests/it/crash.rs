@@ -111,7 +111,7 @@ fn a_power_cut_loses_nothing_that_was_flushed() {
         all.add(&crash_often(*seed, true));
     }
     let Tally { torn, unsynced, messages_lost, messages_kept, scanned } = all;
-    println!("{unsynced} writes un-synced at the crashes, {torn} torn; messages: {messages_lost} lost, {messages_kept} kept, {scanned} scanned");
+    eprintln!("{unsynced} writes un-synced at the crashes, {torn} torn; messages: {messages_lost} lost, {messages_kept} kept, {scanned} scanned");
     if seeds.len() > 1 {
         assert!(torn > 20 && messages_lost > 50 && messages_kept > 1000 && scanned > 100, "the crashes were too tame");
     }

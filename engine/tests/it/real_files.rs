@@ -26,7 +26,7 @@ async fn lives(core: rt::real::Core, root: PathBuf) -> std::io::Result<()> {
         oracle.check(&store).await;
         oracle.fill(&core, &store, 300).await;
         oracle.check(&store).await;
-        println!("life {life}: log of {} bytes, {}", store.appended(), if store.is_buffered() { "buffered" } else { "O_DIRECT" });
+        eprintln!("life {life}: log of {} bytes, {}", store.appended(), if store.is_buffered() { "buffered" } else { "O_DIRECT" });
         store.close().await.unwrap();
     }
     Ok(())

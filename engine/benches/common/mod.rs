@@ -5,6 +5,7 @@ use protocol::record::RecordDraft;
 use rt::sim::Sim;
 use std::net::{Ipv4Addr, SocketAddr};
 
+/// A store with RocketMQ's defaults on a simulated machine.
 pub fn store() -> (Sim, Store<Sim>) {
     let sim = Sim::new(1);
     let mut config = StoreConfig::new("/bench");
@@ -15,6 +16,7 @@ pub fn store() -> (Sim, Store<Sim>) {
     }
 }
 
+/// A message with three properties.
 pub fn draft(body: &[u8]) -> RecordDraft<'_> {
     let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 10911));
     RecordDraft {
