@@ -176,8 +176,7 @@ mod tests {
 
     #[test]
     fn over_the_limit_a_pull_comes_back() {
-        let mut held = HeldPulls::default();
-        held.held = HELD_PULLS_MAX;
+        let mut held = HeldPulls { held: HELD_PULLS_MAX, ..HeldPulls::default() };
         assert_eq!(held.hold(&topic(), 0, (0, Filter::All), 1, 0, 9), Err(9));
     }
 }

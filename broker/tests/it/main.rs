@@ -1,1 +1,15 @@
 //! The broker as a program: real processes, real sockets, one test binary.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as its tests do")]
+
+mod client;
+mod cluster;
+
+mod groups;
+mod offsets;
+mod refusals;
+mod restart;
+mod send_pull;
+mod shards;
+mod startup;
+mod topics;
