@@ -1,3 +1,5 @@
+//! The rules by which topics come and go.
+
 use super::*;
 use crate::config::{KEYS, Options};
 use protocol::config_file::{Properties, Settings};
