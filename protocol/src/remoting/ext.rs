@@ -81,10 +81,13 @@ impl<'a> Ext<'a> {
         let mut ext = Self { source: Source::Json(text.get(start..).unwrap_or_default()), ..Self::EMPTY };
         let mut first = true;
         while scanner.more(&mut first, b'}')? {
+            let span = |(from, to, escaped): (usize, usize, bool)| Span::new(from - start, to - start, escaped);
+            if let Some([key, value]) = scanner.plain_member() {
+                ext.add(span(key), span(value));
+                continue;
+            }
             let key = scanner.key_span()?;
-            let value = scanner.value_span()?;
-            if let Some(value) = value {
-                let span = |(from, to, escaped): (usize, usize, bool)| Span::new(from - start, to - start, escaped);
+            if let Some(value) = scanner.value_span()? {
                 ext.add(span(key), span(value));
             }
         }
