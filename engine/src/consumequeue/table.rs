@@ -179,7 +179,8 @@ impl QueueTable {
 
     /// Takes the queues that have units in no file.
     pub(crate) fn take_dirty(&mut self) -> Vec<QueueKey> {
-        let dirty = std::mem::take(&mut self.dirty);
+        // Collected, not taken: the list keeps its memory, so that an append that marks a queue allocates nothing.
+        let dirty: Vec<QueueKey> = self.dirty.drain(..).collect();
         for key in &dirty {
             if let Some(queue) = self.get_mut(*key) {
                 queue.is_dirty = false;
