@@ -3,6 +3,7 @@
 use crate::children::{EXIT_WITH_PARENT, watch_parent};
 use crate::cli::{ChildArgs, Command};
 use crate::error::{Error, Result};
+use crate::progress::note;
 use crate::runner::Finished;
 use crate::signals::Stop;
 use crate::{noop, quick, remote};
@@ -22,7 +23,7 @@ pub fn main(command: Command) -> ExitCode {
     match run(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("loadgen: {error}");
+            note(&format!("loadgen: {error}"));
             ExitCode::from(if matches!(error, Error::Interrupted) { INTERRUPTED } else { 1 })
         }
     }

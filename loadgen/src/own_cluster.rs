@@ -30,6 +30,8 @@ pub struct OwnCluster {
     namesrv: ChildProgram,
     /// `host:port` of the name server.
     pub namesrv_addr: String,
+    /// The broker's configuration.
+    pub broker_config: String,
 }
 
 impl OwnCluster {
@@ -42,9 +44,10 @@ impl OwnCluster {
         let namesrv_addr = format!("127.0.0.1:{namesrv_port}");
         let namesrv_file = write_config(config, "namesrv.properties", &format!("listenPort={namesrv_port}\n"))?;
         let namesrv = ChildProgram::start("mqnamesrv", &["-c".into(), namesrv_file], config)?;
-        let broker_file = write_config(config, "broker.properties", &broker_config(wish, store, free_port()?, &namesrv_addr))?;
+        let broker_config = broker_config(wish, store, free_port()?, &namesrv_addr);
+        let broker_file = write_config(config, "broker.properties", &broker_config)?;
         let broker = ChildProgram::start("mqbroker", &["-c".into(), broker_file], config)?;
-        let mut cluster = Self { broker, namesrv, namesrv_addr };
+        let mut cluster = Self { broker, namesrv, namesrv_addr, broker_config };
         cluster.wait_until_registered(usize::try_from(wish.shards).unwrap_or(1), stop)?;
         Ok(cluster)
     }
@@ -103,7 +106,6 @@ fn broker_config(wish: &BrokerWish, store: &Path, port: u16, namesrv_addr: &str)
         format!("listenPort={port}"),
         format!("namesrvAddr={namesrv_addr}"),
         format!("storePathRootDir={}", store.display()),
-        format!("storePathCommitLog={}", store.join("commitlog").display()),
         "brokerRole=ASYNC_MASTER".to_owned(),
         format!("flushDiskType={}", wish.flush_disk_type),
         format!("shardCount={}", wish.shards),

@@ -4,11 +4,16 @@
 use crate::live::Reading;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(2);
+
+/// A line on standard error. Nobody reading it (a closed pipe) is no reason to end a measurement.
+pub fn note(line: &str) {
+    let _nobody_reads = writeln!(std::io::stderr(), "{line}");
+}
 
 /// The display of a run.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ impl Progress {
     /// One line about what happens now.
     pub fn say(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            note(line);
         }
     }
 
@@ -38,7 +43,7 @@ impl Progress {
     pub fn phase(&self, label: &str, length: Duration) -> PhaseDisplay {
         let bar = (self.bars && !self.quiet).then(|| bar(label, length));
         if bar.is_none() && !self.quiet && !self.rocketmq_lines {
-            eprintln!("{label} …");
+            note(&format!("{label} …"));
         }
         let now = Instant::now();
         PhaseDisplay {
@@ -92,9 +97,9 @@ impl PhaseDisplay {
             return;
         }
         if self.rocketmq_lines {
-            eprintln!("{}", rocketmq_line(reading, &before, at.elapsed()));
+            note(&rocketmq_line(reading, &before, at.elapsed()));
         } else {
-            eprintln!("  {text}");
+            note(&format!("  {text}"));
         }
         self.last.set((Instant::now(), *reading));
     }

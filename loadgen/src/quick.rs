@@ -83,6 +83,7 @@ fn say_o_direct(progress: &Progress, environment: &Environment) {
 fn measure(args: &QuickArgs, frame: &Frame, cores: &CorePlan, own: &OwnCluster, progress: &Progress, stop: &Stop, folder: &RunFolder) -> Result<runner::Outcome> {
     let bench = runner::bench(cores, stop);
     let mut setup = runner::Setup::connect(&own.namesrv_addr, folder)?;
+    setup.know_own(concat!("RingMQ ", env!("CARGO_PKG_VERSION")), &own.broker_config);
     let warmup = Duration::from_secs_f64((args.seconds_per_phase / 4.0).min(1.0));
     let common = frame.session_common(&args.common, cores, format!("loadgen-{:x}", frame.run_id), warmup);
     let mut session = Session::begin(&bench, progress, &mut setup.cluster, common, args.common.queues)?;

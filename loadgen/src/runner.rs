@@ -15,6 +15,7 @@ use crate::row::Row;
 use crate::session::{Common, FloorTarget};
 use crate::signals::Stop;
 use protocol::remoting::SerializeType;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -56,7 +57,7 @@ impl Frame {
         Self {
             name: format!("{date}T{time}-{host}-{revision}-{}", word_dashed(workload)),
             run_id: run_id & (u64::MAX >> 16),
-            command: environment.command.join(" "),
+            command: environment.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
             workload: workload.into(),
             question: question.into(),
             expectation: args.expect.clone(),
@@ -93,6 +94,12 @@ impl Frame {
         };
         Common { run_id: self.run_id, topic, size_bytes: usize::try_from(args.size).unwrap_or(1024), spin: cores.spins(args.spin), serialize, warmup }
     }
+}
+
+/// A word as a shell would take it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 fn word_dashed(text: &str) -> String {
@@ -140,10 +147,25 @@ impl Setup {
         Ok(Self { cluster, brokers })
     }
 
+    /// Fills in what our own brokers do not say about themselves from the configuration that started them.
+    pub fn know_own(&mut self, version: &str, config: &str) {
+        know_own(&mut self.brokers, version, config);
+    }
+
     /// What was measured.
     #[must_use]
     pub fn outcome(self, rows: Vec<Row>, integrity: Option<IntegrityReport>) -> Outcome {
         Outcome { rows, integrity, brokers: self.brokers, notes: Vec::new() }
+    }
+}
+
+fn know_own(brokers: &mut [BrokerFacts], version: &str, config: &str) {
+    let value = |key: &str| config.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned);
+    for broker in brokers {
+        broker.version.get_or_insert_with(|| version.to_owned());
+        broker.flush_disk_type = broker.flush_disk_type.take().or_else(|| value("flushDiskType"));
+        broker.broker_role = broker.broker_role.take().or_else(|| value("brokerRole"));
+        broker.config_crc32.get_or_insert_with(|| format!("{:08x}", crc32fast::hash(config.as_bytes())));
     }
 }
 
@@ -189,12 +211,33 @@ pub fn finish(frame: Frame, outcome: Outcome, mut environment: Environment, fold
     Ok(Finished { result, folder })
 }
 
-#[expect(clippy::print_stdout, reason = "the result is what standard output is for")]
 fn show(result: &RunResult, folder: &Path, json: bool) -> Result<()> {
-    if json {
-        println!("{}", String::from_utf8_lossy(&crate::report::folder::pretty(result)?));
+    let text = if json {
+        String::from_utf8_lossy(&crate::report::folder::pretty(result)?).into_owned()
     } else {
-        println!("{}\n{}", crate::report::table::summary(result), folder.join("report.html").display());
-    }
+        format!("{}\n{}", crate::report::table::summary(result), folder.join("report.html").display())
+    };
+    // The result lies in its folder: nobody reading it here is no failure.
+    let _nobody_reads = writeln!(std::io::stdout(), "{text}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_pasted_back() {
+        assert_eq!(quoted("--namesrv"), "--namesrv");
+        assert_eq!(quoted("a:1;b:2"), "'a:1;b:2'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn what_a_broker_does_not_say_comes_from_its_configuration() {
+        let mut setup_brokers = vec![BrokerFacts { broker_role: Some("SYNC_MASTER".into()), ..BrokerFacts::default() }];
+        know_own(&mut setup_brokers, "RingMQ 1", "flushDiskType=ASYNC_FLUSH\nbrokerRole=ASYNC_MASTER\nflushDiskType=SYNC_FLUSH\n");
+        assert_eq!(setup_brokers[0].durability(), "SYNC_FLUSH, SYNC_MASTER", "the last line counts, what it says itself counts more");
+        assert_eq!(setup_brokers[0].version.as_deref(), Some("RingMQ 1"));
+    }
 }

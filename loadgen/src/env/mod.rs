@@ -111,11 +111,22 @@ impl Environment {
             loadgen_version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: revision(),
             debug_build: cfg!(debug_assertions),
-            command: std::env::args().collect(),
+            command: command(),
             noise: None,
             brokers: Vec::new(),
         }
     }
+}
+
+/// The command line; the program by its name alone, because where it lay says nothing.
+fn command() -> Vec<String> {
+    let mut words: Vec<String> = std::env::args().collect();
+    if let Some(program) = words.first_mut()
+        && let Some(name) = Path::new(program.as_str()).file_name()
+    {
+        *program = name.to_string_lossy().into_owned();
+    }
+    words
 }
 
 /// A small kernel file, trimmed; `None` when it is missing or empty.

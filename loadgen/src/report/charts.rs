@@ -13,6 +13,7 @@ const COLOURS: [RGBColor; 6] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167), RGBColor(86, 180, 233), RGBColor(230, 159, 0)];
 const GRID: RGBColor = RGBColor(225, 225, 225);
 
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// One line of a chart.
@@ -38,7 +39,8 @@ pub fn percentile_spectrum(rows: &[Row], durability: &str) -> Option<String> {
     let lines: Vec<Line> = lines.into_iter().filter(|line| !line.points.is_empty()).collect();
     let x_max = lines.iter().flat_map(|line| &line.points).map(|point| point.0).fold(100.0, f64::max);
     let title = format!("Response time by percentile · {durability}");
-    svg(|area| draw_lines(area, &title, ("percentile", "response time"), &lines, (1.0..x_max * 1.1).log_scale(), &percentile))
+    let place = SeriesLabelPosition::LowerRight;
+    svg(|area| draw_lines(area, &title, ("percentile", "response time"), &lines, place, (1.0..x_max * 1.1).log_scale(), &percentile))
 }
 
 /// p50, p99 and max of one row over time.
@@ -55,7 +57,8 @@ pub fn over_time(row: &Row, durability: &str) -> Option<String> {
         return None;
     }
     let title = format!("Response time over time · {} · {durability}", row.label);
-    svg(|area| draw_lines(area, &title, ("seconds", "response time"), &lines, 0.0..row.seconds, &|x| format!("{x:.1}")))
+    let place = SeriesLabelPosition::UpperLeft;
+    svg(|area| draw_lines(area, &title, ("seconds", "response time"), &lines, place, 0.0..row.seconds, &|x| format!("{x:.1}")))
 }
 
 /// Rates of all rows as bars, the floor's as an outline around them.
@@ -79,7 +82,7 @@ fn percentile(times: f64) -> String {
     format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn svg(draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Drawn) -> Option<String> {
+fn svg(draw: impl FnOnce(&Area<'_>) -> Drawn) -> Option<String> {
     let mut text = String::new();
     let drawn = {
         let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
@@ -93,7 +96,7 @@ fn svg(draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -
     Some(text)
 }
 
-fn draw_lines<X>(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, title: &str, axes: (&str, &str), lines: &[Line], x: X, x_label: &dyn Fn(f64) -> String) -> Drawn
+fn draw_lines<X>(area: &Area<'_>, title: &str, axes: (&str, &str), lines: &[Line], legend_at: SeriesLabelPosition, x: X, x_label: &dyn Fn(f64) -> String) -> Drawn
 where
     X: AsRangedCoord<Value = f64>,
     X::CoordDescType: ValueFormatter<f64>,
@@ -108,17 +111,17 @@ where
     mesh.x_desc(axes.0).y_desc(axes.1).x_label_formatter(&x_text).y_label_formatter(&y_text);
     mesh.light_line_style(GRID.mix(0.4)).bold_line_style(GRID).label_style((FONT, 13)).draw()?;
     for line in lines {
-        let style = ShapeStyle::from(line.colour.mix(if line.dashed { 0.45 } else { 1.0 })).stroke_width(if line.dashed { 1 } else { 2 });
+        let style = ShapeStyle::from(line.colour.mix(if line.dashed { 0.65 } else { 1.0 })).stroke_width(if line.dashed { 1 } else { 2 });
         let points = line.points.iter().map(|point| (point.0, point.1.max(0.1)));
         let drawn = chart.draw_series(LineSeries::new(points, style))?;
         drawn.label(&line.label).legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
     }
     let mut legend = chart.configure_series_labels();
-    legend.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.85)).border_style(GRID).label_font((FONT, 13)).draw()?;
+    legend.position(legend_at).background_style(WHITE.mix(0.85)).border_style(GRID).label_font((FONT, 13)).draw()?;
     Ok(())
 }
 
-fn draw_rates(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, title: &str, rows: &[Row], top: f64) -> Drawn {
+fn draw_rates(area: &Area<'_>, title: &str, rows: &[Row], top: f64) -> Drawn {
     let mut builder = ChartBuilder::on(area);
     builder.caption(title, (FONT, 17)).margin(12).x_label_area_size(30).y_label_area_size(230);
     let rows_f = rows.len() as f64;
@@ -134,7 +137,8 @@ fn draw_rates(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, title:
         if let Some(floor) = row.floor {
             chart.draw_series([Rectangle::new([(0.0, bottom + 0.18), (floor.rate_per_s, bottom + 0.82)], BLACK.mix(0.5))])?;
         }
-        let value = Text::new(format!("{}/s", count(row.rate_per_s)), (row.rate_per_s, bottom + 0.58), (FONT, 13));
+        let end = row.floor.map_or(0.0, |floor| floor.rate_per_s).max(row.rate_per_s) + top * 0.008;
+        let value = Text::new(format!("{}/s", count(row.rate_per_s)), (end, bottom + 0.58), (FONT, 13));
         chart.draw_series([value])?;
         let middle = chart.backend_coord(&(0.0, bottom + 0.58));
         area.draw(&Text::new(row.label.clone(), (14, middle.1), (FONT, 13)))?;
