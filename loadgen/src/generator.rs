@@ -20,7 +20,7 @@ use crate::plan::{Mode, Part};
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
 use crate::window::{Pending, Window};
-use crate::wire::{OPAQUE_SPAN, SendTemplate, code_name, read_send_answer, seq_low_of};
+use crate::wire::{OPAQUE_SPAN, SendTemplate, code_name, read_send_answer, remark_of, seq_low_of};
 use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -330,8 +330,13 @@ impl State {
         }
         match (answer.code, answer.queue_offset) {
             (0, Some(offset)) => self.acknowledged(&pending, now, offset),
-            (0, None) => self.failed(&pending, "success without a queue offset"),
-            (code, _) => self.failed(&pending, &format!("code {code} {}", code_name(code))),
+            (0, None) => self.recorder.error("success without a queue offset"),
+            (code, _) => {
+                let what = format!("code {code} {}", code_name(code));
+                // Errors of the warm-up count too: a run that only works after a while should say so.
+                self.recorder.error(&what);
+                self.recorder.remarks.entry(what).or_insert_with(|| remark_of(frame));
+            }
         }
     }
 
@@ -346,12 +351,6 @@ impl State {
             let from = self.window_ns.0;
             self.recorder.answer(pending.due_ns - from, now - pending.due_ns, now - pending.sent_ns);
         }
-    }
-
-    fn failed(&mut self, pending: &Pending, what: &str) {
-        // Errors of the warm-up count too: a run that only works after a while should say so.
-        let _ = pending;
-        self.recorder.error(what);
     }
 
     fn on_closed(&mut self, conn: usize, why: &str) {

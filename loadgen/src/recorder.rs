@@ -31,6 +31,8 @@ pub struct Recorder {
     pub acknowledged: u64,
     /// Failures by what they were.
     pub errors: BTreeMap<String, u64>,
+    /// What the broker said about the first failure of a kind.
+    pub remarks: BTreeMap<String, String>,
 }
 
 impl Recorder {
@@ -47,6 +49,7 @@ impl Recorder {
             sent: 0,
             acknowledged: 0,
             errors: BTreeMap::new(),
+            remarks: BTreeMap::new(),
         }
     }
 
@@ -90,6 +93,9 @@ impl Recorder {
         self.acknowledged += other.acknowledged;
         for (what, count) in &other.errors {
             *self.errors.entry(what.clone()).or_default() += count;
+        }
+        for (what, remark) in &other.remarks {
+            self.remarks.entry(what.clone()).or_insert_with(|| remark.clone());
         }
     }
 }

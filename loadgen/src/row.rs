@@ -125,6 +125,8 @@ pub struct Row {
     pub floor: Option<Floor>,
     /// Failures by name.
     pub errors: BTreeMap<String, u64>,
+    /// What the broker said about the first failure of a kind.
+    pub remarks: BTreeMap<String, String>,
     /// Times above the histogram's range.
     pub overflows: u64,
     /// Share of the window a generator thread was on a CPU, per thread.
@@ -174,6 +176,7 @@ impl Row {
             lag: Percentiles::of(&recorder.lag),
             floor: None,
             errors: recorder.errors.clone(),
+            remarks: recorder.remarks.clone(),
             overflows: recorder.overflows,
             generator_cpu_share: Vec::new(),
             broker_cpu_us_per_message: None,
@@ -209,6 +212,7 @@ impl Row {
             lag: None,
             floor: None,
             errors: BTreeMap::new(),
+            remarks: BTreeMap::new(),
             overflows: 0,
             generator_cpu_share: Vec::new(),
             broker_cpu_us_per_message: None,

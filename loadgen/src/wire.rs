@@ -192,6 +192,13 @@ pub fn read_send_answer(frame: &[u8]) -> Result<Option<SendAnswer>, String> {
     Ok(Some(SendAnswer { opaque: command.opaque, code: command.code, queue_offset }))
 }
 
+/// What the broker says about a failure, cut to a line.
+#[must_use]
+pub fn remark_of(frame: &[u8]) -> String {
+    let remark = CommandView::parse(frame).ok().and_then(|command| command.remark().map(std::borrow::Cow::into_owned)).unwrap_or_default();
+    remark.lines().next().unwrap_or_default().chars().take(160).collect()
+}
+
 /// RocketMQ's name for the response codes a sender meets.
 #[must_use]
 pub fn code_name(code: i32) -> &'static str {

@@ -61,6 +61,10 @@ impl StoreDisk {
 #[must_use]
 pub fn free_bytes(folder: &Path) -> Option<u64> {
     let facts = rustix::fs::statvfs(folder).ok()?;
+    // Filesystems without a size (ramfs) say 0 blocks: unknown, not full.
+    if facts.f_blocks == 0 {
+        return None;
+    }
     facts.f_bavail.checked_mul(facts.f_frsize)
 }
 

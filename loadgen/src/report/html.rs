@@ -44,7 +44,7 @@ fn verdict(page: &mut String, result: &RunResult) {
     for row in result.rows.iter().filter(|row| !row.invalid.is_empty()) {
         let _infallible = writeln!(page, "<p class=\"bad\"><b>INVALID</b> {}: {}</p>", escape(&row.label), escape(&row.invalid.join("; ")));
     }
-    if let Some(integrity) = result.integrity.as_ref().filter(|integrity| integrity.holds()) {
+    if let Some(integrity) = result.integrity.as_ref().filter(|integrity| integrity.acknowledged > 0 && integrity.holds()) {
         let _infallible = writeln!(page, "<p class=\"good\"><b>Integrity OK</b>: {}</p>", escape(&integrity.sentence()));
     }
 }

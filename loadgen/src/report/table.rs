@@ -20,10 +20,14 @@ pub fn summary(result: &RunResult) -> String {
     for row in &result.rows {
         // The table itself says what a closed loop hides.
         lines.extend(row.notes.iter().filter(|note| *note != HIDES_STALLS).map(|note| format!("note     {}: {note}", row.label)));
-        lines.extend(row.errors.iter().map(|(what, times)| format!("errors   {}: {times} × {what}", row.label)));
+        lines.extend(row.errors.iter().map(|(what, times)| {
+            let remark = row.remarks.get(what).filter(|remark| !remark.is_empty()).map(|remark| format!(" ({remark})")).unwrap_or_default();
+            format!("errors   {}: {times} × {what}{remark}", row.label)
+        }));
     }
     lines.extend(result.notes.iter().map(|note| format!("note     {note}")));
     match &result.integrity {
+        Some(integrity) if integrity.acknowledged == 0 => lines.push("integrity: nothing was acknowledged, so nothing is shown".into()),
         Some(integrity) if integrity.holds() => lines.push(format!("integrity OK: {}", integrity.sentence())),
         Some(integrity) => lines.push(format!("INTEGRITY FAILED: {}", integrity.sentence())),
         None => lines.push("integrity not checked: the messages were not read back (--consume)".into()),

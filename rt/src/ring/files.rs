@@ -72,7 +72,15 @@ impl File for RingFile {
     }
 
     async fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.ops.submit(FileOpKind::Allocate { fd: self.fd.clone(), offset, len }).await.map(drop)
+        let reserved = self.ops.submit(FileOpKind::Allocate { fd: self.fd.clone(), offset, len }).await.map(drop);
+        match reserved {
+            // ramfs, NFSv3 and others can't reserve space; the file still has to have its length.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                let end = offset.saturating_add(len);
+                if self.len().await? < end { self.set_len(end).await } else { Ok(()) }
+            }
+            reserved => reserved,
+        }
     }
 
     async fn set_len(&self, len: u64) -> io::Result<()> {
