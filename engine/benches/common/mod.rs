@@ -1,4 +1,8 @@
-//! What both benches need: a store on the simulated runtime, and a message.
+//! What both benches need: a store on a simulated machine, and a message.
+
+mod discard;
+
+pub use discard::Discard;
 
 use engine::{Store, StoreConfig};
 use protocol::record::RecordDraft;
@@ -6,11 +10,11 @@ use rt::sim::Sim;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// A store with RocketMQ's defaults on a simulated machine.
-pub fn store() -> (Sim, Store<Sim>) {
+pub fn store() -> (Sim, Store<Discard>) {
     let sim = Sim::new(1);
     let mut config = StoreConfig::new("/bench");
     config.hot_bytes_max = 1 << 20;
-    match sim.block_on(Store::open(sim.clone(), config)) {
+    match sim.block_on(Store::open(Discard(sim.clone()), config)) {
         Ok(store) => (sim, store),
         Err(error) => panic!("{error}"),
     }

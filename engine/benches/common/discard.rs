@@ -1,0 +1,88 @@
+//! A machine whose log writes go nowhere: a bench that appends for seconds must not keep gigabytes of simulated disk.
+
+use rt::sim::{Sim, SimFile};
+use rt::{BufSlice, DirEntry, File, OpenMode, Runtime, Share};
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// A [`Sim`] whose O_DIRECT files forget what is written.
+#[derive(Clone)]
+pub struct Discard(pub Sim);
+
+/// A file of it.
+#[derive(Clone)]
+pub struct DiscardFile {
+    file: SimFile,
+    forgets: bool,
+}
+
+impl Runtime for Discard {
+    type File = DiscardFile;
+
+    fn now_nanos(&self) -> u64 {
+        self.0.now_nanos()
+    }
+    fn wall_ms(&self) -> i64 {
+        self.0.wall_ms()
+    }
+    fn random_u64(&self) -> u64 {
+        self.0.random_u64()
+    }
+    fn spawn(&self, share: Share, task: impl Future<Output = ()> + 'static) {
+        self.0.spawn(share, task);
+    }
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
+        self.0.sleep(duration)
+    }
+    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<DiscardFile> {
+        let file = self.0.open(path, mode).await?;
+        Ok(DiscardFile { file, forgets: mode == OpenMode::Direct })
+    }
+    async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.0.create_dir_all(path).await
+    }
+    async fn list_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.0.list_dir(path).await
+    }
+    async fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.read_file(path).await
+    }
+    async fn replace_file(&self, path: &Path, content: Vec<u8>, keep_backup: bool) -> io::Result<()> {
+        self.0.replace_file(path, content, keep_backup).await
+    }
+    async fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_file(path).await
+    }
+    async fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_dir_all(path).await
+    }
+    async fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.sync_dir(path).await
+    }
+    async fn lock_file(&self, path: &Path) -> io::Result<DiscardFile> {
+        Ok(DiscardFile { file: self.0.lock_file(path).await?, forgets: false })
+    }
+}
+
+impl File for DiscardFile {
+    async fn read_at(&self, offset: u64, len: usize) -> io::Result<BufSlice> {
+        self.file.read_at(offset, len).await
+    }
+    async fn write_at(&self, offset: u64, data: BufSlice) -> io::Result<()> {
+        if self.forgets { Ok(()) } else { self.file.write_at(offset, data).await }
+    }
+    async fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data().await
+    }
+    async fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.file.allocate(offset, len).await
+    }
+    async fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len).await
+    }
+    async fn len(&self) -> io::Result<u64> {
+        self.file.len().await
+    }
+}
