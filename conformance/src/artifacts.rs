@@ -55,18 +55,20 @@ impl Artifacts {
         maven(&sources.join("pom.xml"), &args, &sources, &out, "Apache RocketMQ 5.5.0")
     }
 
-    /// `cargo build --release` of the two servers, into the target folder in use.
-    pub fn build_ringmq(&self) -> Result<(), Stop> {
-        println!("building mqnamesrv and mqbroker (release)");
+    /// `cargo build --release` of the name server, and of the broker when it is ours; into the target folder in use.
+    pub fn build_ringmq(&self, with_broker: bool) -> Result<(), Stop> {
+        println!("building RingMQ's servers (release)");
         let target = self.root.parent().unwrap_or(&self.root);
         let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--release", "-q", "-p", "namesrv", "-p", "broker", "--target-dir"])
+            .args(["build", "--release", "-q", "-p", "namesrv"])
+            .args(if with_broker { &["-p", "broker"][..] } else { &[] })
+            .arg("--target-dir")
             .arg(target)
             .current_dir(workspace_dir())
             .stdin(Stdio::null())
             .status()
             .map_err(Stop::while_doing("starting cargo"))?;
-        if status.success() { Ok(()) } else { Err(Stop::Cannot("mqnamesrv and mqbroker do not build".into())) }
+        if status.success() { Ok(()) } else { Err(Stop::Cannot("RingMQ's servers do not build".into())) }
     }
 
     /// One of our programs.

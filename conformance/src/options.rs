@@ -49,6 +49,8 @@ pub enum Against {
     Ringmq,
     /// Apache RocketMQ 5.5.0 from Maven Central.
     Apache,
+    /// RingMQ's mqnamesrv under Apache's broker: tells whose fault a failure is.
+    RingmqNamesrv,
 }
 
 impl Against {
@@ -57,7 +59,18 @@ impl Against {
         match self {
             Self::Ringmq => "ringmq",
             Self::Apache => "apache",
+            Self::RingmqNamesrv => "ringmq-namesrv",
         }
+    }
+
+    /// The name server is ours.
+    pub fn our_namesrv(self) -> bool {
+        matches!(self, Self::Ringmq | Self::RingmqNamesrv)
+    }
+
+    /// The broker is ours.
+    pub fn our_broker(self) -> bool {
+        self == Self::Ringmq
     }
 }
 

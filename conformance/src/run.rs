@@ -46,10 +46,11 @@ fn build(options: &Options) -> Result<Artifacts, Stop> {
     for client in options.client.versions() {
         artifacts.build_programs(client)?;
     }
-    match options.against {
-        Against::Apache => artifacts.fetch_apache()?,
-        Against::Ringmq if options.bin_dir.is_none() => artifacts.build_ringmq()?,
-        Against::Ringmq => {}
+    if !options.against.our_broker() {
+        artifacts.fetch_apache()?;
+    }
+    if options.against.our_namesrv() && options.bin_dir.is_none() {
+        artifacts.build_ringmq(options.against.our_broker())?;
     }
     Ok(artifacts)
 }

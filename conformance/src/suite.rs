@@ -31,7 +31,7 @@ pub struct Scenario {
 impl Scenario {
     /// Apache's broker has no shards.
     pub fn applies_to(&self, against: Against) -> bool {
-        self.stage != Stage::TwoShards || against == Against::Ringmq
+        self.stage != Stage::TwoShards || against.our_broker()
     }
 }
 

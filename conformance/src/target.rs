@@ -46,9 +46,10 @@ impl Target<'_> {
         let home = self.home(&format!("namesrv-{port}"))?;
         let bind = if config == Config::BehindProxy { "bindAddress=127.0.0.1\n" } else { "" };
         write(&file, &format!("listenPort={port}\nkvConfigPath={}\n{bind}", home.join("kvConfig.json").display()))?;
-        let mut command = match self.against {
-            Against::Ringmq => Command::new(self.artifacts.ringmq("mqnamesrv")?),
-            Against::Apache => self.java(&home, "-Xmx128m", "org.apache.rocketmq.namesrv.NamesrvStartup"),
+        let mut command = if self.against.our_namesrv() {
+            Command::new(self.artifacts.ringmq("mqnamesrv")?)
+        } else {
+            self.java(&home, "-Xmx128m", "org.apache.rocketmq.namesrv.NamesrvStartup")
         };
         command.arg("-c").arg(file).env("HOME", &home).env("ROCKETMQ_HOME", &home);
         Ok(command)
@@ -58,9 +59,10 @@ impl Target<'_> {
     pub fn broker(&self, ports: Ports, config: Config) -> Result<Command, Stop> {
         let home = self.home("broker")?;
         let file = self.broker_config(ports, config, &home)?;
-        let mut command = match self.against {
-            Against::Ringmq => Command::new(self.artifacts.ringmq("mqbroker")?),
-            Against::Apache => self.java(&home, "-Xmx1g", "org.apache.rocketmq.broker.BrokerStartup"),
+        let mut command = if self.against.our_broker() {
+            Command::new(self.artifacts.ringmq("mqbroker")?)
+        } else {
+            self.java(&home, "-Xmx1g", "org.apache.rocketmq.broker.BrokerStartup")
         };
         command.arg("-c").arg(file).env("HOME", &home).env("ROCKETMQ_HOME", &home);
         Ok(command)
@@ -90,7 +92,7 @@ impl Target<'_> {
         let text = match config {
             Config::Generated { shards } => generated(self.against, ports, shards, home, DIRECT),
             Config::BehindProxy => generated(self.against, ports, 1, home, PROXIED),
-            Config::Seed if self.against == Against::Ringmq => return Ok(seed_config()),
+            Config::Seed if self.against.our_broker() => return Ok(seed_config()),
             Config::Seed => {
                 let seed = seed_config();
                 let printed = fs::read_to_string(&seed).map_err(Stop::while_doing(format!("reading {}", seed.display())))?;
@@ -117,12 +119,10 @@ fn generated(against: Against, ports: Ports, shards: u16, home: &Path, (address,
         ports.broker,
         store.display(),
     );
-    match against {
-        Against::Apache => {
-            text += &format!("storePathCommitLog={}\ntimerWheelEnable=false\n", store.join("commitlog").display());
-        }
-        Against::Ringmq if shards > 1 => text += &format!("shardCount={shards}\n"),
-        Against::Ringmq => {}
+    if !against.our_broker() {
+        text += &format!("storePathCommitLog={}\ntimerWheelEnable=false\n", store.join("commitlog").display());
+    } else if shards > 1 {
+        text += &format!("shardCount={shards}\n");
     }
     text
 }
