@@ -6,8 +6,8 @@ use std::time::Duration;
 pub const START_MAX: Duration = Duration::from_secs(60);
 /// A server told to end (SIGTERM) is killed after this time.
 pub const STOP_MAX: Duration = Duration::from_secs(30);
-/// One scenario, restarts included. Far above the longest (about 50 s), far below the suite's budget.
-pub const SCENARIO_MAX: Duration = Duration::from_secs(180);
+/// One scenario, restarts included. Above the sum of a program's own limits in practice; a pass takes 2 to 40 s.
+pub const SCENARIO_MAX: Duration = Duration::from_secs(240);
 /// One answer of a name server.
 pub const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// How often conditions and the interrupt flag are looked at.

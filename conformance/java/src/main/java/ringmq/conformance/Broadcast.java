@@ -25,7 +25,7 @@ final class Broadcast implements Scenario {
             producer.send(message);
             ids.add("b" + i);
         }
-        Check.within(30_000, "200 messages at both", () -> one.distinct() >= 200 && two.distinct() >= 200);
+        Check.within(60_000, "200 messages at both", () -> one.distinct() >= 200 && two.distinct() >= 200);
         Thread.sleep(300);
         one.exactlyOnce(ids);
         two.exactlyOnce(ids);

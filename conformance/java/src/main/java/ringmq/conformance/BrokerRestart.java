@@ -37,7 +37,7 @@ final class BrokerRestart implements Scenario {
         Check.within(60_000, "the consumer that lived through it has everything", () -> received(live));
         Received fresh = new Received();
         start(kit, kit.group + "_new", fresh);
-        Check.within(30_000, "a new group reads everything from the store", () -> received(fresh));
+        Check.within(60_000, "a new group reads everything from the store", () -> received(fresh));
         Check.that(attempted.size() >= fresh.distinct(), "more messages than were ever sent");
     }
 

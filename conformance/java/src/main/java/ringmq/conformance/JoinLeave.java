@@ -28,19 +28,19 @@ final class JoinLeave implements Scenario {
         start(kit, "one");
         Thread sender = new Thread(() -> send(producer, kit.topic));
         sender.start();
-        Check.within(30_000, "the first consumer works", () -> received.of("one") >= 100);
+        Check.within(60_000, "the first consumer works", () -> received.of("one") >= 100);
 
         DefaultMQPushConsumer two = start(kit, "two");
-        Check.within(40_000, "the second consumer gets its share", () -> received.of("two") >= 200);
+        Check.within(60_000, "the second consumer gets its share", () -> received.of("two") >= 200);
         int one = received.of("one");
-        Check.within(20_000, "the first one goes on beside it", () -> received.of("one") >= one + 100);
+        Check.within(60_000, "the first one goes on beside it", () -> received.of("one") >= one + 100);
         two.shutdown();
         int atLeave = received.distinct();
-        Check.within(40_000, "the first one takes over", () -> received.distinct() >= atLeave + 200);
+        Check.within(60_000, "the first one takes over", () -> received.distinct() >= atLeave + 200);
         stop.set(true);
         sender.join();
         Check.same(null, failure.get(), "failure of the sender");
-        Check.within(40_000, "nothing is lost", () -> received.distinct() >= sent.size());
+        Check.within(60_000, "nothing is lost", () -> received.distinct() >= sent.size());
         received.exactly(sent);
         Runner.note(sent.size() + " sent, " + received.duplicates() + " twice, second consumer had " + received.of("two"));
         Check.between(0, DUPLICATES_MAX, received.duplicates(), "duplicates");

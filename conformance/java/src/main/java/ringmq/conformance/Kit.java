@@ -16,6 +16,11 @@ import org.apache.rocketmq.common.message.MessageQueue;
 final class Kit implements AutoCloseable {
     /** Part of client ids; the machine's own address has no business in recorded frames. */
     static final String LOOPBACK = "127.0.0.1";
+    /**
+     * 30 s by default. A rebalance raises the subscription's version, and the heartbeat that should tell the broker may
+     * be dropped by the client's own lock: pulls are then refused (25) until the next one, on Apache as anywhere.
+     */
+    private static final int HEARTBEAT_MS = 5_000;
     final String topic;
     final String group;
     private final String namesrv;
@@ -56,6 +61,7 @@ final class Kit implements AutoCloseable {
         consumer.setNamesrvAddr(namesrv);
         consumer.setInstanceName(instance());
         consumer.setClientIP(LOOPBACK);
+        consumer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.setConsumeThreadMin(4);
         consumer.setConsumeThreadMax(4);

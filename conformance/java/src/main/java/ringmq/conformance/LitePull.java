@@ -37,7 +37,7 @@ final class LitePull implements Scenario {
         consumer.subscribe(kit.topic, "*");
         consumer.start();
         Received received = new Received();
-        long end = System.nanoTime() + 30_000_000_000L;
+        long end = System.nanoTime() + 60_000_000_000L;
         while (received.distinct() < MESSAGES && System.nanoTime() < end) {
             consumer.poll(500).forEach(m -> received.add("c", m));
         }

@@ -33,7 +33,7 @@ final class LongPolling implements Scenario {
         });
         consumer.start();
         send(producer, queue, 0);
-        Check.within(40_000, "the first message", () -> delays.size() == 1);
+        Check.within(60_000, "the first message", () -> delays.size() == 1);
         delays.clear(); // starting up is not what is measured
         for (int i = 1; i <= 12; i++) {
             Thread.sleep(250);

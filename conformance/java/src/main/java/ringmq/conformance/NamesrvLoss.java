@@ -32,7 +32,7 @@ final class NamesrvLoss implements Scenario {
         sendAsNewcomer(kit, 20);
         Runner.ask("start-namesrv 1");
 
-        Check.within(30_000, ids.size() + " messages", () -> received.distinct() >= ids.size());
+        Check.within(60_000, ids.size() + " messages", () -> received.distinct() >= ids.size());
         received.exactlyOnce(ids);
     }
 

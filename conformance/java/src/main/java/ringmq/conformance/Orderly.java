@@ -34,7 +34,7 @@ final class Orderly implements Scenario {
         start(kit, "one");
         Thread sender = new Thread(() -> send(producer, kit.topic));
         sender.start();
-        Check.within(30_000, "the first consumer works", () -> received.of("one") >= 100);
+        Check.within(60_000, "the first consumer works", () -> received.of("one") >= 100);
         // The newcomer gets a queue's lock when the old owner has unlocked it, at its next try: up to 20 s later.
         DefaultMQPushConsumer two = start(kit, "two");
         Check.within(60_000, "the second consumer gets queues", () -> received.of("two") >= 100);

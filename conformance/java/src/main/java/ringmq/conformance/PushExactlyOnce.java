@@ -16,7 +16,7 @@ final class PushExactlyOnce implements Scenario {
         Received first = new Received();
         DefaultMQPushConsumer consumer = start(kit, first);
         before.addAll(send(producer, kit.topic, "b", 500));
-        Check.within(30_000, "1,000 messages", () -> first.distinct() >= 1_000);
+        Check.within(60_000, "1,000 messages", () -> first.distinct() >= 1_000);
         Thread.sleep(300);
         first.exactlyOnce(before);
         consumer.shutdown();
@@ -24,7 +24,7 @@ final class PushExactlyOnce implements Scenario {
         Set<String> after = send(producer, kit.topic, "c", 100);
         Received second = new Received();
         start(kit, second);
-        Check.within(30_000, "100 messages sent while the group was away", () -> second.distinct() >= 100);
+        Check.within(60_000, "100 messages sent while the group was away", () -> second.distinct() >= 100);
         Thread.sleep(500);
         second.exactlyOnce(after);
     }

@@ -52,7 +52,7 @@ final class SendKinds implements Scenario {
         consumer.subscribe(kit.topic, TAG + " || " + "Tag2");
         consumer.registerMessageListener(received.listener("c"));
         consumer.start();
-        Check.within(30_000, wanted.size() + " messages received", () -> received.distinct() >= wanted.size());
+        Check.within(60_000, wanted.size() + " messages received", () -> received.distinct() >= wanted.size());
         Thread.sleep(500); // what must not come has had its chance
         received.exactlyOnce(wanted);
         for (String id : wanted) {

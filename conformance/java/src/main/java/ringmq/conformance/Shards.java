@@ -32,7 +32,7 @@ final class Shards implements Scenario {
         consumer.subscribe(kit.topic, "*");
         consumer.registerMessageListener(received.listener("c"));
         consumer.start();
-        Check.within(30_000, "200 messages", () -> received.distinct() >= 200);
+        Check.within(60_000, "200 messages", () -> received.distinct() >= 200);
         received.exactlyOnce(ids);
         stored(kit, producer);
         Runner.note("connected to " + Runner.ask("broker-connections"));
