@@ -86,7 +86,7 @@ impl ChildProgram {
         }
         let lines: Vec<&str> = said.lines().collect();
         let tail = lines[lines.len().saturating_sub(8)..].join("\n    ");
-        let hint = if tail.is_empty() { ended } else { format!("{ended}. Its last words ({}):\n    {tail}", self.log.display()) };
+        let hint = if tail.is_empty() { ended } else { format!("{ended}. Its last words:\n    {tail}") };
         Error::Child { program: self.name, expected, waited_s: waited.as_secs(), hint }
     }
 

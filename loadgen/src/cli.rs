@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
   loadgen quick                                   measure RingMQ on this machine, about a minute, no set-up
-  loadgen quick --flush sync --out /tmp/results   the same with SYNC_FLUSH, results elsewhere
+  loadgen quick --shards 2 --out results          the same with two shards, results elsewhere
   loadgen run --namesrv 127.0.0.1:9876            one sender, closed loop, against a running cluster
   loadgen run --namesrv a:9876;b:9876 --senders 16 --rate 50000 --duration 60 --consume
                                                   open loop at 50,000/s over 16 connections, then read all back and check it
