@@ -132,7 +132,7 @@ pub struct QuickArgs {
     #[command(flatten)]
     pub common: CommonArgs,
     /// Measured seconds of each row; 1 for a smoke test
-    #[arg(long, default_value_t = 4.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
     pub seconds_per_phase: f64,
     /// Folder for the temporary store (default: beside the results)
     #[arg(long)]

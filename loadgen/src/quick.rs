@@ -19,8 +19,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Less room than this and the store would be full before the rows are done.
-const FREE_BYTES_MIN: u64 = 3 << 30;
+/// Room for one log file made ahead and what a fast disk takes per second of a row: less, and the store would be full
+/// before the rows are done.
+const FREE_BYTES_BASE: u64 = 1 << 30;
+const FREE_BYTES_PER_SECOND: u64 = 1_500_000_000;
 /// Connections of the open loop: enough to spread, few enough to batch.
 const OPEN_SENDERS: usize = 16;
 
@@ -33,7 +35,7 @@ pub fn quick(args: &QuickArgs, stop: &Stop) -> Result<Finished> {
     let store_parent = args.dir.clone().unwrap_or_else(|| args.common.out.clone());
     fs::create_dir_all(&store_parent).map_err(Error::file("create", &store_parent))?;
     let environment = Environment::collect(&store_parent);
-    check_room(&store_parent)?;
+    check_room(&store_parent, args.seconds_per_phase)?;
     let frame = Frame::new(&args.common, &environment, "quick", "How fast is RingMQ on this machine: RT of one sender, the most it takes, RT at half of that, reading back?");
     let folder = RunFolder::create(&args.common.out, &frame.name)?;
     folder.write_question(&frame.empty_result(), &frame.command)?;
@@ -61,13 +63,15 @@ fn wish(args: &QuickArgs, cores: &CorePlan) -> BrokerWish {
     BrokerWish { flush_disk_type, shards: args.shards, cores: cores.broker_list(), more: args.broker_config.clone() }
 }
 
-fn check_room(folder: &Path) -> Result<()> {
+fn check_room(folder: &Path, seconds_per_phase: f64) -> Result<()> {
+    let seconds = Duration::from_secs_f64(seconds_per_phase.ceil()).as_secs();
+    let needed = FREE_BYTES_BASE + seconds.saturating_mul(FREE_BYTES_PER_SECOND);
     match free_bytes(folder) {
-        Some(free) if free < FREE_BYTES_MIN => Err(Error::Usage(format!(
-            "{} has {} B free, the store needs {} B: give another folder with --dir",
+        Some(free) if free < needed => Err(Error::Usage(format!(
+            "{} has {}B free, the store may need {}B: give another folder with --dir, or fewer --seconds-per-phase",
             folder.display(),
             count(crate::row::count_f64(free)),
-            count(crate::row::count_f64(FREE_BYTES_MIN))
+            count(crate::row::count_f64(needed))
         ))),
         _ => Ok(()),
     }

@@ -25,8 +25,10 @@ pub fn count(value: f64) -> String {
         format!("{value:.0}")
     } else if value < 1_000_000.0 {
         format!("{} k", three_digits(value / 1000.0))
-    } else {
+    } else if value < 1e9 {
         format!("{} M", three_digits(value / 1_000_000.0))
+    } else {
+        format!("{} G", three_digits(value / 1e9))
     }
 }
 
@@ -53,5 +55,6 @@ mod tests {
         assert_eq!(count(999.0), "999");
         assert_eq!(count(26_340.0), "26.3 k");
         assert_eq!(count(1_714_000.0), "1.71 M");
+        assert_eq!(count(5.5e9), "5.50 G");
     }
 }

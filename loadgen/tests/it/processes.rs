@@ -41,7 +41,7 @@ fn wrong_arguments_are_status_2() {
 /// Starts `quick` with a store and results below `base`, and waits until its broker runs.
 fn start_quick(base: &std::path::Path) -> std::process::Child {
     let mut quick = loadgen();
-    quick.args(["quick", "--seconds-per-phase", "30", "--no-floor", "--out"]).arg(base.join("out")).arg("--dir").arg(base.join("store"));
+    quick.args(["quick", "--seconds-per-phase", "10", "--no-floor", "--out"]).arg(base.join("out")).arg("--dir").arg(base.join("store"));
     let mut quick = quick.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let said = BufReader::new(quick.stderr.take().unwrap());
     assert!(said.lines().map_while(Result::ok).any(|line| line.starts_with("1 sender")), "quick ended before it measured");
