@@ -33,7 +33,7 @@ use protocol::ids::UniqKeys;
 use protocol::remoting::CommandView;
 use rt::Runtime as _;
 use rt::real::{Core, Sender};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -48,9 +48,9 @@ pub(crate) struct Peer {
     /// It may have held pulls.
     pub(crate) pulls: bool,
     /// The consumer groups it is in.
-    pub(crate) consumer_of: Vec<String>,
+    pub(crate) consumer_of: HashSet<String>,
     /// The producer groups it is in.
-    pub(crate) producer_of: Vec<String>,
+    pub(crate) producer_of: HashSet<String>,
 }
 
 /// One shard. See the module's text.
@@ -87,6 +87,8 @@ pub struct Shard {
     /// Whether a task is already writing the tables.
     pub(crate) saving: bool,
     pub(crate) offsets_saved_ms: i64,
+    /// Not before this time of the monotonic clock: saving takes a bounded part of the core.
+    pub(crate) save_again_nanos: u64,
     /// It takes leave: lost name servers are no news.
     pub(crate) stopping: bool,
     next_opaque: i32,
@@ -130,6 +132,7 @@ impl Shard {
             cold_reads: 0,
             drain_running: false,
             saving: false,
+            save_again_nanos: 0,
             stopping: false,
             next_opaque: 0,
             peer_log: PeerLog::default(),

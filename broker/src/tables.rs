@@ -20,6 +20,9 @@ const TOPICS: &str = "config/topics.json";
 const GROUPS: &str = "config/subscriptionGroup.json";
 const OFFSETS: &str = "config/consumerOffset.json";
 
+/// After a round the next waits so many times as long as it took to make the text.
+const SAVE_PAUSE_FACTOR: u64 = 20;
+
 /// Why a table can't be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TableError {
@@ -104,21 +107,20 @@ impl Shard {
     /// Writes offsets when it is time.
     pub(crate) fn save_if_needed(&mut self, now_ms: i64) {
         let every_ms = i64::try_from(self.options.process.persist_every.as_millis()).unwrap_or(i64::MAX);
-        let due = now_ms.saturating_sub(self.offsets_saved_ms) >= every_ms;
-        if due {
-            self.offsets_saved_ms = now_ms;
-        }
-        self.save(due);
+        self.save(now_ms.saturating_sub(self.offsets_saved_ms) >= every_ms);
     }
 
     fn save(&mut self, offsets_too: bool) {
-        if self.saving {
-            return; // the running round is followed by a tick
+        let started = self.core.now_nanos();
+        if self.saving || started < self.save_again_nanos {
+            return; // a later turn or tick does it
         }
         let round = self.unsaved(offsets_too);
         if round.files.is_empty() {
             return;
         }
+        // A peer that makes up groups or topics without end makes the core write large tables, but not all the time.
+        self.save_again_nanos = started + SAVE_PAUSE_FACTOR * (self.core.now_nanos() - started);
         let Some(network) = self.network.clone() else { return };
         self.saving = true;
         let (core, root) = (self.core.clone(), self.options.store_root.clone());
@@ -140,6 +142,9 @@ impl Shard {
             files.push((GROUPS, json::to_fastjson(&self.groups.wrapper())));
         }
         let offsets = if offsets_too { self.offsets.take_unsaved() } else { None };
+        if offsets_too {
+            self.offsets_saved_ms = self.now_ms();
+        }
         files.extend(offsets.map(|offsets| (OFFSETS, json::to_fastjson(&offsets))));
         Round { files }
     }

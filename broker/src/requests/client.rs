@@ -117,8 +117,8 @@ fn remember(shard: &mut Shard, conn: ConnId, group: &str, role: Role) {
         Role::Consumer => &mut peer.consumer_of,
         Role::Producer => &mut peer.producer_of,
     };
-    if !groups.iter().any(|known| known == group) {
-        groups.push(group.to_owned());
+    if !groups.contains(group) {
+        groups.insert(group.to_owned());
     }
 }
 

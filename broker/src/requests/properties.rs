@@ -9,8 +9,6 @@
 //! Nothing is copied here: the record is written from the pieces. What the broker sets is taken out of what was sent first,
 //! because a message that is sent on (a retry, a copy by a tool) brings the values of the broker it comes from.
 
-use std::rc::Rc;
-
 /// Ends a property's name.
 const NAME_END: u8 = 1;
 /// Ends a property.
@@ -20,15 +18,15 @@ const END: u8 = 2;
 const PIECES_MAX: usize = 16;
 
 /// What the broker adds to every message, made once.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct CommonProperties {
-    bytes: Rc<[u8]>,
+    bytes: Vec<u8>,
 }
 
 impl CommonProperties {
     pub(crate) fn new(region: &str, trace_on: bool, cluster: &str) -> Self {
         let text = format!("MSG_REGION\u{1}{region}\u{2}TRACE_ON\u{1}{trace_on}\u{2}CLUSTER\u{1}{cluster}");
-        Self { bytes: Rc::from(text.into_bytes()) }
+        Self { bytes: text.into_bytes() }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -1,5 +1,6 @@
 //! Batches: several messages of one producer, stored all or none, one after the other in one queue.
 
+use super::properties;
 use super::send::{self, Outcome};
 use super::send_check::Target;
 use crate::reply::{Caller, Refusal};
@@ -12,7 +13,6 @@ use protocol::headers::{SendHeader, SendResponseHeader};
 use protocol::ids::OffsetMsgId;
 use protocol::limits::TOPIC_BYTES_MAX;
 use protocol::names;
-use protocol::properties::{PROPERTY_SEPARATOR, needs_separator};
 use protocol::record::RecordDraft;
 use std::net::SocketAddr;
 
@@ -34,12 +34,12 @@ pub(super) fn append(
         return Err(illegal(format!("batch request does not support retry group {}", header.topic)));
     }
     batch::check(body).map_err(|error| illegal(error.to_string()))?;
-    let common = shard.common_properties.clone();
-    let common = [common.bytes()];
-    let draft = send::draft(shard, header, target, born_host, &[], &common);
+    // The messages keep the properties they came with: Apache 5.5.0 adds the broker's to single messages only.
+    let draft = send::draft(shard, header, target, born_host, &[], &[]);
     match shard.store.append_batch(&draft, entries(body)) {
         Ok(appended) => {
-            answer(shard, net, caller, target, &draft, body, &appended);
+            let unique_key = properties::read(header.properties).unique_key;
+            answer(shard, net, caller, &draft, body, &appended, unique_key);
             Ok(Outcome::Answered)
         }
         Err(error) => send::tail_full_or_refusal(shard, error),
@@ -52,7 +52,15 @@ fn entries(body: &[u8]) -> impl Iterator<Item = BatchEntry<'_>> + Clone {
 }
 
 /// The ids of all messages, joined by commas: their records lie one after the other.
-fn answer(shard: &mut Shard, net: &mut Net, caller: Caller, target: &Target<'_>, common: &RecordDraft<'_>, body: &[u8], appended: &AppendedBatch) {
+fn answer(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    common: &RecordDraft<'_>,
+    body: &[u8],
+    appended: &AppendedBatch,
+    unique_key: Option<&str>,
+) {
     if caller.is_oneway() {
         return;
     }
@@ -67,16 +75,13 @@ fn answer(shard: &mut Shard, net: &mut Net, caller: Caller, target: &Target<'_>,
         OffsetMsgId { store_host, physical_offset }.write(&mut text);
         physical_offset += record_bytes(common, &entry);
     }
-    let header = SendResponseHeader { msg_id: &text, queue_id: target.queue_id, queue_offset: appended.first.queue_offset.0, transaction_id: None };
+    let header = SendResponseHeader { msg_id: &text, queue_id: common.queue_id, queue_offset: appended.first.queue_offset.0, transaction_id: unique_key };
     send::answer_stored(shard, net, caller, &header);
     shard.text = text;
 }
 
-/// How long the record of an entry is; the store appends the common properties to the entry's own.
+/// How long the record of an entry is.
 fn record_bytes(common: &RecordDraft<'_>, entry: &BatchEntry<'_>) -> i64 {
-    let separator: &[u8] = if needs_separator(entry.properties) { &[PROPERTY_SEPARATOR] } else { &[] };
-    let [common_properties] = common.properties else { return 0 };
-    let properties = [entry.properties, separator, common_properties];
-    let draft = RecordDraft { body: entry.body, properties: &properties, ..*common };
+    let draft = RecordDraft { body: entry.body, properties: &[entry.properties], ..*common };
     draft.encoded_len().ok().and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or_default()
 }

@@ -129,6 +129,9 @@ impl Client {
 
     /// The answer to a request; other frames are kept.
     pub fn answer_to(&mut self, opaque: i32) -> Frame {
+        if let Some(index) = self.others.iter().position(|frame| frame.is_response && frame.opaque == opaque) {
+            return self.others.remove(index);
+        }
         loop {
             let frame = self.receive_within(SOON).unwrap_or_else(|| panic!("no answer to {opaque}"));
             if frame.is_response && frame.opaque == opaque {

@@ -132,13 +132,14 @@ fn free_ports(shards: u16) -> u16 {
 
 /// A name server and a broker.
 pub struct Cluster {
-    pub dir: tempfile::TempDir,
+    pub broker: Process,
     pub name_server: Process,
     pub name_server_addr: SocketAddr,
-    pub broker: Process,
     pub shards: u16,
     pub port: u16,
     settings: Vec<String>,
+    /// Last: fields are dropped in order, and a broker that still runs would put files into a folder being removed.
+    pub dir: tempfile::TempDir,
 }
 
 impl Cluster {
@@ -155,7 +156,7 @@ impl Cluster {
         let port = free_ports(shards);
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let broker = start_broker(dir.path(), name_server_addr, shards, port, &settings);
-        Self { dir, name_server, name_server_addr, broker, shards, port, settings }
+        Self { broker, name_server, name_server_addr, shards, port, settings, dir }
     }
 
     /// Starts the broker anew on the same ports and store, after it ended.
@@ -200,7 +201,8 @@ fn start_broker(dir: &Path, name_server: SocketAddr, shards: u16, port: u16, set
     command.args(["-n", &name_server.to_string()]);
     let store = format!("storePathRootDir={}", store_of(dir).display());
     let (port, count) = (format!("listenPort={port}"), format!("shardCount={shards}"));
-    let own = ["brokerName=broker-a", "brokerIP1=127.0.0.1", &store, &port, &count];
+    // Files of 64 MiB: the broker reserves a whole file at once, and dozens of clusters run at the same time.
+    let own = ["brokerName=broker-a", "brokerIP1=127.0.0.1", "mappedFileSizeCommitLog=67108864", &store, &port, &count];
     for setting in own.into_iter().chain(settings.iter().map(String::as_str)) {
         command.args(["--set", setting]);
     }

@@ -61,7 +61,7 @@ fn every_form_of_send_ends_in_the_same_queue_in_order() {
     assert_eq!(texts, ["v2", "v1", "one-way", "batch 0", "batch 1", "binary header"]);
     assert!(messages.iter().enumerate().all(|(index, message)| message.queue_offset == i64::try_from(index).unwrap()));
     assert_eq!(ids, [messages[3].physical_offset, messages[4].physical_offset]);
-    assert_eq!((messages[4].properties["TAGS"].as_str(), messages[4].properties["CLUSTER"].as_str()), ("b", "DefaultCluster"));
+    assert_eq!(messages[4].properties.iter().collect::<Vec<_>>(), [(&"TAGS".to_owned(), &"b".to_owned())], "as sent, as Apache 5.5.0 keeps it");
     assert_eq!(messages[2].properties["UNIQ_KEY"].len(), 32, "one was made for it");
     assert!(client.others.is_empty(), "a one-way send is not answered");
 }
@@ -122,6 +122,33 @@ fn pipelined_sends_are_answered_each_and_kept_in_order() {
         assert_eq!((reply.code, reply.number("queueOffset")), (0, i64::try_from(index).unwrap()));
     }
     assert_eq!(pull_all(&mut client, "T"), (0..500).map(|n: u32| n.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn more_than_the_device_takes_waits_or_is_refused_and_memory_stays_bounded() {
+    let cluster = Cluster::start(1, &["waitTimeMillsInSendQueue=10000", "tailCacheBytes=8388608"]);
+    let (mut sender, mut reader) = (cluster.client(0), cluster.client(0));
+    let body = |n: usize| [format!("{n:06}").as_bytes(), &vec![b'x'; 1 << 20]].concat();
+    let sent: Vec<i32> = (0..300).map(|n| sender.send(request::SEND_MESSAGE_V2, 0, |w| message("T").write_v2(w), &body(n))).collect();
+    let answers: Vec<_> = sent.into_iter().map(|opaque| sender.answer_to(opaque)).collect();
+    let mut acknowledged = vec![];
+    for (n, answer) in answers.iter().enumerate() {
+        if answer.code == response::SUCCESS {
+            assert_eq!(answer.number("queueOffset"), i64::try_from(acknowledged.len()).unwrap(), "in the order sent");
+            acknowledged.push(n);
+        } else {
+            assert!(answer.code == response::SYSTEM_BUSY && answer.remark.contains("start flow control"), "{answer:?}");
+        }
+    }
+    assert!(acknowledged.len() > 30, "{} of 300", acknowledged.len());
+    let max = reader.call(request::GET_MAX_OFFSET, &[("topic", "T"), ("queueId", "0")]).number("offset");
+    assert_eq!(max, i64::try_from(acknowledged.len()).unwrap(), "what was refused is not stored");
+    for offset in [0, acknowledged.len() / 2, acknowledged.len() - 1] {
+        let first = &reader.pull(&pull_from("T", i64::try_from(offset).unwrap())).messages()[0];
+        assert_eq!(first.body[..6], *format!("{:06}", acknowledged[offset]).as_bytes());
+    }
+    let peak = cluster.broker.resident_bytes_peak();
+    assert!(peak < 160 << 20, "{peak} bytes resident for 300 MiB");
 }
 
 /// Everything in queue 0, pull by pull.

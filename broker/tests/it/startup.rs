@@ -93,7 +93,7 @@ fn a_lost_name_server_is_named_once_and_the_broker_works_on() {
 
 #[test]
 fn a_fresh_broker_with_defaults_is_small() {
-    let cluster = Cluster::start(1, &[]);
+    let cluster = Cluster::start(1, &["mappedFileSizeCommitLog=1073741824"]);
     let peak = cluster.broker.resident_bytes_peak();
     assert!(peak <= 32 << 20, "{peak} bytes resident");
 }
