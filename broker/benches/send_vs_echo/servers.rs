@@ -1,0 +1,129 @@
+//! The servers under measurement, each a process or thread of its own on the first core.
+
+use netcore::{CloseReason, ConnId, Handler, Net, NetConfig, Network, Origin};
+use rt::real::{CorePlacement, available_cores, launch};
+use rt::ring::RingConfig;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+pub struct Server {
+    pub name: String,
+    pub addr: SocketAddr,
+    /// `/proc` folders whose schedstat files count its CPU.
+    cpu_of: String,
+    child: Option<Child>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _killed = child.kill();
+            let _reaped = child.wait();
+        }
+    }
+}
+
+/// Answers each frame with as many bytes as a send's answer has.
+struct Echo {
+    answer: Vec<u8>,
+}
+
+impl Handler for Echo {
+    fn on_open(&mut self, _: &mut Net, _: ConnId, _: Origin, _: SocketAddr) {}
+
+    fn on_frame(&mut self, net: &mut Net, conn: ConnId, _: &[u8]) {
+        if let Some(out) = net.out(conn) {
+            out.bytes().extend_from_slice(&self.answer);
+        }
+    }
+
+    fn on_close(&mut self, _: &mut Net, _: ConnId, _: &CloseReason) {}
+
+    fn on_dial_failed(&mut self, _: &mut Net, _: u64, _: &io::Error) {}
+}
+
+impl Server {
+    /// netcore alone, in a thread of this process.
+    pub fn echo() -> Self {
+        let header = br#"{"code":0,"flag":1,"language":"JAVA","opaque":1,"serializeTypeCurrentRPC":"JSON","version":513,"extFields":{"queueId":"0","TRACE_ON":"true","MSG_REGION":"DefaultRegion","msgId":"7F00000100002A9F0000000000000000","queueOffset":"1234567"}}"#;
+        let length = |bytes: usize| u32::try_from(bytes).unwrap().to_be_bytes();
+        let answer = [&length(header.len() + 4)[..], &length(header.len()), header].concat();
+        let (ready_in, ready) = mpsc::channel();
+        let placement = CorePlacement::Pinned(available_cores()[0]);
+        let running = launch(&[placement], RingConfig::default(), move |core, _| {
+            let (ready_in, answer) = (ready_in.clone(), answer.clone());
+            async move {
+                let config = NetConfig::listening(vec!["127.0.0.1:0".parse().unwrap()]);
+                let network = Network::bind(&core, config, Echo { answer }).map_err(io::Error::other)?;
+                let thread = std::fs::read_link("/proc/thread-self").unwrap();
+                ready_in.send((network.local_addrs()[0], format!("/proc/{}", thread.display()))).unwrap();
+                std::future::pending().await
+            }
+        });
+        std::mem::forget(running.unwrap()); // it serves until the benchmark's process ends
+        let (addr, cpu_of) = ready.recv().unwrap();
+        Self { name: "echo".into(), addr, cpu_of, child: None }
+    }
+
+    /// The real broker, without a name server.
+    pub fn mqbroker(folder: &Path) -> Self {
+        let port = free_port();
+        let core = available_cores()[0];
+        let config = format!(
+            "brokerIP1=127.0.0.1\nlistenPort={port}\nstorePathRootDir={}\nshardCores={core}\nflushDiskType=ASYNC_FLUSH\n",
+            folder.join("store").display()
+        );
+        let path = folder.join("broker.properties");
+        std::fs::write(&path, config).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_mqbroker")).arg("-c").arg(&path).spawn().unwrap();
+        let cpu_of = format!("/proc/{}", child.id());
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        wait_until_up(addr);
+        Self { name: "mqbroker".into(), addr, cpu_of, child: Some(child) }
+    }
+
+    /// `NAME=HOST:PORT,PID`.
+    pub fn also(text: &str) -> Self {
+        let (name, rest) = text.split_once('=').unwrap();
+        let (addr, pid) = rest.split_once(',').unwrap();
+        Self { name: name.into(), addr: addr.parse().unwrap(), cpu_of: format!("/proc/{pid}"), child: None }
+    }
+
+    /// CPU seconds used so far by all threads of the server.
+    pub fn cpu_s(&self) -> f64 {
+        let tasks = Path::new(&self.cpu_of).join("task");
+        let threads = match std::fs::read_dir(&tasks) {
+            Ok(threads) if !self.cpu_of.contains("/task/") => threads.map(|thread| thread.unwrap().path()).collect(),
+            _ => vec![self.cpu_of.clone().into()],
+        };
+        let nanos = |path: &Path| {
+            let stat = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+            stat.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        threads.iter().map(|thread| nanos(thread)).sum::<f64>() / 1e9
+    }
+
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(Path::new(&self.cpu_of).join("status")).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// A port whose neighbours (VIP −2, HA +1) are likely free too.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn wait_until_up(addr: SocketAddr) {
+    let started = Instant::now();
+    while TcpStream::connect(addr).is_err() {
+        assert!(started.elapsed() < Duration::from_secs(30), "mqbroker does not listen on {addr}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
