@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 
 mod groups;
+mod hostile;
 mod offsets;
 mod refusals;
 mod restart;
