@@ -44,7 +44,7 @@ pub const JSON_BODY_BYTES_MAX: usize = 4 << 20;
 pub const PULL_MESSAGES_MAX: i32 = 1_024;
 
 /// Log lines about one kind of misbehaving peers in one second; the next line says how many were left out.
-pub const PEER_LOG_LINES_PER_SECOND: u32 = 5;
+pub const PEER_LOG_LINES_PER_SECOND: u32 = 20;
 
 /// Reads from disk in flight for pulls and look-ups; over it a pull is answered PULL_RETRY_IMMEDIATELY.
 pub const COLD_READS_MAX: usize = 1_024;

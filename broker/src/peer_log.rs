@@ -36,7 +36,7 @@ mod tests {
         let mut log = PeerLog::default();
         let admitted = (0..100).filter(|_| log.admit(5_000).is_some()).count();
         assert_eq!(admitted, usize::try_from(PEER_LOG_LINES_PER_SECOND).unwrap());
-        assert_eq!(log.admit(6_000), Some(95));
+        assert_eq!(log.admit(6_000), Some(80));
         assert_eq!(log.admit(6_001), Some(0));
     }
 }

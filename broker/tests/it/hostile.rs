@@ -41,7 +41,7 @@ fn broken_bytes_end_their_own_connection_and_the_log_names_the_peer() {
         ("a TLS greeting", vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]),
         ("the native lane", vec![0x9a, b'R', b'M', b'Q', 0, 0, 0, 0]),
         ("a length over the limit", frame((16 << 20) + 1, 10, b"{}")),
-        ("a length over all limits", frame(u32::MAX >> 8, 10, b"{}")),
+        ("a length over all limits", frame(0x01ff_ffff, 10, b"{}")),
         ("a length of nothing", frame(0, 10, b"{}")),
         ("a header longer than its frame", frame(16, 0x00ff_ffff, &[b'{'; 12])),
         ("an unknown way to serialize", frame(6, 0x0900_0002, b"{}")),
