@@ -33,7 +33,7 @@ fn send_frame(queue_id: usize) -> Vec<u8> {
         w.int("d", 8);
         w.int("e", queue_id);
         w.int("f", 0);
-        w.int("g", 1_760_000_000_000);
+        w.int("g", 1_760_000_000_000_i64);
         w.int("h", 0);
         w.str("i", properties);
         w.int("j", 0);
