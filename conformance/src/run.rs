@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::artifacts::Artifacts;
 use crate::cluster::{Cluster, tail};
 use crate::dialogue::{self, Verdict};
+use crate::limits::PORTS_BACK_MAX;
 use crate::options::{Against, Options};
 use crate::ports::Ports;
 use crate::prerequisites;
@@ -120,6 +121,8 @@ impl<'a> Suite<'a> {
             Stage::TwoShards => (Ports::free()?, Config::Generated { shards: 2 }),
             Stage::Seed => (Ports::SEED, Config::Seed),
         };
+        // The kernel gives a killed process's ports back a moment after it has gone, the more so with io_uring.
+        self.interrupt.wait_until(PORTS_BACK_MAX, || ports.taken(1).is_none())?;
         if let Some(port) = ports.taken(1) {
             return Err(Stop::Cannot(format!("port {port} is taken: the seed's programs name 9876 and 9877, its broker 10911")));
         }
