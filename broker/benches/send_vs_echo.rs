@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench -p broker --bench send_vs_echo -- --rounds 5 --seconds 2 --save FILE
 //!     --dir FOLDER                    where the broker's store goes (default: the build's temporary folder)
+//!     --only 1x1,16x8                 some of the loads
 //!     --also NAME=HOST:PORT,PID       another broker that is running already (Apache RocketMQ), same client
 //! ```
 //!
@@ -29,12 +30,14 @@ fn main() {
     let rounds = option("--rounds").map_or(if measured { 5 } else { 1 }, |v| v.parse().unwrap());
     let seconds = option("--seconds").map_or(if measured { 1.0 } else { 0.1 }, |v| v.parse().unwrap());
     let loads = if measured { &LOADS[..] } else { &LOADS[1..2] };
+    let only = option("--only").cloned();
+    let wanted = |(c, d): &&(usize, usize)| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == format!("{c}x{d}")));
     let folder = tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
     let mut servers = vec![Server::echo(), Server::mqbroker(folder.path())];
     servers.extend(option("--also").map(|also| Server::also(also)));
     servers.iter().for_each(|server| client::make_topic(server.addr));
     let mut text = head();
-    for &(connections, depth) in loads {
+    for &(connections, depth) in loads.iter().filter(wanted) {
         let mut results: BTreeMap<usize, Vec<Outcome>> = BTreeMap::new();
         for _ in 0..rounds {
             for (index, server) in servers.iter().enumerate() {

@@ -22,6 +22,12 @@ pub const BLANK_HEAD_BYTES: u64 = 8;
 /// Largest single log write. Larger would delay `written`, and with it whoever waits for room in the tail.
 pub const WRITE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Less than this waits for [`WRITE_GATHER`] before it is written.
+pub const WRITE_GATHER_BYTES: u64 = 64 * 1024;
+
+/// How long a little waits for more. It is part of what a killed process may lose under ASYNC_FLUSH.
+pub const WRITE_GATHER: std::time::Duration = std::time::Duration::from_micros(200);
+
 /// Highest queue id: the table of a topic is indexed by it, so a hostile id must not size an allocation.
 pub const QUEUE_ID_MAX: i32 = 65_535;
 

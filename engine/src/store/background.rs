@@ -8,6 +8,7 @@ use super::{Inner, Phase, Store, TimeMark};
 use crate::checkpoint::Checkpoint;
 use crate::commitlog::writer::{WriteStep, next_write};
 use crate::error::{FileError, StoreError};
+use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
 use crate::manifest::{ListedQueue, MANIFEST_VERSION, Manifest};
 use futures_lite::future::or;
 use rt::{File, Runtime, Share};
@@ -70,6 +71,10 @@ impl<R: Runtime> Inner<R> {
     fn next_step(&self) -> Option<WriteStep> {
         let mut partial = self.partial_block.borrow_mut();
         next_write(&self.tail.borrow(), self.marks.written().0, self.log.file_bytes(), &mut partial)
+    }
+
+    fn unwritten_bytes(&self) -> u64 {
+        self.marks.appended().0 - self.marks.written().0
     }
 
     async fn write_step(&self, step: WriteStep) -> Result<(), FileError> {
@@ -159,12 +164,16 @@ impl<R: Runtime> Inner<R> {
     }
 }
 
-/// One write in flight; everything gathered meanwhile goes with the next.
+/// One write in flight; everything gathered meanwhile goes with the next. A little is let gather for a moment first
+/// ([`WRITE_GATHER`]): a device write for each single message would cost more than the message, and stand in its way.
 async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
     loop {
         let seen = inner.appended.seen();
         if inner.is_poisoned() {
             return;
+        }
+        if inner.phase.get() == Phase::Open && (1..WRITE_GATHER_BYTES).contains(&inner.unwritten_bytes()) {
+            inner.rt.sleep(WRITE_GATHER).await;
         }
         match inner.next_step() {
             Some(step) => {

@@ -65,17 +65,28 @@ fn poll_sleep(kick: &Kick, read: &mut EventRead, cx: &mut Context<'_>) -> Poll<b
 pub(super) async fn drive(core: Core) -> io::Result<()> {
     let event = core.0.ring.borrow_mut().event_fd()?;
     let mut sleeper = Sleeper::new(&event)?;
+    let mut turns_since_yield = 0;
     while !core.0.stopping.get() {
-        if turn(&core)? > 0 || core.0.kick.pending.take() {
-            futures_lite::future::yield_now().await; // what the completions woke runs now
-            continue;
-        }
-        if !spin(&core).await {
+        let completions = turn(&core)?;
+        turns_since_yield += u32::from(completions > 0);
+        let kicked = core.0.kick.pending.take();
+        // What this turn queued goes out with the next one: that comes first, and the tasks that completions woke (the
+        // log's writer, cold reads) run when the ring is quiet for a moment, or after enough turns in a row.
+        let quiet = completions == 0 && (turns_since_yield > 0 || kicked);
+        if quiet || completions >= YIELD_AT_COMPLETIONS || turns_since_yield >= YIELD_AT_TURNS {
+            turns_since_yield = 0;
+            futures_lite::future::yield_now().await;
+        } else if completions == 0 && !spin(&core).await {
             sleeper.sleep(&core.0.kick).await;
         }
     }
     Ok(())
 }
+
+/// A turn with so many completions lets other tasks run before the next.
+const YIELD_AT_COMPLETIONS: usize = 24;
+/// So do this many busy turns in a row.
+const YIELD_AT_TURNS: u32 = 4;
 
 fn turn(core: &Core) -> io::Result<usize> {
     let client = core.0.client.borrow().clone();
