@@ -18,6 +18,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod find;
+
 pub mod codes;
 pub mod limits;
 pub mod remoting;
@@ -31,7 +33,6 @@ pub mod names;
 pub mod properties;
 pub mod sys_flag;
 pub mod tags;
-
 
 pub mod bodies;
 pub mod config_file;

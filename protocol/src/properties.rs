@@ -2,6 +2,8 @@
 //!
 //! They stay bytes: a broker looks up two or three of them and stores the rest untouched.
 
+use crate::find::find_either;
+
 /// Between name and value.
 pub const NAME_VALUE_SEPARATOR: u8 = 1;
 /// After a value.
@@ -61,10 +63,23 @@ pub mod names {
 
 /// All well-formed properties. An entry without a 0x01 strictly inside is skipped, as Java skips it.
 pub fn iter(properties: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    properties.split(|byte| *byte == PROPERTY_SEPARATOR).filter_map(|entry| {
-        let at = entry.iter().position(|byte| *byte == NAME_VALUE_SEPARATOR)?;
-        let (name, value) = (entry.get(..at)?, entry.get(at + 1..)?);
-        (!name.is_empty() && !value.is_empty()).then_some((name, value))
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < properties.len() {
+            let start = at;
+            let name_end = find_either(properties, start, NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR).unwrap_or(properties.len());
+            if properties.get(name_end) != Some(&NAME_VALUE_SEPARATOR) {
+                at = name_end + 1;
+                continue;
+            }
+            let end = find_either(properties, name_end + 1, PROPERTY_SEPARATOR, PROPERTY_SEPARATOR).unwrap_or(properties.len());
+            at = end + 1;
+            let (name, value) = (properties.get(start..name_end)?, properties.get(name_end + 1..end)?);
+            if !name.is_empty() && !value.is_empty() {
+                return Some((name, value));
+            }
+        }
+        None
     })
 }
 

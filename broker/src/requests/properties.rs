@@ -85,15 +85,15 @@ impl<'a> Pieces<'a> {
 /// Reads what decides what becomes of the message.
 pub(crate) fn read(sent: &str) -> Said<'_> {
     let mut said = Said::default();
-    for entry in sent.split(char::from(END)) {
-        let Some((name, value)) = entry.split_once(char::from(NAME_END)) else { continue };
+    for (name, value) in protocol::properties::iter(sent.as_bytes()) {
+        let value = std::str::from_utf8(value).unwrap_or_default(); // cut from a str at ASCII bytes: always a str again
         match name {
-            "UNIQ_KEY" => said.unique_key = Some(value).filter(|key| !key.is_empty()),
-            "DELAY" => said.delayed = value.trim().parse().is_ok_and(|level: i32| level > 0),
-            "TIMER_DELAY_SEC" | "TIMER_DELAY_MS" | "TIMER_DELIVER_MS" => said.timed = true,
-            "TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case("true"),
-            "__SHARDINGKEY" => said.sharded = true,
-            "_SYS_MSG_PRIORITY_" => said.priority = value.parse().ok().filter(|priority| *priority >= 0),
+            b"UNIQ_KEY" => said.unique_key = Some(value),
+            b"DELAY" => said.delayed = value.trim().parse().is_ok_and(|level: i32| level > 0),
+            b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => said.timed = true,
+            b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case("true"),
+            b"__SHARDINGKEY" => said.sharded = true,
+            b"_SYS_MSG_PRIORITY_" => said.priority = value.parse().ok().filter(|priority| *priority >= 0),
             _ => {}
         }
     }

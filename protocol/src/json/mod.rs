@@ -10,7 +10,6 @@ pub mod scan;
 pub mod text;
 
 mod coerce;
-mod find;
 mod keys;
 mod lenient;
 mod write;

@@ -4,8 +4,8 @@
 //! or arrays (their own text is the key), repeated commas, raw control characters in strings. All of it occurs on the wire
 //! or is accepted by the Java broker.
 
-use super::find::find_either;
 use super::text::{RawText, unescape};
+use crate::find::find_either;
 use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
 
 /// Why a text is not JSON, even in fastjson's dialect.

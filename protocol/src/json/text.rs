@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::find::find_either;
+use crate::find::find_either;
 
 /// A string as it stands between its quotes. Its escapes were checked when it was scanned, so unescaping can't fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -31,7 +31,8 @@ enum Source<'a> {
     Binary(&'a [u8]),
 }
 
-/// Where a field's key and value lie in the source. Offsets fit 24 bits, as a header does.
+/// Where a field's key and value lie in the source. Two bytes an offset, so that the index stays small enough to be moved
+/// around with its header; a header that needs more is not indexed ([`Ext::add`]).
 #[derive(Debug, Clone, Copy, Default)]
 struct FieldAt {
     key: Span,
@@ -40,25 +41,29 @@ struct FieldAt {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Span {
-    start: u32,
-    end: u32,
-    escaped: bool,
+    start: u16,
+    /// Length, and whether the text has escapes in the highest bit.
+    length: u16,
 }
 
+const ESCAPED: u16 = 1 << 15;
+
 impl Span {
-    fn new(start: usize, end: usize, escaped: bool) -> Self {
-        let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self { start: offset(start), end: offset(end), escaped }
+    /// `None` when it lies too far in, or is too long, for two bytes.
+    fn new(start: usize, end: usize, escaped: bool) -> Option<Self> {
+        let start_u16 = u16::try_from(start).ok()?;
+        let length = u16::try_from(end.checked_sub(start)?).ok().filter(|length| *length < ESCAPED)?;
+        Some(Self { start: start_u16, length: if escaped { length | ESCAPED } else { length } })
     }
 
     fn range(self) -> std::ops::Range<usize> {
-        let offset = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
-        offset(self.start)..offset(self.end)
+        let start = usize::from(self.start);
+        start..start + usize::from(self.length & !ESCAPED)
     }
 
     fn of_text(self, text: &str) -> Option<RawText<'_>> {
         let raw = text.get(self.range())?;
-        Some(if self.escaped { RawText::escaped(raw) } else { RawText::plain(raw) })
+        Some(if self.length & ESCAPED == 0 { RawText::plain(raw) } else { RawText::escaped(raw) })
     }
 
     fn of_bytes(self, bytes: &[u8]) -> Option<RawText<'_>> {
@@ -71,8 +76,7 @@ impl<'a> Ext<'a> {
     pub(super) const EMPTY: Ext<'static> = Ext {
         source: Source::Binary(&[]),
         count: 0,
-        index: [FieldAt { key: Span { start: 0, end: 0, escaped: false }, value: Span { start: 0, end: 0, escaped: false } };
-            INDEXED_MAX],
+        index: [FieldAt { key: Span { start: 0, length: 0 }, value: Span { start: 0, length: 0 } }; INDEXED_MAX],
     };
 
     /// Reads the object whose `{` was taken, checking every field, so that walking them later can't fail.
@@ -107,11 +111,15 @@ impl<'a> Ext<'a> {
         }
     }
 
-    fn add(&mut self, key: Span, value: Span) {
-        if let Some(place) = self.index.get_mut(self.count) {
-            *place = FieldAt { key, value };
+    /// A field that the index can't hold makes the header one that is scanned at each access, as too many fields do.
+    fn add(&mut self, key: Option<Span>, value: Option<Span>) {
+        match (self.index.get_mut(self.count), key, value) {
+            (Some(place), Some(key), Some(value)) => {
+                *place = FieldAt { key, value };
+                self.count += 1;
+            }
+            _ => self.count = INDEXED_MAX + 1,
         }
-        self.count += 1;
     }
 
     /// All fields with escapes left in; null values are skipped.

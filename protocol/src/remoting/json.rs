@@ -116,6 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn fields_beyond_the_reach_of_the_index_are_found_too() {
+        for long in [32_767, 32_768, 70_000] {
+            let header = format!("{{\"extFields\":{{\"a\":\"first\",\"i\":\"{}\",\"z\":\"last\"}}}}", "x".repeat(long));
+            let view = view(&header).expect("long header");
+            assert_eq!(view.ext.get("a").as_deref(), Some("first"));
+            assert_eq!(view.ext.get("i").map(|text| text.len()), Some(long));
+            assert_eq!(view.ext.get("z").as_deref(), Some("last"));
+            assert_eq!(view.ext.iter().count(), 3);
+        }
+    }
+
+    #[test]
     fn refuses_what_is_no_header() {
         for header in ["", "[]", "{\"code\":\"x\"}", "{\"code\":99999999999}", "{\"extFields\":[]}", "{\"code\":1}x", "{\"extFields\":{\"a\":}}"] {
             assert!(view(header).is_err(), "{header}");

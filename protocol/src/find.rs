@@ -1,11 +1,11 @@
-//! Finding the end of a string: eight bytes at a time, because most strings of a header end within the first eight.
+//! Finding the end of a string or a property: eight bytes at a time, because most of them end within the first eight.
 
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// Where the first `one` or `other` is, from `from` on.
 #[inline]
-pub(super) fn find_either(bytes: &[u8], from: usize, one: u8, other: u8) -> Option<usize> {
+pub(crate) fn find_either(bytes: &[u8], from: usize, one: u8, other: u8) -> Option<usize> {
     let mut at = from;
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*chunk);
