@@ -86,7 +86,20 @@ pub fn iter(properties: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 /// The bytes of a property's value; of a repeated name the last one, as a Java map keeps it.
 #[must_use]
 pub fn get_bytes<'p>(properties: &'p [u8], name: &str) -> Option<&'p [u8]> {
-    iter(properties).filter(|(found, _)| *found == name.as_bytes()).last().map(|(_, value)| value)
+    // Only the separators between entries are looked for: the broker asks this of every message it stores.
+    let mut found = None;
+    let mut rest = properties;
+    while !rest.is_empty() {
+        let end = memchr::memchr(PROPERTY_SEPARATOR, rest).unwrap_or(rest.len());
+        let (entry, later) = rest.split_at(end);
+        if let Some([NAME_VALUE_SEPARATOR, value @ ..]) = entry.strip_prefix(name.as_bytes())
+            && !value.is_empty()
+        {
+            found = Some(value);
+        }
+        rest = later.get(1..).unwrap_or_default();
+    }
+    found
 }
 
 /// A property's value as text; `None` when absent or not UTF-8.

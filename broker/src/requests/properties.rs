@@ -107,7 +107,7 @@ pub(crate) fn pieces<'a>(sent: &'a str, keep_priority: bool, unique_key: &'a [u8
     let mut pieces = Pieces { pieces: [&[]; PIECES_MAX], len: 0 };
     let (mut kept_from, mut at) = (0, 0);
     while let Some(rest) = sent.get(at..).filter(|rest| !rest.is_empty()) {
-        let end = rest.iter().position(|byte| *byte == END).map_or(sent.len(), |length| at + length + 1);
+        let end = memchr::memchr(END, rest).map_or(sent.len(), |length| at + length + 1);
         if is_taken_out(sent.get(at..end).unwrap_or_default(), keep_priority) {
             if !pieces.push(sent.get(kept_from..at).unwrap_or_default()) {
                 return None;
@@ -123,6 +123,9 @@ pub(crate) fn pieces<'a>(sent: &'a str, keep_priority: bool, unique_key: &'a [u8
 }
 
 fn is_taken_out(entry: &[u8], keep_priority: bool) -> bool {
+    if !matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'_')) {
+        return false; // most of what clients send
+    }
     let name = entry.split(|byte| *byte == NAME_END).next().unwrap_or_default();
     match name {
         b"POP_CK" | b"MSG_REGION" | b"TRACE_ON" | b"CLUSTER" => true,

@@ -177,8 +177,13 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(crate) fn plain_member(&mut self) -> Option<[(usize, usize, bool); 2]> {
         let bytes = self.text.as_bytes();
-        let key = self.at.checked_add(1).filter(|_| bytes.get(self.at) == Some(&b'"'))?;
-        let key_end = find_either(bytes, key, b'"', b'\\')?;
+        let key = self.at + 1;
+        let key_end = match bytes.get(self.at..)? {
+            // The fields of a send have keys of one letter: no need to look for its end.
+            [b'"', letter, b'"', b':', b'"', ..] if *letter != b'"' && *letter != b'\\' => key + 1,
+            [b'"', ..] => find_either(bytes, key, b'"', b'\\')?,
+            _ => return None,
+        };
         let value = key_end + 3;
         if bytes.get(key_end..value)? != b"\":\"" {
             return None;
@@ -186,6 +191,14 @@ impl<'a> Scanner<'a> {
         let value_end = find_either(bytes, value, b'"', b'\\').filter(|end| bytes.get(*end) == Some(&b'"'))?;
         self.at = value_end + 1;
         Some([(key, key_end, false), (value, value_end, false)])
+    }
+
+    /// Takes the comma between two members when the next one's key follows it at once.
+    #[inline]
+    pub(crate) fn take_comma_before_quote(&mut self) -> bool {
+        let found = matches!(self.text.as_bytes().get(self.at..), Some([b',', b'"', ..]));
+        self.at += usize::from(found);
+        found
     }
 
     /// Takes a key and its colon; where its text lies (without quotes), and whether it has escapes.

@@ -84,11 +84,13 @@ impl<'a> Ext<'a> {
         let start = scanner.offset();
         let mut ext = Self { source: Source::Json(text.get(start..).unwrap_or_default()), ..Self::EMPTY };
         let mut first = true;
-        while scanner.more(&mut first, b'}')? {
+        'members: while scanner.more(&mut first, b'}')? {
             let span = |(from, to, escaped): (usize, usize, bool)| Span::new(from - start, to - start, escaped);
-            if let Some([key, value]) = scanner.plain_member() {
+            while let Some([key, value]) = scanner.plain_member() {
                 ext.add(span(key), span(value));
-                continue;
+                if !scanner.take_comma_before_quote() {
+                    continue 'members;
+                }
             }
             let key = scanner.key_span()?;
             if let Some(value) = scanner.value_span()? {
