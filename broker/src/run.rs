@@ -223,7 +223,7 @@ impl Shards {
             say(&format!("  shard {index} on core {core}, ports {}, store {}", ports.join(" and "), shard.store_root.display()));
         }
         let access = if self.buffered { "through the page cache (this filesystem has no O_DIRECT)" } else { "O_DIRECT" };
-        say(&format!("  policies: flush ASYNC_FLUSH (acknowledged in memory, written at once), no replication, log direct, {access}"));
+        say(&format!("  policies: flush ASYNC_FLUSH (acknowledged in memory, written right behind), no replication, log direct, {access}"));
         for index in 0..options.shard_count {
             let shard = options.shard(index);
             let servers = options.name_servers.join(";");

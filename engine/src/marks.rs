@@ -10,8 +10,8 @@
 //! - `dispatched`: its ConsumeQueue unit exists (in memory).
 //! - `visible`: a consumer may have it. Under ASYNC_FLUSH that is `dispatched`.
 //!
-//! The loss window of ASYNC_FLUSH: a killed process loses `written..appended` (about one device write, as the log is
-//! written continuously), a power cut `flushed..appended` (`flush_interval_ms`, 500 ms by default, plus one fdatasync).
+//! The loss window of ASYNC_FLUSH: a killed process loses `written..appended` (about one device write, plus 200 µs while
+//! less than 64 KiB gather, see `limits::WRITE_GATHER`; up to 2 ms more on a core that is busy without a pause), a power cut `flushed..appended` (`flush_interval_ms`, 500 ms by default, plus one fdatasync).
 //!
 //! Marks only go forward; each step asserts the order, because a mark that lies loses messages silently.
 
