@@ -8,32 +8,47 @@
 //! ```
 
 /// Bytes of the length field.
-pub(crate) const LENGTH_BYTES: usize = 4;
+pub const LENGTH_BYTES: usize = 4;
 
 /// How a connection speaks, told by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub enum Lane {
     /// RocketMQ remoting.
     Remoting,
 }
 
 /// Why bytes are no frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FrameError {
+pub enum FrameError {
+    /// No protocol of this port begins so.
     #[error("first byte {0:#04x}: neither RocketMQ remoting (0x00, 0x01) nor another protocol spoken on this port")]
     UnknownLane(u8),
+    /// A TLS greeting.
     #[error("the first byte announces TLS, which this port does not speak (tls.server.mode=disabled)")]
     Tls,
+    /// Longer than the limit.
     #[error("a frame of {announced} bytes announced, at most {max} are accepted")]
-    TooLong { announced: usize, max: usize },
+    TooLong {
+        /// Bytes announced.
+        announced: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Shorter than any header.
     #[error("a frame of {announced} bytes announced, the shortest header needs {min}")]
-    TooShort { announced: usize, min: usize },
+    TooShort {
+        /// Bytes announced.
+        announced: usize,
+        /// The least there can be.
+        min: usize,
+    },
 }
 
 /// A frame holds at least the word with the serialize type and the header's length.
 const FRAME_BYTES_MIN: usize = 4;
 
-pub(crate) fn detect(first: u8) -> Result<Lane, FrameError> {
+/// The lane of a connection that begins with this byte.
+pub fn detect(first: u8) -> Result<Lane, FrameError> {
     match first {
         0x00 | 0x01 => Ok(Lane::Remoting),
         0x16 => Err(FrameError::Tls),
@@ -42,7 +57,7 @@ pub(crate) fn detect(first: u8) -> Result<Lane, FrameError> {
 }
 
 /// The length that a frame announces, or `None` while its length field is incomplete.
-pub(crate) fn announced(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
+pub fn announced(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
     let Lane::Remoting = lane;
     let Some(field) = bytes.first_chunk::<LENGTH_BYTES>() else {
         return Ok(None);
@@ -58,7 +73,7 @@ pub(crate) fn announced(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<u
 }
 
 /// Takes the next whole frame (without its length field) off the front of `bytes`.
-pub(crate) fn take<'a>(lane: Lane, bytes: &mut &'a [u8], max: usize) -> Result<Option<&'a [u8]>, FrameError> {
+pub fn take<'a>(lane: Lane, bytes: &mut &'a [u8], max: usize) -> Result<Option<&'a [u8]>, FrameError> {
     let Some(length) = announced(lane, bytes, max)? else {
         return Ok(None);
     };
@@ -71,7 +86,7 @@ pub(crate) fn take<'a>(lane: Lane, bytes: &mut &'a [u8], max: usize) -> Result<O
 
 /// Moves bytes from `data` to `carry` until `carry` holds one whole frame; true when it does. Never takes more than
 /// that frame, so the rest can be handled in place, and never more memory than has arrived.
-pub(crate) fn fill(lane: Lane, carry: &mut Vec<u8>, data: &mut &[u8], max: usize) -> Result<bool, FrameError> {
+pub fn fill(lane: Lane, carry: &mut Vec<u8>, data: &mut &[u8], max: usize) -> Result<bool, FrameError> {
     loop {
         let wanted = match announced(lane, carry, max)? {
             None => LENGTH_BYTES,

@@ -21,7 +21,7 @@
 mod config;
 mod connection;
 mod events;
-mod frame;
+pub mod frame;
 pub mod limits;
 mod net;
 mod network;
