@@ -31,6 +31,8 @@ fn sends_are_refused_with_rocketmqs_codes() {
     for (header, code) in cases {
         assert_eq!(refused(&mut client, &header, b"x"), code, "{header:?}");
     }
+    let zero = SendHeader { properties: "a\u{1}b\u{0}c", ..message("T") };
+    assert_eq!(refused(&mut client, &zero, b"x"), response::MESSAGE_ILLEGAL, "recovery takes a zero for a torn record");
     let huge_properties = format!("a\u{1}{}", "x".repeat(32_768));
     assert_eq!(refused(&mut client, &SendHeader { properties: &huge_properties, ..message("T") }, b"x"), response::MESSAGE_ILLEGAL);
     assert_eq!(refused(&mut client, &message("T"), &vec![0; (4 << 20) + 1]), response::MESSAGE_ILLEGAL);

@@ -71,6 +71,7 @@ impl<R: Runtime> Store<R> {
     pub fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, AppendError> {
         let inner = &*self.inner;
         let bytes = draft.encoded_len()?;
+        draft.check_no_zero()?;
         inner.check_size(bytes)?;
         let queue = inner.queue_for(draft)?;
         inner.make_room(bytes)?;
@@ -89,7 +90,7 @@ impl<R: Runtime> Store<R> {
         let inner = &*self.inner;
         let mut total = 0;
         for entry in entries.clone() {
-            total += with_draft(common, &entry, |draft| draft.encoded_len())?;
+            total += with_draft(common, &entry, |draft| draft.check_no_zero().and_then(|()| draft.encoded_len()))?;
         }
         if total == 0 {
             return Err(AppendError::EmptyBatch);

@@ -72,6 +72,13 @@ impl RecordDraft<'_> {
         i32::try_from(found).map(|_| found).map_err(|_| RecordError::TooLong { found })
     }
 
+    /// Refuses zero bytes in topic and properties. BODYCRC covers neither, so a log that holds none can tell from a zero that
+    /// a crash tore the record there: sectors that were not written read as zeros.
+    pub fn check_no_zero(&self) -> Result<(), RecordError> {
+        super::refuse_zero("topic", self.topic.as_bytes())?;
+        self.properties.iter().try_for_each(|piece| super::refuse_zero("properties", piece))
+    }
+
     /// Writes the record into `out`, which must have exactly [`RecordDraft::encoded_len`] bytes.
     pub fn encode_into(&self, out: &mut [u8]) -> Result<(), RecordError> {
         let total = self.encoded_len()?;

@@ -115,6 +115,10 @@ pub fn blank(rest_bytes: i32) -> [u8; BLANK_BYTES] {
     out
 }
 
+pub(crate) fn refuse_zero(field: &'static str, bytes: &[u8]) -> Result<(), RecordError> {
+    memchr::memchr(0, bytes).map_or(Ok(()), |offset| Err(RecordError::ZeroByte { field, offset }))
+}
+
 /// Why bytes are no record, or a draft can't become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -149,6 +153,14 @@ pub enum RecordError {
         found: i32,
         /// Bytes left in the record.
         available: usize,
+    },
+    /// A zero byte in topic or properties, where no client and no broker puts one.
+    #[error("record: a zero byte in the {field} at byte {offset}")]
+    ZeroByte {
+        /// `topic` or `properties`.
+        field: &'static str,
+        /// Offset in the field.
+        offset: usize,
     },
     /// The topic is not UTF-8.
     #[error("record: the topic is not UTF-8 at byte {offset}")]

@@ -160,6 +160,12 @@ impl<'a> RecordView<'a> {
         self.properties
     }
 
+    /// What [`super::RecordDraft::check_no_zero`] promises of stored records, checked on one that a crash may have torn.
+    pub fn verify_no_zero(&self) -> Result<(), RecordError> {
+        super::refuse_zero("topic", self.topic().as_bytes())?;
+        super::refuse_zero("properties", self.properties())
+    }
+
     /// Checks BODYCRC.
     pub fn verify_crc(&self) -> Result<(), RecordError> {
         let (declared, computed) = (self.body_crc(), body_crc(self.body));
