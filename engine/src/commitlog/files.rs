@@ -116,6 +116,8 @@ impl<R: Runtime> LogFiles<R> {
         let (path, folder) = (self.paths.commitlog_file(start), self.paths.commitlog());
         let file = self.file(start).await?;
         file.allocate(0, self.file_bytes).await.map_err(FileError::at("allocate", &path, 0))?;
+        // Its length must be durable before another file follows: only the last one may be short after a power cut.
+        file.sync_data().await.map_err(FileError::at("fdatasync", &path, 0))?;
         self.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))
     }
 

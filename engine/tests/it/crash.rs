@@ -105,7 +105,7 @@ fn crash_often(seed: u64, power_cut: bool) -> Tally {
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_flushed() {
-    let (mut all, seeds) = (Tally::default(), seeds(40));
+    let (mut all, seeds) = (Tally::default(), seeds(120));
     for seed in &seeds {
         let _replay = Replay(*seed, "a_power_cut_loses_nothing_that_was_flushed");
         all.add(&crash_often(*seed, true));
