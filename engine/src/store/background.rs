@@ -83,18 +83,8 @@ impl<R: Runtime> Inner<R> {
         let (path, in_file) = (self.log.path_of(step.at), step.at % self.log.file_bytes());
         file.write_at(in_file, step.data).await.map_err(FileError::at("write", &path, in_file))?;
         self.marks.write_to(step.upto);
-        self.note_written_time();
         self.written.notify();
         Ok(())
-    }
-
-    /// The store time of the newest record that is surely written: one pair is followed at a time, so it may lag.
-    fn note_written_time(&self) {
-        let written = self.marks.written().0;
-        if written >= self.next_time.get().at {
-            self.written_time.set(self.next_time.get());
-            self.next_time.set(TimeMark { at: self.marks.appended().0, store_ms: self.last_store_ms.get() });
-        }
     }
 
     /// Makes what is written now durable.

@@ -71,9 +71,6 @@ struct Inner<R: Runtime> {
     disk_full_at: Cell<Option<u64>>,
     /// Store times never go back, whatever the clock does.
     last_store_ms: Cell<i64>,
-    /// Where the log ended when the current gathering of writes began, and what will be known once that is written.
-    written_time: Cell<TimeMark>,
-    next_time: Cell<TimeMark>,
     checkpoint: Cell<Checkpoint>,
     /// Log end of the manifest on disk.
     manifest_end: Cell<u64>,

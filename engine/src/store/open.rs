@@ -3,7 +3,7 @@
 use super::arrivals::Arrivals;
 use super::cold::ColdCache;
 use super::recover::{Recovery, ScanResult};
-use super::{Inner, Phase, Store, TimeMark};
+use super::{Inner, Phase, Store};
 use crate::checkpoint::Checkpoint;
 use crate::commitlog::files::LogFiles;
 use crate::config::StoreConfig;
@@ -116,7 +116,6 @@ impl<R: Runtime> Opening<R> {
     fn into_inner(self, scanned: &ScanResult, recovered: Recovered, checkpoint: Checkpoint, lock: R::File) -> Inner<R> {
         let end = scanned.end;
         let last_store_ms = scanned.last_store_ms.max(checkpoint.logics_timestamp_ms);
-        let time = TimeMark { at: end, store_ms: last_store_ms };
         Inner {
             marks: Marks::at(end),
             tail: RefCell::new(Tail::new(end, self.partial, self.config.chunk_bytes, self.config.tail_bytes_max)),
@@ -132,8 +131,6 @@ impl<R: Runtime> Opening<R> {
             poison: RefCell::new(None),
             disk_full_at: Cell::new(None),
             last_store_ms: Cell::new(last_store_ms),
-            written_time: Cell::new(time),
-            next_time: Cell::new(time),
             checkpoint: Cell::new(checkpoint),
             manifest_end: Cell::new(0),
             partial_block: RefCell::new(AppendBuf::with_capacity(DIRECT_ALIGN)),

@@ -14,7 +14,6 @@ fn every_status_has_its_next_offset() {
         for _ in 0..3 {
             store.append(&draft("t", 0, b"x", &[])).unwrap();
         }
-        // A batch refused for its size has made the queue, and left it without a message.
         let table = [
             ("none", 0, 5, TagFilter::All, ReadStatus::NoMatchedLogicQueue, 0, 0),
             ("t", 7, 5, TagFilter::All, ReadStatus::NoMatchedLogicQueue, 0, 0),
