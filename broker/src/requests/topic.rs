@@ -106,9 +106,10 @@ pub(crate) fn delete_here(shard: &mut Shard, net: &mut Net, name: &str) {
     for pull in pulls {
         super::wake_pull(shard, net, pull);
     }
-    let (store, name) = (shard.store.clone(), name.to_owned());
+    // The queues are forgotten here and now; only the files take time.
+    let (deletion, name) = (shard.store.delete_topic(name), name.to_owned());
     shard.core.spawn(Share::Background, async move {
-        if let Err(error) = store.delete_topic(&name).await {
+        if let Err(error) = deletion.await {
             tracing::error!("the queues of the deleted topic {name} stay on disk: {error}");
         }
     });

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -118,13 +119,16 @@ pub fn run_broker(args: &[&str]) -> Output {
     program("mqbroker").args(args).stdin(Stdio::null()).output().unwrap()
 }
 
-/// A port whose neighbours for `shards` shards and their VIP ports are free as well.
+/// A port whose neighbours for `shards` shards and their VIP ports are free as well: a block of its own for each cluster of
+/// this program, below the range that the kernel hands out to connections, so that tests side by side never meet.
 fn free_ports(shards: u16) -> u16 {
+    static NEXT_BLOCK: AtomicU16 = AtomicU16::new(0);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("0.0.0.0", port)).is_ok();
+    let first = u16::try_from(std::process::id() % 200).unwrap();
     loop {
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let fits = port > 1_100 && port < 60_000;
-        if fits && (0..shards).all(|shard| free(port + 10 * shard) && free(port + 10 * shard - 2)) {
+        let block = (first + NEXT_BLOCK.fetch_add(1, Ordering::Relaxed)) % 200;
+        let port = 20_010 + block * 50;
+        if (0..shards).all(|shard| free(port + 10 * shard) && free(port + 10 * shard - 2)) {
             return port;
         }
     }

@@ -8,17 +8,23 @@ impl<R: Runtime> Store<R> {
     /// Removes a topic's queues; its records stay in the log until their file goes. From the call on reads find no queue;
     /// when it returns the deletion survives a crash. Messages sent to the topic afterwards begin at offset 0 again.
     /// Returns whether there was such a topic.
-    pub async fn delete_topic(&self, topic: &str) -> Result<bool, StoreError> {
-        let inner = &*self.inner;
-        if !inner.forget_topic(topic) {
-            return Ok(false);
+    ///
+    /// The queues are forgotten before this returns its future: a message sent right after the call is one of the new topic,
+    /// and never goes down with the old one.
+    pub fn delete_topic(&self, topic: &str) -> impl Future<Output = Result<bool, StoreError>> + 'static {
+        let was_there = self.inner.forget_topic(topic);
+        let (inner, topic) = (self.inner.clone(), topic.to_owned());
+        async move {
+            if !was_there {
+                return Ok(false);
+            }
+            let _turn = inner.derived_turn.take().await;
+            // The folder goes first: the manifest that no longer lists the topic must not find its old units under a new
+            // queue of the same name.
+            inner.remove_folder(&topic).await?;
+            inner.write_checkpoint().await?;
+            Ok(true)
         }
-        let _turn = inner.derived_turn.take().await;
-        // The folder goes first: the manifest that no longer lists the topic must not find its old units under a new
-        // queue of the same name.
-        inner.remove_folder(topic).await?;
-        inner.write_checkpoint().await?;
-        Ok(true)
     }
 }
 
