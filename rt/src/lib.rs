@@ -22,4 +22,4 @@ pub mod runtime;
 pub mod sim;
 
 pub use buf::{AppendBuf, BufSlice};
-pub use runtime::{DirEntry, File, OpenMode, Runtime, Share};
+pub use runtime::{DirEntry, DiskSpace, File, OpenMode, Runtime, Share};

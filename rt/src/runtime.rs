@@ -41,6 +41,27 @@ pub struct DirEntry {
     pub bytes: u64,
     /// Whether it is a folder.
     pub is_dir: bool,
+    /// When it was last written to, in milliseconds since 1970 (0 for a folder).
+    pub modified_ms: i64,
+}
+
+/// How full a file system is, for programs without privileges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Used and available bytes together; what is kept for the superuser counts as neither, as `df` counts.
+    pub total_bytes: u64,
+    /// Bytes that can still be written.
+    pub available_bytes: u64,
+}
+
+impl DiskSpace {
+    /// The used part, in hundredths: 0 to 100, rounded up, as `df` shows it.
+    #[must_use]
+    pub fn used_percent(&self) -> u64 {
+        let used = u128::from(self.total_bytes.saturating_sub(self.available_bytes));
+        let percent = (used * 100).div_ceil(u128::from(self.total_bytes.max(1)));
+        u64::try_from(percent).unwrap_or(100)
+    }
 }
 
 /// One core: its clock, its chance, its tasks and its files. Cloning gives another handle to the same core.
@@ -52,6 +73,8 @@ pub trait Runtime: Clone + 'static {
     fn now_nanos(&self) -> u64;
     /// Milliseconds since 1970, as RocketMQ stores them.
     fn wall_ms(&self) -> i64;
+    /// What local time is ahead of UTC now, in seconds: RocketMQ's `deleteWhen` and index files are in local time.
+    fn utc_offset_seconds(&self) -> i64;
     /// A random number; from the seed in a simulation.
     fn random_u64(&self) -> u64;
     /// Starts a task on this core. It runs until it ends or the core stops.
@@ -76,6 +99,8 @@ pub trait Runtime: Clone + 'static {
     fn remove_dir_all(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
     /// Makes renames, creations and removals in this folder survive a crash.
     fn sync_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// How full the file system with `path` is.
+    fn disk_space(&self, path: &Path) -> impl Future<Output = io::Result<DiskSpace>>;
     /// Takes an exclusive lock on a file, made when missing, for as long as the returned file lives (also across
     /// processes; a crash frees it). `ErrorKind::WouldBlock` when another process has it.
     fn lock_file(&self, path: &Path) -> impl Future<Output = io::Result<Self::File>>;
@@ -84,7 +109,8 @@ pub trait Runtime: Clone + 'static {
 /// An open file. Cloning gives another handle; the last one closes it.
 #[expect(clippy::len_without_is_empty, reason = "an empty file is nothing anybody asks for")]
 pub trait File: Clone + 'static {
-    /// Reads up to `len` bytes from `offset`: fewer only at the end of the file.
+    /// Reads up to `len` bytes from `offset`: fewer only at the end of the file. A device that stops in the middle is asked for
+    /// the rest, and is an error when it does not give it.
     fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = io::Result<BufSlice>>;
     /// Writes all of `data` at `offset`. Not durable before [`File::sync_data`].
     fn write_at(&self, offset: u64, data: BufSlice) -> impl Future<Output = io::Result<()>>;

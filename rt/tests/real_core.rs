@@ -166,3 +166,29 @@ fn thread_cpu_ns() -> u64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     stat.split_whitespace().next().unwrap().parse().unwrap()
 }
+
+#[test]
+fn a_read_at_the_end_is_short_and_the_disk_says_how_full_it_is() {
+    let dir = folder();
+    let path = dir.path().to_owned();
+    on_a_core(move |core| {
+        let path = path.clone();
+        async move {
+            std::fs::write(path.join("short"), vec![7; 5000]).unwrap();
+            for mode in [OpenMode::Read, OpenMode::Direct] {
+                let file = match core.open(&path.join("short"), mode).await {
+                    Err(refused) if refused.kind() == io::ErrorKind::InvalidInput => continue,
+                    file => file.unwrap(),
+                };
+                assert_eq!(file.read_at(4000, 9000).await.unwrap().len(), 1000);
+                assert_eq!(file.read_at(9000, 10).await.unwrap().len(), 0);
+            }
+            let space = core.disk_space(&path).await.unwrap();
+            assert!(space.total_bytes > 0 && space.available_bytes <= space.total_bytes && space.used_percent() <= 100);
+            assert_eq!(core.disk_space(&path.join("missing")).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+            let entry = core.list_dir(&path).await.unwrap().remove(0);
+            assert!((core.wall_ms() - entry.modified_ms).abs() < 3_600_000, "{}", entry.modified_ms);
+            assert!(core.utc_offset_seconds().abs() <= 14 * 3600);
+        }
+    });
+}

@@ -1,7 +1,7 @@
 //! A machine whose log writes go nowhere: a bench that appends for seconds must not keep gigabytes of simulated disk.
 
 use rt::sim::{Sim, SimFile};
-use rt::{BufSlice, DirEntry, File, OpenMode, Runtime, Share};
+use rt::{BufSlice, DirEntry, DiskSpace, File, OpenMode, Runtime, Share};
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -26,6 +26,9 @@ impl Runtime for Discard {
     }
     fn wall_ms(&self) -> i64 {
         self.0.wall_ms()
+    }
+    fn utc_offset_seconds(&self) -> i64 {
+        self.0.utc_offset_seconds()
     }
     fn random_u64(&self) -> u64 {
         self.0.random_u64()
@@ -60,6 +63,9 @@ impl Runtime for Discard {
     }
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.0.sync_dir(path).await
+    }
+    async fn disk_space(&self, path: &Path) -> io::Result<DiskSpace> {
+        self.0.disk_space(path).await
     }
     async fn lock_file(&self, path: &Path) -> io::Result<DiscardFile> {
         Ok(DiscardFile { file: self.0.lock_file(path).await?, forgets: false })

@@ -2,8 +2,8 @@
 
 use super::driver::Kick;
 use super::mailbox::{self, Mailbox, Sender};
-use crate::ring::{Event, FileOps, Ring, RingConfig, RingError, RingFile};
-use crate::runtime::{DirEntry, OpenMode, Runtime, Share};
+use crate::ring::{Event, FileOps, Ring, RingConfig, RingError, RingFile, disk_space, utc_offset_seconds};
+use crate::runtime::{DirEntry, DiskSpace, OpenMode, Runtime, Share};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
@@ -114,6 +114,10 @@ impl Runtime for Core {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
+    fn utc_offset_seconds(&self) -> i64 {
+        utc_offset_seconds(self.wall_ms() / 1000)
+    }
+
     fn random_u64(&self) -> u64 {
         // SplitMix64 (Steele, Lea, Flood 2014): enough for queue choice and unique keys, one word of state.
         let state = self.0.chance.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -177,6 +181,11 @@ impl Runtime for Core {
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let path = path.to_owned();
         self.blocking(move || super::fs::sync_dir(&path)).await
+    }
+
+    async fn disk_space(&self, path: &Path) -> io::Result<DiskSpace> {
+        let path = path.to_owned();
+        self.blocking(move || disk_space(&path)).await
     }
 
     async fn lock_file(&self, path: &Path) -> io::Result<RingFile> {

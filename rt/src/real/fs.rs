@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 pub(super) fn open(path: &Path, mode: OpenMode) -> io::Result<OwnedFd> {
     let mut options = OpenOptions::new();
@@ -26,10 +27,17 @@ pub(super) fn list_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
         let metadata = entry.metadata()?;
         let is_dir = metadata.is_dir();
         let name = entry.file_name().to_string_lossy().into_owned();
-        entries.push(DirEntry { name, bytes: if is_dir { 0 } else { metadata.len() }, is_dir });
+        let bytes = if is_dir { 0 } else { metadata.len() };
+        entries.push(DirEntry { name, bytes, is_dir, modified_ms: if is_dir { 0 } else { modified_ms(&metadata) } });
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
+}
+
+/// Milliseconds since 1970; 0 where the file system keeps no such time.
+fn modified_ms(metadata: &fs::Metadata) -> i64 {
+    let since = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn replace_file(path: &Path, content: &[u8], keep_backup: bool) -> io::Result<()> {

@@ -55,7 +55,10 @@ impl File for RingFile {
         let from = if self.direct { offset - offset % align } else { offset };
         let skip = usize::try_from(offset - from).unwrap_or(0);
         let want = if self.direct { (skip + len).next_multiple_of(DIRECT_ALIGN) } else { len };
-        let all = self.ops.submit(FileOpKind::read(&self.fd, from, want)).await?;
+        let all = self.ops.submit(FileOpKind::read(&self.fd, from, want, self.direct)).await?;
+        if all.len() < want {
+            self.check_is_end(from, all.len(), want).await?;
+        }
         let end = (skip + len).min(all.len());
         Ok(all.part(skip.min(end)..end))
     }
@@ -93,17 +96,30 @@ impl File for RingFile {
     }
 }
 
+impl RingFile {
+    /// A read that came back short must have met the end of the file: a device that stops in the middle of it must not make
+    /// anybody believe that the file ends there.
+    async fn check_is_end(&self, from: u64, found: usize, wanted: usize) -> io::Result<()> {
+        let there = self.len().await?.saturating_sub(from).min(wanted as u64);
+        if there <= found as u64 {
+            return Ok(());
+        }
+        let what = format!("read {found} bytes at {from} where the file has {there}: the device stopped in the middle");
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
+    }
+}
+
 /// What a file operation does; owns the memory that the kernel reads or writes.
 pub(crate) enum FileOpKind {
-    Read { fd: Rc<OwnedFd>, offset: u64, buf: Rc<AppendBuf>, len: usize },
+    Read { fd: Rc<OwnedFd>, offset: u64, buf: Rc<AppendBuf>, len: usize, direct: bool },
     Write { fd: Rc<OwnedFd>, offset: u64, data: BufSlice },
     SyncData { fd: Rc<OwnedFd> },
     Allocate { fd: Rc<OwnedFd>, offset: u64, len: u64 },
 }
 
 impl FileOpKind {
-    fn read(fd: &Rc<OwnedFd>, offset: u64, len: usize) -> Self {
-        Self::Read { fd: fd.clone(), offset, buf: AppendBuf::with_capacity(len), len }
+    fn read(fd: &Rc<OwnedFd>, offset: u64, len: usize, direct: bool) -> Self {
+        Self::Read { fd: fd.clone(), offset, buf: AppendBuf::with_capacity(len), len, direct }
     }
 
     /// Bytes to transfer in all.
@@ -182,9 +198,10 @@ impl FileOp {
         };
         self.done_bytes += moved;
         match &self.kind {
-            FileOpKind::Read { buf, len, .. } => {
-                let aligned_end = moved % DIRECT_ALIGN == 0 || self.done_bytes == *len;
-                let over = moved == 0 || self.done_bytes >= *len || !aligned_end;
+            FileOpKind::Read { buf, len, direct, .. } => {
+                // The rest of an O_DIRECT read can be asked for only where it is aligned; elsewhere that is the file's end.
+                let may_go_on = !direct || moved % DIRECT_ALIGN == 0;
+                let over = moved == 0 || self.done_bytes >= *len || !may_go_on;
                 over.then(|| {
                     // SAFETY: the kernel has written `done_bytes` from the start of the buffer, which nobody else has seen.
                     unsafe { buf.freeze(self.done_bytes) };
@@ -216,5 +233,36 @@ impl Ring {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_op(len: usize, direct: bool) -> FileOp {
+        let fd = Rc::new(std::fs::File::open("/dev/null").unwrap().into());
+        FileOp { kind: FileOpKind::read(&fd, 0, len, direct), done_bytes: 0, state: Rc::default() }
+    }
+
+    #[test]
+    fn a_read_is_over_when_it_is_whole_or_the_file_ends_and_not_because_the_device_gave_a_part() {
+        for direct in [false, true] {
+            let mut op = read_op(16_384, direct);
+            assert!(op.advance(8192).is_none(), "the rest is asked for");
+            assert_eq!(op.advance(8192).unwrap().unwrap().len(), 16_384);
+            let mut op = read_op(16_384, direct);
+            assert!(op.advance(4096).is_none());
+            assert_eq!(op.advance(0).unwrap().unwrap().len(), 4096, "the file ends");
+            let mut op = read_op(16_384, direct);
+            assert!(op.advance(4096).is_none());
+            assert_eq!(op.advance(-libc::EIO).unwrap().unwrap_err().raw_os_error(), Some(libc::EIO));
+        }
+        // A cached page that could not be read ends a read at a page's boundary: any length, seen from its beginning.
+        let mut cached = read_op(16_384, false);
+        assert!(cached.advance(3996).is_none());
+        assert_eq!(cached.advance(-libc::EIO).unwrap().unwrap_err().raw_os_error(), Some(libc::EIO));
+        let mut direct = read_op(16_384, true);
+        assert_eq!(direct.advance(3996).unwrap().unwrap().len(), 3996);
     }
 }

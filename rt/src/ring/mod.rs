@@ -29,7 +29,7 @@ pub use files::{FileOps, RingFile};
 pub use ops::{Event, ReceiveEnd, Token};
 pub use send::SendQueue;
 pub use setup::{RingConfig, RingError};
-pub(crate) use sys::{EventFd, lock_exclusively};
+pub(crate) use sys::{EventFd, disk_space, lock_exclusively, utc_offset_seconds};
 pub use sys::{Socket, connect_socket, listen_socket, raise_fd_limit};
 
 use bufs::ReceiveBufs;

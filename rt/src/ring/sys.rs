@@ -1,9 +1,14 @@
-//! The few system calls around the ring: sockets, eventfd, file locks, limits.
+//! The few system calls around the ring: sockets, eventfd, file locks, limits, disk space, local time.
 
+use crate::runtime::DiskSpace;
 use socket2::{Domain, Protocol, SockRef, Type};
+use std::ffi::CString;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::rc::Rc;
 
 /// A socket. Closed when its owner and every operation in flight have let go of it.
@@ -145,4 +150,30 @@ pub fn raise_fd_limit() -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     Ok(limit.rlim_cur)
+}
+
+/// How full the file system with `path` is (statvfs).
+pub(crate) fn disk_space(path: &Path) -> io::Result<DiskSpace> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut found = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path ends in a zero byte; the kernel fills the struct when it answers 0.
+    if unsafe { libc::statvfs(path.as_ptr(), found.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: filled, as the answer was 0.
+    let found = unsafe { found.assume_init() };
+    let used = found.f_blocks.saturating_sub(found.f_bfree);
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(DiskSpace { total_bytes: bytes(used.saturating_add(found.f_bavail)), available_bytes: bytes(found.f_bavail) })
+}
+
+/// What local time is ahead of UTC at `unix_seconds`; 0 when the system cannot say.
+pub(crate) fn utc_offset_seconds(unix_seconds: i64) -> i64 {
+    let mut local = MaybeUninit::<libc::tm>::uninit();
+    // SAFETY: reads the number, fills the struct; null means that it did not.
+    if unsafe { libc::localtime_r(&raw const unix_seconds, local.as_mut_ptr()) }.is_null() {
+        return 0;
+    }
+    // SAFETY: filled, as the answer was not null.
+    unsafe { local.assume_init() }.tm_gmtoff
 }

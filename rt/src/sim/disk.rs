@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 mod pages;
+mod space;
 use pages::Pages;
 
 /// What a device writes whole or not at all.
@@ -56,6 +57,9 @@ struct Inode {
     now: Pages,
     durable: Pages,
     pending: Vec<PendingOp>,
+    /// Blocks below here are its own whether they were written or not (fallocate).
+    reserved_bytes: u64,
+    modified_ms: i64,
 }
 
 /// The files of a machine.
@@ -68,6 +72,10 @@ pub(super) struct Disk {
     name_ops: BTreeMap<PathBuf, Vec<NameOp>>,
     locks: BTreeSet<PathBuf>,
     seq: u64,
+    /// Bytes of the device; `None`: no limit.
+    capacity: Option<u64>,
+    /// Handles by file: a removed file keeps its blocks while it has one.
+    open_counts: BTreeMap<usize, usize>,
 }
 
 fn not_found(path: &Path) -> io::Error {
@@ -137,8 +145,8 @@ impl Disk {
     fn entry(&self, path: &Path, node: Node) -> DirEntry {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         match node {
-            Node::Dir => DirEntry { name, bytes: 0, is_dir: true },
-            Node::File(inode) => DirEntry { name, bytes: self.len(inode), is_dir: false },
+            Node::Dir => DirEntry { name, bytes: 0, is_dir: true, modified_ms: 0 },
+            Node::File(inode) => DirEntry { name, bytes: self.len(inode), is_dir: false, modified_ms: self.inodes[inode].modified_ms },
         }
     }
 
@@ -150,17 +158,18 @@ impl Disk {
     }
 
     /// Old or new at any crash: the change is durable in the moment it is seen.
-    pub(super) fn replace(&mut self, path: &Path, content: &[u8], keep_backup: bool) -> io::Result<()> {
+    pub(super) fn replace(&mut self, path: &Path, content: &[u8], keep_backup: bool, now_ms: i64) -> io::Result<()> {
         if !path.parent().is_some_and(|parent| self.is_dir(parent)) {
             return Err(not_found(path));
         }
+        self.check_space(content.len().next_multiple_of(4096) as u64)?;
         let old = self.names.get(path).copied();
         if let (true, Some(old)) = (keep_backup, old) {
             let mut backup = path.as_os_str().to_owned();
             backup.push(".bak");
             self.name_durably(Path::new(&backup), old);
         }
-        let mut fresh = Inode::default();
+        let mut fresh = Inode { modified_ms: now_ms, ..Inode::default() };
         fresh.now.write(0, content);
         fresh.durable = fresh.now.clone();
         self.inodes.push(fresh);
@@ -236,16 +245,38 @@ impl Disk {
         seq
     }
 
-    pub(super) fn end_op(&mut self, inode: usize, seq: u64) {
-        let Inode { now, pending, .. } = &mut self.inodes[inode];
-        if let Some(op) = pending.iter_mut().find(|op| op.seq == seq) {
-            op.done = true;
-            op.change.apply(now);
+    /// The write takes place, or finds no space and has not been.
+    pub(super) fn end_write(&mut self, inode: usize, seq: u64) -> io::Result<()> {
+        let file = &self.inodes[inode];
+        let Some(at) = file.pending.iter().position(|op| op.seq == seq) else { return Ok(()) };
+        if let Change::Write { offset, data } = &file.pending[at].change
+            && let Err(full) = self.check_space(file.now.missing_bytes(*offset, offset + data.len() as u64, file.reserved_bytes))
+        {
+            self.inodes[inode].pending.remove(at);
+            return Err(full);
         }
+        let Inode { now, pending, .. } = &mut self.inodes[inode];
+        pending[at].done = true;
+        pending[at].change.apply(now);
+        Ok(())
+    }
+
+    /// The time of a file that was just made.
+    pub(super) fn touch_new(&mut self, inode: usize, now_ms: i64) {
+        if self.inodes[inode].modified_ms == 0 {
+            self.touch(inode, now_ms);
+        }
+    }
+
+    pub(super) fn touch(&mut self, inode: usize, now_ms: i64) {
+        self.inodes[inode].modified_ms = now_ms;
     }
 
     pub(super) fn set_len(&mut self, inode: usize, len: u64) {
         let seq = self.next_seq();
+        if len < self.inodes[inode].now.len() {
+            self.inodes[inode].reserved_bytes = self.inodes[inode].reserved_bytes.min(len);
+        }
         self.inodes[inode].now.set_len(len);
         self.inodes[inode].pending.push(PendingOp { seq, change: Change::SetLen(len), done: true });
     }
@@ -275,6 +306,7 @@ impl Disk {
     pub(super) fn after_kill(&self, chance: &Random) -> Self {
         let mut next = self.clone();
         next.locks.clear();
+        next.open_counts.clear();
         for inode in &mut next.inodes {
             let Inode { now, pending, .. } = inode;
             pending.retain_mut(|op| op.done || chance.below(2) == 0);
@@ -283,6 +315,7 @@ impl Disk {
                 op.change.apply(now);
             }
         }
+        next.forget_unreachable();
         next
     }
 
@@ -296,7 +329,8 @@ impl Disk {
         }
         let whole: BTreeMap<PathBuf, Node> = names.iter().filter(|(path, _)| parents_are_there(path, &names)).map(|(p, n)| (p.clone(), *n)).collect();
         let inodes = self.inodes.iter().map(|inode| inode.after_power_cut(chance, &mut report)).collect();
-        let disk = Self { inodes, durable_names: whole.clone(), names: whole, name_ops: BTreeMap::new(), locks: BTreeSet::new(), seq: self.seq };
+        let mut disk = Self { inodes, durable_names: whole.clone(), names: whole, seq: self.seq, capacity: self.capacity, ..Self::default() };
+        disk.forget_unreachable();
         (disk, report)
     }
 }
@@ -355,7 +389,8 @@ impl Inode {
             }
             sectors_before += op.change.sectors();
         }
-        Self { now: pages.clone(), durable: pages, pending: Vec::new() }
+        let reserved_bytes = self.reserved_bytes.min(pages.len());
+        Self { now: pages.clone(), durable: pages, pending: Vec::new(), reserved_bytes, modified_ms: self.modified_ms }
     }
 }
 

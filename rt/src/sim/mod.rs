@@ -16,20 +16,42 @@
 //! What happens always: every operation takes a random virtual time, ready tasks run in random order, concurrent operations
 //! complete in random order. An O_DIRECT write that is not aligned is refused, as the kernel would.
 //!
-//! What is not simulated yet: EIO, ENOSPC, short reads, bits that rot, CPU time (running takes none).
+//! What happens when a test asks for it ([`Sim::inject`]: by operation and path prefix, the next n or each with a chance):
+//! - EIO on a write: each of its sectors was written or not, independently; the caller cannot know.
+//! - EIO on fdatasync of an O_DIRECT file: what it was to cover stays un-synced, as the device's cache. Of a file in the page
+//!   cache, as on Linux: any part of it is durable, the rest never will be, reads go on showing it, and the next fdatasync
+//!   succeeds without having done anything. Who calls it again and believes it loses data here.
+//! - EIO on reads, allocations, creations, removals and folder syncs: the operation did nothing.
+//! - Short reads: the device gives a part; the rest is asked for, and can fail, separately. What a caller of
+//!   [`File::read_at`] sees is the whole or an error.
+//! - A slow device: operations take up to so much longer. [`Sim::hold_writes`] stalls it altogether.
+//!
+//! ENOSPC ([`SimConfig::capacity_bytes`], [`Sim::set_capacity`]): blocks of 4 KiB are taken by fallocate and by writing where none
+//! are; holes take none. Removing a file's last name gives them back once nobody has it open. A write, allocation or
+//! `replace_file` that finds too few fails with `StorageFull` and did nothing.
+//!
+//! Bits that rot: [`Sim::rot`] flips a random bit somewhere below a path, [`Sim::damage`] a byte at a place; durably.
+//!
+//! The wall clock can jump ([`Sim::advance_wall`]): hours pass for who asks the time, not for timers.
+//!
+//! What is not simulated: CPU time (running takes none), memory that runs out, a clock that goes back, sectors that tear.
 //!
 //! Everything follows from the seed: the same seed gives the same run ([`Sim::digest`] shows it).
 
 mod disk;
 mod executor;
+mod faults;
+mod file;
 mod random;
 
 pub use disk::CrashReport;
+pub use faults::{Fault, FaultCounts, FaultOp};
+pub use file::SimFile;
 
-use crate::buf::{AppendBuf, BufSlice};
-use crate::runtime::{DIRECT_ALIGN, DirEntry, File, OpenMode, Runtime, Share};
+use crate::runtime::{DirEntry, DiskSpace, OpenMode, Runtime, Share};
 use disk::Disk;
 use executor::Executor;
+use faults::Faults;
 use random::Random;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -50,13 +72,15 @@ pub struct SimConfig {
     pub direct_io: bool,
     /// Longest time of one file operation, in nanoseconds of virtual time (the shortest is 1,000).
     pub io_nanos_max: u64,
+    /// Size of the device; `None`: no limit.
+    pub capacity_bytes: Option<u64>,
 }
 
 impl SimConfig {
     /// A machine with O_DIRECT whose operations take up to 200 µs.
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
-        Self { seed, direct_io: true, io_nanos_max: 200_000 }
+        Self { seed, direct_io: true, io_nanos_max: 200_000, capacity_bytes: None }
     }
 }
 
@@ -68,6 +92,9 @@ struct Machine {
     crash_chance: Random,
     disk: RefCell<Disk>,
     writes_held: Cell<bool>,
+    faults: Faults,
+    /// What the wall clock is ahead of the virtual one.
+    wall_ahead_ms: Cell<i64>,
 }
 
 /// A simulated core. Cloning gives another handle to the same one.
@@ -86,10 +113,12 @@ impl Sim {
     /// An empty machine built as `config` says.
     #[must_use]
     pub fn with_config(config: SimConfig) -> Self {
-        Self::build(config, Disk::default(), 0)
+        let mut disk = Disk::default();
+        disk.set_capacity(config.capacity_bytes);
+        Self::build(config, disk, 0, 0)
     }
 
-    fn build(config: SimConfig, disk: Disk, now_nanos: u64) -> Self {
+    fn build(config: SimConfig, disk: Disk, now_nanos: u64, wall_ahead_ms: i64) -> Self {
         let seed = config.seed;
         let machine = Machine {
             executor: Executor::new(seed, now_nanos),
@@ -98,6 +127,8 @@ impl Sim {
             crash_chance: Random::salted(seed, b"crash"),
             disk: RefCell::new(disk),
             writes_held: Cell::new(false),
+            faults: Faults::new(seed),
+            wall_ahead_ms: Cell::new(wall_ahead_ms),
             config,
         };
         Self { machine: Rc::new(machine) }
@@ -127,7 +158,41 @@ impl Sim {
         self.machine.executor.drop_tasks();
         let seed = Random::salted(self.machine.config.seed, b"next life").next_u64();
         let config = SimConfig { seed, ..self.machine.config.clone() };
-        Self::build(config, disk, self.now_nanos())
+        Self::build(config, disk, self.now_nanos(), self.machine.wall_ahead_ms.get())
+    }
+
+    /// From now on operations fail as `fault` says, until [`Sim::clear_faults`] or the end of this life: a restarted machine is
+    /// a repaired one.
+    pub fn inject(&self, fault: Fault) {
+        self.machine.faults.add(fault);
+    }
+
+    /// The device works again. What faults did stays.
+    pub fn clear_faults(&self) {
+        self.machine.faults.clear();
+    }
+
+    /// How often faults struck in this life.
+    #[must_use]
+    pub fn fault_counts(&self) -> FaultCounts {
+        self.machine.faults.counts()
+    }
+
+    /// Changes the size of the device; `None`: no limit. It may be smaller than what is used.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.machine.disk.borrow_mut().set_capacity(bytes);
+    }
+
+    /// Lets `duration` pass on the wall clock, at once.
+    pub fn advance_wall(&self, duration: Duration) {
+        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
+        self.machine.wall_ahead_ms.set(self.machine.wall_ahead_ms.get() + ms);
+    }
+
+    /// Flips one random bit of what was written below `under`, durably; says in which file and where. `None` when there is
+    /// nothing.
+    pub fn rot(&self, under: &Path) -> Option<(PathBuf, u64)> {
+        self.machine.disk.borrow_mut().rot(under, self.machine.faults.chance())
     }
 
     /// While held, no write completes: a device that stalls.
@@ -152,6 +217,16 @@ impl Sim {
         let nanos = 1000 + self.machine.latency.below(most - 1000);
         self.sleep(Duration::from_nanos(nanos)).await;
     }
+
+    /// The time an operation takes, and whether it fails.
+    async fn operation(&self, op: FaultOp, path: &Path) -> io::Result<()> {
+        let longer = self.machine.faults.delay(op, path);
+        self.io_time().await;
+        if !longer.is_zero() {
+            self.sleep(longer).await;
+        }
+        self.machine.faults.check(op, path)
+    }
 }
 
 impl Runtime for Sim {
@@ -163,7 +238,11 @@ impl Runtime for Sim {
 
     fn wall_ms(&self) -> i64 {
         let since_start_ms = i64::try_from(self.now_nanos() / 1_000_000).unwrap_or(i64::MAX / 2);
-        WALL_START_MS + since_start_ms
+        WALL_START_MS + since_start_ms + self.machine.wall_ahead_ms.get()
+    }
+
+    fn utc_offset_seconds(&self) -> i64 {
+        0
     }
 
     fn random_u64(&self) -> u64 {
@@ -184,53 +263,58 @@ impl Runtime for Sim {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "this filesystem has no O_DIRECT"));
         }
         let inode = self.machine.disk.borrow_mut().open(path, mode != OpenMode::Read)?;
-        Ok(SimFile { sim: self.clone(), inode, mode, _lock: None })
+        self.machine.disk.borrow_mut().touch_new(inode, self.wall_ms());
+        Ok(SimFile::new(self, path, inode, mode, None))
     }
 
     async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.io_time().await;
+        self.operation(FaultOp::Name, path).await?;
         self.machine.disk.borrow_mut().create_dir_all(path)
     }
 
     async fn list_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.io_time().await;
+        self.operation(FaultOp::Read, path).await?;
         self.machine.disk.borrow().list_dir(path)
     }
 
     async fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.io_time().await;
+        self.operation(FaultOp::Read, path).await?;
         self.machine.disk.borrow().read_all(path)
     }
 
     async fn replace_file(&self, path: &Path, content: Vec<u8>, keep_backup: bool) -> io::Result<()> {
-        self.io_time().await;
-        self.machine.disk.borrow_mut().replace(path, &content, keep_backup)
+        self.operation(FaultOp::Write, path).await?;
+        let replaced = self.machine.disk.borrow_mut().replace(path, &content, keep_backup, self.wall_ms());
+        self.machine.faults.note_space(replaced)
     }
 
     async fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.io_time().await;
+        self.operation(FaultOp::Name, path).await?;
         self.machine.disk.borrow_mut().remove_file(path)
     }
 
     async fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.io_time().await;
+        self.operation(FaultOp::Name, path).await?;
         self.machine.disk.borrow_mut().remove_dir_all(path);
         Ok(())
     }
 
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let upto = self.machine.disk.borrow().name_ops();
-        self.io_time().await;
+        self.operation(FaultOp::Sync, path).await?;
         self.machine.disk.borrow_mut().sync_dir(path, upto)
+    }
+
+    async fn disk_space(&self, _path: &Path) -> io::Result<DiskSpace> {
+        self.io_time().await;
+        Ok(self.machine.disk.borrow().space())
     }
 
     async fn lock_file(&self, path: &Path) -> io::Result<SimFile> {
         self.io_time().await;
-        let mut disk = self.machine.disk.borrow_mut();
-        let inode = disk.open(path, true)?;
-        disk.lock(path)?;
-        let lock = LockGuard { sim: self.clone(), path: path.to_owned() };
-        Ok(SimFile { sim: self.clone(), inode, mode: OpenMode::Buffered, _lock: Some(Rc::new(lock)) })
+        let inode = self.machine.disk.borrow_mut().open(path, true)?;
+        self.machine.disk.borrow_mut().lock(path)?;
+        Ok(SimFile::new(self, path, inode, OpenMode::Buffered, Some(LockGuard { sim: self.clone(), path: path.to_owned() })))
     }
 }
 
@@ -245,85 +329,7 @@ impl Drop for LockGuard {
     }
 }
 
-/// An open file of a [`Sim`].
-#[derive(Clone)]
-pub struct SimFile {
-    sim: Sim,
-    inode: usize,
-    mode: OpenMode,
-    _lock: Option<Rc<LockGuard>>,
-}
-
-impl SimFile {
-    fn disk(&self) -> &RefCell<Disk> {
-        &self.sim.machine.disk
-    }
-
-    fn check_writable(&self) -> io::Result<()> {
-        if self.mode == OpenMode::Read {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "opened to read only"));
-        }
-        Ok(())
-    }
-
-    fn check_aligned(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let align = DIRECT_ALIGN as u64;
-        let aligned = offset.is_multiple_of(align) && data.len().is_multiple_of(DIRECT_ALIGN) && data.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
-        if self.mode == OpenMode::Direct && !aligned {
-            let what = format!("O_DIRECT write of {} bytes at {offset}: not aligned to {align}", data.len());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        }
-        Ok(())
-    }
-}
-
-impl File for SimFile {
-    async fn read_at(&self, offset: u64, len: usize) -> io::Result<BufSlice> {
-        self.sim.io_time().await;
-        let bytes = self.disk().borrow().read(self.inode, offset, len);
-        Ok(AppendBuf::copy_of(&bytes))
-    }
-
-    async fn write_at(&self, offset: u64, data: BufSlice) -> io::Result<()> {
-        self.check_writable()?;
-        self.check_aligned(offset, &data)?;
-        let op = self.disk().borrow_mut().begin_write(self.inode, offset, &data);
-        self.sim.io_time().await;
-        while self.sim.machine.writes_held.get() {
-            self.sim.sleep(Duration::from_micros(100)).await;
-        }
-        self.disk().borrow_mut().end_op(self.inode, op);
-        Ok(())
-    }
-
-    async fn sync_data(&self) -> io::Result<()> {
-        let upto = self.disk().borrow().done_ops(self.inode);
-        self.sim.io_time().await;
-        self.disk().borrow_mut().sync(self.inode, &upto);
-        Ok(())
-    }
-
-    async fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.check_writable()?;
-        self.sim.io_time().await;
-        let mut disk = self.disk().borrow_mut();
-        let wanted = disk.len(self.inode).max(offset + len);
-        disk.set_len(self.inode, wanted);
-        Ok(())
-    }
-
-    async fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check_writable()?;
-        self.sim.io_time().await;
-        self.disk().borrow_mut().set_len(self.inode, len);
-        Ok(())
-    }
-
-    async fn len(&self) -> io::Result<u64> {
-        self.sim.io_time().await;
-        Ok(self.disk().borrow().len(self.inode))
-    }
-}
-
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod fault_tests;

@@ -1,6 +1,8 @@
 //! The simulated runtime keeps its promises: same seed same run, synced data stays, un-synced data may go.
 
 use super::*;
+use crate::buf::AppendBuf;
+use crate::runtime::File;
 
 const ROOT: &str = "/store";
 

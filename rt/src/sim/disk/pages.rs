@@ -1,5 +1,6 @@
 //! The bytes of one file, holes not stored: a 1 GiB log file of a test costs what was written to it.
 
+use crate::sim::random::Random;
 use std::collections::BTreeMap;
 
 const PAGE_BYTES: u64 = 4096;
@@ -45,6 +46,32 @@ impl Pages {
             }
         }
         self.len = len;
+    }
+}
+
+impl Pages {
+    /// Blocks it holds when those below `reserved_bytes` are its own anyway.
+    pub(super) fn allocated_bytes(&self, reserved_bytes: u64) -> u64 {
+        let reserved_pages = reserved_bytes.div_ceil(PAGE_BYTES);
+        (reserved_pages + self.pages.range(reserved_pages..).count() as u64) * PAGE_BYTES
+    }
+
+    /// Blocks that writing `[from, upto)` would add.
+    pub(super) fn missing_bytes(&self, from: u64, upto: u64, reserved_bytes: u64) -> u64 {
+        let first = (from / PAGE_BYTES).max(reserved_bytes.div_ceil(PAGE_BYTES));
+        let end = upto.div_ceil(PAGE_BYTES).max(first);
+        (end - first - self.pages.range(first..end).count() as u64) * PAGE_BYTES
+    }
+
+    pub(super) fn has_bytes(&self) -> bool {
+        self.pages.keys().any(|page| page * PAGE_BYTES < self.len)
+    }
+
+    /// Some byte of a page that was written.
+    pub(super) fn some_stored_byte(&self, chance: &Random) -> Option<u64> {
+        let pages: Vec<u64> = self.pages.keys().copied().filter(|page| page * PAGE_BYTES < self.len).collect();
+        let start = pages.get(chance.index_below(pages.len()))? * PAGE_BYTES;
+        Some(start + chance.below(PAGE_BYTES.min(self.len - start)))
     }
 }
 

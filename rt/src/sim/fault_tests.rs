@@ -1,0 +1,216 @@
+//! The faults that a test can ask for do what the fault model says, strike as often as asked, and replay from the seed.
+
+use super::*;
+use crate::buf::AppendBuf;
+use crate::runtime::File;
+
+const BLOCK: usize = 4096;
+
+async fn direct(sim: &Sim, name: &str) -> SimFile {
+    sim.open(Path::new(name), OpenMode::Direct).await.unwrap()
+}
+
+fn block(byte: u8) -> crate::buf::BufSlice {
+    AppendBuf::copy_of(&[byte; BLOCK])
+}
+
+#[test]
+fn errors_strike_the_operation_and_the_path_they_are_asked_for_and_as_often() {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        sim.create_dir_all(Path::new("/a")).await.unwrap();
+        let (bad, good) = (direct(&sim, "/a/x").await, direct(&sim, "/b").await);
+        sim.inject(Fault::eio(FaultOp::Write, "/a").after(1).times(2));
+        let mut outcomes = Vec::new();
+        for _ in 0..5 {
+            outcomes.push(bad.write_at(0, block(1)).await.is_ok());
+            good.write_at(0, block(1)).await.unwrap();
+        }
+        assert_eq!(outcomes, [true, false, false, true, true]);
+        sim.inject(Fault::eio(FaultOp::Read, "/b"));
+        assert_eq!(good.read_at(0, 1).await.unwrap_err().raw_os_error(), Some(5));
+        sim.clear_faults();
+        good.read_at(0, 1).await.unwrap();
+        assert_eq!((sim.fault_counts().write_errors, sim.fault_counts().read_errors), (2, 1));
+    });
+}
+
+#[test]
+fn a_failed_write_leaves_any_of_its_sectors() {
+    let (mut whole, mut none, mut torn) = (0, 0, 0);
+    for seed in 0..200 {
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let file = direct(&sim, "/x").await;
+            file.write_at(0, AppendBuf::copy_of(&vec![1; 2 * BLOCK])).await.unwrap();
+            sim.inject(Fault::eio(FaultOp::Write, "/x"));
+            file.write_at(0, AppendBuf::copy_of(&vec![2; BLOCK])).await.unwrap_err();
+            let found = file.read_at(0, 2 * BLOCK).await.unwrap();
+            assert!(found[BLOCK..].iter().all(|byte| *byte == 1), "only what was written to changes");
+            let sectors: Vec<u8> = found[..BLOCK].chunks(512).map(|sector| sector[0]).collect();
+            assert!(found[..BLOCK].chunks(512).all(|sector| sector.iter().all(|byte| *byte == sector[0])), "sectors are whole");
+            match sectors.iter().filter(|byte| **byte == 2).count() {
+                0 => none += 1,
+                8 => whole += 1,
+                _ => torn += 1,
+            }
+        });
+    }
+    assert!(torn > 100 && whole + none < 20, "{whole} whole, {none} nothing, {torn} torn");
+}
+
+/// Writes, fails a sync, syncs again "successfully", cuts the power: how many of the seeds still have the bytes.
+fn kept_after_a_failed_sync(mode: OpenMode) -> usize {
+    let mut kept = 0;
+    for seed in 0..100 {
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let file = sim.open(Path::new("/x"), mode).await.unwrap();
+            file.write_at(0, block(0)).await.unwrap();
+            file.sync_data().await.unwrap();
+            sim.sync_dir(Path::new("/")).await.unwrap();
+            file.write_at(0, block(7)).await.unwrap();
+            sim.inject(Fault::eio(FaultOp::Sync, "/x").times(1));
+            file.sync_data().await.unwrap_err();
+            assert_eq!(file.read_at(0, 1).await.unwrap()[0], 7, "programs still see it");
+            file.sync_data().await.unwrap();
+        });
+        let (after, _) = sim.crash();
+        kept += usize::from(after.block_on(after.read_file(Path::new("/x"))).unwrap() == vec![7; BLOCK]);
+    }
+    kept
+}
+
+#[test]
+fn who_believes_the_second_fdatasync_of_a_cached_file_loses_data() {
+    assert_eq!(kept_after_a_failed_sync(OpenMode::Buffered), 0, "the kernel has dropped what the first could not write");
+    assert_eq!(kept_after_a_failed_sync(OpenMode::Direct), 100, "the device had it all along");
+}
+
+#[test]
+fn a_full_disk_refuses_blocks_but_not_rewrites_and_files_that_go_give_theirs_back() {
+    let sim = Sim::with_config(SimConfig { capacity_bytes: Some(8 * 4096), ..SimConfig::with_seed(3) });
+    sim.block_on(async {
+        let file = direct(&sim, "/reserved").await;
+        file.allocate(0, 6 * 4096).await.unwrap();
+        assert_eq!(sim.disk_space(Path::new("/")).await.unwrap(), DiskSpace { total_bytes: 8 * 4096, available_bytes: 2 * 4096 });
+        let other = direct(&sim, "/other").await;
+        for place in 0..2 {
+            other.write_at(place * 4096, block(1)).await.unwrap();
+        }
+        assert_eq!(other.write_at(2 * 4096, block(1)).await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(other.len().await.unwrap(), 2 * 4096, "the refused write did nothing");
+        assert_eq!(other.allocate(0, 3 * 4096).await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(sim.replace_file(Path::new("/config"), vec![1], false).await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        file.write_at(5 * 4096, block(2)).await.unwrap();
+        other.write_at(0, block(2)).await.unwrap();
+        other.set_len(1 << 30).await.unwrap();
+        assert_eq!(sim.disk_space(Path::new("/")).await.unwrap().used_percent(), 100);
+        sim.remove_file(Path::new("/reserved")).await.unwrap();
+        assert_eq!(sim.disk_space(Path::new("/")).await.unwrap().available_bytes, 0, "it is still open");
+        drop(file);
+        assert_eq!(sim.disk_space(Path::new("/")).await.unwrap().available_bytes, 6 * 4096);
+        other.write_at(2 * 4096, block(1)).await.unwrap();
+        assert_eq!(sim.fault_counts().no_space, 3);
+    });
+    let after = sim.kill();
+    assert_eq!(after.block_on(after.disk_space(Path::new("/"))).unwrap().available_bytes, 5 * 4096);
+}
+
+#[test]
+fn short_reads_give_the_whole_or_an_error() {
+    for seed in 0..50 {
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let file = sim.open(Path::new("/x"), OpenMode::Buffered).await.unwrap();
+            let content: Vec<u8> = (0..9000_u32).map(|nth| nth.to_le_bytes()[0]).collect();
+            file.write_at(0, AppendBuf::copy_of(&content)).await.unwrap();
+            sim.inject(Fault::short_reads("/x").one_in(2));
+            assert_eq!(&file.read_at(100, 5000).await.unwrap()[..], &content[100..5100]);
+            assert_eq!(&file.read_at(8000, 5000).await.unwrap()[..], &content[8000..], "the end of the file is its end");
+            sim.inject(Fault::short_reads("/x"));
+            sim.inject(Fault::eio(FaultOp::Read, "/x").after(1));
+            file.read_at(0, 5000).await.unwrap_err();
+            assert!(sim.fault_counts().short_reads > 0);
+        });
+    }
+}
+
+#[test]
+fn a_slow_device_takes_its_time_and_nothing_else_changes() {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        let file = direct(&sim, "/x").await;
+        sim.inject(Fault::slow(FaultOp::Sync, "/x", Duration::from_secs(5)));
+        let before = sim.now_nanos();
+        for nth in 0..10 {
+            file.write_at(0, block(nth)).await.unwrap();
+            file.sync_data().await.unwrap();
+        }
+        let took = Duration::from_nanos(sim.now_nanos() - before);
+        assert!(took > Duration::from_secs(5) && took < Duration::from_secs(51), "{took:?}");
+        assert_eq!(sim.fault_counts().slow, 10);
+    });
+}
+
+#[test]
+fn rot_flips_one_bit_of_something_written_and_a_power_cut_does_not_mend_it() {
+    for seed in 0..50 {
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            sim.create_dir_all(Path::new("/d")).await.unwrap();
+            assert_eq!(sim.rot(Path::new("/d")), None);
+            let file = direct(&sim, "/d/x").await;
+            file.allocate(0, 1 << 20).await.unwrap();
+            file.write_at(8192, block(0)).await.unwrap();
+            file.sync_data().await.unwrap();
+            for folder in ["/d", "/"] {
+                sim.sync_dir(Path::new(folder)).await.unwrap();
+            }
+        });
+        let (path, offset) = sim.rot(Path::new("/d")).unwrap();
+        assert!(path == Path::new("/d/x") && (8192..12_288).contains(&offset));
+        let (after, _) = sim.crash();
+        let content = after.block_on(after.read_file(&path)).unwrap();
+        let ones: u32 = content.iter().map(|byte| byte.count_ones()).sum();
+        assert_eq!((ones, content[usize::try_from(offset).unwrap()].count_ones()), (1, 1));
+    }
+}
+
+#[test]
+fn the_wall_clock_jumps_and_files_keep_the_time_of_their_last_write() {
+    let sim = Sim::new(1);
+    let hour = Duration::from_secs(3600);
+    let file = sim.block_on(direct(&sim, "/x"));
+    let made_ms = sim.wall_ms();
+    sim.advance_wall(hour);
+    assert!(sim.wall_ms() >= made_ms + 3_600_000);
+    let entry = |sim: &Sim| sim.block_on(sim.list_dir(Path::new("/"))).unwrap()[0].clone();
+    assert!(entry(&sim).modified_ms <= made_ms);
+    sim.block_on(file.write_at(0, block(1))).unwrap();
+    let written_ms = entry(&sim).modified_ms;
+    assert!(written_ms >= made_ms + 3_600_000);
+    drop(file);
+    let after = sim.kill();
+    after.advance_wall(hour);
+    assert_eq!(entry(&after).modified_ms, written_ms);
+    assert!(after.wall_ms() >= made_ms + 7_200_000, "the clock goes on over a restart");
+}
+
+#[test]
+fn a_run_with_faults_replays_from_its_seed() {
+    let run = |seed| {
+        let sim = Sim::new(seed);
+        sim.inject(Fault::eio(FaultOp::Write, "/").one_in(3));
+        sim.inject(Fault::slow(FaultOp::Write, "/", Duration::from_millis(1)).one_in(4));
+        sim.block_on(async {
+            let file = direct(&sim, "/x").await;
+            for nth in 0..50 {
+                let _either = file.write_at(4096 * nth, block(9)).await;
+            }
+        });
+        (sim.digest(), sim.fault_counts(), sim.block_on(sim.read_file(Path::new("/x"))).unwrap())
+    };
+    assert!(run(5) == run(5));
+    assert!(run(5).0 != run(6).0 && run(5).1.write_errors > 0);
+}

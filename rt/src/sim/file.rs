@@ -1,0 +1,142 @@
+//! An open file of the simulated machine: every operation takes time, may fail as the machine's faults say, and changes the
+//! disk only when it completes.
+
+use super::disk::Disk;
+use super::{FaultOp, LockGuard, Sim};
+use crate::buf::{AppendBuf, BufSlice};
+use crate::runtime::{DIRECT_ALIGN, File, OpenMode, Runtime};
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// An open file of a [`Sim`].
+#[derive(Clone)]
+pub struct SimFile {
+    handle: Rc<Handle>,
+}
+
+/// What clones share: dropping the last one closes the file.
+struct Handle {
+    sim: Sim,
+    path: PathBuf,
+    inode: usize,
+    mode: OpenMode,
+    _lock: Option<LockGuard>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.sim.machine.disk.borrow_mut().closed(self.inode);
+    }
+}
+
+impl SimFile {
+    pub(super) fn new(sim: &Sim, path: &Path, inode: usize, mode: OpenMode, lock: Option<LockGuard>) -> Self {
+        sim.machine.disk.borrow_mut().opened(inode);
+        Self { handle: Rc::new(Handle { sim: sim.clone(), path: path.to_owned(), inode, mode, _lock: lock }) }
+    }
+
+    fn sim(&self) -> &Sim {
+        &self.handle.sim
+    }
+
+    fn inode(&self) -> usize {
+        self.handle.inode
+    }
+
+    fn disk(&self) -> &RefCell<Disk> {
+        &self.sim().machine.disk
+    }
+
+    async fn operation(&self, op: FaultOp) -> io::Result<()> {
+        self.sim().operation(op, &self.handle.path).await
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.handle.mode == OpenMode::Read {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "opened to read only"));
+        }
+        Ok(())
+    }
+
+    fn check_aligned(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let align = DIRECT_ALIGN as u64;
+        let aligned = offset.is_multiple_of(align) && data.len().is_multiple_of(DIRECT_ALIGN) && data.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
+        if self.handle.mode == OpenMode::Direct && !aligned {
+            let what = format!("O_DIRECT write of {} bytes at {offset}: not aligned to {align}", data.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        Ok(())
+    }
+
+    fn touch(&self) {
+        self.disk().borrow_mut().touch(self.inode(), self.sim().wall_ms());
+    }
+}
+
+impl File for SimFile {
+    async fn read_at(&self, offset: u64, len: usize) -> io::Result<BufSlice> {
+        let mut bytes = Vec::new();
+        loop {
+            self.operation(FaultOp::Read).await?;
+            let part = self.sim().machine.faults.part_of(len - bytes.len(), &self.handle.path);
+            let read = self.disk().borrow().read(self.inode(), offset + bytes.len() as u64, part);
+            bytes.extend_from_slice(&read);
+            if read.len() < part || bytes.len() == len {
+                return Ok(AppendBuf::copy_of(&bytes));
+            }
+        }
+    }
+
+    async fn write_at(&self, offset: u64, data: BufSlice) -> io::Result<()> {
+        self.check_writable()?;
+        self.check_aligned(offset, &data)?;
+        let op = self.disk().borrow_mut().begin_write(self.inode(), offset, &data);
+        let outcome = self.operation(FaultOp::Write).await;
+        while self.sim().machine.writes_held.get() {
+            self.sim().sleep(Duration::from_micros(100)).await;
+        }
+        self.touch();
+        let faults = &self.sim().machine.faults;
+        if let Err(error) = outcome {
+            self.disk().borrow_mut().fail_write(self.inode(), op, faults.chance());
+            return Err(error);
+        }
+        faults.note_space(self.disk().borrow_mut().end_write(self.inode(), op))
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        let upto = self.disk().borrow().done_ops(self.inode());
+        let outcome = self.operation(FaultOp::Sync).await;
+        match &outcome {
+            Ok(()) => self.disk().borrow_mut().sync(self.inode(), &upto),
+            Err(_) => {
+                let direct = self.handle.mode == OpenMode::Direct;
+                self.disk().borrow_mut().fail_sync(self.inode(), &upto, direct, self.sim().machine.faults.chance());
+            }
+        }
+        outcome
+    }
+
+    async fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        self.operation(FaultOp::Allocate).await?;
+        self.touch();
+        self.sim().machine.faults.note_space(self.disk().borrow_mut().allocate(self.inode(), offset + len))
+    }
+
+    async fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        self.operation(FaultOp::Allocate).await?;
+        self.touch();
+        self.disk().borrow_mut().set_len(self.inode(), len);
+        Ok(())
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        self.sim().io_time().await;
+        Ok(self.disk().borrow().len(self.inode()))
+    }
+}
