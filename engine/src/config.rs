@@ -2,7 +2,28 @@
 
 use crate::error::OpenError;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, RECORD_OVERHEAD_BYTES};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// When the log is made durable (`flushDiskType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FlushPolicy {
+    /// `ASYNC_FLUSH`: behind the answers, every `flush_interval_ms`.
+    #[default]
+    Async,
+    /// `SYNC_FLUSH`: an answer waits until its message survives a power cut.
+    Sync,
+}
+
+/// How the log is written (`logBackend`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogBackend {
+    /// O_DIRECT writes from the tail.
+    #[default]
+    Direct,
+    /// A copy into a mapping of the file, RocketMQ's classical way: what was copied survives the process.
+    Mmap,
+}
 
 /// How one shard's store is built. RocketMQ's names in parentheses.
 #[derive(Clone, Debug)]
@@ -31,7 +52,11 @@ pub struct StoreConfig {
     pub read_ahead_bytes: usize,
     /// Memory for what was read ahead.
     pub cold_cache_bytes_max: usize,
-    /// Time between two fdatasyncs of the log (`flushIntervalCommitLog`).
+    /// When the log is made durable (`flushDiskType`).
+    pub flush: FlushPolicy,
+    /// How the log is written (`logBackend`).
+    pub backend: LogBackend,
+    /// Time between two fdatasyncs of the log under [`FlushPolicy::Async`] (`flushIntervalCommitLog`).
     pub flush_interval_ms: u64,
     /// Time between two writes of ConsumeQueue files (`flushIntervalConsumeQueue`).
     pub consumequeue_interval_ms: u64,
@@ -58,6 +83,8 @@ impl StoreConfig {
             cold_bytes_max: 64 * 1024,
             read_ahead_bytes: 512 * 1024,
             cold_cache_bytes_max: 8 * 1024 * 1024,
+            flush: FlushPolicy::Async,
+            backend: LogBackend::Direct,
             flush_interval_ms: 500,
             consumequeue_interval_ms: 1000,
             checkpoint_interval_ms: 10_000,

@@ -48,6 +48,9 @@ pub enum OpenError {
     /// A file operation failed.
     #[error("opening the store: {0}")]
     File(#[from] FileError),
+    /// What recovery found could not be written down.
+    #[error("opening the store: {0}")]
+    Store(#[from] StoreError),
     /// A file that is not of the configured size.
     #[error("{path}: {found} bytes, expected {expected}; set {key} to the size this store was made with, or remove the file if it is not the store's", path = path.display())]
     FileSize {

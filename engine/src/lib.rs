@@ -33,7 +33,7 @@ mod signal;
 mod store;
 mod tail;
 
-pub use config::StoreConfig;
+pub use config::{FlushPolicy, LogBackend, StoreConfig};
 pub use error::{AppendError, FileError, OpenError, ReadError, StoreError};
 pub use offset::{PhyOffset, QueueOffset};
 pub use store::{

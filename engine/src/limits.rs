@@ -58,3 +58,14 @@ pub const FILTER_UNITS_MAX: usize = 800;
 
 /// Pieces a message's properties may come in, for a batch (its own pieces and the batch's).
 pub const PROPERTY_PIECES_MAX: usize = 8;
+
+/// How far zeros are written ahead of the log under SYNC_FLUSH.
+pub const ZEROS_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Zeros in one write: larger would stand longer in the way of a flush, smaller would cost more of them.
+pub const ZEROS_STEP_BYTES: u64 = 1024 * 1024;
+const _: () = assert!(ZEROS_STEP_BYTES <= ZEROS_AHEAD_BYTES && ZEROS_STEP_BYTES.is_multiple_of(BLOCK_BYTES));
+
+/// Log writes of this size and more (a smoothed mean) get no zeros ahead of them: at 64 KiB the zeros cost the device about
+/// what the journal commit costs the flush.
+pub const ZEROS_WRITE_BYTES_MAX: u64 = 64 * 1024;

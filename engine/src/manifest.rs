@@ -7,6 +7,7 @@
 //!
 //! It also remembers deleted topics: their records are still in the log, and a rebuild must not bring them back.
 
+use crate::config::FlushPolicy;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +26,9 @@ pub(crate) struct ListedQueue {
 pub(crate) struct Manifest {
     pub(crate) version: u32,
     pub(crate) log_end: u64,
+    /// How the log goes on from `log_end`: under SYNC_FLUSH a break with records behind it is no torn tail.
+    #[serde(default)]
+    pub(crate) flush: FlushPolicy,
     pub(crate) queues: BTreeMap<String, BTreeMap<i32, ListedQueue>>,
     /// Topic to log offset: its records below are deleted.
     pub(crate) deleted: BTreeMap<String, u64>,

@@ -1,26 +1,56 @@
 //! How far the log has come. The one place where the order is stated:
 //!
 //! ```text
-//!   flushed ≤ written ≤ appended        visible ≤ dispatched ≤ appended
+//!   flushed ≤ written ≤ appended        visible ≤ dispatched ≤ appended        visible ≤ acknowledged
 //! ```
 //!
-//! - `appended`: in memory, has its offset. Under ASYNC_FLUSH a producer is answered here.
-//! - `written`: the device has it (or its cache): survives SIGKILL.
+//! - `appended`: in memory, has its offset.
+//! - `written`: the device, its cache or the page cache has it: survives SIGKILL.
 //! - `flushed`: fdatasync has passed it: survives a power cut.
 //! - `dispatched`: its ConsumeQueue unit exists (in memory).
-//! - `visible`: a consumer may have it. Under ASYNC_FLUSH that is `dispatched`.
+//! - `acknowledged`: a producer is answered here. Which mark that is follows from the configuration:
+//!
+//!   | flush | backend | acknowledged |
+//!   |---|---|---|
+//!   | ASYNC_FLUSH | direct | `appended` |
+//!   | ASYNC_FLUSH | mmap | `written` |
+//!   | SYNC_FLUSH | either | `flushed` |
+//!
+//! - `visible`: a consumer may have it: `dispatched` and `acknowledged`. A message that a consumer has seen and a crash takes
+//!   back would leave its group's offset beyond a place in the queue that is then given to another message.
 //!
 //! The loss window of ASYNC_FLUSH: a killed process loses `written..appended` (about one device write, plus 200 µs while
 //! less than 64 KiB gather, see `limits::WRITE_GATHER`; up to 2 ms more on a core that is busy without a pause), a power cut `flushed..appended` (`flush_interval_ms`, 500 ms by default, plus one fdatasync).
 //!
 //! Marks only go forward; each step asserts the order, because a mark that lies loses messages silently.
 
+use crate::config::{FlushPolicy, LogBackend};
 use crate::offset::PhyOffset;
 use std::cell::Cell;
+
+/// The mark at which a producer is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerAt {
+    Appended,
+    Written,
+    Flushed,
+}
+
+impl AnswerAt {
+    /// As the module's table says.
+    pub(crate) fn of(flush: FlushPolicy, backend: LogBackend) -> Self {
+        match (flush, backend) {
+            (FlushPolicy::Sync, _) => Self::Flushed,
+            (FlushPolicy::Async, LogBackend::Mmap) => Self::Written,
+            (FlushPolicy::Async, LogBackend::Direct) => Self::Appended,
+        }
+    }
+}
 
 /// The marks of one log.
 #[derive(Debug)]
 pub(crate) struct Marks {
+    answer_at: AnswerAt,
     appended: Cell<u64>,
     dispatched: Cell<u64>,
     written: Cell<u64>,
@@ -29,9 +59,9 @@ pub(crate) struct Marks {
 
 impl Marks {
     /// All at `end`: a log just opened.
-    pub(crate) fn at(end: u64) -> Self {
+    pub(crate) fn at(end: u64, answer_at: AnswerAt) -> Self {
         let mark = || Cell::new(end);
-        Self { appended: mark(), dispatched: mark(), written: mark(), flushed: mark() }
+        Self { answer_at, appended: mark(), dispatched: mark(), written: mark(), flushed: mark() }
     }
 
     pub(crate) fn appended(&self) -> PhyOffset {
@@ -50,8 +80,21 @@ impl Marks {
         PhyOffset(self.flushed.get())
     }
 
+    pub(crate) fn acknowledged(&self) -> PhyOffset {
+        match self.answer_at {
+            AnswerAt::Appended => self.appended(),
+            AnswerAt::Written => self.written(),
+            AnswerAt::Flushed => self.flushed(),
+        }
+    }
+
+    /// Whether what is appended is acknowledged at once.
+    pub(crate) fn answers_at_once(&self) -> bool {
+        self.answer_at == AnswerAt::Appended
+    }
+
     pub(crate) fn visible(&self) -> PhyOffset {
-        self.dispatched()
+        self.dispatched().min(self.acknowledged())
     }
 
     pub(crate) fn unwritten_bytes(&self) -> u64 {
@@ -95,7 +138,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "marks out of order")]
     fn nothing_is_flushed_before_it_is_written() {
-        let marks = Marks::at(10);
+        let marks = Marks::at(10, AnswerAt::Appended);
         marks.append_to(20);
         marks.flush_to(20);
     }
@@ -103,6 +146,18 @@ mod tests {
     #[test]
     #[should_panic(expected = "a mark went back")]
     fn marks_do_not_go_back() {
-        Marks::at(10).append_to(9);
+        Marks::at(10, AnswerAt::Appended).append_to(9);
+    }
+
+    #[test]
+    fn what_is_not_acknowledged_is_not_visible() {
+        for (answer_at, visible) in [(AnswerAt::Appended, 40), (AnswerAt::Written, 30), (AnswerAt::Flushed, 20)] {
+            let marks = Marks::at(10, answer_at);
+            marks.append_to(40);
+            marks.dispatch_to(40);
+            marks.write_to(30);
+            marks.flush_to(20);
+            assert_eq!((marks.visible(), marks.acknowledged()), (PhyOffset(visible), PhyOffset(visible)));
+        }
     }
 }

@@ -27,6 +27,10 @@ pub enum OpenMode {
     /// and length; reads may have any offset and length. Where the filesystem has no O_DIRECT the open fails with
     /// `ErrorKind::InvalidInput` and the caller decides whether `Buffered` will do.
     Direct,
+    /// Read and write; created when missing. Writes are copied into a mapping of the file, which a killed process leaves to
+    /// the system; [`File::sync_data`] is msync. Neither runs on the core's thread. The file must have its length
+    /// ([`File::allocate`]) before it is written to; a write past it is `ErrorKind::InvalidInput`.
+    Mapped,
 }
 
 /// What O_DIRECT asks of address, offset and length, in bytes.
@@ -114,6 +118,24 @@ pub trait File: Clone + 'static {
     fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = io::Result<BufSlice>>;
     /// Writes all of `data` at `offset`. Not durable before [`File::sync_data`].
     fn write_at(&self, offset: u64, data: BufSlice) -> impl Future<Output = io::Result<()>>;
+    /// Writes `first` at `offset` and `second` right behind it (either may be empty). Not durable before
+    /// [`File::sync_data`]; a crash may leave any part of it.
+    fn write_both_at(&self, offset: u64, first: BufSlice, second: BufSlice) -> impl Future<Output = io::Result<()>> {
+        async move {
+            let behind = offset + first.len() as u64;
+            if !first.is_empty() {
+                self.write_at(offset, first).await?;
+            }
+            if second.is_empty() { Ok(()) } else { self.write_at(behind, second).await }
+        }
+    }
+    /// [`File::write_both_at`], and when it completes both pieces survive a power cut. Says nothing of earlier writes.
+    fn write_both_durably_at(&self, offset: u64, first: BufSlice, second: BufSlice) -> impl Future<Output = io::Result<()>> {
+        async move {
+            self.write_both_at(offset, first, second).await?;
+            self.sync_data().await
+        }
+    }
     /// fdatasync: what was written before the call survives a power cut.
     fn sync_data(&self) -> impl Future<Output = io::Result<()>>;
     /// Reserves space (fallocate) and extends the file to `offset + len`.

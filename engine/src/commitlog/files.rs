@@ -1,8 +1,9 @@
 //! The files of the log: one size, no gap between them, made ahead of need and off the path.
 //!
-//! Opened with O_DIRECT. A filesystem that has none is used through the page cache instead, once and for all files, and
+//! Opened with O_DIRECT, or mapped with `logBackend=mmap`. A filesystem that has none is used through the page cache instead, once and for all files, and
 //! [`LogFiles::is_buffered`] says so.
 
+use crate::config::LogBackend;
 use crate::error::FileError;
 use crate::files::OpenFiles;
 use crate::limits::COMMITLOG_OPEN_FILES_MAX;
@@ -16,6 +17,7 @@ pub(crate) struct LogFiles<R: Runtime> {
     rt: R,
     paths: Paths,
     file_bytes: u64,
+    backend: LogBackend,
     buffered: Cell<bool>,
     open: RefCell<OpenFiles<u64, R::File>>,
     /// Start of the first file.
@@ -27,11 +29,12 @@ pub(crate) struct LogFiles<R: Runtime> {
 
 impl<R: Runtime> LogFiles<R> {
     /// The files `[begin, created_upto)`, which are there.
-    pub(crate) fn new(rt: R, paths: Paths, file_bytes: u64, begin: u64, created_upto: u64) -> Self {
+    pub(crate) fn new(rt: R, paths: Paths, backend: LogBackend, file_bytes: u64, begin: u64, created_upto: u64) -> Self {
         Self {
             rt,
             paths,
             file_bytes,
+            backend,
             buffered: Cell::new(false),
             open: RefCell::new(OpenFiles::new(COMMITLOG_OPEN_FILES_MAX)),
             begin: Cell::new(begin),
@@ -84,6 +87,9 @@ impl<R: Runtime> LogFiles<R> {
 
     async fn open_or_fall_back(&self, start: u64) -> Result<R::File, FileError> {
         let path = self.paths.commitlog_file(start);
+        if self.backend == LogBackend::Mmap {
+            return self.rt.open(&path, OpenMode::Mapped).await.map_err(FileError::at("open", &path, 0));
+        }
         if !self.buffered.get() {
             match self.rt.open(&path, OpenMode::Direct).await {
                 Err(refused) if refused.kind() == io::ErrorKind::InvalidInput => self.fall_back(&path),

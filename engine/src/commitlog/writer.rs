@@ -1,4 +1,4 @@
-//! What to write next: whole blocks straight from the tail; when there are none, the partial last block as a copy.
+//! What to write next: whole blocks straight from the tail, and behind them the log's partial last block as a copy.
 //!
 //! One write is in flight at a time; what is appended meanwhile goes with the next. The partial block is rewritten as it
 //! fills: both versions of each of its sectors hold the same bytes up to the earlier end, so a torn rewrite loses nothing that
@@ -14,7 +14,10 @@ use std::rc::Rc;
 pub(crate) struct WriteStep {
     /// Log offset of its first byte, a multiple of the block.
     pub(crate) at: u64,
-    pub(crate) data: BufSlice,
+    /// Whole blocks, straight from the tail; may be empty.
+    pub(crate) blocks: BufSlice,
+    /// The block behind them, padded with zeros; empty when the write ends before the log does.
+    pub(crate) last: BufSlice,
     /// `written` once it is done.
     pub(crate) upto: u64,
 }
@@ -26,12 +29,20 @@ pub(crate) fn next_write(tail: &Tail, written: u64, file_bytes: u64, partial: &m
         return None;
     }
     let file_end = at - at % file_bytes + file_bytes;
-    if let Some(data) = tail.blocks(at, end.min(file_end).min(at + WRITE_BYTES_MAX)) {
-        let upto = at + data.len() as u64;
-        return Some(WriteStep { at, data, upto });
+    let blocks = tail.blocks(at, end.min(file_end).min(at + WRITE_BYTES_MAX)).unwrap_or_else(BufSlice::empty);
+    let upto = at + blocks.len() as u64;
+    if upto < file_end && end > upto && end - upto < BLOCK_BYTES {
+        let bytes = tail.partial_block(upto)?;
+        return Some(WriteStep { at, blocks, last: padded(&bytes, partial), upto: end });
     }
-    let bytes = tail.partial_block(at)?;
-    Some(WriteStep { at, data: padded(&bytes, partial), upto: end })
+    Some(WriteStep { at, blocks, last: BufSlice::empty(), upto })
+}
+
+impl WriteStep {
+    /// The place behind its last byte, the padding included.
+    pub(crate) fn device_end(&self) -> u64 {
+        self.at + (self.blocks.len() + self.last.len()) as u64
+    }
 }
 
 /// `bytes` and zeros up to a block, in `place` when nobody holds a slice of it any more.
@@ -69,8 +80,10 @@ mod tests {
             }
             while let Some(step) = next_write(&tail, written, 16_384, &mut partial) {
                 let at = usize::try_from(step.at).unwrap();
-                assert_eq!(step.at / 16_384, (step.at + step.data.len() as u64 - 1) / 16_384);
-                disk[at..at + step.data.len()].copy_from_slice(&step.data);
+                assert_eq!(step.at / 16_384, (step.device_end() - 1) / 16_384);
+                assert!(step.upto > written, "every step goes on");
+                let data = [&*step.blocks, &*step.last].concat();
+                disk[at..at + data.len()].copy_from_slice(&data);
                 written = step.upto;
             }
             assert!(disk[..log.len()] == log, "after {nth}");

@@ -4,6 +4,7 @@
 //!   queue offsets:   min ......... first_recent ......... persisted ......... next
 //!   in files:        [-------------------------------------------)
 //!   in memory:                     [-----------------------------------------)
+//!   consumers see:   [---------------------------------------- visible)
 //! ```
 //!
 //! A queue belongs to its shard's core and lives from its first message to the deletion of its topic. What bounds it: units
@@ -31,6 +32,8 @@ pub(crate) struct Queue {
     pub(crate) queue_id: i32,
     pub(crate) min: QueueOffset,
     pub(crate) next: QueueOffset,
+    /// Consumers see the messages below: those that are acknowledged.
+    pub(crate) visible: QueueOffset,
     pub(crate) persisted: QueueOffset,
     /// Up to here the files are synced.
     pub(crate) synced: QueueOffset,
@@ -47,7 +50,7 @@ pub(crate) enum Found {
 
 impl Queue {
     fn new(topic: Rc<str>, queue_id: i32, min: QueueOffset, next: QueueOffset) -> Self {
-        Self { topic, queue_id, min, next, persisted: next, synced: next, recent: VecDeque::new(), is_dirty: false }
+        Self { topic, queue_id, min, next, visible: next, persisted: next, synced: next, recent: VecDeque::new(), is_dirty: false }
     }
 
     pub(crate) fn first_recent(&self) -> QueueOffset {
@@ -138,8 +141,23 @@ impl QueueTable {
         Some(QueueKey { slot, generation: place.generation })
     }
 
-    /// Adds the unit of the next message.
+    /// Adds the unit of the next message, visible at once.
     pub(crate) fn push(&mut self, key: QueueKey, unit: Unit) {
+        self.push_hidden(key, unit);
+        if let Some(queue) = self.get_mut(key) {
+            queue.visible = queue.next;
+        }
+    }
+
+    /// Lets consumers see the messages below `upto`.
+    pub(crate) fn reveal(&mut self, key: QueueKey, upto: QueueOffset) {
+        let Some(queue) = self.get_mut(key) else { return };
+        debug_assert!(upto >= queue.visible && upto <= queue.next);
+        queue.visible = upto;
+    }
+
+    /// Adds the unit of the next message, which consumers see after [`QueueTable::reveal`].
+    pub(crate) fn push_hidden(&mut self, key: QueueKey, unit: Unit) {
         let Some(queue) = self.get_mut(key) else { return };
         queue.recent.push_back(unit);
         queue.next = queue.next.plus(1);
@@ -156,6 +174,7 @@ impl QueueTable {
         let (first, unpersisted_before) = (queue.first_recent(), queue.next.since(queue.persisted));
         queue.recent.truncate(next.since(first));
         queue.next = next;
+        queue.visible = queue.visible.min(next);
         queue.persisted = queue.persisted.min(next);
         queue.synced = queue.synced.min(next);
         queue.min = queue.min.min(next);

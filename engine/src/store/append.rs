@@ -236,10 +236,17 @@ impl<R: Runtime> Inner<R> {
     fn dispatch(&self, key: QueueKey, appended: &Appended, tags_code: i64) {
         let size = u32::try_from(appended.bytes).unwrap_or(0);
         let mut table = self.queues.table.borrow_mut();
-        table.push(key, Unit { at: appended.physical_offset, size, tags_code });
+        let unit = Unit { at: appended.physical_offset, size, tags_code };
+        let max_offset = appended.queue_offset.plus(1);
+        if self.marks.answers_at_once() {
+            table.push(key, unit);
+            self.arrivals.borrow_mut().push(key, max_offset, tags_code);
+        } else {
+            table.push_hidden(key, unit);
+            self.hide(appended.end().0, key, max_offset, tags_code);
+        }
         if table.unpersisted() == UNPERSISTED_UNITS_WAKE {
             self.wake_background.notify();
         }
-        self.arrivals.borrow_mut().push(key, appended.queue_offset.plus(1), tags_code);
     }
 }

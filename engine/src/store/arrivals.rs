@@ -1,10 +1,16 @@
 //! What became visible since the broker last asked: wakes held pulls in the same turn of the loop.
+//!
+//! ```text
+//!   append ──acknowledged at once──────────────────────────► arrivals ──drain──► held pulls
+//!      └─────waits for `written` or `flushed`──► hidden ──────┘
+//! ```
 
 use super::{Inner, Store};
 use crate::consumequeue::table::QueueKey;
 use crate::limits::ARRIVALS_MAX;
 use crate::offset::QueueOffset;
 use rt::Runtime;
+use std::collections::VecDeque;
 
 /// A message that became visible, or several of one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +61,18 @@ impl Arrivals {
     }
 }
 
+/// A message that is in its queue and not acknowledged yet. Bounded by the log's tail: what is hidden is unwritten or
+/// one flush behind.
+#[derive(Clone, Copy)]
+struct HiddenEntry {
+    end: u64,
+    entry: Entry,
+}
+
+/// Messages in the order of the log that wait for the mark of an acknowledgement.
+#[derive(Default)]
+pub(super) struct Hidden(VecDeque<HiddenEntry>);
+
 impl<R: Runtime> Store<R> {
     /// Calls `each` for what became visible since the last call, oldest first. `each` may use the store.
     pub fn drain_arrivals(&self, mut each: impl FnMut(Arrival<'_>)) {
@@ -76,6 +94,22 @@ impl<R: Runtime> Store<R> {
 }
 
 impl<R: Runtime> Inner<R> {
+    /// A message that ends at `end` was put into its queue and waits for its acknowledgement.
+    pub(super) fn hide(&self, end: u64, queue: QueueKey, max_offset: QueueOffset, tags_code: i64) {
+        self.hidden.borrow_mut().0.push_back(HiddenEntry { end, entry: Entry { queue, max_offset, tags_code: Some(tags_code) } });
+    }
+
+    /// Shows consumers what is acknowledged by now.
+    pub(super) fn reveal(&self) {
+        let visible = self.marks.visible().0;
+        let mut hidden = self.hidden.borrow_mut();
+        let (mut table, mut arrivals) = (self.queues.table.borrow_mut(), self.arrivals.borrow_mut());
+        while let Some(HiddenEntry { entry, .. }) = hidden.0.pop_front_if(|first| first.end <= visible) {
+            table.reveal(entry.queue, entry.max_offset);
+            arrivals.push(entry.queue, entry.max_offset, entry.tags_code.unwrap_or_default());
+        }
+    }
+
     fn swap_arrivals(&self) -> Vec<Entry> {
         let mut arrivals = self.arrivals.borrow_mut();
         let empty = std::mem::take(&mut arrivals.draining);

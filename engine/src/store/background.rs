@@ -4,8 +4,9 @@
 //! kernel may have dropped the pages, a second fdatasync would lie), and asks for a restart. Derived files are tried
 //! again: the log has everything.
 
-use super::{Inner, Phase, Store, TimeMark};
+use super::{Inner, Phase, Store, TimeMark, zeros};
 use crate::checkpoint::Checkpoint;
+use crate::config::{FlushPolicy, LogBackend};
 use crate::commitlog::writer::{WriteStep, next_write};
 use crate::error::{FileError, StoreError};
 use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
@@ -23,8 +24,13 @@ const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
 impl<R: Runtime> Inner<R> {
     pub(super) fn start(self: &Rc<Self>) {
         self.run(Share::Foreground, write_log(self.clone()));
-        self.run(Share::Background, flush_log(self.clone()));
+        if self.config.flush == FlushPolicy::Async {
+            self.run(Share::Background, flush_log(self.clone()));
+        }
         self.run(Share::Background, prepare_files(self.clone()));
+        if self.config.flush == FlushPolicy::Sync && self.config.backend == LogBackend::Direct {
+            self.run(Share::Background, zeros::write_ahead(self.clone()));
+        }
         self.run(Share::Background, write_derived(self.clone()));
     }
 
@@ -38,7 +44,7 @@ impl<R: Runtime> Inner<R> {
         });
     }
 
-    fn is_poisoned(&self) -> bool {
+    pub(super) fn is_poisoned(&self) -> bool {
         self.poison.borrow().is_some()
     }
 
@@ -51,6 +57,7 @@ impl<R: Runtime> Inner<R> {
         *self.poison.borrow_mut() = Some(error.to_string());
         self.appended.notify();
         self.written.notify();
+        self.acknowledged.notify();
     }
 
     fn poison_error(&self) -> Result<(), StoreError> {
@@ -61,7 +68,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// Sleeps, but not beyond the end of the store.
-    async fn pause(&self, duration: Duration) {
+    pub(super) async fn pause(&self, duration: Duration) {
         let seen = self.stopping.seen();
         if self.phase.get() == Phase::Open {
             or(self.rt.sleep(duration), self.stopping.changed_since(seen)).await;
@@ -73,6 +80,10 @@ impl<R: Runtime> Inner<R> {
         next_write(&self.tail.borrow(), self.marks.written().0, self.log.file_bytes(), &mut partial)
     }
 
+    fn gathers(&self) -> bool {
+        self.marks.answers_at_once()
+    }
+
     fn unwritten_bytes(&self) -> u64 {
         self.marks.appended().0 - self.marks.written().0
     }
@@ -81,10 +92,29 @@ impl<R: Runtime> Inner<R> {
         self.log.ensure(self.log.start_of(step.at)).await?;
         let file = self.log.file(step.at).await?;
         let (path, in_file) = (self.log.path_of(step.at), step.at % self.log.file_bytes());
-        file.write_at(in_file, step.data).await.map_err(FileError::at("write", &path, in_file))?;
+        self.zeros.begin_write(step.device_end()).await;
+        let is_sync = self.config.flush == FlushPolicy::Sync;
+        let (operation, done) = if is_sync {
+            ("write and flush", file.write_both_durably_at(in_file, step.blocks, step.last).await)
+        } else {
+            ("write", file.write_both_at(in_file, step.blocks, step.last).await)
+        };
+        done.map_err(FileError::at(operation, &path, in_file))?;
         self.marks.write_to(step.upto);
+        if is_sync {
+            self.marks.flush_to(step.upto);
+        }
+        self.acknowledge();
         self.written.notify();
         Ok(())
+    }
+
+    /// Shows and tells what the mark of an acknowledgement has passed.
+    fn acknowledge(&self) {
+        if !self.marks.answers_at_once() {
+            self.reveal();
+            self.acknowledged.notify();
+        }
     }
 
     /// Makes what is written now durable.
@@ -144,7 +174,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn manifest_now(&self) -> Manifest {
-        let mut manifest = Manifest { version: MANIFEST_VERSION, log_end: self.marks.appended().0, ..Manifest::default() };
+        let mut manifest = Manifest { version: MANIFEST_VERSION, log_end: self.marks.appended().0, flush: self.config.flush, ..Manifest::default() };
         manifest.deleted.clone_from(&self.deleted.borrow());
         for (_, queue) in self.queues.table.borrow().iter() {
             let listed = ListedQueue { min: queue.min.0, max: queue.next.0 };
@@ -154,15 +184,16 @@ impl<R: Runtime> Inner<R> {
     }
 }
 
-/// One write in flight; everything gathered meanwhile goes with the next. A little is let gather for a moment first
-/// ([`WRITE_GATHER`]): a device write for each single message would cost more than the message, and stand in its way.
+/// One write in flight; everything gathered meanwhile goes with the next. Where nobody waits for the write, a little is let
+/// gather for a moment first ([`WRITE_GATHER`]): a device write for each single message would cost more than the message, and
+/// stand in its way. Where producers wait for it (SYNC_FLUSH, mmap) a lone message goes at once: group commit without a timer.
 async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
     loop {
         let seen = inner.appended.seen();
         if inner.is_poisoned() {
             return;
         }
-        if inner.phase.get() == Phase::Open && (1..WRITE_GATHER_BYTES).contains(&inner.unwritten_bytes()) {
+        if inner.gathers() && inner.phase.get() == Phase::Open && (1..WRITE_GATHER_BYTES).contains(&inner.unwritten_bytes()) {
             inner.rt.sleep(WRITE_GATHER).await;
         }
         match inner.next_step() {

@@ -106,7 +106,7 @@ impl<R: Runtime> Store<R> {
     pub async fn message_at(&self, at: PhyOffset) -> Result<Option<BufSlice>, ReadError> {
         let inner = &*self.inner;
         let marks = &inner.marks;
-        if at.0 < inner.log.begin() || at >= marks.appended() {
+        if at.0 < inner.log.begin() || at >= marks.visible() {
             return Ok(None);
         }
         let head = inner.log_bytes(at.0, HEAD_READ_BYTES).await?;
@@ -125,7 +125,7 @@ impl<R: Runtime> Inner<R> {
         let table = self.queues.table.borrow();
         let key = table.key(topic, queue_id)?;
         let queue = table.get(key)?;
-        Some((place_of(key, queue), QueueRange { min_offset: queue.min, max_offset: queue.next }))
+        Some((place_of(key, queue), QueueRange { min_offset: queue.min, max_offset: queue.visible }))
     }
 
     fn cold_budget(&self, request: &ReadRequest<'_>, first: Option<&Unit>) -> Budget {

@@ -13,6 +13,7 @@ mod open;
 mod read;
 mod recover;
 mod search;
+mod zeros;
 
 pub use append::{Appended, AppendedBatch};
 pub use arrivals::Arrival;
@@ -30,7 +31,7 @@ use crate::offset::PhyOffset;
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
-use arrivals::Arrivals;
+use arrivals::{Arrivals, Hidden};
 use cold::ColdCache;
 use rt::{AppendBuf, Runtime};
 use std::cell::{Cell, RefCell};
@@ -61,6 +62,7 @@ struct Inner<R: Runtime> {
     log: LogFiles<R>,
     queues: Queues<R>,
     arrivals: RefCell<Arrivals>,
+    hidden: RefCell<Hidden>,
     cold_cache: RefCell<ColdCache>,
     /// Topic to log offset below which its records are deleted.
     deleted: RefCell<BTreeMap<String, u64>>,
@@ -74,10 +76,14 @@ struct Inner<R: Runtime> {
     checkpoint: Cell<Checkpoint>,
     /// Log end of the manifest on disk.
     manifest_end: Cell<u64>,
+    /// Zeros ahead of the log, and how far the log's writes go: see `zeros`.
+    zeros: zeros::Zeros,
     /// Reused for the zero-padded copy of the partial last block.
     partial_block: RefCell<Rc<AppendBuf>>,
     appended: Signal,
     written: Signal,
+    /// Producers may be answered; not used where appending is enough.
+    acknowledged: Signal,
     wake_background: Signal,
     stopping: Signal,
     flush_turn: Turn,
@@ -117,6 +123,24 @@ impl<R: Runtime> Store<R> {
     #[must_use]
     pub fn flushed(&self) -> PhyOffset {
         self.inner.marks.flushed()
+    }
+
+    /// Up to here producers may be answered: the mark that the configuration's flush policy and backend promise.
+    #[must_use]
+    pub fn acknowledged(&self) -> PhyOffset {
+        self.inner.marks.acknowledged()
+    }
+
+    /// Completes when [`Store::acknowledged`] has passed `seen` or the store was poisoned: then it never will.
+    pub async fn acknowledged_beyond(&self, seen: PhyOffset) {
+        let inner = &*self.inner;
+        loop {
+            let changes = inner.acknowledged.seen();
+            if inner.marks.acknowledged() > seen || inner.poison.borrow().is_some() {
+                return;
+            }
+            inner.acknowledged.changed_since(changes).await;
+        }
     }
 
     /// Up to here messages are in their queues.

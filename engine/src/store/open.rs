@@ -6,12 +6,12 @@ use super::recover::{Recovery, ScanResult};
 use super::{Inner, Phase, Store};
 use crate::checkpoint::Checkpoint;
 use crate::commitlog::files::LogFiles;
-use crate::config::StoreConfig;
+use crate::config::{FlushPolicy, StoreConfig};
 use crate::consumequeue::disk::QueueFiles;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
 use crate::manifest::Manifest;
-use crate::marks::Marks;
+use crate::marks::{AnswerAt, Marks};
 use crate::paths::{Paths, parse_offset_name};
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
@@ -56,10 +56,10 @@ impl<R: Runtime> Store<R> {
         let pid = config.process_id.to_string().into_bytes();
         rt.replace_file(&paths.abort(), pid, false).await.map_err(FileError::at("replace", &paths.abort(), 0))?;
         let range = log_range(&rt, &paths, &config).await?;
-        let log = LogFiles::new(rt.clone(), paths.clone(), config.commitlog_file_bytes, range.begin, range.created_upto);
+        let log = LogFiles::new(rt.clone(), paths.clone(), config.backend, config.commitlog_file_bytes, range.begin, range.created_upto);
         complete_last_file(&log).await?;
         let queues = Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
-        let mut opening = Opening { rt, config, paths, log, queues, deleted: BTreeMap::new(), partial: Vec::new() };
+        let mut opening = Opening { rt, config, paths, log, queues, deleted: BTreeMap::new(), partial: Vec::new(), flush_before: FlushPolicy::Async };
         let scanned = opening.recover(was_unclean).await?;
         let recovered = Recovered {
             was_unclean,
@@ -69,7 +69,12 @@ impl<R: Runtime> Store<R> {
             nanos: opening.rt.now_nanos() - started,
         };
         let checkpoint = optional_file(&opening.rt, &opening.paths.checkpoint()).await?.unwrap_or_default();
+        let flush_changes = opening.flush_before != opening.config.flush;
         let inner = Rc::new(opening.into_inner(&scanned, recovered, Checkpoint::decode(&checkpoint), lock));
+        if flush_changes {
+            // Before the first append: the next recovery must know under which policy what it finds was written.
+            inner.write_checkpoint().await?;
+        }
         inner.start();
         Ok(Self { inner })
     }
@@ -84,11 +89,14 @@ struct Opening<R: Runtime> {
     queues: Queues<R>,
     deleted: BTreeMap<String, u64>,
     partial: Vec<u8>,
+    /// The manifest's: how the log was flushed so far.
+    flush_before: FlushPolicy,
 }
 
 impl<R: Runtime> Opening<R> {
     async fn recover(&mut self, was_unclean: bool) -> Result<ScanResult, OpenError> {
         let manifest = optional_file(&self.rt, &self.paths.manifest()).await?.and_then(|bytes| Manifest::decode(&bytes));
+        self.flush_before = manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
         let mut recovery = Recovery {
             rt: &self.rt,
             config: &self.config,
@@ -117,7 +125,7 @@ impl<R: Runtime> Opening<R> {
         let end = scanned.end;
         let last_store_ms = scanned.last_store_ms.max(checkpoint.logics_timestamp_ms);
         Inner {
-            marks: Marks::at(end),
+            marks: Marks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
             tail: RefCell::new(Tail::new(end, self.partial, self.config.chunk_bytes, self.config.tail_bytes_max)),
             cold_cache: RefCell::new(ColdCache::new(self.config.cold_cache_bytes_max)),
             rt: self.rt,
@@ -126,6 +134,7 @@ impl<R: Runtime> Opening<R> {
             log: self.log,
             queues: self.queues,
             arrivals: RefCell::new(Arrivals::default()),
+            hidden: RefCell::default(),
             deleted: RefCell::new(self.deleted),
             phase: Cell::new(Phase::Open),
             poison: RefCell::new(None),
@@ -133,9 +142,11 @@ impl<R: Runtime> Opening<R> {
             last_store_ms: Cell::new(last_store_ms),
             checkpoint: Cell::new(checkpoint),
             manifest_end: Cell::new(0),
+            zeros: super::zeros::Zeros::at(end),
             partial_block: RefCell::new(AppendBuf::with_capacity(DIRECT_ALIGN)),
             appended: Signal::default(),
             written: Signal::default(),
+            acknowledged: Signal::default(),
             wake_background: Signal::default(),
             stopping: Signal::default(),
             flush_turn: Turn::default(),

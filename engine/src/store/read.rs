@@ -284,7 +284,7 @@ impl<R: Runtime> Store<R> {
     pub fn is_hot(&self, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
         let table = self.inner.queues.table.borrow();
         let queue = table.key(topic, queue_id).and_then(|key| table.get(key));
-        let unit = queue.filter(|queue| offset >= queue.min && offset < queue.next).map(|queue| queue.unit(offset));
+        let unit = queue.filter(|queue| offset >= queue.min && offset < queue.visible).map(|queue| queue.unit(offset));
         match unit {
             None => true,
             Some(Found::Memory(unit)) => unit.at.0 >= self.inner.tail.borrow().begin(),
@@ -296,7 +296,7 @@ impl<R: Runtime> Store<R> {
 impl<R: Runtime> Inner<R> {
     pub(super) fn range(&self, key: QueueKey) -> Option<QueueRange> {
         let table = self.queues.table.borrow();
-        table.get(key).map(|queue| QueueRange { min_offset: queue.min, max_offset: queue.next })
+        table.get(key).map(|queue| QueueRange { min_offset: queue.min, max_offset: queue.visible })
     }
 
     fn read_units(&self, key: QueueKey, request: &ReadRequest<'_>, out: &mut ReadSlices) -> ReadStatus {
@@ -306,7 +306,7 @@ impl<R: Runtime> Inner<R> {
             messages: request.max_messages.min(self.config.hot_messages_max),
             bytes: request.max_bytes.min(self.config.hot_bytes_max),
         };
-        let end = request.offset.plus(units_looked_at_max(request.max_messages)).min(queue.next);
+        let end = request.offset.plus(units_looked_at_max(request.max_messages)).min(queue.visible);
         let mut at = request.offset;
         while at < end {
             let step = match queue.unit(at) {

@@ -2,7 +2,7 @@
 //! (SIGKILL), and the queues agree with it.
 
 use crate::oracle::{Oracle, Replay, seeds, small_config};
-use engine::{PhyOffset, Store};
+use engine::{FlushPolicy, LogBackend, PhyOffset, Store, StoreConfig};
 use rt::Runtime;
 use rt::sim::Sim;
 use std::cell::{Cell, RefCell};
@@ -39,8 +39,8 @@ struct Witness {
 
 impl Witness {
     /// One life: open, check, send until time is up.
-    async fn live(&self, sim: &Sim) {
-        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+    async fn live(&self, sim: &Sim, config: StoreConfig) {
+        let store = Store::open(sim.clone(), config).await.unwrap();
         self.store.replace(Some(store.clone()));
         self.forget_lost(&store);
         let so_far = Oracle { sent: self.oracle.borrow().sent.clone() };
@@ -86,15 +86,19 @@ impl Witness {
     }
 }
 
-fn crash_often(seed: u64, power_cut: bool) -> Tally {
+fn configured(flush: FlushPolicy, backend: LogBackend) -> StoreConfig {
+    StoreConfig { flush, backend, ..small_config("/store") }
+}
+
+fn crash_often(seed: u64, power_cut: bool, config: &StoreConfig) -> Tally {
     let (mut sim, witness) = (Sim::new(seed), Witness::default());
     for _ in 0..5 {
         let time = Duration::from_micros(500 + sim.random_u64() % 60_000);
-        sim.block_on(futures_lite::future::or(witness.live(&sim), sim.sleep(time)));
+        sim.block_on(futures_lite::future::or(witness.live(&sim, config.clone()), sim.sleep(time)));
         sim = witness.crash(&sim, power_cut);
     }
     sim.block_on(async {
-        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        let store = Store::open(sim.clone(), config.clone()).await.unwrap();
         witness.forget_lost(&store);
         let oracle = witness.oracle.take();
         oracle.check(&store).await;
@@ -108,7 +112,7 @@ fn a_power_cut_loses_nothing_that_was_flushed() {
     let (mut all, seeds) = (Tally::default(), seeds(120));
     for seed in &seeds {
         let _replay = Replay(*seed, "a_power_cut_loses_nothing_that_was_flushed");
-        all.add(&crash_often(*seed, true));
+        all.add(&crash_often(*seed, true, &configured(FlushPolicy::Async, LogBackend::Direct)));
     }
     let Tally { torn, unsynced, messages_lost, messages_kept, scanned } = all;
     eprintln!("{unsynced} writes un-synced at the crashes, {torn} torn; messages: {messages_lost} lost, {messages_kept} kept, {scanned} scanned");
@@ -118,11 +122,38 @@ fn a_power_cut_loses_nothing_that_was_flushed() {
 }
 
 #[test]
+fn a_power_cut_loses_nothing_that_sync_flush_acknowledged() {
+    let (mut all, seeds) = (Tally::default(), seeds(60));
+    for seed in &seeds {
+        let _replay = Replay(*seed, "a_power_cut_loses_nothing_that_sync_flush_acknowledged");
+        for backend in [LogBackend::Direct, LogBackend::Mmap] {
+            all.add(&crash_often(*seed, true, &configured(FlushPolicy::Sync, backend)));
+        }
+    }
+    eprintln!("{all:?}");
+    if seeds.len() > 1 {
+        assert!(all.torn > 10 && all.messages_lost > 20 && all.messages_kept > 1000, "the crashes were too tame: {all:?}");
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_mmap_acknowledged() {
+    let (mut all, seeds) = (Tally::default(), seeds(20));
+    for seed in &seeds {
+        let _replay = Replay(*seed, "a_killed_process_loses_nothing_that_mmap_acknowledged");
+        all.add(&crash_often(*seed, false, &configured(FlushPolicy::Async, LogBackend::Mmap)));
+    }
+    if seeds.len() > 1 {
+        assert!(all.messages_kept > 1000, "{all:?}");
+    }
+}
+
+#[test]
 fn a_killed_process_loses_nothing_that_was_written() {
     let (mut all, seeds) = (Tally::default(), seeds(20));
     for seed in &seeds {
         let _replay = Replay(*seed, "a_killed_process_loses_nothing_that_was_written");
-        all.add(&crash_often(*seed, false));
+        all.add(&crash_often(*seed, false, &configured(FlushPolicy::Async, LogBackend::Direct)));
     }
     if seeds.len() > 1 {
         assert!(all.messages_kept > 1000, "{all:?}");

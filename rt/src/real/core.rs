@@ -2,6 +2,7 @@
 
 use super::driver::Kick;
 use super::mailbox::{self, Mailbox, Sender};
+use super::file::CoreFile;
 use crate::ring::{Event, FileOps, Ring, RingConfig, RingError, RingFile, disk_space, utc_offset_seconds};
 use crate::runtime::{DirEntry, DiskSpace, OpenMode, Runtime, Share};
 use std::cell::{Cell, RefCell};
@@ -103,7 +104,7 @@ fn seed() -> u64 {
 }
 
 impl Runtime for Core {
-    type File = RingFile;
+    type File = CoreFile;
 
     fn now_nanos(&self) -> u64 {
         u64::try_from(self.0.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
@@ -142,10 +143,11 @@ impl Runtime for Core {
         glommio::timer::sleep(duration).await;
     }
 
-    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<RingFile> {
+    async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<CoreFile> {
         let owned = path.to_owned();
         let fd = self.blocking(move || super::fs::open(&owned, mode)).await?;
-        Ok(RingFile::new(self.0.files.clone(), fd, mode == OpenMode::Direct))
+        let file = RingFile::new(self.0.files.clone(), fd, mode == OpenMode::Direct);
+        Ok(if mode == OpenMode::Mapped { CoreFile::mapped(file) } else { CoreFile::Ring(file) })
     }
 
     async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -188,9 +190,9 @@ impl Runtime for Core {
         self.blocking(move || disk_space(&path)).await
     }
 
-    async fn lock_file(&self, path: &Path) -> io::Result<RingFile> {
+    async fn lock_file(&self, path: &Path) -> io::Result<CoreFile> {
         let path = path.to_owned();
         let fd = self.blocking(move || super::fs::lock_file(&path)).await?;
-        Ok(RingFile::new(self.0.files.clone(), fd, false))
+        Ok(CoreFile::Ring(RingFile::new(self.0.files.clone(), fd, false)))
     }
 }

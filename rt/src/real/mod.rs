@@ -11,10 +11,12 @@
 
 mod core;
 mod driver;
+mod file;
 mod fs;
 mod launch;
 mod mailbox;
 
 pub use self::core::{Core, RingClient};
+pub use file::{CoreFile, MappedFile};
 pub use launch::{CorePlacement, LaunchError, Running, available_cores, launch};
 pub use mailbox::{Mailbox, Sender};
