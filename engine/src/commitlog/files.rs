@@ -110,7 +110,10 @@ impl<R: Runtime> LogFiles<R> {
             let turn = self.creating.take().await;
             let next = self.created_upto.get();
             if next <= start {
-                self.create(next).await?;
+                if let Err(error) = self.create(next).await {
+                    self.remove_unfinished(next).await;
+                    return Err(error);
+                }
                 self.created_upto.set(next + self.file_bytes);
             }
             drop(turn);
@@ -125,6 +128,16 @@ impl<R: Runtime> LogFiles<R> {
         // Its length must be durable before another file follows: only the last one may be short after a power cut.
         file.sync_data().await.map_err(FileError::at("fdatasync", &path, 0))?;
         self.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))
+    }
+
+    /// A file that could not be made whole goes again: part of its space may be taken already (ext4 keeps what fallocate got
+    /// before the disk was full), and a short file is no log file. Left over it would only be completed at the next open.
+    async fn remove_unfinished(&self, start: u64) {
+        self.open.borrow_mut().forget(|open| *open == start);
+        let path = self.paths.commitlog_file(start);
+        if let Err(error) = self.rt.remove_file(&path).await {
+            tracing::debug!(path = %path.display(), %error, "an unfinished log file stays");
+        }
     }
 
     /// Makes everything from `end` on zeros, and forgets the files behind: what a crash left there must not come back to

@@ -46,6 +46,11 @@ impl<R: Runtime> QueueFiles<R> {
         Self { rt, paths, units_per_file: u64::from(units_per_file), open, unsynced_folders: RefCell::default() }
     }
 
+    /// The folder of all queues.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.paths.consumequeue()
+    }
+
     /// Length of a file in bytes.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.units_per_file * UNIT_LEN

@@ -6,11 +6,14 @@ use crate::error::FileError;
 use crate::limits::PERSIST_UNITS_MAX;
 use crate::offset::QueueOffset;
 use rt::{AppendBuf, BufSlice, Runtime};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::io;
 
 pub(crate) struct Queues<R: Runtime> {
     pub(crate) table: RefCell<QueueTable>,
     pub(crate) files: QueueFiles<R>,
+    /// A sync failed: nobody knows what the files hold, and another fdatasync would say yes all the same.
+    sync_failed: Cell<bool>,
 }
 
 /// Units of one queue that go into one file.
@@ -27,7 +30,7 @@ pub(crate) fn place_of(key: QueueKey, queue: &Queue) -> QueuePlace {
 
 impl<R: Runtime> Queues<R> {
     pub(crate) fn new(files: QueueFiles<R>) -> Self {
-        Self { table: RefCell::default(), files }
+        Self { table: RefCell::default(), files, sync_failed: Cell::new(false) }
     }
 
     /// Writes every unit that is in no file. One caller at a time. What a failure leaves is written by the next call.
@@ -61,7 +64,28 @@ impl<R: Runtime> Queues<R> {
     }
 
     /// Makes what is in files durable, names included. One caller at a time.
+    ///
+    /// A failure is final: the kernel forgets pages that it could not write, and the next fdatasync succeeds without them. No
+    /// manifest may list these units, so none is written any more; the next open builds them from the log.
     pub(crate) async fn sync(&self) -> Result<(), FileError> {
+        if self.sync_failed.get() {
+            let source = io::Error::other("an earlier fdatasync of ConsumeQueue files failed; they are built anew at the next start");
+            return Err(FileError { operation: "fdatasync", path: self.files.root(), offset: 0, source });
+        }
+        let synced = self.sync_all().await;
+        if let Err(error) = &synced {
+            self.sync_failed.set(true);
+            tracing::error!(%error, "ConsumeQueue files can't be made durable: at the next start they are built from the log");
+        }
+        synced
+    }
+
+    /// Whether nothing of these files is believed any more.
+    pub(crate) fn sync_failed(&self) -> bool {
+        self.sync_failed.get()
+    }
+
+    async fn sync_all(&self) -> Result<(), FileError> {
         for (place, from, upto) in self.unsynced() {
             self.files.sync(&place, from, upto).await?;
             if let Some(queue) = self.table.borrow_mut().get_mut(place.key) {

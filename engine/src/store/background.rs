@@ -14,12 +14,8 @@ use crate::manifest::{ListedQueue, MANIFEST_VERSION, Manifest};
 use futures_lite::future::or;
 use rt::{File, Runtime, Share};
 use std::future::Future;
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Time until a file that could not be made for lack of space is tried again.
-const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
 
 impl<R: Runtime> Inner<R> {
     pub(super) fn start(self: &Rc<Self>) {
@@ -89,7 +85,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     async fn write_step(&self, step: WriteStep) -> Result<(), FileError> {
-        self.log.ensure(self.log.start_of(step.at)).await?;
+        self.ensure_file(self.log.start_of(step.at)).await?;
         let file = self.log.file(step.at).await?;
         let (path, in_file) = (self.log.path_of(step.at), step.at % self.log.file_bytes());
         self.zeros.begin_write(step.device_end()).await;
@@ -234,32 +230,19 @@ async fn prepare_files<R: Runtime>(inner: Rc<Inner<R>>) {
             or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await;
             continue;
         }
-        match inner.log.ensure(next).await {
-            Ok(()) => inner.disk_full_at.set(None),
-            Err(error) => inner.could_not_prepare(next, &error).await,
+        if let Err(error) = inner.ensure_file(next).await {
+            inner.poison_with(&error);
         }
     }
 }
 
 impl<R: Runtime> Inner<R> {
-    async fn could_not_prepare(&self, start: u64, error: &FileError) {
-        let is_full = matches!(error.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        if !is_full {
-            self.poison_with(error);
-            return;
-        }
-        if self.disk_full_at.replace(Some(start)).is_none() {
-            tracing::warn!(%error, "no space for the next log file: messages are refused from there on until space is free");
-        }
-        self.pause(DISK_FULL_RETRY).await;
-    }
-
     /// One round of the derived files. A failure is logged and tried again: the log has everything.
     async fn derived_round(&self, due: bool) {
         let _turn = self.derived_turn.take().await;
         let persisted = self.queues.persist_dirty().await.map_err(StoreError::from);
         let done = match persisted {
-            Ok(()) if due && self.manifest_end.get() != self.marks.appended().0 => self.write_checkpoint().await,
+            Ok(()) if due && !self.queues.sync_failed() && self.manifest_end.get() != self.marks.appended().0 => self.write_checkpoint().await,
             other => other,
         };
         if let Err(error) = done {

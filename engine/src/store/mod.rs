@@ -13,6 +13,7 @@ mod open;
 mod read;
 mod recover;
 mod search;
+mod space;
 mod zeros;
 
 pub use append::{Appended, AppendedBatch};

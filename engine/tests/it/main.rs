@@ -9,6 +9,7 @@ mod bad_store;
 mod consumequeue_is_derived;
 mod crash;
 mod deleted_topic_stays_deleted;
+mod faults;
 mod filter;
 mod hot_and_cold;
 mod many_queues;
