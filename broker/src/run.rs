@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
@@ -234,6 +234,9 @@ impl Shards {
 }
 
 fn forward_signals(events: &mpsc::Sender<Event>) -> io::Result<()> {
+    // With a handler in its place a write beyond the limit of file sizes (`ulimit -f`) is an error that names its file; without
+    // one it is the end of the process.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
     let events = events.clone();
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {

@@ -5,6 +5,7 @@
 mod client;
 mod cluster;
 
+mod faults;
 mod groups;
 mod hostile;
 mod offsets;

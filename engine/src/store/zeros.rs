@@ -84,8 +84,8 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Keeps zeros ahead of the log until the store closes. A failure ends it: the log goes on without them, and its own writes
-/// say what is wrong with the disk.
+/// Keeps zeros ahead of the log until the store closes. A failure stops the store as one of the log does: the files are the
+/// same, and of an fdatasync that failed the kernel tells once; the log's next one could say yes to what was lost.
 pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
     let zeros = AppendBuf::copy_of(&vec![0; usize::try_from(ZEROS_STEP_BYTES).unwrap_or(0)]);
     while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
@@ -94,8 +94,7 @@ pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
             None => or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await,
             Some((from, upto)) => {
                 if let Err(error) = inner.write_zeros(from, upto, &zeros).await {
-                    tracing::warn!(%error, "no zeros are written ahead of the log any more: flushes may take longer");
-                    return;
+                    return inner.poison_with(&error);
                 }
             }
         }
