@@ -16,7 +16,8 @@ Examples:
                                                   one key over what the file says; may be repeated
   mqbroker -c broker-a.properties -m              what would be in force
 
-A message is acknowledged when it is in the broker's memory (ASYNC_FLUSH) and is written right behind, within about a millisecond.
+A message is acknowledged when it is in the broker's memory (ASYNC_FLUSH) and is written right behind, within about a millisecond;
+with flushDiskType=SYNC_FLUSH when it survives a power cut, with logBackend=mmap when it survives the process.
 `mqbroker --help` lists every configuration key that works.";
 
 /// RingMQ's broker: Apache RocketMQ's protocol, one shard per core.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What is not here: bytes of frames and records (`protocol`), files (`engine`), sockets (`netcore`). Not in this version:
-//! SYNC_FLUSH, slaves, delayed and transactional messages, SQL92 filters, access control. What would promise one of them is
+//! slaves, delayed and transactional messages, SQL92 filters, access control. What would promise one of them is
 //! refused at start or by request, never half done.
 //!
 //! Reading order: [`config`], [`topics`], [`consumers`], [`held`], `shard`, `requests`, `serve`, [`run`].
@@ -28,6 +28,7 @@ pub mod locks;
 pub mod name_servers;
 pub mod offsets;
 mod peer_log;
+pub mod pending;
 pub mod producers;
 mod registration;
 mod reply;

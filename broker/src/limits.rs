@@ -46,6 +46,9 @@ pub const PULL_MESSAGES_MAX: i32 = 1_024;
 /// Log lines about one kind of misbehaving peers in one second; the next line says how many were left out.
 pub const PEER_LOG_LINES_PER_SECOND: u32 = 20;
 
+/// Stored sends whose answers wait for a flush; over it sends wait as for a full tail.
+pub const PENDING_ANSWERS_MAX: usize = 100_000;
+
 /// Reads from disk in flight for pulls and look-ups; over it a pull is answered PULL_RETRY_IMMEDIATELY.
 pub const COLD_READS_MAX: usize = 1_024;
 

@@ -1,5 +1,6 @@
 //! From a command line to running shards and an exit code.
 
+use engine::{FlushPolicy, LogBackend};
 use crate::cli::Cli;
 use crate::config::{self, Options, ShardOptions};
 use crate::control::Control;
@@ -212,6 +213,15 @@ impl Shards {
         }
     }
 
+    /// When a send is answered.
+    fn durability(&self) -> &'static str {
+        match (self.options.store.flush, self.options.store.backend) {
+            (FlushPolicy::Sync, _) => "flush SYNC_FLUSH (acknowledged when it survives a power cut)",
+            (FlushPolicy::Async, LogBackend::Mmap) => "flush ASYNC_FLUSH (acknowledged when it survives the process)",
+            (FlushPolicy::Async, LogBackend::Direct) => "flush ASYNC_FLUSH (acknowledged in memory, written right behind)",
+        }
+    }
+
     /// What runs, in a few lines.
     fn announce(&self) {
         let options = &self.options;
@@ -222,8 +232,12 @@ impl Shards {
             let shard = options.shard(index);
             say(&format!("  shard {index} on core {core}, ports {}, store {}", ports.join(" and "), shard.store_root.display()));
         }
-        let access = if self.buffered { "through the page cache (this filesystem has no O_DIRECT)" } else { "O_DIRECT" };
-        say(&format!("  policies: flush ASYNC_FLUSH (acknowledged in memory, written right behind), no replication, log direct, {access}"));
+        let access = match options.store.backend {
+            LogBackend::Mmap => "log mapped",
+            LogBackend::Direct if self.buffered => "log direct, through the page cache (this filesystem has no O_DIRECT)",
+            LogBackend::Direct => "log direct, O_DIRECT",
+        };
+        say(&format!("  policies: {}, no replication, {access}", self.durability()));
         for index in 0..options.shard_count {
             let shard = options.shard(index);
             let servers = options.name_servers.join(";");

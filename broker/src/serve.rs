@@ -82,7 +82,8 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     let index = options.index;
     let _main_is_gone = events.send(Event::Mailbox { shard: index, sender });
     let store = Store::open(core.clone(), store_config(&options)).await.map_err(io::Error::other)?;
-    let tables = tables::load(&core, &options).await.map_err(io::Error::other)?;
+    let mut tables = tables::load(&core, &options).await.map_err(io::Error::other)?;
+    tables::put_back_lost_topics(&mut tables.topics, &store, core.wall_ms());
     let (listen, ports) = listen_on(&options);
     let net_config = NetConfig { idle_timeout: options.process.idle_timeout, ..NetConfig::listening(listen) };
     let buffered = store.is_buffered();
@@ -99,6 +100,7 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     let _main_is_gone = events.send(Event::Up { shard: index, ports, buffered });
     core.spawn(Share::Foreground, tick_for_ever(network.clone()));
     core.spawn(Share::Foreground, expire_for_ever(network.clone()));
+    core.spawn(Share::Foreground, answer_for_ever(network.clone(), store.clone()));
     core.spawn(Share::Background, tell_when_settled(network.clone(), events.clone()));
     listen_to_control(&network, &mailbox).await?;
     stop(&network, &store).await
@@ -116,6 +118,8 @@ fn store_config(options: &ShardOptions) -> StoreConfig {
         hot_bytes_max: store.hot_bytes_max,
         cold_messages_max: store.cold_messages_max,
         cold_bytes_max: store.cold_bytes_max,
+        flush: store.flush,
+        backend: store.backend,
         flush_interval_ms: store.flush_interval_ms,
         consumequeue_interval_ms: store.consumequeue_interval_ms,
         ..defaults
@@ -148,6 +152,18 @@ async fn expire_for_ever(network: Network<Shard>) {
     }
 }
 
+/// Answers sends as the mark of their acknowledgement moves. Nothing to do where appending is enough.
+async fn answer_for_ever(network: Network<Shard>, store: Store<Core>) {
+    loop {
+        let seen = store.acknowledged();
+        network.with(Shard::acknowledged);
+        if store.poisoned().is_some() {
+            return;
+        }
+        store.acknowledged_beyond(seen).await;
+    }
+}
+
 async fn tell_when_settled(network: Network<Shard>, events: mpsc::Sender<Event>) {
     let step = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
@@ -169,6 +185,11 @@ async fn listen_to_control(network: &Network<Shard>, mailbox: &Mailbox<Control>)
 
 async fn stop(network: &Network<Shard>, store: &Store<Core>) -> io::Result<()> {
     network.with(Shard::unregister);
+    let mut waited = Duration::ZERO;
+    while waited < STOP_GRACE && !network.with(|shard, _| shard.pending.is_empty()) {
+        network.core().sleep(Duration::from_millis(1)).await;
+        waited += Duration::from_millis(1);
+    }
     network.stop(STOP_GRACE).await;
     let saved = network.with(|shard, _| shard.last_round()).await;
     store.close().await.map_err(io::Error::other)?;

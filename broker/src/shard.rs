@@ -20,6 +20,7 @@ use crate::locks::QueueLocks;
 use crate::name_servers::NameServers;
 use crate::offsets::ConsumerOffsets;
 use crate::peer_log::PeerLog;
+use crate::pending::PendingAnswers;
 use crate::producers::ProducerGroups;
 use crate::reply::Caller;
 use crate::requests::{self, CommonProperties, Pull};
@@ -69,6 +70,7 @@ pub struct Shard {
     pub(crate) locks: QueueLocks<MessageQueue>,
     pub(crate) held: HeldPulls<Pull>,
     pub(crate) waiting: WaitingSends<ConnId>,
+    pub(crate) pending: PendingAnswers<Caller>,
     pub(crate) name_servers: NameServers<ConnId>,
     pub(crate) peers: HashMap<ConnId, Peer>,
 
@@ -124,6 +126,7 @@ impl Shard {
             locks: QueueLocks::default(),
             held: HeldPulls::default(),
             waiting: WaitingSends::default(),
+            pending: PendingAnswers::default(),
             peers: HashMap::new(),
             scratch: Scratch::new(),
             slices: ReadSlices::default(),
@@ -192,6 +195,12 @@ impl Shard {
         self.woken = woken;
     }
 
+    /// The mark of an acknowledgement moved: producers are answered, consumers see the messages.
+    pub(crate) fn acknowledged(&mut self, net: &mut Net) {
+        requests::answer_acknowledged(self, net);
+        self.wake_arrivals(net);
+    }
+
     /// What happens by time.
     pub(crate) fn tick(&mut self, net: &mut Net) {
         let now_ms = self.now_ms();
@@ -200,6 +209,7 @@ impl Shard {
         self.wake(net, &mut due);
         self.woken = due;
         requests::refuse_overdue_sends(self, net, now_ms);
+        requests::answer_overdue(self, net, now_ms);
         self.tick_name_servers(net, now_ms);
         self.save_if_needed(now_ms);
     }

@@ -9,10 +9,13 @@ use crate::groups::SubscriptionGroups;
 use crate::offsets::ConsumerOffsets;
 use crate::shard::{Shard, Tables};
 use crate::topics::Topics;
-use protocol::json;
+use engine::Store;
+use protocol::bodies::{TopicConfig, perm};
+use protocol::{json, names};
 use rt::real::Core;
 use rt::{Runtime, Share};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +65,28 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Tables, 
         tables.offsets = ConsumerOffsets::load(saved);
     }
     Ok(tables)
+}
+
+/// Queues of a topic that was created by a send, when nothing says how many: what clients ask for by default.
+const QUEUES_OF_LOST_TOPIC: i32 = 4;
+
+/// Topics are written to their file right after the turn that made them, messages may be durable earlier: a broker killed in
+/// between has messages of a topic that it does not know. They were acknowledged, so the topic comes back.
+pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now_ms: i64) {
+    let mut lost: BTreeMap<String, i32> = BTreeMap::new();
+    store.for_each_queue(|topic, queue_id, _| {
+        if topics.get(topic).is_none() {
+            let queues = lost.entry(topic.to_owned()).or_default();
+            *queues = (*queues).max(queue_id.saturating_add(1));
+        }
+    });
+    for (name, used) in lost {
+        let queues = if names::is_retry_topic(&name) || names::is_dlq_topic(&name) { used } else { used.max(QUEUES_OF_LOST_TOPIC) };
+        match topics.create_if_absent(TopicConfig::new(&name, queues, perm::READ | perm::WRITE), now_ms) {
+            Ok(_) => tracing::warn!("topic {name} has messages and is not in {TOPICS}: put back with {queues} queues"),
+            Err(error) => tracing::warn!("topic {name} has messages and is not in {TOPICS}, and can't be put back: {error}"),
+        }
+    }
 }
 
 /// The file, or its backup when the file is missing, empty or damaged (as RocketMQ does).

@@ -5,7 +5,7 @@
 use rt::real::{Core, CorePlacement, available_cores, launch};
 use rt::ring::RingConfig;
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, File, OpenMode, Runtime, Share};
+use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime, Share};
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -43,6 +43,19 @@ async fn written_and_read(core: Core, path: PathBuf, mode: OpenMode) {
         let read = file.read_at((DIRECT_ALIGN + from) as u64, len).await.unwrap();
         assert_eq!(&*read, &block[from..from + len], "{len} bytes from {from}");
     }
+    let two = [AppendBuf::copy_of(&[1; DIRECT_ALIGN]), AppendBuf::copy_of(&[2; DIRECT_ALIGN])];
+    for pieces in [[0, 1], [1, 0]].map(|order: [usize; 2]| order.map(|nth| two[nth].clone())) {
+        let [first, second] = pieces.clone();
+        file.write_both_durably_at(8 * DIRECT_ALIGN as u64, first, second).await.unwrap();
+        let read = file.read_at(8 * DIRECT_ALIGN as u64, 2 * DIRECT_ALIGN).await.unwrap();
+        assert_eq!(&*read, [&*pieces[0], &*pieces[1]].concat());
+        file.write_both_at(8 * DIRECT_ALIGN as u64, BufSlice::empty(), pieces[1].clone()).await.unwrap();
+        assert_eq!(file.read_at(8 * DIRECT_ALIGN as u64, 1).await.unwrap()[0], pieces[1][0]);
+    }
+    if mode == OpenMode::Mapped {
+        let beyond = file.write_at(1 << 20, AppendBuf::copy_of(&block)).await.unwrap_err();
+        assert_eq!(beyond.kind(), io::ErrorKind::InvalidInput, "a mapping does not grow");
+    }
     file.set_len(5 * DIRECT_ALIGN as u64 + 7).await.unwrap();
     assert_eq!(file.read_at(5 * DIRECT_ALIGN as u64, 100).await.unwrap().len(), 7, "short at the end of the file");
     assert_eq!(file.read_at(1 << 20, 100).await.unwrap().len(), 0, "nothing beyond it");
@@ -50,8 +63,8 @@ async fn written_and_read(core: Core, path: PathBuf, mode: OpenMode) {
 }
 
 #[test]
-fn what_is_written_is_read_back_at_any_offset_through_both_modes() {
-    for mode in [OpenMode::Direct, OpenMode::Buffered] {
+fn what_is_written_is_read_back_at_any_offset_through_every_mode() {
+    for mode in [OpenMode::Direct, OpenMode::Buffered, OpenMode::Mapped] {
         let dir = folder();
         let path = dir.path().join("00000000000000000000");
         on_a_core(move |core| written_and_read(core, path.clone(), mode));

@@ -12,7 +12,7 @@ pub(super) const ROCKETMQ: &[Key] = &[
     Key::text("brokerName", "", "the broker's name; the host's name when not set"),
     Key::int("brokerId", 0, INT_MAX, "0", "0 is the master; slaves are not in this version"),
     Key::choice("brokerRole", &["ASYNC_MASTER", "SYNC_MASTER", "SLAVE"], "ASYNC_MASTER", "this version is an ASYNC_MASTER only"),
-    Key::choice("flushDiskType", &["ASYNC_FLUSH", "SYNC_FLUSH"], "ASYNC_FLUSH", "this version has ASYNC_FLUSH only"),
+    Key::choice("flushDiskType", &["ASYNC_FLUSH", "SYNC_FLUSH"], "ASYNC_FLUSH", "SYNC_FLUSH: a send is answered when its message survives a power cut; ASYNC_FLUSH: when it is in memory"),
     Key::int("listenPort", 3, 65_534, "10911", "port of shard 0; shard k listens 10 k higher, each also on its port - 2"),
     Key::text("bindAddress", "0.0.0.0", "the address to listen on"),
     Key::text("brokerIP1", "", "the address given to clients; the first non-loopback IPv4 address of the host when not set"),
@@ -22,7 +22,8 @@ pub(super) const ROCKETMQ: &[Key] = &[
     Key::int("mappedFileSizeCommitLog", 4_096, 1 << 31, "1073741824", "bytes of one CommitLog file"),
     Key::int("mappedFileSizeConsumeQueue", 20, 1 << 31, "6000000", "bytes of one ConsumeQueue file, 20 per message"),
     Key::int("maxMessageSize", 1_024, 8 * MIB, "4194304", "bytes of the largest message body"),
-    Key::int("flushIntervalCommitLog", 1, 3_600_000, "500", "milliseconds between two fdatasyncs of the log"),
+    Key::int("syncFlushTimeout", 1, 3_600_000, "5000", "milliseconds after which a send is answered FLUSH_DISK_TIMEOUT"),
+    Key::int("flushIntervalCommitLog", 1, 3_600_000, "500", "milliseconds between two fdatasyncs of the log under ASYNC_FLUSH"),
     Key::int("flushIntervalConsumeQueue", 1, 3_600_000, "1000", "milliseconds between two writes of ConsumeQueue files"),
     Key::int("brokerPermission", 0, 7, "6", "4 readable, 2 writeable"),
     Key::int("defaultTopicQueueNums", 1, 65_536, "8", "queues of TBW102: what an automatically created topic has at most"),
@@ -57,7 +58,7 @@ pub(super) const ROCKETMQ: &[Key] = &[
 pub(super) const OWN: &[Key] = &[
     Key::int("shardCount", 1, 256, "1", "shards of this process, each a broker of its own; fixed when the store is created"),
     Key::text("shardCores", "", "cores to run on, 0-3,8 for example; shard i runs on the i-th. All cores in order when not set"),
-    Key::choice("logBackend", &["direct", "mmap"], "direct", "how the log is written; this version has direct (O_DIRECT) only"),
+    Key::choice("logBackend", &["direct", "mmap"], "direct", "how the log is written: direct (O_DIRECT), or mmap (into mapped files: a killed process loses nothing it acknowledged)"),
     Key::int("idleSpinMicros", 0, 1_000_000, "20", "how long an idle core looks for work before it sleeps"),
     Key::int("tailCacheBytes", 8 * MIB, 1 << 36, "67108864", "recent log kept in memory for each shard, taken as it fills"),
     Key::choice("slaveAckPolicy", &["memory", "disk"], "memory", "what a slave acknowledges").without_effect("accepted, slaves are not in this version"),
@@ -65,10 +66,8 @@ pub(super) const OWN: &[Key] = &[
 
 /// Keys whose other values would promise something this version does not do: anything but the default stops the start.
 pub(super) const REFUSED: &[(&str, &str, &str)] = &[
-    ("flushDiskType", "ASYNC_FLUSH", "SYNC_FLUSH is not in this version of RingMQ: messages would be acknowledged before they are on disk"),
     ("brokerRole", "ASYNC_MASTER", "replication is not in this version of RingMQ"),
     ("brokerId", "0", "slaves are not in this version of RingMQ"),
-    ("logBackend", "direct", "mmap is not in this version of RingMQ"),
     ("aclEnable", "false", "access control is not in this version of RingMQ: the broker would be open"),
     ("authenticationEnabled", "false", "access control is not in this version of RingMQ: the broker would be open"),
     ("authorizationEnabled", "false", "access control is not in this version of RingMQ: the broker would be open"),

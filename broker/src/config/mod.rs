@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn what_this_version_cannot_keep_is_refused_with_the_reason() {
         for (line, reason) in [
-            ("flushDiskType=SYNC_FLUSH", "acknowledged before they are on disk"),
+            ("enableControllerMode=true", "controller"),
             ("brokerRole=SLAVE", "replication"),
             ("brokerRole=SYNC_MASTER", "replication"),
             ("brokerId=1", "slaves"),

@@ -1,6 +1,7 @@
 //! The validated options of the process and of each of its shards.
 
 use crate::limits::NAME_SERVERS_MAX;
+use engine::{FlushPolicy, LogBackend};
 use protocol::config_file::{ConfigError, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -73,6 +74,10 @@ pub struct StoreOptions {
     pub cold_messages_max: usize,
     /// `maxTransferBytesOnMessageInDisk`.
     pub cold_bytes_max: usize,
+    /// `flushDiskType`.
+    pub flush: FlushPolicy,
+    /// `logBackend`.
+    pub backend: LogBackend,
     /// `flushIntervalCommitLog`.
     pub flush_interval_ms: u64,
     /// `flushIntervalConsumeQueue`.
@@ -115,6 +120,8 @@ pub struct ServeOptions {
     pub notify_consumers: bool,
     /// `waitTimeMillsInSendQueue`; `None` without `brokerFastFailureEnable`: sends wait until there is room.
     pub send_wait_ms: Option<i64>,
+    /// `syncFlushTimeout`.
+    pub sync_flush_timeout_ms: i64,
     /// `startAcceptSendRequestTimeStamp`.
     pub accept_sends_from_ms: i64,
     /// `litePullMessageEnable`.
@@ -216,6 +223,8 @@ impl StoreOptions {
             hot_bytes_max: settings.int("maxTransferBytesOnMessageInMemory"),
             cold_messages_max: settings.int("maxTransferCountOnMessageInDisk"),
             cold_bytes_max: settings.int("maxTransferBytesOnMessageInDisk"),
+            flush: if settings.text("flushDiskType") == "SYNC_FLUSH" { FlushPolicy::Sync } else { FlushPolicy::Async },
+            backend: if settings.text("logBackend") == "mmap" { LogBackend::Mmap } else { LogBackend::Direct },
             flush_interval_ms: settings.int("flushIntervalCommitLog"),
             consumequeue_interval_ms: settings.int("flushIntervalConsumeQueue"),
         }
@@ -247,6 +256,7 @@ impl ServeOptions {
             short_polling_ms: settings.i64("shortPollingTimeMills"),
             notify_consumers: settings.bool("notifyConsumerIdsChangedEnable"),
             send_wait_ms: settings.bool("brokerFastFailureEnable").then(|| settings.i64("waitTimeMillsInSendQueue")),
+            sync_flush_timeout_ms: settings.i64("syncFlushTimeout"),
             accept_sends_from_ms: settings.i64("startAcceptSendRequestTimeStamp"),
             lite_pull: settings.bool("litePullMessageEnable"),
             pull_messages_max: settings.int("pullBatchMaxMessageCount"),

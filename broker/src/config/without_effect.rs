@@ -317,7 +317,6 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("haTransferBatchSize", "32768", "").without_effect(LATER),
     Key::text("haMasterAddress", "", "").without_effect(LATER),
     Key::text("haMaxGapNotInSync", "268435456", "").without_effect(LATER),
-    Key::text("syncFlushTimeout", "5000", "").without_effect(LATER),
     Key::text("putMessageTimeout", "8000", "").without_effect(LATER),
     Key::text("slaveTimeout", "3000", "").without_effect(LATER),
     Key::text("messageDelayLevel", "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h", "").without_effect(LATER),

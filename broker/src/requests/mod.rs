@@ -9,6 +9,7 @@
 //! Each answers into the caller's outgoing bytes, at once or later ([`Caller`] is what it keeps). None blocks, none panics
 //! on what a peer sends: a header that can't be read is SYSTEM_ERROR with the reason.
 
+mod acknowledge;
 mod client;
 mod group;
 mod offsets;
@@ -22,6 +23,7 @@ mod topic;
 mod view;
 mod waiting;
 
+pub(crate) use acknowledge::{answer_acknowledged, answer_overdue};
 pub(crate) use group::leave as leave_group;
 pub(crate) use properties::CommonProperties;
 pub(crate) use pull::{Pull, wake as wake_pull};

@@ -47,6 +47,8 @@ pub(crate) struct Said<'a> {
     pub(crate) transactional: bool,
     /// It belongs to an ordered shard.
     pub(crate) sharded: bool,
+    /// `WAIT=false`: it is answered as soon as it is in memory.
+    pub(crate) no_wait: bool,
     /// Its priority, from 0.
     pub(crate) priority: Option<i32>,
 }
@@ -92,6 +94,7 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
             b"DELAY" => said.delayed = value.trim().parse().is_ok_and(|level: i32| level > 0),
             b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => said.timed = true,
             b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case("true"),
+            b"WAIT" => said.no_wait = value.eq_ignore_ascii_case("false"),
             b"__SHARDINGKEY" => said.sharded = true,
             b"_SYS_MSG_PRIORITY_" => said.priority = value.parse().ok().filter(|priority| *priority >= 0),
             _ => {}

@@ -4,9 +4,13 @@
 //!   receive buffer ──header in place──► checks ──pieces──► Store::append (the one copy) ──► answer
 //! ```
 //!
-//! **Which mark an answer waits for:** with ASYNC_FLUSH, the only flush policy of this version, `appended`: the message is
-//! in the broker's memory and visible to consumers, and its write has begun or begins when the one in flight ends. A machine
-//! or process that dies before that write ends loses it, as with RocketMQ's ASYNC_FLUSH.
+//! **Which mark an answer waits for** (`Store::acknowledged`):
+//! - ASYNC_FLUSH on `direct`: `appended`. The message is in the broker's memory and visible to consumers, its write begins
+//!   when the one in flight ends. A machine or process that dies before that write ends loses it, as with RocketMQ's ASYNC_FLUSH.
+//! - ASYNC_FLUSH on `mmap`: `written`. The system has it: a killed process loses nothing, a dying machine may.
+//! - SYNC_FLUSH: `flushed`. It survives a power cut. A message with `WAIT=false` is answered at `appended` all the same.
+//!
+//! Until then the answer waits in [`crate::pending`].
 //!
 //! Nothing is allocated for a message in steady state: the header is decoded into a reused scratch, the properties are
 //! pieces of the receive buffer, the answer is written into the connection's outgoing bytes.
@@ -14,9 +18,10 @@
 use super::properties::{self, Said};
 use super::send_check::{self, Target};
 use super::{send_batch, waiting};
+use crate::pending::{Pending, ShortText, StoredAt};
 use crate::reply::{Caller, Refusal};
 use crate::shard::Shard;
-use engine::AppendError;
+use engine::{AppendError, PhyOffset};
 use netcore::Net;
 use protocol::codes::{request, response};
 use protocol::headers::{SendHeader, SendResponseHeader};
@@ -63,6 +68,9 @@ fn append(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandVie
     let born_host = net.peer(caller.conn).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
     let mut target = send_check::check(shard, header, command.version, born_host)?;
     check_size(shard, command.body.len())?;
+    if shard.pending.is_full() {
+        return Ok(Outcome::TailFull);
+    }
     if command.code == request::SEND_BATCH_MESSAGE || header.batch {
         return send_batch::append(shard, net, caller, command.body, header, &target, born_host);
     }
@@ -78,7 +86,13 @@ fn append(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandVie
     let draft = draft(shard, header, &target, born_host, command.body, pieces.as_slice());
     match shard.store.append(&draft) {
         Ok(appended) => {
-            let stored = Stored { physical_offset: appended.physical_offset.as_i64(), queue_offset: appended.queue_offset.0, queue_id: target.queue_id };
+            let stored = Stored {
+                end: appended.end(),
+                waits: !said.no_wait,
+                physical_offset: appended.physical_offset.as_i64(),
+                queue_offset: appended.queue_offset.0,
+                queue_id: target.queue_id,
+            };
             let unique_key = said.unique_key.unwrap_or_else(|| generated.key());
             answer(shard, net, caller, &stored, unique_key);
             Ok(Outcome::Answered)
@@ -106,6 +120,9 @@ fn illegal(shard: &Shard, found: &dyn std::fmt::Display) -> Refusal {
 
 /// Where a message was stored.
 struct Stored {
+    end: PhyOffset,
+    /// For the mark of an acknowledgement.
+    waits: bool,
     physical_offset: i64,
     queue_offset: i64,
     queue_id: i32,
@@ -115,10 +132,21 @@ fn answer(shard: &mut Shard, net: &mut Net, caller: Caller, stored: &Stored, uni
     if caller.is_oneway() {
         return;
     }
+    if stored.waits && stored.end > shard.store.acknowledged() {
+        return shard.pending.push(Pending {
+            caller,
+            end: stored.end,
+            since_ms: shard.now_ms(),
+            stored_at: StoredAt::One(stored.physical_offset),
+            queue_id: stored.queue_id,
+            queue_offset: stored.queue_offset,
+            unique_key: ShortText::new(unique_key),
+        });
+    }
     let mut text = std::mem::take(&mut shard.text);
     text.clear();
     OffsetMsgId { store_host: shard.options.store_host, physical_offset: stored.physical_offset }.write(&mut text);
-    answer_stored(shard, net, caller, &SendResponseHeader {
+    answer_stored(shard, net, caller, response::SUCCESS, &SendResponseHeader {
         msg_id: &text,
         queue_id: stored.queue_id,
         queue_offset: stored.queue_offset,
@@ -127,13 +155,13 @@ fn answer(shard: &mut Shard, net: &mut Net, caller: Caller, stored: &Stored, uni
     shard.text = text;
 }
 
-/// The answer to a stored message or batch.
-pub(super) fn answer_stored(shard: &Shard, net: &mut Net, caller: Caller, header: &SendResponseHeader<'_>) {
+/// The answer to a stored message or batch: SUCCESS, or what is not known of it yet.
+pub(super) fn answer_stored(shard: &Shard, net: &mut Net, caller: Caller, code: i32, header: &SendResponseHeader<'_>) {
     let ext = |ext: &mut ExtWriter<'_>| {
         header.write(ext);
         common_ext(shard, ext);
     };
-    caller.answer(net, response::SUCCESS, None, ext, &[]);
+    caller.answer(net, code, None, ext, &[]);
 }
 
 /// What every answer to a send carries, refusals too: Java's client reads it without looking whether it is there.

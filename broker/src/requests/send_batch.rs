@@ -1,8 +1,9 @@
 //! Batches: several messages of one producer, stored all or none, one after the other in one queue.
 
-use super::properties;
+use super::properties::{self, Said};
 use super::send::{self, Outcome};
 use super::send_check::Target;
+use crate::pending::{Pending, ShortText, StoredAt};
 use crate::reply::{Caller, Refusal};
 use crate::shard::Shard;
 use netcore::Net;
@@ -38,8 +39,8 @@ pub(super) fn append(
     let draft = send::draft(shard, header, target, born_host, &[], &[]);
     match shard.store.append_batch(&draft, entries(body)) {
         Ok(appended) => {
-            let unique_key = properties::read(header.properties).unique_key;
-            answer(shard, net, caller, &draft, body, &appended, unique_key);
+            let said = properties::read(header.properties);
+            answer(shard, net, caller, &draft, body, &appended, &said);
             Ok(Outcome::Answered)
         }
         Err(error) => send::tail_full_or_refusal(shard, error),
@@ -59,7 +60,7 @@ fn answer(
     common: &RecordDraft<'_>,
     body: &[u8],
     appended: &AppendedBatch,
-    unique_key: Option<&str>,
+    said: &Said<'_>,
 ) {
     if caller.is_oneway() {
         return;
@@ -75,8 +76,15 @@ fn answer(
         OffsetMsgId { store_host, physical_offset }.write(&mut text);
         physical_offset += record_bytes(common, &entry);
     }
-    let header = SendResponseHeader { msg_id: &text, queue_id: common.queue_id, queue_offset: appended.first.queue_offset.0, transaction_id: unique_key };
-    send::answer_stored(shard, net, caller, &header);
+    let (queue_id, queue_offset) = (common.queue_id, appended.first.queue_offset.0);
+    if !said.no_wait && appended.end > shard.store.acknowledged() {
+        let (stored_at, unique_key) = (StoredAt::Batch(text.as_str().into()), ShortText::new(said.unique_key.unwrap_or_default()));
+        let since_ms = shard.now_ms();
+        shard.pending.push(Pending { caller, end: appended.end, since_ms, stored_at, queue_id, queue_offset, unique_key });
+    } else {
+        let header = SendResponseHeader { msg_id: &text, queue_id, queue_offset, transaction_id: said.unique_key };
+        send::answer_stored(shard, net, caller, response::SUCCESS, &header);
+    }
     shard.text = text;
 }
 

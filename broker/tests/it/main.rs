@@ -4,8 +4,10 @@
 
 mod client;
 mod cluster;
+mod mount;
 
 mod faults;
+mod flush;
 mod groups;
 mod hostile;
 mod offsets;

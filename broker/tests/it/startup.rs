@@ -35,7 +35,7 @@ fn a_wrong_configuration_names_file_line_key_and_what_is_accepted() {
     let path = file.to_str().unwrap();
     for (text, expected) in [
         ("brokerName=b\nlistenPort=abc\n", ["broker.properties:2", "listenPort", "\"abc\"", "accepted"]),
-        ("flushDiskType=SYNC_FLUSH\n", ["broker.properties:1", "flushDiskType", "SYNC_FLUSH", "not in this version"]),
+        ("flushDiskType=NEVER\n", ["broker.properties:1", "flushDiskType", "NEVER", "SYNC_FLUSH"]),
         ("brokerRole=SLAVE\n", ["broker.properties:1", "brokerRole", "SLAVE", "not in this version"]),
         ("shardCores=0-9999\n", ["broker.properties:1", "shardCores", "0-9999", "accepted"]),
     ] {

@@ -263,6 +263,13 @@ impl<R: Runtime> Store<R> {
         self.inner.range(key)
     }
 
+    /// Calls `each` for every queue there is: its topic, its id and its range.
+    pub fn for_each_queue(&self, mut each: impl FnMut(&str, i32, QueueRange)) {
+        for (_, queue) in self.inner.queues.table.borrow().iter() {
+            each(&queue.topic, queue.queue_id, QueueRange { min_offset: queue.min, max_offset: queue.visible });
+        }
+    }
+
     /// Reads what memory has. [`ReadStatus::Cold`] when the first message wanted is not in memory: then nothing was read.
     pub fn read(&self, request: &ReadRequest<'_>, out: &mut ReadSlices) -> ReadStatus {
         out.clear();

@@ -20,3 +20,4 @@ mod roll;
 mod statuses;
 mod tail_full;
 mod time_search;
+mod visible;
