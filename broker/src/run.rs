@@ -7,6 +7,7 @@ use crate::control::Control;
 use crate::serve::{self, Event};
 use crate::store_shards;
 use clap::Parser as _;
+use engine::Recovered;
 use rt::real::{Core, CorePlacement, Sender, available_cores, launch};
 use rt::ring::RingConfig;
 use std::ffi::OsString;
@@ -88,6 +89,8 @@ struct Shards {
     ended: usize,
     stopping: bool,
     buffered: bool,
+    /// What is worth saying of how the stores were found.
+    recovered: Vec<String>,
     failure: Option<String>,
 }
 
@@ -120,6 +123,7 @@ fn supervise(options: Options) -> Result<(), StartError> {
         ended: 0,
         stopping: false,
         buffered: false,
+        recovered: vec![],
         failure: None,
     };
     while shards.ended < count {
@@ -138,9 +142,10 @@ impl Shards {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Mailbox { shard, sender } => self.introduce(shard, sender),
-            Event::Up { shard, ports, buffered } => {
+            Event::Up { shard, ports, buffered, recovered } => {
                 self.up += 1;
                 self.buffered |= buffered;
+                self.recovered.extend(recovery_line(shard, &recovered));
                 if let Some(place) = self.ports.get_mut(shard) {
                     *place = ports;
                 }
@@ -232,6 +237,7 @@ impl Shards {
             let shard = options.shard(index);
             say(&format!("  shard {index} on core {core}, ports {}, store {}", ports.join(" and "), shard.store_root.display()));
         }
+        self.recovered.iter().for_each(|line| say(line));
         let access = match options.store.backend {
             LogBackend::Mmap => "log mapped",
             LogBackend::Direct if self.buffered => "log direct, through the page cache (this filesystem has no O_DIRECT)",
@@ -245,6 +251,19 @@ impl Shards {
             say(&format!("The broker[{}, {}] boot success. serializeType=JSON{servers}", shard.broker, shard.address));
         }
     }
+}
+
+/// How a store was found, when it was not simply closed and whole.
+fn recovery_line(shard: usize, recovered: &Recovered) -> Option<String> {
+    let Recovered { was_unclean, records_scanned, damaged_stretches, damaged_bytes, nanos, .. } = *recovered;
+    let millis = nanos / 1_000_000;
+    if damaged_stretches > 0 {
+        return Some(format!(
+            "  shard {shard}: UNREADABLE in the log: {damaged_stretches} stretches of {damaged_bytes} bytes together hold no message any more, \
+             the rest is served; the log of this start names files and offsets ({records_scanned} messages scanned in {millis} ms)"
+        ));
+    }
+    was_unclean.then(|| format!("  shard {shard}: the store was not closed when it stopped; {records_scanned} messages scanned in {millis} ms, all of them readable"))
 }
 
 fn forward_signals(events: &mpsc::Sender<Event>) -> io::Result<()> {

@@ -9,7 +9,7 @@ use crate::config::ShardOptions;
 use crate::control::Control;
 use crate::shard::Shard;
 use crate::tables;
-use engine::{Store, StoreConfig};
+use engine::{Recovered, Store, StoreConfig};
 use netcore::{NetConfig, Network};
 use rt::real::{Core, Mailbox, Sender};
 use rt::{Runtime, Share};
@@ -46,6 +46,8 @@ pub(crate) enum Event {
         ports: Vec<u16>,
         /// The log goes through the page cache, because the filesystem has no O_DIRECT.
         buffered: bool,
+        /// What opening its store found.
+        recovered: Recovered,
     },
     /// Every name server has answered its registration or could not be reached.
     Settled,
@@ -86,7 +88,7 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     tables::put_back_lost_topics(&mut tables.topics, &store, core.wall_ms());
     let (listen, ports) = listen_on(&options);
     let net_config = NetConfig { idle_timeout: options.process.idle_timeout, ..NetConfig::listening(listen) };
-    let buffered = store.is_buffered();
+    let (buffered, recovered) = (store.is_buffered(), store.recovered());
     let handler = Shard::new(core.clone(), options, store.clone(), tables);
     let network = match Network::bind(&core, net_config, handler) {
         Ok(network) => network,
@@ -97,7 +99,7 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     };
     let handle = network.clone();
     network.with(|shard, _| shard.network = Some(handle));
-    let _main_is_gone = events.send(Event::Up { shard: index, ports, buffered });
+    let _main_is_gone = events.send(Event::Up { shard: index, ports, buffered, recovered });
     core.spawn(Share::Foreground, tick_for_ever(network.clone()));
     core.spawn(Share::Foreground, expire_for_ever(network.clone()));
     core.spawn(Share::Foreground, answer_for_ever(network.clone(), store.clone()));

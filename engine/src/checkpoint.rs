@@ -12,6 +12,9 @@
 /// Length of the file: one page.
 pub(crate) const CHECKPOINT_BYTES: usize = 4096;
 
+/// How far a clock may have been set back since a checkpoint: a day.
+const CLOCK_SET_BACK_MS: i64 = 24 * 3_600_000;
+
 /// The fields of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
@@ -37,6 +40,12 @@ impl Checkpoint {
         }
     }
 
+    /// Whether its times can be: a store time lies in the past, give or take a clock that was set back.
+    pub(crate) fn is_plausible(&self, now_ms: i64) -> bool {
+        let times = [self.physic_timestamp_ms, self.logics_timestamp_ms, self.index_timestamp_ms];
+        times.into_iter().all(|time| (0..=now_ms.saturating_add(CLOCK_SET_BACK_MS)).contains(&time))
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let fields = [
             self.physic_timestamp_ms,
@@ -55,6 +64,13 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_far_in_the_future_is_no_store_time() {
+        let at = |physic_timestamp_ms| Checkpoint { physic_timestamp_ms, ..Checkpoint::default() };
+        assert!(at(0).is_plausible(5) && at(5).is_plausible(5) && at(CLOCK_SET_BACK_MS).is_plausible(0));
+        assert!(!at(CLOCK_SET_BACK_MS + 6).is_plausible(5) && !at(-1).is_plausible(5) && !at(i64::MAX).is_plausible(i64::MAX - 1 - CLOCK_SET_BACK_MS));
+    }
 
     #[test]
     fn roundtrip_and_layout() {

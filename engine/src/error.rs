@@ -46,7 +46,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A file operation failed.
-    #[error("opening the store: {0}")]
+    #[error("opening the store: {0}. Nothing was overwritten; see that the path is a file or folder that this user may read and write, on a disk that works")]
     File(#[from] FileError),
     /// What recovery found could not be written down.
     #[error("opening the store: {0}")]
@@ -69,12 +69,40 @@ pub enum OpenError {
         /// The missing file.
         path: PathBuf,
     },
-    /// The log cannot be indexed: a record's queue offset does not follow the one before.
-    #[error("{path} at {offset}: queue {queue} of topic {topic} goes from offset {expected} to {found}; the log is damaged before this record", path = path.display())]
+    /// The end of the log is not there any more.
+    #[error("{path}: {found} bytes, expected at least {expected}: the store was written and closed up to there; restore the file from a copy, or remove {manifest} to open the store without what is lost", path = path.display(), manifest = manifest.display())]
+    CutShort {
+        /// The log file, missing when `found` is 0.
+        path: PathBuf,
+        /// Where in it the log ended.
+        expected: u64,
+        /// Its size.
+        found: u64,
+        /// The file that says so.
+        manifest: PathBuf,
+    },
+    /// A newer program wrote this store.
+    #[error("{path}: format version {found}, this program knows up to {known}; nothing was changed: open the store with the newer program, or give this one another storePathRootDir", path = path.display())]
+    Newer {
+        /// The file that says so.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The newest version known.
+        known: u32,
+    },
+    /// A file where a folder should be.
+    #[error("{path}: expected a folder, found a file there or above it; move it away, or set storePathRootDir to another place", path = path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A record of many messages, which needs a kind of queue that is not here.
+    #[error("{path} at {offset}: queue {queue} of topic {topic} goes from offset {expected} to {found} with an inner batch: topics with queue.type=BatchCQ are not in this version", path = path.display())]
     QueueGap {
         /// The log file.
         path: PathBuf,
-        /// The record's log offset.
+        /// Where in it the record is.
         offset: u64,
         /// Its topic.
         topic: String,
@@ -155,16 +183,4 @@ pub enum ReadError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// What lies there is not the record that the ConsumeQueue says.
-    #[error("{path} at {offset}: expected {expected}, found {found}; stop the broker and delete the consumequeue folder: it is rebuilt from the log", path = path.display())]
-    Damaged {
-        /// The log file.
-        path: PathBuf,
-        /// Log offset of the record.
-        offset: u64,
-        /// What should be there.
-        expected: String,
-        /// What is there.
-        found: String,
-    },
 }

@@ -53,6 +53,17 @@ pub const ARRIVALS_MAX: usize = 65_536;
 /// One read of the recovery scan.
 pub const SCAN_READ_BYTES: usize = 1024 * 1024;
 
+/// Reads of the recovery scan on their way at once: fewer and the device idles while records are checked.
+pub const SCAN_READS_AHEAD: usize = 4;
+
+/// Messages that may be missing between two records of a queue; a larger gap is a damaged queue offset.
+pub const MISSING_UNITS_MAX: usize = 1_000_000;
+const _: () = assert!(MISSING_UNITS_MAX < UNPERSISTED_UNITS_MAX);
+
+/// Places of damage that reads have reported: a consumer that asks again must not fill the log. Beyond it they are forgotten
+/// and may be said once more.
+pub const REPORTED_DAMAGE_MAX: usize = 4096;
+
 /// ConsumeQueue units that one read looks at when the filter matches nothing (RocketMQ's maxFilterMessageSize / 20).
 pub const FILTER_UNITS_MAX: usize = 800;
 

@@ -1,18 +1,27 @@
 //! RingMQ's own small file beside RocketMQ's: what the ConsumeQueue files held, synced, when they were last checked.
 //!
+//! ```text
+//!   {"version":2,"log_end":…,"queues":{…},…}      JSON, one line
+//!   crc32 1a2b3c4d                                of the line above
+//! ```
+//!
 //! Why: ConsumeQueues are derived and may be deleted, all or one file, while the store is stopped; and after a power cut
-//! whatever was not synced may be anything. The manifest says for a log offset (`log_end`, a record boundary) which units of
-//! which queue are good, so recovery trusts exactly those and builds the rest from the log from `log_end` on. When a
-//! listed queue is not there as listed, or the manifest is missing (a store of Apache RocketMQ), all are built anew.
+//! whatever was not synced may be anything. The manifest says for a log offset (`log_end`, a record boundary that was flushed)
+//! which units of which queue are good, so recovery trusts exactly those and builds the rest from the log from `log_end` on.
+//! When a listed queue is not there as listed, or the manifest is missing (a store of Apache RocketMQ), all are built anew.
+//! Below `log_end` nothing can be a torn tail: what can't be read there is damage.
 //!
 //! It also remembers deleted topics: their records are still in the log, and a rebuild must not bring them back.
+//!
+//! Why the checksum: a digit that changed would be believed. Why the version is read without it: a newer format may have
+//! another one, and must be refused, not replaced.
 
 use crate::config::FlushPolicy;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version this program writes and reads.
-pub(crate) const MANIFEST_VERSION: u32 = 1;
+/// The version this program writes. Version 1 had no checksum and is read too.
+pub(crate) const MANIFEST_VERSION: u32 = 2;
 
 /// Units `[min, max)` of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,16 +41,91 @@ pub(crate) struct Manifest {
     pub(crate) queues: BTreeMap<String, BTreeMap<i32, ListedQueue>>,
     /// Topic to log offset: its records below are deleted.
     pub(crate) deleted: BTreeMap<String, u64>,
+    /// The ConsumeQueue files are being built anew: what is listed says how long the queues are, not what their files hold.
+    #[serde(default)]
+    pub(crate) is_rebuilding: bool,
+    /// Store time of the last record: store times never go back, whatever the clock does.
+    #[serde(default)]
+    pub(crate) last_store_ms: i64,
+}
+
+/// What a manifest's bytes are.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decoded {
+    /// A manifest.
+    Good(Manifest),
+    /// No manifest any more, for this reason: the queues are rebuilt from the log.
+    Damaged(String),
+    /// A newer program's: not ours to touch.
+    Newer(u64),
+}
+
+/// The version alone, whatever else a newer format has.
+#[derive(Deserialize)]
+struct VersionOnly {
+    version: u64,
 }
 
 impl Manifest {
-    /// `None` for anything but a manifest of this version: then the queues are rebuilt.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Self>(bytes).ok().filter(|manifest| manifest.version == MANIFEST_VERSION)
+    pub(crate) fn decode(bytes: &[u8]) -> Decoded {
+        let line_end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+        let (line, rest) = bytes.split_at_checked(line_end).unwrap_or_default();
+        let version = match serde_json::from_slice::<VersionOnly>(line) {
+            Ok(VersionOnly { version }) => version,
+            Err(error) => return Decoded::Damaged(error.to_string()),
+        };
+        if version > u64::from(MANIFEST_VERSION) {
+            return Decoded::Newer(version);
+        }
+        let expected = if version == 1 { String::new() } else { checksum_line(line) };
+        if version == 0 || rest != expected.as_bytes() {
+            return Decoded::Damaged(format!("expected{expected:?} behind the first line, found {:?}", String::from_utf8_lossy(rest)));
+        }
+        serde_json::from_slice(line).map_or_else(|error| Decoded::Damaged(error.to_string()), Decoded::Good)
     }
 
     /// Maps of strings and numbers: cannot fail, and an empty file would only mean a rebuild.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        let checksum = checksum_line(&bytes);
+        bytes.extend_from_slice(checksum.as_bytes());
+        bytes
+    }
+}
+
+fn checksum_line(line: &[u8]) -> String {
+    format!("\ncrc32 {:08x}\n", crc32fast::hash(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let queues = BTreeMap::from([("t".to_owned(), BTreeMap::from([(3, ListedQueue { min: 1, max: 9 })]))]);
+        Manifest { version: MANIFEST_VERSION, log_end: 4711, queues, ..Manifest::default() }
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_bit_is_no_good_manifest() {
+        let whole = manifest().encode();
+        assert_eq!(Manifest::decode(&whole), Decoded::Good(manifest()));
+        for at in 0..whole.len() {
+            assert!(!matches!(Manifest::decode(&whole[..at]), Decoded::Good(_)), "cut at {at}");
+            for bit in 0..8 {
+                let mut flipped = whole.clone();
+                flipped[at] ^= 1 << bit;
+                assert!(!matches!(Manifest::decode(&flipped), Decoded::Good(_)), "bit {bit} of {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_known_whatever_follows_and_the_first_is_still_read() {
+        assert_eq!(Manifest::decode(b"{\"version\":3,\"anything\":[]}\nblake3 00"), Decoded::Newer(3));
+        let first = b"{\"version\":1,\"log_end\":5,\"queues\":{},\"deleted\":{\"t\":4}}";
+        let Decoded::Good(first) = Manifest::decode(first) else { panic!("version 1") };
+        assert_eq!((first.version, first.log_end, first.deleted["t"]), (1, 5, 4));
+        assert!(matches!(Manifest::decode(&[0; 100]), Decoded::Damaged(_)));
     }
 }

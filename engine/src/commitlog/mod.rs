@@ -2,10 +2,11 @@
 //!
 //! - `files`: the files on disk: made ahead of need, opened when needed.
 //! - `writer`: tail to device, one write in flight, everything gathered meanwhile goes next; fdatasync behind it.
-//! - `scan`: bytes to records, pure.
+//! - `scan`: bytes to records, pure; `reader`: the bytes for it, read ahead.
 //! - `blank`: how a file ends.
 
 pub(crate) mod blank;
 pub(crate) mod files;
+pub(crate) mod reader;
 pub(crate) mod scan;
 pub(crate) mod writer;

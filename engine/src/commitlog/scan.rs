@@ -1,11 +1,15 @@
 //! Bytes of the log to records: pure, so that every cut and every damage is a test of a function.
 
 use crate::limits::BLANK_HEAD_BYTES;
-use protocol::record::{BLANK_MAGIC, MAGIC_AT, RecordView};
+use memchr::memmem;
+use protocol::record::{BLANK_MAGIC, MAGIC_AT, MAGIC_V1, MAGIC_V2, RecordView};
+
+/// What stands where nothing was ever written.
+pub(crate) const NOTHING_WRITTEN: &str = "nothing was written";
 
 /// What lies at the beginning of a stretch of log.
 pub(crate) enum Scanned<'a> {
-    /// A record, whole, with a matching checksum and no zeros where the checksum does not reach.
+    /// A record, whole, with a matching checksum and, where the scan is strict, no zeros where the checksum does not reach.
     Record(RecordView<'a>),
     /// The file's rest is blank: go on at the next file.
     Blank,
@@ -20,6 +24,17 @@ pub(crate) enum Scanned<'a> {
 pub(crate) struct ScanLimits {
     pub(crate) file_bytes: u64,
     pub(crate) record_bytes_max: usize,
+    /// From here on a crash may have torn records: a zero byte in topic or properties means that a sector is missing. Below,
+    /// a zero is what a client of another broker sent.
+    pub(crate) strict_from: u64,
+    /// Records stored before this are below it as well, wherever they lie.
+    pub(crate) strict_from_ms: i64,
+}
+
+impl ScanLimits {
+    fn is_strict(self, at: u64, record: &RecordView<'_>) -> bool {
+        at >= self.strict_from && record.store_timestamp_ms() >= self.strict_from_ms
+    }
 }
 
 fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
@@ -34,10 +49,14 @@ pub(crate) fn scan_one(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_>
         return if left_in_file < BLANK_HEAD_BYTES { Scanned::End("less than a blank is left".to_owned()) } else { Scanned::NeedsBytes(head) };
     };
     if magic == BLANK_MAGIC {
-        return Scanned::Blank;
+        let is_whole = u64::try_from(size) == Ok(left_in_file);
+        return if is_whole { Scanned::Blank } else { Scanned::End(format!("a blank of {size} bytes where {left_in_file} are left of the file")) };
     }
     if size == 0 && magic == 0 {
-        return Scanned::End("nothing was written".to_owned());
+        return Scanned::End(NOTHING_WRITTEN.to_owned());
+    }
+    if magic != MAGIC_V1 && magic != MAGIC_V2 {
+        return Scanned::End(format!("magic {magic:#010x} is neither V1 nor V2 nor a blank's"));
     }
     let size = usize::try_from(size).unwrap_or(0);
     if size > limits.record_bytes_max || size as u64 + BLANK_HEAD_BYTES > left_in_file {
@@ -46,10 +65,25 @@ pub(crate) fn scan_one(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_>
     if size > bytes.len() {
         return Scanned::NeedsBytes(size);
     }
-    record(bytes, at)
+    record(bytes, at, limits)
 }
 
-fn record(bytes: &[u8], at: u64) -> Scanned<'_> {
+/// Where in `bytes` the next thing with a record's magic may begin: the place of its TOTALSIZE. Nothing says yet that it is one.
+pub(crate) fn next_candidate(bytes: &[u8]) -> Option<usize> {
+    let [a, b, c, last] = MAGIC_V1.to_be_bytes();
+    let other = MAGIC_V2.to_be_bytes()[3];
+    let mut from = MAGIC_AT;
+    loop {
+        let found = from + memmem::find(bytes.get(from..)?, &[a, b, c])?;
+        let ends_right = bytes.get(found + 3).is_some_and(|byte| *byte == last || *byte == other);
+        if ends_right {
+            return Some(found - MAGIC_AT);
+        }
+        from = found + 1;
+    }
+}
+
+fn record(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_> {
     let view = match RecordView::parse(bytes) {
         Ok(view) => view,
         Err(error) => return Scanned::End(error.to_string()),
@@ -57,7 +91,8 @@ fn record(bytes: &[u8], at: u64) -> Scanned<'_> {
     if u64::try_from(view.physical_offset()) != Ok(at) {
         return Scanned::End(format!("the record says that it lies at {}", view.physical_offset()));
     }
-    match view.verify_crc().and_then(|()| view.verify_no_zero()) {
+    let is_intact = view.verify_crc().and_then(|()| if limits.is_strict(at, &view) { view.verify_no_zero() } else { Ok(()) });
+    match is_intact {
         Ok(()) => Scanned::Record(view),
         Err(error) => Scanned::End(error.to_string()),
     }
@@ -68,7 +103,7 @@ mod tests {
     use super::*;
     use protocol::record::RecordDraft;
 
-    const LIMITS: ScanLimits = ScanLimits { file_bytes: 8192, record_bytes_max: 5000 };
+    const LIMITS: ScanLimits = ScanLimits { file_bytes: 8192, record_bytes_max: 5000, strict_from: 0, strict_from_ms: 0 };
 
     fn record_at(at: i64) -> Vec<u8> {
         let host = "127.0.0.1:10911".parse().unwrap();
@@ -112,10 +147,35 @@ mod tests {
     }
 
     #[test]
+    fn a_zero_that_a_client_sent_is_damage_only_where_a_crash_may_have_torn() {
+        let mut bytes = record_at(100);
+        let last = bytes.len() - 1;
+        bytes[last] = 0;
+        assert!(matches!(scan_one(&bytes, 100, LIMITS), Scanned::End(_)));
+        for limits in [ScanLimits { strict_from: 101, ..LIMITS }, ScanLimits { strict_from_ms: 3, ..LIMITS }] {
+            assert!(matches!(scan_one(&bytes, 100, limits), Scanned::Record(_)));
+        }
+    }
+
+    #[test]
+    fn candidates_are_where_a_magic_says() {
+        let mut bytes = vec![0xDA; 40];
+        assert_eq!(next_candidate(&bytes), None);
+        bytes[2..6].copy_from_slice(&MAGIC_V1.to_be_bytes());
+        assert_eq!(next_candidate(&bytes), None, "its TOTALSIZE is not in these bytes");
+        bytes[20..24].copy_from_slice(&MAGIC_V2.to_be_bytes());
+        assert_eq!(next_candidate(&bytes), Some(16));
+        bytes[12..15].copy_from_slice(&MAGIC_V1.to_be_bytes()[..3]);
+        assert_eq!(next_candidate(&bytes), Some(16), "half a magic is none");
+        assert_eq!(next_candidate(&bytes[..23]), None);
+    }
+
+    #[test]
     fn blanks_and_zeros_are_told_apart() {
         let mut blank = vec![0; 50];
         crate::commitlog::blank::encode_blank(&mut blank);
         assert!(matches!(scan_one(&blank, 8192 - 50, LIMITS), Scanned::Blank));
+        assert!(matches!(scan_one(&blank, 8192 - 51, LIMITS), Scanned::End(_)), "a blank takes the rest of its file");
         assert!(matches!(scan_one(&[0; 50], 0, LIMITS), Scanned::End(_)));
         assert!(matches!(scan_one(&[0; 4], 8188, LIMITS), Scanned::End(_)));
     }

@@ -210,24 +210,29 @@ impl<R: Runtime> QueueFiles<R> {
         file.sync_data().await.map_err(FileError::at("fdatasync", path, at))
     }
 
-    /// Whether the files of the units `[min, max)` are all there at full length, and the last unit is one whose message ends
-    /// at or below `log_end`.
+    /// Whether the files of the units `[min, max)` are all there at full length, and the first and last unit in each are units
+    /// whose messages lie in order and end at or below `log_end`.
     pub(crate) async fn holds(&self, place: &QueuePlace, min: QueueOffset, max: QueueOffset, log_end: u64) -> Result<bool, FileError> {
         if min >= max {
             return Ok(min == max);
         }
         let folder = self.paths.queue(&place.topic, place.queue_id);
         let Ok(entries) = self.rt.list_dir(&folder).await else { return Ok(false) };
-        let last = QueueOffset(max.0 - 1);
-        let (mut start, last_start) = (self.file_start(min), self.file_start(last));
-        while start <= last_start {
-            let name = crate::paths::offset_name(start);
+        let (mut at, mut ends_at) = (min, 0);
+        while at < max {
+            let name = crate::paths::offset_name(self.file_start(at));
             if !entries.iter().any(|entry| entry.name == name && entry.bytes == self.file_bytes()) {
                 return Ok(false);
             }
-            start += self.file_bytes();
+            let last = QueueOffset(at.plus(self.left_in_file(at)).min(max).0 - 1);
+            for looked_at in [at, last] {
+                let units = self.read(place, looked_at, 1).await?;
+                let Some(unit) = units.first().filter(|unit| unit.at.0 >= ends_at) else { return Ok(false) };
+                ends_at = unit.at.0;
+            }
+            at = last.plus(1);
         }
-        let unit = self.read(place, last, 1).await?;
-        Ok(unit.first().is_some_and(|unit| unit.end() <= log_end))
+        let last = self.read(place, QueueOffset(max.0 - 1), 1).await?;
+        Ok(last.first().is_some_and(|unit| unit.end() <= log_end))
     }
 }

@@ -8,6 +8,9 @@
 //!
 //! Why fixed 20 bytes: unit `n` is at byte `n * 20`, so a queue offset needs no index. Zeros are no unit (size 0): a file
 //! is made at full length and filled from its beginning.
+//!
+//! A message that damage in the log took keeps its place, so that the queue offsets behind it stay: a unit of the size no
+//! record has ([`MISSING_SIZE`]) whose offset is where the damage begins.
 
 use crate::offset::PhyOffset;
 
@@ -23,8 +26,11 @@ pub(crate) struct Unit {
     pub(crate) tags_code: i64,
 }
 
-/// Fills a file whose first units are gone, as RocketMQ does: a size no record has.
-pub(crate) const PRE_BLANK: Unit = Unit { at: PhyOffset(0), size: 0x7FFF_FFFF, tags_code: 0 };
+/// A size no record has.
+pub(crate) const MISSING_SIZE: u32 = 0x7FFF_FFFF;
+
+/// Fills a file whose first units are gone, as RocketMQ does.
+pub(crate) const PRE_BLANK: Unit = Unit { at: PhyOffset(0), size: MISSING_SIZE, tags_code: 0 };
 
 impl Unit {
     pub(crate) fn encode(&self) -> [u8; UNIT_BYTES] {
@@ -35,18 +41,28 @@ impl Unit {
         bytes
     }
 
-    /// `None` for zeros, for pre-blanks and for anything else that no message has.
+    /// The place of a message that the damage at `damage` took.
+    pub(crate) fn missing(damage: u64) -> Self {
+        Self { at: PhyOffset(damage), size: MISSING_SIZE, tags_code: 0 }
+    }
+
+    /// Whether damage took its message.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.size == MISSING_SIZE
+    }
+
+    /// `None` for zeros and for anything else that no message has.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let at = u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?);
         let size = u32::from_be_bytes(bytes.get(8..12)?.try_into().ok()?);
         let tags_code = i64::from_be_bytes(bytes.get(12..20)?.try_into().ok()?);
-        let is_message = i64::try_from(at).is_ok() && size > 0 && size < PRE_BLANK.size;
-        is_message.then_some(Self { at: PhyOffset(at), size, tags_code })
+        let is_unit = i64::try_from(at).is_ok() && size > 0 && size <= MISSING_SIZE;
+        is_unit.then_some(Self { at: PhyOffset(at), size, tags_code })
     }
 
-    /// Where the message ends in the log.
+    /// Where the message ends in the log; for a missing one, where the damage begins.
     pub(crate) fn end(&self) -> u64 {
-        self.at.0 + u64::from(self.size)
+        self.at.0 + if self.is_missing() { 0 } else { u64::from(self.size) }
     }
 }
 
@@ -65,7 +81,7 @@ mod tests {
     #[test]
     fn what_is_no_message_is_refused() {
         assert_eq!(Unit::decode(&[0; 20]), None);
-        assert_eq!(Unit::decode(&PRE_BLANK.encode()), None);
+        assert_eq!(Unit::decode(&PRE_BLANK.encode()).map(|unit| unit.is_missing()), Some(true), "a place without a message");
         assert_eq!(Unit::decode(&[0xFF; 20]), None);
         assert_eq!(Unit::decode(&[1; 19]), None);
     }

@@ -3,6 +3,10 @@
 //! Units come from memory or the queue's file, records from the tail or the log's files. A consumer that catches up reads
 //! neighbouring records: the first fetches a window of the log, the next ones (of this pull and the following) are slices
 //! of it. A record whose neighbours are far away is read alone.
+//!
+//! What comes from disk is checked before anybody gets it: lengths, the record's own offset and queue, its checksum. A message
+//! that is damaged, or that recovery found damaged, is never served: a read stops before it, and one that begins at it says
+//! MessageWasRemoving and where to go on. It is in the log once, with file and offset.
 
 use super::read::{Budget, OwnedReadRequest, QueueRange, ReadRequest, ReadStatus, TagFilter, push_joined, status_by_range, units_looked_at_max};
 use super::{Inner, Store};
@@ -11,6 +15,7 @@ use crate::consumequeue::queues::place_of;
 use crate::consumequeue::table::Found;
 use crate::consumequeue::unit::Unit;
 use crate::error::{FileError, ReadError};
+use crate::limits::REPORTED_DAMAGE_MAX;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::record::{RecordError, RecordView};
 use rt::{BufSlice, File, Runtime};
@@ -74,11 +79,22 @@ impl ColdCache {
 
 /// What walking a queue's units decided.
 struct Picked {
-    units: Vec<Unit>,
+    units: Vec<(QueueOffset, Unit)>,
     bytes: usize,
     next: QueueOffset,
     /// The status when no unit was picked.
     otherwise: ReadStatus,
+    /// Where damage took the message that the read begins at.
+    damaged_at: Option<PhyOffset>,
+}
+
+/// The records of a read, up to the first that is damaged.
+struct Fetched {
+    slices: Vec<BufSlice>,
+    messages: usize,
+    bytes: usize,
+    /// The damaged one.
+    stopped_at: Option<QueueOffset>,
 }
 
 impl<R: Runtime> Store<R> {
@@ -94,12 +110,15 @@ impl<R: Runtime> Store<R> {
             return Ok(nothing(status, next, range));
         }
         let picked = inner.pick_units(&place, &request, range).await?;
-        if picked.units.is_empty() {
-            return Ok(nothing(picked.otherwise, picked.next, range));
+        if let Some(at) = picked.damaged_at {
+            inner.report_damage(at, "a message", "the damage that was found when the store was opened");
         }
-        let slices = inner.fetch(&picked.units).await?;
-        let messages = picked.units.len();
-        Ok(ColdRead { status: ReadStatus::Found, slices, messages, bytes: picked.bytes, next_begin_offset: picked.next, range })
+        let Fetched { slices, messages, bytes, stopped_at } = inner.fetch(&place, &picked.units).await?;
+        match stopped_at {
+            Some(damaged) if messages == 0 => Ok(nothing(ReadStatus::MessageWasRemoving, damaged.plus(1), range)),
+            None if messages == 0 => Ok(nothing(picked.otherwise, picked.next, range)),
+            _ => Ok(ColdRead { status: ReadStatus::Found, slices, messages, bytes, next_begin_offset: stopped_at.unwrap_or(picked.next), range }),
+        }
     }
 
     /// The record that begins at `at`; `None` when none does.
@@ -115,8 +134,12 @@ impl<R: Runtime> Store<R> {
             Err(RecordError::TooShort { expected, .. }) if expected <= inner.config.record_bytes_max() => inner.log_bytes(at.0, expected).await?,
             Err(_) => return Ok(None),
         };
-        let is_record = RecordView::parse(&found).is_ok_and(|record| record.physical_offset() == at.as_i64());
-        Ok(is_record.then_some(found))
+        let Some(record) = RecordView::parse(&found).ok().filter(|record| record.physical_offset() == at.as_i64()) else { return Ok(None) };
+        if let Err(error) = record.verify_crc() {
+            inner.report_damage(at, "a record with its checksum", &error.to_string());
+            return Ok(None);
+        }
+        Ok(Some(found))
     }
 }
 
@@ -138,14 +161,14 @@ impl<R: Runtime> Inner<R> {
     async fn pick_units(&self, place: &QueuePlace, request: &ReadRequest<'_>, range: QueueRange) -> Result<Picked, ReadError> {
         let at_once = if matches!(request.filter, TagFilter::All) { request.max_messages.max(1) } else { FILTER_UNITS_AT_ONCE };
         let end = request.offset.plus(units_looked_at_max(request.max_messages)).min(range.max_offset);
-        let mut picked = Picked { units: Vec::new(), bytes: 0, next: request.offset, otherwise: ReadStatus::NoMatchedMessage };
+        let mut picked = Picked { units: Vec::new(), bytes: 0, next: request.offset, otherwise: ReadStatus::NoMatchedMessage, damaged_at: None };
         while picked.next < end {
             let units = self.units_from(place, picked.next, at_once.min(end.since(picked.next))).await?;
             if units.is_empty() {
                 picked.unit_is_missing(self.queues.files.left_in_file(picked.next));
                 break;
             }
-            let budget = self.cold_budget(request, picked.units.first().or(units.first()));
+            let budget = self.cold_budget(request, picked.units.first().map(|(_, unit)| unit).or(units.first()));
             if !picked.take(&units, request, budget, self.log.begin()) {
                 break;
             }
@@ -172,31 +195,46 @@ impl<R: Runtime> Inner<R> {
         Ok(self.queues.files.read(place, at, most.min(in_file)).await?)
     }
 
-    /// The records of `units`, in their order.
-    async fn fetch(&self, units: &[Unit]) -> Result<Vec<BufSlice>, ReadError> {
-        let mut slices = Vec::new();
-        for (nth, unit) in units.iter().enumerate() {
+    /// The records of `units`, in their order, up to the first that is damaged.
+    async fn fetch(&self, place: &QueuePlace, units: &[(QueueOffset, Unit)]) -> Result<Fetched, ReadError> {
+        let mut fetched = Fetched { slices: Vec::new(), messages: 0, bytes: 0, stopped_at: None };
+        for (nth, (offset, unit)) in units.iter().enumerate() {
             let size = usize::try_from(unit.size).unwrap_or(0);
-            let record = match self.in_memory(unit.at.0, size) {
+            let in_tail = self.tail.borrow().slice(unit.at.0, size);
+            let record = match in_tail {
                 Some(record) => record,
-                None if self.has_neighbour(units, nth) => self.read_window(unit.at.0, size).await?,
-                None => self.read_log(unit.at.0, size).await?,
+                None => {
+                    let record = self.read_record(units, nth, size).await?;
+                    if let Err(found) = check_record(place, *offset, unit, &record) {
+                        self.report_damage(unit.at, &format!("message {offset} of queue {} of topic {} in {size} bytes", place.queue_id, place.topic), &found);
+                        fetched.stopped_at = Some(*offset);
+                        return Ok(fetched);
+                    }
+                    record
+                }
             };
-            self.check_record(unit, &record)?;
-            push_joined(&mut slices, record);
+            fetched.messages += 1;
+            fetched.bytes += record.len();
+            push_joined(&mut fetched.slices, record);
         }
-        Ok(slices)
+        Ok(fetched)
     }
 
-    fn in_memory(&self, at: u64, len: usize) -> Option<BufSlice> {
-        let in_tail = self.tail.borrow().slice(at, len);
-        in_tail.or_else(|| self.cold_cache.borrow_mut().slice(at, len))
+    /// The record of the nth unit, from what was read ahead or from the file.
+    async fn read_record(&self, units: &[(QueueOffset, Unit)], nth: usize, size: usize) -> Result<BufSlice, ReadError> {
+        let Some((_, unit)) = units.get(nth) else { return Ok(BufSlice::empty()) };
+        let read_ahead = self.cold_cache.borrow_mut().slice(unit.at.0, size);
+        match read_ahead {
+            Some(record) => Ok(record),
+            None if self.has_neighbour(units, nth) => self.read_window(unit.at.0, size).await,
+            None => self.read_log(unit.at.0, size).await,
+        }
     }
 
     /// Whether the message before or after in the queue lies in the same window of the log.
-    fn has_neighbour(&self, units: &[Unit], nth: usize) -> bool {
+    fn has_neighbour(&self, units: &[(QueueOffset, Unit)], nth: usize) -> bool {
         let window = self.config.read_ahead_bytes as u64;
-        let near = |a: Option<&Unit>, b: Option<&Unit>| a.zip(b).is_some_and(|(a, b)| b.end().saturating_sub(a.at.0) <= window);
+        let near = |a: Option<&(QueueOffset, Unit)>, b: Option<&(QueueOffset, Unit)>| a.zip(b).is_some_and(|((_, a), (_, b))| b.end().saturating_sub(a.at.0) <= window);
         near(units.get(nth), units.get(nth + 1)) || (nth > 0 && near(units.get(nth - 1), units.get(nth)))
     }
 
@@ -225,16 +263,32 @@ impl<R: Runtime> Inner<R> {
         }
     }
 
-    fn check_record(&self, unit: &Unit, bytes: &BufSlice) -> Result<(), ReadError> {
-        let expected = format_args!("a record of {} bytes at {}", unit.size, unit.at).to_string();
-        let damaged = |found: String| ReadError::Damaged { path: self.log.path_of(unit.at.0), offset: unit.at.0, expected: expected.clone(), found };
-        match RecordView::parse(bytes) {
-            Ok(record) if record.total_size() != bytes.len() => Err(damaged(format!("a record of {} bytes", record.total_size()))),
-            Ok(record) if record.physical_offset() != unit.at.as_i64() => Err(damaged(format!("the record of {}", record.physical_offset()))),
-            Ok(_) => Ok(()),
-            Err(error) => Err(damaged(error.to_string())),
+    /// Says once what is damaged where: a consumer that asks again must not fill the log.
+    pub(super) fn report_damage(&self, at: PhyOffset, expected: &str, found: &str) {
+        let mut reported = self.reported_damage.borrow_mut();
+        if reported.len() >= REPORTED_DAMAGE_MAX {
+            reported.clear();
+        }
+        if reported.insert(at.0) {
+            let (path, in_file) = (self.log.path_of(at.0), at.0 % self.log.file_bytes());
+            tracing::error!(path = %path.display(), offset = in_file, expected, found, "a damaged message is not served, consumers go on behind it; if the log's file can't be restored from a copy there is nothing to do; if the ConsumeQueue is what is damaged, stop the broker and delete the consumequeue folder: it is rebuilt from the log");
         }
     }
+}
+
+/// Whether `bytes` are the record that the queue says: its place, its length, its queue, its checksum.
+fn check_record(place: &QueuePlace, offset: QueueOffset, unit: &Unit, bytes: &BufSlice) -> Result<(), String> {
+    let record = RecordView::parse(bytes).map_err(|error| error.to_string())?;
+    if record.total_size() != usize::try_from(unit.size).unwrap_or(0) {
+        return Err(format!("a record of {} bytes", record.total_size()));
+    }
+    if record.physical_offset() != unit.at.as_i64() {
+        return Err(format!("the record of {}", record.physical_offset()));
+    }
+    if (record.topic(), record.queue_id(), record.queue_offset()) != (&*place.topic, place.queue_id, offset.0) {
+        return Err(format!("message {} of queue {} of topic {}", record.queue_offset(), record.queue_id(), record.topic()));
+    }
+    record.verify_crc().map_err(|error| error.to_string())
 }
 
 impl Picked {
@@ -249,17 +303,21 @@ impl Picked {
     /// Looks at units in order; `false` when the answer is full.
     fn take(&mut self, units: &[Unit], request: &ReadRequest<'_>, budget: Budget, log_begin: u64) -> bool {
         for unit in units {
-            if self.units.len() >= budget.messages.max(1) {
+            // What is damaged is an answer of its own: what was found before goes out first, what lies behind comes next.
+            if self.units.len() >= budget.messages.max(1) || (unit.is_missing() && !self.units.is_empty()) || (self.damaged_at.is_some() && !unit.is_missing()) {
                 return false;
             }
             let size = usize::try_from(unit.size).unwrap_or(0);
             if unit.at.0 < log_begin {
                 self.otherwise = ReadStatus::MessageWasRemoving;
+            } else if unit.is_missing() {
+                self.otherwise = ReadStatus::MessageWasRemoving;
+                self.damaged_at = Some(unit.at);
             } else if request.filter.takes(unit.tags_code) {
                 if !budget.takes(self.units.len(), self.bytes, size) {
                     return false;
                 }
-                self.units.push(*unit);
+                self.units.push((self.next, *unit));
                 self.bytes += size;
             }
             self.next = self.next.plus(1);

@@ -7,8 +7,11 @@
 mod append;
 mod arrivals;
 mod background;
+mod check_files;
 mod cold;
+mod damage;
 mod delete;
+mod fill;
 mod open;
 mod read;
 mod recover;
@@ -36,7 +39,7 @@ use arrivals::{Arrivals, Hidden};
 use cold::ColdCache;
 use rt::{AppendBuf, Runtime};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 /// How far a store's life is.
@@ -65,6 +68,8 @@ struct Inner<R: Runtime> {
     arrivals: RefCell<Arrivals>,
     hidden: RefCell<Hidden>,
     cold_cache: RefCell<ColdCache>,
+    /// Where damage was said to be.
+    reported_damage: RefCell<HashSet<u64>>,
     /// Topic to log offset below which its records are deleted.
     deleted: RefCell<BTreeMap<String, u64>>,
     phase: Cell<Phase>,

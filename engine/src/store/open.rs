@@ -2,23 +2,24 @@
 
 use super::arrivals::Arrivals;
 use super::cold::ColdCache;
+use super::check_files;
+use super::damage::Known;
 use super::recover::{Recovery, ScanResult};
 use super::{Inner, Phase, Store};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{CHECKPOINT_BYTES, Checkpoint};
 use crate::commitlog::files::LogFiles;
 use crate::config::{FlushPolicy, StoreConfig};
 use crate::consumequeue::disk::QueueFiles;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
-use crate::manifest::Manifest;
+use crate::manifest::{Decoded, MANIFEST_VERSION, Manifest};
 use crate::marks::{AnswerAt, Marks};
-use crate::paths::{Paths, parse_offset_name};
+use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
 use rt::runtime::DIRECT_ALIGN;
 use rt::{AppendBuf, File, Runtime};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -32,16 +33,14 @@ pub struct Recovered {
     pub scanned_from: u64,
     /// Records scanned.
     pub records_scanned: u64,
+    /// Damage found in the middle of the log: stretches of it that hold no readable message any more.
+    pub damaged_stretches: u64,
+    /// Bytes of all of them.
+    pub damaged_bytes: u64,
     /// End of the log.
     pub log_end: u64,
     /// Time it took.
     pub nanos: u64,
-}
-
-/// The log's files: the first one's start and the last one's end.
-struct LogRange {
-    begin: u64,
-    created_upto: u64,
 }
 
 impl<R: Runtime> Store<R> {
@@ -50,27 +49,32 @@ impl<R: Runtime> Store<R> {
         config.check()?;
         let started = rt.now_nanos();
         let paths = Paths::new(&config.root);
-        make_folders(&rt, &paths).await?;
+        check_files::make_folders(&rt, &paths).await?;
         let lock = take_lock(&rt, &paths.lock()).await?;
         let was_unclean = optional_file(&rt, &paths.abort()).await?.is_some();
+        let manifest = read_manifest(&rt, &paths.manifest()).await?;
+        let checkpoint = read_checkpoint(&rt, &paths.checkpoint()).await?;
+        let range = check_files::log_range(&rt, &paths, &config, manifest.as_ref()).await?;
+        // Up to here nothing was changed: a store that is refused stays as it was.
         let pid = config.process_id.to_string().into_bytes();
         rt.replace_file(&paths.abort(), pid, false).await.map_err(FileError::at("replace", &paths.abort(), 0))?;
-        let range = log_range(&rt, &paths, &config).await?;
         let log = LogFiles::new(rt.clone(), paths.clone(), config.backend, config.commitlog_file_bytes, range.begin, range.created_upto);
         complete_last_file(&log).await?;
         let queues = Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
-        let mut opening = Opening { rt, config, paths, log, queues, deleted: BTreeMap::new(), partial: Vec::new(), flush_before: FlushPolicy::Async };
+        let mut opening = Opening { rt, config, paths, log, queues, checkpoint, manifest, partial: Vec::new() };
         let scanned = opening.recover(was_unclean).await?;
         let recovered = Recovered {
             was_unclean,
             scanned_from: scanned.from,
             records_scanned: scanned.records,
+            damaged_stretches: scanned.damage.stretches,
+            damaged_bytes: scanned.damage.bytes,
             log_end: scanned.end,
             nanos: opening.rt.now_nanos() - started,
         };
-        let checkpoint = optional_file(&opening.rt, &opening.paths.checkpoint()).await?.unwrap_or_default();
-        let flush_changes = opening.flush_before != opening.config.flush;
-        let inner = Rc::new(opening.into_inner(&scanned, recovered, Checkpoint::decode(&checkpoint), lock));
+        let flush_before = opening.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
+        let flush_changes = flush_before != opening.config.flush;
+        let inner = Rc::new(opening.into_inner(&scanned, recovered, lock));
         if flush_changes {
             // Before the first append: the next recovery must know under which policy what it finds was written.
             inner.write_checkpoint().await?;
@@ -87,29 +91,27 @@ struct Opening<R: Runtime> {
     paths: Paths,
     log: LogFiles<R>,
     queues: Queues<R>,
-    deleted: BTreeMap<String, u64>,
+    checkpoint: Checkpoint,
+    manifest: Option<Manifest>,
     partial: Vec<u8>,
-    /// The manifest's: how the log was flushed so far.
-    flush_before: FlushPolicy,
 }
 
 impl<R: Runtime> Opening<R> {
     async fn recover(&mut self, was_unclean: bool) -> Result<ScanResult, OpenError> {
-        let manifest = optional_file(&self.rt, &self.paths.manifest()).await?.and_then(|bytes| Manifest::decode(&bytes));
-        self.flush_before = manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
-        let mut recovery = Recovery {
+        let recovery = Recovery {
             rt: &self.rt,
             config: &self.config,
             paths: &self.paths,
             log: &self.log,
             queues: &self.queues,
-            deleted: BTreeMap::new(),
+            known: self.known(!was_unclean),
+            manifest: self.manifest.clone(),
         };
-        let scanned = recovery.run(manifest).await?;
-        let is_torn = !scanned.reason.is_empty() && scanned.reason != "nothing was written";
+        let scanned = recovery.run().await?;
+        let is_torn = scanned.is_torn();
         if is_torn {
             let path = self.log.path_of(scanned.end);
-            tracing::warn!(path = %path.display(), offset = scanned.end, found = scanned.reason, "the log ends here; what lies behind is made zeros");
+            tracing::warn!(path = %path.display(), offset = scanned.end % self.log.file_bytes(), found = scanned.reason, "the log ends here; what lies behind is made zeros");
         }
         self.queues.persist_dirty().await?;
         self.queues.table.borrow_mut().trim(u64::MAX);
@@ -117,13 +119,25 @@ impl<R: Runtime> Opening<R> {
             recovery.make_durable(&scanned).await?;
         }
         self.partial = recovery.partial_block(scanned.end).await?;
-        self.deleted = recovery.deleted;
         Ok(scanned)
     }
 
-    fn into_inner(self, scanned: &ScanResult, recovered: Recovered, checkpoint: Checkpoint, lock: R::File) -> Inner<R> {
+    fn known(&self, is_clean: bool) -> Known {
+        // A rebuild of a store that had no manifest knows nothing of its log.
+        let manifest = self.manifest.as_ref().filter(|manifest| !manifest.is_rebuilding || manifest.log_end > self.log.begin());
+        Known {
+            is_clean,
+            has_manifest: manifest.is_some(),
+            flushed_upto: manifest.map_or(0, |manifest| manifest.log_end),
+            flushed_ms: if manifest.is_some() { 0 } else { self.checkpoint.physic_timestamp_ms },
+            was_sync_flush: self.manifest.as_ref().is_some_and(|manifest| manifest.flush == FlushPolicy::Sync),
+        }
+    }
+
+    fn into_inner(self, scanned: &ScanResult, recovered: Recovered, lock: R::File) -> Inner<R> {
         let end = scanned.end;
-        let last_store_ms = scanned.last_store_ms.max(checkpoint.logics_timestamp_ms);
+        let manifest = self.manifest.unwrap_or_default();
+        let last_store_ms = scanned.last_store_ms.max(manifest.last_store_ms).max(self.checkpoint.logics_timestamp_ms);
         Inner {
             marks: Marks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
             tail: RefCell::new(Tail::new(end, self.partial, self.config.chunk_bytes, self.config.tail_bytes_max)),
@@ -135,12 +149,13 @@ impl<R: Runtime> Opening<R> {
             queues: self.queues,
             arrivals: RefCell::new(Arrivals::default()),
             hidden: RefCell::default(),
-            deleted: RefCell::new(self.deleted),
+            reported_damage: RefCell::default(),
+            deleted: RefCell::new(manifest.deleted),
             phase: Cell::new(Phase::Open),
             poison: RefCell::new(None),
             disk_full_at: Cell::new(None),
             last_store_ms: Cell::new(last_store_ms),
-            checkpoint: Cell::new(checkpoint),
+            checkpoint: Cell::new(self.checkpoint),
             manifest_end: Cell::new(0),
             zeros: super::zeros::Zeros::at(end),
             partial_block: RefCell::new(AppendBuf::with_capacity(DIRECT_ALIGN)),
@@ -159,17 +174,6 @@ impl<R: Runtime> Opening<R> {
     }
 }
 
-/// The store's folders, their names durable: a synced file in a folder that is gone after a crash is lost as well.
-async fn make_folders<R: Runtime>(rt: &R, paths: &Paths) -> Result<(), OpenError> {
-    for folder in [paths.commitlog(), paths.consumequeue()] {
-        rt.create_dir_all(&folder).await.map_err(FileError::at("make folder", &folder, 0))?;
-    }
-    for folder in paths.root().ancestors().take(3).filter(|folder| !folder.as_os_str().is_empty()) {
-        rt.sync_dir(folder).await.map_err(FileError::at("sync folder", folder, 0))?;
-    }
-    Ok(())
-}
-
 async fn take_lock<R: Runtime>(rt: &R, path: &Path) -> Result<R::File, OpenError> {
     match rt.lock_file(path).await {
         Err(taken) if taken.kind() == io::ErrorKind::WouldBlock => Err(OpenError::Locked { path: path.to_owned() }),
@@ -184,25 +188,27 @@ async fn optional_file<R: Runtime>(rt: &R, path: &Path) -> Result<Option<Vec<u8>
     }
 }
 
-/// Checks the log's files: no gap, all of the configured size. Only the last ones may be shorter: a crash right after they
-/// were made.
-async fn log_range<R: Runtime>(rt: &R, paths: &Paths, config: &StoreConfig) -> Result<LogRange, OpenError> {
-    let (folder, file_bytes) = (paths.commitlog(), config.commitlog_file_bytes);
-    let entries = rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
-    let files: Vec<(u64, u64)> = entries.iter().filter_map(|entry| Some((parse_offset_name(&entry.name)?, entry.bytes))).collect();
-    let Some((begin, _)) = files.first().copied() else { return Ok(LogRange { begin: 0, created_upto: 0 }) };
-    let mut expected_start = begin;
-    for (nth, (start, bytes)) in files.iter().copied().enumerate() {
-        if start != expected_start {
-            return Err(OpenError::MissingFile { path: paths.commitlog_file(expected_start) });
+/// The manifest, if there is a good one. Refuses the store of a newer program.
+async fn read_manifest<R: Runtime>(rt: &R, path: &Path) -> Result<Option<Manifest>, OpenError> {
+    let Some(bytes) = optional_file(rt, path).await? else { return Ok(None) };
+    match Manifest::decode(&bytes) {
+        Decoded::Good(manifest) => Ok(Some(manifest)),
+        Decoded::Damaged(reason) => {
+            tracing::error!(path = %path.display(), reason, "the manifest is damaged: building all ConsumeQueues from the log; topics deleted before may be back");
+            Ok(None)
         }
-        let is_last = nth + 1 == files.len();
-        if bytes > file_bytes || (bytes < file_bytes && !is_last) || !start.is_multiple_of(file_bytes) {
-            return Err(OpenError::FileSize { path: paths.commitlog_file(start), expected: file_bytes, found: bytes, key: "mappedFileSizeCommitLog" });
-        }
-        expected_start += file_bytes;
+        Decoded::Newer(found) => Err(OpenError::Newer { path: path.to_owned(), found, known: MANIFEST_VERSION }),
     }
-    Ok(LogRange { begin, created_upto: expected_start })
+}
+
+async fn read_checkpoint<R: Runtime>(rt: &R, path: &Path) -> Result<Checkpoint, OpenError> {
+    let Some(bytes) = optional_file(rt, path).await? else { return Ok(Checkpoint::default()) };
+    let checkpoint = Checkpoint::decode(&bytes);
+    if bytes.len() < CHECKPOINT_BYTES || !checkpoint.is_plausible(rt.wall_ms()) {
+        tracing::warn!(path = %path.display(), bytes = bytes.len(), found = ?checkpoint, "the checkpoint is damaged: doing without it");
+        return Ok(Checkpoint::default());
+    }
+    Ok(checkpoint)
 }
 
 /// A crash may have left the newest file shorter than it was made.
@@ -218,4 +224,3 @@ async fn complete_last_file<R: Runtime>(log: &LogFiles<R>) -> Result<(), OpenErr
     }
     Ok(())
 }
-

@@ -7,23 +7,24 @@
 //!   after an unclean stop: fdatasync what was read, zeros behind the end, ConsumeQueue files cut
 //! ```
 //!
-//! A scanned record is put at its own queue offset: one below the queue's end means that the topic was deleted and began
-//! anew, so what the queue had from there on is forgotten; one above it means that units are missing, so all are rebuilt.
+//! A scan takes record after record (magic, size, own offset, checksum). Where one is none, [`super::damage`] decides whether
+//! that is the torn end of the log or damage to go around; [`super::fill`] puts records into their queues.
 
-use super::append::{is_indexed, tags_code_of};
+use super::damage::{Damage, Known, find_record};
+use super::fill::{Gap, QueueFill};
 use crate::commitlog::files::LogFiles;
-use crate::commitlog::scan::{ScanLimits, Scanned, scan_one};
+use crate::commitlog::reader::LogReader;
+use crate::commitlog::scan::{NOTHING_WRITTEN, ScanLimits, Scanned, scan_one};
 use crate::config::StoreConfig;
 use crate::consumequeue::disk::QueuePlace;
 use crate::consumequeue::queues::Queues;
-use crate::consumequeue::unit::Unit;
 use crate::error::{FileError, OpenError};
-use crate::limits::{SCAN_READ_BYTES, UNPERSISTED_UNITS_WAKE};
+use crate::limits::UNPERSISTED_UNITS_WAKE;
 use crate::manifest::{MANIFEST_VERSION, Manifest};
-use crate::offset::{PhyOffset, QueueOffset};
+use crate::offset::QueueOffset;
 use crate::paths::Paths;
 use protocol::record::RecordView;
-use rt::{BufSlice, File, Runtime};
+use rt::{File, Runtime};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -33,7 +34,8 @@ pub(super) struct Recovery<'a, R: Runtime> {
     pub(super) paths: &'a Paths,
     pub(super) log: &'a LogFiles<R>,
     pub(super) queues: &'a Queues<R>,
-    pub(super) deleted: BTreeMap<String, u64>,
+    pub(super) known: Known,
+    pub(super) manifest: Option<Manifest>,
 }
 
 /// What a scan of the log found.
@@ -43,50 +45,43 @@ pub(super) struct ScanResult {
     pub(super) end: u64,
     pub(super) records: u64,
     pub(super) last_store_ms: i64,
+    pub(super) damage: Damage,
     /// Why the log ends there; empty when its files do.
     pub(super) reason: String,
 }
 
-/// A record that does not follow its queue.
-struct Gap {
-    offset: u64,
-    topic: String,
-    queue: i32,
-    expected: i64,
-    found: i64,
+/// Where a run of records ends.
+enum Stop {
+    Needs(usize),
+    Blank,
+    Break(String),
 }
 
 impl<R: Runtime> Recovery<'_, R> {
     /// Finds the end of the log and fills the queues.
-    pub(super) async fn run(&mut self, manifest: Option<Manifest>) -> Result<ScanResult, OpenError> {
-        let mut from = self.log.begin();
-        if let Some(manifest) = manifest {
-            self.deleted.clone_from(&manifest.deleted);
-            if self.adopt(&manifest).await? {
-                from = manifest.log_end;
+    pub(super) async fn run(&self) -> Result<ScanResult, OpenError> {
+        let begin = self.log.begin();
+        if let Some(manifest) = self.manifest.as_ref().filter(|manifest| !manifest.is_rebuilding)
+            && manifest.log_end > begin
+            && self.adopt(manifest).await?
+        {
+            match self.scan(manifest.log_end, false).await? {
+                Ok(scanned) => return Ok(scanned),
+                Err(Gap { topic, queue_id, expected, found, .. }) => {
+                    tracing::warn!(topic, queue_id, expected, found, "ConsumeQueue units are missing: building all of them from the log");
+                }
             }
         }
-        if from == self.log.begin() {
-            self.start_over().await?;
-        }
-        match self.scan(from).await? {
-            Ok(scanned) => return Ok(scanned),
-            Err(gap) => tracing::warn!(topic = gap.topic, queue = gap.queue, expected = gap.expected, found = gap.found, "ConsumeQueue units are missing: building all of them from the log"),
-        }
         self.start_over().await?;
-        self.scan(self.log.begin()).await?.map_err(|gap| self.gap_error(gap))
-    }
-
-    fn gap_error(&self, gap: Gap) -> OpenError {
-        let Gap { offset, topic, queue, expected, found } = gap;
-        OpenError::QueueGap { path: self.log.path_of(offset), offset, topic, queue, expected, found }
+        let scanned = self.scan(begin, true).await?;
+        scanned.map_err(|gap| {
+            let Gap { at, topic, queue_id, expected, found } = gap;
+            OpenError::QueueGap { path: self.log.path_of(at), offset: at % self.log.file_bytes(), topic, queue: queue_id, expected, found }
+        })
     }
 
     /// Takes over the listed queues if all of them are in their files.
     async fn adopt(&self, manifest: &Manifest) -> Result<bool, OpenError> {
-        if manifest.log_end < self.log.begin() || manifest.log_end > self.log.created_upto() {
-            return Ok(false);
-        }
         for (topic, queues) in &manifest.queues {
             for (queue_id, listed) in queues {
                 let (min, max) = (QueueOffset(listed.min), QueueOffset(listed.max));
@@ -102,81 +97,104 @@ impl<R: Runtime> Recovery<'_, R> {
     }
 
     /// Forgets every ConsumeQueue, in memory and on disk. The manifest is replaced first: one that lists queues must not
-    /// meet half-built ones after a crash in the middle of a rebuild.
+    /// meet half-built ones after a crash in the middle of a rebuild. What it knows of the log stays.
     async fn start_over(&self) -> Result<(), OpenError> {
         *self.queues.table.borrow_mut() = Default::default();
         // The new table gives the same keys to other queues.
         self.queues.files.forget_all();
-        let none = Manifest { version: MANIFEST_VERSION, log_end: self.log.begin(), deleted: self.deleted.clone(), ..Manifest::default() };
+        let known = self.manifest.clone().unwrap_or_else(|| Manifest { log_end: self.log.begin(), ..Manifest::default() });
+        let rebuilding = Manifest { version: MANIFEST_VERSION, is_rebuilding: true, ..known };
         let (manifest, folder, root) = (self.paths.manifest(), self.paths.consumequeue(), self.paths.root());
-        self.rt.replace_file(&manifest, none.encode(), false).await.map_err(FileError::at("replace", &manifest, 0))?;
+        self.rt.replace_file(&manifest, rebuilding.encode(), false).await.map_err(FileError::at("replace", &manifest, 0))?;
         self.rt.remove_dir_all(&folder).await.map_err(FileError::at("remove folder", &folder, 0))?;
         self.rt.create_dir_all(&folder).await.map_err(FileError::at("make folder", &folder, 0))?;
         self.rt.sync_dir(root).await.map_err(FileError::at("sync folder", root, 0))?;
         Ok(())
     }
 
-    async fn scan(&self, from: u64) -> Result<Result<ScanResult, Gap>, OpenError> {
-        let limits = ScanLimits { file_bytes: self.log.file_bytes(), record_bytes_max: self.config.record_bytes_max() };
+    async fn scan(&self, from: u64, is_whole: bool) -> Result<Result<ScanResult, Gap>, OpenError> {
+        let none_deleted = BTreeMap::new();
+        let deleted = self.manifest.as_ref().map_or(&none_deleted, |manifest| &manifest.deleted);
+        let mut fill = QueueFill::new(self.log, self.queues, deleted, is_whole);
+        let mut reader = LogReader::new(self.log, self.log.created_upto());
         let mut result = ScanResult { from, end: from, ..ScanResult::default() };
-        let mut window = Window::default();
         let mut needed = 8;
         while result.end < self.log.created_upto() {
-            if !self.fill(&mut window, result.end, needed).await? {
-                result.reason = "the file ends".to_owned();
-                break;
-            }
+            let bytes = reader.bytes(result.end, needed).await?;
+            let is_short = bytes.len() < needed;
+            let stop = match self.take_records(bytes, &mut result, &mut fill) {
+                Ok(stop) => stop,
+                Err(gap) => return Ok(Err(gap)),
+            };
             needed = 8;
-            match scan_one(window.from(result.end), result.end, limits) {
-                Scanned::Record(record) => {
-                    if let Err(gap) = self.put(&record, result.end) {
-                        return Ok(Err(gap));
-                    }
-                    result.count(&record);
+            let reason = match stop {
+                Stop::Needs(more) if !is_short => {
+                    needed = more;
+                    None
                 }
-                Scanned::Blank => result.end = self.log.start_of(result.end) + self.log.file_bytes(),
-                Scanned::NeedsBytes(bytes) => needed = bytes,
-                Scanned::End(reason) => {
-                    result.reason = reason;
-                    break;
+                Stop::Needs(_) => Some("the file ends".to_owned()),
+                Stop::Blank => {
+                    result.end = self.log.start_of(result.end) + self.log.file_bytes();
+                    None
                 }
+                Stop::Break(reason) => Some(reason),
+            };
+            if let Some(reason) = reason
+                && !self.go_around(&mut reader, &mut result, &mut fill.damage, reason).await?
+            {
+                break;
             }
             self.bound_memory().await?;
         }
+        fill.finish(self.manifest.as_ref().filter(|_| is_whole));
+        result.damage = fill.damage;
         Ok(Ok(result))
     }
 
-    /// Makes the window hold `needed` bytes at `at`; `false` when the file has fewer.
-    async fn fill(&self, window: &mut Window, at: u64, needed: usize) -> Result<bool, OpenError> {
-        if window.from(at).len() >= needed {
-            return Ok(true);
+    fn limits(&self) -> ScanLimits {
+        ScanLimits {
+            file_bytes: self.log.file_bytes(),
+            record_bytes_max: self.config.record_bytes_max(),
+            strict_from: self.known.strict_from(),
+            strict_from_ms: self.known.flushed_ms,
         }
-        let (path, in_file) = (self.log.path_of(at), at % self.log.file_bytes());
-        let left = usize::try_from(self.log.file_bytes() - in_file).unwrap_or(usize::MAX);
-        let file = self.log.file(at).await?;
-        let bytes = file.read_at(in_file, needed.max(SCAN_READ_BYTES).min(left)).await;
-        *window = Window { start: at, bytes: Some(bytes.map_err(FileError::at("read", &path, in_file))?) };
-        Ok(window.from(at).len() >= needed)
     }
 
-    fn put(&self, record: &RecordView<'_>, at: u64) -> Result<(), Gap> {
-        let is_deleted = self.deleted.get(record.topic()).is_some_and(|below| at < *below);
-        if is_deleted || !is_indexed(record.sys_flag()) {
-            return Ok(());
+    /// Takes the records at the beginning of `bytes`, which lie at `result.end`.
+    fn take_records(&self, bytes: &[u8], result: &mut ScanResult, fill: &mut QueueFill<'_, R>) -> Result<Stop, Gap> {
+        let (limits, mut rest) = (self.limits(), bytes);
+        loop {
+            match scan_one(rest, result.end, limits) {
+                Scanned::Record(record) => {
+                    fill.put(&record, result.end)?;
+                    result.count(&record);
+                    rest = rest.get(record.total_size()..).unwrap_or_default();
+                }
+                Scanned::NeedsBytes(more) => return Ok(Stop::Needs(more)),
+                Scanned::Blank => return Ok(Stop::Blank),
+                Scanned::End(reason) => return Ok(Stop::Break(reason)),
+            }
         }
-        let offset = QueueOffset(record.queue_offset());
-        let mut table = self.queues.table.borrow_mut();
-        let Some(key) = table.key_or_new(record.topic(), record.queue_id(), offset) else { return Ok(()) };
-        let next = table.get(key).map_or(offset, |queue| queue.next);
-        if offset > next {
-            return Err(Gap { offset: at, topic: record.topic().to_owned(), queue: record.queue_id(), expected: next.0, found: offset.0 });
-        }
-        if offset < next {
-            table.truncate(key, offset);
-        }
-        let size = u32::try_from(record.total_size()).unwrap_or(0);
-        table.push(key, Unit { at: PhyOffset(at), size, tags_code: tags_code_of(record.properties()) });
-        Ok(())
+    }
+
+    /// Whether the log goes on behind a break, and from where.
+    async fn go_around(&self, reader: &mut LogReader<'_, R>, result: &mut ScanResult, damage: &mut Damage, reason: String) -> Result<bool, OpenError> {
+        let (known, at) = (&self.known, result.end);
+        let behind = if known.must_look_behind(at, &reason) {
+            let upto = if at < known.flushed_upto { known.flushed_upto } else { self.log.created_upto() };
+            find_record(reader, self.log, self.limits(), at + 1, upto).await?
+        } else {
+            None
+        };
+        let Some(goes_on_at) = known.goes_on_at(at, behind) else {
+            result.reason = reason;
+            return Ok(false);
+        };
+        let may_be_torn = at >= known.strict_from();
+        let found = if may_be_torn { format!("{reason} (damage, or what the crash tore before it was acknowledged)") } else { reason };
+        damage.report(self.log, at, goes_on_at, &found);
+        result.end = goes_on_at;
+        Ok(true)
     }
 
     /// A long scan must not hold every unit in memory.
@@ -238,24 +256,14 @@ impl<R: Runtime> Recovery<'_, R> {
 }
 
 impl ScanResult {
+    /// Whether something lies behind the end that is no record.
+    pub(super) fn is_torn(&self) -> bool {
+        !self.reason.is_empty() && self.reason != NOTHING_WRITTEN
+    }
+
     fn count(&mut self, record: &RecordView<'_>) {
         self.end += record.total_size() as u64;
         self.records += 1;
         self.last_store_ms = self.last_store_ms.max(record.store_timestamp_ms());
-    }
-}
-
-/// A stretch of the log in memory.
-#[derive(Default)]
-struct Window {
-    start: u64,
-    bytes: Option<BufSlice>,
-}
-
-impl Window {
-    /// What it holds from `at` on.
-    fn from(&self, at: u64) -> &[u8] {
-        let skip = at.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
-        skip.zip(self.bytes.as_ref()).and_then(|(skip, bytes)| bytes.get(skip..)).unwrap_or_default()
     }
 }

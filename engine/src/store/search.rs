@@ -3,8 +3,8 @@
 use super::{Inner, Store};
 use crate::consumequeue::disk::QueuePlace;
 use crate::error::ReadError;
-use crate::offset::QueueOffset;
-use protocol::record::{SYS_FLAG_AT, store_timestamp_at};
+use crate::offset::{PhyOffset, QueueOffset};
+use protocol::record::{PHYSICAL_OFFSET_AT, SYS_FLAG_AT, store_timestamp_at};
 use rt::Runtime;
 
 /// Which end of the messages of a time.
@@ -20,10 +20,18 @@ pub enum Boundary {
 /// A record's store time lies within its first bytes, wherever its hosts put it.
 const TIME_READ_BYTES: usize = 128;
 
-fn store_time_in(head: &[u8]) -> Option<i64> {
+/// Units looked at together while damaged ones are skipped; the first nearly always is none.
+const UNITS_AT_ONCE: usize = 16;
+
+/// `None` when no record lies there.
+fn store_time_in(head: &[u8], at: PhyOffset) -> Option<i64> {
+    let says_at = i64::from_be_bytes(head.get(PHYSICAL_OFFSET_AT..PHYSICAL_OFFSET_AT + 8)?.try_into().ok()?);
+    if says_at != at.as_i64() {
+        return None;
+    }
     let sys_flag = i32::from_be_bytes(head.get(SYS_FLAG_AT..SYS_FLAG_AT + 4)?.try_into().ok()?);
-    let at = store_timestamp_at(sys_flag);
-    Some(i64::from_be_bytes(head.get(at..at + 8)?.try_into().ok()?))
+    let time_at = store_timestamp_at(sys_flag);
+    Some(i64::from_be_bytes(head.get(time_at..time_at + 8)?.try_into().ok()?))
 }
 
 impl<R: Runtime> Store<R> {
@@ -34,12 +42,16 @@ impl<R: Runtime> Store<R> {
         // Everything below `low` is before the boundary, everything from `high` on is behind it.
         while low < high {
             let middle = low + (high - low) / 2;
-            let Some(stored_ms) = self.inner.store_time(&place, QueueOffset(middle)).await? else { break };
+            let Some((found, stored_ms)) = self.inner.store_time_from(&place, QueueOffset(middle), QueueOffset(high)).await? else {
+                // From the middle on there is no message with a time: what is asked for lies before, if anywhere.
+                high = middle;
+                continue;
+            };
             let is_before = match boundary {
                 Boundary::Lower => stored_ms < timestamp_ms,
                 Boundary::Upper => stored_ms <= timestamp_ms,
             };
-            if is_before { low = middle + 1 } else { high = middle }
+            if is_before { low = found.0 + 1 } else { high = middle }
         }
         Ok(match boundary {
             Boundary::Lower => QueueOffset(low),
@@ -58,9 +70,26 @@ impl<R: Runtime> Store<R> {
 
 impl<R: Runtime> Inner<R> {
     async fn store_time(&self, place: &QueuePlace, offset: QueueOffset) -> Result<Option<i64>, ReadError> {
-        let units = self.units_from(place, offset, 1).await?;
-        let Some(unit) = units.first().filter(|unit| unit.at.0 >= self.log.begin()) else { return Ok(None) };
-        let head = self.log_bytes(unit.at.0, TIME_READ_BYTES).await?;
-        Ok(store_time_in(&head))
+        Ok(self.store_time_from(place, offset, offset.plus(1)).await?.map(|(_, stored_ms)| stored_ms))
+    }
+
+    /// The first message of `from..upto` that has a store time: damaged ones have none, and neither have removed ones.
+    async fn store_time_from(&self, place: &QueuePlace, from: QueueOffset, upto: QueueOffset) -> Result<Option<(QueueOffset, i64)>, ReadError> {
+        let mut at = from;
+        while at < upto {
+            let units = self.units_from(place, at, UNITS_AT_ONCE.min(upto.since(at))).await?;
+            if units.is_empty() {
+                return Ok(None);
+            }
+            for unit in units {
+                let is_there = unit.at.0 >= self.log.begin() && !unit.is_missing();
+                let stored_ms = if is_there { store_time_in(&self.log_bytes(unit.at.0, TIME_READ_BYTES).await?, unit.at) } else { None };
+                if let Some(stored_ms) = stored_ms {
+                    return Ok(Some((at, stored_ms)));
+                }
+                at = at.plus(1);
+            }
+        }
+        Ok(None)
     }
 }

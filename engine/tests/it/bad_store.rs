@@ -1,10 +1,10 @@
 //! Files that are not as they should be: a clear error that names them, and nothing overwritten.
 
-use crate::oracle::{Oracle, request, small_config};
-use engine::{OpenError, ReadError, Store, StoreConfig, TagFilter};
+use crate::oracle::{Oracle, small_config};
+use engine::{OpenError, Store, StoreConfig};
 use rt::Runtime;
 use rt::sim::Sim;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 async fn filled(sim: &Sim) -> Oracle {
     let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
@@ -50,21 +50,4 @@ fn a_configuration_that_cannot_work_names_its_key() {
     config.tail_bytes_max = 1;
     let error = open_error(async |_| (), config);
     assert!(error.to_string().starts_with("tailCacheBytes = 1: expected at least"), "{error}");
-}
-
-#[test]
-fn a_damaged_record_is_an_error_for_its_read_alone() {
-    let sim = Sim::new(52);
-    sim.block_on(async {
-        let oracle = filled(&sim).await;
-        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
-        let victim = oracle.queue("alpha", 0).next().unwrap().at;
-        sim.damage(Path::new("/store/commitlog/00000000000000000000"), victim.physical_offset.0 + 5);
-        let error = store.read_cold(request("alpha", 0, 0, TagFilter::All).to_owned()).await.unwrap_err();
-        let ReadError::Damaged { offset, .. } = &error else { panic!("{error}") };
-        assert_eq!(*offset, victim.physical_offset.0);
-        let next = store.read_cold(request("alpha", 0, 1, TagFilter::All).to_owned()).await.unwrap();
-        assert!(next.messages > 0);
-        store.close().await.unwrap();
-    });
 }

@@ -113,7 +113,7 @@ fn a_failed_read_is_that_reads_alone() {
                 assert_eq!(store.read(&request("alpha", 0, 0, TagFilter::All), &mut out), ReadStatus::Cold);
                 sim.inject(Fault::eio(FaultOp::Read, folder).times(1));
                 let failed = store.read_cold(request("alpha", 0, 0, TagFilter::All).to_owned()).await.unwrap_err();
-                let ReadError::File(error) = failed else { panic!("{failed}") };
+                let ReadError::File(error) = failed;
                 assert!(error.path.starts_with(folder) && error.source.raw_os_error() == Some(5), "{error}");
                 assert_eq!(store.poisoned(), None);
                 oracle.append_waiting(&store, ("beta", 1), "red", 50).await;

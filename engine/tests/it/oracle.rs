@@ -180,6 +180,93 @@ pub fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
+/// One step of a consumer: what a queue has at an offset.
+pub enum Got {
+    /// The record there.
+    Record(Vec<u8>),
+    /// It is damaged: the store said to go on behind it.
+    Damaged,
+}
+
+/// Pulls a queue to its end as [`consume`] does, going on behind what is damaged. One entry for every offset.
+pub async fn consume_around_damage<R: Runtime>(store: &Store<R>, topic: &str, queue_id: i32) -> Vec<(i64, Got)> {
+    let (mut offset, mut all) = (0, Vec::new());
+    loop {
+        let read = store.read_cold(request(topic, queue_id, offset, TagFilter::All).to_owned()).await.unwrap();
+        let next = read.next_begin_offset.0;
+        match read.status {
+            ReadStatus::Found => {
+                let records = split(&read.slices);
+                assert_eq!(i64::try_from(records.len()).unwrap(), next - offset, "nothing is skipped silently");
+                all.extend((offset..next).zip(records.into_iter().map(Got::Record)));
+            }
+            ReadStatus::MessageWasRemoving => {
+                assert!(next > offset, "stands still at {offset}");
+                all.extend((offset..next).map(|offset| (offset, Got::Damaged)));
+            }
+            ReadStatus::OffsetTooSmall => assert!(next > offset, "goes back to {next} from {offset}"),
+            _ => return all,
+        }
+        offset = next;
+    }
+}
+
+impl Oracle {
+    /// Every message but those at the places in `lost` is served, and those are said to be damaged.
+    pub async fn check_but<R: Runtime>(&self, store: &Store<R>, lost: &[usize]) {
+        for (topic, queue_id) in self.queues() {
+            let sent: Vec<(usize, &Sent)> = self.sent.iter().enumerate().filter(|(_, sent)| sent.topic == topic && sent.queue_id == queue_id).collect();
+            let got = consume_around_damage(store, &topic, queue_id).await;
+            assert_eq!(got.len(), sent.len(), "{topic}/{queue_id}");
+            for ((offset, got), (nth, sent)) in got.iter().zip(sent) {
+                assert_eq!(*offset, sent.at.queue_offset.0);
+                match got {
+                    Got::Record(record) => {
+                        assert!(!lost.contains(&nth), "message {nth} is damaged and was served");
+                        assert_record(record, sent);
+                    }
+                    Got::Damaged => assert!(lost.contains(&nth), "message {nth} at {} was not served", sent.at.physical_offset),
+                }
+            }
+        }
+    }
+}
+
+/// Runs `run` and returns what was logged meanwhile on this thread.
+pub fn logged<T>(run: impl FnOnce() -> T) -> (T, String) {
+    #[derive(Clone, Default)]
+    struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let value = tracing::subscriber::with_default(subscriber, run);
+    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    (value, text)
+}
+
+/// Overwrites bytes of a file, durably.
+pub async fn overwrite(sim: &rt::sim::Sim, path: &std::path::Path, offset: u64, bytes: &[u8]) {
+    use rt::File;
+    let file = sim.open(path, rt::OpenMode::Buffered).await.unwrap();
+    file.write_at(offset, rt::AppendBuf::copy_of(bytes)).await.unwrap();
+    file.sync_data().await.unwrap();
+}
+
+/// The log file of [`small_config`] that holds a log offset, and where in it.
+pub fn log_place(at: u64) -> (std::path::PathBuf, u64) {
+    let start = at - at % (96 * 1024);
+    (format!("/store/commitlog/{start:020}").into(), at - start)
+}
+
 /// Prints how to replay a seed when the test fails with it.
 pub struct Replay(pub u64, pub &'static str);
 

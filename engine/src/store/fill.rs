@@ -1,0 +1,191 @@
+//! Scanned records into their queues, each at its own queue offset; what does not follow its queue is looked at twice.
+//!
+//! | the record's queue offset | |
+//! |---|---|
+//! | the queue's end | put there |
+//! | above it, and damage so far can have taken those between | they get places without message, then it is put |
+//! | anything else, while only the end of the log is scanned | the files and the log disagree: all is built anew from the log |
+//! | anything else, while the whole log is scanned | suspect, until the queue's next record tells which of the two is right |
+//!
+//! A suspect whose follower goes on from it is right: the topic was deleted and began anew (what the queue had from there on is
+//! forgotten), or messages are missing. One whose follower goes on from the queue's end has a damaged queue offset: BODYCRC
+//! does not cover it, the record is reported and never served.
+
+use super::append::{is_indexed, tags_code_of};
+use super::damage::Damage;
+use crate::commitlog::files::LogFiles;
+use crate::consumequeue::queues::Queues;
+use crate::consumequeue::table::QueueKey;
+use crate::consumequeue::unit::Unit;
+use crate::limits::MISSING_UNITS_MAX;
+use crate::manifest::Manifest;
+use crate::offset::{PhyOffset, QueueOffset};
+use protocol::record::{RECORD_BYTES_MIN, RecordView};
+use protocol::sys_flag::INNER_BATCH;
+use rt::Runtime;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// A record that does not follow its queue: all must be built from the log.
+#[derive(Debug)]
+pub(super) struct Gap {
+    pub(super) at: u64,
+    pub(super) topic: String,
+    pub(super) queue_id: i32,
+    pub(super) expected: i64,
+    pub(super) found: i64,
+}
+
+/// See the module's text.
+#[derive(Clone, Copy)]
+struct Suspect {
+    offset: QueueOffset,
+    unit: Unit,
+}
+
+pub(super) struct QueueFill<'a, R: Runtime> {
+    log: &'a LogFiles<R>,
+    queues: &'a Queues<R>,
+    deleted: &'a BTreeMap<String, u64>,
+    /// Whether the whole log is scanned.
+    is_whole: bool,
+    suspects: HashMap<QueueKey, Suspect>,
+    anew: HashSet<QueueKey>,
+    pub(super) damage: Damage,
+}
+
+impl<'a, R: Runtime> QueueFill<'a, R> {
+    pub(super) fn new(log: &'a LogFiles<R>, queues: &'a Queues<R>, deleted: &'a BTreeMap<String, u64>, is_whole: bool) -> Self {
+        Self { log, queues, deleted, is_whole, suspects: HashMap::new(), anew: HashSet::new(), damage: Damage::default() }
+    }
+
+    /// Puts the record at `at` into its queue.
+    pub(super) fn put(&mut self, record: &RecordView<'_>, at: u64) -> Result<(), Gap> {
+        let is_deleted = self.deleted.get(record.topic()).is_some_and(|below| at < *below);
+        if is_deleted || !is_indexed(record.sys_flag()) {
+            return Ok(());
+        }
+        let size = u32::try_from(record.total_size()).unwrap_or(0);
+        let unit = Unit { at: PhyOffset(at), size, tags_code: tags_code_of(record.properties()) };
+        let offset = QueueOffset(record.queue_offset());
+        // Every message before it in its queue took so many bytes of the log at least.
+        if !u64::try_from(offset.0).is_ok_and(|messages| messages <= at / RECORD_BYTES_MIN as u64) {
+            self.report(unit, offset);
+            return Ok(());
+        }
+        let Some(key) = self.key(record, offset) else { return Ok(()) };
+        let next = self.next(key);
+        if let Some(suspect) = self.suspects.remove(&key) {
+            self.decide(key, suspect, Suspect { offset, unit });
+        } else if offset == next {
+            self.push(key, unit);
+        } else if offset > next && offset.since(next) as u64 <= self.damage.messages_max() {
+            self.push_missing(key, offset, self.damage.last_at);
+            self.push(key, unit);
+        } else if self.is_whole && record.sys_flag() & INNER_BATCH == 0 {
+            self.suspects.insert(key, Suspect { offset, unit });
+        } else {
+            return Err(Gap { at, topic: record.topic().to_owned(), queue_id: record.queue_id(), expected: next.0, found: offset.0 });
+        }
+        Ok(())
+    }
+
+    /// A queue whose first message is met at `offset` begins there, unless damage took those before it.
+    fn key(&self, record: &RecordView<'_>, offset: QueueOffset) -> Option<QueueKey> {
+        let may_be_damaged = self.log.begin() == 0 && u64::try_from(offset.0).is_ok_and(|before| before <= self.damage.messages_max());
+        let first = if may_be_damaged { QueueOffset(0) } else { offset };
+        self.queues.table.borrow_mut().key_or_new(record.topic(), record.queue_id(), first)
+    }
+
+    fn next(&self, key: QueueKey) -> QueueOffset {
+        self.queues.table.borrow().get(key).map_or(QueueOffset(0), |queue| queue.next)
+    }
+
+    fn push(&self, key: QueueKey, unit: Unit) {
+        self.queues.table.borrow_mut().push(key, unit);
+    }
+
+    /// Places without message up to `upto`.
+    fn push_missing(&self, key: QueueKey, upto: QueueOffset, damage_at: u64) {
+        let mut table = self.queues.table.borrow_mut();
+        let next = table.get(key).map_or(upto, |queue| queue.next);
+        for _ in 0..upto.since(next) {
+            table.push(key, Unit::missing(damage_at));
+        }
+    }
+
+    fn report(&mut self, unit: Unit, offset: QueueOffset) {
+        let end = unit.end();
+        self.damage.report(self.log, unit.at.0, end, &format!("a record whose queue offset {offset} does not follow its queue"));
+    }
+
+    /// The queue's next record after a suspect.
+    fn decide(&mut self, key: QueueKey, suspect: Suspect, follower: Suspect) {
+        let next = self.next(key);
+        if follower.offset == suspect.offset.plus(1) && self.accept(key, suspect) {
+            self.push(key, follower.unit);
+        } else if follower.offset == next.plus(1) {
+            self.report(suspect.unit, suspect.offset);
+            self.push(key, Unit::missing(suspect.unit.at.0));
+            self.push(key, follower.unit);
+        } else if follower.offset == next {
+            self.report(suspect.unit, suspect.offset);
+            self.push(key, follower.unit);
+        } else {
+            self.report(suspect.unit, suspect.offset);
+            self.suspects.insert(key, follower);
+        }
+    }
+
+    /// Puts a suspect at its own offset.
+    fn accept(&mut self, key: QueueKey, suspect: Suspect) -> bool {
+        let next = self.next(key);
+        if suspect.offset.since(next) > MISSING_UNITS_MAX {
+            return false;
+        }
+        if suspect.offset < next {
+            self.queues.table.borrow_mut().truncate(key, suspect.offset);
+            self.anew.insert(key);
+        } else {
+            let path = self.log.path_of(suspect.unit.at.0);
+            tracing::error!(path = %path.display(), offset = suspect.unit.at.0 % self.log.file_bytes(), expected = next.0, found = suspect.offset.0, "messages of a queue are nowhere in the log");
+            self.push_missing(key, suspect.offset, suspect.unit.at.0);
+        }
+        self.push(key, suspect.unit);
+        true
+    }
+
+    /// What is still undecided at the end of the log; and queues that were longer than what was found of them.
+    pub(super) fn finish(&mut self, listed: Option<&Manifest>) {
+        for (key, suspect) in std::mem::take(&mut self.suspects) {
+            // A topic that began anew with one message yet.
+            let is_decided = suspect.offset == QueueOffset(0) && self.accept(key, suspect);
+            if !is_decided {
+                self.report(suspect.unit, suspect.offset);
+                self.push(key, Unit::missing(suspect.unit.at.0));
+            }
+        }
+        if self.damage.bytes > 0
+            && let Some(manifest) = listed
+        {
+            self.fill_up(manifest);
+        }
+    }
+
+    fn fill_up(&mut self, manifest: &Manifest) {
+        for (topic, queues) in &manifest.queues {
+            for (queue_id, listed) in queues {
+                let (min, max) = (QueueOffset(listed.min), QueueOffset(listed.max));
+                let known = self.queues.table.borrow().key(topic, *queue_id);
+                let next = known.map_or(min, |key| self.next(key));
+                let is_explained = (1..=self.damage.messages_max()).contains(&(max.since(next) as u64));
+                if !is_explained || known.is_some_and(|key| self.anew.contains(&key)) {
+                    continue;
+                }
+                let key = self.queues.table.borrow_mut().key_or_new(topic, *queue_id, min);
+                if let Some(key) = key {
+                    self.push_missing(key, max, self.damage.last_at);
+                }
+            }
+        }
+    }
+}
