@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::progress::note;
 use crate::runner::Finished;
 use crate::signals::Stop;
-use crate::{noop, quick, remote};
+use crate::{crash, noop, quick, remote};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -38,6 +38,10 @@ fn run(command: Command) -> Result<ExitCode> {
             noop::serve(args.core).map(|()| ExitCode::SUCCESS)
         }
         Command::Quick(args) => quick::quick(&args, &Stop::on_signals()?).map(|finished| status(&finished)),
+        Command::Crash(args) => {
+            let result = crash::crash(&args, &Stop::on_signals()?)?;
+            Ok(if result.holds() { ExitCode::SUCCESS } else { ExitCode::from(INTEGRITY_FAILED) })
+        }
         Command::Run(args) => remote::run(&args, &Stop::on_signals()?).map(|finished| status(&finished)),
         Command::Mqbroker(_) | Command::Mqnamesrv(_) => Err(Error::Usage("a server's subcommand is run by the program, not by its library".into())),
     }

@@ -124,6 +124,14 @@ impl Drop for ChildProgram {
     }
 }
 
+/// SIGKILL: what a crash of the process is. Nothing happens when it is gone already.
+pub fn kill_hard(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
 /// In a child: stops this process when standard input ends, which is when the parent has.
 pub fn watch_parent() {
     let watch = || {

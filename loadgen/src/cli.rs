@@ -10,6 +10,8 @@ const EXAMPLES: &str = "Examples:
   loadgen quick                                   measure RingMQ on this machine, about a minute, no set-up
   loadgen quick --shards 2 --out results          the same with two shards, results elsewhere
   loadgen run --namesrv 127.0.0.1:9876            one sender, closed loop, against a running cluster
+  loadgen crash --flush sync                      kill a broker 20 times while it is sent to; is anything acknowledged missing?
+  loadgen crash --flush async --backend mmap      the same for what the page cache promises
   loadgen run --namesrv a:9876;b:9876 --senders 16 --rate 50000 --duration 60 --consume
                                                   open loop at 50,000/s over 16 connections, then read all back and check it
 
@@ -34,6 +36,8 @@ pub enum Command {
     Quick(QuickArgs),
     /// Measure any RocketMQ-compatible cluster that is already running
     Run(RunArgs),
+    /// Kill a broker of its own again and again while sending, and show that nothing it acknowledged is missing
+    Crash(CrashArgs),
     /// The broker, run as a child
     #[command(hide = true, disable_help_flag = true)]
     Mqbroker(ChildArgs),
@@ -91,6 +95,78 @@ pub enum Flush {
     Async,
     /// SYNC_FLUSH: after the disk has it
     Sync,
+}
+
+impl Flush {
+    /// RocketMQ's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Async => "ASYNC_FLUSH",
+            Self::Sync => "SYNC_FLUSH",
+        }
+    }
+}
+
+/// How the broker writes its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// O_DIRECT
+    Direct,
+    /// Mapped files
+    Mmap,
+}
+
+impl Backend {
+    /// As the broker's configuration has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Mmap => "mmap",
+        }
+    }
+}
+
+/// Arguments of `crash`.
+#[derive(Debug, Args)]
+pub struct CrashArgs {
+    /// How often the broker is killed
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub kills: u32,
+    /// Flush policy of the broker
+    #[arg(long, value_enum, default_value_t = Flush::Sync)]
+    pub flush: Flush,
+    /// How the broker writes its log
+    #[arg(long, value_enum, default_value_t = Backend::Direct)]
+    pub backend: Backend,
+    /// Payload bytes per message
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(PAYLOAD_BYTES_MIN as i64..=PAYLOAD_BYTES_MAX as i64))]
+    pub size: u32,
+    /// Queues of the topic
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub queues: u32,
+    /// Connections
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=SENDERS_MAX as i64))]
+    pub senders: u32,
+    /// Requests in flight per connection
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=IN_FLIGHT_MAX as i64))]
+    pub in_flight: u32,
+    /// Folder for the temporary store
+    #[arg(long, default_value = ".")]
+    pub dir: PathBuf,
+    /// Repeat the moments of an earlier run's kills (what the broker is doing then still varies)
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Keep the store and the logs when the check fails
+    #[arg(long)]
+    pub keep_failed: bool,
+    /// More lines for the broker's configuration, as key=value; may be repeated
+    #[arg(long = "broker-config", value_name = "KEY=VALUE")]
+    pub broker_config: Vec<String>,
+    /// Print the result as JSON; progress stays off
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What both commands take.

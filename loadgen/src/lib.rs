@@ -24,6 +24,7 @@ pub mod clock;
 pub mod cluster;
 pub mod consumer;
 pub mod cores;
+pub mod crash;
 pub mod env;
 pub mod error;
 pub mod generator;

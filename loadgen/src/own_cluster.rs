@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::limits::START_TIMEOUT;
 use crate::signals::Stop;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What `quick` asks of its broker.
@@ -32,6 +32,9 @@ pub struct OwnCluster {
     pub namesrv_addr: String,
     /// The broker's configuration.
     pub broker_config: String,
+    broker_file: String,
+    config_folder: PathBuf,
+    shards: usize,
 }
 
 impl OwnCluster {
@@ -46,9 +49,10 @@ impl OwnCluster {
         let namesrv = ChildProgram::start("mqnamesrv", &["-c".into(), namesrv_file], config)?;
         let broker_config = broker_config(wish, store, free_port()?, &namesrv_addr);
         let broker_file = write_config(config, "broker.properties", &broker_config)?;
-        let broker = ChildProgram::start("mqbroker", &["-c".into(), broker_file], config)?;
-        let mut cluster = Self { broker, namesrv, namesrv_addr, broker_config };
-        cluster.wait_until_registered(usize::try_from(wish.shards).unwrap_or(1), stop)?;
+        let broker = ChildProgram::start("mqbroker", &["-c".into(), broker_file.clone()], config)?;
+        let shards = usize::try_from(wish.shards).unwrap_or(1);
+        let mut cluster = Self { broker, namesrv, namesrv_addr, broker_config, broker_file, config_folder: config.to_owned(), shards };
+        cluster.wait_until_registered(shards, stop)?;
         Ok(cluster)
     }
 
@@ -56,6 +60,24 @@ impl OwnCluster {
     #[must_use]
     pub fn broker_pid(&self) -> u32 {
         self.broker.pid()
+    }
+
+    /// Whether the broker's process is gone.
+    pub fn broker_ended(&mut self) -> bool {
+        self.broker.ended().is_some()
+    }
+
+    /// Starts a broker that was killed again, on the same port and store, and waits until it is registered.
+    ///
+    /// # Errors
+    /// When it does not come up; the error holds the end of its log.
+    pub fn restart_broker(&mut self, stop: &Stop) -> Result<()> {
+        let start = Instant::now();
+        while !self.broker_ended() && start.elapsed() < START_TIMEOUT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.broker = ChildProgram::start("mqbroker", &["-c".into(), self.broker_file.clone()], &self.config_folder)?;
+        self.wait_until_registered(self.shards, stop)
     }
 
     /// Stops both. Says which had to be killed.

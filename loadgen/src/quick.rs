@@ -1,6 +1,6 @@
 //! `loadgen quick`: everything from nothing, in about a minute.
 
-use crate::cli::{Flush, QuickArgs};
+use crate::cli::QuickArgs;
 use crate::cores::CorePlan;
 use crate::env::Environment;
 use crate::env::disk::free_bytes;
@@ -56,11 +56,7 @@ pub fn quick(args: &QuickArgs, stop: &Stop) -> Result<Finished> {
 }
 
 fn wish(args: &QuickArgs, cores: &CorePlan) -> BrokerWish {
-    let flush_disk_type = match args.flush {
-        Flush::Async => "ASYNC_FLUSH",
-        Flush::Sync => "SYNC_FLUSH",
-    };
-    BrokerWish { flush_disk_type, shards: args.shards, cores: cores.broker_list(), more: args.broker_config.clone() }
+    BrokerWish { flush_disk_type: args.flush.name(), shards: args.shards, cores: cores.broker_list(), more: args.broker_config.clone() }
 }
 
 fn check_room(folder: &Path, seconds_per_phase: f64) -> Result<()> {

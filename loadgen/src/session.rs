@@ -5,6 +5,8 @@ use crate::cluster::{Caller, Cluster, queue_offset};
 use crate::consumer::{Consumed, Range, consume};
 use crate::env::process::{process_cpu_ns, resident_bytes};
 use crate::error::Result;
+use crate::limits::START_TIMEOUT;
+use crate::signals::Stop;
 use crate::integrity::{AckTable, Checker, IntegrityReport};
 use crate::live::{Live, Reading};
 use crate::phase::{Bench, run_load};
@@ -16,6 +18,9 @@ use protocol::remoting::SerializeType;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// Brokers build their queues behind the acknowledgement.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What all loads of a session have in common.
 #[derive(Clone, Debug)]
@@ -82,6 +87,8 @@ pub struct Session<'a> {
     floor: Option<FloorTarget>,
     /// Our own broker's process, whose CPU time is counted.
     broker_pid: Option<u32>,
+    /// How long an acknowledged message may take to be visible.
+    pub visible_within: Duration,
     /// The rows so far.
     pub rows: Vec<Row>,
 }
@@ -95,7 +102,7 @@ impl<'a> Session<'a> {
         let queues = cluster.ensure_topic(&common.topic, queues)?;
         let starts = queues.iter().map(|queue| with_broker(queue, |caller| queue_offset(caller, &common.topic, queue.queue_id, false)));
         let starts = starts.collect::<Result<Vec<u64>>>()?;
-        Ok(Self { bench, progress, common, queues, starts, acks: Vec::new(), floor: None, broker_pid: None, rows: Vec::new() })
+        Ok(Self { bench, progress, common, queues, starts, acks: Vec::new(), floor: None, broker_pid: None, visible_within: VISIBLE_WITHIN, rows: Vec::new() })
     }
 
     /// Measures the floor of every row against this target too.
@@ -161,6 +168,40 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Waits until every queue answers: a broker that was started again.
+    ///
+    /// # Errors
+    /// When one does not in time, or a signal came.
+    pub fn wait_until_served(&self, stop: &Stop) -> Result<()> {
+        let start = Instant::now();
+        for queue in &self.queues {
+            loop {
+                stop.check()?;
+                match with_broker(queue, |caller| queue_offset(caller, &self.common.topic, queue.queue_id, false)) {
+                    Ok(_) => break,
+                    Err(error) if start.elapsed() > START_TIMEOUT => return Err(error),
+                    Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many messages were acknowledged so far, and how many of them lie beyond the present ends of their queues.
+    ///
+    /// # Errors
+    /// When the broker does not answer well.
+    pub fn acknowledged_and_missing(&self) -> Result<(u64, u64)> {
+        let mut ends = self.starts.clone();
+        self.acks.iter().for_each(|table| table.raise_ends(&mut ends));
+        let mut missing = 0;
+        for (queue, acknowledged) in self.queues.iter().zip(ends) {
+            let end = with_broker(queue, |caller| queue_offset(caller, &self.common.topic, queue.queue_id, false))?;
+            missing += acknowledged.saturating_sub(end);
+        }
+        Ok((self.acks.iter().map(AckTable::acknowledged).sum(), missing))
+    }
+
     /// Reads back everything this run stored and judges it. Adds the row of the read.
     ///
     /// # Errors
@@ -214,9 +255,12 @@ impl<'a> Session<'a> {
             while to < acknowledged {
                 self.bench.stop.check()?;
                 to = with_broker(queue, |caller| queue_offset(caller, &self.common.topic, queue.queue_id, false))?;
-                if to < acknowledged && start.elapsed() > Duration::from_secs(5) {
-                    // Not visible in time: read as far as was acknowledged and let the reader say what is missing.
-                    to = acknowledged;
+                if to < acknowledged && start.elapsed() > self.visible_within {
+                    // Not visible in time: what is there is read, what is not counts as lost.
+                    break;
+                }
+                if to < acknowledged {
+                    std::thread::sleep(Duration::from_millis(10));
                 }
             }
             ranges.push(Range { queue: queue.clone(), from, to: to.max(from) });

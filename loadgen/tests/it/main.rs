@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod coordinated_omission;
+mod crash;
 mod fake_broker;
 mod processes;
 mod run_folder;

@@ -1,0 +1,170 @@
+//! `loadgen crash`: a broker of its own is killed at random moments while it is sent to; nothing it acknowledged may be missing.
+//!
+//! ```text
+//!   send (closed loop) ──SIGKILL after a random time──► start again on the same store ──► send … ──► read all back, judge
+//! ```
+//!
+//! What a kill shows: everything acknowledged has left the process. What it can't show: that it has left the page cache and the
+//! drive's cache; that is the simulation's part (engine/tests/it), which cuts the power. With ASYNC_FLUSH on `direct` an
+//! acknowledgement promises less than this command checks: what was lost is counted then and is no failure.
+
+use crate::cli::{Backend, CrashArgs, Flush};
+use crate::cores::CorePlan;
+use crate::error::{Error, Result};
+use crate::integrity::IntegrityReport;
+use crate::own_cluster::{BrokerWish, OwnCluster};
+use crate::plan::Mode;
+use crate::progress::Progress;
+use crate::runner;
+use crate::session::{Common, Session, Shape};
+use crate::signals::Stop;
+use protocol::remoting::SerializeType;
+use serde::Serialize;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// The shortest and the longest life of a broker, in ms: some die while they start to serve, some in full swing.
+const LIFE_MS: (u64, u64) = (20, 700);
+/// Longer than any life: the load ends with its connections.
+const LOAD_MAX: Duration = Duration::from_secs(60);
+
+/// What it found.
+#[derive(Debug, Serialize)]
+pub struct CrashResult {
+    /// `SYNC_FLUSH` or `ASYNC_FLUSH`.
+    pub flush_disk_type: &'static str,
+    /// `direct` or `mmap`.
+    pub log_backend: &'static str,
+    /// Where the moments of the kills came from.
+    pub seed: u64,
+    /// Brokers killed.
+    pub kills: u32,
+    /// Kills that met a broker with sends in flight.
+    pub kills_in_flight: u32,
+    /// Slowest start after a kill, until the queues answered, in ms.
+    pub slowest_restart_ms: u64,
+    /// Whether an acknowledgement promises to survive a kill.
+    pub promised: bool,
+    /// What was read back.
+    pub integrity: IntegrityReport,
+}
+
+impl CrashResult {
+    /// Whether everything that was promised held: with no promise, only losses are excused.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let excused = IntegrityReport { lost: 0, ..self.integrity.clone() };
+        if self.promised { self.integrity.holds() } else { excused.holds() }
+    }
+
+    fn print(&self) {
+        let Self { flush_disk_type, log_backend, kills, kills_in_flight, slowest_restart_ms, seed, .. } = self;
+        println!("{flush_disk_type} on {log_backend}: {kills} kills, {kills_in_flight} of them with sends in flight; slowest restart {slowest_restart_ms} ms");
+        if self.promised || self.integrity.lost == 0 {
+            println!("{}", self.integrity.sentence());
+        } else {
+            println!("{} (an acknowledgement from memory does not promise to survive a kill: no failure)", self.integrity.sentence());
+        }
+        println!("moments of the kills: --seed {seed}");
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the broker does not come up (again), or a signal came. A failed check is in the result.
+pub fn crash(args: &CrashArgs, stop: &Stop) -> Result<CrashResult> {
+    let progress = Progress::new(args.json, false);
+    fs::create_dir_all(&args.dir).map_err(Error::file("create", &args.dir))?;
+    let folder = tempfile::Builder::new().prefix(".loadgen-crash-").tempdir_in(&args.dir).map_err(Error::file("make a temporary store in", &args.dir))?;
+    let base = fs::canonicalize(folder.path()).map_err(Error::file("resolve", folder.path()))?;
+    let (store, config) = (base.join("store"), base.join("config"));
+    fs::create_dir_all(&config).map_err(Error::file("create", &config))?;
+    let cores = CorePlan::for_quick(1, 1);
+    let mut own = OwnCluster::start(&wish(args, &cores), &store, &config, stop)?;
+    let result = kill_often(args, &cores, &mut own, &progress, stop);
+    let _killed = own.stop();
+    let result = result?;
+    if !result.holds() && args.keep_failed {
+        progress.say(&format!("the store and the logs are kept: {}", folder.keep().display()));
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&result).map_err(|error| Error::Usage(error.to_string()))?);
+    } else {
+        result.print();
+    }
+    Ok(result)
+}
+
+fn wish(args: &CrashArgs, cores: &CorePlan) -> BrokerWish {
+    // Small files: a life is too short to fill a large one, and every restart looks at the last.
+    let mut more = vec![format!("logBackend={}", args.backend.name()), "mappedFileSizeCommitLog=67108864".to_owned()];
+    more.extend(args.broker_config.iter().cloned());
+    BrokerWish { flush_disk_type: args.flush.name(), shards: 1, cores: cores.broker_list(), more }
+}
+
+fn kill_often(args: &CrashArgs, cores: &CorePlan, own: &mut OwnCluster, progress: &Progress, stop: &Stop) -> Result<CrashResult> {
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let bench = runner::bench(cores, stop);
+    let quiet = Progress::new(true, false);
+    let mut cluster = crate::cluster::Cluster::connect(&own.namesrv_addr)?;
+    let mut session = Session::begin(&bench, &quiet, &mut cluster, common(args), args.queues)?;
+    // Every start was waited for: what is not there now never will be.
+    session.visible_within = Duration::ZERO;
+    let shape = Shape { senders: args.senders as usize, in_flight: args.in_flight as usize, mode: Mode::Closed, duration: LOAD_MAX };
+    let (mut in_flight, mut slowest) = (0, Duration::ZERO);
+    for nth in 1..=args.kills {
+        stop.check()?;
+        let life = Duration::from_millis(chance.u64(LIFE_MS.0..=LIFE_MS.1));
+        in_flight += u32::from(one_life(&mut session, own, shape, life)?);
+        let start = Instant::now();
+        own.restart_broker(stop)?;
+        session.wait_until_served(stop)?;
+        slowest = slowest.max(start.elapsed());
+        let (acknowledged, missing) = session.acknowledged_and_missing()?;
+        let verdict = if missing == 0 { "every queue reaches its last acknowledged message".to_owned() } else { format!("{missing} acknowledged messages are beyond the ends of their queues") };
+        progress.say(&format!("kill {nth}/{} after {} ms, back in {} ms: {acknowledged} acknowledged, {verdict}", args.kills, life.as_millis(), start.elapsed().as_millis()));
+    }
+    let (integrity, _) = session.consume()?;
+    Ok(CrashResult {
+        flush_disk_type: args.flush.name(),
+        log_backend: args.backend.name(),
+        seed,
+        kills: args.kills,
+        kills_in_flight: in_flight,
+        slowest_restart_ms: u64::try_from(slowest.as_millis()).unwrap_or(u64::MAX),
+        promised: args.flush == Flush::Sync || args.backend == Backend::Mmap,
+        integrity,
+    })
+}
+
+fn common(args: &CrashArgs) -> Common {
+    let run_id = fastrand::u64(1..);
+    Common {
+        run_id,
+        topic: format!("loadgen-crash-{run_id:x}"),
+        size_bytes: args.size as usize,
+        spin: false,
+        serialize: SerializeType::Json,
+        warmup: Duration::ZERO,
+    }
+}
+
+/// Sends until the broker, killed after `life`, takes the connections with it. Says whether sends were in flight then.
+fn one_life(session: &mut Session<'_>, own: &mut OwnCluster, shape: Shape, life: Duration) -> Result<bool> {
+    let pid = own.broker_pid();
+    let sent = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(life);
+            crate::children::kill_hard(pid);
+        });
+        session.load("life", "until the kill", shape).map(|row| row.error_count() > 0)
+    });
+    match sent {
+        Ok(in_flight) => Ok(in_flight),
+        // It died before the connections were made: a kill like any other.
+        Err(Error::Peer { .. }) if own.broker_ended() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
