@@ -2,6 +2,7 @@
 
 use crate::error::OpenError;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, RECORD_OVERHEAD_BYTES};
+use crate::retention::RetentionConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -62,6 +63,8 @@ pub struct StoreConfig {
     pub consumequeue_interval_ms: u64,
     /// Time between two checkpoints: what is scanned again after an unclean stop.
     pub checkpoint_interval_ms: u64,
+    /// How long messages are kept, and what a disk that fills up means.
+    pub retention: RetentionConfig,
     /// What the `abort` file holds.
     pub process_id: u32,
 }
@@ -88,6 +91,7 @@ impl StoreConfig {
             flush_interval_ms: 500,
             consumequeue_interval_ms: 1000,
             checkpoint_interval_ms: 10_000,
+            retention: RetentionConfig::default(),
             process_id: std::process::id(),
         }
     }

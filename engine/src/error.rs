@@ -121,6 +121,12 @@ pub enum StoreError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The log can't be written on for lack of space.
+    #[error("no disk space for the log file that begins at {next_file}; free space and it goes on by itself")]
+    DiskFull {
+        /// Where the log would go on.
+        next_file: PhyOffset,
+    },
     /// The store was poisoned by an earlier failure.
     #[error("the store stopped accepting writes: {reason}; free or repair the disk, then restart")]
     Poisoned {
@@ -165,6 +171,14 @@ pub enum AppendError {
     DiskFull {
         /// Where the log would go on.
         next_file: PhyOffset,
+    },
+    /// So little space is left that it is kept for what was taken already.
+    #[error("the disk is {used_percent} % full, more than diskSpaceWarningLevelRatio allows; free space and it goes on by itself once no more than {resumes_percent} % are used")]
+    DiskNearlyFull {
+        /// How full it is.
+        used_percent: u64,
+        /// When messages are taken again.
+        resumes_percent: u64,
     },
     /// The store was poisoned: it takes nothing more until it is restarted.
     #[error("the store stopped accepting writes: {reason}; free or repair the disk, then restart")]

@@ -21,6 +21,7 @@ pub mod config;
 pub mod error;
 pub mod limits;
 pub mod offset;
+pub mod retention;
 
 mod checkpoint;
 mod commitlog;
@@ -36,6 +37,7 @@ mod tail;
 pub use config::{FlushPolicy, LogBackend, StoreConfig};
 pub use error::{AppendError, FileError, OpenError, ReadError, StoreError};
 pub use offset::{PhyOffset, QueueOffset};
+pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
     Appended, AppendedBatch, Arrival, Boundary, ColdRead, OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus,
     Recovered, Store, TagFilter,

@@ -35,6 +35,9 @@ pub(crate) struct ListedQueue {
 pub(crate) struct Manifest {
     pub(crate) version: u32,
     pub(crate) log_end: u64,
+    /// Log files below are removed, or about to be.
+    #[serde(default)]
+    pub(crate) log_begin: u64,
     /// How the log goes on from `log_end`: under SYNC_FLUSH a break with records behind it is no torn tail.
     #[serde(default)]
     pub(crate) flush: FlushPolicy,
@@ -67,6 +70,17 @@ struct VersionOnly {
 }
 
 impl Manifest {
+    /// The log begins at `log_begin` from now on, and queues where `min_of` says.
+    pub(crate) fn begin_at(&mut self, log_begin: u64, min_of: impl Fn(&str, i32) -> Option<i64>) {
+        self.log_begin = log_begin;
+        self.deleted.retain(|_, below| *below > log_begin);
+        for (topic, queues) in &mut self.queues {
+            for (queue_id, listed) in queues {
+                listed.min = min_of(topic, *queue_id).unwrap_or(listed.min).clamp(listed.min, listed.max);
+            }
+        }
+    }
+
     pub(crate) fn decode(bytes: &[u8]) -> Decoded {
         let line_end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
         let (line, rest) = bytes.split_at_checked(line_end).unwrap_or_default();

@@ -209,7 +209,7 @@ pub(super) fn tail_full_or_refusal(shard: &Shard, error: AppendError) -> Result<
         AppendError::TailFull { .. } => return Ok(Outcome::TailFull),
         AppendError::TooLarge { .. } | AppendError::Record(_) | AppendError::EmptyBatch => return Err(illegal(shard, &error)),
         AppendError::QueueId { .. } => response::INVALID_PARAMETER,
-        AppendError::DiskFull { .. } | AppendError::Poisoned { .. } | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
+        AppendError::DiskFull { .. } | AppendError::DiskNearlyFull { .. } | AppendError::Poisoned { .. } | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
     };
     Err(Refusal::new(code, format!("service not available now: {error}")))
 }

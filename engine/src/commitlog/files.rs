@@ -76,9 +76,42 @@ impl<R: Runtime> LogFiles<R> {
         if let Some(file) = self.cached(start) {
             return Ok(file);
         }
+        self.check_not_gone(start)?;
         let file = self.open_or_fall_back(start).await?;
+        if let Err(gone) = self.check_not_gone(start) {
+            // It went while it was being opened, and opening makes what is missing.
+            drop(file);
+            self.remove(start).await?;
+            return Err(gone);
+        }
         self.open.borrow_mut().insert(start, file.clone());
         Ok(file)
+    }
+
+    fn check_not_gone(&self, start: u64) -> Result<(), FileError> {
+        if start >= self.begin.get() {
+            return Ok(());
+        }
+        let source = io::Error::new(io::ErrorKind::NotFound, "the file's time was up: it is removed");
+        Err(FileError { operation: "open", path: self.paths.commitlog_file(start), offset: 0, source })
+    }
+
+    /// The log begins there from now on: the files before it are not opened any more.
+    pub(crate) fn set_begin(&self, begin: u64) {
+        assert!(begin >= self.begin.get() && begin < self.created_upto.get(), "the log would begin at {begin}, outside of it");
+        self.begin.set(begin);
+    }
+
+    /// Removes the file that begins at `start`, below the log's beginning. Reads under way keep their handle. One that is gone
+    /// already is no error.
+    pub(crate) async fn remove(&self, start: u64) -> Result<(), FileError> {
+        assert!(start < self.begin.get(), "{start} is in the log");
+        self.open.borrow_mut().forget(|open| *open == start);
+        let path = self.paths.commitlog_file(start);
+        match self.rt.remove_file(&path).await {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(FileError::at("remove", &path, 0)),
+        }
     }
 
     fn cached(&self, start: u64) -> Option<R::File> {

@@ -179,6 +179,23 @@ impl<R: Runtime> QueueFiles<R> {
         self.open.borrow_mut().forget(|key| queues.contains(&key.queue));
     }
 
+    /// The files of a queue by their first byte, in order.
+    pub(super) async fn starts(&self, place: &QueuePlace) -> Result<Vec<u64>, FileError> {
+        let folder = self.paths.queue(&place.topic, place.queue_id);
+        let entries = self.rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
+        Ok(entries.iter().filter_map(|entry| crate::paths::parse_offset_name(&entry.name)).collect())
+    }
+
+    /// Removes one file. One that is gone already is no error: its topic may have been deleted meanwhile.
+    pub(super) async fn remove(&self, place: &QueuePlace, start: u64) -> Result<(), FileError> {
+        self.open.borrow_mut().forget(|key| key.queue == place.key && key.file_start == start);
+        let path = self.path(place, start);
+        match self.rt.remove_file(&path).await {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(FileError::at("remove", &path, 0)),
+        }
+    }
+
     /// Closes everything.
     pub(crate) fn forget_all(&self) {
         self.open.borrow_mut().forget(|_| true);

@@ -8,6 +8,7 @@
 //! Derived state (design D8): the log alone decides, these files save a scan of it.
 
 pub(crate) mod disk;
+mod minima;
 pub(crate) mod queues;
 pub(crate) mod table;
 pub(crate) mod unit;

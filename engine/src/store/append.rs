@@ -160,6 +160,9 @@ impl<R: Runtime> Inner<R> {
     /// Makes the next `bytes` appendable in one piece and one file, with a blank before them if the file is at its end.
     fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
         self.check_open()?;
+        if let Some(used_percent) = self.nearly_full.get() {
+            return Err(AppendError::DiskNearlyFull { used_percent, resumes_percent: self.config.retention.clean_forcibly_percent });
+        }
         let full = || AppendError::TailFull { unwritten_bytes: self.marks.unwritten_bytes() };
         if self.is_behind_in_queues() {
             return Err(full());

@@ -28,6 +28,7 @@ impl<R: Runtime> Inner<R> {
             self.run(Share::Background, zeros::write_ahead(self.clone()));
         }
         self.run(Share::Background, write_derived(self.clone()));
+        self.run(Share::Background, super::retain::retain(self.clone()));
     }
 
     fn run(self: &Rc<Self>, share: Share, task: impl Future<Output = ()> + 'static) {
@@ -143,6 +144,7 @@ impl<R: Runtime> Inner<R> {
             if self.marks.written().0 >= end {
                 return self.flush().await;
             }
+            self.check_writer_has_space()?;
             self.written.changed_since(seen).await;
         }
     }
@@ -170,8 +172,8 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn manifest_now(&self) -> Manifest {
-        let (log_end, last_store_ms) = (self.marks.appended().0, self.last_store_ms.get());
-        let mut manifest = Manifest { version: MANIFEST_VERSION, log_end, last_store_ms, flush: self.config.flush, ..Manifest::default() };
+        let (log_begin, log_end, last_store_ms) = (self.log.begin(), self.marks.appended().0, self.last_store_ms.get());
+        let mut manifest = Manifest { version: MANIFEST_VERSION, log_begin, log_end, last_store_ms, flush: self.config.flush, ..Manifest::default() };
         manifest.deleted.clone_from(&self.deleted.borrow());
         for (_, queue) in self.queues.table.borrow().iter() {
             let listed = ListedQueue { min: queue.min.0, max: queue.next.0 };

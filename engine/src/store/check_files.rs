@@ -39,7 +39,10 @@ async fn make_folder<R: Runtime>(rt: &R, folder: &Path) -> Result<(), OpenError>
 pub(super) async fn log_range<R: Runtime>(rt: &R, paths: &Paths, config: &StoreConfig, manifest: Option<&Manifest>) -> Result<LogRange, OpenError> {
     let (folder, file_bytes) = (paths.commitlog(), config.commitlog_file_bytes);
     let entries = rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
-    let files: Vec<(u64, u64)> = entries.iter().filter_map(|entry| Some((parse_offset_name(&entry.name)?, entry.bytes))).collect();
+    let log_begin = manifest.map_or(0, |manifest| manifest.log_begin);
+    let files = entries.iter().filter_map(|entry| Some((parse_offset_name(&entry.name)?, entry.bytes)));
+    // Files below the manifest's beginning are as good as removed: a crash came in between.
+    let files: Vec<(u64, u64)> = files.filter(|(start, _)| start.saturating_add(file_bytes) > log_begin).collect();
     let begin = files.first().map_or(0, |(begin, _)| *begin);
     let mut expected_start = begin;
     for (nth, (start, bytes)) in files.iter().copied().enumerate() {

@@ -166,6 +166,7 @@ impl<R: Runtime> Inner<R> {
             let units = self.units_from(place, picked.next, at_once.min(end.since(picked.next))).await?;
             if units.is_empty() {
                 picked.unit_is_missing(self.queues.files.left_in_file(picked.next));
+                picked.began_too_low(request.offset, self.range(place.key));
                 break;
             }
             let budget = self.cold_budget(request, picked.units.first().map(|(_, unit)| unit).or(units.first()));
@@ -297,6 +298,13 @@ impl Picked {
         if self.units.is_empty() {
             self.otherwise = ReadStatus::OffsetFoundNull;
             self.next = self.next.plus(left_in_file);
+        }
+    }
+
+    /// The queue's first messages went while they were looked for.
+    fn began_too_low(&mut self, offset: QueueOffset, range: Option<QueueRange>) {
+        if let Some(range) = range.filter(|range| self.units.is_empty() && offset < range.min_offset) {
+            (self.otherwise, self.next) = (ReadStatus::OffsetTooSmall, range.min_offset);
         }
     }
 

@@ -169,6 +169,20 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         {
             self.fill_up(manifest);
         }
+        self.keep_ends(listed);
+    }
+
+    /// A queue whose every message has left the log goes on where it ended: a group that stands there must not meet other
+    /// messages at offsets it has passed.
+    fn keep_ends(&self, listed: Option<&Manifest>) {
+        let mut table = self.queues.table.borrow_mut();
+        for (topic, queues) in listed.iter().flat_map(|manifest| &manifest.queues) {
+            for (queue_id, listed) in queues {
+                if table.key(topic, *queue_id).is_none() {
+                    table.insert(topic, *queue_id, QueueOffset(listed.max), QueueOffset(listed.max));
+                }
+            }
+        }
     }
 
     fn fill_up(&mut self, manifest: &Manifest) {

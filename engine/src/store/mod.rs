@@ -15,6 +15,7 @@ mod fill;
 mod open;
 mod read;
 mod recover;
+mod retain;
 mod search;
 mod space;
 mod zeros;
@@ -77,6 +78,9 @@ struct Inner<R: Runtime> {
     poison: RefCell<Option<String>>,
     /// Start of the log file there was no space for.
     disk_full_at: Cell<Option<u64>>,
+    /// How full the disk is, in hundredths, while sends are refused for it.
+    nearly_full: Cell<Option<u64>>,
+    file_made: Signal,
     /// Store times never go back, whatever the clock does.
     last_store_ms: Cell<i64>,
     checkpoint: Cell<Checkpoint>,

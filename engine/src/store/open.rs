@@ -58,11 +58,13 @@ impl<R: Runtime> Store<R> {
         // Up to here nothing was changed: a store that is refused stays as it was.
         let pid = config.process_id.to_string().into_bytes();
         rt.replace_file(&paths.abort(), pid, false).await.map_err(FileError::at("replace", &paths.abort(), 0))?;
+        super::retain::finish_removal(&rt, &paths, &config, manifest.as_ref()).await?;
         let log = LogFiles::new(rt.clone(), paths.clone(), config.backend, config.commitlog_file_bytes, range.begin, range.created_upto);
         complete_last_file(&log).await?;
         let queues = Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
         let mut opening = Opening { rt, config, paths, log, queues, checkpoint, manifest, partial: Vec::new() };
         let scanned = opening.recover(was_unclean).await?;
+        super::retain::correct_minima(&opening.queues, opening.log.begin()).await?;
         let recovered = Recovered {
             was_unclean,
             scanned_from: scanned.from,
@@ -154,6 +156,8 @@ impl<R: Runtime> Opening<R> {
             phase: Cell::new(Phase::Open),
             poison: RefCell::new(None),
             disk_full_at: Cell::new(None),
+            nearly_full: Cell::new(None),
+            file_made: Signal::default(),
             last_store_ms: Cell::new(last_store_ms),
             checkpoint: Cell::new(self.checkpoint),
             manifest_end: Cell::new(0),

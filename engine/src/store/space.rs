@@ -2,7 +2,8 @@
 //! again as soon as there is room.
 
 use super::{Inner, Phase};
-use crate::error::FileError;
+use crate::error::{FileError, StoreError};
+use crate::offset::PhyOffset;
 use rt::Runtime;
 use std::io;
 use std::time::Duration;
@@ -17,12 +18,16 @@ fn found_no_space(error: &FileError) -> bool {
 impl<R: Runtime> Inner<R> {
     /// Makes the log file that begins at `start` unless it is there; waits for space while the store is open.
     pub(super) async fn ensure_file(&self, start: u64) -> Result<(), FileError> {
+        let before = self.log.created_upto();
         loop {
             let made = self.log.ensure(start).await;
             match made {
                 Err(full) if found_no_space(&full) && self.phase.get() == Phase::Open => self.wait_for_space(&full).await,
                 Ok(()) => {
-                    self.disk_full_at.set(None);
+                    if self.log.created_upto() > before {
+                        self.disk_full_at.set(None);
+                        self.file_made.notify();
+                    }
                     return Ok(());
                 }
                 failed => return failed,
@@ -35,6 +40,16 @@ impl<R: Runtime> Inner<R> {
         if self.disk_full_at.replace(Some(next_file)).is_none() {
             tracing::warn!(%error, "no space for the next log file: messages are refused from there on until space is free");
         }
+        // Who waits for the writer must not wait for space: what frees it may be waiting behind them.
+        self.written.notify();
         self.pause(DISK_FULL_RETRY).await;
+    }
+
+    /// An error while the log's writer stands before a file there is no space for.
+    pub(super) fn check_writer_has_space(&self) -> Result<(), StoreError> {
+        match self.disk_full_at.get() {
+            Some(next_file) if self.marks.written().0 >= next_file => Err(StoreError::DiskFull { next_file: PhyOffset(next_file) }),
+            _ => Ok(()),
+        }
     }
 }

@@ -18,6 +18,7 @@ mod oracle;
 mod real_files;
 mod recover_every_byte_cut;
 mod restart;
+mod retention;
 mod roll;
 mod statuses;
 mod tail_full;

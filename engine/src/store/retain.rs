@@ -1,0 +1,163 @@
+//! Removing what is too old or too much, and refusing sends while the disk is nearly full. The rules are in
+//! [`crate::retention`]; here is the order of things:
+//!
+//! ```text
+//!   which files may go ─► first message of every queue behind them (reads) ─► begin and minima move, at once
+//!     ─► manifest: from here on the files are gone, whatever happens ─► log files ─► ConsumeQueue and index files
+//! ```
+//!
+//! A read that had begun on a removed file goes on: it has the file open, or finds that it is gone, which is that read's error
+//! alone. A crash before the manifest leaves the store as it was; after it, the next open removes the rest.
+
+use super::{Inner, Phase};
+use crate::config::StoreConfig;
+use crate::consumequeue::queues::Queues;
+use crate::error::{FileError, OpenError, ReadError};
+use crate::manifest::{Decoded, Manifest};
+use crate::offset::QueueOffset;
+use crate::paths::{Paths, parse_offset_name};
+use crate::retention::{Judgement, LogFile, begin_after, judge};
+use futures_lite::future::or;
+use rt::{DirEntry, Runtime};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Looks after the space every `interval_ms`, and whenever a log file was made.
+pub(super) async fn retain<R: Runtime>(inner: Rc<Inner<R>>) {
+    let interval_nanos = inner.config.retention.interval_ms.saturating_mul(1_000_000);
+    let mut due = inner.rt.now_nanos().saturating_add(interval_nanos);
+    while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
+        let made = inner.file_made.seen();
+        let judgement = inner.look_at_space().await;
+        let left = due.saturating_sub(inner.rt.now_nanos());
+        if left > 0 {
+            or(inner.pause(Duration::from_nanos(left)), inner.file_made.changed_since(made)).await;
+            continue;
+        }
+        due = inner.rt.now_nanos().saturating_add(interval_nanos);
+        inner.clean(judgement).await;
+    }
+}
+
+impl<R: Runtime> Inner<R> {
+    /// Asks how full the disk is and refuses sends, or takes them again.
+    async fn look_at_space(&self) -> Judgement {
+        let folder = self.paths.commitlog();
+        let refused = self.nearly_full.get();
+        let used = match self.rt.disk_space(&folder).await {
+            Ok(space) => space.used_percent(),
+            Err(error) => {
+                tracing::warn!(path = %folder.display(), %error, "how full the disk is can't be known; nothing is removed for space");
+                return Judgement { refuse: refused.is_some(), clean: false, at_once: false };
+            }
+        };
+        let judgement = judge(&self.config.retention, used, refused.is_some());
+        match (refused, judgement.refuse) {
+            (None, true) => tracing::error!(
+                "the disk of {} is {used} % full, diskSpaceWarningLevelRatio is {}: messages are refused until no more than {} % are used",
+                folder.display(),
+                self.config.retention.warning_percent,
+                self.config.retention.clean_forcibly_percent
+            ),
+            (Some(_), false) => tracing::info!("the disk of {} is {used} % full: messages are taken again", folder.display()),
+            _ => {}
+        }
+        self.nearly_full.set(judgement.refuse.then_some(used));
+        judgement
+    }
+
+    async fn clean(&self, judgement: Judgement) {
+        let retention = &self.config.retention;
+        let is_time = retention.delete_when.is_now(self.rt.wall_ms(), self.rt.utc_offset_seconds());
+        if !is_time && !judgement.clean {
+            return;
+        }
+        if let Err(error) = self.remove_oldest(judgement.at_once).await {
+            tracing::warn!(%error, "old files could not be removed; trying again");
+        }
+    }
+
+    async fn remove_oldest(&self, at_once: bool) -> Result<(), ReadError> {
+        let files = self.log_files().await?;
+        let keep_from = self.log.start_of(self.marks.flushed().0.min(self.marks.visible().0));
+        let begin = begin_after(&self.config.retention, &files, self.log.file_bytes(), keep_from, self.rt.wall_ms(), at_once);
+        let Some(begin) = begin.filter(|begin| *begin > self.log.begin()) else { return Ok(()) };
+        let _turn = self.derived_turn.take().await;
+        let minima = self.queues.first_units_from(begin).await?;
+        tracing::info!(from = self.log.begin(), to = begin, by_force = at_once, "the oldest log files go");
+        self.log.set_begin(begin);
+        self.queues.raise_minima(&minima);
+        self.deleted.borrow_mut().retain(|_, below| *below > begin);
+        self.commit_begin(begin).await;
+        self.remove_log_files(&files, begin).await?;
+        self.queues.remove_files_below_minima().await?;
+        Ok(())
+    }
+
+    async fn log_files(&self) -> Result<Vec<LogFile>, FileError> {
+        let folder = self.paths.commitlog();
+        let entries = self.rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
+        let begin = self.log.begin();
+        let file = |entry: &DirEntry| Some(LogFile { start: parse_offset_name(&entry.name)?, modified_ms: entry.modified_ms });
+        Ok(entries.iter().filter_map(file).filter(|file| file.start >= begin).collect())
+    }
+
+    /// Says in the manifest that the log begins at `begin`. The whole manifest anew when that is possible; when it is not (the
+    /// writer itself waits for space), the old one with new beginnings. Without either the files go all the same: opening
+    /// then finds the minima by itself.
+    async fn commit_begin(&self, begin: u64) {
+        if self.write_checkpoint().await.is_ok() {
+            return;
+        }
+        let path = self.paths.manifest();
+        let Some(Decoded::Good(mut manifest)) = self.rt.read_file(&path).await.ok().map(|bytes| Manifest::decode(&bytes)) else { return };
+        manifest.begin_at(begin, |topic, queue_id| self.min_of(topic, queue_id));
+        if let Err(error) = self.rt.replace_file(&path, manifest.encode(), false).await {
+            tracing::warn!(path = %path.display(), %error, "the manifest could not be replaced");
+        }
+    }
+
+    fn min_of(&self, topic: &str, queue_id: i32) -> Option<i64> {
+        let table = self.queues.table.borrow();
+        table.key(topic, queue_id).and_then(|key| table.get(key)).map(|queue| queue.min.0)
+    }
+
+    async fn remove_log_files(&self, files: &[LogFile], begin: u64) -> Result<(), FileError> {
+        let pause = Duration::from_millis(self.config.retention.file_interval_ms);
+        for (nth, file) in files.iter().filter(|file| file.start < begin).enumerate() {
+            if nth > 0 {
+                self.pause(pause).await;
+            }
+            self.log.remove(file.start).await?;
+        }
+        let folder = self.paths.commitlog();
+        self.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))
+    }
+}
+
+/// Removes the log files that a manifest said are gone before a crash could remove them.
+pub(super) async fn finish_removal<R: Runtime>(rt: &R, paths: &Paths, config: &StoreConfig, manifest: Option<&Manifest>) -> Result<(), OpenError> {
+    let Some(manifest) = manifest.filter(|manifest| manifest.log_begin > 0) else { return Ok(()) };
+    let folder = paths.commitlog();
+    let entries = rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
+    let starts = entries.iter().filter_map(|entry| parse_offset_name(&entry.name));
+    let gone: Vec<u64> = starts.filter(|start| start.saturating_add(config.commitlog_file_bytes) <= manifest.log_begin).collect();
+    for start in &gone {
+        let path = paths.commitlog_file(*start);
+        rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
+    }
+    if !gone.is_empty() {
+        rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))?;
+    }
+    Ok(())
+}
+
+/// Queues whose first messages left the log without the manifest knowing: their minima, found anew.
+pub(super) async fn correct_minima<R: Runtime>(queues: &Queues<R>, begin: u64) -> Result<(), OpenError> {
+    if begin == 0 {
+        return Ok(());
+    }
+    let minima: Vec<(_, QueueOffset)> = queues.first_units_from(begin).await?;
+    queues.raise_minima(&minima);
+    Ok(())
+}
