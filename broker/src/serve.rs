@@ -124,6 +124,7 @@ fn store_config(options: &ShardOptions) -> StoreConfig {
         backend: store.backend,
         flush_interval_ms: store.flush_interval_ms,
         consumequeue_interval_ms: store.consumequeue_interval_ms,
+        retention: store.retention,
         ..defaults
     }
 }

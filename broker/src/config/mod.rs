@@ -122,9 +122,9 @@ mod tests {
 
     #[test]
     fn a_key_without_effect_and_an_unknown_key_are_told() {
-        let settings = load_text("deleteWhen=04\nlistenPortt=10911\n").unwrap();
+        let settings = load_text("maxRecoveryCommitlogFiles=30\nlistenPortt=10911\n").unwrap();
         let notes: Vec<_> = settings.notes().iter().map(ToString::to_string).collect();
-        assert!(notes.iter().any(|note| note.contains("deleteWhen") && note.contains("not in this version")), "{notes:?}");
+        assert!(notes.iter().any(|note| note.contains("maxRecoveryCommitlogFiles") && note.contains("not in this version")), "{notes:?}");
         assert!(notes.iter().any(|note| note.contains("listenPortt") && note.contains("did you mean listenPort?")), "{notes:?}");
     }
 

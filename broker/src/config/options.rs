@@ -1,7 +1,7 @@
 //! The validated options of the process and of each of its shards.
 
 use crate::limits::NAME_SERVERS_MAX;
-use engine::{FlushPolicy, LogBackend};
+use engine::{DeleteWhen, FlushPolicy, LogBackend, RetentionConfig};
 use protocol::config_file::{ConfigError, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -82,6 +82,8 @@ pub struct StoreOptions {
     pub flush_interval_ms: u64,
     /// `flushIntervalConsumeQueue`.
     pub consumequeue_interval_ms: u64,
+    /// `fileReservedTime`, `deleteWhen` and the disk's watermarks.
+    pub retention: RetentionConfig,
 }
 
 /// What comes into being by itself.
@@ -157,7 +159,7 @@ impl Options {
             advertised_ip,
             ha_port: Some(settings.int("haListenPort")).filter(|port| *port != 0),
             store_root: PathBuf::from(settings.text("storePathRootDir")),
-            store: StoreOptions::from_settings(settings),
+            store: StoreOptions::from_settings(settings)?,
             permission: settings.int("brokerPermission"),
             create: CreateOptions::from_settings(settings),
             serve: ServeOptions::from_settings(settings),
@@ -213,8 +215,8 @@ pub struct ShardOptions {
 }
 
 impl StoreOptions {
-    fn from_settings(settings: &Settings) -> Self {
-        Self {
+    fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        Ok(Self {
             commitlog_file_bytes: settings.int("mappedFileSizeCommitLog"),
             consumequeue_file_units: settings.int::<u32>("mappedFileSizeConsumeQueue") / 20,
             message_bytes_max: settings.int("maxMessageSize"),
@@ -227,7 +229,8 @@ impl StoreOptions {
             backend: if settings.text("logBackend") == "mmap" { LogBackend::Mmap } else { LogBackend::Direct },
             flush_interval_ms: settings.int("flushIntervalCommitLog"),
             consumequeue_interval_ms: settings.int("flushIntervalConsumeQueue"),
-        }
+            retention: retention(settings)?,
+        })
     }
 }
 
@@ -262,6 +265,22 @@ impl ServeOptions {
             pull_messages_max: settings.int("pullBatchMaxMessageCount"),
         }
     }
+}
+
+fn retention(settings: &Settings) -> Result<RetentionConfig, ConfigError> {
+    let hours = DeleteWhen::parse(settings.text("deleteWhen"));
+    let config = RetentionConfig {
+        reserved_ms: settings.int::<u64>("fileReservedTime") * 3_600_000,
+        delete_when: hours.ok_or_else(|| settings.wrong("deleteWhen", "hours from 0 to 23, ';' between them: 04 or 04;16"))?,
+        max_used_percent: settings.int("diskMaxUsedSpaceRatio"),
+        clean_forcibly_percent: settings.int("diskSpaceCleanForciblyRatio"),
+        warning_percent: settings.int("diskSpaceWarningLevelRatio"),
+        clean_forcibly: settings.bool("cleanFileForciblyEnable"),
+        interval_ms: settings.int("cleanResourceInterval"),
+        file_interval_ms: settings.int("deleteCommitLogFilesInterval"),
+        batch_max: settings.int("deleteFileBatchMax"),
+    };
+    Ok(config.within_bounds())
 }
 
 fn millis(settings: &Settings, key: &str) -> Duration {
@@ -342,6 +361,14 @@ mod tests {
     }
 
     #[test]
+    fn retention_has_rocketmqs_defaults_and_bounds() {
+        assert_eq!(options(&[]).unwrap().store.retention, RetentionConfig::default());
+        let retention = options(&[("fileReservedTime", "1"), ("deleteWhen", "01;13"), ("diskSpaceWarningLevelRatio", "99")]).unwrap().store.retention;
+        assert_eq!((retention.reserved_ms, retention.warning_percent), (3_600_000, 90));
+        assert!(retention.delete_when.is_now(13 * 3_600_000, 0));
+    }
+
+    #[test]
     fn wrong_addresses_cores_and_ports_are_errors_that_name_the_key() {
         for (key, value) in [
             ("namesrvAddr", "localhost"),
@@ -349,6 +376,7 @@ mod tests {
             ("shardCores", "3-1"),
             ("shardCores", "a"),
             ("bindAddress", "everywhere"),
+            ("deleteWhen", "25"),
             ("brokerIP1", "no such host"),
         ] {
             let error = options(&[(key, value)]).unwrap_err().to_string();

@@ -13,6 +13,7 @@ mod hostile;
 mod offsets;
 mod refusals;
 mod restart;
+mod retention;
 mod send_pull;
 mod shards;
 mod startup;
