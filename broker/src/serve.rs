@@ -115,6 +115,7 @@ fn store_config(options: &ShardOptions) -> StoreConfig {
         commitlog_file_bytes: store.commitlog_file_bytes,
         consumequeue_file_units: store.consumequeue_file_units,
         tail_bytes_max: store.tail_bytes_max.max(defaults.tail_bytes_min()),
+        append_property_crc: store.append_property_crc,
         message_bytes_max: store.message_bytes_max,
         hot_messages_max: store.hot_messages_max,
         hot_bytes_max: store.hot_bytes_max,

@@ -65,6 +65,9 @@ pub struct StoreConfig {
     pub checkpoint_interval_ms: u64,
     /// How long messages are kept, and what a disk that fills up means.
     pub retention: RetentionConfig,
+    /// Every record ends with a checksum over all of it (`enabledAppendPropCRC`): damage anywhere is then found, not only in
+    /// bodies and where lengths and offsets give it away. Records that have one are checked whatever this says.
+    pub append_property_crc: bool,
     /// What the `abort` file holds.
     pub process_id: u32,
 }
@@ -92,6 +95,7 @@ impl StoreConfig {
             consumequeue_interval_ms: 1000,
             checkpoint_interval_ms: 10_000,
             retention: RetentionConfig::default(),
+            append_property_crc: false,
             process_id: std::process::id(),
         }
     }

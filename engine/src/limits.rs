@@ -60,6 +60,9 @@ pub const SCAN_READS_AHEAD: usize = 4;
 pub const MISSING_UNITS_MAX: usize = 1_000_000;
 const _: () = assert!(MISSING_UNITS_MAX < UNPERSISTED_UNITS_MAX);
 
+/// Log that is searched for the message of a damaged ConsumeQueue unit.
+pub const REPAIR_SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// Places of damage that reads have reported: a consumer that asks again must not fill the log. Beyond it they are forgotten
 /// and may be said once more.
 pub const REPORTED_DAMAGE_MAX: usize = 4096;

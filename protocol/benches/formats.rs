@@ -113,6 +113,11 @@ fn records(criterion: &mut Criterion) {
     group.bench_function("encode", |bencher| bencher.iter(|| black_box(&draft).encode_into(&mut place).expect("record")));
     group.bench_function("memcpy_of_the_same_bytes", |bencher| bencher.iter(|| place.copy_from_slice(black_box(&encoded))));
     group.bench_function("crc_of_the_body", |bencher| bencher.iter(|| protocol::record::body_crc(black_box(&body))));
+    let mut with_crc = vec![0; draft.encoded_len_with_crc().expect("length")];
+    group.bench_function("encode_with_crc_property", |bencher| bencher.iter(|| black_box(&draft).encode_with_crc_into(&mut with_crc).expect("record")));
+    for (name, bytes) in [("verify_body_crc", &encoded), ("verify_crc_property", &with_crc)] {
+        group.bench_function(name, |bencher| bencher.iter(|| RecordView::parse(black_box(bytes)).expect("record").verify_intact()));
+    }
     group.bench_function("parse", |bencher| bencher.iter(|| RecordView::parse(black_box(&encoded)).expect("record").queue_offset()));
     group.finish();
 }

@@ -23,6 +23,7 @@ pub(super) const ROCKETMQ: &[Key] = &[
     Key::int("mappedFileSizeConsumeQueue", 20, 1 << 31, "6000000", "bytes of one ConsumeQueue file, 20 per message"),
     Key::int("maxMessageSize", 1_024, 8 * MIB, "4194304", "bytes of the largest message body"),
     Key::int("syncFlushTimeout", 1, 3_600_000, "5000", "milliseconds after which a send is answered FLUSH_DISK_TIMEOUT"),
+    Key::bool("enabledAppendPropCRC", "false", "every record ends with a checksum over all of it: damage anywhere is found, not only in bodies"),
     Key::int("flushIntervalCommitLog", 1, 3_600_000, "500", "milliseconds between two fdatasyncs of the log under ASYNC_FLUSH"),
     Key::int("flushIntervalConsumeQueue", 1, 3_600_000, "1000", "milliseconds between two writes of ConsumeQueue files"),
     Key::int("fileReservedTime", 0, INT_MAX, "72", "hours that a log file is kept after it was last written to"),

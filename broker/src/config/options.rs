@@ -62,6 +62,8 @@ pub struct StoreOptions {
     pub commitlog_file_bytes: u64,
     /// `mappedFileSizeConsumeQueue` in units.
     pub consumequeue_file_units: u32,
+    /// `enabledAppendPropCRC`.
+    pub append_property_crc: bool,
     /// `maxMessageSize`.
     pub message_bytes_max: usize,
     /// `tailCacheBytes`.
@@ -219,6 +221,7 @@ impl StoreOptions {
         Ok(Self {
             commitlog_file_bytes: settings.int("mappedFileSizeCommitLog"),
             consumequeue_file_units: settings.int::<u32>("mappedFileSizeConsumeQueue") / 20,
+            append_property_crc: settings.bool("enabledAppendPropCRC"),
             message_bytes_max: settings.int("maxMessageSize"),
             tail_bytes_max: settings.int("tailCacheBytes"),
             hot_messages_max: settings.int("maxTransferCountOnMessageInMemory"),

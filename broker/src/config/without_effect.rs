@@ -345,7 +345,6 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("maxTopicLength", "", "").without_effect(LATER),
     Key::text("autoMessageVersionOnTopicLen", "true", "").without_effect(LATER),
     Key::text("enableRunningFlagsInFlush", "false", "").without_effect(LATER),
-    Key::text("enabledAppendPropCRC", "false", "").without_effect(LATER),
     Key::text("forceVerifyPropCRC", "false", "").without_effect(LATER),
     Key::text("travelCqFileNumWhenGetMessage", "1", "").without_effect(LATER),
     Key::text("correctLogicMinOffsetSleepInterval", "1", "").without_effect(LATER),

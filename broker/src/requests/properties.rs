@@ -131,7 +131,8 @@ fn is_taken_out(entry: &[u8], keep_priority: bool) -> bool {
     }
     let name = entry.split(|byte| *byte == NAME_END).next().unwrap_or_default();
     match name {
-        b"POP_CK" | b"MSG_REGION" | b"TRACE_ON" | b"CLUSTER" => true,
+        // The checksum is that of the record which a message sent on comes from.
+        b"POP_CK" | b"MSG_REGION" | b"TRACE_ON" | b"CLUSTER" | b"__CRC32#" => true,
         b"_SYS_MSG_PRIORITY_" => !keep_priority,
         _ => false,
     }
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_the_broker_sets_is_taken_out_of_what_was_sent() {
-        let sent = "CLUSTER\u{1}old\u{2}TAGS\u{1}a\u{2}POP_CK\u{1}x\u{2}MSG_REGION\u{1}old\u{2}KEYS\u{1}k\u{2}TRACE_ON\u{1}false";
+        let sent = "CLUSTER\u{1}old\u{2}TAGS\u{1}a\u{2}POP_CK\u{1}x\u{2}__CRC32#\u{1}0123456789\u{2}MSG_REGION\u{1}old\u{2}KEYS\u{1}k\u{2}TRACE_ON\u{1}false";
         assert_eq!(stored(sent, ""), format!("TAGS\u{1}a\u{2}KEYS\u{1}k\u{2}{COMMON}"));
         assert_eq!(stored("POP_CK\u{1}x", ""), COMMON);
     }

@@ -91,7 +91,8 @@ fn record(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_> {
     if u64::try_from(view.physical_offset()) != Ok(at) {
         return Scanned::End(format!("the record says that it lies at {}", view.physical_offset()));
     }
-    let is_intact = view.verify_crc().and_then(|()| if limits.is_strict(at, &view) { view.verify_no_zero() } else { Ok(()) });
+    let is_strict = limits.is_strict(at, &view) && !view.has_crc_property();
+    let is_intact = view.verify_intact().and_then(|()| if is_strict { view.verify_no_zero() } else { Ok(()) });
     match is_intact {
         Ok(()) => Scanned::Record(view),
         Err(error) => Scanned::End(error.to_string()),

@@ -15,7 +15,7 @@ use crate::limits::{PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_MAX, UN
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::batch::BatchEntry;
 use protocol::properties;
-use protocol::record::RecordDraft;
+use protocol::record::{RecordDraft, RecordError};
 use protocol::sys_flag::{TRANSACTION_PREPARED, TRANSACTION_ROLLBACK, transaction_type};
 use protocol::tags::tags_code;
 use rt::Runtime;
@@ -70,7 +70,7 @@ impl<R: Runtime> Store<R> {
     /// Stores one message. `queue_offset`, `physical_offset` and `store_timestamp_ms` of the draft are filled in here.
     pub fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, AppendError> {
         let inner = &*self.inner;
-        let bytes = draft.encoded_len()?;
+        let bytes = inner.encoded_len(draft)?;
         draft.check_no_zero()?;
         inner.check_size(bytes)?;
         let queue = inner.queue_for(draft)?;
@@ -90,7 +90,7 @@ impl<R: Runtime> Store<R> {
         let inner = &*self.inner;
         let mut total = 0;
         for entry in entries.clone() {
-            total += with_draft(common, &entry, |draft| draft.check_no_zero().and_then(|()| draft.encoded_len()))?;
+            total += with_draft(common, &entry, |draft| draft.check_no_zero().and_then(|()| inner.encoded_len(draft)))?;
         }
         if total == 0 {
             return Err(AppendError::EmptyBatch);
@@ -137,6 +137,10 @@ impl<R: Runtime> Inner<R> {
             return Err(AppendError::Poisoned { reason: reason.clone() });
         }
         if self.phase.get() == Phase::Open { Ok(()) } else { Err(AppendError::Closed) }
+    }
+
+    fn encoded_len(&self, draft: &RecordDraft<'_>) -> Result<usize, RecordError> {
+        if self.config.append_property_crc { draft.encoded_len_with_crc() } else { draft.encoded_len() }
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), AppendError> {
@@ -208,7 +212,7 @@ impl<R: Runtime> Inner<R> {
         let now = self.store_time_ms();
         let mut batch: Option<AppendedBatch> = None;
         for entry in entries {
-            let appended = with_draft(common, &entry, |draft| draft.encoded_len().map(|bytes| self.put(queue, draft, bytes, now)))?;
+            let appended = with_draft(common, &entry, |draft| self.encoded_len(draft).map(|bytes| self.put(queue, draft, bytes, now)))?;
             let end = appended.end();
             batch = Some(batch.map_or(AppendedBatch { first: appended, count: 1, end }, |so_far| AppendedBatch { count: so_far.count + 1, end, ..so_far }));
         }
@@ -221,9 +225,10 @@ impl<R: Runtime> Inner<R> {
         let next = queue.and_then(|key| self.queues.table.borrow().get(key).map(|queue| queue.next));
         let queue_offset = next.unwrap_or_default();
         let filled = RecordDraft { queue_offset: queue_offset.0, physical_offset: at.as_i64(), store_timestamp_ms: now_ms, ..*draft };
-        let properties_bytes = filled.properties_len();
+        let has_crc = self.config.append_property_crc;
+        let properties_bytes = if has_crc { filled.properties_len_with_crc() } else { filled.properties_len() };
         let tags_code = self.tail.borrow_mut().append(bytes, |out| {
-            let encoded = filled.encode_into(out);
+            let encoded = if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
             tags_code_of(out.get(bytes - properties_bytes..).unwrap_or_default())
         });

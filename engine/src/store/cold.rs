@@ -86,6 +86,8 @@ struct Picked {
     otherwise: ReadStatus,
     /// Where damage took the message that the read begins at.
     damaged_at: Option<PhyOffset>,
+    /// The offset that the read begins at, when the queue's file has no unit for it.
+    hole: Option<QueueOffset>,
 }
 
 /// The records of a read, up to the first that is damaged.
@@ -93,8 +95,14 @@ struct Fetched {
     slices: Vec<BufSlice>,
     messages: usize,
     bytes: usize,
-    /// The damaged one.
-    stopped_at: Option<QueueOffset>,
+    stopped: Option<Stopped>,
+}
+
+/// A unit that did not lead to its message.
+struct Stopped {
+    offset: QueueOffset,
+    unit: Unit,
+    found: String,
 }
 
 impl<R: Runtime> Store<R> {
@@ -109,15 +117,31 @@ impl<R: Runtime> Store<R> {
         if let Some((status, next)) = status_by_range(request.offset, range) {
             return Ok(nothing(status, next, range));
         }
-        let picked = inner.pick_units(&place, &request, range).await?;
-        if let Some(at) = picked.damaged_at {
-            inner.report_damage(at, "a message", "the damage that was found when the store was opened");
-        }
-        let Fetched { slices, messages, bytes, stopped_at } = inner.fetch(&place, &picked.units).await?;
-        match stopped_at {
-            Some(damaged) if messages == 0 => Ok(nothing(ReadStatus::MessageWasRemoving, damaged.plus(1), range)),
-            None if messages == 0 => Ok(nothing(picked.otherwise, picked.next, range)),
-            _ => Ok(ColdRead { status: ReadStatus::Found, slices, messages, bytes, next_begin_offset: stopped_at.unwrap_or(picked.next), range }),
+        let mut repairs_left = 1;
+        loop {
+            let picked = inner.pick_units(&place, &request, range).await?;
+            if let Some(at) = picked.damaged_at {
+                inner.report_damage(at, "a message", "the damage that was found when the store was opened");
+            }
+            let Fetched { slices, messages, bytes, stopped } = inner.fetch(&place, &picked.units).await?;
+            if messages > 0 {
+                let next_begin_offset = stopped.map_or(picked.next, |stopped| stopped.offset);
+                return Ok(ColdRead { status: ReadStatus::Found, slices, messages, bytes, next_begin_offset, range });
+            }
+            let bad = stopped.as_ref().map(|stopped| stopped.offset).or(picked.hole);
+            let is_known = stopped.as_ref().is_some_and(|stopped| inner.reported_damage.borrow().contains(&stopped.unit.at.0));
+            if let Some(bad) = bad.filter(|_| repairs_left > 0 && !is_known)
+                && inner.repair_unit(&place, bad).await?.is_some()
+            {
+                repairs_left -= 1;
+                continue;
+            }
+            if let Some(Stopped { offset, unit, found }) = stopped {
+                let expected = format_args!("message {offset} of queue {} of topic {} in {} bytes", place.queue_id, place.topic, unit.size).to_string();
+                inner.report_damage(unit.at, &expected, &found);
+                return Ok(nothing(ReadStatus::MessageWasRemoving, offset.plus(1), range));
+            }
+            return Ok(nothing(picked.otherwise, picked.next, range));
         }
     }
 
@@ -135,7 +159,7 @@ impl<R: Runtime> Store<R> {
             Err(_) => return Ok(None),
         };
         let Some(record) = RecordView::parse(&found).ok().filter(|record| record.physical_offset() == at.as_i64()) else { return Ok(None) };
-        if let Err(error) = record.verify_crc() {
+        if let Err(error) = record.verify_intact() {
             inner.report_damage(at, "a record with its checksum", &error.to_string());
             return Ok(None);
         }
@@ -161,7 +185,7 @@ impl<R: Runtime> Inner<R> {
     async fn pick_units(&self, place: &QueuePlace, request: &ReadRequest<'_>, range: QueueRange) -> Result<Picked, ReadError> {
         let at_once = if matches!(request.filter, TagFilter::All) { request.max_messages.max(1) } else { FILTER_UNITS_AT_ONCE };
         let end = request.offset.plus(units_looked_at_max(request.max_messages)).min(range.max_offset);
-        let mut picked = Picked { units: Vec::new(), bytes: 0, next: request.offset, otherwise: ReadStatus::NoMatchedMessage, damaged_at: None };
+        let mut picked = Picked { units: Vec::new(), bytes: 0, next: request.offset, otherwise: ReadStatus::NoMatchedMessage, damaged_at: None, hole: None };
         while picked.next < end {
             let units = self.units_from(place, picked.next, at_once.min(end.since(picked.next))).await?;
             if units.is_empty() {
@@ -198,17 +222,17 @@ impl<R: Runtime> Inner<R> {
 
     /// The records of `units`, in their order, up to the first that is damaged.
     async fn fetch(&self, place: &QueuePlace, units: &[(QueueOffset, Unit)]) -> Result<Fetched, ReadError> {
-        let mut fetched = Fetched { slices: Vec::new(), messages: 0, bytes: 0, stopped_at: None };
+        let mut fetched = Fetched { slices: Vec::new(), messages: 0, bytes: 0, stopped: None };
         for (nth, (offset, unit)) in units.iter().enumerate() {
             let size = usize::try_from(unit.size).unwrap_or(0);
             let in_tail = self.tail.borrow().slice(unit.at.0, size);
             let record = match in_tail {
                 Some(record) => record,
                 None => {
-                    let record = self.read_record(units, nth, size).await?;
+                    let is_possible = size <= self.config.record_bytes_max() && unit.end() <= self.marks.written().0;
+                    let record = if is_possible { self.read_record(units, nth, size).await? } else { BufSlice::empty() };
                     if let Err(found) = check_record(place, *offset, unit, &record) {
-                        self.report_damage(unit.at, &format!("message {offset} of queue {} of topic {} in {size} bytes", place.queue_id, place.topic), &found);
-                        fetched.stopped_at = Some(*offset);
+                        fetched.stopped = Some(Stopped { offset: *offset, unit: *unit, found });
                         return Ok(fetched);
                     }
                     record
@@ -272,13 +296,13 @@ impl<R: Runtime> Inner<R> {
         }
         if reported.insert(at.0) {
             let (path, in_file) = (self.log.path_of(at.0), at.0 % self.log.file_bytes());
-            tracing::error!(path = %path.display(), offset = in_file, expected, found, "a damaged message is not served, consumers go on behind it; if the log's file can't be restored from a copy there is nothing to do; if the ConsumeQueue is what is damaged, stop the broker and delete the consumequeue folder: it is rebuilt from the log");
+            tracing::error!(path = %path.display(), offset = in_file, expected, found, "a damaged message is not served, consumers go on behind it; restore the file from a copy to have it back");
         }
     }
 }
 
 /// Whether `bytes` are the record that the queue says: its place, its length, its queue, its checksum.
-fn check_record(place: &QueuePlace, offset: QueueOffset, unit: &Unit, bytes: &BufSlice) -> Result<(), String> {
+pub(super) fn check_record(place: &QueuePlace, offset: QueueOffset, unit: &Unit, bytes: &BufSlice) -> Result<(), String> {
     let record = RecordView::parse(bytes).map_err(|error| error.to_string())?;
     if record.total_size() != usize::try_from(unit.size).unwrap_or(0) {
         return Err(format!("a record of {} bytes", record.total_size()));
@@ -289,7 +313,7 @@ fn check_record(place: &QueuePlace, offset: QueueOffset, unit: &Unit, bytes: &Bu
     if (record.topic(), record.queue_id(), record.queue_offset()) != (&*place.topic, place.queue_id, offset.0) {
         return Err(format!("message {} of queue {} of topic {}", record.queue_offset(), record.queue_id(), record.topic()));
     }
-    record.verify_crc().map_err(|error| error.to_string())
+    record.verify_intact().map_err(|error| error.to_string())
 }
 
 impl Picked {
@@ -297,6 +321,7 @@ impl Picked {
     fn unit_is_missing(&mut self, left_in_file: usize) {
         if self.units.is_empty() {
             self.otherwise = ReadStatus::OffsetFoundNull;
+            self.hole = Some(self.next);
             self.next = self.next.plus(left_in_file);
         }
     }

@@ -15,6 +15,7 @@ mod fill;
 mod open;
 mod read;
 mod recover;
+mod repair;
 mod retain;
 mod search;
 mod space;

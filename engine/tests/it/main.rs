@@ -12,6 +12,7 @@ mod damage;
 mod deleted_topic_stays_deleted;
 mod faults;
 mod filter;
+mod flipped_bits;
 mod hot_and_cold;
 mod many_queues;
 mod oracle;

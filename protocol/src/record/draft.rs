@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::crc_property::{self, CRC_PROPERTY_BYTES};
 use super::{BORN_HOST_AT, RecordError, body_crc, body_length_at, needs_v2};
 use super::{MAGIC_V1, MAGIC_V2};
 use crate::limits::{PROPERTIES_BYTES_MAX, RETRY_TOPIC_BYTES_MAX};
+use crate::properties::{self, PROPERTY_SEPARATOR};
 use crate::sys_flag::{BORN_HOST_V6, STORE_HOST_V6};
 
 /// A message that is about to be stored: everything a record has, borrowed.
@@ -59,10 +61,29 @@ impl RecordDraft<'_> {
 
     /// Bytes of the record.
     pub fn encoded_len(&self) -> Result<usize, RecordError> {
+        self.len_with(self.properties_len())
+    }
+
+    /// Bytes of the record with a checksum over all of it as its last property.
+    pub fn encoded_len_with_crc(&self) -> Result<usize, RecordError> {
+        self.len_with(self.properties_len_with_crc())
+    }
+
+    /// Bytes of all properties and the checksum that covers the record.
+    #[must_use]
+    pub fn properties_len_with_crc(&self) -> usize {
+        self.properties_len() + usize::from(self.needs_separator()) + CRC_PROPERTY_BYTES
+    }
+
+    /// Whether a property added at the end needs a separator before it.
+    fn needs_separator(&self) -> bool {
+        self.properties.iter().rev().find(|piece| !piece.is_empty()).is_some_and(|last| properties::needs_separator(last))
+    }
+
+    fn len_with(&self, properties: usize) -> Result<usize, RecordError> {
         if self.topic.len() > RETRY_TOPIC_BYTES_MAX {
             return Err(RecordError::TopicTooLong { found: self.topic.len(), max: RETRY_TOPIC_BYTES_MAX });
         }
-        let properties = self.properties_len();
         if properties > PROPERTIES_BYTES_MAX {
             return Err(RecordError::PropertiesTooLong { found: properties, max: PROPERTIES_BYTES_MAX });
         }
@@ -81,7 +102,20 @@ impl RecordDraft<'_> {
 
     /// Writes the record into `out`, which must have exactly [`RecordDraft::encoded_len`] bytes.
     pub fn encode_into(&self, out: &mut [u8]) -> Result<(), RecordError> {
-        let total = self.encoded_len()?;
+        self.encode(out, self.properties_len())
+    }
+
+    /// Writes the record, with a checksum over all of it as its last property, into `out`, which must have exactly
+    /// [`RecordDraft::encoded_len_with_crc`] bytes.
+    pub fn encode_with_crc_into(&self, out: &mut [u8]) -> Result<(), RecordError> {
+        self.encode(out, self.properties_len_with_crc())?;
+        crc_property::write(out);
+        Ok(())
+    }
+
+    /// `properties_len` is the stored length; what it is longer than the properties is left to a checksum.
+    fn encode(&self, out: &mut [u8], properties_len: usize) -> Result<(), RecordError> {
+        let total = self.len_with(properties_len)?;
         if out.len() != total {
             return Err(RecordError::Place { expected: total, found: out.len() });
         }
@@ -101,11 +135,14 @@ impl RecordDraft<'_> {
             put.bytes(&[u8::try_from(self.topic.len()).unwrap_or_default()]);
         }
         put.bytes(self.topic.as_bytes());
-        put.length_i16(self.properties_len());
+        put.length_i16(properties_len);
         for piece in self.properties {
             put.bytes(piece);
         }
-        debug_assert!(put.rest.is_empty());
+        if put.rest.len() > CRC_PROPERTY_BYTES {
+            put.bytes(&[PROPERTY_SEPARATOR]);
+        }
+        debug_assert!(matches!(put.rest.len(), 0 | CRC_PROPERTY_BYTES));
         Ok(())
     }
 

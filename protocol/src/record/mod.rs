@@ -14,15 +14,18 @@
 //! ```
 //!
 //! A host is the address (4 or 16 bytes) and the port as i32; SYSFLAG says which (`BORN_HOST_V6`, `STORE_HOST_V6`).
-//! V2 exists for topics longer than 127 bytes. BODYCRC covers the body only, with its top bit cleared.
+//! V2 exists for topics longer than 127 bytes. BODYCRC covers the body only, with its top bit cleared; a record may end with
+//! a property that covers everything (`crc_property`).
 //!
 //! Why encoding fills every field at once: queue offset, physical offset and store time are known when the store has
 //! decided where the record goes, before it encodes; nothing is patched afterwards.
 
+mod crc_property;
 mod draft;
 mod iter;
 mod view;
 
+pub use crc_property::CRC_PROPERTY_BYTES;
 pub use draft::RecordDraft;
 pub use iter::{Records, records};
 pub use view::RecordView;
@@ -175,6 +178,14 @@ pub enum RecordError {
         declared: i32,
         /// What the body has.
         computed: i32,
+    },
+    /// The record does not have the checksum that its last property says.
+    #[error("record: its last property says the CRC-32 is {declared:?}, the record has {computed}")]
+    PropertyCrc {
+        /// What the property says; `None` when it can't be read.
+        declared: Option<u64>,
+        /// What the record has.
+        computed: u32,
     },
     /// A draft's topic is longer than any record can hold.
     #[error("record: a topic of {found} bytes, at most {max} are possible")]

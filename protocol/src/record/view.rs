@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::crc_property;
 use super::{
     BODY_CRC_AT, BORN_HOST_AT, BORN_TIMESTAMP_AT, FLAG_AT, MAGIC_AT, MAGIC_V1, MAGIC_V2, PHYSICAL_OFFSET_AT, QUEUE_ID_AT,
     QUEUE_OFFSET_AT, RECORD_BYTES_MIN, RecordError, SYS_FLAG_AT, TOTAL_SIZE_AT, body_crc, body_length_at, store_timestamp_at,
@@ -170,6 +171,17 @@ impl<'a> RecordView<'a> {
     pub fn verify_crc(&self) -> Result<(), RecordError> {
         let (declared, computed) = (self.body_crc(), body_crc(self.body));
         if declared == computed { Ok(()) } else { Err(RecordError::Crc { declared, computed }) }
+    }
+
+    /// Whether the record ends with a checksum over all of it (`enabledAppendPropCRC`).
+    #[must_use]
+    pub fn has_crc_property(&self) -> bool {
+        crc_property::is_there(self.properties)
+    }
+
+    /// Checks the strongest checksum the record has: the one over all of it, or else BODYCRC.
+    pub fn verify_intact(&self) -> Result<(), RecordError> {
+        if self.has_crc_property() { crc_property::verify(self.bytes) } else { self.verify_crc() }
     }
 
     // The fixed part was checked to be there by `parse`: the defaults below are never taken.

@@ -1,0 +1,114 @@
+//! A ConsumeQueue unit that does not lead to its message: the message is looked for in the log, and the unit written anew.
+//!
+//! ```text
+//!   units:  … good | bad | …            log:  … | message of `good` | … | the message? | …
+//!              └──────────────────────────────► └── scanned from here, a bounded stretch
+//! ```
+//!
+//! The log alone decides (design D8): a flipped bit or a hole in a derived file must not cost a message that is whole. When the
+//! log does not have it either, the message is damaged.
+
+use super::Inner;
+use super::append::tags_code_of;
+use super::cold::check_record;
+use super::damage::find_record;
+use crate::commitlog::reader::LogReader;
+use crate::commitlog::scan::{ScanLimits, Scanned, scan_one};
+use crate::consumequeue::disk::QueuePlace;
+use crate::consumequeue::unit::Unit;
+use crate::error::ReadError;
+use crate::limits::REPAIR_SCAN_BYTES_MAX;
+use crate::offset::{PhyOffset, QueueOffset};
+use protocol::record::RecordView;
+use rt::{AppendBuf, Runtime};
+
+impl<R: Runtime> Inner<R> {
+    /// Finds the message `offset` of a queue in the log and writes its unit; `None` when it is not where it would have to be.
+    pub(super) async fn repair_unit(&self, place: &QueuePlace, offset: QueueOffset) -> Result<Option<Unit>, ReadError> {
+        let from = self.log_end_of_unit_before(place, offset).await?;
+        let Some(unit) = self.find_message(place, offset, from).await? else { return Ok(None) };
+        tracing::error!(
+            topic = &*place.topic, queue_id = place.queue_id, offset = offset.0, at = unit.at.0,
+            path = %self.queues.files.path(place, self.queues.files.file_start(offset)).display(),
+            "a unit of a ConsumeQueue was damaged and is written anew from the log; if there are many, stop the broker and delete the consumequeue folder: it is rebuilt from the log"
+        );
+        self.queues.files.write(place, offset, AppendBuf::copy_of(&unit.encode())).await?;
+        Ok(Some(unit))
+    }
+
+    /// Where the message of a good unit before `offset` ends; the log's beginning when there is none.
+    async fn log_end_of_unit_before(&self, place: &QueuePlace, offset: QueueOffset) -> Result<u64, ReadError> {
+        let mut back = 1;
+        while let Some(before) = offset.0.checked_sub(back).map(QueueOffset) {
+            let units = self.units_from(place, before, 1).await?;
+            if let Some(unit) = units.first().filter(|unit| unit.at.0 >= self.log.begin() && unit.end() <= self.marks.written().0 && !unit.is_missing()) {
+                let record = self.log_bytes(unit.at.0, usize::try_from(unit.size).unwrap_or(0)).await?;
+                if check_record(place, before, unit, &record).is_ok() {
+                    return Ok(unit.end());
+                }
+            } else if units.is_empty() && self.is_before_queue(place, before) {
+                break;
+            }
+            back *= 2;
+        }
+        Ok(self.log.begin())
+    }
+
+    fn is_before_queue(&self, place: &QueuePlace, offset: QueueOffset) -> bool {
+        self.queues.table.borrow().get(place.key).is_none_or(|queue| offset < queue.min)
+    }
+
+    async fn find_message(&self, place: &QueuePlace, offset: QueueOffset, from: u64) -> Result<Option<Unit>, ReadError> {
+        let upto = self.marks.written().0.min(from.saturating_add(REPAIR_SCAN_BYTES_MAX));
+        let limits = ScanLimits {
+            file_bytes: self.log.file_bytes(),
+            record_bytes_max: self.config.record_bytes_max(),
+            strict_from: u64::MAX,
+            strict_from_ms: 0,
+        };
+        let mut reader = LogReader::new(&self.log, upto);
+        let (mut at, mut needed) = (from, 8);
+        while at < upto {
+            let bytes = reader.bytes(at, needed).await?;
+            let is_short = bytes.len() < needed;
+            needed = 8;
+            match scan_one(bytes, at, limits) {
+                Scanned::Record(record) => match compare(&record, place, offset) {
+                    Relation::Wanted => return Ok(Some(unit_of(&record, at))),
+                    Relation::Behind => return Ok(None),
+                    Relation::Other => at += record.total_size() as u64,
+                },
+                Scanned::Blank => at = self.log.start_of(at) + self.log.file_bytes(),
+                Scanned::NeedsBytes(more) if !is_short => needed = more,
+                _ => match find_record(&mut reader, &self.log, limits, at + 1, upto).await? {
+                    Some(behind) => at = behind.at,
+                    None => return Ok(None),
+                },
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What a record is to the one that is looked for.
+enum Relation {
+    Wanted,
+    /// A later message of the same queue.
+    Behind,
+    Other,
+}
+
+fn compare(record: &RecordView<'_>, place: &QueuePlace, offset: QueueOffset) -> Relation {
+    if record.queue_id() != place.queue_id || record.topic() != &*place.topic {
+        return Relation::Other;
+    }
+    match record.queue_offset().cmp(&offset.0) {
+        std::cmp::Ordering::Less => Relation::Other,
+        std::cmp::Ordering::Equal => Relation::Wanted,
+        std::cmp::Ordering::Greater => Relation::Behind,
+    }
+}
+
+fn unit_of(record: &RecordView<'_>, at: u64) -> Unit {
+    Unit { at: PhyOffset(at), size: u32::try_from(record.total_size()).unwrap_or(0), tags_code: tags_code_of(record.properties()) }
+}
