@@ -26,7 +26,7 @@ fn append(criterion: &mut Criterion) {
         });
     });
     group.bench_function("crc32", |bencher| bencher.iter(|| protocol::record::body_crc(black_box(&body))));
-    let (sim, store) = store();
+    let (sim, store) = store(false);
     let draft = draft(&body);
     group.bench_function("append", |bencher| bencher.iter_custom(|count| time_appends(&sim, &store, &draft, count)));
     group.finish();

@@ -12,7 +12,7 @@ fn pull(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pull 32 x 1 KiB");
     group.throughput(Throughput::Elements(32));
     for (name, queues) in [("adjacent", 1), ("interleaved", 2)] {
-        let (_sim, store) = store();
+        let (_sim, store) = store(false);
         for nth in 0..1000 {
             let message = protocol::record::RecordDraft { queue_id: nth % queues, ..draft(&body) };
             assert!(store.append(&message).is_ok());

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! RingMQ writes it for Apache RocketMQ, which may open this store later; its own recovery starts from
-//! [`crate::manifest`], which says more. A field that RingMQ has no use for keeps what it was (`index`, `masterFlushed`, `confirm`).
+//! [`crate::manifest`], which says more. A field that RingMQ has no use for keeps what it was (`masterFlushed`, `confirm`).
 
 /// Length of the file: one page.
 pub(crate) const CHECKPOINT_BYTES: usize = 4096;

@@ -1,7 +1,8 @@
 //! What a store is built with. Facts of the store (file sizes) are checked against its files at open.
 
 use crate::error::OpenError;
-use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, RECORD_OVERHEAD_BYTES};
+use crate::index::Shape;
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES};
 use crate::retention::RetentionConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -68,6 +69,12 @@ pub struct StoreConfig {
     /// Every record ends with a checksum over all of it (`enabledAppendPropCRC`): damage anywhere is then found, not only in
     /// bodies and where lengths and offsets give it away. Records that have one are checked whatever this says.
     pub append_property_crc: bool,
+    /// Whether messages are found by key (`messageIndexEnable`).
+    pub index_enabled: bool,
+    /// Slots of an index file (`maxHashSlotNum`): a fact of the store.
+    pub index_slots: u32,
+    /// Entries of an index file (`maxIndexNum`): a fact of the store.
+    pub index_entries: u32,
     /// What the `abort` file holds.
     pub process_id: u32,
 }
@@ -96,6 +103,9 @@ impl StoreConfig {
             checkpoint_interval_ms: 10_000,
             retention: RetentionConfig::default(),
             append_property_crc: false,
+            index_enabled: true,
+            index_slots: 5_000_000,
+            index_entries: 20_000_000,
             process_id: std::process::id(),
         }
     }
@@ -122,6 +132,11 @@ impl StoreConfig {
         }
         if self.consumequeue_file_units == 0 {
             return wrong("mappedFileSizeConsumeQueue", 0, "at least 1 unit".to_owned());
+        }
+        let index = Shape { slots: self.index_slots, entries: self.index_entries };
+        if index.slots == 0 || index.entries < 2 || index.file_bytes() > INDEX_FILE_BYTES_MAX {
+            let expected = format!("at least 1 slot (maxHashSlotNum) and 2 entries, 4 and 20 bytes each, at most {INDEX_FILE_BYTES_MAX} together");
+            return wrong("maxIndexNum", u64::from(self.index_entries), expected);
         }
         if self.chunk_bytes == 0 || !(self.chunk_bytes as u64).is_multiple_of(BLOCK_BYTES) {
             return wrong("chunk_bytes", self.chunk_bytes as u64, format!("a multiple of {BLOCK_BYTES}"));

@@ -3,7 +3,8 @@
 //! ```text
 //!   append ─► tail (memory) ─► writer ─► commitlog/…        (O_DIRECT, one write in flight, fdatasync behind it)
 //!              │   └─ hot reads: slices, at once
-//!              └► ConsumeQueue units (memory) ─► background ─► consumequeue/…, manifest, checkpoint
+//!              ├► ConsumeQueue units (memory) ─► background ─► consumequeue/…, manifest, checkpoint
+//!              └► keys ─► newest index file (slots in memory) ─► background ─► index/…
 //!   cold reads: units and records from files, with read-ahead
 //!   open: manifest ─► scan of the log ─► cut ─► as above
 //! ```
@@ -12,7 +13,7 @@
 //! to one core: no lock, no atomic, no other thread.
 //!
 //! Reading order: [`offset`], [`marks`](crate::Store::appended) (how far the log has come, stated once), `tail` (the recent
-//! log in memory), `commitlog` (its files, writing, scanning), `consumequeue` (units, queues, files), `manifest` and
+//! log in memory), `commitlog` (its files, writing, scanning), `consumequeue` (units, queues, files), `index` (by key), `manifest` and
 //! `checkpoint` (what recovery trusts), `store` (append, read, cold, search, open, recover, background).
 
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ mod checkpoint;
 mod commitlog;
 mod consumequeue;
 mod files;
+mod index;
 mod manifest;
 mod marks;
 mod paths;
@@ -39,6 +41,6 @@ pub use error::{AppendError, FileError, OpenError, ReadError, StoreError};
 pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
-    Appended, AppendedBatch, Arrival, Boundary, ColdRead, OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus,
+    Appended, AppendedBatch, Arrival, Boundary, ColdRead, KeyQuery, OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus,
     Recovered, Store, TagFilter,
 };

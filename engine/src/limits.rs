@@ -83,3 +83,26 @@ const _: () = assert!(ZEROS_STEP_BYTES <= ZEROS_AHEAD_BYTES && ZEROS_STEP_BYTES.
 /// Log writes of this size and more (a smoothed mean) get no zeros ahead of them: at 64 KiB the zeros cost the device about
 /// what the journal commit costs the flush.
 pub const ZEROS_WRITE_BYTES_MAX: u64 = 64 * 1024;
+/// Index entries in memory that no file has yet (20 bytes each, 1.3 MB): then they are written.
+pub const INDEX_PENDING_ENTRIES_MAX: usize = 65_536;
+
+/// Slots and entries an index file may have: its length must fit Java's int, as RocketMQ maps it whole.
+pub const INDEX_FILE_BYTES_MAX: u64 = i32::MAX as u64;
+
+/// One read of the log for the index, and what is indexed before other tasks get their turn.
+pub const INDEX_READ_BYTES: usize = 256 * 1024;
+
+/// A query that finds the index this much behind the log does not wait for it.
+pub const INDEX_CATCH_UP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Between two rounds of the index while messages come.
+pub const INDEX_INTERVAL: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// Entries of a file read at once when the next one looked for is near.
+pub const INDEX_WINDOW_ENTRIES: u32 = 512;
+
+/// Messages one query returns (RocketMQ's maxMsgsNumBatch).
+pub const QUERY_MESSAGES_MAX: usize = 64;
+
+/// Bytes one query returns, unless its only message is larger: clients refuse frames above 16 MiB.
+pub const QUERY_BYTES_MAX: usize = 15 * 1024 * 1024;

@@ -17,6 +17,7 @@
 //! another one, and must be refused, not replaced.
 
 use crate::config::FlushPolicy;
+use crate::index::IndexMark;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -50,6 +51,9 @@ pub(crate) struct Manifest {
     /// Store time of the last record: store times never go back, whatever the clock does.
     #[serde(default)]
     pub(crate) last_store_ms: i64,
+    /// The index's files; `None` when no index was ever built.
+    #[serde(default)]
+    pub(crate) index: Option<IndexMark>,
 }
 
 /// What a manifest's bytes are.

@@ -47,6 +47,10 @@ impl Paths {
         self.topic(topic).join(queue_id.to_string())
     }
 
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
     pub(crate) fn checkpoint(&self) -> PathBuf {
         self.root.join("checkpoint")
     }

@@ -3,7 +3,13 @@
 /// Java's `String.hashCode`: over UTF-16 units, wrapping at 32 bits.
 #[must_use]
 pub fn java_hash(text: &str) -> i32 {
-    text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+    java_hash_on(0, text)
+}
+
+/// The hash of a text of hash `before` followed by `text`: what is put together for the index needs no string of its own.
+#[must_use]
+pub fn java_hash_on(before: i32, text: &str) -> i32 {
+    text.encode_utf16().fold(before, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 /// What the ConsumeQueue stores for a message with this tag: the hash, sign-extended; 0 for no tag.
@@ -23,6 +29,7 @@ mod tests {
         assert_eq!(java_hash("中文"), 646_394);
         assert_eq!(java_hash("TopicTest#KEY1"), -1_656_969_516);
         assert_eq!(java_hash("😀"), 1_772_899);
+        assert_eq!(java_hash_on(java_hash_on(java_hash("TopicTest"), "#"), "KEY1"), java_hash("TopicTest#KEY1"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// A [`Sim`] whose O_DIRECT files forget what is written.
+/// A [`Sim`] whose O_DIRECT files, and index files, forget what is written.
 #[derive(Clone)]
 pub struct Discard(pub Sim);
 
@@ -41,7 +41,7 @@ impl Runtime for Discard {
     }
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<DiscardFile> {
         let file = self.0.open(path, mode).await?;
-        Ok(DiscardFile { file, forgets: mode == OpenMode::Direct })
+        Ok(DiscardFile { file, forgets: mode == OpenMode::Direct || path.starts_with("/bench/index") })
     }
     async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.0.create_dir_all(path).await

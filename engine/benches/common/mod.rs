@@ -1,4 +1,4 @@
-//! What both benches need: a store on a simulated machine, and a message.
+//! What the benches need: a store on a simulated machine, and a message.
 
 mod discard;
 
@@ -9,10 +9,11 @@ use protocol::record::RecordDraft;
 use rt::sim::Sim;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// A store with RocketMQ's defaults on a simulated machine.
-pub fn store() -> (Sim, Store<Discard>) {
+/// A store with RocketMQ's defaults on a simulated machine. The index works beside what is measured: only its own bench wants it.
+pub fn store(index_enabled: bool) -> (Sim, Store<Discard>) {
     let sim = Sim::new(1);
     let mut config = StoreConfig::new("/bench");
+    config.index_enabled = index_enabled;
     config.hot_bytes_max = 1 << 20;
     match sim.block_on(Store::open(Discard(sim.clone()), config)) {
         Ok(store) => (sim, store),

@@ -4,11 +4,13 @@
 //! kernel may have dropped the pages, a second fdatasync would lie), and asks for a restart. Derived files are tried
 //! again: the log has everything.
 
+use super::indexing::build_index;
 use super::{Inner, Phase, Store, TimeMark, zeros};
 use crate::checkpoint::Checkpoint;
 use crate::config::{FlushPolicy, LogBackend};
 use crate::commitlog::writer::{WriteStep, next_write};
 use crate::error::{FileError, StoreError};
+use crate::index::IndexMark;
 use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
 use crate::manifest::{ListedQueue, MANIFEST_VERSION, Manifest};
 use futures_lite::future::or;
@@ -29,6 +31,9 @@ impl<R: Runtime> Inner<R> {
         }
         self.run(Share::Background, write_derived(self.clone()));
         self.run(Share::Background, super::retain::retain(self.clone()));
+        if self.config.index_enabled {
+            self.run(Share::Background, build_index(self.clone()));
+        }
     }
 
     fn run(self: &Rc<Self>, share: Share, task: impl Future<Output = ()> + 'static) {
@@ -151,11 +156,12 @@ impl<R: Runtime> Inner<R> {
 
     /// ConsumeQueues up to now into their files, durably, and a manifest that says so.
     pub(super) async fn write_checkpoint(&self) -> Result<(), StoreError> {
-        let manifest = self.manifest_now();
+        let mut manifest = self.manifest_now();
         let time = TimeMark { at: manifest.log_end, store_ms: self.last_store_ms.get() };
         self.flush_upto(manifest.log_end).await?;
         self.queues.persist_dirty().await?;
         self.queues.sync().await?;
+        manifest.index = self.index_checkpoint().await;
         let path = self.paths.manifest();
         self.rt.replace_file(&path, manifest.encode(), false).await.map_err(FileError::at("replace", &path, 0))?;
         self.manifest_end.set(manifest.log_end);
@@ -163,6 +169,7 @@ impl<R: Runtime> Inner<R> {
             physic_timestamp_ms: time.store_ms,
             logics_timestamp_ms: time.store_ms,
             logics_physical_offset: i64::try_from(time.at).unwrap_or(i64::MAX),
+            index_timestamp_ms: manifest.index.as_ref().map_or(0, IndexMark::last_ms),
             ..self.checkpoint.get()
         };
         self.checkpoint.set(checkpoint);
@@ -286,6 +293,7 @@ impl<R: Runtime> Store<R> {
         inner.appended.notify();
         inner.wake_background.notify();
         inner.tasks_ended().await;
+        inner.finish_index().await;
         let turn = inner.derived_turn.take().await;
         let written = inner.write_checkpoint().await;
         drop(turn);

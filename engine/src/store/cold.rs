@@ -271,7 +271,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// Up to `len` bytes at `at` from the file, fewer at its end and at the end of what is written.
-    async fn read_log(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
+    pub(super) async fn read_log(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
         let (path, in_file) = (self.log.path_of(at), at % self.log.file_bytes());
         let readable = (self.log.file_bytes() - in_file).min(self.marks.written().0.saturating_sub(at));
         let len = len.min(usize::try_from(readable).unwrap_or(usize::MAX));

@@ -12,7 +12,9 @@ mod cold;
 mod damage;
 mod delete;
 mod fill;
+mod indexing;
 mod open;
+mod query;
 mod read;
 mod recover;
 mod repair;
@@ -25,6 +27,7 @@ pub use append::{Appended, AppendedBatch};
 pub use arrivals::Arrival;
 pub use cold::ColdRead;
 pub use open::Recovered;
+pub use query::{KeyQuery, Queried};
 pub use read::{OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus, TagFilter};
 pub use search::Boundary;
 
@@ -32,6 +35,7 @@ use crate::checkpoint::Checkpoint;
 use crate::commitlog::files::LogFiles;
 use crate::config::StoreConfig;
 use crate::consumequeue::queues::Queues;
+use crate::index::{Index, IndexMark};
 use crate::marks::Marks;
 use crate::offset::PhyOffset;
 use crate::paths::Paths;
@@ -67,6 +71,9 @@ struct Inner<R: Runtime> {
     tail: RefCell<Tail>,
     log: LogFiles<R>,
     queues: Queues<R>,
+    index: Index<R>,
+    /// What the manifest says of the index: kept while it is switched off, or cannot be written.
+    index_mark: RefCell<Option<IndexMark>>,
     arrivals: RefCell<Arrivals>,
     hidden: RefCell<Hidden>,
     cold_cache: RefCell<ColdCache>,

@@ -12,6 +12,7 @@ use crate::config::{FlushPolicy, StoreConfig};
 use crate::consumequeue::disk::QueueFiles;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
+use crate::index::{self, Index, Shape};
 use crate::manifest::{Decoded, MANIFEST_VERSION, Manifest};
 use crate::marks::{AnswerAt, Marks};
 use crate::paths::Paths;
@@ -76,7 +77,8 @@ impl<R: Runtime> Store<R> {
         };
         let flush_before = opening.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
         let flush_changes = flush_before != opening.config.flush;
-        let inner = Rc::new(opening.into_inner(&scanned, recovered, lock));
+        let index = opening.open_index(&scanned, was_unclean).await?;
+        let inner = Rc::new(opening.into_inner(&scanned, recovered, index, lock));
         if flush_changes {
             // Before the first append: the next recovery must know under which policy what it finds was written.
             inner.write_checkpoint().await?;
@@ -136,7 +138,15 @@ impl<R: Runtime> Opening<R> {
         }
     }
 
-    fn into_inner(self, scanned: &ScanResult, recovered: Recovered, lock: R::File) -> Inner<R> {
+    async fn open_index(&self, scanned: &ScanResult, was_unclean: bool) -> Result<Index<R>, OpenError> {
+        let shape = Shape { slots: self.config.index_slots, entries: self.config.index_entries };
+        let (log_begin, log_end) = (self.log.begin(), scanned.end);
+        let opened = index::Opened { was_unclean, checkpoint_ms: self.checkpoint.index_timestamp_ms, log_begin, log_end };
+        let mark = self.manifest.as_ref().and_then(|manifest| manifest.index.as_ref());
+        Ok(Index::open(self.rt.clone(), self.paths.clone(), shape, mark, opened).await?)
+    }
+
+    fn into_inner(self, scanned: &ScanResult, recovered: Recovered, index: Index<R>, lock: R::File) -> Inner<R> {
         let end = scanned.end;
         let manifest = self.manifest.unwrap_or_default();
         let last_store_ms = scanned.last_store_ms.max(manifest.last_store_ms).max(self.checkpoint.logics_timestamp_ms);
@@ -149,6 +159,8 @@ impl<R: Runtime> Opening<R> {
             paths: self.paths,
             log: self.log,
             queues: self.queues,
+            index,
+            index_mark: RefCell::new(manifest.index),
             arrivals: RefCell::new(Arrivals::default()),
             hidden: RefCell::default(),
             reported_damage: RefCell::default(),

@@ -14,6 +14,8 @@ mod faults;
 mod filter;
 mod flipped_bits;
 mod hot_and_cold;
+mod index;
+mod index_damage;
 mod many_queues;
 mod oracle;
 mod real_files;

@@ -20,6 +20,8 @@ pub fn small_config(root: &str) -> StoreConfig {
     config.flush_interval_ms = 5;
     config.consumequeue_interval_ms = 7;
     config.checkpoint_interval_ms = 40;
+    config.index_slots = 40;
+    config.index_entries = 90;
     config.process_id = 1;
     config
 }

@@ -37,11 +37,12 @@ fn the_folder_is_rocketmqs() {
         let mut oracle = Oracle::default();
         oracle.fill(&sim, &store, 10).await;
         store.close().await.unwrap();
-        assert_eq!(names().await, ["checkpoint", "commitlog", "consumequeue", "consumequeue.manifest", "lock"]);
+        assert_eq!(names().await, ["checkpoint", "commitlog", "consumequeue", "consumequeue.manifest", "index", "lock"]);
         let checkpoint = sim.read_file(Path::new("/store/checkpoint")).await.unwrap();
         assert_eq!(checkpoint.len(), 4096);
         let last_ms = oracle.sent.last().unwrap().at.store_timestamp_ms;
         assert_eq!((&checkpoint[..8], &checkpoint[8..16]), (&last_ms.to_be_bytes()[..], &last_ms.to_be_bytes()[..]));
+        assert_eq!(checkpoint[16..24], last_ms.to_be_bytes(), "the last message has a tag, so the index ends with it");
         assert_eq!(checkpoint[40..48], store.appended().0.to_be_bytes());
     });
 }

@@ -1,0 +1,195 @@
+//! The task that reads the log for the index: from where it is to `visible`, from memory when that has it, from the files when
+//! not, a piece at a time so that others get their turn.
+//!
+//! A failed write costs the file that was growing: it is removed and built anew. Nothing else of the store waits for the index.
+
+use super::{Inner, Phase};
+use crate::error::{FileError, ReadError};
+use crate::index::{IndexMark, hashes_of};
+use crate::limits::{BLANK_HEAD_BYTES, INDEX_INTERVAL, INDEX_READ_BYTES};
+use futures_lite::future::{or, yield_now};
+use protocol::record::{BLANK_MAGIC, MAGIC_AT, PHYSICAL_OFFSET_AT, RecordError, RecordView};
+use rt::{BufSlice, Runtime};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Time until a failed round is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Closing says how far the index is when it takes this long, and again each time.
+const PROGRESS_NANOS: u64 = 2_000_000_000;
+
+/// Indexes what becomes visible until the store closes.
+pub(super) async fn build_index<R: Runtime>(inner: Rc<Inner<R>>) {
+    while inner.phase.get() == Phase::Open {
+        let (seen, stopping) = (inner.appended.seen(), inner.stopping.seen());
+        if let Err(error) = inner.index_round().await {
+            tracing::warn!(%error, "the index is behind; trying again");
+            inner.pause(RETRY).await;
+        }
+        if inner.index.upto() >= inner.marks.appended().0 && !inner.index.is_damaged() {
+            or(inner.appended.changed_since(seen), inner.stopping.changed_since(stopping)).await;
+        }
+        inner.pause(INDEX_INTERVAL).await;
+    }
+}
+
+/// What lies at a place of the log.
+enum Step {
+    /// This many bytes were indexed or skipped.
+    On(u64),
+    /// The piece is too short: this many bytes are needed.
+    Needs(usize),
+}
+
+impl<R: Runtime> Inner<R> {
+    async fn index_round(&self) -> Result<(), ReadError> {
+        self.drop_old_index_files().await?;
+        while self.phase.get() == Phase::Open && (self.index.upto() < self.marks.visible().0 || self.index.is_damaged()) {
+            self.index_piece(self.marks.visible().0).await?;
+            yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Index files follow the log's: what they lead to is gone.
+    async fn drop_old_index_files(&self) -> Result<(), FileError> {
+        let _turn = self.index.turn.take().await;
+        self.index.remove_below(self.log.begin()).await
+    }
+
+    /// Indexes everything, when the store closes. It may take a while after a rebuild began, so it says how far it is.
+    pub(super) async fn finish_index(&self) {
+        let (target, mut said) = (self.marks.appended().0, self.rt.now_nanos());
+        while self.config.index_enabled && !self.is_poisoned() && (self.index.upto() < target || self.index.is_damaged()) {
+            if self.rt.now_nanos() - said > PROGRESS_NANOS {
+                said = self.rt.now_nanos();
+                tracing::info!(indexed = self.index.upto(), log_end = target, "closing: messages are indexed");
+            }
+            if let Err(error) = self.index_piece(target).await {
+                tracing::warn!(%error, "the index is not complete; it is completed after the next start");
+                return;
+            }
+        }
+    }
+
+    /// Brings the index up to what a query made now may see, when it is nearly there.
+    pub(super) async fn catch_up_index(&self, lag_max: u64) {
+        let target = self.marks.visible().0;
+        while self.config.index_enabled && self.phase.get() == Phase::Open && self.index.upto() < target {
+            if target - self.index.upto() > lag_max || self.index_piece(target).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Indexes a piece of the log, not beyond `target`, a record boundary.
+    async fn index_piece(&self, target: u64) -> Result<(), ReadError> {
+        let _turn = self.index.turn.take().await;
+        self.index.repair(self.log.begin()).await?;
+        // The log may begin later than it did: what is gone needs no index.
+        let at = self.index.upto().max(self.log.begin());
+        self.index.set_upto(at);
+        if at >= target {
+            return Ok(());
+        }
+        let piece = self.read_piece(at).await?;
+        let done = self.index_records(at, &piece, target).await;
+        if let Err(error) = &done {
+            tracing::warn!(%error, "this index file is built anew");
+            // Which of its entries are on disk nobody knows.
+            self.index.forget_newest(self.log.begin()).await?;
+        }
+        Ok(done?)
+    }
+
+    /// Some of the log, at least its first record whole.
+    async fn read_piece(&self, at: u64) -> Result<BufSlice, ReadError> {
+        let mut needed = INDEX_READ_BYTES;
+        loop {
+            let piece = self.log_bytes(at, needed).await?;
+            match self.look_at(&piece, at, &mut Vec::new()).1 {
+                Step::Needs(bytes) if bytes > piece.len() && bytes > needed => needed = bytes,
+                _ => return Ok(piece),
+            }
+        }
+    }
+
+    async fn index_records(&self, at: u64, piece: &BufSlice, target: u64) -> Result<(), FileError> {
+        let (mut done, mut hashes) = (0, Vec::new());
+        while at + done < target {
+            let rest = usize::try_from(done).ok().and_then(|done| piece.get(done..)).unwrap_or_default();
+            let (store_ms, step) = self.look_at(rest, at + done, &mut hashes);
+            match step {
+                Step::On(bytes) => {
+                    self.index.put(&hashes, at + done, store_ms).await?;
+                    done += bytes;
+                    self.index.set_upto(at + done);
+                }
+                Step::Needs(_) if done > 0 => return Ok(()),
+                Step::Needs(_) => {
+                    self.skip_damage(at, piece, target);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the record at `at` is entered under; nothing when there is none.
+    pub(super) async fn hashes_at(&self, at: u64) -> Result<Vec<u32>, ReadError> {
+        let mut hashes = Vec::new();
+        if at >= self.log.begin() {
+            let piece = self.read_piece(at).await?;
+            self.look_at(&piece, at, &mut hashes);
+        }
+        Ok(hashes)
+    }
+
+    /// The record at the beginning of `bytes`: its keys' hashes into `hashes`, its store time, and where to go on.
+    fn look_at(&self, bytes: &[u8], at: u64, hashes: &mut Vec<u32>) -> (i64, Step) {
+        hashes.clear();
+        let left_in_file = self.log.start_of(at) + self.log.file_bytes() - at;
+        let magic = bytes.get(MAGIC_AT..MAGIC_AT + 4).and_then(|magic| magic.try_into().ok()).map(i32::from_be_bytes);
+        if left_in_file < BLANK_HEAD_BYTES || magic == Some(BLANK_MAGIC) {
+            return (0, Step::On(left_in_file));
+        }
+        match RecordView::parse(bytes) {
+            Ok(record) if record.physical_offset() == i64::try_from(at).unwrap_or(-1) => {
+                hashes_of(&record, hashes);
+                (record.store_timestamp_ms(), Step::On(record.total_size() as u64))
+            }
+            Err(RecordError::TooShort { expected, .. }) if expected <= self.config.record_bytes_max() => (0, Step::Needs(expected)),
+            _ => (0, Step::Needs(0)),
+        }
+    }
+
+    /// No record lies at `at`: the damage has no keys. Goes on at the next place that looks like a record's beginning.
+    fn skip_damage(&self, at: u64, piece: &BufSlice, target: u64) {
+        let offset_at = |skip: usize| piece.get(skip + PHYSICAL_OFFSET_AT..skip + PHYSICAL_OFFSET_AT + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        let is_record = |skip: &usize| offset_at(*skip) == Some(at + *skip as u64) && matches!(self.look_at(&piece[*skip..], at + *skip as u64, &mut Vec::new()).1, Step::On(_) | Step::Needs(1..));
+        let next = (1..piece.len()).find(is_record).unwrap_or(piece.len().saturating_sub(PHYSICAL_OFFSET_AT + 8).max(1));
+        let next = (at + next as u64).min(target);
+        tracing::warn!(path = %self.log.path_of(at).display(), offset = at, next, "no record here: messages between these offsets cannot be found by key");
+        self.index.set_upto(next);
+    }
+
+    /// The index's part of a checkpoint. When it fails the old mark stays: opening then finds the files not as it says.
+    pub(super) async fn index_checkpoint(&self) -> Option<IndexMark> {
+        if self.config.index_enabled {
+            match self.index.checkpoint().await {
+                Ok(mark) => *self.index_mark.borrow_mut() = Some(mark),
+                Err(error) => self.index_failed(&error).await,
+            }
+        }
+        self.index_mark.borrow().clone()
+    }
+
+    async fn index_failed(&self, error: &FileError) {
+        tracing::warn!(%error, "the index's newest file is built anew");
+        let _turn = self.index.turn.take().await;
+        if let Err(error) = self.index.forget_newest(self.log.begin()).await {
+            tracing::warn!(%error, "the index's newest file stays");
+        }
+        self.appended.notify();
+    }
+}
