@@ -79,7 +79,9 @@ impl<R: Runtime> Inner<R> {
 
     async fn remove_oldest(&self, at_once: bool) -> Result<(), ReadError> {
         let files = self.log_files().await?;
-        let keep_from = self.log.start_of(self.marks.flushed().0.min(self.marks.visible().0));
+        // A log that ends with its last file, while there is no space for the next, still begins in a file that is there.
+        let last_file = self.log.created_upto().saturating_sub(self.log.file_bytes());
+        let keep_from = self.log.start_of(self.marks.flushed().0.min(self.marks.visible().0)).min(last_file);
         let begin = begin_after(&self.config.retention, &files, self.log.file_bytes(), keep_from, self.rt.wall_ms(), at_once);
         let Some(begin) = begin.filter(|begin| *begin > self.log.begin()) else { return Ok(()) };
         let _turn = self.derived_turn.take().await;
