@@ -83,8 +83,10 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     let (sender, mailbox) = core.mailbox()?;
     let index = options.index;
     let _main_is_gone = events.send(Event::Mailbox { shard: index, sender });
-    let store = Store::open(core.clone(), store_config(&options)).await.map_err(io::Error::other)?;
+    // Before the store, which is written to from then on: a shard that can't start leaves everything as it was.
     let mut tables = tables::load(&core, &options).await.map_err(io::Error::other)?;
+    let store = Store::open(core.clone(), store_config(&options)).await.map_err(io::Error::other)?;
+    tables::mend(&core, &tables).await;
     tables::put_back_lost_topics(&mut tables.topics, &store, core.wall_ms());
     let (listen, ports) = listen_on(&options);
     let net_config = NetConfig { idle_timeout: options.process.idle_timeout, ..NetConfig::listening(listen) };

@@ -24,6 +24,7 @@ use crate::pending::PendingAnswers;
 use crate::producers::ProducerGroups;
 use crate::reply::Caller;
 use crate::requests::{self, CommonProperties, Pull};
+use crate::tables::Mended;
 use crate::topics::Topics;
 use crate::waiting::WaitingSends;
 use engine::{ReadSlices, Store};
@@ -102,6 +103,8 @@ pub(crate) struct Tables {
     pub(crate) topics: Topics,
     pub(crate) groups: SubscriptionGroups,
     pub(crate) offsets: ConsumerOffsets,
+    /// Files that were damaged and whose backups were used.
+    pub(crate) mended: Vec<Mended>,
 }
 
 impl Shard {

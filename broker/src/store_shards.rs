@@ -26,12 +26,32 @@ pub enum ShardCountError {
         wanted: usize,
     },
     /// The mark is not a number.
-    #[error("{path} should hold the number of shards and holds {found:?}")]
+    #[error("{path} should hold the number of shards and holds {found:?}; {root} has {folders} shard folder(s). Fix: write the number of shards it was created with into the file")]
     Unreadable {
         /// The mark.
         path: PathBuf,
         /// Its content.
         found: String,
+        /// The store.
+        root: PathBuf,
+        /// Folders `shard-0`, `shard-1`, … in it.
+        folders: usize,
+    },
+    /// Shards and no mark.
+    #[error("{path} is missing, though {root} has {folders} shard folder(s): it holds the number of shards. Fix: restore it, or write that number into it")]
+    NoMark {
+        /// The mark.
+        path: PathBuf,
+        /// The store.
+        root: PathBuf,
+        /// Folders `shard-0`, `shard-1`, … in it.
+        folders: usize,
+    },
+    /// A file where the store's folder should be.
+    #[error("{path}: expected a folder, found a file. Fix: move it away, or set storePathRootDir to another place")]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
     },
     /// The file system refused.
     #[error("{operation} {path}: {source}")]
@@ -47,6 +67,9 @@ pub enum ShardCountError {
 
 /// Checks that the store at `root` has `wanted` shards; a new store gets them.
 pub fn claim(root: &Path, wanted: usize) -> Result<(), ShardCountError> {
+    if let Some(file) = root.ancestors().find(|path| path.is_file()) {
+        return Err(ShardCountError::NotAFolder { path: file.to_owned() });
+    }
     std::fs::create_dir_all(root).map_err(|source| io_error("create", root, source))?;
     match existing(root)? {
         Some(found) if found == wanted => Ok(()),
@@ -61,11 +84,18 @@ fn existing(root: &Path) -> Result<Option<usize>, ShardCountError> {
     match std::fs::read_to_string(&mark) {
         Ok(text) => {
             let count = text.trim().parse().ok().filter(|count| *count > 1);
-            count.map(Some).ok_or(ShardCountError::Unreadable { path: mark, found: text })
+            count.map(Some).ok_or_else(|| ShardCountError::Unreadable { path: mark, found: text, root: root.to_owned(), folders: shard_folders(root) })
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(root.join("commitlog").exists().then_some(1)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match shard_folders(root) {
+            0 => Ok(root.join("commitlog").exists().then_some(1)),
+            folders => Err(ShardCountError::NoMark { path: mark, root: root.to_owned(), folders }),
+        },
         Err(source) => Err(io_error("read", &mark, source)),
     }
+}
+
+fn shard_folders(root: &Path) -> usize {
+    (0..).take_while(|shard| root.join(format!("shard-{shard}")).is_dir()).count()
 }
 
 /// Durable before any shard writes: a crash must not leave `shard-k/` folders without their number.
@@ -105,6 +135,22 @@ mod tests {
         claim(dir.path(), 1).unwrap();
         assert!(!dir.path().join(MARK).exists());
         assert!(matches!(claim(dir.path(), 3), Err(ShardCountError::Differs { found: 1, wanted: 3, .. })));
+    }
+
+    #[test]
+    fn shards_without_their_number_and_a_file_in_the_place_of_the_folder_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        (0..3).for_each(|shard| std::fs::create_dir(dir.path().join(format!("shard-{shard}"))).unwrap());
+        for wanted in [1, 3] {
+            let error = claim(dir.path(), wanted).unwrap_err().to_string();
+            assert!(error.contains("ringmq-shards is missing") && error.contains("3 shard folder(s)"), "{error}");
+        }
+        assert!(!dir.path().join(MARK).exists());
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        for root in [file.clone(), file.join("below")] {
+            assert!(matches!(claim(&root, 1), Err(ShardCountError::NotAFolder { path }) if path == file));
+        }
     }
 
     #[test]

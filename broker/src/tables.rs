@@ -38,13 +38,26 @@ pub(crate) enum TableError {
         source: io::Error,
     },
     /// Neither the file nor its backup holds JSON.
-    #[error("{path} can't be understood ({reason}), nor can its .bak. Fix: repair it, or move it away to start without it")]
+    #[error("{path} can't be understood ({reason}), and {backup} can't stand in ({backup_reason}). Fix: repair one of them, or move both away to start without")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why: what was expected and found at which byte.
         reason: String,
+        /// Its backup.
+        backup: PathBuf,
+        /// Why that is no better.
+        backup_reason: String,
     },
+}
+
+/// A file that its backup stood in for.
+#[derive(Debug)]
+pub(crate) struct Mended {
+    path: PathBuf,
+    /// What is wrong with it; `None` when it was not there.
+    damaged: Option<Vec<u8>>,
+    good: Vec<u8>,
 }
 
 /// Loads the tables of a shard; what is missing starts as a new broker's.
@@ -54,14 +67,16 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Tables, 
         topics: Topics::new(options, now_ms),
         groups: SubscriptionGroups::new(&options.process, now_ms),
         offsets: ConsumerOffsets::default(),
+        mended: vec![],
     };
-    if let Some(saved) = load_one(core, &options.store_root.join(TOPICS)).await? {
+    let mended = &mut tables.mended;
+    if let Some(saved) = load_one(core, &options.store_root.join(TOPICS), mended).await? {
         tables.topics.load(saved);
     }
-    if let Some(saved) = load_one(core, &options.store_root.join(GROUPS)).await? {
+    if let Some(saved) = load_one(core, &options.store_root.join(GROUPS), mended).await? {
         tables.groups.load(saved);
     }
-    if let Some(saved) = load_one(core, &options.store_root.join(OFFSETS)).await? {
+    if let Some(saved) = load_one(core, &options.store_root.join(OFFSETS), mended).await? {
         tables.offsets = ConsumerOffsets::load(saved);
     }
     Ok(tables)
@@ -89,27 +104,60 @@ pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now
     }
 }
 
-/// The file, or its backup when the file is missing, empty or damaged (as RocketMQ does).
-async fn load_one<T: DeserializeOwned>(core: &Core, path: &Path) -> Result<Option<T>, TableError> {
-    let mut damage = None;
-    for candidate in [path.to_owned(), with_suffix(path, ".bak")] {
-        let bytes = match core.read_file(&candidate).await {
-            Ok(bytes) if bytes.is_empty() => continue,
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(TableError::Read { path: candidate, source }),
-        };
-        match json::from_lenient(&bytes) {
-            Ok(table) => {
-                if candidate != path {
-                    tracing::warn!("{} is missing or damaged, {} is used in its place", path.display(), candidate.display());
-                }
-                return Ok(Some(table));
-            }
-            Err(error) => damage = damage.or(Some(error.to_string())),
+/// The file, or its backup when the file is missing, empty or damaged (as RocketMQ does). Nothing is loaded in silence from a
+/// file that is there and says nothing: groups would begin anew.
+async fn load_one<T: DeserializeOwned>(core: &Core, path: &Path, mended: &mut Vec<Mended>) -> Result<Option<T>, TableError> {
+    let bytes = read_if_there(core, path).await?;
+    let reason = match bytes.as_deref().map(parse::<T>) {
+        Some(Ok(table)) => return Ok(Some(table)),
+        Some(Err(reason)) => Some(reason),
+        None => None,
+    };
+    let backup = with_suffix(path, ".bak");
+    let good = read_if_there(core, &backup).await?;
+    match (good.as_deref().map(parse::<T>), reason) {
+        (Some(Ok(table)), reason) => {
+            tracing::warn!("{} is used in the place of {}: {}", backup.display(), path.display(), reason.as_deref().unwrap_or("it is missing"));
+            mended.push(Mended { path: path.to_owned(), damaged: bytes, good: good.unwrap_or_default() });
+            Ok(Some(table))
+        }
+        (None, None) => Ok(None),
+        (found, reason) => {
+            let backup_reason = found.and_then(Result::err).unwrap_or_else(|| "it is missing".to_owned());
+            let reason = reason.unwrap_or_else(|| "it is missing".to_owned());
+            Err(TableError::Damaged { path: path.to_owned(), reason, backup, backup_reason })
         }
     }
-    damage.map_or(Ok(None), |reason| Err(TableError::Damaged { path: path.to_owned(), reason }))
+}
+
+async fn read_if_there(core: &Core, path: &Path) -> Result<Option<Vec<u8>>, TableError> {
+    match core.read_file(path).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TableError::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    if bytes.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    json::from_lenient(bytes).map_err(|error| error.to_string())
+}
+
+/// Puts what the backups held in the place of what is damaged, which is kept beside it as `.damaged`: the next save would
+/// otherwise make it the backup.
+pub(crate) async fn mend(core: &Core, tables: &Tables) {
+    for Mended { path, damaged, good } in &tables.mended {
+        if let Some(damaged) = damaged
+            && let Err(error) = core.replace_file(&with_suffix(path, ".damaged"), damaged.clone(), false).await
+        {
+            tracing::warn!("keeping a copy of {}: {error}", path.display());
+        }
+        if let Err(error) = core.replace_file(path, good.clone(), false).await {
+            tracing::warn!("write {}: {error}", path.display());
+        }
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

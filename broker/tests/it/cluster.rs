@@ -173,6 +173,25 @@ impl Cluster {
         self.broker = start_broker(self.dir.path(), self.name_server_addr, self.shards, self.port, &self.settings);
     }
 
+    /// Starts the broker, which is expected to refuse: its exit code and what it logged.
+    pub fn refused_broker(&self) -> (Option<i32>, String) {
+        self.refused(self.broker_command())
+    }
+
+    /// The same with a command of the test's own.
+    pub fn refused(&self, command: Command) -> (Option<i32>, String) {
+        let mut broker = Process::spawn(command);
+        let code = broker.wait();
+        // Its last words may still be on their way from the pipe.
+        eventually("the reason", || broker.log().contains("mqbroker: "));
+        (code, broker.log())
+    }
+
+    /// The command that starts the broker.
+    pub fn broker_command(&self) -> Command {
+        broker_command(self.dir.path(), self.name_server_addr, self.shards, self.port, &self.settings)
+    }
+
     /// The broker's store.
     pub fn store(&self) -> PathBuf {
         store_of(self.dir.path())
@@ -205,7 +224,7 @@ fn store_of(dir: &Path) -> PathBuf {
     dir.join("store")
 }
 
-fn start_broker(dir: &Path, name_server: SocketAddr, shards: u16, port: u16, settings: &[String]) -> Process {
+fn broker_command(dir: &Path, name_server: SocketAddr, shards: u16, port: u16, settings: &[String]) -> Command {
     let mut command = program("mqbroker");
     command.args(["-n", &name_server.to_string()]);
     let store = format!("storePathRootDir={}", store_of(dir).display());
@@ -215,7 +234,11 @@ fn start_broker(dir: &Path, name_server: SocketAddr, shards: u16, port: u16, set
     for setting in own.into_iter().chain(settings.iter().map(String::as_str)) {
         command.args(["--set", setting]);
     }
-    let mut broker = Process::spawn(command);
+    command
+}
+
+fn start_broker(dir: &Path, name_server: SocketAddr, shards: u16, port: u16, settings: &[String]) -> Process {
+    let mut broker = Process::spawn(broker_command(dir, name_server, shards, port, settings));
     broker.wait_for("boot success", shards.into());
     broker
 }

@@ -8,6 +8,7 @@ mod mount;
 
 mod faults;
 mod flush;
+mod bad_store;
 mod groups;
 mod hostile;
 mod offsets;
