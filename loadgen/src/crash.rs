@@ -57,15 +57,17 @@ impl CrashResult {
         if self.promised { self.integrity.holds() } else { excused.holds() }
     }
 
-    fn print(&self) {
+    fn text(&self) -> String {
         let Self { flush_disk_type, log_backend, kills, kills_in_flight, slowest_restart_ms, seed, .. } = self;
-        println!("{flush_disk_type} on {log_backend}: {kills} kills, {kills_in_flight} of them with sends in flight; slowest restart {slowest_restart_ms} ms");
-        if self.promised || self.integrity.lost == 0 {
-            println!("{}", self.integrity.sentence());
-        } else {
-            println!("{} (an acknowledgement from memory does not promise to survive a kill: no failure)", self.integrity.sentence());
-        }
-        println!("moments of the kills: --seed {seed}");
+        let excuse = match self.promised || self.integrity.lost == 0 {
+            true => "",
+            false => " (an acknowledgement from memory does not promise to survive a kill: no failure)",
+        };
+        format!(
+            "{flush_disk_type} on {log_backend}: {kills} kills, {kills_in_flight} of them with sends in flight; slowest restart {slowest_restart_ms} ms\n\
+             {}{excuse}\nmoments of the kills: --seed {seed}",
+            self.integrity.sentence()
+        )
     }
 }
 
@@ -88,12 +90,15 @@ pub fn crash(args: &CrashArgs, stop: &Stop) -> Result<CrashResult> {
     if !result.holds() && args.keep_failed {
         progress.say(&format!("the store and the logs are kept: {}", folder.keep().display()));
     }
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&result).map_err(|error| Error::Usage(error.to_string()))?);
-    } else {
-        result.print();
-    }
+    say_result(&result, args.json)?;
     Ok(result)
+}
+
+#[expect(clippy::print_stdout, reason = "the result is what the command is for")]
+fn say_result(result: &CrashResult, json: bool) -> Result<()> {
+    let text = if json { serde_json::to_string_pretty(result).map_err(|error| Error::Usage(error.to_string()))? } else { result.text() };
+    println!("{text}");
+    Ok(())
 }
 
 fn wish(args: &CrashArgs, cores: &CorePlan) -> BrokerWish {
