@@ -15,6 +15,7 @@
 #[path = "send_vs_echo/client.rs"]
 mod client;
 #[path = "send_vs_echo/servers.rs"]
+#[expect(dead_code, reason = "shared with sync_flush")]
 mod servers;
 
 use client::Outcome;
@@ -33,7 +34,7 @@ fn main() {
     let only = option("--only").cloned();
     let wanted = |(c, d): &&(usize, usize)| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == format!("{c}x{d}")));
     let folder = tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
-    let mut servers = vec![Server::echo(), Server::mqbroker(folder.path())];
+    let mut servers = vec![Server::echo(), Server::mqbroker("mqbroker", folder.path(), "flushDiskType=ASYNC_FLUSH\n")];
     servers.extend(option("--also").map(|also| Server::also(also)));
     servers.iter().for_each(|server| client::make_topic(server.addr));
     let mut text = head();

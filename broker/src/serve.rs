@@ -9,7 +9,7 @@ use crate::config::ShardOptions;
 use crate::control::Control;
 use crate::shard::Shard;
 use crate::tables;
-use engine::{Recovered, Store, StoreConfig};
+use engine::{Recovered, Store, StoreConfig, WriteCounts};
 use netcore::{NetConfig, Network};
 use rt::real::{Core, Mailbox, Sender};
 use rt::{Runtime, Share};
@@ -199,5 +199,7 @@ async fn stop(network: &Network<Shard>, store: &Store<Core>) -> io::Result<()> {
     network.stop(STOP_GRACE).await;
     let saved = network.with(|shard, _| shard.last_round()).await;
     store.close().await.map_err(io::Error::other)?;
+    let WriteCounts { messages, log_writes, log_bytes, flushes } = store.write_counts();
+    tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");
     if saved { Ok(()) } else { Err(io::Error::other("not everything in config/ could be written, see the log")) }
 }

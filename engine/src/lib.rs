@@ -42,5 +42,5 @@ pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
     Appended, AppendedBatch, Arrival, Boundary, ColdRead, KeyQuery, OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus,
-    Recovered, Store, TagFilter,
+    Recovered, Store, TagFilter, WriteCounts,
 };

@@ -205,3 +205,40 @@ fn a_read_at_the_end_is_short_and_the_disk_says_how_full_it_is() {
         }
     });
 }
+
+#[test]
+fn blocking_work_is_never_forgotten() {
+    on_a_core(|core| async move {
+        let busy = core.clone();
+        core.spawn(Share::Background, async move {
+            loop {
+                busy.sleep(Duration::from_micros(700)).await;
+            }
+        });
+        for nth in 0..20_000_u32 {
+            let work = core.blocking(move || nth + 1);
+            let limit = async {
+                core.sleep(Duration::from_secs(20)).await;
+                panic!("job {nth} was forgotten");
+            };
+            assert_eq!(futures_lite::future::or(work, limit).await, nth + 1);
+        }
+    });
+}
+
+#[test]
+fn a_panic_of_blocking_work_is_its_callers() {
+    let ended = std::panic::catch_unwind(|| on_a_core(|core| async move { core.blocking(|| panic!("on purpose")).await }));
+    assert!(ended.is_err());
+}
+
+#[test]
+fn work_that_nobody_waits_for_any_more_harms_nobody() {
+    on_a_core(|core| async move {
+        for _ in 0..50 {
+            let slow = async { core.blocking(|| std::thread::sleep(Duration::from_millis(2))).await };
+            futures_lite::future::or(slow, core.sleep(Duration::from_micros(100))).await;
+        }
+        assert_eq!(core.blocking(|| 7).await, 7);
+    });
+}

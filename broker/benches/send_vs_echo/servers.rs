@@ -5,7 +5,7 @@ use rt::real::{CorePlacement, available_cores, launch};
 use rt::ring::RingConfig;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ pub struct Server {
     /// `/proc` folders whose schedstat files count its CPU.
     cpu_of: String,
     child: Option<Child>,
+    log: PathBuf,
 }
 
 impl Drop for Server {
@@ -66,31 +67,43 @@ impl Server {
         });
         std::mem::forget(running.unwrap()); // it serves until the benchmark's process ends
         let (addr, cpu_of) = ready.recv().unwrap();
-        Self { name: "echo".into(), addr, cpu_of, child: None }
+        Self { name: "echo".into(), addr, cpu_of, child: None, log: PathBuf::new() }
     }
 
-    /// The real broker, without a name server.
-    pub fn mqbroker(folder: &Path) -> Self {
+    /// The real broker with these lines in its configuration, without a name server.
+    pub fn mqbroker(name: &str, folder: &Path, settings: &str) -> Self {
         let port = free_port();
         let core = available_cores()[0];
         let config = format!(
-            "brokerIP1=127.0.0.1\nlistenPort={port}\nstorePathRootDir={}\nshardCores={core}\nflushDiskType=ASYNC_FLUSH\n",
+            "brokerIP1=127.0.0.1\nlistenPort={port}\nstorePathRootDir={}\nshardCores={core}\n{settings}",
             folder.join("store").display()
         );
         let path = folder.join("broker.properties");
         std::fs::write(&path, config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_mqbroker")).arg("-c").arg(&path).spawn().unwrap();
+        let log = folder.join("log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mqbroker"));
+        let child = command.arg("-c").arg(&path).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
         let cpu_of = format!("/proc/{}", child.id());
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         wait_until_up(addr);
-        Self { name: "mqbroker".into(), addr, cpu_of, child: Some(child) }
+        Self { name: name.into(), addr, cpu_of, child: Some(child), log }
+    }
+
+    /// Stops a broker in good order and gives back its log.
+    pub fn stop(&mut self) -> String {
+        if let Some(mut child) = self.child.take() {
+            assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+            let ended = child.wait().unwrap();
+            assert!(ended.success(), "{}: {ended}", self.name);
+        }
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// `NAME=HOST:PORT,PID`.
     pub fn also(text: &str) -> Self {
         let (name, rest) = text.split_once('=').unwrap();
         let (addr, pid) = rest.split_once(',').unwrap();
-        Self { name: name.into(), addr: addr.parse().unwrap(), cpu_of: format!("/proc/{pid}"), child: None }
+        Self { name: name.into(), addr: addr.parse().unwrap(), cpu_of: format!("/proc/{pid}"), child: None, log: PathBuf::new() }
     }
 
     /// CPU seconds used so far by all threads of the server.

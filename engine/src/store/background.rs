@@ -95,6 +95,7 @@ impl<R: Runtime> Inner<R> {
         let file = self.log.file(step.at).await?;
         let (path, in_file) = (self.log.path_of(step.at), step.at % self.log.file_bytes());
         self.zeros.begin_write(step.device_end()).await;
+        let bytes = step.device_end() - step.at;
         let is_sync = self.config.flush == FlushPolicy::Sync;
         let (operation, done) = if is_sync {
             ("write and flush", file.write_both_durably_at(in_file, step.blocks, step.last).await)
@@ -103,6 +104,11 @@ impl<R: Runtime> Inner<R> {
         };
         done.map_err(FileError::at(operation, &path, in_file))?;
         self.marks.write_to(step.upto);
+        self.counts.add(|counts| {
+            counts.log_writes += 1;
+            counts.log_bytes += bytes;
+            counts.flushes += u64::from(is_sync);
+        });
         if is_sync {
             self.marks.flush_to(step.upto);
         }
@@ -138,7 +144,9 @@ impl<R: Runtime> Inner<R> {
 
     async fn flush_file(&self, at: u64) -> Result<(), FileError> {
         let file = self.log.file(at).await?;
-        file.sync_data().await.map_err(FileError::at("fdatasync", &self.log.path_of(at), at))
+        file.sync_data().await.map_err(FileError::at("fdatasync", &self.log.path_of(at), at))?;
+        self.counts.add(|counts| counts.flushes += 1);
+        Ok(())
     }
 
     /// Waits until everything below `end` is written, then makes it durable.

@@ -63,6 +63,30 @@ struct TimeMark {
     store_ms: i64,
 }
 
+/// What a store did since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteCounts {
+    /// Messages appended.
+    pub messages: u64,
+    /// Writes of the log.
+    pub log_writes: u64,
+    /// Their bytes, padding included.
+    pub log_bytes: u64,
+    /// Times that the log was made durable; under SYNC_FLUSH with each write.
+    pub flushes: u64,
+}
+
+#[derive(Default)]
+struct Counts(Cell<WriteCounts>);
+
+impl Counts {
+    fn add(&self, change: impl FnOnce(&mut WriteCounts)) {
+        let mut counts = self.0.get();
+        change(&mut counts);
+        self.0.set(counts);
+    }
+}
+
 struct Inner<R: Runtime> {
     rt: R,
     config: StoreConfig,
@@ -98,6 +122,7 @@ struct Inner<R: Runtime> {
     zeros: zeros::Zeros,
     /// Reused for the zero-padded copy of the partial last block.
     partial_block: RefCell<Rc<AppendBuf>>,
+    counts: Counts,
     appended: Signal,
     written: Signal,
     /// Producers may be answered; not used where appending is enough.
@@ -189,6 +214,12 @@ impl<R: Runtime> Store<R> {
     #[must_use]
     pub fn poisoned(&self) -> Option<String> {
         self.inner.poison.borrow().clone()
+    }
+
+    /// What was written since the store was opened.
+    #[must_use]
+    pub fn write_counts(&self) -> WriteCounts {
+        self.inner.counts.0.get()
     }
 
     /// What opening found.

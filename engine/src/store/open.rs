@@ -175,6 +175,7 @@ impl<R: Runtime> Opening<R> {
             manifest_end: Cell::new(0),
             zeros: super::zeros::Zeros::at(end),
             partial_block: RefCell::new(AppendBuf::with_capacity(DIRECT_ALIGN)),
+            counts: super::Counts::default(),
             appended: Signal::default(),
             written: Signal::default(),
             acknowledged: Signal::default(),

@@ -1,0 +1,157 @@
+//! What SYNC_FLUSH makes of the disk: the rate of N senders beside what N / (R + 1.5 F) allows, R and F measured in the same run.
+//!
+//! ```text
+//! cargo bench -p broker --bench sync_flush -- --rounds 5 --seconds 1 --dir FOLDER --save FILE
+//! ```
+//!
+//! R: mean time of a send without a flush (the same broker with ASYNC_FLUSH, the same senders). F: mean time of one durable write of as many
+//! bytes as a flush carried (one in flight, from this process, between the rounds, into zeros). 1.5 F because a message meets
+//! a flush half done on average and waits for the next one. Real `mqbroker` processes on the first core, the client on the
+//! last, rounds interleaved. Without `--bench` (under `cargo test`) it is a smoke run.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
+
+#[path = "send_vs_echo/client.rs"]
+#[expect(dead_code, reason = "shared with send_vs_echo, which prints more of an outcome")]
+mod client;
+#[path = "send_vs_echo/servers.rs"]
+#[expect(dead_code, reason = "shared with send_vs_echo, which has more servers")]
+mod servers;
+
+use client::Outcome;
+use rt::real::{Core, CorePlacement, available_cores, launch};
+use rt::ring::RingConfig;
+use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime};
+use servers::Server;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Instant;
+
+const SENDERS: [usize; 4] = [1, 4, 16, 64];
+const KINDS: [(&str, &str); 4] = [
+    ("ASYNC direct", "flushDiskType=ASYNC_FLUSH\nlogBackend=direct\n"),
+    ("SYNC direct", "flushDiskType=SYNC_FLUSH\nlogBackend=direct\n"),
+    ("ASYNC mmap", "flushDiskType=ASYNC_FLUSH\nlogBackend=mmap\n"),
+    ("SYNC mmap", "flushDiskType=SYNC_FLUSH\nlogBackend=mmap\n"),
+];
+const SYNC_DIRECT: usize = 1;
+
+/// One kind's rounds with N senders.
+#[derive(Default)]
+struct Results {
+    rounds: Vec<Outcome>,
+    messages_per_flush: f64,
+    bytes_per_write: f64,
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let option = |name: &str| args.iter().position(|a| a == name).and_then(|at| args.get(at + 1));
+    let measured = args.iter().any(|a| a == "--bench");
+    let rounds: usize = option("--rounds").map_or(if measured { 5 } else { 1 }, |v| v.parse().unwrap());
+    let seconds = option("--seconds").map_or(if measured { 1.0 } else { 0.1 }, |v| v.parse().unwrap());
+    let senders = if measured { &SENDERS[..] } else { &SENDERS[2..3] };
+    let folder = tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
+    let mut text = head();
+    for &count in senders {
+        let (results, flush_us) = measure(folder.path(), count, rounds, seconds);
+        text += &rows(count, &results, flush_us);
+    }
+    print!("{text}");
+    if let Some(path) = option("--save") {
+        std::fs::write(path, &text).unwrap();
+    }
+}
+
+/// All kinds with `count` senders, and F in µs for the bytes that SYNC direct wrote at once.
+fn measure(folder: &Path, count: usize, rounds: usize, seconds: f64) -> (Vec<Results>, f64) {
+    let folder_of = |kind: usize| {
+        let folder = folder.join(format!("{count}-{kind}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    let mut servers: Vec<Server> = (0..KINDS.len()).map(|kind| Server::mqbroker(KINDS[kind].0, &folder_of(kind), KINDS[kind].1)).collect();
+    servers.iter().for_each(|server| client::make_topic(server.addr));
+    let mut results: Vec<Results> = KINDS.iter().map(|_| Results::default()).collect();
+    let mut flushes = Vec::new();
+    for round in 0..=rounds {
+        for (server, result) in servers.iter().zip(&mut results) {
+            let outcome = client::run(server.addr, count, 1, seconds);
+            // The first round warms up: topics, files, caches.
+            if round > 0 {
+                result.rounds.push(outcome);
+            }
+        }
+        // As large as the flushes were, as far as one can tell before the broker says so: a sender has one message in flight.
+        let gathered = (count * 1400 / 2).max(1).next_multiple_of(4096);
+        flushes.push(durable_write_us(&folder_of(SYNC_DIRECT), gathered));
+    }
+    for (server, result) in servers.iter_mut().zip(&mut results) {
+        let said = server.stop();
+        let number = |name: &str| said.rsplit(&format!("{name}=")).next().and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok()).unwrap();
+        result.messages_per_flush = number("messages") / number("flushes").max(1.0);
+        result.bytes_per_write = number("log_bytes") / number("log_writes").max(1.0);
+    }
+    (results, median(flushes))
+}
+
+/// The mean time of durable writes of `bytes` into zeros, one in flight.
+fn durable_write_us(folder: &Path, bytes: usize) -> f64 {
+    let (path, (done, result)) = (folder.join("durable"), mpsc::channel());
+    let run = launch(&[CorePlacement::Pinned(available_cores()[0])], RingConfig::default(), move |core, _| {
+        let (path, done) = (path.clone(), done.clone());
+        async move {
+            let micros = time_durable_writes(&core, &path, bytes).await?;
+            done.send(micros).map_err(io::Error::other)
+        }
+    });
+    run.unwrap().join().unwrap();
+    result.recv().unwrap()
+}
+
+async fn time_durable_writes(core: &Core, path: &Path, bytes: usize) -> io::Result<f64> {
+    const WRITES: usize = 200;
+    let file = core.open(path, OpenMode::Direct).await?;
+    file.allocate(0, (bytes * WRITES) as u64).await?;
+    let zeros = AppendBuf::copy_of(&vec![0; bytes * WRITES]);
+    file.write_at(0, zeros).await?;
+    file.sync_data().await?;
+    let data = AppendBuf::copy_of(&vec![7; bytes]);
+    let start = Instant::now();
+    for nth in 0..WRITES {
+        file.write_both_durably_at((nth * bytes) as u64, data.clone(), BufSlice::empty()).await?;
+    }
+    let micros = start.elapsed().as_secs_f64() * 1e6 / f64::from(u32::try_from(WRITES).unwrap_or(1));
+    core.remove_file(path).await?;
+    Ok(micros)
+}
+
+fn head() -> String {
+    let names = ["senders", "kind", "messages/s", "RT p50 µs", "RT p99 µs", "msgs/flush", "KiB/write", "N/(R+1.5F)", "share"];
+    let [senders, kind, rate, p50, p99, per_flush, per_write, bound, share] = names;
+    format!("{senders:>7}  {kind:<13} {rate:>11} {p50:>10} {p99:>10} {per_flush:>11} {per_write:>10} {bound:>11} {share:>6}\n")
+}
+
+fn rows(count: usize, results: &[Results], flush_us: f64) -> String {
+    let of = |kind: usize, field: fn(&Outcome) -> f64| median(results[kind].rounds.iter().map(field).collect());
+    let senders = count as f64;
+    let round_trip_us = senders / of(0, |o| o.rate) * 1e6;
+    let bound = senders / (round_trip_us + 1.5 * flush_us) * 1e6;
+    let mut text = String::new();
+    for (kind, (name, _)) in KINDS.iter().enumerate() {
+        let (rate, p50, p99) = (of(kind, |o| o.rate), of(kind, |o| o.p50_us), of(kind, |o| o.p99_us));
+        let (per_flush, per_write) = (results[kind].messages_per_flush, results[kind].bytes_per_write / 1024.0);
+        let share = if kind == SYNC_DIRECT { format!("{:.0}%", 100.0 * rate / bound) } else { String::new() };
+        let bound = if kind == SYNC_DIRECT { format!("{bound:.0}") } else { String::new() };
+        text += &format!("{count:>7}  {name:<13} {rate:>11.0} {p50:>10.1} {p99:>10.1} {per_flush:>11.1} {per_write:>10.1} {bound:>11} {share:>6}\n");
+        let errors: f64 = results[kind].rounds.iter().map(|o| o.errors).sum();
+        assert!(errors < 1.0, "{name}: {errors} sends failed");
+    }
+    text + &format!("         R = {round_trip_us:.0} µs, F = {flush_us:.0} µs\n")
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
