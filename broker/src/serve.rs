@@ -127,6 +127,10 @@ fn store_config(options: &ShardOptions) -> StoreConfig {
         backend: store.backend,
         flush_interval_ms: store.flush_interval_ms,
         consumequeue_interval_ms: store.consumequeue_interval_ms,
+        index_enabled: store.index_enabled,
+        index_slots: store.index_slots,
+        index_entries: store.index_entries,
+        query_messages_max: store.query_messages_max,
         retention: store.retention,
         ..defaults
     }

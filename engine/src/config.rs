@@ -75,6 +75,8 @@ pub struct StoreConfig {
     pub index_slots: u32,
     /// Entries of an index file (`maxIndexNum`): a fact of the store.
     pub index_entries: u32,
+    /// Messages one query by key returns (`maxMsgsNumBatch`).
+    pub query_messages_max: usize,
     /// What the `abort` file holds.
     pub process_id: u32,
 }
@@ -106,6 +108,7 @@ impl StoreConfig {
             index_enabled: true,
             index_slots: 5_000_000,
             index_entries: 20_000_000,
+            query_messages_max: 64,
             process_id: std::process::id(),
         }
     }

@@ -101,8 +101,5 @@ pub const INDEX_INTERVAL: std::time::Duration = std::time::Duration::from_millis
 /// Entries of a file read at once when the next one looked for is near.
 pub const INDEX_WINDOW_ENTRIES: u32 = 512;
 
-/// Messages one query returns (RocketMQ's maxMsgsNumBatch).
-pub const QUERY_MESSAGES_MAX: usize = 64;
-
 /// Bytes one query returns, unless its only message is larger: clients refuse frames above 16 MiB.
 pub const QUERY_BYTES_MAX: usize = 15 * 1024 * 1024;

@@ -61,6 +61,13 @@ pub(super) const ROCKETMQ: &[Key] = &[
     Key::int("maxTransferBytesOnMessageInDisk", 1_024, 16 * MIB, "65536", "the same when the messages are read from disk"),
     Key::int("maxTransferCountOnMessageInDisk", 1, 1_024, "8", "the same when the messages are read from disk"),
     Key::int("pullBatchMaxMessageCount", 1, 1_024, "160", "messages of one pull's answer, whatever the other key says"),
+    Key::bool("messageIndexEnable", "true", "messages can be found by key, unique key and tag"),
+    Key::bool("indexFileWriteEnable", "true", "the same, for the index files"),
+    Key::bool("indexFileReadEnable", "true", "queries look into the index files"),
+    Key::int("maxHashSlotNum", 1, INT_MAX / 4, "5000000", "slots of one index file; 4 bytes of memory each once there are keys"),
+    Key::int("maxIndexNum", 2, INT_MAX / 20, "20000000", "keys of one index file"),
+    Key::int("maxMsgsNumBatch", 1, 1_024, "64", "messages of one query's answer"),
+    Key::int("defaultQueryMaxNum", 1, 1_024, "32", "messages of the answer to a query by unique key"),
     Key::int("serverChannelMaxIdleTimeSeconds", 1, 86_400, "120", "a connection that says nothing this long is closed"),
 ];
 

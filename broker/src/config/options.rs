@@ -84,6 +84,14 @@ pub struct StoreOptions {
     pub flush_interval_ms: u64,
     /// `flushIntervalConsumeQueue`.
     pub consumequeue_interval_ms: u64,
+    /// `messageIndexEnable` and `indexFileWriteEnable`.
+    pub index_enabled: bool,
+    /// `maxHashSlotNum`.
+    pub index_slots: u32,
+    /// `maxIndexNum`.
+    pub index_entries: u32,
+    /// `maxMsgsNumBatch`.
+    pub query_messages_max: usize,
     /// `fileReservedTime`, `deleteWhen` and the disk's watermarks.
     pub retention: RetentionConfig,
 }
@@ -132,6 +140,10 @@ pub struct ServeOptions {
     pub lite_pull: bool,
     /// `pullBatchMaxMessageCount`.
     pub pull_messages_max: i32,
+    /// `indexFileReadEnable`.
+    pub queries: bool,
+    /// `defaultQueryMaxNum`.
+    pub unique_query_messages_max: usize,
 }
 
 impl Options {
@@ -232,6 +244,10 @@ impl StoreOptions {
             backend: if settings.text("logBackend") == "mmap" { LogBackend::Mmap } else { LogBackend::Direct },
             flush_interval_ms: settings.int("flushIntervalCommitLog"),
             consumequeue_interval_ms: settings.int("flushIntervalConsumeQueue"),
+            index_enabled: settings.bool("messageIndexEnable") && settings.bool("indexFileWriteEnable"),
+            index_slots: settings.int("maxHashSlotNum"),
+            index_entries: settings.int("maxIndexNum"),
+            query_messages_max: settings.int("maxMsgsNumBatch"),
             retention: retention(settings)?,
         })
     }
@@ -266,6 +282,8 @@ impl ServeOptions {
             accept_sends_from_ms: settings.i64("startAcceptSendRequestTimeStamp"),
             lite_pull: settings.bool("litePullMessageEnable"),
             pull_messages_max: settings.int("pullBatchMaxMessageCount"),
+            queries: settings.bool("indexFileReadEnable"),
+            unique_query_messages_max: settings.int("defaultQueryMaxNum"),
         }
     }
 }

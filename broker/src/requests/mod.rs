@@ -3,7 +3,7 @@
 //! ```text
 //!   send ── 10, 310, 320            pull ── 11, 361             offsets ── 14, 15, 29–32
 //!   client ── 34, 35, 46            group ── 38, 41, 42         topic ── 17, 21, 215, 305, 351
-//!   view ── 33                      everything else ── 3, and why
+//!   view ── 33                      query ── 12                 everything else ── 3, and why
 //! ```
 //!
 //! Each answers into the caller's outgoing bytes, at once or later ([`Caller`] is what it keeps). None blocks, none panics
@@ -16,6 +16,7 @@ mod offsets;
 mod properties;
 mod pull;
 mod pull_check;
+mod query;
 mod send;
 mod send_batch;
 mod send_check;
@@ -70,6 +71,7 @@ fn others(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandVie
         request::GET_ALL_TOPIC_CONFIG => topic::all(shard, net, caller),
         request::GET_TOPIC_CONFIG => topic::one(shard, net, caller, command),
         request::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => topic::system(shard, net, caller),
+        request::QUERY_MESSAGE => query::by_key(shard, net, caller, command),
         request::VIEW_MESSAGE_BY_ID => view::by_id(shard, net, caller, command),
         request::CONSUMER_SEND_MSG_BACK => Err(Refusal::new(
             response::SYSTEM_ERROR,

@@ -12,6 +12,7 @@ mod bad_store;
 mod groups;
 mod hostile;
 mod offsets;
+mod query;
 mod refusals;
 mod restart;
 mod retention;

@@ -6,7 +6,7 @@
 use super::{Inner, Store};
 use crate::error::ReadError;
 use crate::index::{self, KeyKind, Wanted};
-use crate::limits::{INDEX_CATCH_UP_BYTES_MAX, QUERY_BYTES_MAX, QUERY_MESSAGES_MAX};
+use crate::limits::{INDEX_CATCH_UP_BYTES_MAX, QUERY_BYTES_MAX};
 use crate::offset::PhyOffset;
 use protocol::record::RecordView;
 use rt::{BufSlice, Runtime};
@@ -20,7 +20,7 @@ pub struct KeyQuery {
     pub key: Box<str>,
     /// Whether `key` is a tag.
     pub by_tag: bool,
-    /// At most so many, the newest ones; never more than 64.
+    /// At most so many, the newest ones; never more than `query_messages_max`.
     pub max_messages: usize,
     /// Stored at this time or later (ms since 1970; times are kept to the second, rounded down from the file's first message).
     pub begin_ms: i64,
@@ -55,7 +55,7 @@ impl<R: Runtime> Store<R> {
         inner.catch_up_index(INDEX_CATCH_UP_BYTES_MAX).await;
         let kind = if query.by_tag { KeyKind::Tag } else { KeyKind::Key };
         let hash = index::hash_of(&query.topic, &query.key, kind);
-        let most = query.max_messages.min(QUERY_MESSAGES_MAX);
+        let most = query.max_messages.min(inner.config.query_messages_max);
         let found = inner.index.find(Wanted { hash, begin_ms: query.begin_ms, end_ms: query.end_ms, most }).await;
         inner.wake_for_damage();
         if found.places.is_empty() {
