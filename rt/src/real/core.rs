@@ -1,6 +1,5 @@
 //! The handle to one running core.
 
-use super::blocking::Helper;
 use super::driver::Kick;
 use super::mailbox::{self, Mailbox, Sender};
 use super::file::CoreFile;
@@ -24,10 +23,6 @@ pub trait RingClient {
 pub(super) struct CoreInner {
     pub(super) ring: Rc<RefCell<Ring>>,
     pub(super) files: FileOps,
-    /// Opens, renames, removes.
-    helper: Helper,
-    /// Copies into mappings: they must not wait for a rename. Started with the first mapped file.
-    copier: RefCell<Option<Helper>>,
     pub(super) kick: Rc<Kick>,
     pub(super) client: RefCell<Option<Rc<dyn RingClient>>>,
     pub(super) idle_spin: Cell<Duration>,
@@ -55,8 +50,6 @@ impl Core {
         Ok(Self(Rc::new(CoreInner {
             ring,
             files,
-            helper: Helper::start("files").map_err(RingError::Other)?,
-            copier: RefCell::new(None),
             kick,
             client: RefCell::new(None),
             idle_spin: Cell::new(Duration::from_micros(20)),
@@ -98,17 +91,9 @@ impl Core {
         mailbox::mailbox()
     }
 
-    fn copier(&self) -> io::Result<Helper> {
-        let mut copier = self.0.copier.borrow_mut();
-        match &*copier {
-            Some(copier) => Ok(copier.clone()),
-            None => Ok(copier.insert(Helper::start("copies")?).clone()),
-        }
-    }
-
-    /// Runs blocking work on this core's helper thread.
+    /// Runs blocking work on one of this core's helper threads. It must not panic: glommio would never answer.
     pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        self.0.helper.run(work).await
+        glommio::executor().spawn_blocking(work).await
     }
 }
 
@@ -162,7 +147,7 @@ impl Runtime for Core {
         let owned = path.to_owned();
         let fd = self.blocking(move || super::fs::open(&owned, mode)).await?;
         let file = RingFile::new(self.0.files.clone(), fd, mode == OpenMode::Direct);
-        Ok(if mode == OpenMode::Mapped { CoreFile::mapped(file, self.copier()?) } else { CoreFile::Ring(file) })
+        Ok(if mode == OpenMode::Mapped { CoreFile::mapped(file) } else { CoreFile::Ring(file) })
     }
 
     async fn create_dir_all(&self, path: &Path) -> io::Result<()> {

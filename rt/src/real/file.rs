@@ -1,6 +1,5 @@
 //! A core's file: through the ring, or mapped.
 
-use super::blocking::Helper;
 use crate::buf::BufSlice;
 use crate::mmap::{Lending, Mapping};
 use crate::ring::RingFile;
@@ -23,14 +22,13 @@ pub enum CoreFile {
 #[derive(Clone)]
 pub struct MappedFile {
     file: RingFile,
-    copier: Helper,
     /// Made with the first write: the file has its length then.
     mapping: Rc<RefCell<Option<Arc<Mapping>>>>,
 }
 
 impl CoreFile {
-    pub(super) fn mapped(file: RingFile, copier: Helper) -> Self {
-        Self::Mapped(MappedFile { file, copier, mapping: Rc::default() })
+    pub(super) fn mapped(file: RingFile) -> Self {
+        Self::Mapped(MappedFile { file, mapping: Rc::default() })
     }
 
     /// The ring's file behind it.
@@ -49,7 +47,7 @@ impl MappedFile {
             return Ok(mapping);
         }
         let file = self.file.to_std()?;
-        let mapping = self.copier.run(move || Mapping::of(&file)).await?;
+        let mapping = glommio::executor().spawn_blocking(move || Mapping::of(&file)).await?;
         Ok(self.mapping.borrow_mut().insert(Arc::new(mapping)).clone())
     }
 
@@ -63,7 +61,7 @@ impl MappedFile {
         }
         let lending = Lending::new([first, second]);
         let [first, second] = lending.lent();
-        let copied = self.copier.run(move || mapping.copy(offset, &first) && mapping.copy(behind, &second)).await;
+        let copied = glommio::executor().spawn_blocking(move || mapping.copy(offset, &first) && mapping.copy(behind, &second)).await;
         lending.end();
         if copied { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }

@@ -113,6 +113,8 @@ fn run_shard<F: Future<Output = io::Result<()>> + 'static>(
     };
     // The log and the sockets have rings of their own: glommio's registered memory would only be resident and idle.
     let builder = glommio::LocalExecutorBuilder::new(placed).io_memory(GLOMMIO_IO_MEMORY_BYTES).ring_depth(64);
+    // Two helper threads, so that copies into mappings (logBackend=mmap) do not wait for a rename.
+    let builder = builder.blocking_thread_pool_placement(glommio::PoolPlacement::Unbound(2));
     let executor = match builder.make() {
         Ok(executor) => executor,
         Err(error) => {

@@ -9,7 +9,6 @@
 //! An executor is started once per process and core and never restarted: glommio 0.9 leaks a descriptor each time.
 //! The broker's task queue is `Latency::Matters`, because glommio's preempt timer otherwise fires every 100 ms.
 
-mod blocking;
 mod core;
 mod driver;
 mod file;

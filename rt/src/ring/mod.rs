@@ -64,6 +64,9 @@ pub struct Ring {
     /// Reused between turns.
     completions: Vec<Completion>,
     submitted_unseen: bool,
+    /// The kernel's "there is deferred work" was set after a turn that found none: it says nothing until work comes. It queues
+    /// a completion first and sets the flag then; a turn in between takes the one and leaves the other.
+    stale_taskrun: bool,
     event_fd: Option<EventFd>,
 }
 
@@ -78,6 +81,7 @@ impl Ring {
             bufs,
             completions: Vec::with_capacity(256),
             submitted_unseen: false,
+            stale_taskrun: false,
             event_fd: None,
         })
     }
@@ -90,12 +94,13 @@ impl Ring {
         Ok(fd)
     }
 
-    /// Whether a [`Ring::turn`] would find or submit anything. Reads shared memory, makes no system call.
+    /// Whether a [`Ring::turn`] would find or submit anything, as far as shared memory tells (no system call). False is no
+    /// promise: what it misses the eventfd has been signalled for.
     pub fn has_work(&mut self) -> bool {
         if self.submitted_unseen {
             return true;
         }
-        if self.uring.submission().taskrun() {
+        if !self.stale_taskrun && self.uring.submission().taskrun() {
             return true;
         }
         !self.uring.completion().is_empty()
@@ -123,6 +128,7 @@ impl Ring {
         }
         self.bufs.publish();
         let count = completions.len();
+        self.stale_taskrun = count == 0 && self.uring.submission().taskrun();
         self.completions = completions;
         Ok(count)
     }
