@@ -48,6 +48,10 @@ pub(crate) struct Manifest {
     /// The ConsumeQueue files are being built anew: what is listed says how long the queues are, not what their files hold.
     #[serde(default)]
     pub(crate) is_rebuilding: bool,
+    /// From this log offset on every record is ours, and none has a zero byte in topic or properties: one that has was torn, also
+    /// long after the crash that tore it. `None`: nobody knows where another broker's records end.
+    #[serde(default)]
+    pub(crate) own_from: Option<u64>,
     /// Store time of the last record: store times never go back, whatever the clock does.
     #[serde(default)]
     pub(crate) last_store_ms: i64,

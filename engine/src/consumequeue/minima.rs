@@ -36,9 +36,18 @@ impl<R: Runtime> Queues<R> {
         with_messages.map(|(key, queue)| Candidate { place: place_of(key, queue), min: queue.min, next: queue.next }).collect()
     }
 
+    /// The first message at or above `begin`. Places whose message damage took don't count: a rebuild would not know of them.
+    async fn first_from(&self, queue: &Candidate, begin: u64) -> Result<QueueOffset, FileError> {
+        let mut first = self.first_unit_from(queue, begin).await?;
+        while first > queue.min && first < queue.next && self.unit(&queue.place, first).await?.is_some_and(|unit| unit.is_missing()) {
+            first = first.plus(1);
+        }
+        Ok(first)
+    }
+
     /// A binary search: units of a queue ascend in the log. A unit that can't be told counts as one that stays, so that no
     /// message is ever taken for gone.
-    async fn first_from(&self, queue: &Candidate, begin: u64) -> Result<QueueOffset, FileError> {
+    async fn first_unit_from(&self, queue: &Candidate, begin: u64) -> Result<QueueOffset, FileError> {
         if !self.is_below(&queue.place, queue.min, begin).await? {
             return Ok(queue.min);
         }
@@ -54,11 +63,14 @@ impl<R: Runtime> Queues<R> {
     }
 
     async fn is_below(&self, place: &QueuePlace, offset: QueueOffset, begin: u64) -> Result<bool, FileError> {
-        let unit = match self.unit_in_memory(place.key, offset) {
-            Some(unit) => Some(unit),
-            None => self.files.read(place, offset, 1).await?.first().copied(),
-        };
-        Ok(unit.is_some_and(|unit| unit.at.0 < begin))
+        Ok(self.unit(place, offset).await?.is_some_and(|unit| unit.at.0 < begin))
+    }
+
+    async fn unit(&self, place: &QueuePlace, offset: QueueOffset) -> Result<Option<Unit>, FileError> {
+        match self.unit_in_memory(place.key, offset) {
+            Some(unit) => Ok(Some(unit)),
+            None => Ok(self.files.read(place, offset, 1).await?.first().copied()),
+        }
     }
 
     fn unit_in_memory(&self, key: QueueKey, offset: QueueOffset) -> Option<Unit> {

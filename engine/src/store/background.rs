@@ -189,6 +189,7 @@ impl<R: Runtime> Inner<R> {
     fn manifest_now(&self) -> Manifest {
         let (log_begin, log_end, last_store_ms) = (self.log.begin(), self.marks.appended().0, self.last_store_ms.get());
         let mut manifest = Manifest { version: MANIFEST_VERSION, log_begin, log_end, last_store_ms, flush: self.config.flush, ..Manifest::default() };
+        manifest.own_from = Some(self.own_from);
         manifest.deleted.clone_from(&self.deleted.borrow());
         for (_, queue) in self.queues.table.borrow().iter() {
             let listed = ListedQueue { min: queue.min.0, max: queue.next.0 };

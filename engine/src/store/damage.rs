@@ -40,6 +40,8 @@ pub(super) struct Known {
     pub(super) flushed_ms: i64,
     /// The last session acknowledged nothing that was not flushed.
     pub(super) was_sync_flush: bool,
+    /// Records from here on are ours, and have no zeros where the checksum does not reach.
+    pub(super) own_from: Option<u64>,
 }
 
 /// The next record behind a break.
@@ -50,9 +52,14 @@ pub(super) struct Behind {
 }
 
 impl Known {
-    /// Where a crash may have torn records.
-    pub(super) fn strict_from(&self) -> u64 {
+    /// Where the last crash may have torn records.
+    pub(super) fn torn_from(&self) -> u64 {
         if self.is_clean { u64::MAX } else { self.flushed_upto }
+    }
+
+    /// Where zeros tell that a record was torn, by this crash or an earlier one: what was damage must stay damage.
+    pub(super) fn strict_from(&self) -> u64 {
+        self.torn_from().min(self.own_from.unwrap_or(u64::MAX))
     }
 
     /// Whether what lies behind a break makes a difference: looking for it may mean reading a file to its end.

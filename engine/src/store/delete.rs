@@ -13,9 +13,11 @@ impl<R: Runtime> Store<R> {
     /// and never goes down with the old one.
     pub fn delete_topic(&self, topic: &str) -> impl Future<Output = Result<bool, StoreError>> + 'static {
         let was_there = self.inner.forget_topic(topic);
+        // An earlier deletion may have failed to reach the disk: whoever tries again must not be told that all is well.
+        let may_come_back = self.inner.deleted.borrow().contains_key(topic);
         let (inner, topic) = (self.inner.clone(), topic.to_owned());
         async move {
-            if !was_there {
+            if !was_there && !may_come_back {
                 return Ok(false);
             }
             let _turn = inner.derived_turn.take().await;
@@ -23,7 +25,7 @@ impl<R: Runtime> Store<R> {
             // queue of the same name.
             inner.remove_folder(&topic).await?;
             inner.write_checkpoint().await?;
-            Ok(true)
+            Ok(was_there)
         }
     }
 }

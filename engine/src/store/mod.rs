@@ -108,6 +108,8 @@ struct Inner<R: Runtime> {
     phase: Cell<Phase>,
     /// Why the store stopped accepting writes.
     poison: RefCell<Option<String>>,
+    /// Records from here on are ours: see [`crate::manifest::Manifest`].
+    own_from: u64,
     /// Start of the log file there was no space for.
     disk_full_at: Cell<Option<u64>>,
     /// How full the disk is, in hundredths, while sends are refused for it.

@@ -65,7 +65,7 @@ impl<R: Runtime> Store<R> {
         let queues = Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
         let mut opening = Opening { rt, config, paths, log, queues, checkpoint, manifest, partial: Vec::new() };
         let scanned = opening.recover(was_unclean).await?;
-        super::retain::correct_minima(&opening.queues, opening.log.begin()).await?;
+        super::retain::correct_minima(&opening.queues, opening.log.begin(), opening.manifest.as_ref()).await?;
         let recovered = Recovered {
             was_unclean,
             scanned_from: scanned.from,
@@ -126,6 +126,12 @@ impl<R: Runtime> Opening<R> {
         Ok(scanned)
     }
 
+    /// Where the records begin that are known to be ours; all of a new store's.
+    fn own_from(&self) -> Option<u64> {
+        let is_new = self.manifest.is_none() && self.log.created_upto() == 0;
+        self.manifest.as_ref().and_then(|manifest| manifest.own_from).or(is_new.then_some(0))
+    }
+
     fn known(&self, is_clean: bool) -> Known {
         // A rebuild of a store that had no manifest knows nothing of its log.
         let manifest = self.manifest.as_ref().filter(|manifest| !manifest.is_rebuilding || manifest.log_end > self.log.begin());
@@ -135,6 +141,7 @@ impl<R: Runtime> Opening<R> {
             flushed_upto: manifest.map_or(0, |manifest| manifest.log_end),
             flushed_ms: if manifest.is_some() { 0 } else { self.checkpoint.physic_timestamp_ms },
             was_sync_flush: self.manifest.as_ref().is_some_and(|manifest| manifest.flush == FlushPolicy::Sync),
+            own_from: self.own_from(),
         }
     }
 
@@ -148,6 +155,7 @@ impl<R: Runtime> Opening<R> {
 
     fn into_inner(self, scanned: &ScanResult, recovered: Recovered, index: Index<R>, lock: R::File) -> Inner<R> {
         let end = scanned.end;
+        let own_from = self.own_from().unwrap_or(end);
         let manifest = self.manifest.unwrap_or_default();
         let last_store_ms = scanned.last_store_ms.max(manifest.last_store_ms).max(self.checkpoint.logics_timestamp_ms);
         Inner {
@@ -168,6 +176,7 @@ impl<R: Runtime> Opening<R> {
             phase: Cell::new(Phase::Open),
             poison: RefCell::new(None),
             disk_full_at: Cell::new(None),
+            own_from,
             nearly_full: Cell::new(None),
             file_made: Signal::default(),
             last_store_ms: Cell::new(last_store_ms),

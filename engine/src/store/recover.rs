@@ -190,7 +190,7 @@ impl<R: Runtime> Recovery<'_, R> {
             result.reason = reason;
             return Ok(false);
         };
-        let may_be_torn = at >= known.strict_from();
+        let may_be_torn = at >= known.torn_from();
         let found = if may_be_torn { format!("{reason} (damage, or what the crash tore before it was acknowledged)") } else { reason };
         damage.report(self.log, at, goes_on_at, &found);
         result.end = goes_on_at;

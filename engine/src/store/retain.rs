@@ -155,8 +155,8 @@ pub(super) async fn finish_removal<R: Runtime>(rt: &R, paths: &Paths, config: &S
 }
 
 /// Queues whose first messages left the log without the manifest knowing: their minima, found anew.
-pub(super) async fn correct_minima<R: Runtime>(queues: &Queues<R>, begin: u64) -> Result<(), OpenError> {
-    if begin == 0 {
+pub(super) async fn correct_minima<R: Runtime>(queues: &Queues<R>, begin: u64, manifest: Option<&Manifest>) -> Result<(), OpenError> {
+    if begin <= manifest.map_or(0, |manifest| manifest.log_begin) {
         return Ok(());
     }
     let minima: Vec<(_, QueueOffset)> = queues.first_units_from(begin).await?;

@@ -3,7 +3,7 @@
 use crate::oracle::{Oracle, Replay, assert_record, consume, seeds, small_config};
 use engine::{ReadSlices, ReadStatus, Store, TagFilter};
 use rt::Runtime;
-use rt::sim::Sim;
+use rt::sim::{Fault, FaultOp, Sim};
 use std::path::Path;
 
 #[test]
@@ -31,6 +31,30 @@ fn a_deleted_topic_does_not_come_back_from_the_log() {
             sim.remove_dir_all(Path::new("/store/consumequeue")).await.unwrap();
             let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
             assert_eq!(store.queue_range("alpha", 0), None, "rebuilt from the log");
+            store.close().await.unwrap();
+        });
+    }
+}
+
+/// Simulation seed 730: the second try found no topic and said that all was well.
+#[test]
+fn a_deletion_that_failed_and_was_tried_again_survives_a_crash() {
+    for seed in seeds(10) {
+        let _replay = Replay(seed, "a_deletion_that_failed_and_was_tried_again_survives_a_crash");
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            Oracle::default().fill(&sim, &store, 50).await;
+            sim.sleep(std::time::Duration::from_millis(100)).await;
+            sim.inject(Fault::eio(FaultOp::Write, "/store/consumequeue.manifest").times(1));
+            store.delete_topic("alpha").await.unwrap_err();
+            assert!(!store.delete_topic("alpha").await.unwrap(), "it is gone here");
+            assert!(!store.delete_topic("never").await.unwrap());
+        });
+        let (sim, _) = sim.crash();
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            assert_eq!(store.queue_range("alpha", 0), None);
             store.close().await.unwrap();
         });
     }

@@ -1,0 +1,93 @@
+//! What a campaign did: the proof that it was not vacuous.
+
+use super::model::Found;
+use rt::sim::FaultCounts;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub power_cuts: usize,
+    pub kills: usize,
+    pub closes: usize,
+    pub crashes_before_write: usize,
+    pub crashes_before_flush: usize,
+    pub crashes_while_opening: usize,
+    pub failed_opens: usize,
+    pub torn: usize,
+    pub poisoned: usize,
+    pub write_errors: u64,
+    pub sync_errors: u64,
+    pub read_errors: u64,
+    pub other_errors: u64,
+    pub no_space: u64,
+    pub short_reads: u64,
+    pub slow: u64,
+    pub kept: usize,
+    pub lost: usize,
+    pub holes: usize,
+    pub refused: usize,
+    pub hot_reads: usize,
+    pub cold_reads: usize,
+    pub failed_reads: usize,
+    pub queries: usize,
+    pub deletions: usize,
+    pub removals: usize,
+    pub rebuilds: usize,
+}
+
+impl Tally {
+    pub fn add_faults(&mut self, counts: &FaultCounts) {
+        self.write_errors += counts.write_errors;
+        self.sync_errors += counts.sync_errors;
+        self.read_errors += counts.read_errors;
+        self.other_errors += counts.other_errors;
+        self.no_space += counts.no_space;
+        self.short_reads += counts.short_reads;
+        self.slow += counts.slow;
+    }
+
+    pub fn add_found(&mut self, found: &Found) {
+        self.kept += found.kept;
+        self.lost += found.lost;
+        self.holes += found.holes;
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        macro_rules! sum {
+            ($($field:ident)*) => { $(self.$field += other.$field;)* };
+        }
+        sum!(power_cuts kills closes crashes_before_write crashes_before_flush crashes_while_opening failed_opens torn poisoned);
+        sum!(write_errors sync_errors read_errors other_errors no_space short_reads slow);
+        sum!(kept lost holes refused hot_reads cold_reads failed_reads queries deletions removals rebuilds);
+    }
+
+    /// Everything that a campaign is about happened, in proportion to its seeds.
+    pub fn assert_not_vacuous(&self, seeds: usize) {
+        let floors = [
+            ("power cuts", self.power_cuts, seeds),
+            ("kills", self.kills, seeds / 4),
+            ("clean stops", self.closes, seeds / 8),
+            ("crashes between append and write", self.crashes_before_write, seeds / 2),
+            ("crashes between write and flush", self.crashes_before_flush, seeds / 8),
+            ("crashes while opening", self.crashes_while_opening, seeds / 16),
+            ("torn writes", self.torn, seeds / 2),
+            ("poisoned stores", self.poisoned, seeds / 16),
+            ("messages kept", self.kept, seeds * 50),
+            ("messages lost", self.lost, seeds),
+            ("hot reads", self.hot_reads, seeds * 10),
+            ("cold reads", self.cold_reads, seeds * 10),
+            ("failed reads", self.failed_reads, seeds / 16),
+            ("messages found by key", self.queries, seeds * 5),
+            ("sends refused", self.refused, seeds),
+            ("topics deleted", self.deletions, seeds / 4),
+            ("rounds that removed files", self.removals, seeds / 16),
+            ("rebuilds", self.rebuilds, seeds),
+        ];
+        let faults = [("failed writes", self.write_errors), ("failed syncs", self.sync_errors), ("failed reads", self.read_errors), ("no space", self.no_space)];
+        for (what, found, floor) in floors {
+            assert!(found >= floor, "the campaign was too tame: {found} {what}, at least {floor} expected; {self:?}");
+        }
+        for (what, found) in faults {
+            assert!(found >= seeds as u64 / 16, "the campaign was too tame: {found} {what}; {self:?}");
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! One machine with one store: its lives, what goes on in them, and what goes wrong.
+
+use super::model::{Model, Promise, Queue};
+use super::tally::Tally;
+use crate::oracle::{draft, request, small_config, split};
+use engine::{AppendError, DeleteWhen, FlushPolicy, KeyQuery, LogBackend, OpenError, PhyOffset, ReadError, ReadSlices, ReadStatus, RetentionConfig, Store, StoreConfig, TagFilter};
+use futures_lite::future::or;
+use protocol::batch::BatchEntry;
+use rt::sim::{Fault, FaultOp, Sim, SimConfig};
+use rt::{Runtime, Share};
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
+const LOG: &str = "/store/commitlog";
+const QUEUES: &str = "/store/consumequeue";
+const MANIFEST: &str = "/store/consumequeue.manifest";
+const THREE_DAYS: Duration = Duration::from_secs(80 * 3600);
+
+/// What outlives a crash, on the test's side.
+pub struct World {
+    pub model: RefCell<Model>,
+    pub tally: RefCell<Tally>,
+    config: StoreConfig,
+    is_direct: bool,
+    store: RefCell<Option<Store<Sim>>>,
+    promise: Cell<Promise>,
+    /// What the last life that served had flushed.
+    flushed: Cell<PhyOffset>,
+    sent: Cell<u64>,
+}
+
+/// How a life ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Closed,
+    TimeUp,
+}
+
+/// Every message has its own key: the number that its body begins with.
+fn key_of(body: &[u8]) -> &str {
+    std::str::from_utf8(body.split(|byte| *byte == b'-').next().unwrap()).unwrap()
+}
+
+fn properties_of(body: &[u8]) -> Vec<u8> {
+    format!("TAGS\u{1}red\u{2}KEYS\u{1}{}\u{2}", key_of(body)).into_bytes()
+}
+
+fn key_query(topic: &str, body: &[u8]) -> KeyQuery {
+    KeyQuery { topic: topic.into(), key: key_of(body).into(), by_tag: false, max_messages: 32, begin_ms: 0, end_ms: i64::MAX }
+}
+
+fn micros(sim: &Sim, below: u64) -> Duration {
+    Duration::from_micros(sim.random_u64() % below.max(1))
+}
+
+impl World {
+    /// A machine as the seed has it: policy, backend and file system differ.
+    pub fn new(seed: u64) -> (Rc<Self>, Sim) {
+        let flush = if seed.is_multiple_of(2) { FlushPolicy::Sync } else { FlushPolicy::Async };
+        let backend = if (seed / 2).is_multiple_of(3) { LogBackend::Mmap } else { LogBackend::Direct };
+        let direct_io = !(seed / 6).is_multiple_of(4);
+        let all_day: Vec<String> = (0..24).map(|hour: i32| hour.to_string()).collect();
+        let delete_when = DeleteWhen::parse(&all_day.join(";")).unwrap();
+        let retention = RetentionConfig { delete_when, interval_ms: 20, file_interval_ms: 1, batch_max: 3, ..RetentionConfig::default() };
+        let config = StoreConfig { flush, backend, retention, ..small_config("/store") };
+        let sim = Sim::with_config(SimConfig { direct_io, ..SimConfig::with_seed(seed) });
+        let world = Self {
+            model: RefCell::default(),
+            tally: RefCell::default(),
+            config,
+            is_direct: direct_io && backend == LogBackend::Direct,
+            store: RefCell::default(),
+            promise: Cell::default(),
+            flushed: Cell::default(),
+            sent: Cell::new(0),
+        };
+        (Rc::new(world), sim)
+    }
+
+    fn is_sync(&self) -> bool {
+        self.config.flush == FlushPolicy::Sync
+    }
+
+    /// One life and its end; the machine of the next.
+    pub fn live(self: &Rc<Self>, sim: &Sim) -> Sim {
+        let time = Duration::from_micros(500 + sim.random_u64() % 100_000);
+        let ended = sim.block_on(or(self.clone().work(sim.clone()), async {
+            sim.sleep(time).await;
+            End::TimeUp
+        }));
+        self.tally.borrow_mut().add_faults(&sim.fault_counts());
+        let next = match ended {
+            End::Closed => sim.kill(),
+            End::TimeUp => self.crash(sim),
+        };
+        next.set_capacity(None);
+        next
+    }
+
+    fn crash(&self, sim: &Sim) -> Sim {
+        // A failed fdatasync of a cached log leaves pages that only this system's memory has: repairing the disk means a reboot.
+        let needs_reboot = !self.is_direct && sim.fault_counts().sync_errors > 0;
+        let is_power_cut = needs_reboot || !sim.random_u64().is_multiple_of(3);
+        let mut tally = self.tally.borrow_mut();
+        match self.store.take() {
+            Some(store) => {
+                let survives = if is_power_cut { store.flushed() } else { store.written() };
+                tally.crashes_before_flush += usize::from(store.flushed() < store.written());
+                tally.crashes_before_write += usize::from(store.written() < store.appended());
+                tally.poisoned += usize::from(store.poisoned().is_some());
+                if self.is_sync() {
+                    let seen = self.model.borrow().seen_upto;
+                    assert!(seen <= store.flushed().0, "a consumer saw up to {seen}, {} is flushed", store.flushed());
+                }
+                self.promise.set(Promise { survives, holes: self.is_sync() });
+                self.flushed.set(store.flushed());
+            }
+            None => {
+                tally.crashes_while_opening += 1;
+                // What a kill left to the system alone, a power cut takes.
+                let Promise { survives, holes } = self.promise.get();
+                self.promise.set(Promise { survives: if is_power_cut { survives.min(self.flushed.get()) } else { survives }, holes: holes || self.is_sync() });
+            }
+        }
+        if !is_power_cut {
+            tally.kills += 1;
+            return sim.kill();
+        }
+        let (after, report) = sim.crash();
+        tally.power_cuts += 1;
+        tally.torn += report.torn_writes;
+        after
+    }
+
+    /// Opens, checks, works until the store is closed (or for ever).
+    async fn work(self: Rc<Self>, sim: Sim) -> End {
+        let store = self.open(&sim).await;
+        self.reconcile(&store).await;
+        self.store.replace(Some(store.clone()));
+        self.spawn_workers(&sim, &store);
+        if sim.random_u64().is_multiple_of(3) {
+            sim.sleep(micros(&sim, 60_000)).await;
+            sim.clear_faults();
+            sim.set_capacity(None);
+            if store.close().await.is_ok() {
+                let end = store.appended();
+                self.flushed.set(end);
+                self.promise.set(Promise { survives: end, holes: false });
+                self.store.take();
+                self.tally.borrow_mut().closes += 1;
+                return End::Closed;
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn spawn_workers(self: &Rc<Self>, sim: &Sim, store: &Store<Sim>) {
+        for _ in 0..2 {
+            sim.spawn(Share::Foreground, self.clone().produce(sim.clone(), store.clone()));
+            sim.spawn(Share::Foreground, self.clone().consume(sim.clone(), store.clone()));
+        }
+        sim.spawn(Share::Background, self.clone().administrate(sim.clone(), store.clone()));
+        sim.spawn(Share::Background, break_things(sim.clone()));
+    }
+
+    /// Opens the store; at times while the device fails, and then again when it works.
+    pub async fn open(&self, sim: &Sim) -> Store<Sim> {
+        if sim.random_u64().is_multiple_of(5) {
+            sim.inject(Fault::eio(FaultOp::Read, "/store").after(sim.random_u64() % 10).times(1));
+            match Store::open(sim.clone(), self.config.clone()).await {
+                Ok(store) => {
+                    sim.clear_faults();
+                    return store;
+                }
+                Err(OpenError::File(error)) => assert_eq!(error.source.raw_os_error(), Some(5), "{error}"),
+                Err(error) => panic!("{error}"),
+            }
+            self.tally.borrow_mut().failed_opens += 1;
+            sim.clear_faults();
+        }
+        Store::open(sim.clone(), self.config.clone()).await.unwrap()
+    }
+
+    pub async fn reconcile(&self, store: &Store<Sim>) {
+        // A copy: the life may end before this does.
+        let mut model = self.model.borrow().clone();
+        let found = model.reconcile(store, self.promise.get()).await;
+        // What is there now is durable: it was made so before anything was served.
+        assert_eq!(store.flushed(), store.appended());
+        self.promise.set(Promise { survives: store.flushed(), holes: self.is_sync() });
+        self.flushed.set(store.flushed());
+        model.seen_upto = 0;
+        *self.model.borrow_mut() = model;
+        self.tally.borrow_mut().add_found(&found);
+    }
+
+    /// ConsumeQueues and indexes are derived: without them the store gives the same answers.
+    pub async fn check_derived(mut self, sim: &Sim) -> Tally {
+        // Nothing goes meanwhile.
+        self.config.retention.reserved_ms = u64::MAX / 4;
+        let store = self.open(sim).await;
+        self.reconcile(&store).await;
+        let ranges = self.model.borrow().ranges(&store);
+        self.check_every_key(sim, &store).await;
+        store.close().await.unwrap();
+        self.promise.set(Promise { survives: store.appended(), holes: false });
+        for folder in [QUEUES, "/store/index"] {
+            sim.remove_dir_all(Path::new(folder)).await.unwrap();
+        }
+        let store = self.open(sim).await;
+        self.reconcile(&store).await;
+        assert_eq!(self.model.borrow().ranges(&store), ranges, "after deleting what is derived");
+        self.check_every_key(sim, &store).await;
+        store.close().await.unwrap();
+        self.tally.borrow_mut().rebuilds += 1;
+        self.tally.take()
+    }
+
+    /// The index agrees with the log: every message is found by its key.
+    async fn check_every_key(&self, sim: &Sim, store: &Store<Sim>) {
+        while store.indexed() < store.visible() {
+            sim.sleep(Duration::from_millis(5)).await;
+        }
+        let model = self.model.borrow().clone();
+        for (at, sent) in model.messages.iter().step_by(7) {
+            let found = store.query(key_query(sent.queue.0, &sent.body)).await.unwrap();
+            let places: Vec<i64> = found.records.iter().map(|record| protocol::record::RecordView::parse(record).unwrap().physical_offset()).collect();
+            assert_eq!(places, [i64::try_from(*at).unwrap()], "by the key of the message at {at}");
+        }
+    }
+
+    fn some_queue(&self, sim: &Sim) -> Queue {
+        let random = sim.random_u64();
+        (TOPICS[usize::try_from(random % 3).unwrap()], i32::try_from((random >> 8) % 2).unwrap())
+    }
+
+    fn body(&self, len: u64) -> Vec<u8> {
+        self.sent.set(self.sent.get() + 1);
+        let mut body = format!("{}-", self.sent.get()).into_bytes();
+        body.resize(usize::try_from(len).unwrap().max(body.len()), u8::try_from(self.sent.get() % 251).unwrap());
+        body
+    }
+
+    async fn produce(self: Rc<Self>, sim: Sim, store: Store<Sim>) {
+        loop {
+            let outcome = if sim.random_u64().is_multiple_of(8) { self.send_batch(&sim, &store) } else { self.send(&sim, &store) };
+            match outcome {
+                Ok(()) => sim.sleep(micros(&sim, 400)).await,
+                Err(AppendError::TailFull { .. }) => or(store.wait_writable(), sim.sleep(micros(&sim, 5_000))).await,
+                Err(AppendError::Closed) => return,
+                Err(AppendError::Poisoned { .. } | AppendError::DiskFull { .. } | AppendError::DiskNearlyFull { .. }) => {
+                    self.tally.borrow_mut().refused += 1;
+                    sim.sleep(micros(&sim, 5_000)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn send(&self, sim: &Sim, store: &Store<Sim>) -> Result<(), AppendError> {
+        let (queue, body) = (self.some_queue(sim), self.body(sim.random_u64() % if sim.random_u64().is_multiple_of(10) { 8_000 } else { 1_500 }));
+        let properties = properties_of(&body);
+        let at = store.append(&draft(queue.0, queue.1, &body, &[&properties]))?;
+        self.model.borrow_mut().appended(queue, at.physical_offset.0, at.end().0, at.queue_offset.0, body);
+        Ok(())
+    }
+
+    fn send_batch(&self, sim: &Sim, store: &Store<Sim>) -> Result<(), AppendError> {
+        let queue = self.some_queue(sim);
+        let bodies: Vec<Vec<u8>> = (0..2 + sim.random_u64() % 4).map(|_| self.body(sim.random_u64() % 800)).collect();
+        let properties: Vec<Vec<u8>> = bodies.iter().map(|body| properties_of(body)).collect();
+        let entries = bodies.iter().zip(&properties).map(|(body, properties)| BatchEntry { flag: 3, body, properties });
+        let batch = store.append_batch(&draft(queue.0, queue.1, &[], &[]), entries)?;
+        let mut at = batch.first.physical_offset.0;
+        for (nth, body) in bodies.into_iter().enumerate() {
+            let end = at + (91 + body.len() + queue.0.len() + properties[nth].len()) as u64;
+            self.model.borrow_mut().appended(queue, at, end, batch.first.queue_offset.0 + i64::try_from(nth).unwrap(), body);
+            at = end;
+        }
+        assert_eq!(at, batch.end.0);
+        Ok(())
+    }
+
+    async fn consume(self: Rc<Self>, sim: Sim, store: Store<Sim>) {
+        let mut hot = ReadSlices::default();
+        loop {
+            sim.sleep(micros(&sim, 3_000)).await;
+            match sim.random_u64() % 8 {
+                0 => self.look_up(&sim, &store).await,
+                1 => self.query(&sim, &store).await,
+                _ => self.pull(&sim, &store, &mut hot).await,
+            }
+        }
+    }
+
+    async fn pull(&self, sim: &Sim, store: &Store<Sim>, hot: &mut ReadSlices) {
+        let queue = self.some_queue(sim);
+        let epoch = self.model.borrow().epoch(queue.0);
+        let Some(range) = store.queue_range(queue.0, queue.1) else { return };
+        let span = u64::try_from(range.max_offset.0 - range.min_offset.0).unwrap() + 2;
+        let offset = range.min_offset.0 - 1 + i64::try_from(sim.random_u64() % span).unwrap();
+        let request = request(queue.0, queue.1, offset, TagFilter::All);
+        let status = store.read(&request, hot);
+        if status != ReadStatus::Cold {
+            self.given(store, queue, status, &split(&hot.slices));
+            self.tally.borrow_mut().hot_reads += 1;
+            return;
+        }
+        match store.read_cold(request.to_owned()).await {
+            // The topic was deleted and may have begun anew while the disk was asked.
+            Ok(_) if self.model.borrow().epoch(queue.0) != epoch => {}
+            Ok(read) => {
+                self.given(store, queue, read.status, &split(&read.slices));
+                self.tally.borrow_mut().cold_reads += 1;
+            }
+            Err(error) => self.tolerate(sim, &error),
+        }
+    }
+
+    fn given(&self, store: &Store<Sim>, queue: Queue, status: ReadStatus, records: &[Vec<u8>]) {
+        assert_eq!(status == ReadStatus::Found, !records.is_empty());
+        for record in records {
+            let end = self.model.borrow_mut().check_given(queue, record);
+            assert!(end <= store.visible().0 && (!self.is_sync() || end <= store.flushed().0), "given before it was flushed");
+        }
+    }
+
+    async fn look_up(&self, sim: &Sim, store: &Store<Sim>) {
+        let Some(at) = self.model.borrow().some_place(sim.random_u64()) else { return };
+        let is_visible = store.visible().0 > at;
+        match store.message_at(PhyOffset(at)).await {
+            Ok(found) if at >= store.log_begin().0 && is_visible => {
+                let found = found.unwrap_or_else(|| panic!("no message at {at} of {}..{}", store.log_begin(), store.visible()));
+                let view = protocol::record::RecordView::parse(&found).unwrap();
+                if let Some(sent) = self.model.borrow().messages.get(&at) {
+                    assert!(view.body() == sent.body);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.tolerate(sim, &error),
+        }
+    }
+
+    /// The index finds exactly the message of a key.
+    async fn query(&self, sim: &Sim, store: &Store<Sim>) {
+        let Some(at) = self.model.borrow().some_place(sim.random_u64()) else { return };
+        let Some(sent) = self.model.borrow().messages.get(&at).cloned() else { return };
+        // Deep behind the end, after a rebuild, a query may find too little; never anything else.
+        let must_find = store.visible().0 >= sent.end && store.indexed().0 >= sent.end;
+        match store.query(key_query(sent.queue.0, &sent.body)).await {
+            Ok(found) => {
+                let places: Vec<i64> = found.records.iter().map(|record| protocol::record::RecordView::parse(record).unwrap().physical_offset()).collect();
+                let is_gone = at < store.log_begin().0;
+                assert!(places.iter().all(|place| u64::try_from(*place) == Ok(at)) && places.len() <= 1, "{places:?} for the key of {at}");
+                // An index file that can't be read is left out, and said so in the log.
+                let all_is_read = sim.fault_counts().read_errors == 0;
+                assert!(places.len() == 1 || is_gone || !must_find || !all_is_read, "{at} is not found by its key, indexed up to {}", store.indexed());
+                self.tally.borrow_mut().queries += places.len();
+            }
+            Err(error) => self.tolerate(sim, &error),
+        }
+    }
+
+    /// A read that failed: because the device did, or its file's time was up.
+    fn tolerate(&self, sim: &Sim, error: &ReadError) {
+        let ReadError::File(file) = error;
+        let is_gone = file.source.kind() == std::io::ErrorKind::NotFound;
+        assert!(is_gone || file.source.raw_os_error() == Some(5) && sim.fault_counts().read_errors > 0, "{error}");
+        self.tally.borrow_mut().failed_reads += 1;
+    }
+
+    /// Deletes topics, lets days pass.
+    async fn administrate(self: Rc<Self>, sim: Sim, store: Store<Sim>) {
+        loop {
+            sim.sleep(micros(&sim, 60_000)).await;
+            if sim.random_u64().is_multiple_of(2) {
+                let begin = store.log_begin();
+                sim.advance_wall(THREE_DAYS);
+                sim.sleep(Duration::from_millis(30)).await;
+                self.tally.borrow_mut().removals += usize::from(store.log_begin() > begin);
+                continue;
+            }
+            let topic = TOPICS[1 + usize::try_from(sim.random_u64() % 2).unwrap()];
+            let deletion = store.delete_topic(topic);
+            let epoch = self.model.borrow_mut().delete(topic);
+            if deletion.await.is_ok() {
+                self.model.borrow_mut().deleted(topic, epoch);
+                self.tally.borrow_mut().deletions += 1;
+            }
+        }
+    }
+}
+
+/// What can go wrong, one thing after another.
+async fn break_things(sim: Sim) {
+    loop {
+        sim.sleep(micros(&sim, 80_000)).await;
+        let some = |below: u64| sim.random_u64() % below;
+        match some(14) {
+            0 => sim.inject(Fault::eio(FaultOp::Write, LOG).after(some(20)).times(1)),
+            1 => sim.inject(Fault::eio(FaultOp::Sync, LOG).after(some(20)).times(1)),
+            2 => sim.inject(Fault::eio(FaultOp::Read, "/store").one_in(6).times(some(20))),
+            3 => sim.inject(Fault::eio(FaultOp::Sync, QUEUES).after(some(10)).times(1)),
+            4 => sim.inject(Fault::eio(FaultOp::Write, QUEUES).one_in(4).times(3)),
+            5 => sim.inject(Fault::eio(FaultOp::Write, MANIFEST).times(2)),
+            6 => sim.inject(Fault::eio(FaultOp::Name, "/store").one_in(3).times(2)),
+            7 => sim.inject(Fault::slow(FaultOp::Write, "/store", Duration::from_millis(20)).one_in(5).times(20)),
+            8 => sim.inject(Fault::slow(FaultOp::Sync, "/store", Duration::from_millis(20)).one_in(3).times(20)),
+            9 => sim.inject(Fault::short_reads("/store").one_in(3)),
+            10 | 11 => fill_disk(&sim).await,
+            _ => {
+                sim.hold_writes(true);
+                sim.sleep(micros(&sim, 20_000)).await;
+                sim.hold_writes(false);
+            }
+        }
+    }
+}
+
+/// Somebody else takes what space there is, and gives it back.
+async fn fill_disk(sim: &Sim) {
+    let Ok(space) = sim.disk_space(Path::new("/")).await else { return };
+    let used = space.total_bytes - space.available_bytes;
+    let left = if sim.random_u64().is_multiple_of(2) { sim.random_u64() % 200_000 } else { used * (sim.random_u64() % 40) / 100 };
+    sim.set_capacity(Some(used + left));
+    sim.sleep(micros(sim, 60_000)).await;
+    sim.set_capacity(None);
+}
