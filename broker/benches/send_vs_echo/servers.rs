@@ -120,6 +120,10 @@ impl Server {
         threads.iter().map(|thread| nanos(thread)).sum::<f64>() / 1e9
     }
 
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(Path::new(&self.cpu_of).join("fd")).map_or(0, Iterator::count)
+    }
+
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(Path::new(&self.cpu_of).join("status")).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
