@@ -5,7 +5,7 @@ use crate::config::Options;
 use crate::limits::GROUPS_MAX;
 use protocol::bodies::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper};
 use protocol::names;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// Groups with this prefix are RocketMQ's own.
@@ -25,6 +25,8 @@ pub struct Group {
 pub struct SubscriptionGroups {
     table: HashMap<Rc<str>, Group>,
     version: DataVersion,
+    /// What Apache RocketMQ's broker forbids by group and topic: nothing here looks at it, and its file must not lose it.
+    forbidden: BTreeMap<String, BTreeMap<String, i32>>,
     unsaved: bool,
     create: bool,
     create_system: bool,
@@ -37,6 +39,7 @@ impl SubscriptionGroups {
         let mut groups = Self {
             table: HashMap::new(),
             version: DataVersion { counter: 0, state_version: 0, timestamp: now_ms },
+            forbidden: BTreeMap::new(),
             unsaved: true,
             create: options.create.groups,
             create_system: options.create.system_groups,
@@ -55,6 +58,7 @@ impl SubscriptionGroups {
             }
         }
         self.version = saved.data_version;
+        self.forbidden = saved.forbidden_table;
         self.unsaved = false;
     }
 
@@ -92,7 +96,7 @@ impl SubscriptionGroups {
     #[must_use]
     pub fn wrapper(&self) -> SubscriptionGroupWrapper {
         let table = self.table.values().map(|group| (group.config.group_name.clone(), group.config.clone()));
-        SubscriptionGroupWrapper { subscription_group_table: table.collect(), data_version: self.version, ..Default::default() }
+        SubscriptionGroupWrapper { subscription_group_table: table.collect(), data_version: self.version, forbidden_table: self.forbidden.clone() }
     }
 
     fn insert(&mut self, config: SubscriptionGroupConfig) {

@@ -1,13 +1,23 @@
 //! Two name servers and a broker: started, restarted, killed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::limits::{LOG_TAIL_LINES, START_MAX, STOP_MAX};
+use crate::limits::{LOG_TAIL_LINES, PORTS_BACK_MAX, START_MAX, STOP_MAX};
+use crate::options::Against;
 use crate::ports::{Ports, SHARD_STEP};
 use crate::process::{Interrupt, Managed, Stop};
 use crate::registration;
 use crate::target::{Config, Target};
+
+/// How a broker is made to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// SIGTERM: it may put its store in order.
+    Terminated,
+    /// SIGKILL.
+    Killed,
+}
 
 /// A running cluster; everything of it ends when it is dropped.
 #[derive(Debug)]
@@ -110,12 +120,49 @@ impl<'a> Cluster<'a> {
 
     /// SIGTERM, then the same command again on the same store.
     pub fn restart_broker(&mut self) -> Result<(), Stop> {
-        if let Some(mut broker) = self.broker.take()
-            && !broker.stop(STOP_MAX)
-        {
-            return Err(Stop::Cannot(format!("the broker did not end within {STOP_MAX:?} of SIGTERM")));
-        }
+        self.end_broker(Ending::Terminated)?;
         self.start_broker()
+    }
+
+    /// Ends the broker, then starts that of another maker on its store.
+    pub fn switch_broker(&mut self, to: Against, ending: Ending) -> Result<(), Stop> {
+        self.end_broker(ending)?;
+        self.target.against = to;
+        // The kernel gives a killed process's ports back a moment after it has gone.
+        let ports = self.ports;
+        self.interrupt.wait_until(PORTS_BACK_MAX, || !registration::accepts(ports.broker))?;
+        self.start_broker()
+    }
+
+    /// Starts RingMQ's broker on the store of the one that runs: it must end by itself and say why.
+    pub fn second_broker_is_refused(&mut self) -> Result<(), Stop> {
+        let name = "second-broker";
+        let running = std::mem::replace(&mut self.target.against, Against::Ringmq);
+        let command = self.target.broker(self.ports, self.config);
+        self.target.against = running;
+        let mut second = Managed::start(name, command?, &self.target.dir)?;
+        let ended = self.interrupt.wait_until(START_MAX, || second.ended().is_some())?;
+        let log = tail(&self.target.dir.join(format!("{name}.log")));
+        let refused = ended && second.ended().is_some_and(|status| !status.success()) && log.contains("another process has this store open");
+        if refused { Ok(()) } else { Err(Stop::Cannot(format!("a second broker on the store was not refused: {:?}\n{log}", second.ended()))) }
+    }
+
+    /// Ends the broker in good order and leaves its store behind; where that is.
+    pub fn finish(mut self) -> Result<PathBuf, Stop> {
+        self.end_broker(Ending::Terminated)?;
+        Ok(self.target.dir.join("broker/store"))
+    }
+
+    fn end_broker(&mut self, ending: Ending) -> Result<(), Stop> {
+        let Some(mut broker) = self.broker.take() else { return Ok(()) };
+        match ending {
+            Ending::Killed => broker.kill(),
+            Ending::Terminated if !broker.stop(STOP_MAX) => {
+                return Err(Stop::Cannot(format!("the broker did not end within {STOP_MAX:?} of SIGTERM")));
+            }
+            Ending::Terminated => {}
+        }
+        Ok(())
     }
 
     /// SIGKILL: no goodbye to anybody.

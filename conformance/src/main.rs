@@ -11,7 +11,7 @@
 //! held against ours. What a program cannot do itself (restart a broker, kill a name server) it asks the runner for.
 //!
 //! Reading order: `options`, `suite` (the table of scenarios), `run`, `dialogue`, `cluster`, `target`; `capture` records
-//! golden bytes instead.
+//! golden bytes instead, `fixture` makes the store of Apache's that plain tests open.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command-line program: the table is its result")]
 
@@ -19,6 +19,7 @@ mod artifacts;
 mod capture;
 mod cluster;
 mod dialogue;
+mod fixture;
 mod limits;
 mod options;
 mod ports;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let result = match &options.action {
         Some(Action::Capture { into }) => capture::run(&options, into),
+        Some(Action::Fixture { into }) => fixture::run(&options, into),
         None if options.list => {
             report::list();
             Ok(true)

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::artifacts::Artifacts;
-use crate::cluster::{Cluster, tail};
+use crate::cluster::{Cluster, Ending, tail};
 use crate::dialogue::{self, Verdict};
 use crate::limits::PORTS_BACK_MAX;
 use crate::options::{Against, Options};
@@ -24,7 +24,7 @@ pub fn run(options: &Options) -> Result<bool, Stop> {
     let interrupt = Interrupt::install()?;
     let scenarios = suite::choose(&options.only, options.against).map_err(Stop::Cannot)?;
     prerequisites::check()?;
-    let artifacts = build(options)?;
+    let artifacts = build(options, &scenarios)?;
     let mut folder = tempfile::Builder::new()
         .prefix("conformance-")
         .tempdir()
@@ -42,12 +42,12 @@ pub fn run(options: &Options) -> Result<bool, Stop> {
     Ok(report::table(&outcomes, clients, begun.elapsed()))
 }
 
-fn build(options: &Options) -> Result<Artifacts, Stop> {
+fn build(options: &Options, scenarios: &[Scenario]) -> Result<Artifacts, Stop> {
     let artifacts = Artifacts::locate(options.bin_dir.as_deref())?;
     for client in options.client.versions() {
         artifacts.build_programs(client)?;
     }
-    if !options.against.our_broker() {
+    if !options.against.our_broker() || scenarios.iter().any(|scenario| scenario.stage == Stage::DropIn) {
         artifacts.fetch_apache()?;
     }
     if options.against.our_namesrv() && options.bin_dir.is_none() {
@@ -120,6 +120,7 @@ impl<'a> Suite<'a> {
             Stage::Shared => (Ports::free()?, Config::Generated { shards: 1 }),
             Stage::TwoShards => (Ports::free()?, Config::Generated { shards: 2 }),
             Stage::Seed => (Ports::SEED, Config::Seed),
+            Stage::DropIn => (Ports::free()?, Config::SmallFiles),
         };
         // The kernel gives a killed process's ports back a moment after it has gone, the more so with io_uring.
         self.interrupt.wait_until(PORTS_BACK_MAX, || ports.taken(1).is_none())?;
@@ -128,7 +129,8 @@ impl<'a> Suite<'a> {
         }
         self.started += 1;
         let dir = self.dir.join(format!("cluster-{}", self.started));
-        let target = Target { against: self.against, artifacts: self.artifacts, dir, serialize: None };
+        let against = if stage == Stage::DropIn { Against::RingmqNamesrv } else { self.against };
+        let target = Target { against, artifacts: self.artifacts, dir, serialize: None };
         Cluster::start(target, ports, config, &self.interrupt)
     }
 
@@ -209,6 +211,9 @@ fn grant(cluster: &mut Cluster<'_>, what: &str, pid: u32) -> Result<String, Stop
     let number = || argument.parse::<usize>().ok().filter(|n| *n < 3);
     match (verb, number()) {
         ("restart-broker", _) => cluster.restart_broker().map(|()| String::new()),
+        ("switch-broker", _) => cluster.switch_broker(broker_named(argument)?, Ending::Terminated).map(|()| String::new()),
+        ("kill-broker-and-switch", _) => cluster.switch_broker(broker_named(argument)?, Ending::Killed).map(|()| String::new()),
+        ("refused-second-broker", _) => cluster.second_broker_is_refused().map(|()| String::new()),
         ("kill-namesrv", Some(i @ 0..=1)) => {
             cluster.kill_namesrv(i);
             Ok(String::new())
@@ -216,6 +221,14 @@ fn grant(cluster: &mut Cluster<'_>, what: &str, pid: u32) -> Result<String, Stop
         ("start-namesrv", Some(i @ 0..=1)) => cluster.start_namesrv(i).map(|()| String::new()),
         ("broker-connections", _) => broker_connections(cluster, pid),
         _ => Err(Stop::Cannot(format!("unknown request {what}"))),
+    }
+}
+
+fn broker_named(name: &str) -> Result<Against, Stop> {
+    match name {
+        "ringmq" => Ok(Against::Ringmq),
+        "apache" => Ok(Against::RingmqNamesrv),
+        _ => Err(Stop::Cannot(format!("a broker called {name}: expected ringmq or apache"))),
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Stage {
     Seed,
     /// A fresh one whose broker has two shards.
     TwoShards,
+    /// A fresh one with small store files, whose broker is Apache's first and is exchanged on its store.
+    DropIn,
 }
 
 /// One row of the table.
@@ -29,14 +31,14 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Apache's broker has no shards.
+    /// Apache's broker has no shards, and is no drop-in for itself.
     pub fn applies_to(&self, against: Against) -> bool {
-        self.stage != Stage::TwoShards || against.our_broker()
+        !matches!(self.stage, Stage::TwoShards | Stage::DropIn) || against.our_broker()
     }
 }
 
 /// In this order; the ones that hurt servers come last.
-pub const SCENARIOS: [Scenario; 12] = [
+pub const SCENARIOS: [Scenario; 14] = [
     Scenario {
         name: "seed",
         shows: "the two programs and broker-a.properties of the seed, unchanged, with two name servers on 9876 and 9877 \
@@ -48,6 +50,7 @@ pub const SCENARIOS: [Scenario; 12] = [
     shared("send", "sync, async, one-way, batch, 1 MiB and compressed sends arrive intact; tags filter; view by offsetMsgId"),
     shared("push", "1,000 messages reach a concurrent push consumer exactly once; offsets survive its restart"),
     shared("pull", "DefaultMQPullConsumer: min, max, by time, ends, tags, committed offsets, held pulls"),
+    shared("query", "mqadmin's queryMsgByKey, queryMsgByUniqueKey and queryMsgById: by key, unique key, time and message id"),
     shared("lite-pull", "DefaultLitePullConsumer: subscribe, assign, seek, offset by time, commit"),
     shared("broadcast", "two broadcasting consumers receive every message each"),
     shared("join-leave", "a second consumer joins and leaves under load: none lost, few twice"),
@@ -59,6 +62,14 @@ pub const SCENARIOS: [Scenario; 12] = [
         name: "shards",
         shows: "mqbroker with shardCount=2: the client is connected to both shards and its messages are on both",
         stage: Stage::TwoShards,
+        side_by_side: false,
+        jvm_args: &[],
+    },
+    Scenario {
+        name: "drop-in",
+        shows: "a store that Apache's broker wrote is opened by RingMQ's, written to, opened by Apache's again, and so on, also \
+                after SIGKILL: every message by queue, id, key and unique key, every committed offset",
+        stage: Stage::DropIn,
         side_by_side: false,
         jvm_args: &[],
     },
@@ -102,8 +113,8 @@ mod tests {
     #[test]
     fn apache_is_not_asked_for_shards() {
         let apache = choose(&[], Against::Apache).unwrap();
-        assert!(apache.iter().all(|s| s.name != "shards"));
-        assert_eq!(choose(&[], Against::Ringmq).unwrap().len(), apache.len() + 1);
+        assert!(apache.iter().all(|s| s.name != "shards" && s.name != "drop-in"));
+        assert_eq!(choose(&[], Against::Ringmq).unwrap().len(), apache.len() + 2);
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub enum Config {
         /// RingMQ's `shardCount`; Apache knows one.
         shards: u16,
     },
+    /// The same for the fixture: without the time wheel, 38 MB of zeros.
+    FixtureFiles,
+    /// Written by us, with store files so small that a few hundred messages fill several of each kind.
+    SmallFiles,
     /// The seed's `broker-a.properties`.
     Seed,
     /// Bound to 127.0.0.1, advertised as 127.0.0.2, where a recording proxy listens on the same port.
@@ -91,6 +95,8 @@ impl Target<'_> {
         let file = self.dir.join("broker-a.properties");
         let text = match config {
             Config::Generated { shards } => generated(self.against, ports, shards, home, DIRECT),
+            Config::SmallFiles => small_files(self.against, ports, home).replace("timerWheelEnable=false\n", ""),
+            Config::FixtureFiles => small_files(self.against, ports, home),
             Config::BehindProxy => generated(self.against, ports, 1, home, PROXIED),
             Config::Seed if self.against.our_broker() => return Ok(seed_config()),
             Config::Seed => {
@@ -102,6 +108,14 @@ impl Target<'_> {
         write(&file, &text)?;
         Ok(file)
     }
+}
+
+/// Facts of the drop-in store, the same for both makers.
+const SMALL_FILES: &str = "mappedFileSizeCommitLog=81920\nmaxMessageSize=4096\nmappedFileSizeConsumeQueue=400\n\
+                           maxHashSlotNum=200\nmaxIndexNum=300\n";
+
+fn small_files(against: Against, ports: Ports, home: &Path) -> String {
+    generated(against, ports, 1, home, DIRECT).replace("mappedFileSizeCommitLog=67108864\n", SMALL_FILES)
 }
 
 /// How the broker is reached: (its address in the configuration, the host of the name servers).

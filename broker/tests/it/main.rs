@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 mod mount;
 
+mod apache_store;
 mod faults;
 mod flush;
 mod bad_store;

@@ -19,6 +19,9 @@ public final class Main {
 
     static {
         SCENARIOS.put("orderly", new Orderly());
+        SCENARIOS.put("query", new QueryByKey());
+        SCENARIOS.put("drop-in", new DropIn(false));
+        SCENARIOS.put("fixture", new DropIn(true));
         SCENARIOS.put("capture", new CaptureTour());
     }
 
