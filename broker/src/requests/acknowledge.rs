@@ -19,7 +19,7 @@ pub(crate) fn answer_acknowledged(shard: &mut Shard, net: &mut Net) {
         return;
     }
     if let Some(reason) = shard.store.poisoned() {
-        let remark = format!("the message was not made durable: {reason}");
+        let remark = format!("the message was not made durable: {reason}; free or repair the disk, then restart");
         while let Some(pending) = shard.pending.pop() {
             send::refuse(shard, net, pending.caller, &Refusal::new(response::SERVICE_NOT_AVAILABLE, remark.clone()));
         }

@@ -24,7 +24,18 @@ fn texts(client: &mut Client, offset: i64) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_failing_log_stops_its_shard_with_the_reason_and_no_other() {
-    let mut cluster = Cluster::start(2, &SETTINGS);
+    fails_alone("ASYNC_FLUSH");
+}
+
+#[test]
+fn a_failing_log_stops_its_shard_under_sync_flush_as_well() {
+    fails_alone("SYNC_FLUSH");
+}
+
+fn fails_alone(policy: &str) {
+    let policy = format!("flushDiskType={policy}");
+    let settings: Vec<&str> = SETTINGS.iter().copied().chain([policy.as_str()]).collect();
+    let mut cluster = Cluster::start(2, &settings);
     let (mut sound, mut broken) = (cluster.client(0), cluster.client(1));
     for client in [&mut sound, &mut broken] {
         client.put("T", "", "first");
