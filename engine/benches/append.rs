@@ -30,6 +30,9 @@ fn append(criterion: &mut Criterion) {
     let draft = draft(&body);
     group.bench_function("append", |bencher| bencher.iter_custom(|count| time_appends(&sim, &store, &draft, count)));
     group.finish();
+    let counts = store.write_counts();
+    let share = |bytes: u64| bytes as f64 / counts.record_bytes as f64;
+    eprintln!("{} bytes of records, copied {:.3} times in all", counts.record_bytes, 1.0 + share(counts.copied_again_bytes));
     eprintln!("log end {}, {} messages", store.appended(), store.queue_range("bench", 0).map_or(0, |range| range.max_offset.0));
 }
 

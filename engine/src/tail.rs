@@ -56,6 +56,8 @@ pub(crate) struct Tail {
     /// The bytes of the log's partial last block before the first chunk.
     partial_before: Vec<u8>,
     memory_bytes: usize,
+    /// Bytes copied from chunk to chunk so far.
+    carried_bytes: u64,
     chunk_bytes: usize,
     bytes_max: usize,
 }
@@ -81,6 +83,7 @@ impl Tail {
             end_before: end,
             partial_before: partial,
             memory_bytes: 0,
+            carried_bytes: 0,
             chunk_bytes,
             bytes_max,
         }
@@ -94,6 +97,11 @@ impl Tail {
     /// The end of the log.
     pub(crate) fn end(&self) -> u64 {
         self.chunks.back().map_or(self.end_before, Chunk::end)
+    }
+
+    /// Bytes copied once more, from the end of a chunk to the beginning of the next.
+    pub(crate) fn carried_bytes(&self) -> u64 {
+        self.carried_bytes
     }
 
     #[cfg(test)]
@@ -117,6 +125,7 @@ impl Tail {
             None => buf.append(copied, |free| free.copy_from_slice(&self.partial_before)),
         };
         assert_eq!(buf.len(), copied, "the partial block was copied");
+        self.carried_bytes += copied as u64;
         self.chunks.push_back(Chunk { start, first: end, buf });
         Ok(())
     }

@@ -234,7 +234,10 @@ impl<R: Runtime> Inner<R> {
         });
         let appended = Appended { physical_offset: at, bytes, queue_offset, store_timestamp_ms: now_ms };
         self.marks.append_to(appended.end().0);
-        self.counts.add(|counts| counts.messages += 1);
+        self.counts.add(|counts| {
+            counts.messages += 1;
+            counts.record_bytes += bytes as u64;
+        });
         if let Some(key) = queue {
             self.dispatch(key, &appended, tags_code);
         }

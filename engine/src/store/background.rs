@@ -95,7 +95,7 @@ impl<R: Runtime> Inner<R> {
         let file = self.log.file(step.at).await?;
         let (path, in_file) = (self.log.path_of(step.at), step.at % self.log.file_bytes());
         self.zeros.begin_write(step.device_end()).await;
-        let bytes = step.device_end() - step.at;
+        let (bytes, padded) = (step.device_end() - step.at, step.last.len() as u64);
         let is_sync = self.config.flush == FlushPolicy::Sync;
         let (operation, done) = if is_sync {
             ("write and flush", file.write_both_durably_at(in_file, step.blocks, step.last).await)
@@ -107,6 +107,10 @@ impl<R: Runtime> Inner<R> {
         self.counts.add(|counts| {
             counts.log_writes += 1;
             counts.log_bytes += bytes;
+            counts.copied_again_bytes += padded;
+            if self.config.backend == LogBackend::Mmap {
+                counts.copied_again_bytes += bytes;
+            }
             counts.flushes += u64::from(is_sync);
         });
         if is_sync {

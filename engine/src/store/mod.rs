@@ -68,6 +68,11 @@ struct TimeMark {
 pub struct WriteCounts {
     /// Messages appended.
     pub messages: u64,
+    /// Bytes of their records, each copied once: from the request into the log's tail.
+    pub record_bytes: u64,
+    /// Bytes copied a second time: last blocks, to the next chunk of the tail and padded for a write;
+    /// on `mmap` everything, into the mapping.
+    pub copied_again_bytes: u64,
     /// Writes of the log.
     pub log_writes: u64,
     /// Their bytes, padding included.
@@ -221,7 +226,9 @@ impl<R: Runtime> Store<R> {
     /// What was written since the store was opened.
     #[must_use]
     pub fn write_counts(&self) -> WriteCounts {
-        self.inner.counts.0.get()
+        let mut counts = self.inner.counts.0.get();
+        counts.copied_again_bytes += self.inner.tail.borrow().carried_bytes();
+        counts
     }
 
     /// What opening found.

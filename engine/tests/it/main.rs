@@ -7,6 +7,7 @@
 mod batch;
 mod bad_store;
 mod consumequeue_is_derived;
+mod copied_once;
 mod crash;
 mod damage;
 mod deleted_topic_stays_deleted;
