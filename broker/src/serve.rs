@@ -203,7 +203,7 @@ async fn stop(network: &Network<Shard>, store: &Store<Core>) -> io::Result<()> {
     network.stop(STOP_GRACE).await;
     let saved = network.with(|shard, _| shard.last_round()).await;
     store.close().await.map_err(io::Error::other)?;
-    let WriteCounts { messages, log_writes, log_bytes, flushes } = store.write_counts();
+    let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = store.write_counts();
     tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");
     if saved { Ok(()) } else { Err(io::Error::other("not everything in config/ could be written, see the log")) }
 }
