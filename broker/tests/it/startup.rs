@@ -9,7 +9,7 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn the_greeting_says_what_runs() {
-    let mut cluster = Cluster::start(2, &["deleteWhen=04", "noSuchKey=1"]);
+    let mut cluster = Cluster::start(2, &["putMsgIndexHightWater=4", "noSuchKey=1"]);
     let said = cluster.broker.said();
     let (first, second) = (cluster.port, cluster.port + 10);
     for expected in [
@@ -23,7 +23,7 @@ fn the_greeting_says_what_runs() {
         assert!(said.contains(&expected), "{expected:?} in {said}");
     }
     let log = cluster.broker.log();
-    assert!(log.contains("deleteWhen has no effect here") && log.contains("unknown key noSuchKey"), "{log}");
+    assert!(log.contains("putMsgIndexHightWater has no effect here") && log.contains("unknown key noSuchKey"), "{log}");
     cluster.broker.signal("INT");
     assert_eq!(cluster.broker.wait(), Some(0));
 }
@@ -72,7 +72,7 @@ fn the_configuration_is_printed_and_the_help_teaches() {
     assert!(["namesrvAddr=localhost:9876", "brokerName=x", "deleteWhen=04", "shardCount=1"].iter().all(|line| all.contains(line)), "{all}");
     let important = run_broker(&["-m"]);
     let important = String::from_utf8_lossy(&important.stdout).into_owned();
-    assert!(important.contains("listenPort=10911") && !important.contains("deleteWhen"));
+    assert!(important.contains("listenPort=10911") && !important.contains("putMsgIndexHightWater"));
     let help = run_broker(&["--help"]);
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     assert!(help.contains("mqbroker -c broker-a.properties") && help.contains("shardCount"));

@@ -1,7 +1,8 @@
 //! Messages are found by key: what was sent is found, newest first when there are many, whatever happened in between.
 
 use crate::oracle::{Replay, draft, seeds, small_config};
-use engine::{AppendError, Appended, KeyQuery, Store, StoreConfig};
+use engine::retention::{DeleteWhen, RetentionConfig};
+use engine::{AppendError, Appended, FlushPolicy, KeyQuery, LogBackend, Store, StoreConfig};
 use protocol::record::RecordView;
 use rt::Runtime;
 use rt::sim::{Sim, SimConfig};
@@ -207,6 +208,53 @@ fn a_store_without_the_index_builds_none_and_catches_up_when_it_is_switched_on()
         keyed.check(&store).await;
         store.close().await.unwrap();
     });
+}
+
+#[test]
+fn what_retention_removes_is_found_no_more_and_its_index_files_go() {
+    for seed in seeds(6) {
+        let _replay = Replay(seed, "what_retention_removes_is_found_no_more_and_its_index_files_go");
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let hours = (0..24).map(|hour| hour.to_string()).collect::<Vec<_>>().join(";");
+            let retention = RetentionConfig { delete_when: DeleteWhen::parse(&hours).unwrap(), interval_ms: 100, reserved_ms: 60_000, ..RetentionConfig::default() };
+            let config = StoreConfig { retention, ..small_config("/store") };
+            let (store, mut keyed) = (Store::open(sim.clone(), config.clone()).await.unwrap(), Keyed::default());
+            keyed.fill(&sim, &store, 700).await;
+            let oldest = index_files(&sim).await[0].clone();
+            sim.sleep(Duration::from_secs(70)).await;
+            keyed.fill(&sim, &store, 60).await;
+            sim.sleep(Duration::from_secs(2)).await;
+            let begin = store.log_begin();
+            assert!(begin.0 > 0, "nothing was removed");
+            keyed.by_key.values_mut().for_each(|sent| sent.retain(|at| at.physical_offset >= begin));
+            keyed.check(&store).await;
+            assert!(!index_files(&sim).await.contains(&oldest), "{oldest} leads to nothing any more");
+            store.close().await.unwrap();
+            let store = Store::open(sim.clone(), config).await.unwrap();
+            keyed.check(&store).await;
+            store.close().await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn every_policy_and_backend_finds_what_was_acknowledged() {
+    for (flush, backend) in [(FlushPolicy::Sync, LogBackend::Direct), (FlushPolicy::Sync, LogBackend::Mmap), (FlushPolicy::Async, LogBackend::Mmap)] {
+        let sim = Sim::new(8);
+        sim.block_on(async {
+            let config = StoreConfig { flush, backend, ..small_config("/store") };
+            let mut keyed = Keyed::default();
+            for _ in 0..2 {
+                let store = Store::open(sim.clone(), config.clone()).await.unwrap();
+                keyed.fill(&sim, &store, 120).await;
+                let last = *keyed.sent.last().unwrap();
+                store.acknowledged_beyond(engine::PhyOffset(last.end().0 - 1)).await;
+                keyed.check(&store).await;
+                store.close().await.unwrap();
+            }
+        });
+    }
 }
 
 fn crash_often(seed: u64, power_cut: bool) -> usize {

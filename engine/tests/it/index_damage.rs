@@ -3,7 +3,7 @@
 
 use crate::index::{Keyed, filled, index_files, open, query};
 use crate::oracle::{Replay, seeds};
-use rt::sim::Sim;
+use rt::sim::{Fault, FaultOp, Sim};
 use rt::{File, OpenMode, Runtime};
 use std::path::Path;
 
@@ -120,4 +120,52 @@ fn damage_anywhere_never_gives_a_wrong_message_and_what_shows_is_repaired() {
     }
     eprintln!("{repaired} of {all} damaged stores repaired while they were open");
     assert!(repaired > 0 || all < 2);
+}
+
+#[test]
+fn errors_on_index_files_cost_the_index_alone_and_are_made_good() {
+    let mut errors = 0;
+    for seed in seeds(40) {
+        let _replay = Replay(seed, "errors_on_index_files_cost_the_index_alone_and_are_made_good");
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let mut keyed = filled(&sim, 60).await;
+            let store = open(&sim).await;
+            for op in [FaultOp::Write, FaultOp::Sync, FaultOp::Read] {
+                sim.inject(Fault::eio(op, "/store/index").one_in(4));
+                keyed.fill(&sim, &store, 60).await;
+                check_sound(&keyed, &store).await;
+                sim.sleep(std::time::Duration::from_millis(300)).await;
+            }
+            assert_eq!(store.poisoned(), None, "the log does not suffer");
+            let counts = sim.fault_counts();
+            errors += counts.write_errors + counts.sync_errors + counts.read_errors;
+            sim.clear_faults();
+            sim.sleep(std::time::Duration::from_secs(5)).await;
+            keyed.check(&store).await;
+            store.close().await.unwrap();
+            let store = open(&sim).await;
+            keyed.check(&store).await;
+            store.close().await.unwrap();
+        });
+    }
+    assert!(errors > 100, "{errors} errors: too tame");
+}
+
+#[test]
+fn an_index_that_cannot_be_written_to_the_end_does_not_keep_the_store_from_closing() {
+    for op in [FaultOp::Write, FaultOp::Sync] {
+        let sim = Sim::new(7);
+        sim.block_on(async {
+            let (store, mut keyed) = (open(&sim).await, Keyed::default());
+            keyed.fill(&sim, &store, 40).await;
+            sim.inject(Fault::eio(op, "/store/index"));
+            store.close().await.unwrap();
+            sim.clear_faults();
+            let store = open(&sim).await;
+            assert!(!store.recovered().was_unclean);
+            keyed.check(&store).await;
+            store.close().await.unwrap();
+        });
+    }
 }
