@@ -83,8 +83,8 @@ const _: () = assert!(ZEROS_STEP_BYTES <= ZEROS_AHEAD_BYTES && ZEROS_STEP_BYTES.
 /// Log writes of this size and more (a smoothed mean) get no zeros ahead of them: at 64 KiB the zeros cost the device about
 /// what the journal commit costs the flush.
 pub const ZEROS_WRITE_BYTES_MAX: u64 = 64 * 1024;
-/// Index entries in memory that no file has yet (20 bytes each, 1.3 MB): then they are written.
-pub const INDEX_PENDING_ENTRIES_MAX: usize = 65_536;
+/// Index entries in memory that no file has yet (20 bytes each, 320 KiB): then they are written.
+pub const INDEX_PENDING_ENTRIES_MAX: usize = 16_384;
 
 /// Slots and entries an index file may have: its length must fit Java's int, as RocketMQ maps it whole.
 pub const INDEX_FILE_BYTES_MAX: u64 = i32::MAX as u64;

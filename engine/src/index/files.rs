@@ -26,10 +26,10 @@ use std::path::PathBuf;
 
 /// Open index files kept.
 const OPEN_FILES_MAX: usize = 8;
-/// Pages of slots in one write.
-const SLOT_PAGES_MAX: u64 = 256;
-/// Bytes of slots in one read.
-const SLOT_READ_BYTES: u64 = 1 << 20;
+/// Pages of slots in one write: encoding them is this core's time.
+const SLOT_PAGES_MAX: u64 = 32;
+/// Bytes of slots in one read, for the same reason.
+const SLOT_READ_BYTES: u64 = 256 * 1024;
 
 /// A file as the manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -332,23 +332,26 @@ impl<R: Runtime> Index<R> {
 
     async fn load(&self, last: IndexFile) -> Result<(), FileError> {
         let (mut slots, end) = (Vec::with_capacity(self.shape.slots as usize), self.shape.slot_at(self.shape.slots));
-        let mut at = self.shape.slot_at(0);
+        let (mut at, mut used, mut highest) = (self.shape.slot_at(0), 0, 0);
         while at < end {
             let bytes = self.read(last.name, at, usize::try_from((end - at).min(SLOT_READ_BYTES)).unwrap_or(0)).await?;
-            slots.extend(bytes.chunks_exact(4).filter_map(|slot| slot.try_into().ok()).map(u32::from_be_bytes));
+            for slot in bytes.chunks_exact(4).filter_map(|slot| slot.try_into().ok()).map(u32::from_be_bytes) {
+                used += u32::from(slot != 0);
+                highest = highest.max(slot);
+                slots.push(slot);
+            }
             at = self.shape.slot_at(u32::try_from(slots.len()).unwrap_or(u32::MAX));
             if bytes.len() < 4 {
                 break;
             }
         }
-        let used = slots.iter().filter(|slot| **slot != 0).count();
-        let is_sound = slots.len() == self.shape.slots as usize && used == last.header.used_slots as usize && slots.iter().all(|slot| *slot < last.header.next_entry);
+        let is_sound = slots.len() == self.shape.slots as usize && used == last.header.used_slots && highest < last.header.next_entry;
         if is_sound {
             self.state.borrow_mut().newest = Some(Newest::of(self.shape, last.header, slots));
             return Ok(());
         }
         let path = self.path(last.name);
-        let found = format!("{used} slots in use, expected {} with entries below {}", last.header.used_slots, last.header.next_entry);
+        let found = format!("{used} slots in use, the highest entry {highest}; expected {} and less than {}", last.header.used_slots, last.header.next_entry);
         self.note_damage(last.name, &found);
         Err(FileError { operation: "load slots of", path, offset: HEADER_BYTES as u64, source: io::Error::new(io::ErrorKind::InvalidData, found) })
     }

@@ -79,6 +79,7 @@ impl<R: Runtime> Inner<R> {
             if target - self.index.upto() > lag_max || self.index_piece(target).await.is_err() {
                 return;
             }
+            yield_now().await;
         }
     }
 
