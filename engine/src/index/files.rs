@@ -127,6 +127,8 @@ pub(crate) struct Index<R: Runtime> {
     names_unsynced: Cell<bool>,
     /// No file made later has this name or a lower one.
     last_name: Cell<u64>,
+    /// How often files were forgotten to be built anew: what was looked up meanwhile may be too little.
+    forgotten: Cell<u64>,
 }
 
 /// The number a file made at this local time is named by: its digits are year, month, day, hour, minute, second, millisecond.
@@ -157,7 +159,7 @@ impl<R: Runtime> Index<R> {
         let state = State { files: Vec::new(), newest: None, damaged: None };
         let open = RefCell::new(OpenFiles::new(OPEN_FILES_MAX));
         let (turn, upto, names_unsynced, last_name) = (Turn::default(), Cell::new(opened.log_begin), Cell::new(false), Cell::new(0));
-        let index = Self { rt, paths, shape, state: RefCell::new(state), open, turn, upto, names_unsynced, last_name };
+        let index = Self { rt, paths, shape, state: RefCell::new(state), open, turn, upto, names_unsynced, last_name, forgotten: Cell::new(0) };
         let found = index.list().await?;
         let (kept, complaint) = index.judge_all(&found, mark, opened).await;
         let is_whole = complaint.is_none();
@@ -467,7 +469,13 @@ impl<R: Runtime> Index<R> {
         }
     }
 
+    /// See the field.
+    pub(crate) fn times_forgotten(&self) -> u64 {
+        self.forgotten.get()
+    }
+
     async fn forget_from(&self, name: u64, log_begin: u64) -> Result<(), FileError> {
+        self.forgotten.set(self.forgotten.get() + 1);
         let gone = {
             let mut state = self.state.borrow_mut();
             let keep = state.files.partition_point(|file| file.name < name);
