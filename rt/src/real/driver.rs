@@ -77,10 +77,23 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
             turns_since_yield = 0;
             futures_lite::future::yield_now().await;
         } else if completions == 0 && !spin(&core).await {
-            sleeper.sleep(&core.0.kick).await;
+            sleep(&core, &mut sleeper).await;
         }
     }
     Ok(())
+}
+
+/// A completion's signal is now and then not delivered to a sleeping core (seen on Linux 6.18 as a ring with finished reads, an
+/// eventfd that says 1, and nobody awake): with file operations under way the core looks by itself as well.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
+
+async fn sleep(core: &Core, sleeper: &mut Sleeper) {
+    let has_files_in_flight = core.0.ring.borrow().has_files_in_flight();
+    if has_files_in_flight {
+        futures_lite::future::or(sleeper.sleep(&core.0.kick), glommio::timer::sleep(LOOK_AGAIN_AFTER)).await;
+    } else {
+        sleeper.sleep(&core.0.kick).await;
+    }
 }
 
 /// A turn with so many completions lets other tasks run before the next.

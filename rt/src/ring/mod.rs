@@ -68,6 +68,8 @@ pub struct Ring {
     /// a completion first and sets the flag then; a turn in between takes the one and leaves the other.
     stale_taskrun: bool,
     event_fd: Option<EventFd>,
+    /// File operations that the kernel has.
+    files_in_flight: usize,
 }
 
 impl Ring {
@@ -83,6 +85,7 @@ impl Ring {
             submitted_unseen: false,
             stale_taskrun: false,
             event_fd: None,
+            files_in_flight: 0,
         })
     }
 
@@ -92,6 +95,11 @@ impl Ring {
         self.uring.submitter().register_eventfd(fd.raw())?;
         self.event_fd = Some(fd.clone());
         Ok(fd)
+    }
+
+    /// Whether the kernel has file operations that are not over.
+    pub fn has_files_in_flight(&self) -> bool {
+        self.files_in_flight > 0
     }
 
     /// Whether a [`Ring::turn`] would find or submit anything, as far as shared memory tells (no system call). False is no
