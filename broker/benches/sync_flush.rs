@@ -7,7 +7,7 @@
 //! R: mean time of a send without a flush (the same broker with ASYNC_FLUSH, the same senders). F: mean time of one durable write of as many
 //! bytes as a flush carried (one in flight, from this process, between the rounds, into zeros). 1.5 F because a message meets
 //! a flush half done on average and waits for the next one. Real `mqbroker` processes on the first core, the client on the
-//! last, rounds interleaved; F is interpolated between the sizes measured. Without `--bench` (under `cargo test`) it is a smoke run.
+//! last, rounds interleaved. Without `--bench` (under `cargo test`) it is a smoke run.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
 
@@ -36,8 +36,6 @@ const KINDS: [(&str, &str); 4] = [
     ("SYNC mmap", "flushDiskType=SYNC_FLUSH\nlogBackend=mmap\n"),
 ];
 const SYNC_DIRECT: usize = 1;
-/// Sizes whose durable writes are timed.
-const FLUSH_BYTES: [usize; 4] = [4096, 16_384, 65_536, 131_072];
 
 /// One kind's rounds with N senders.
 #[derive(Default)]
@@ -76,7 +74,7 @@ fn measure(folder: &Path, count: usize, rounds: usize, seconds: f64) -> (Vec<Res
     let mut servers: Vec<Server> = (0..KINDS.len()).map(|kind| Server::mqbroker(KINDS[kind].0, &folder_of(kind), KINDS[kind].1)).collect();
     servers.iter().for_each(|server| client::make_topic(server.addr));
     let mut results: Vec<Results> = KINDS.iter().map(|_| Results::default()).collect();
-    let mut flushes: Vec<Vec<f64>> = FLUSH_BYTES.map(|_| Vec::new()).into();
+    let mut flushes = Vec::new();
     for round in 0..=rounds {
         for (server, result) in servers.iter().zip(&mut results) {
             let outcome = client::run(server.addr, count, 1, seconds);
@@ -85,9 +83,9 @@ fn measure(folder: &Path, count: usize, rounds: usize, seconds: f64) -> (Vec<Res
                 result.rounds.push(outcome);
             }
         }
-        for (bytes, into) in FLUSH_BYTES.into_iter().zip(&mut flushes) {
-            into.push(durable_write_us(&folder_of(SYNC_DIRECT), bytes));
-        }
+        // As large as the flushes were, as far as one can tell before the broker says so: a sender has one message in flight.
+        let gathered = (count * 1400 / 2).max(1).next_multiple_of(4096);
+        flushes.push(durable_write_us(&folder_of(SYNC_DIRECT), gathered));
     }
     for (server, result) in servers.iter_mut().zip(&mut results) {
         let said = server.stop();
@@ -95,16 +93,7 @@ fn measure(folder: &Path, count: usize, rounds: usize, seconds: f64) -> (Vec<Res
         result.messages_per_flush = number("messages") / number("flushes").max(1.0);
         result.bytes_per_write = number("log_bytes") / number("log_writes").max(1.0);
     }
-    let flush_us = interpolated(results[SYNC_DIRECT].bytes_per_write, flushes.into_iter().map(median));
-    (results, flush_us)
-}
-
-/// F for flushes of `bytes`, between the sizes that were measured.
-fn interpolated(bytes: f64, micros: impl Iterator<Item = f64>) -> f64 {
-    let points: Vec<(f64, f64)> = FLUSH_BYTES.iter().map(|bytes| *bytes as f64).zip(micros).collect();
-    let between = points.windows(2).find(|pair| bytes <= pair[1].0).unwrap_or(&points[points.len() - 2..]);
-    let ((x0, y0), (x1, y1)) = (between[0], between[1]);
-    y0 + (y1 - y0) * ((bytes - x0) / (x1 - x0)).clamp(0.0, 1.0)
+    (results, median(flushes))
 }
 
 /// The mean time of durable writes of `bytes` into zeros, one in flight.

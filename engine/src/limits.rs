@@ -67,6 +67,16 @@ pub const REPAIR_SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// and may be said once more.
 pub const REPORTED_DAMAGE_MAX: usize = 4096;
 
+/// Windows of `read_ahead_bytes` that are read ahead of a consumer catching up: fewer and the device idles while records are
+/// handed out.
+pub const READ_AHEAD_WINDOWS: usize = 4;
+
+/// ConsumeQueue units read from a file at once, for the next reads of the same consumer (12 KiB in memory).
+pub const UNITS_READ_AHEAD: usize = 512;
+
+/// Such runs of units kept.
+pub const UNIT_RUNS_MAX: usize = 64;
+
 /// ConsumeQueue units that one read looks at when the filter matches nothing (RocketMQ's maxFilterMessageSize / 20).
 pub const FILTER_UNITS_MAX: usize = 800;
 
@@ -83,8 +93,8 @@ const _: () = assert!(ZEROS_STEP_BYTES <= ZEROS_AHEAD_BYTES && ZEROS_STEP_BYTES.
 /// Log writes of this size and more (a smoothed mean) get no zeros ahead of them: at 64 KiB the zeros cost the device about
 /// what the journal commit costs the flush.
 pub const ZEROS_WRITE_BYTES_MAX: u64 = 64 * 1024;
-/// Index entries in memory that no file has yet (20 bytes each, 320 KiB): then they are written.
-pub const INDEX_PENDING_ENTRIES_MAX: usize = 16_384;
+/// Index entries in memory that no file has yet (20 bytes each, 1.3 MB): then they are written.
+pub const INDEX_PENDING_ENTRIES_MAX: usize = 65_536;
 
 /// Slots and entries an index file may have: its length must fit Java's int, as RocketMQ maps it whole.
 pub const INDEX_FILE_BYTES_MAX: u64 = i32::MAX as u64;

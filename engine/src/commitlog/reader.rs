@@ -91,10 +91,11 @@ impl<'a, R: Runtime> LogReader<'a, R> {
             let (start, log) = (self.next, self.log);
             let left_in_file = usize::try_from(log.start_of(start) + log.file_bytes() - start).unwrap_or(usize::MAX);
             let len = SCAN_READ_BYTES.min(left_in_file);
+            // Opened here, once, and not by each of the reads. An error is met again where the bytes are needed.
+            let is_open = log.file(start).await.is_ok();
             let mut reading: Reading<'a> = Box::pin(read(log, start, len));
-            let content = match poll_once(&mut reading).await {
+            let content = match if is_open { poll_once(&mut reading).await } else { None } {
                 Some(Ok(bytes)) => Content::Here(bytes),
-                // The error is met again where the bytes are needed.
                 Some(Err(_)) => Content::Asked(Box::pin(read(log, start, len))),
                 None => Content::Asked(reading),
             };

@@ -26,10 +26,10 @@ use std::path::PathBuf;
 
 /// Open index files kept.
 const OPEN_FILES_MAX: usize = 8;
-/// Pages of slots in one write: encoding them is this core's time.
-const SLOT_PAGES_MAX: u64 = 32;
-/// Bytes of slots in one read, for the same reason.
-const SLOT_READ_BYTES: u64 = 256 * 1024;
+/// Pages of slots in one write.
+const SLOT_PAGES_MAX: u64 = 256;
+/// Bytes of slots in one read.
+const SLOT_READ_BYTES: u64 = 1 << 20;
 
 /// A file as the manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,8 +127,6 @@ pub(crate) struct Index<R: Runtime> {
     names_unsynced: Cell<bool>,
     /// No file made later has this name or a lower one.
     last_name: Cell<u64>,
-    /// How often files were forgotten to be built anew: what was looked up meanwhile may be too little.
-    forgotten: Cell<u64>,
 }
 
 /// The number a file made at this local time is named by: its digits are year, month, day, hour, minute, second, millisecond.
@@ -159,7 +157,7 @@ impl<R: Runtime> Index<R> {
         let state = State { files: Vec::new(), newest: None, damaged: None };
         let open = RefCell::new(OpenFiles::new(OPEN_FILES_MAX));
         let (turn, upto, names_unsynced, last_name) = (Turn::default(), Cell::new(opened.log_begin), Cell::new(false), Cell::new(0));
-        let index = Self { rt, paths, shape, state: RefCell::new(state), open, turn, upto, names_unsynced, last_name, forgotten: Cell::new(0) };
+        let index = Self { rt, paths, shape, state: RefCell::new(state), open, turn, upto, names_unsynced, last_name };
         let found = index.list().await?;
         let (kept, complaint) = index.judge_all(&found, mark, opened).await;
         let is_whole = complaint.is_none();
@@ -334,26 +332,23 @@ impl<R: Runtime> Index<R> {
 
     async fn load(&self, last: IndexFile) -> Result<(), FileError> {
         let (mut slots, end) = (Vec::with_capacity(self.shape.slots as usize), self.shape.slot_at(self.shape.slots));
-        let (mut at, mut used, mut highest) = (self.shape.slot_at(0), 0, 0);
+        let mut at = self.shape.slot_at(0);
         while at < end {
             let bytes = self.read(last.name, at, usize::try_from((end - at).min(SLOT_READ_BYTES)).unwrap_or(0)).await?;
-            for slot in bytes.chunks_exact(4).filter_map(|slot| slot.try_into().ok()).map(u32::from_be_bytes) {
-                used += u32::from(slot != 0);
-                highest = highest.max(slot);
-                slots.push(slot);
-            }
+            slots.extend(bytes.chunks_exact(4).filter_map(|slot| slot.try_into().ok()).map(u32::from_be_bytes));
             at = self.shape.slot_at(u32::try_from(slots.len()).unwrap_or(u32::MAX));
             if bytes.len() < 4 {
                 break;
             }
         }
-        let is_sound = slots.len() == self.shape.slots as usize && used == last.header.used_slots && highest < last.header.next_entry;
+        let used = slots.iter().filter(|slot| **slot != 0).count();
+        let is_sound = slots.len() == self.shape.slots as usize && used == last.header.used_slots as usize && slots.iter().all(|slot| *slot < last.header.next_entry);
         if is_sound {
             self.state.borrow_mut().newest = Some(Newest::of(self.shape, last.header, slots));
             return Ok(());
         }
         let path = self.path(last.name);
-        let found = format!("{used} slots in use, the highest entry {highest}; expected {} and less than {}", last.header.used_slots, last.header.next_entry);
+        let found = format!("{used} slots in use, expected {} with entries below {}", last.header.used_slots, last.header.next_entry);
         self.note_damage(last.name, &found);
         Err(FileError { operation: "load slots of", path, offset: HEADER_BYTES as u64, source: io::Error::new(io::ErrorKind::InvalidData, found) })
     }
@@ -469,13 +464,7 @@ impl<R: Runtime> Index<R> {
         }
     }
 
-    /// See the field.
-    pub(crate) fn times_forgotten(&self) -> u64 {
-        self.forgotten.get()
-    }
-
     async fn forget_from(&self, name: u64, log_begin: u64) -> Result<(), FileError> {
-        self.forgotten.set(self.forgotten.get() + 1);
         let gone = {
             let mut state = self.state.borrow_mut();
             let keep = state.files.partition_point(|file| file.name < name);

@@ -1,8 +1,7 @@
 //! The cold read: what is no longer in memory, from disk, with read-ahead.
 //!
-//! Units come from memory or the queue's file, records from the tail or the log's files. A consumer that catches up reads
-//! neighbouring records: the first fetches a window of the log, the next ones (of this pull and the following) are slices
-//! of it. A record whose neighbours are far away is read alone.
+//! Units come from memory or the queue's file, records from the tail or the log's files, through [`super::read_ahead`]: a
+//! consumer that catches up reads neighbouring records. A record whose neighbours are far away is read alone.
 //!
 //! What comes from disk is checked before anybody gets it: lengths, the record's own offset and queue, its checksum. A message
 //! that is damaged, or that recovery found damaged, is never served: a read stops before it, and one that begins at it says
@@ -19,7 +18,7 @@ use crate::limits::REPORTED_DAMAGE_MAX;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::record::{RecordError, RecordView};
 use rt::{BufSlice, File, Runtime};
-use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// Units fetched at once while a filter looks for matches.
 const FILTER_UNITS_AT_ONCE: usize = 256;
@@ -42,39 +41,6 @@ pub struct ColdRead {
     pub next_begin_offset: QueueOffset,
     /// The queue's range at the time.
     pub range: QueueRange,
-}
-
-/// Windows of the log read ahead, the least recently used forgotten first.
-pub(super) struct ColdCache {
-    windows: VecDeque<(u64, BufSlice)>,
-    bytes: usize,
-    bytes_max: usize,
-}
-
-impl ColdCache {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { windows: VecDeque::new(), bytes: 0, bytes_max }
-    }
-
-    fn slice(&mut self, at: u64, len: usize) -> Option<BufSlice> {
-        let has = |(start, window): &(u64, BufSlice)| at >= *start && at + len as u64 <= start + window.len() as u64;
-        let found = self.windows.iter().position(has)?;
-        let (start, window) = self.windows.remove(found)?;
-        let begin = usize::try_from(at - start).ok()?;
-        let part = window.part(begin..begin + len);
-        self.windows.push_back((start, window));
-        Some(part)
-    }
-
-    fn insert(&mut self, start: u64, window: BufSlice) {
-        self.bytes += window.len();
-        self.windows.push_back((start, window));
-        while self.bytes > self.bytes_max
-            && let Some((_, oldest)) = self.windows.pop_front()
-        {
-            self.bytes -= oldest.len();
-        }
-    }
 }
 
 /// What walking a queue's units decided.
@@ -109,7 +75,7 @@ impl<R: Runtime> Store<R> {
     /// Reads from memory and disk. An error concerns this read alone.
     pub async fn read_cold(&self, request: OwnedReadRequest) -> Result<ColdRead, ReadError> {
         let request = request.as_request();
-        let inner = &*self.inner;
+        let inner = &self.inner;
         let nothing = |status, next_begin_offset, range| ColdRead { status, slices: Vec::new(), messages: 0, bytes: 0, next_begin_offset, range };
         let Some((place, range)) = inner.place(request.topic, request.queue_id) else {
             return Ok(nothing(ReadStatus::NoMatchedLogicQueue, QueueOffset(0), QueueRange::default()));
@@ -223,11 +189,11 @@ impl<R: Runtime> Inner<R> {
             }
             first_recent.since(at)
         };
-        Ok(self.queues.files.read(place, at, most.min(in_file)).await?)
+        Ok(self.units_in_file(place, at, most, in_file).await?)
     }
 
     /// The records of `units`, in their order, up to the first that is damaged.
-    async fn fetch(&self, place: &QueuePlace, units: &[(QueueOffset, Unit)]) -> Result<Fetched, ReadError> {
+    async fn fetch(self: &Rc<Self>, place: &QueuePlace, units: &[(QueueOffset, Unit)]) -> Result<Fetched, ReadError> {
         let mut fetched = Fetched { slices: Vec::new(), messages: 0, bytes: 0, stopped: None };
         for (nth, (offset, unit)) in units.iter().enumerate() {
             let size = usize::try_from(unit.size).unwrap_or(0);
@@ -236,7 +202,7 @@ impl<R: Runtime> Inner<R> {
                 Some(record) => record,
                 None => {
                     let is_possible = size <= self.config.record_bytes_max() && unit.end() <= self.marks.written().0;
-                    let record = if is_possible { self.read_record(units, nth, size).await? } else { BufSlice::empty() };
+                    let record = if is_possible { self.cold_record(unit.at.0, size, self.has_neighbour(units, nth)).await? } else { BufSlice::empty() };
                     if let Err(found) = check_record(place, *offset, unit, &record) {
                         fetched.stopped = Some(Stopped { offset: *offset, unit: *unit, found });
                         return Ok(fetched);
@@ -251,29 +217,11 @@ impl<R: Runtime> Inner<R> {
         Ok(fetched)
     }
 
-    /// The record of the nth unit, from what was read ahead or from the file.
-    async fn read_record(&self, units: &[(QueueOffset, Unit)], nth: usize, size: usize) -> Result<BufSlice, ReadError> {
-        let Some((_, unit)) = units.get(nth) else { return Ok(BufSlice::empty()) };
-        let read_ahead = self.cold_cache.borrow_mut().slice(unit.at.0, size);
-        match read_ahead {
-            Some(record) => Ok(record),
-            None if self.has_neighbour(units, nth) => self.read_window(unit.at.0, size).await,
-            None => self.read_log(unit.at.0, size).await,
-        }
-    }
-
     /// Whether the message before or after in the queue lies in the same window of the log.
     fn has_neighbour(&self, units: &[(QueueOffset, Unit)], nth: usize) -> bool {
         let window = self.config.read_ahead_bytes as u64;
         let near = |a: Option<&(QueueOffset, Unit)>, b: Option<&(QueueOffset, Unit)>| a.zip(b).is_some_and(|((_, a), (_, b))| b.end().saturating_sub(a.at.0) <= window);
         near(units.get(nth), units.get(nth + 1)) || (nth > 0 && near(units.get(nth - 1), units.get(nth)))
-    }
-
-    async fn read_window(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
-        let window = self.read_log(at, len.max(self.config.read_ahead_bytes)).await?;
-        let record = window.part(0..len.min(window.len()));
-        self.cold_cache.borrow_mut().insert(at, window);
-        Ok(record)
     }
 
     /// Up to `len` bytes at `at` from the file, fewer at its end and at the end of what is written.
@@ -362,23 +310,5 @@ impl Picked {
             self.next = self.next.plus(1);
         }
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rt::AppendBuf;
-
-    #[test]
-    fn the_cache_keeps_what_was_used_last_and_its_bound() {
-        let mut cache = ColdCache::new(2048);
-        cache.insert(0, AppendBuf::copy_of(&[1; 1024]));
-        cache.insert(5000, AppendBuf::copy_of(&[2; 1024]));
-        assert_eq!(&*cache.slice(10, 3).unwrap(), &[1; 3]);
-        cache.insert(9000, AppendBuf::copy_of(&[3; 1024]));
-        assert!(cache.slice(5000, 1).is_none(), "the least recently used went");
-        assert!(cache.slice(0, 1024).is_some() && cache.slice(0, 1025).is_none());
-        assert!(cache.bytes <= 2048);
     }
 }

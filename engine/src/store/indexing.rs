@@ -75,11 +75,10 @@ impl<R: Runtime> Inner<R> {
     /// Brings the index up to what a query made now may see, when it is nearly there.
     pub(super) async fn catch_up_index(&self, lag_max: u64) {
         let target = self.marks.visible().0;
-        while self.config.index_enabled && self.phase.get() == Phase::Open && (self.index.upto() < target || self.index.is_damaged()) {
-            if target.saturating_sub(self.index.upto()) > lag_max || self.index_piece(target).await.is_err() {
+        while self.config.index_enabled && self.phase.get() == Phase::Open && self.index.upto() < target {
+            if target - self.index.upto() > lag_max || self.index_piece(target).await.is_err() {
                 return;
             }
-            yield_now().await;
         }
     }
 

@@ -16,6 +16,7 @@ mod indexing;
 mod open;
 mod query;
 mod read;
+mod read_ahead;
 mod recover;
 mod repair;
 mod retain;
@@ -42,7 +43,7 @@ use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
 use arrivals::{Arrivals, Hidden};
-use cold::ColdCache;
+use read_ahead::{ColdCache, UnitCache};
 use rt::{AppendBuf, Runtime};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
@@ -106,6 +107,8 @@ struct Inner<R: Runtime> {
     arrivals: RefCell<Arrivals>,
     hidden: RefCell<Hidden>,
     cold_cache: RefCell<ColdCache>,
+    unit_cache: RefCell<UnitCache>,
+    window_arrived: Signal,
     /// Where damage was said to be.
     reported_damage: RefCell<HashSet<u64>>,
     /// Topic to log offset below which its records are deleted.

@@ -1,7 +1,7 @@
 //! Opening a store: lock, files, recovery, tasks.
 
 use super::arrivals::Arrivals;
-use super::cold::ColdCache;
+use super::read_ahead::ColdCache;
 use super::check_files;
 use super::damage::Known;
 use super::recover::{Recovery, ScanResult};
@@ -161,6 +161,8 @@ impl<R: Runtime> Opening<R> {
         Inner {
             marks: Marks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
             tail: RefCell::new(Tail::new(end, self.partial, self.config.chunk_bytes, self.config.tail_bytes_max)),
+            unit_cache: RefCell::default(),
+            window_arrived: Signal::default(),
             cold_cache: RefCell::new(ColdCache::new(self.config.cold_cache_bytes_max)),
             rt: self.rt,
             config: self.config,

@@ -11,9 +11,6 @@ use crate::offset::PhyOffset;
 use protocol::record::RecordView;
 use rt::{BufSlice, Runtime};
 
-/// How often a query looks, while index files turn out damaged under it.
-const QUERY_TRIES: usize = 3;
-
 /// Which messages are wanted.
 #[derive(Clone, Debug)]
 pub struct KeyQuery {
@@ -52,28 +49,15 @@ impl<R: Runtime> Store<R> {
     }
 
     /// The messages with a key. Everything visible at the call is looked at, unless the index is far behind (it was deleted,
-    /// and is being built). Index files that are found damaged, or go, while they are read are built anew and read again.
+    /// and is being built).
     pub async fn query(&self, query: KeyQuery) -> Result<Queried, ReadError> {
         let inner = &*self.inner;
-        let mut tries = QUERY_TRIES;
-        loop {
-            inner.catch_up_index(INDEX_CATCH_UP_BYTES_MAX).await;
-            let before = inner.index.times_forgotten();
-            let queried = self.query_once(&query).await?;
-            tries -= 1;
-            if tries == 0 || (inner.index.times_forgotten() == before && !inner.index.is_damaged()) {
-                inner.wake_for_damage();
-                return Ok(queried);
-            }
-        }
-    }
-
-    async fn query_once(&self, query: &KeyQuery) -> Result<Queried, ReadError> {
-        let inner = &*self.inner;
+        inner.catch_up_index(INDEX_CATCH_UP_BYTES_MAX).await;
         let kind = if query.by_tag { KeyKind::Tag } else { KeyKind::Key };
         let hash = index::hash_of(&query.topic, &query.key, kind);
         let most = query.max_messages.min(inner.config.query_messages_max);
         let found = inner.index.find(Wanted { hash, begin_ms: query.begin_ms, end_ms: query.end_ms, most }).await;
+        inner.wake_for_damage();
         if found.places.is_empty() {
             return Ok(Queried::default());
         }
@@ -81,10 +65,10 @@ impl<R: Runtime> Store<R> {
         for (file, phy) in found.places {
             let message = self.message_at(PhyOffset(phy)).await?;
             let record = message.as_ref().and_then(|bytes| RecordView::parse(bytes).ok());
-            let is_wanted = record.is_some_and(|record| index::has_key(&record, &query.topic, &query.key, kind));
-            if !is_wanted && !inner.would_enter(phy, hash).await? {
+            if record.is_none_or(|record| !index::has_key(&record, &query.topic, &query.key, kind)) && !inner.would_enter(phy, hash).await? {
                 inner.index.note_wrong_entry(file, phy);
             }
+            let is_wanted = record.is_some_and(|record| index::has_key(&record, &query.topic, &query.key, kind));
             let Some(bytes) = message.filter(|_| is_wanted) else { continue };
             if queried.bytes > 0 && queried.bytes + bytes.len() > QUERY_BYTES_MAX {
                 break;
@@ -92,6 +76,7 @@ impl<R: Runtime> Store<R> {
             queried.bytes += bytes.len();
             queried.records.push(bytes);
         }
+        inner.wake_for_damage();
         queried.records.reverse();
         Ok(queried)
     }

@@ -32,6 +32,7 @@ impl<R: Runtime> Inner<R> {
             path = %self.queues.files.path(place, self.queues.files.file_start(offset)).display(),
             "a unit of a ConsumeQueue was damaged and is written anew from the log; if there are many, stop the broker and delete the consumequeue folder: it is rebuilt from the log"
         );
+        self.unit_cache.borrow_mut().forget(place.key);
         self.queues.files.write(place, offset, AppendBuf::copy_of(&unit.encode())).await?;
         Ok(Some(unit))
     }
