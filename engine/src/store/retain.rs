@@ -78,30 +78,42 @@ impl<R: Runtime> Inner<R> {
     }
 
     async fn remove_oldest(&self, at_once: bool) -> Result<(), ReadError> {
-        let files = self.log_files().await?;
+        let all = self.log_files().await?;
+        let (left_over, files): (Vec<LogFile>, Vec<LogFile>) = all.iter().partition(|file| file.start < self.log.begin());
         // A log that ends with its last file, while there is no space for the next, still begins in a file that is there.
         let last_file = self.log.created_upto().saturating_sub(self.log.file_bytes());
         let keep_from = self.log.start_of(self.marks.flushed().0.min(self.marks.visible().0)).min(last_file);
         let begin = begin_after(&self.config.retention, &files, self.log.file_bytes(), keep_from, self.rt.wall_ms(), at_once);
-        let Some(begin) = begin.filter(|begin| *begin > self.log.begin()) else { return Ok(()) };
+        let begin = begin.filter(|begin| *begin > self.log.begin());
+        if begin.is_none() && left_over.is_empty() {
+            return Ok(());
+        }
         let _turn = self.derived_turn.take().await;
+        if let Some(begin) = begin {
+            self.move_begin(begin, at_once).await?;
+        }
+        self.remove_log_files(&all).await?;
+        self.queues.remove_files_below_minima().await?;
+        Ok(())
+    }
+
+    /// From here on the log begins at `begin`, for who reads and for the next open.
+    async fn move_begin(&self, begin: u64, at_once: bool) -> Result<(), ReadError> {
         let minima = self.queues.first_units_from(begin).await?;
         tracing::info!(from = self.log.begin(), to = begin, by_force = at_once, "the oldest log files go");
         self.log.set_begin(begin);
         self.queues.raise_minima(&minima);
         self.deleted.borrow_mut().retain(|_, below| *below > begin);
         self.commit_begin(begin).await;
-        self.remove_log_files(&files, begin).await?;
-        self.queues.remove_files_below_minima().await?;
         Ok(())
     }
 
+    /// All that are there: also those that an earlier round could not remove.
     async fn log_files(&self) -> Result<Vec<LogFile>, FileError> {
         let folder = self.paths.commitlog();
         let entries = self.rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
-        let begin = self.log.begin();
         let file = |entry: &DirEntry| Some(LogFile { start: parse_offset_name(&entry.name)?, modified_ms: entry.modified_ms });
-        Ok(entries.iter().filter_map(file).filter(|file| file.start >= begin).collect())
+        Ok(entries.iter().filter_map(file).collect())
     }
 
     /// Says in the manifest that the log begins at `begin`. The whole manifest anew when that is possible; when it is not (the
@@ -124,9 +136,11 @@ impl<R: Runtime> Inner<R> {
         table.key(topic, queue_id).and_then(|key| table.get(key)).map(|queue| queue.min.0)
     }
 
-    async fn remove_log_files(&self, files: &[LogFile], begin: u64) -> Result<(), FileError> {
+    /// The lowest first, and none after one that could not be removed: a log with a gap is refused at the next open, which may not
+    /// know where the log begins.
+    async fn remove_log_files(&self, all: &[LogFile]) -> Result<(), FileError> {
         let pause = Duration::from_millis(self.config.retention.file_interval_ms);
-        for (nth, file) in files.iter().filter(|file| file.start < begin).enumerate() {
+        for (nth, file) in all.iter().filter(|file| file.start < self.log.begin()).enumerate() {
             if nth > 0 {
                 self.pause(pause).await;
             }

@@ -25,6 +25,8 @@ pub struct World {
     pub tally: RefCell<Tally>,
     config: StoreConfig,
     is_direct: bool,
+    /// Every fifth machine is a bad one: faults come five times as often, in lives that are three times as long.
+    is_bad: bool,
     store: RefCell<Option<Store<Sim>>>,
     promise: Cell<Promise>,
     /// What the last life that served had flushed.
@@ -75,6 +77,7 @@ impl World {
             model: RefCell::default(),
             tally: RefCell::default(),
             config,
+            is_bad: seed % 5 == 4,
             is_direct: direct_io && backend == LogBackend::Direct,
             store: RefCell::default(),
             promise: Cell::default(),
@@ -90,7 +93,7 @@ impl World {
 
     /// One life and its end; the machine of the next.
     pub fn live(self: &Rc<Self>, sim: &Sim) -> Sim {
-        let time = Duration::from_micros(500 + sim.random_u64() % 100_000);
+        let time = Duration::from_micros(500 + sim.random_u64() % if self.is_bad { 300_000 } else { 100_000 });
         let ended = sim.block_on(or(self.clone().work(sim.clone()), async {
             sim.sleep(time).await;
             End::TimeUp
@@ -167,7 +170,7 @@ impl World {
             sim.spawn(Share::Foreground, self.clone().consume(sim.clone(), store.clone()));
         }
         sim.spawn(Share::Background, self.clone().administrate(sim.clone(), store.clone()));
-        sim.spawn(Share::Background, break_things(sim.clone()));
+        sim.spawn(Share::Background, break_things(sim.clone(), if self.is_bad { 15_000 } else { 80_000 }));
     }
 
     /// Opens the store; at times while the device fails, and then again when it works.
@@ -401,9 +404,9 @@ impl World {
 }
 
 /// What can go wrong, one thing after another.
-async fn break_things(sim: Sim) {
+async fn break_things(sim: Sim, pause_micros: u64) {
     loop {
-        sim.sleep(micros(&sim, 80_000)).await;
+        sim.sleep(micros(&sim, pause_micros)).await;
         let some = |below: u64| sim.random_u64() % below;
         match some(14) {
             0 => sim.inject(Fault::eio(FaultOp::Write, LOG).after(some(20)).times(1)),
