@@ -82,8 +82,12 @@ fn old_files_go_at_their_hour_and_everything_follows_and_a_restart_agrees() {
             sim.sleep(Duration::from_secs(5)).await;
             assert!(store.log_begin() > begin && store.appended().0 - store.log_begin().0 < 2 * FILE_BYTES, "only what is being written stays");
             check_kept(&sim, &store, &oracle).await;
+            let index_before = files(&sim, "/store/index").await;
             oracle.fill(&sim, &store, 30).await;
+            sim.sleep(Duration::from_secs(5)).await;
             check_kept(&sim, &store, &oracle).await;
+            let index = files(&sim, "/store/index").await;
+            assert!(index.len() < index_before.len() && index[0] > index_before[0], "index files follow: {index_before:?}, then {index:?}");
             if seed % 2 == 0 {
                 store.close().await.unwrap();
             } else {
@@ -176,7 +180,7 @@ fn a_disk_filled_by_others_to_the_last_byte_is_recovered_from() {
         let _replay = Replay(seed, "a_disk_filled_by_others_to_the_last_byte_is_recovered_from");
         let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
         let mut config = eager();
-        config.retention.batch_max = 3;
+        config.retention.batch_max = if seed % 2 == 0 { 3 } else { 1000 };
         sim.block_on(async {
             let store = Store::open(sim.clone(), config).await.unwrap();
             oracle.fill(&sim, &store, 300).await;
@@ -240,6 +244,36 @@ fn removals_that_fail_leave_no_gap() {
         });
     }
     assert!(failed > 30 || std::env::var("ENGINE_SEED").is_ok(), "{failed} removals failed");
+}
+
+/// The log written to the very end of its last file, and no space for the next: the last file is the log's all the same.
+#[test]
+fn the_last_file_stays_also_when_it_is_full() {
+    for seed in seeds(10) {
+        let _replay = Replay(seed, "the_last_file_stays_also_when_it_is_full");
+        let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), eager()).await.unwrap();
+            for _ in 0..8 {
+                oracle.append_waiting(&store, ("alpha", 0), "red", 4000).await;
+            }
+            sim.sleep(Duration::from_millis(50)).await;
+            sim.set_capacity(Some(1));
+            // All at once, over the end of the file, before anybody knows that there is no space.
+            while store.appended().0 < FILE_BYTES {
+                oracle.append(&store, ("alpha", 0), "red", 4000).unwrap();
+            }
+            sim.sleep(Duration::from_secs(3)).await;
+            assert_eq!((store.flushed().0, store.log_begin().0, store.poisoned()), (FILE_BYTES, 0, None));
+            check_kept(&sim, &store, &oracle).await;
+            sim.set_capacity(None);
+            sim.sleep(Duration::from_secs(3)).await;
+            oracle.fill(&sim, &store, 20).await;
+            sim.sleep(Duration::from_millis(100)).await;
+            check_kept(&sim, &store, &oracle).await;
+            store.close().await.unwrap();
+        });
+    }
 }
 
 #[test]
