@@ -10,110 +10,20 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
 
+#[path = "scale/client.rs"]
+mod client;
 #[path = "send_vs_echo/servers.rs"]
 #[expect(dead_code, reason = "shared with send_vs_echo, which has more servers")]
 mod servers;
 
-use protocol::codes::request;
-use protocol::headers::SendHeader;
-use protocol::remoting::{CommandHead, CommandView, ExtWriter, write_command};
+use client::Client;
 use servers::Server;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Queues of a topic.
 const QUEUES_PER_TOPIC: usize = 100;
-/// Requests in flight while filling.
-const DEPTH: usize = 64;
-
-struct Client {
-    stream: TcpStream,
-}
-
-impl Client {
-    fn connect(server: &Server) -> Self {
-        let stream = TcpStream::connect(server.addr).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        Self { stream }
-    }
-
-    fn send(&mut self, code: i32, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) {
-        let mut frame = Vec::new();
-        write_command(&mut frame, &CommandHead { code, opaque: 1, ..CommandHead::default() }, ext, body);
-        self.stream.write_all(&frame).unwrap();
-    }
-
-    /// The next answer's code and queue offset.
-    fn receive(&mut self) -> (i32, Option<i64>) {
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length).unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut frame).unwrap();
-        let view = CommandView::parse(&frame).unwrap();
-        let number = |name| view.ext.get_i64(name).ok().flatten();
-        (view.code, number("queueOffset").or_else(|| number("offset")))
-    }
-
-    fn make_topic(&mut self, topic: &str, queues: usize) {
-        let queues = i64::try_from(queues).unwrap();
-        let ext = |w: &mut ExtWriter<'_>| {
-            w.str("topic", topic);
-            w.str("defaultTopic", "TBW102");
-            w.int("readQueueNums", queues);
-            w.int("writeQueueNums", queues);
-            w.int("perm", 6);
-            w.str("topicFilterType", "SINGLE_TAG");
-            w.int("topicSysFlag", 0);
-            w.bool("order", false);
-        };
-        self.send(request::UPDATE_AND_CREATE_TOPIC, ext, &[]);
-        assert_eq!(self.receive().0, 0);
-    }
-
-    /// `count` messages of `bytes` over the queues of `topics`; those that find no room are sent again.
-    fn fill(&mut self, topics: &[String], queues: usize, count: usize, bytes: usize) {
-        let body = vec![b'x'; bytes];
-        let (mut sent, mut done, mut in_flight) = (0, 0, 0);
-        while done < count {
-            while in_flight < DEPTH && done + in_flight < count {
-                let queue_id = i32::try_from(sent % queues).unwrap();
-                let header = SendHeader { topic: &topics[sent / queues % topics.len()], queue_id, ..header() };
-                self.send(request::SEND_MESSAGE_V2, |w| header.write_v2(w), &body);
-                sent += 1;
-                in_flight += 1;
-            }
-            in_flight -= 1;
-            let (code, _) = self.receive();
-            assert!(code == 0 || code == 2, "a send was answered {code}");
-            done += usize::from(code == 0);
-        }
-    }
-
-    fn max_offset(&mut self, topic: &str, queue_id: usize) -> i64 {
-        let queue_id = i64::try_from(queue_id).unwrap();
-        let ext = |w: &mut ExtWriter<'_>| {
-            w.str("topic", topic);
-            w.int("queueId", queue_id);
-        };
-        self.send(request::GET_MAX_OFFSET, ext, &[]);
-        self.receive().1.unwrap()
-    }
-}
-
-fn header() -> SendHeader<'static> {
-    SendHeader {
-        producer_group: "bench",
-        default_topic: "TBW102",
-        default_topic_queue_nums: 8,
-        born_timestamp_ms: 1_760_000_000_000,
-        properties: "UNIQ_KEY\u{1}7F00000100002A9F0000000000000000\u{2}TAGS\u{1}TagA\u{2}",
-        ..SendHeader::default()
-    }
-}
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
