@@ -11,6 +11,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
 
 #[path = "scale/client.rs"]
+#[expect(dead_code, reason = "shared with cold_reader, which pulls")]
 mod client;
 #[path = "send_vs_echo/servers.rs"]
 #[expect(dead_code, reason = "shared with send_vs_echo, which has more servers")]
