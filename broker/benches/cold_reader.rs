@@ -121,7 +121,7 @@ fn read(client: &mut Client, from: i64, reads: Reads, limit: i64, stop: &AtomicB
     core_affinity::set_for_current(core_affinity::CoreId { id: *available_cores().last().unwrap() });
     let mut at = from;
     while !stop.load(Ordering::Relaxed) {
-        let header = PullHeader { consumer_group: "bench", topic: TOPIC, queue_id: 0, queue_offset: at, max_msg_nums: 32, sys_flag: 0, sub_version: 0, ..PullHeader::default() };
+        let header = PullHeader { consumer_group: "bench", topic: TOPIC, queue_id: 0, queue_offset: at, max_msg_nums: 32, sys_flag: protocol::sys_flag::pull::SUBSCRIPTION, subscription: Some("*"), ..PullHeader::default() };
         client.send(request::PULL_MESSAGE, |w| header.write(w), &[]);
         let next = client.receive_pull();
         got.fetch_add(u64::try_from(next - at).unwrap_or(0), Ordering::Relaxed);

@@ -50,6 +50,9 @@ pub const COMMITLOG_OPEN_FILES_MAX: usize = 64;
 /// Arrivals remembered between two drains; beyond it they are merged to one for each queue.
 pub const ARRIVALS_MAX: usize = 65_536;
 
+/// Queues whose files are looked at or cut at the same time when a store is opened: each is a few small operations that mostly wait.
+pub const OPENING_QUEUES_AT_ONCE: usize = 32;
+
 /// One read of the recovery scan.
 pub const SCAN_READ_BYTES: usize = 1024 * 1024;
 

@@ -19,14 +19,16 @@ use crate::config::StoreConfig;
 use crate::consumequeue::disk::QueuePlace;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
-use crate::limits::UNPERSISTED_UNITS_WAKE;
+use crate::limits::{OPENING_QUEUES_AT_ONCE, UNPERSISTED_UNITS_WAKE};
 use crate::manifest::{MANIFEST_VERSION, Manifest};
 use crate::offset::QueueOffset;
 use crate::paths::Paths;
 use protocol::record::RecordView;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rt::{File, Runtime};
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::pin;
 
 pub(super) struct Recovery<'a, R: Runtime> {
     pub(super) rt: &'a R,
@@ -82,18 +84,23 @@ impl<R: Runtime> Recovery<'_, R> {
 
     /// Takes over the listed queues if all of them are in their files.
     async fn adopt(&self, manifest: &Manifest) -> Result<bool, OpenError> {
+        let mut listed = Vec::new();
         for (topic, queues) in &manifest.queues {
-            for (queue_id, listed) in queues {
-                let (min, max) = (QueueOffset(listed.min), QueueOffset(listed.max));
+            for (queue_id, range) in queues {
+                let (min, max) = (QueueOffset(range.min), QueueOffset(range.max));
                 let Some(key) = self.queues.table.borrow_mut().insert(topic, *queue_id, min, max) else { return Ok(false) };
-                let place = QueuePlace { key, topic: topic.as_str().into(), queue_id: *queue_id };
-                if !self.queues.files.holds(&place, min, max, manifest.log_end).await? {
-                    tracing::warn!(topic, queue_id, "ConsumeQueue files are not as they were: building all of them from the log");
-                    return Ok(false);
-                }
+                listed.push((QueuePlace { key, topic: topic.as_str().into(), queue_id: *queue_id }, min, max));
             }
         }
-        Ok(true)
+        let check = |(place, min, max): (QueuePlace, QueueOffset, QueueOffset)| async move {
+            let holds = self.queues.files.holds(&place, min, max, manifest.log_end).await;
+            holds.map(|holds| (!holds).then_some(place))
+        };
+        let checks = stream::iter(listed).map(check).buffer_unordered(OPENING_QUEUES_AT_ONCE);
+        let mut strange = pin!(checks.try_filter_map(|place| std::future::ready(Ok(place))));
+        let Some(QueuePlace { topic, queue_id, .. }) = strange.try_next().await? else { return Ok(true) };
+        tracing::warn!(%topic, queue_id, "ConsumeQueue files are not as they were: building all of them from the log");
+        Ok(false)
     }
 
     /// Forgets every ConsumeQueue, in memory and on disk. The manifest is replaced first: one that lists queues must not
@@ -215,9 +222,8 @@ impl<R: Runtime> Recovery<'_, R> {
             at = self.log.start_of(at) + self.log.file_bytes();
         }
         self.log.cut(scanned.end).await?;
-        for (place, next) in self.queues.ends() {
-            self.queues.files.cut(&place, next).await?;
-        }
+        let cuts = stream::iter(self.queues.ends()).map(|(place, next)| async move { self.queues.files.cut(&place, next).await });
+        cuts.buffer_unordered(OPENING_QUEUES_AT_ONCE).try_collect::<()>().await?;
         self.remove_strange_queues().await
     }
 
