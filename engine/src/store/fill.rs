@@ -9,7 +9,8 @@
 //!
 //! A suspect whose follower goes on from it is right: the topic was deleted and began anew (what the queue had from there on is
 //! forgotten), or messages are missing. One whose follower goes on from the queue's end has a damaged queue offset: BODYCRC
-//! does not cover it, the record is reported and never served.
+//! does not cover it, the record is reported and never served. Damage between a suspect and its follower may have taken messages
+//! of their queue: "goes on" then leaves that many out.
 
 use super::append::{is_indexed, tags_code_of};
 use super::damage::Damage;
@@ -40,6 +41,24 @@ pub(super) struct Gap {
 struct Suspect {
     offset: QueueOffset,
     unit: Unit,
+    /// Messages that damage before it can have taken.
+    damaged_before: u64,
+}
+
+impl Suspect {
+    /// Whether it is the message behind the one at `offset`, but for those that damage since `suspect` can have taken.
+    fn goes_on_from(self, suspect: Self, offset: QueueOffset) -> bool {
+        let taken = self.damaged_before - suspect.damaged_before;
+        self.offset > offset && self.offset.since(offset.plus(1)) as u64 <= taken
+    }
+
+    /// Whether `suspect` is right. Where damage leaves both possible, a first message means a topic that began anew, and any
+    /// other a damaged queue offset.
+    fn proves(self, suspect: Self, next: QueueOffset) -> bool {
+        let is_next = self.offset == suspect.offset.plus(1);
+        let fits_old = self.offset == next || self.goes_on_from(suspect, next);
+        self.goes_on_from(suspect, suspect.offset) && (is_next || suspect.offset == QueueOffset(0) || !fits_old)
+    }
 }
 
 pub(super) struct QueueFill<'a, R: Runtime> {
@@ -74,15 +93,16 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         }
         let Some(key) = self.key(record, offset) else { return Ok(()) };
         let next = self.next(key);
+        let met = Suspect { offset, unit, damaged_before: self.damage.messages_max() };
         if let Some(suspect) = self.suspects.remove(&key) {
-            self.decide(key, suspect, Suspect { offset, unit });
+            self.decide(key, suspect, met);
         } else if offset == next {
             self.push(key, unit);
         } else if offset > next && offset.since(next) as u64 <= self.damage.messages_max() {
             self.push_missing(key, offset, self.damage.last_at);
             self.push(key, unit);
         } else if self.is_whole && record.sys_flag() & INNER_BATCH == 0 {
-            self.suspects.insert(key, Suspect { offset, unit });
+            self.suspects.insert(key, met);
         } else {
             return Err(Gap { at, topic: record.topic().to_owned(), queue_id: record.queue_id(), expected: next.0, found: offset.0 });
         }
@@ -121,11 +141,14 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
     /// The queue's next record after a suspect.
     fn decide(&mut self, key: QueueKey, suspect: Suspect, follower: Suspect) {
         let next = self.next(key);
-        if follower.offset == suspect.offset.plus(1) && self.accept(key, suspect) {
+        if follower.proves(suspect, next) && self.accept(key, suspect) {
+            self.push_missing(key, follower.offset, self.damage.last_at);
             self.push(key, follower.unit);
-        } else if follower.offset == next.plus(1) {
+        } else if follower.goes_on_from(suspect, next) {
+            let damage_at = self.damage.last_at;
             self.report(suspect.unit, suspect.offset);
             self.push(key, Unit::missing(suspect.unit.at.0));
+            self.push_missing(key, follower.offset, damage_at);
             self.push(key, follower.unit);
         } else if follower.offset == next {
             self.report(suspect.unit, suspect.offset);

@@ -1,6 +1,6 @@
 //! A deleted topic is gone at once, stays gone over restarts and rebuilds, and begins anew at offset 0.
 
-use crate::oracle::{Oracle, Replay, assert_record, consume, seeds, small_config};
+use crate::oracle::{Oracle, Replay, assert_record, consume, log_place, overwrite, seeds, small_config};
 use engine::{ReadSlices, ReadStatus, Store, TagFilter};
 use rt::Runtime;
 use rt::sim::{Fault, FaultOp, Sim};
@@ -81,4 +81,39 @@ fn a_topic_that_begins_anew_has_only_its_new_messages() {
         read.iter().zip(sent).for_each(|(record, sent)| assert_record(record, sent));
         store.close().await.unwrap();
     });
+}
+
+/// Simulation seed 20854: damage had taken the second and third message of the new topic. Its first was then held for one with a
+/// damaged queue offset, and was gone.
+#[test]
+fn a_topic_that_begins_anew_keeps_its_first_message_when_damage_took_the_next_ones() {
+    for damaged in 1..5 {
+        let sim = Sim::new(damaged);
+        sim.block_on(async {
+            let mut oracle = Oracle::default();
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            for _ in 0..20 {
+                oracle.append_waiting(&store, ("alpha", 0), "red", 300).await;
+            }
+            store.delete_topic("alpha").await.unwrap();
+            oracle.sent.clear();
+            for _ in 0..8 {
+                oracle.append_waiting(&store, ("alpha", 0), "red", 300).await;
+            }
+            store.close().await.unwrap();
+            let lost: Vec<usize> = (1..=usize::try_from(damaged).unwrap()).collect();
+            for nth in &lost {
+                let at = oracle.sent[*nth].at;
+                let (path, in_file) = log_place(at.physical_offset.0);
+                overwrite(&sim, &path, in_file, &vec![0xAA; at.bytes]).await;
+            }
+            // Nothing is left that knows of the deletion.
+            sim.remove_file(Path::new("/store/consumequeue.manifest")).await.unwrap();
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            oracle.check_but(&store, &lost).await;
+            let range = store.queue_range("alpha", 0).unwrap();
+            assert_eq!((range.min_offset.0, range.max_offset.0), (0, 8));
+            store.close().await.unwrap();
+        });
+    }
 }
