@@ -236,23 +236,35 @@ impl Oracle {
 
 /// Runs `run` and returns what was logged meanwhile on this thread.
 pub fn logged<T>(run: impl FnOnce() -> T) -> (T, String) {
-    #[derive(Clone, Default)]
-    struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-    impl std::io::Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
+    // One subscriber for the whole program that keeps each thread's lines apart: tracing caches globally whether anybody wants a
+    // line, and with a subscriber for each test another test's thread could cache a "nobody" for this one's.
+    static SUBSCRIBER: std::sync::Once = std::sync::Once::new();
+    SUBSCRIBER.call_once(|| {
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(|| ThreadLog).finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+    THREAD_LOG.set(Some(Vec::new()));
+    let value = run();
+    let kept = THREAD_LOG.take().unwrap_or_default();
+    (value, String::from_utf8(kept).unwrap())
+}
+
+thread_local! {
+    /// What this thread logged since it asked for it; `None` while it does not.
+    static THREAD_LOG: std::cell::RefCell<Option<Vec<u8>>> = const { std::cell::RefCell::new(None) };
+}
+
+struct ThreadLog;
+
+impl std::io::Write for ThreadLog {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        THREAD_LOG.with_borrow_mut(|log| log.iter_mut().for_each(|log| log.extend_from_slice(bytes)));
+        Ok(bytes.len())
     }
-    let kept = Kept::default();
-    let writer = kept.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let value = tracing::subscriber::with_default(subscriber, run);
-    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-    (value, text)
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Overwrites bytes of a file, durably.
