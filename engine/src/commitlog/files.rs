@@ -192,11 +192,24 @@ impl<R: Runtime> LogFiles<R> {
         Ok(())
     }
 
+    /// Gives a file of a store that is being opened its full length, behind `at` as a hole where the disk has no space to reserve: the
+    /// store starts and is read, and what would be written there waits for space. Not a mapped file: a copy into a hole of a full
+    /// disk would end the process.
+    pub(crate) async fn make_whole(&self, file: &R::File, path: &std::path::Path, at: u64) -> Result<(), FileError> {
+        match file.allocate(0, self.file_bytes).await {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.backend == LogBackend::Direct => {
+                tracing::warn!(path = %path.display(), offset = at, "no space to reserve the rest of this log file: messages wait until there is");
+                file.set_len(self.file_bytes).await.map_err(FileError::at("extend", path, at))
+            }
+            reserved => reserved.map_err(FileError::at("allocate", path, at)),
+        }
+    }
+
     async fn zero_after(&self, end: u64) -> Result<(), FileError> {
         let (path, at) = (self.path_of(end), end % self.file_bytes);
         let file = self.file(end).await?;
         file.set_len(at).await.map_err(FileError::at("truncate", &path, at))?;
-        file.allocate(0, self.file_bytes).await.map_err(FileError::at("allocate", &path, at))?;
+        self.make_whole(&file, &path, at).await?;
         file.sync_data().await.map_err(FileError::at("fdatasync", &path, at))
     }
 }

@@ -248,7 +248,7 @@ async fn complete_last_file<R: Runtime>(log: &LogFiles<R>) -> Result<(), OpenErr
     let (file, path) = (log.file(start).await?, log.path_of(start));
     let found = file.len().await.map_err(FileError::at("length", &path, 0))?;
     if found < log.file_bytes() {
-        file.allocate(0, log.file_bytes()).await.map_err(FileError::at("allocate", &path, found))?;
+        log.make_whole(&file, &path, found).await?;
     }
     Ok(())
 }

@@ -158,6 +158,40 @@ fn consumequeue_files_that_could_not_be_synced_are_not_believed_after_a_power_cu
 }
 
 #[test]
+fn a_store_opens_on_a_full_disk_with_a_last_file_that_a_kill_left_short() {
+    for seed in seeds(30) {
+        let _replay = Replay(seed, "a_store_opens_on_a_full_disk_with_a_last_file_that_a_kill_left_short");
+        let sim = Sim::with_config(SimConfig { capacity_bytes: Some(8 << 20), ..SimConfig::with_seed(seed) });
+        let mut oracle = Oracle::default();
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            oracle.fill(&sim, &store, 60).await;
+            sim.sleep(Duration::from_millis(200)).await;
+        });
+        let sim = sim.kill();
+        sim.block_on(async {
+            // Between the making of a file and the reserving of its space.
+            let files = sim.list_dir(Path::new(LOG)).await.unwrap();
+            let next = files.len() as u64 * 96 * 1024;
+            sim.open(&Path::new(LOG).join(format!("{next:020}")), rt::OpenMode::Buffered).await.unwrap();
+            let space = sim.disk_space(Path::new("/store")).await.unwrap();
+            sim.set_capacity(Some(space.total_bytes - space.available_bytes + 48 * 1024));
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            oracle.check(&store).await;
+            sim.set_capacity(None);
+            sim.sleep(Duration::from_secs(3)).await;
+            oracle.fill(&sim, &store, 120).await;
+            oracle.check(&store).await;
+            assert_eq!(store.poisoned(), None);
+            store.close().await.unwrap();
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            oracle.check(&store).await;
+            store.close().await.unwrap();
+        });
+    }
+}
+
+#[test]
 fn a_disk_without_space_for_the_next_log_file_refuses_and_goes_on_by_itself() {
     for seed in seeds(30) {
         let _replay = Replay(seed, "a_disk_without_space_for_the_next_log_file_refuses_and_goes_on_by_itself");
