@@ -184,8 +184,11 @@ fn a_table_cut_short_is_replaced_by_its_backup_and_said_and_without_one_refused_
     fs::write(&backup, &whole).unwrap();
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     cluster.restart_broker();
-    let log = cluster.broker.log();
-    assert!(log.contains(&format!("{} is used in the place of {}", backup.display(), file.display())) && log.contains("at byte"), "{log}");
+    let used = format!("{} is used in the place of {}", backup.display(), file.display());
+    eventually("the log says that the backup is used and why", || {
+        let log = cluster.broker.log();
+        log.contains(&used) && log.contains("at byte")
+    });
     let query = [("consumerGroup", "g"), ("topic", "T"), ("queueId", "0")];
     assert_eq!(cluster.client(0).call(request::QUERY_CONSUMER_OFFSET, &query).number("offset"), 3);
     assert_eq!((fs::read(&file).unwrap(), fs::read(&backup).unwrap()), (whole.clone(), whole.clone()), "the damaged one is no backup");

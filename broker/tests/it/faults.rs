@@ -56,8 +56,11 @@ fn fails_alone(policy: &str) {
     let refused = refused.unwrap();
     assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{refused:?}");
     assert!(refused.remark.contains("restart") && refused.remark.contains("shard-1"), "{}", refused.remark);
-    let log = cluster.broker.log();
-    assert!(log.contains("stops accepting writes; repair the disk, then restart") && log.contains("File too large"), "{log}");
+    // The answer may be here before the line has come through the pipe.
+    eventually("the log says why and what to do", || {
+        let log = cluster.broker.log();
+        log.contains("stops accepting writes; repair the disk, then restart") && log.contains("File too large")
+    });
     assert_eq!(texts(&mut broken, 0)[0], b"first", "reads go on");
     for nth in 0..3 {
         sound.put("T", "", &format!("sound {nth}"));
