@@ -50,19 +50,21 @@ final class LitePull implements Scenario {
         consumer.start();
         consumer.assign(Set.of(queue));
         long first = consumer.offsetForTimestamp(queue, start);
-        consumer.seek(queue, first);
-        Check.same("n1", next(consumer), "first message from the offset of the start time");
-        consumer.seek(queue, first + 10);
-        Check.same("n41", next(consumer), "message after a seek by 10");
         consumer.seekToBegin(queue);
-        Check.same("n1", nextWithId(consumer), "message after a seek to the begin");
+        firstToTheEnd(consumer);
+        consumer.seek(queue, first);
+        Check.same("n1", firstToTheEnd(consumer), "first message from the offset of the start time");
+        consumer.seek(queue, first + 10);
+        Check.same("n41", firstToTheEnd(consumer), "message after a seek by 10");
+        consumer.seekToBegin(queue);
+        Check.same("n1", firstToTheEnd(consumer), "message after a seek to the begin");
         consumer.seek(queue, first + 5);
-        Check.same("n21", next(consumer), "message after a seek back");
+        Check.same("n21", firstToTheEnd(consumer), "message after a seek back");
         consumer.commitSync();
-        Check.within(5_000, "committed offset is past the last poll", () -> {
+        Check.within(5_000, "committed offset is the queue's end", () -> {
             try {
                 Long committed = consumer.committed(queue);
-                return committed != null && committed >= first + 6;
+                return committed != null && committed == first + MESSAGES / 4;
             } catch (Exception e) {
                 return false;
             }
@@ -78,15 +80,21 @@ final class LitePull implements Scenario {
         return consumer;
     }
 
-    private static String next(DefaultLitePullConsumer consumer) {
-        return new String(poll(consumer).get(0).getBody());
-    }
-
-    private static String nextWithId(DefaultLitePullConsumer consumer) {
+    /**
+     * The first message with an id, after which everything to the queue's last message is polled and the client's pull task
+     * has had the time to come to rest in a long poll. A seek beside a running pull task may go unheard: the task that it
+     * cancels can take the new offset on its way out (DefaultLitePullConsumerImpl, 4.9.8 and 5.5.0 alike: nextPullOffset
+     * clears the seek's offset before isCancelled is looked at).
+     */
+    private static String firstToTheEnd(DefaultLitePullConsumer consumer) throws InterruptedException {
+        String first = null;
         while (true) {
             for (MessageExt message : poll(consumer)) {
-                if (message.getUserProperty(Received.ID) != null) {
-                    return new String(message.getBody());
+                String id = message.getUserProperty(Received.ID);
+                first = first == null ? id : first;
+                if (("n" + (MESSAGES - 3)).equals(id)) {
+                    Thread.sleep(300);
+                    return first;
                 }
             }
         }
