@@ -5,7 +5,8 @@
 //! ```
 //!
 //! One sender, 1 KiB, a message every 500 µs (open loop, from the intended time), a real `mqbroker` on the first core; three kinds of rounds,
-//! interleaved: nobody reads; a consumer reads what is in memory; the same consumer, as fast, reads what has left it. The client's
+//! interleaved: nobody reads; a consumer reads what is in memory; the same consumer, at the same pace of pulls, reads what
+//! has left it (a cold pull brings 8 messages, a hot one 32). The client's
 //! two threads share the last core, so what the consumer costs the *client* is in both of the last two; the broker's part is the difference
 //! between them. Without `--bench` (under `cargo test`) it is a smoke run.
 

@@ -10,8 +10,11 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
 
+#[path = "common/draft.rs"]
+mod draft;
+
+use draft::draft;
 use engine::{AppendError, Store, StoreConfig};
-use protocol::record::RecordDraft;
 use rt::real::{Core, CorePlacement, available_cores, launch};
 use rt::ring::RingConfig;
 use rt::{AppendBuf, File, OpenMode, Runtime};
@@ -83,10 +86,8 @@ async fn store_mib_per_s(core: &Core, dir: &Path, size: usize, bytes: usize) -> 
     let mut config = StoreConfig::new(&root);
     config.commitlog_file_bytes = ((bytes as u64).next_multiple_of(1 << 20) * 2).max(16 << 20);
     let store = Store::open(core.clone(), config).await.map_err(io::Error::other)?;
-    let host = "127.0.0.1:10911".parse().unwrap();
-    let empty = RecordDraft { body: b"", ..draft(host, b"") };
-    let body = vec![7; size - empty.encoded_len().unwrap()];
-    let draft = draft(host, &body);
+    let body = vec![7; size - draft(b"").encoded_len().unwrap()];
+    let draft = draft(&body);
     // Until the first file is there.
     core.sleep(std::time::Duration::from_millis(300)).await;
     let (start, mut left) = (Instant::now(), bytes / size);
@@ -102,25 +103,6 @@ async fn store_mib_per_s(core: &Core, dir: &Path, size: usize, bytes: usize) -> 
     let rate = mib(bytes) / start.elapsed().as_secs_f64();
     core.remove_dir_all(&root).await?;
     Ok(rate)
-}
-
-fn draft(host: std::net::SocketAddr, body: &[u8]) -> RecordDraft<'_> {
-    RecordDraft {
-        topic: "bench",
-        queue_id: 0,
-        flag: 0,
-        queue_offset: 0,
-        physical_offset: 0,
-        sys_flag: 0,
-        born_timestamp_ms: 1,
-        born_host: host,
-        store_timestamp_ms: 0,
-        store_host: host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
-        body,
-        properties: &[],
-    }
 }
 
 fn mib(bytes: usize) -> f64 {

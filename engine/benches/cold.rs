@@ -12,7 +12,7 @@ mod disk;
 #[path = "common/draft.rs"]
 mod draft;
 
-use disk::{Size, bare_read, config, fill, on_core, print_row, rate};
+use disk::{Size, bare_read, config, fill, on_core, open, print_row, rate};
 use engine::{QueueOffset, ReadRequest, ReadStatus, Store, StoreConfig, TagFilter};
 use rt::real::Core;
 use std::path::PathBuf;
@@ -51,13 +51,6 @@ async fn run(core: Core, root: PathBuf, size: Size, body: usize, budget: (usize,
         assert!(store.close().await.is_ok());
     }
     rounds
-}
-
-async fn open(core: &Core, config: &StoreConfig) -> Store<Core> {
-    match Store::open(core.clone(), config.clone()).await {
-        Ok(store) => store,
-        Err(error) => panic!("{error}"),
-    }
 }
 
 /// Reads the queue from its beginning to its end: bytes a second.

@@ -10,8 +10,8 @@ mod disk;
 #[path = "common/draft.rs"]
 mod draft;
 
-use disk::{Size, bare_read, config, fill, median, on_core, print_row};
-use engine::{Store, StoreConfig};
+use disk::{Size, bare_read, config, fill, median, on_core, open, print_row};
+use engine::StoreConfig;
 use rt::Runtime;
 use rt::real::Core;
 use std::path::{Path, PathBuf};
@@ -55,13 +55,6 @@ async fn run(core: Core, root: PathBuf, size: Size, body: usize, append_property
         assert!(store.close().await.is_ok());
     }
     rounds
-}
-
-async fn open(core: &Core, config: &StoreConfig) -> Store<Core> {
-    match Store::open(core.clone(), config.clone()).await {
-        Ok(store) => store,
-        Err(error) => panic!("{error}"),
-    }
 }
 
 /// As a crash leaves a store that never wrote a checkpoint: everything is to be scanned.

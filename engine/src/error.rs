@@ -19,6 +19,11 @@ pub struct FileError {
     pub source: io::Error,
 }
 
+/// Whether the disk, or what this user may have of it, is full.
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 impl FileError {
     pub(crate) fn at(operation: &'static str, path: &Path, offset: u64) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

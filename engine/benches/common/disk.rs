@@ -42,6 +42,14 @@ pub fn config(root: &Path, size: Size) -> StoreConfig {
     StoreConfig { commitlog_file_bytes: size.file_bytes, index_enabled: false, ..StoreConfig::new(root) }
 }
 
+/// Opens the store, which must succeed.
+pub async fn open(core: &Core, config: &StoreConfig) -> Store<Core> {
+    match Store::open(core.clone(), config.clone()).await {
+        Ok(store) => store,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// Runs `main` on a core of its own and hands back what it returns.
 pub fn on_core<T: Send + 'static, F: Future<Output = T> + 'static>(main: impl FnOnce(Core) -> F + Send + Clone + 'static) -> T {
     let (sender, receiver) = std::sync::mpsc::channel();

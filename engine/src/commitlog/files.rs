@@ -4,7 +4,7 @@
 //! [`LogFiles::is_buffered`] says so.
 
 use crate::config::LogBackend;
-use crate::error::FileError;
+use crate::error::{FileError, is_no_space};
 use crate::files::OpenFiles;
 use crate::limits::COMMITLOG_OPEN_FILES_MAX;
 use crate::paths::Paths;
@@ -197,7 +197,7 @@ impl<R: Runtime> LogFiles<R> {
     /// disk would end the process.
     pub(crate) async fn make_whole(&self, file: &R::File, path: &std::path::Path, at: u64) -> Result<(), FileError> {
         match file.allocate(0, self.file_bytes).await {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.backend == LogBackend::Direct => {
+            Err(error) if is_no_space(&error) && self.backend == LogBackend::Direct => {
                 tracing::warn!(path = %path.display(), offset = at, "no space to reserve the rest of this log file: messages wait until there is");
                 file.set_len(self.file_bytes).await.map_err(FileError::at("extend", path, at))
             }

@@ -5,13 +5,14 @@
 //! again: the log has everything.
 
 use super::indexing::build_index;
-use super::{Inner, Phase, Store, TimeMark, zeros};
+use super::{Inner, Phase, Store, zeros};
 use crate::checkpoint::Checkpoint;
 use crate::config::{FlushPolicy, LogBackend};
 use crate::commitlog::writer::{WriteStep, next_write};
 use crate::error::{FileError, StoreError};
 use crate::index::IndexMark;
 use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
+use crate::offset::PhyOffset;
 use crate::manifest::{ListedQueue, MANIFEST_VERSION, Manifest};
 use futures_lite::future::or;
 use rt::{File, Runtime, Share};
@@ -80,14 +81,6 @@ impl<R: Runtime> Inner<R> {
     fn next_step(&self) -> Option<WriteStep> {
         let mut partial = self.partial_block.borrow_mut();
         next_write(&self.tail.borrow(), self.marks.written().0, self.log.file_bytes(), &mut partial)
-    }
-
-    fn gathers(&self) -> bool {
-        self.marks.answers_at_once()
-    }
-
-    fn unwritten_bytes(&self) -> u64 {
-        self.marks.appended().0 - self.marks.written().0
     }
 
     async fn write_step(&self, step: WriteStep) -> Result<(), FileError> {
@@ -169,7 +162,6 @@ impl<R: Runtime> Inner<R> {
     /// ConsumeQueues up to now into their files, durably, and a manifest that says so.
     pub(super) async fn write_checkpoint(&self) -> Result<(), StoreError> {
         let mut manifest = self.manifest_now();
-        let time = TimeMark { at: manifest.log_end, store_ms: self.last_store_ms.get() };
         self.flush_upto(manifest.log_end).await?;
         self.queues.persist_dirty().await?;
         self.queues.sync().await?;
@@ -178,9 +170,9 @@ impl<R: Runtime> Inner<R> {
         self.rt.replace_file(&path, manifest.encode(), false).await.map_err(FileError::at("replace", &path, 0))?;
         self.manifest_end.set(manifest.log_end);
         let checkpoint = Checkpoint {
-            physic_timestamp_ms: time.store_ms,
-            logics_timestamp_ms: time.store_ms,
-            logics_physical_offset: i64::try_from(time.at).unwrap_or(i64::MAX),
+            physic_timestamp_ms: manifest.last_store_ms,
+            logics_timestamp_ms: manifest.last_store_ms,
+            logics_physical_offset: PhyOffset(manifest.log_end).as_i64(),
             index_timestamp_ms: manifest.index.as_ref().map_or(0, IndexMark::last_ms),
             ..self.checkpoint.get()
         };
@@ -212,7 +204,7 @@ async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
         if inner.is_poisoned() {
             return;
         }
-        if inner.gathers() && inner.phase.get() == Phase::Open && (1..WRITE_GATHER_BYTES).contains(&inner.unwritten_bytes()) {
+        if inner.marks.answers_at_once() && inner.phase.get() == Phase::Open && (1..WRITE_GATHER_BYTES).contains(&inner.marks.unwritten_bytes()) {
             inner.rt.sleep(WRITE_GATHER).await;
         }
         match inner.next_step() {

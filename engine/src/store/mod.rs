@@ -57,13 +57,6 @@ enum Phase {
     Closed,
 }
 
-/// A record boundary and the store time of the last record before it.
-#[derive(Clone, Copy, Debug, Default)]
-struct TimeMark {
-    at: u64,
-    store_ms: i64,
-}
-
 /// What a store did since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCounts {

@@ -2,18 +2,13 @@
 //! again as soon as there is room.
 
 use super::{Inner, Phase};
-use crate::error::{FileError, StoreError};
+use crate::error::{FileError, StoreError, is_no_space};
 use crate::offset::PhyOffset;
 use rt::Runtime;
-use std::io;
 use std::time::Duration;
 
 /// Time until a file that could not be made for lack of space is tried again.
 const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
-
-fn found_no_space(error: &FileError) -> bool {
-    matches!(error.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
 
 impl<R: Runtime> Inner<R> {
     /// Makes the log file that begins at `start` unless it is there; waits for space while the store is open.
@@ -22,7 +17,7 @@ impl<R: Runtime> Inner<R> {
         loop {
             let made = self.log.ensure(start).await;
             match made {
-                Err(full) if found_no_space(&full) && self.phase.get() == Phase::Open => self.wait_for_space(&full).await,
+                Err(full) if is_no_space(&full.source) && self.phase.get() == Phase::Open => self.wait_for_space(&full).await,
                 Ok(()) => {
                     if self.log.created_upto() > before {
                         self.disk_full_at.set(None);

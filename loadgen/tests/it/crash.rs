@@ -33,7 +33,7 @@ fn twenty_kills_take_nothing_that_async_flush_on_mmap_acknowledged() {
 #[test]
 fn a_broker_whose_log_goes_back_is_caught() {
     // ASYNC_FLUSH on direct acknowledges from memory. The check has to see what a kill takes, else it could not fail at all.
-    let output = crash(&["--flush", "async", "--backend", "direct", "--kills", "4", "--senders", "32", "--in-flight", "16"]);
+    let output = crash(&["--flush", "async", "--backend", "direct", "--kills", "8", "--senders", "32", "--in-flight", "16"]);
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(result.get("promised"), Some(&serde_json::Value::Bool(false)));
     let lost = result.pointer("/integrity/lost").and_then(serde_json::Value::as_u64).unwrap();
