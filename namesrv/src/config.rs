@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn defaults_are_rocketmqs() {
         let config = config("").unwrap();
-        assert_eq!(config.listen, "0.0.0.0:9876".parse().unwrap());
+        assert_eq!(config.listen, "0.0.0.0:9876".parse::<std::net::SocketAddr>().unwrap());
         assert_eq!(config.kv_path, PathBuf::from("/rmq/namesrv/kvConfig.json"));
         assert_eq!(config.scan_interval(), Duration::from_secs(5));
         assert_eq!(config.route_options(), RouteOptions::default());

@@ -13,6 +13,7 @@ use crate::bodies;
 use crate::headers::{PullHeader, PullResponseHeader, Scratch, SendHeader, SendResponseHeader};
 use crate::json::{from_lenient, parse_lenient, to_fastjson, to_standard};
 use crate::limits::REMARK_BYTES_MAX;
+use crate::native::{self, FrameView, Kind, append_frame};
 use crate::record::{RecordDraft, RecordView, records};
 use crate::remoting::{CommandHead, CommandView, Ext, ExtWriter, SerializeType, write_command};
 use crate::{batch, properties};
@@ -174,4 +175,47 @@ pub fn check_properties(bytes: &[u8]) {
             assert_eq!(properties::get_bytes(bytes, name), last);
         }
     }
+}
+
+/// A native frame is refused, or its header is refused, or what it says survives being written and read again. Its payload as
+/// records: each is refused or is a record, and cutting them ends.
+pub fn check_native(bytes: &[u8]) {
+    let mut payload = bytes;
+    while let Some(Ok(record)) = native::records::next(&mut payload) {
+        if let Ok(checked) = native::records::check(record, false) {
+            assert_eq!(checked.view.bytes(), record);
+            checked.view.verify_crc().expect("a checked record's body is intact");
+        }
+    }
+    let Ok(view) = FrameView::parse(bytes) else { return };
+    match view.kind {
+        Kind::Hello => check_header::<native::Hello>(&view),
+        Kind::Produce => check_header::<native::Produce>(&view),
+        Kind::Fetch => check_header::<native::Fetch>(&view),
+        Kind::QueryOffset => check_header::<native::QueryOffset>(&view),
+        Kind::CommitOffset => check_header::<native::CommitOffset>(&view),
+        Kind::Route => check_header::<native::Route>(&view),
+        Kind::Welcome => check_header::<native::Welcome>(&view),
+        Kind::Produced => check_header::<native::Produced>(&view),
+        Kind::Fetched => check_header::<native::Fetched>(&view),
+        Kind::OffsetIs => check_header::<native::OffsetIs>(&view),
+        Kind::RouteIs => check_header::<native::RouteIs>(&view),
+        Kind::Error => check_header::<native::ErrorAnswer>(&view),
+        Kind::Ping | Kind::Pong | Kind::Committed => {}
+    }
+    assert!(native::Placed::iter(view.payload).len() <= view.payload.len() / native::PLACED_BYTES);
+}
+
+fn check_header<H>(view: &FrameView<'_>)
+where
+    H: rkyv::Archive + PartialEq + Debug + native::Header,
+    H::Archived: rkyv::Deserialize<H, rkyv::api::low::LowDeserializer<rkyv::rancor::Error>>,
+{
+    let Ok(header) = view.header::<H::Archived>() else { return };
+    let value: H = rkyv::api::low::deserialize::<H, rkyv::rancor::Error>(header).expect("a valid archive becomes a value");
+    let mut again = Vec::new();
+    append_frame(&mut again, view.kind, view.correlation, &value, 0).expect("what was read fits a frame");
+    let read = FrameView::parse(&again).expect("what we write, we read");
+    let header = read.header::<H::Archived>().expect("what we write, we read");
+    assert_eq!(rkyv::api::low::deserialize::<H, rkyv::rancor::Error>(header).ok().as_ref(), Some(&value));
 }

@@ -37,6 +37,7 @@ pub mod tags;
 pub mod bodies;
 pub mod config_file;
 pub mod json;
+pub mod native;
 
 pub mod check;
 

@@ -8,10 +8,11 @@ use protocol::check;
 /// A property of `protocol::check`.
 type Check = fn(&[u8]);
 
-const TARGETS: [(&str, Check); 5] = [
+const TARGETS: [(&str, Check); 6] = [
     ("batch", check::check_batch),
     ("command", check::check_command),
     ("json", check::check_json),
+    ("native", check::check_native),
     ("properties", check::check_properties),
     ("records", check::check_records),
 ];

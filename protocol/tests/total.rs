@@ -43,6 +43,7 @@ proptest! {
         check::check_batch(&bytes);
         check::check_json(&bytes);
         check::check_properties(&bytes);
+        check::check_native(&bytes);
     }
 
     #[test]
@@ -58,6 +59,21 @@ proptest! {
     #[test]
     fn damaged_frames(bytes in prop::sample::select(samples::frames()).prop_flat_map(damaged)) {
         check::check_command(&bytes);
+    }
+
+    #[test]
+    fn damaged_native_frames(bytes in prop::sample::select(samples::native_frames()).prop_flat_map(damaged)) {
+        check::check_native(&bytes);
+    }
+
+    /// Lengths are put right again, so that the damage gets as far as the archive.
+    #[test]
+    fn damaged_native_headers(bytes in prop::sample::select(samples::native_frames()).prop_flat_map(damaged)) {
+        let mut bytes = bytes;
+        if let (Ok(length), Some(place)) = (u32::try_from(bytes.len()), bytes.get_mut(4..8)) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+        check::check_native(&bytes);
     }
 
     #[test]

@@ -24,6 +24,13 @@ pub fn send_header() -> SendHeader<'static> {
     }
 }
 
+/// Native frames, prefix included: the golden ones.
+pub fn native_frames() -> Vec<Vec<u8>> {
+    let lines = include_str!("../fixtures/native-v1.txt").lines().filter_map(|line| line.split_once(": ").filter(|_| !line.starts_with('#')));
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
+    lines.map(|(_, hex)| hex.as_bytes().chunks(2).map(byte).collect()).collect()
+}
+
 /// Frames without their length.
 pub fn frames() -> Vec<Vec<u8>> {
     let send = send_header();

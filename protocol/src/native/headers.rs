@@ -1,0 +1,262 @@
+//! The header of every frame of version 1.
+//!
+//! All numbers little-endian, no padding, in the order written here: rkyv with `little_endian`, `unaligned`,
+//! `pointer_width_32`. Texts and lists are 8 bytes (rkyv's string: up to 8 bytes in place, else length and distance; a list:
+//! distance and length), what they refer to lies before the root. `docs/FORMATS.md` has the tables.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// Client → broker, the first frame: what the client speaks.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The lowest version it speaks.
+    pub version_min: u16,
+    /// The highest version it speaks.
+    pub version_max: u16,
+    /// Optional abilities, one bit each; version 1 defines none. Bits that the other side does not know are ignored.
+    pub capabilities: u64,
+    /// Who it is, for the broker's log: at most 255 bytes.
+    pub client: String,
+}
+
+/// Where a shard of this broker's process answers.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ShardAddress {
+    /// Its broker name, as the name server has it.
+    pub broker_name: String,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// The mark that an acknowledgement waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Durability {
+    /// In the broker's memory.
+    Appended = 0,
+    /// The system has it: survives the broker, not the machine.
+    Written = 1,
+    /// On the device: survives a power cut.
+    Flushed = 2,
+}
+
+/// Answer to [`Hello`].
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// The version spoken from here on.
+    pub version: u16,
+    /// Which of `shards` answered.
+    pub shard: u16,
+    /// The broker's abilities; version 1 defines none.
+    pub capabilities: u64,
+    /// Bytes of a frame, prefix included.
+    pub frame_bytes_max: u32,
+    /// Records of a produce frame.
+    pub records_per_produce_max: u32,
+    /// Bytes of a message's body.
+    pub message_bytes_max: u32,
+    /// Messages of one fetch.
+    pub fetch_messages_max: u32,
+    /// Milliseconds that a fetch is held.
+    pub hold_ms_max: u32,
+    /// What an acknowledgement waits for: a [`Durability`] as its number.
+    pub durability: u8,
+    /// STOREHOST takes 20 bytes (IPv6) and not 8: records must leave that much room and say so in SYSFLAG.
+    pub store_host_is_v6: bool,
+    /// Records must end with the property `__CRC32#` (20 bytes, any digits), which the broker fills in.
+    pub needs_crc_property: bool,
+    /// The broker's wall clock, milliseconds since 1970.
+    pub wall_ms: i64,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The shard map: every shard of this process.
+    pub shards: Vec<ShardAddress>,
+}
+
+/// When a produce frame is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ack {
+    /// When the mark of the broker's configuration has passed its last record ([`Welcome::durability`]).
+    Configured = 0,
+    /// As soon as it is in memory.
+    Appended = 1,
+}
+
+/// Client → broker: store the records of the payload, all or none.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Produce {
+    /// How many records the payload has.
+    pub records: u32,
+    /// When to answer: an [`Ack`] as its number.
+    pub ack: u8,
+    /// Whether the answer shall tell the time spent in each stage: two more looks at the clock.
+    pub wants_stages: bool,
+}
+
+/// Nanoseconds from the moment the broker handed the frame on until each stage had passed; 0: not waited for, or not asked.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// In memory, offsets given.
+    pub appended_nanos: u64,
+    /// Written or flushed, as the configuration wants it.
+    pub flushed_nanos: u64,
+    /// With the slaves.
+    pub replicated_nanos: u64,
+    /// The answer was queued.
+    pub answered_nanos: u64,
+}
+
+/// Answer to [`Produce`]; its payload is one [`Placed`] for each record.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Produced {
+    /// How many records were stored.
+    pub records: u32,
+    /// 0: as durable as promised. 1: stored, but the flush took longer than `syncFlushTimeout`.
+    pub is_late: bool,
+    /// STORETIMESTAMP of the records.
+    pub store_timestamp_ms: i64,
+    /// Where the time went.
+    pub stages: Stages,
+}
+
+/// Bytes of a [`Placed`].
+pub const PLACED_BYTES: usize = 16;
+
+/// Where a record went.
+///
+/// ```text
+///   0        8         16
+///   | queue  | physical |     both i64, little-endian
+///   | offset | offset   |
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// Its place in its queue.
+    pub queue_offset: i64,
+    /// Its place in the log.
+    pub physical_offset: i64,
+}
+
+impl Placed {
+    /// As bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; PLACED_BYTES] {
+        let mut bytes = [0; PLACED_BYTES];
+        let (queue, physical) = bytes.split_at_mut(8);
+        queue.copy_from_slice(&self.queue_offset.to_le_bytes());
+        physical.copy_from_slice(&self.physical_offset.to_le_bytes());
+        bytes
+    }
+
+    /// The entries of a [`Produced`] frame's payload.
+    pub fn iter(payload: &[u8]) -> impl ExactSizeIterator<Item = Self> + '_ {
+        payload.as_chunks::<PLACED_BYTES>().0.iter().map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]| Self {
+            queue_offset: i64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+            physical_offset: i64::from_le_bytes([*i, *j, *k, *l, *m, *n, *o, *p]),
+        })
+    }
+}
+
+/// Client → broker: records of one queue from an offset on.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The queue.
+    pub queue_id: i32,
+    /// The first offset wanted.
+    pub offset: i64,
+    /// At most so many messages.
+    pub messages_max: u32,
+    /// At most so many bytes of records, except that one record is always returned.
+    pub bytes_max: u32,
+    /// How long the request may be held when there is nothing, milliseconds; 0: answered at once.
+    pub hold_ms: u32,
+    /// The topic.
+    pub topic: String,
+    /// Hash codes (Java's) of the tags wanted; empty: all messages. A match of the hash alone is delivered too.
+    pub tags: Vec<i32>,
+}
+
+/// Answer to [`Fetch`]; its payload is the records, adjacent, as they lie in the log.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// A [`super::FetchStatus`] as its number.
+    pub status: u8,
+    /// How many records the payload has.
+    pub messages: u32,
+    /// Where to go on.
+    pub next_offset: i64,
+    /// The queue's first offset.
+    pub min_offset: i64,
+    /// The queue's end.
+    pub max_offset: i64,
+}
+
+/// Client → broker: where a group is in a queue.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct QueryOffset {
+    /// The queue.
+    pub queue_id: i32,
+    /// The consumer group.
+    pub group: String,
+    /// The topic.
+    pub topic: String,
+}
+
+/// Answer to [`QueryOffset`].
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct OffsetIs {
+    /// The group's offset; -1: it has committed none.
+    pub committed: i64,
+    /// The queue's first offset.
+    pub min_offset: i64,
+    /// The queue's end.
+    pub max_offset: i64,
+}
+
+/// Client → broker: a group has consumed up to an offset. Its answer has an empty header.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct CommitOffset {
+    /// The queue.
+    pub queue_id: i32,
+    /// The next offset to consume.
+    pub offset: i64,
+    /// The consumer group.
+    pub group: String,
+    /// The topic.
+    pub topic: String,
+}
+
+/// Client → broker: the queues of a topic on this shard.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Creates the topic with so many queues when it does not exist and automatic creation is on; 0: does not.
+    pub create_queues: u32,
+    /// The topic.
+    pub topic: String,
+}
+
+/// Answer to [`Route`].
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RouteIs {
+    /// Queues that can be read: 0 up to this.
+    pub read_queues: u32,
+    /// Queues that can be written: 0 up to this.
+    pub write_queues: u32,
+    /// RocketMQ's permission bits: 4 read, 2 write.
+    pub permission: u32,
+}
+
+/// [`ErrorAnswer::record`] when no single record is to blame.
+pub const NO_RECORD: u32 = u32::MAX;
+
+/// Answer to any request that was refused.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ErrorAnswer {
+    /// A [`super::ErrorCode`] as its number.
+    pub code: u16,
+    /// Which record of the frame, from 0; [`NO_RECORD`] for none.
+    pub record: u32,
+    /// For people: what was expected, what was found, what to do.
+    pub reason: String,
+}

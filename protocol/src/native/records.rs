@@ -1,0 +1,239 @@
+//! The records of a produce frame: stored layout (`crate::record`) with the broker's fields left open.
+//!
+//! | field | the client writes | the broker |
+//! |---|---|---|
+//! | QUEUEOFFSET, PHYSICALOFFSET, STORETIMESTAMP, STOREHOST | anything | fills in |
+//! | `__CRC32#` at the end of the properties, if there | any digits | fills in |
+//! | PREPAREDTRANSACTIONOFFSET, transaction bits of SYSFLAG | 0 | refuses others |
+//! | everything else | as it is to be stored | checks, keeps |
+//!
+//! One walk over a record's properties decides everything: that they are well formed, the tag's hash, what is not supported.
+
+use crate::bytes::i32_at;
+use crate::record::{RECORD_BYTES_MIN, RecordError, RecordView};
+use crate::sys_flag::{STORE_HOST_V6, transaction_type};
+use crate::tags::tags_code;
+
+/// A property that makes a message something this broker's native lane does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// DELAY, a TIMER property: delivered later.
+    Delayed,
+    /// TRAN_MSG or transaction bits: delivered when committed.
+    Transactional,
+}
+
+/// Why a record is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// Lengths, magic, checksum, text.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A property is not `name 0x01 value 0x02`.
+    #[error("the properties are not well formed at byte {at}: each is name 0x01 value 0x02, without zero bytes; only the last 0x02 may be missing")]
+    Properties {
+        /// Where, from the beginning of the properties.
+        at: usize,
+    },
+    /// The room for STOREHOST is not what this broker needs.
+    #[error("SYSFLAG says that STOREHOST is IPv{found}, this broker's is IPv{expected}: Welcome.store_host_is_v6 tells")]
+    StoreHost {
+        /// 4 or 6.
+        expected: u8,
+        /// 4 or 6.
+        found: u8,
+    },
+    /// Something for which there is no support.
+    #[error("{0:?} messages are not in this version of RingMQ")]
+    Unsupported(Unsupported),
+    /// A reserved property that the broker sets, or a transaction's offset.
+    #[error("{0} is for brokers to set")]
+    Reserved(&'static str),
+}
+
+/// A record that may be stored as it is, once the broker's fields are filled in.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckedRecord<'a> {
+    /// The record.
+    pub view: RecordView<'a>,
+    /// The hash of its tag, 0 without.
+    pub tags_code: i64,
+    /// It ends with `__CRC32#`, to be filled in.
+    pub has_crc_property: bool,
+}
+
+/// Cuts the next record off `payload`: its TOTALSIZE bytes, not yet checked. `None` at the end.
+pub fn next<'a>(payload: &mut &'a [u8]) -> Option<Result<&'a [u8], RecordError>> {
+    if payload.is_empty() {
+        return None;
+    }
+    let found = payload.len();
+    let Some(total) = i32_at(payload, 0) else {
+        return Some(Err(RecordError::TooShort { expected: RECORD_BYTES_MIN, found }));
+    };
+    let Some(size) = usize::try_from(total).ok().filter(|size| *size >= RECORD_BYTES_MIN) else {
+        return Some(Err(RecordError::TotalSize { declared: total, parts: RECORD_BYTES_MIN }));
+    };
+    match payload.split_at_checked(size) {
+        Some((record, rest)) => {
+            *payload = rest;
+            Some(Ok(record))
+        }
+        None => Some(Err(RecordError::TooShort { expected: size, found })),
+    }
+}
+
+/// Checks a record that is exactly `bytes`, in place.
+pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, RecordFault> {
+    let view = RecordView::parse(bytes)?;
+    view.verify_crc()?;
+    let sys_flag = view.sys_flag();
+    let is_v6 = sys_flag & STORE_HOST_V6 != 0;
+    if is_v6 != store_host_is_v6 {
+        let number = |v6| if v6 { 6 } else { 4 };
+        return Err(RecordFault::StoreHost { expected: number(store_host_is_v6), found: number(is_v6) });
+    }
+    if transaction_type(sys_flag) != 0 {
+        return Err(RecordFault::Unsupported(Unsupported::Transactional));
+    }
+    if view.prepared_transaction_offset() != 0 {
+        return Err(RecordFault::Reserved("PREPAREDTRANSACTIONOFFSET"));
+    }
+    if view.topic().is_empty() || view.topic().as_bytes().contains(&0) {
+        return Err(RecordFault::Record(RecordError::Topic { offset: 0 }));
+    }
+    let (said, has_crc_property) = walk(view.properties())?;
+    let tags_code = said.tag.map_or(0, |tag| std::str::from_utf8(tag).map_or_else(|_| tags_code(&String::from_utf8_lossy(tag)), tags_code));
+    Ok(CheckedRecord { view, tags_code, has_crc_property: has_crc_property && view.has_crc_property() })
+}
+
+#[derive(Default)]
+struct Said<'a> {
+    tag: Option<&'a [u8]>,
+}
+
+/// Reads every property once.
+fn walk(properties: &[u8]) -> Result<(Said<'_>, bool), RecordFault> {
+    let mut said = Said::default();
+    let mut has_crc = false;
+    if let Some(at) = memchr::memchr(0, properties) {
+        return Err(RecordFault::Properties { at });
+    }
+    let mut rest = properties;
+    while !rest.is_empty() {
+        let at = properties.len() - rest.len();
+        let end = memchr::memchr(crate::properties::PROPERTY_SEPARATOR, rest).unwrap_or(rest.len());
+        let (entry, later) = rest.split_at(end);
+        let name_bytes = memchr::memchr(crate::properties::NAME_VALUE_SEPARATOR, entry).filter(|bytes| *bytes > 0);
+        let Some((name, [_, value @ ..])) = name_bytes.map(|bytes| entry.split_at(bytes)) else {
+            return Err(RecordFault::Properties { at });
+        };
+        if value.contains(&crate::properties::NAME_VALUE_SEPARATOR) {
+            return Err(RecordFault::Properties { at });
+        }
+        has_crc = look_at(name, value, &mut said)?;
+        rest = later.get(1..).unwrap_or_default();
+    }
+    Ok((said, has_crc))
+}
+
+/// Takes note of one property; true for the checksum.
+fn look_at<'a>(name: &[u8], value: &'a [u8], said: &mut Said<'a>) -> Result<bool, RecordFault> {
+    match name {
+        b"TAGS" if !value.is_empty() => said.tag = Some(value),
+        b"DELAY" if value != b"0" => return Err(RecordFault::Unsupported(Unsupported::Delayed)),
+        b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => return Err(RecordFault::Unsupported(Unsupported::Delayed)),
+        b"TRAN_MSG" if value.eq_ignore_ascii_case(b"true") => return Err(RecordFault::Unsupported(Unsupported::Transactional)),
+        b"POP_CK" => return Err(RecordFault::Reserved("POP_CK")),
+        b"__CRC32#" => return Ok(true),
+        _ => {}
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RecordDraft;
+
+    fn record(properties: &[u8], sys_flag: i32) -> Vec<u8> {
+        let host = "127.0.0.1:1".parse().unwrap();
+        let pieces = [properties];
+        let draft = RecordDraft {
+            topic: "T",
+            queue_id: 1,
+            flag: 0,
+            queue_offset: 0,
+            physical_offset: 0,
+            sys_flag,
+            born_timestamp_ms: 5,
+            born_host: host,
+            store_timestamp_ms: 0,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: b"body",
+            properties: &pieces,
+        };
+        let mut bytes = vec![0; draft.encoded_len().unwrap()];
+        draft.encode_into(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_good_record_passes_with_its_tag() {
+        let bytes = record(b"UNIQ_KEY\x01k\x02TAGS\x01a\x02", 0);
+        let checked = check(&bytes, false).unwrap();
+        assert_eq!((checked.tags_code, checked.has_crc_property, checked.view.body()), (97, false, b"body".as_slice()));
+        check(&record(b"", 0), false).unwrap();
+        check(&record(b"TAGS\x01a", 0), false).unwrap();
+        let with_crc = record(b"TAGS\x01a\x02__CRC32#\x010000000000\x02", 0);
+        assert!(check(&with_crc, false).unwrap().has_crc_property);
+    }
+
+    #[test]
+    fn properties_that_are_not_well_formed_are_refused_with_the_place() {
+        for (properties, at) in [(b"TAGS".as_slice(), 0), (b"\x01a\x02", 0), (b"a\x01b\x02\x02", 4), (b"a\x01b\x01c\x02", 0), (b"k\x01v\x02x\x02", 4)] {
+            assert_eq!(check(&record(properties, 0), false).err(), Some(RecordFault::Properties { at }), "{properties:?}");
+        }
+        assert_eq!(check(&record(b"a\x01b\x00\x02", 0), false).err(), Some(RecordFault::Properties { at: 3 }));
+    }
+
+    #[test]
+    fn what_is_not_supported_or_not_the_clients_is_refused() {
+        let fault = |properties: &[u8], sys_flag| check(&record(properties, sys_flag), false).err().unwrap();
+        assert_eq!(fault(b"DELAY\x013\x02", 0), RecordFault::Unsupported(Unsupported::Delayed));
+        assert_eq!(fault(b"TIMER_DELAY_MS\x013\x02", 0), RecordFault::Unsupported(Unsupported::Delayed));
+        assert_eq!(fault(b"TRAN_MSG\x01true\x02", 0), RecordFault::Unsupported(Unsupported::Transactional));
+        assert_eq!(fault(b"", 0x4), RecordFault::Unsupported(Unsupported::Transactional));
+        assert_eq!(fault(b"POP_CK\x01x\x02", 0), RecordFault::Reserved("POP_CK"));
+        assert_eq!(check(&record(b"", 0), true).err(), Some(RecordFault::StoreHost { expected: 6, found: 4 }));
+    }
+
+    #[test]
+    fn every_flipped_byte_of_a_body_or_length_is_noticed_or_harmless() {
+        let good = record(b"TAGS\x01a\x02", 0);
+        let body_at = crate::record::body_length_at(0);
+        for at in (0..8).chain(body_at..body_at + 4 + b"body".len()) {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x10;
+            assert!(check(&bytes, false).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn records_are_cut_where_their_sizes_say_and_lies_are_refused() {
+        let one = record(b"", 0);
+        let both = [one.as_slice(), &one].concat();
+        let mut rest = both.as_slice();
+        assert_eq!(next(&mut rest).unwrap().unwrap(), one);
+        assert_eq!(next(&mut rest).unwrap().unwrap(), one);
+        assert!(next(&mut rest).is_none());
+        for size in [0_i32, -1, 90, i32::MAX] {
+            let mut lying = one.clone();
+            lying[..4].copy_from_slice(&size.to_be_bytes());
+            assert!(next(&mut lying.as_slice()).unwrap().is_err(), "{size}");
+        }
+        assert!(next(&mut &one[..3]).unwrap().is_err());
+    }
+}
