@@ -13,6 +13,8 @@ pub struct NetConfig {
     pub idle_timeout: Duration,
     /// The longest frame, its length field excluded.
     pub frame_bytes_max: usize,
+    /// Whether connections may speak RingMQ's native lane (`Handler::on_native_frame`) beside remoting.
+    pub native_lane: bool,
     /// Connections at once.
     pub connections_max: usize,
     /// See [`limits::OUT_PAUSE_BYTES`].
@@ -29,6 +31,7 @@ impl NetConfig {
             listen,
             idle_timeout: Duration::from_secs(120),
             frame_bytes_max: limits::FRAME_BYTES_MAX,
+            native_lane: false,
             connections_max: limits::CONNECTIONS_MAX,
             out_pause_bytes: limits::OUT_PAUSE_BYTES,
             out_bytes_max: limits::OUT_BYTES_MAX,

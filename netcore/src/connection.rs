@@ -96,6 +96,8 @@ pub(crate) struct Connection {
     pub(crate) local: Option<SocketAddr>,
     pub(crate) generation: u32,
     pub(crate) lane: Option<Lane>,
+    /// The handler's own: see `Net::mark`.
+    pub(crate) mark: u32,
     /// Bytes of a frame that has not arrived completely.
     pub(crate) carry: Vec<u8>,
     /// Filled by the handler during a turn.
@@ -120,6 +122,7 @@ impl Connection {
             local,
             generation,
             lane: None,
+            mark: 0,
             carry: Vec::new(),
             out: SendQueue::default(),
             spare: Some(SendQueue::default()),

@@ -1,7 +1,7 @@
 //! From ring events to handler calls.
 
 use crate::connection::{CloseReason, ConnId, Ending, Origin};
-use crate::frame::{self, LENGTH_BYTES};
+use crate::frame::{self, Lane};
 use crate::net::{DIAL, LISTENER, Net, Todo};
 use crate::{Handler, limits};
 use rt::ring::{Event, ReceiveEnd, SendQueue, Socket};
@@ -102,12 +102,12 @@ fn frames<H: Handler>(
         if !frame::fill(lane, carry, &mut data, max)? {
             return Ok(());
         }
-        handler.on_frame(net, conn, carry.get(LENGTH_BYTES..).unwrap_or_default());
+        hand_on(net, handler, conn, lane, carry.get(lane.hidden_bytes()..).unwrap_or_default());
         carry.clear();
     }
     while is_open(net, conn) {
         match frame::take(lane, &mut data, max)? {
-            Some(found) => handler.on_frame(net, conn, found),
+            Some(found) => hand_on(net, handler, conn, lane, found),
             None => {
                 carry.extend_from_slice(data);
                 break;
@@ -117,16 +117,28 @@ fn frames<H: Handler>(
     Ok(())
 }
 
+fn hand_on<H: Handler>(net: &mut Net, handler: &mut H, conn: ConnId, lane: Lane, frame: &[u8]) {
+    match lane {
+        Lane::Remoting => handler.on_frame(net, conn, frame),
+        Lane::Native => handler.on_native_frame(net, conn, frame),
+    }
+}
+
 fn is_open(net: &Net, conn: ConnId) -> bool {
     net.get(conn).is_some_and(crate::connection::Connection::is_open)
 }
 
-fn lane(net: &mut Net, conn: ConnId, data: &[u8]) -> Result<Option<frame::Lane>, frame::FrameError> {
+fn lane(net: &mut Net, conn: ConnId, data: &[u8]) -> Result<Option<Lane>, frame::FrameError> {
+    let speaks_native = net.config.native_lane;
     let Some(connection) = net.get_mut(conn) else { return Ok(None) };
     if connection.lane.is_none()
         && let Some(first) = data.first()
     {
-        connection.lane = Some(frame::detect(*first)?);
+        let lane = frame::detect(*first)?;
+        if lane == Lane::Native && !speaks_native {
+            return Err(frame::FrameError::UnknownLane(*first));
+        }
+        connection.lane = Some(lane);
     }
     Ok(connection.lane)
 }

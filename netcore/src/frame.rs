@@ -3,18 +3,46 @@
 //! ```text
 //!   remoting:  | length u32 big-endian | length bytes …  |      the first byte of a connection is 0x00 or 0x01,
 //!                                                                because a length never reaches 2^25
-//!   native:    0x9A 'R' 'M' 'Q' …                               a lane of its own; see Lane
+//!   native:    | 0x9A 'R' 'M' 'Q' | length u32 little-endian, of the whole frame | … |      RingMQ's own, see docs/FORMATS.md
 //!   TLS:       0x16 …
 //! ```
 
-/// Bytes of the length field.
+/// Bytes of remoting's length field.
 pub const LENGTH_BYTES: usize = 4;
+
+/// The first bytes of every native frame.
+pub const NATIVE_MAGIC: [u8; 4] = [0x9A, b'R', b'M', b'Q'];
+/// Bytes of a native frame up to the end of its length field.
+const NATIVE_HEAD_BYTES: usize = 8;
+/// Bytes of a native frame's prefix: no frame is shorter.
+const NATIVE_BYTES_MIN: usize = 16;
 
 /// How a connection speaks, told by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// RocketMQ remoting.
     Remoting,
+    /// RingMQ's native lane.
+    Native,
+}
+
+impl Lane {
+    /// Bytes from a frame's beginning that tell its length.
+    fn head_bytes(self) -> usize {
+        match self {
+            Self::Remoting => LENGTH_BYTES,
+            Self::Native => NATIVE_HEAD_BYTES,
+        }
+    }
+
+    /// Bytes at a frame's beginning that a handler does not get.
+    #[must_use]
+    pub fn hidden_bytes(self) -> usize {
+        match self {
+            Self::Remoting => LENGTH_BYTES,
+            Self::Native => 0,
+        }
+    }
 }
 
 /// Why bytes are no frame.
@@ -42,6 +70,9 @@ pub enum FrameError {
         /// The least there can be.
         min: usize,
     },
+    /// Something else where a native frame should begin.
+    #[error("a native frame begins 9a 52 4d 51, found {0:02x?}: a connection speaks one protocol")]
+    NotNative([u8; 4]),
 }
 
 /// A frame holds at least the word with the serialize type and the header's length.
@@ -51,49 +82,56 @@ const FRAME_BYTES_MIN: usize = 4;
 pub fn detect(first: u8) -> Result<Lane, FrameError> {
     match first {
         0x00 | 0x01 => Ok(Lane::Remoting),
+        0x9A => Ok(Lane::Native),
         0x16 => Err(FrameError::Tls),
         other => Err(FrameError::UnknownLane(other)),
     }
 }
 
-/// The length that a frame announces, or `None` while its length field is incomplete.
-pub fn announced(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
-    let Lane::Remoting = lane;
-    let Some(field) = bytes.first_chunk::<LENGTH_BYTES>() else {
-        return Ok(None);
+/// Bytes of the frame that begins here, all of them, or `None` while too little of it has arrived to tell.
+pub fn frame_bytes(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
+    let (announced, min, before) = match lane {
+        Lane::Remoting => {
+            let Some(field) = bytes.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+            (u32::from_be_bytes(*field) as usize, FRAME_BYTES_MIN, LENGTH_BYTES)
+        }
+        Lane::Native => {
+            let Some([m0, m1, m2, m3, l0, l1, l2, l3]) = bytes.first_chunk::<NATIVE_HEAD_BYTES>().copied() else { return Ok(None) };
+            let magic = [m0, m1, m2, m3];
+            if magic != NATIVE_MAGIC {
+                return Err(FrameError::NotNative(magic));
+            }
+            (u32::from_le_bytes([l0, l1, l2, l3]) as usize, NATIVE_BYTES_MIN, 0)
+        }
     };
-    let announced = u32::from_be_bytes(*field) as usize;
     if announced > max {
         return Err(FrameError::TooLong { announced, max });
     }
-    if announced < FRAME_BYTES_MIN {
-        return Err(FrameError::TooShort { announced, min: FRAME_BYTES_MIN });
+    if announced < min {
+        return Err(FrameError::TooShort { announced, min });
     }
-    Ok(Some(announced))
+    Ok(Some(before + announced))
 }
 
-/// Takes the next whole frame (without its length field) off the front of `bytes`.
+/// Takes the next whole frame off the front of `bytes`: of remoting without its length field, of the native lane all of it.
 pub fn take<'a>(lane: Lane, bytes: &mut &'a [u8], max: usize) -> Result<Option<&'a [u8]>, FrameError> {
-    let Some(length) = announced(lane, bytes, max)? else {
+    let Some(whole) = frame_bytes(lane, bytes, max)? else {
         return Ok(None);
     };
-    let Some(frame) = bytes.get(LENGTH_BYTES..LENGTH_BYTES + length) else {
+    let Some((frame, rest)) = bytes.split_at_checked(whole) else {
         return Ok(None);
     };
-    *bytes = bytes.get(LENGTH_BYTES + length..).unwrap_or_default();
-    Ok(Some(frame))
+    *bytes = rest;
+    Ok(frame.get(lane.hidden_bytes()..))
 }
 
 /// Moves bytes from `data` to `carry` until `carry` holds one whole frame; true when it does. Never takes more than
 /// that frame, so the rest can be handled in place, and never more memory than has arrived.
 pub fn fill(lane: Lane, carry: &mut Vec<u8>, data: &mut &[u8], max: usize) -> Result<bool, FrameError> {
     loop {
-        let wanted = match announced(lane, carry, max)? {
-            None => LENGTH_BYTES,
-            Some(length) => LENGTH_BYTES + length,
-        };
-        let missing = wanted - carry.len().min(wanted);
-        if missing == 0 && wanted > LENGTH_BYTES {
+        let known = frame_bytes(lane, carry, max)?;
+        let missing = known.unwrap_or(lane.head_bytes()).saturating_sub(carry.len());
+        if missing == 0 && known.is_some() {
             return Ok(true);
         }
         let (now, later) = data.split_at(missing.min(data.len()));
@@ -115,19 +153,24 @@ mod tests {
         bytes
     }
 
+    fn native_frame(payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(NATIVE_BYTES_MIN + payload.len()).unwrap();
+        [NATIVE_MAGIC.as_slice(), &length.to_le_bytes(), &[0; 8], payload].concat()
+    }
+
     /// What a connection does with arriving bytes, without the connection.
-    fn split(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
+    fn split(lane: Lane, chunks: &[&[u8]]) -> Vec<Vec<u8>> {
         let (mut carry, mut frames) = (Vec::new(), Vec::new());
         for chunk in chunks {
             let mut data = *chunk;
             if !carry.is_empty() {
-                if !fill(Lane::Remoting, &mut carry, &mut data, 1024).unwrap() {
+                if !fill(lane, &mut carry, &mut data, 1024).unwrap() {
                     continue;
                 }
-                frames.push(carry[LENGTH_BYTES..].to_vec());
+                frames.push(carry[lane.hidden_bytes()..].to_vec());
                 carry.clear();
             }
-            while let Some(found) = take(Lane::Remoting, &mut data, 1024).unwrap() {
+            while let Some(found) = take(lane, &mut data, 1024).unwrap() {
                 frames.push(found.to_vec());
             }
             carry.extend_from_slice(data);
@@ -139,11 +182,15 @@ mod tests {
     #[test]
     fn frames_are_found_wherever_the_stream_is_cut() {
         let payloads: [&[u8]; 3] = [b"first", b"2222", b"the third one"];
-        let stream: Vec<u8> = payloads.iter().flat_map(|p| frame(p)).collect();
-        for cut in 0..stream.len() {
-            for second in cut..stream.len() {
-                let found = split(&[&stream[..cut], &stream[cut..second], &stream[second..]]);
-                assert_eq!(found, payloads, "cut at {cut} and {second}");
+        let native: Vec<Vec<u8>> = payloads.iter().map(|p| native_frame(p)).collect();
+        let lanes = [(Lane::Remoting, payloads.iter().flat_map(|p| frame(p)).collect(), payloads.map(<[u8]>::to_vec).to_vec()), (Lane::Native, native.concat(), native)];
+        for (lane, stream, expected) in &lanes {
+            let stream: &Vec<u8> = stream;
+            for cut in 0..stream.len() {
+                for second in cut..stream.len() {
+                    let found = split(*lane, &[&stream[..cut], &stream[cut..second], &stream[second..]]);
+                    assert_eq!(&found, expected, "{lane:?} cut at {cut} and {second}");
+                }
             }
         }
     }
@@ -154,11 +201,16 @@ mod tests {
         assert_eq!(take(Lane::Remoting, &mut long, 1024), Err(FrameError::TooLong { announced: 65536, max: 1024 }));
         let mut short: &[u8] = &[0, 0, 0, 3, 9];
         assert_eq!(take(Lane::Remoting, &mut short, 1024), Err(FrameError::TooShort { announced: 3, min: 4 }));
+        let native = |length: u32| [NATIVE_MAGIC.as_slice(), &length.to_le_bytes(), &[0; 16]].concat();
+        assert_eq!(take(Lane::Native, &mut native(2048).as_slice(), 1024), Err(FrameError::TooLong { announced: 2048, max: 1024 }));
+        assert_eq!(take(Lane::Native, &mut native(15).as_slice(), 1024), Err(FrameError::TooShort { announced: 15, min: 16 }));
+        assert_eq!(take(Lane::Native, &mut frame(b"remoting").as_slice(), 1024), Err(FrameError::NotNative([0, 0, 0, 8])));
     }
 
     #[test]
     fn the_first_byte_tells_the_lane() {
         assert_eq!(detect(0), Ok(Lane::Remoting));
+        assert_eq!(detect(0x9A), Ok(Lane::Native));
         assert_eq!(detect(0x16), Err(FrameError::Tls));
         assert_eq!(detect(b'G'), Err(FrameError::UnknownLane(b'G')));
     }

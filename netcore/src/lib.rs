@@ -41,6 +41,11 @@ pub trait Handler: 'static {
     fn on_open(&mut self, net: &mut Net, conn: ConnId, origin: Origin, peer: SocketAddr);
     /// One remoting frame without its 4-byte length field, borrowed from the receive buffer.
     fn on_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]);
+    /// One whole native frame, prefix included, borrowed from the receive buffer. Only with `NetConfig::native_lane`.
+    fn on_native_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
+        let _ = frame;
+        net.close(conn, "the native lane is not served here");
+    }
     /// A connection is gone: exactly once for each that was opened.
     fn on_close(&mut self, net: &mut Net, conn: ConnId, reason: &CloseReason);
     /// A dial did not lead to a connection.

@@ -84,6 +84,20 @@ impl Net {
         self.get(conn).and_then(|connection| connection.local)
     }
 
+    /// What [`Net::set_mark`] left on a connection; 0 before, and for one that is gone. A handler's state of a connection that
+    /// it needs with every frame, without a table of its own.
+    #[must_use]
+    pub fn mark(&self, conn: ConnId) -> u32 {
+        self.get(conn).map_or(0, |connection| connection.mark)
+    }
+
+    /// Leaves a number on a connection.
+    pub fn set_mark(&mut self, conn: ConnId, mark: u32) {
+        if let Some(connection) = self.get_mut(conn) {
+            connection.mark = mark;
+        }
+    }
+
     /// Connections at this moment.
     #[must_use]
     pub fn open_connections(&self) -> usize {
