@@ -25,9 +25,9 @@ pub(crate) fn is_no_space(error: &io::Error) -> bool {
 }
 
 impl FileError {
+    /// What `map_err` needs. The path is copied only when there is an error: the log's writer comes by with every write.
     pub(crate) fn at(operation: &'static str, path: &Path, offset: u64) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self { operation, path, offset, source }
+        move |source| Self { operation, path: path.to_owned(), offset, source }
     }
 }
 

@@ -70,6 +70,11 @@ impl<R: Runtime> LogFiles<R> {
         self.paths.commitlog_file(self.start_of(offset))
     }
 
+    /// What `map_err` needs for an operation at `offset` of the log. The path is made only when there is an error.
+    pub(crate) fn failed(&self, operation: &'static str, offset: u64) -> impl FnOnce(io::Error) -> FileError {
+        move |source| FileError { operation, path: self.path_of(offset), offset: offset % self.file_bytes, source }
+    }
+
     /// The file that holds `offset`, which exists.
     pub(crate) async fn file(&self, offset: u64) -> Result<R::File, FileError> {
         let start = self.start_of(offset);

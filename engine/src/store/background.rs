@@ -86,7 +86,7 @@ impl<R: Runtime> Inner<R> {
     async fn write_step(&self, step: WriteStep) -> Result<(), FileError> {
         self.ensure_file(self.log.start_of(step.at)).await?;
         let file = self.log.file(step.at).await?;
-        let (path, in_file) = (self.log.path_of(step.at), step.at % self.log.file_bytes());
+        let in_file = step.at % self.log.file_bytes();
         self.zeros.begin_write(step.device_end()).await;
         let (bytes, padded) = (step.device_end() - step.at, step.last.len() as u64);
         let is_sync = self.config.flush == FlushPolicy::Sync;
@@ -95,7 +95,7 @@ impl<R: Runtime> Inner<R> {
         } else {
             ("write", file.write_both_at(in_file, step.blocks, step.last).await)
         };
-        done.map_err(FileError::at(operation, &path, in_file))?;
+        done.map_err(self.log.failed(operation, step.at))?;
         self.marks.write_to(step.upto);
         self.counts.add(|counts| {
             counts.log_writes += 1;
@@ -141,7 +141,7 @@ impl<R: Runtime> Inner<R> {
 
     async fn flush_file(&self, at: u64) -> Result<(), FileError> {
         let file = self.log.file(at).await?;
-        file.sync_data().await.map_err(FileError::at("fdatasync", &self.log.path_of(at), at))?;
+        file.sync_data().await.map_err(self.log.failed("fdatasync", at))?;
         self.counts.add(|counts| counts.flushes += 1);
         Ok(())
     }

@@ -104,7 +104,7 @@ pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
 impl<R: Runtime> Inner<R> {
     async fn write_zeros(&self, from: u64, upto: u64, zeros: &BufSlice) -> Result<(), FileError> {
         let file = self.log.file(from).await?;
-        let (path, in_file) = (self.log.path_of(from), from % self.log.file_bytes());
+        let in_file = from % self.log.file_bytes();
         // Opening took time: the log may have claimed the place meanwhile.
         if block_floor(self.zeros.issued.get()) > from {
             return Ok(());
@@ -113,7 +113,7 @@ impl<R: Runtime> Inner<R> {
         let len = usize::try_from(upto - from).unwrap_or(0);
         let written = file.write_both_durably_at(in_file, zeros.part(0..len), BufSlice::empty()).await;
         drop(in_flight);
-        written.map_err(FileError::at("write zeros", &path, in_file))?;
+        written.map_err(self.log.failed("write zeros", from))?;
         self.zeros.zeroed.set(upto);
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! The loop of a core: turn the ring, let other tasks run, spin a little, sleep.
 
 use super::core::Core;
-use crate::ring::{EventFd, Wait};
+use crate::ring::Wait;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -23,48 +24,65 @@ impl Kick {
             waker.wake();
         }
     }
-}
 
-type EventRead = Pin<Box<dyn Future<Output = glommio::Result<glommio::io::ReadResult, ()>>>>;
-
-/// Sleeping on the ring's eventfd through glommio. The read stays queued while kicks wake us, and is made anew only
-/// when it completed.
-struct Sleeper {
-    file: std::rc::Rc<glommio::io::BufferedFile>,
-    read: Option<EventRead>,
-}
-
-impl Sleeper {
-    fn new(event: &EventFd) -> io::Result<Self> {
-        Ok(Self { file: std::rc::Rc::new(event.as_glommio_file()?), read: None })
+    fn keep(&self, waker: &Waker) {
+        *self.sleeper.borrow_mut() = Some(waker.clone());
     }
+}
 
-    /// Until the ring has completions or somebody kicks.
-    async fn sleep(&mut self, kick: &Kick) {
-        let file = &self.file;
-        let read = self.read.get_or_insert_with(|| {
-            let file = file.clone();
-            Box::pin(async move { file.read_at(0, 8).await })
-        });
-        let woken_by_ring = std::future::poll_fn(|cx| poll_sleep(kick, read, cx)).await;
-        if woken_by_ring {
-            self.read = None;
+/// What a sleeping core waits for through glommio. Both futures stay where they are from one sleep to the next and are made anew only
+/// when they completed: each costs glommio a few allocations.
+struct Sleeper<'a, E, T> {
+    /// A read of the ring's eventfd.
+    event: Pin<&'a mut Option<E>>,
+    /// See [`LOOK_AGAIN_AFTER`].
+    look_again: Pin<&'a mut Option<T>>,
+}
+
+impl<E: Future, T: Future> Sleeper<'_, E, T> {
+    /// Until the ring has completions, somebody kicks, or, with files under way, it is time to look.
+    async fn sleep(&mut self, core: &Core, read_event: impl Fn() -> E, timer: impl Fn() -> T) {
+        let looks_again = core.0.ring.borrow().has_files_in_flight();
+        if self.event.is_none() {
+            self.event.set(Some(read_event()));
         }
+        if looks_again && self.look_again.is_none() {
+            self.look_again.set(Some(timer()));
+        }
+        std::future::poll_fn(|cx| self.poll(&core.0.kick, looks_again, cx)).await;
+    }
+
+    fn poll(&mut self, kick: &Kick, looks_again: bool, cx: &mut Context<'_>) -> Poll<()> {
+        if kick.pending.take() {
+            return Poll::Ready(());
+        }
+        kick.keep(cx.waker());
+        let woken = completed(&mut self.event, cx);
+        let woken = woken | (looks_again && completed(&mut self.look_again, cx));
+        if woken { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
-fn poll_sleep(kick: &Kick, read: &mut EventRead, cx: &mut Context<'_>) -> Poll<bool> {
-    if kick.pending.take() {
-        return Poll::Ready(false);
+/// Whether the future is over; then it is gone.
+fn completed<F: Future>(place: &mut Pin<&mut Option<F>>, cx: &mut Context<'_>) -> bool {
+    let over = place.as_mut().as_pin_mut().is_some_and(|future| future.poll(cx).is_ready());
+    if over {
+        place.set(None);
     }
-    *kick.sleeper.borrow_mut() = Some(cx.waker().clone());
-    read.as_mut().poll(cx).map(|_| true)
+    over
 }
 
 /// Turns the ring of `core` until it is told to stop.
 pub(super) async fn drive(core: Core) -> io::Result<()> {
     let event = core.0.ring.borrow_mut().event_fd()?;
-    let mut sleeper = Sleeper::new(&event)?;
+    let file = Rc::new(event.as_glommio_file()?);
+    let read_event = || {
+        let file = file.clone();
+        async move { file.read_at(0, 8).await }
+    };
+    let timer = || glommio::timer::sleep(LOOK_AGAIN_AFTER);
+    let (event, look_again) = (std::pin::pin!(None), std::pin::pin!(None));
+    let mut sleeper = Sleeper { event, look_again };
     let mut turns_since_yield = 0;
     while !core.0.stopping.get() {
         let completions = turn(&core)?;
@@ -77,7 +95,7 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
             turns_since_yield = 0;
             futures_lite::future::yield_now().await;
         } else if completions == 0 && !spin(&core).await {
-            sleep(&core, &mut sleeper).await;
+            sleeper.sleep(&core, read_event, timer).await;
         }
     }
     Ok(())
@@ -86,15 +104,6 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
 /// A completion's signal is now and then not delivered to a sleeping core (seen on Linux 6.18 as a ring with finished reads, an
 /// eventfd that says 1, and nobody awake): with file operations under way the core looks by itself as well.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
-
-async fn sleep(core: &Core, sleeper: &mut Sleeper) {
-    let has_files_in_flight = core.0.ring.borrow().has_files_in_flight();
-    if has_files_in_flight {
-        futures_lite::future::or(sleeper.sleep(&core.0.kick), glommio::timer::sleep(LOOK_AGAIN_AFTER)).await;
-    } else {
-        sleeper.sleep(&core.0.kick).await;
-    }
-}
 
 /// A turn with so many completions lets other tasks run before the next.
 const YIELD_AT_COMPLETIONS: usize = 24;

@@ -41,9 +41,10 @@ impl FileOps {
     }
 
     fn push(&self, kind: FileOpKind) -> FileFuture {
-        let state = Rc::new(FileOpState::default());
-        let op = Box::new(FileOp { kind, done_bytes: 0, state: state.clone() });
-        self.ring.borrow_mut().push_file(op);
+        let mut ring = self.ring.borrow_mut();
+        let op = ring.idle_file_ops.pop().unwrap_or_default().begin(kind);
+        let state = op.state.clone();
+        ring.push_file(op);
         FileFuture { state }
     }
 }
@@ -173,6 +174,8 @@ pub(crate) enum FileOpKind {
     Write { fd: Rc<OwnedFd>, offset: u64, pieces: [BufSlice; 2], when_done: WhenDone, vectors: [libc::iovec; 2] },
     SyncData { fd: Rc<OwnedFd> },
     Allocate { fd: Rc<OwnedFd>, offset: u64, len: u64 },
+    /// Waiting to be used again.
+    Nothing,
 }
 
 impl FileOpKind {
@@ -189,7 +192,7 @@ impl FileOpKind {
         match self {
             Self::Read { len, .. } => *len,
             Self::Write { pieces: [first, second], .. } => first.len() + second.len(),
-            Self::SyncData { .. } | Self::Allocate { .. } => 0,
+            Self::SyncData { .. } | Self::Allocate { .. } | Self::Nothing => 0,
         }
     }
 }
@@ -199,6 +202,16 @@ pub(crate) struct FileOp {
     done_bytes: usize,
     state: Rc<FileOpState>,
 }
+
+impl Default for FileOp {
+    fn default() -> Self {
+        Self { kind: FileOpKind::Nothing, done_bytes: 0, state: Rc::default() }
+    }
+}
+
+/// Finished operations that a ring keeps for the next ones, so that a device write allocates nothing. The log has two in flight (write
+/// and fdatasync), the rest is for the files beside it; what a wave of cold reads needed on top goes back.
+const IDLE_FILE_OPS_MAX: usize = 16;
 
 #[derive(Default)]
 struct FileOpState {
@@ -243,6 +256,17 @@ fn vectors_after(pieces: &[BufSlice; 2], done: usize, vectors: &mut [libc::iovec
 }
 
 impl FileOp {
+    /// Makes this, fresh or used, an operation that has yet to start.
+    fn begin(mut self: Box<Self>, kind: FileOpKind) -> Box<Self> {
+        match Rc::get_mut(&mut self.state) {
+            Some(state) => *state = FileOpState::default(),
+            None => self.state = Rc::default(), // whoever waits for the one before has not looked yet
+        }
+        self.done_bytes = 0;
+        self.kind = kind;
+        self
+    }
+
     /// The entry points into `self` and must not outlive its box.
     fn entry(&mut self) -> squeue::Entry {
         let left = (self.kind.len() - self.done_bytes).min(TRANSFER_MAX);
@@ -265,6 +289,7 @@ impl FileOp {
             FileOpKind::Allocate { fd, offset, len } => {
                 opcode::Fallocate::new(types::Fd(fd.as_raw_fd()), *len).offset(*offset).build()
             }
+            FileOpKind::Nothing => opcode::Nop::new().build(),
         }
     }
 
@@ -303,14 +328,20 @@ impl Ring {
         self.push(entry, Op::File(op));
     }
 
-    pub(super) fn file_done(&mut self, mut op: FileOp, result: i32) {
+    pub(super) fn file_done(&mut self, mut op: Box<FileOp>, result: i32) {
         self.files_in_flight = self.files_in_flight.saturating_sub(1);
         match op.advance(result) {
-            None => self.push_file(Box::new(op)),
+            None => self.push_file(op),
             Some(outcome) => {
-                op.state.result.set(Some(outcome));
+                op.kind = FileOpKind::Nothing; // lets go of the file and the memory
+                if Rc::strong_count(&op.state) > 1 {
+                    op.state.result.set(Some(outcome));
+                }
                 if let Some(waker) = op.state.waker.take() {
                     waker.wake();
+                }
+                if self.idle_file_ops.len() < IDLE_FILE_OPS_MAX {
+                    self.idle_file_ops.push(op);
                 }
             }
         }
@@ -324,6 +355,19 @@ mod tests {
     fn read_op(len: usize, direct: bool) -> FileOp {
         let fd = Rc::new(std::fs::File::open("/dev/null").unwrap().into());
         FileOp { kind: FileOpKind::read(&fd, 0, len, direct), done_bytes: 0, state: Rc::default() }
+    }
+
+    #[test]
+    fn an_operation_used_again_knows_nothing_of_the_one_before() {
+        let mut op = Box::new(read_op(4096, true));
+        op.advance(4096);
+        op.state.result.set(Some(Err(io::ErrorKind::Other.into())));
+        let nobody_waited = op.begin(FileOpKind::Nothing);
+        assert!(nobody_waited.done_bytes == 0 && nobody_waited.state.result.take().is_none());
+        let late = FileFuture { state: nobody_waited.state.clone() };
+        late.state.result.set(Some(Ok(BufSlice::empty())));
+        let used_again = nobody_waited.begin(FileOpKind::Nothing);
+        assert!(!Rc::ptr_eq(&used_again.state, &late.state) && late.state.result.take().is_some(), "who looks late finds its own result");
     }
 
     #[test]

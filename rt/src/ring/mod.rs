@@ -70,6 +70,9 @@ pub struct Ring {
     event_fd: Option<EventFd>,
     /// File operations that the kernel has.
     files_in_flight: usize,
+    /// Finished ones, kept to be used again.
+    #[expect(clippy::vec_box, reason = "the kernel is given pointers into an operation: it is used again where it lies")]
+    idle_file_ops: Vec<Box<files::FileOp>>,
 }
 
 impl Ring {
@@ -86,6 +89,7 @@ impl Ring {
             stale_taskrun: false,
             event_fd: None,
             files_in_flight: 0,
+            idle_file_ops: Vec::new(),
         })
     }
 
@@ -179,7 +183,7 @@ impl Ring {
             Op::Accept { .. } | Op::Receive { .. } => ops::multishot_end(&op, completion, &mut self.bufs, sink),
             Op::Connect(connect) => sink(connect.into_event(completion.result)),
             Op::Send(send) => self.sent(send, completion.result, sink),
-            Op::File(file) => self.file_done(*file, completion.result),
+            Op::File(file) => self.file_done(file, completion.result),
         }
     }
 
