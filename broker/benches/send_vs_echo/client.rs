@@ -21,7 +21,7 @@ pub struct Outcome {
 }
 
 /// A send as Java's client writes it: SEND_MESSAGE_V2, JSON header.
-fn send_frame(queue_id: usize) -> Vec<u8> {
+pub fn send_frame(queue_id: usize) -> Vec<u8> {
     let mut frame = Vec::new();
     let head = CommandHead { code: request::SEND_MESSAGE_V2, opaque: 1, ..CommandHead::default() };
     let queue_id = i64::try_from(queue_id % QUEUES).unwrap();

@@ -132,7 +132,7 @@ impl Server {
 }
 
 /// A port whose neighbours (VIP −2, HA +1) are likely free too.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
