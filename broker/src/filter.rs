@@ -5,6 +5,7 @@
 //! Rust client hashes tags with the blanks around them.
 
 use crate::limits::TAGS_PER_SUBSCRIPTION_MAX;
+use engine::{OwnedTagFilter, TagFilter};
 use protocol::bodies::SubscriptionData;
 use protocol::tags::java_hash;
 use std::rc::Rc;
@@ -44,6 +45,24 @@ impl Filter {
     #[must_use]
     pub fn from_codes(codes: &[i32]) -> Self {
         if codes.is_empty() { Self::All } else { Self::Codes(codes.iter().copied().take(TAGS_PER_SUBSCRIPTION_MAX).collect()) }
+    }
+
+    /// For a read of what is in memory.
+    #[must_use]
+    pub fn as_tag_filter(&self) -> TagFilter<'_> {
+        match self {
+            Self::All => TagFilter::All,
+            Self::Codes(codes) => TagFilter::Codes(codes),
+        }
+    }
+
+    /// For a read that outlives the request.
+    #[must_use]
+    pub fn to_owned_tag_filter(&self) -> OwnedTagFilter {
+        match self {
+            Self::All => OwnedTagFilter::All,
+            Self::Codes(codes) => OwnedTagFilter::Codes(Box::from(&**codes)),
+        }
     }
 
     /// Whether a message with this code in its ConsumeQueue unit passes.

@@ -26,6 +26,7 @@ pub mod held;
 pub mod limits;
 pub mod locks;
 pub mod name_servers;
+mod native;
 pub mod offsets;
 mod peer_log;
 pub mod pending;

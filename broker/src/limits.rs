@@ -43,6 +43,12 @@ pub const JSON_BODY_BYTES_MAX: usize = 4 << 20;
 /// Messages one pull returns at most (`pullBatchMaxMessageCount` is the default of the key; this bounds the key).
 pub const PULL_MESSAGES_MAX: i32 = 1_024;
 
+/// Messages of one native fetch.
+pub const NATIVE_FETCH_MESSAGES_MAX: u32 = 1_024;
+
+/// Bytes of one native fetch, except that one message is always returned.
+pub const NATIVE_FETCH_BYTES_MAX: u32 = 4 << 20;
+
 /// Log lines about one kind of misbehaving peers in one second; the next line says how many were left out.
 pub const PEER_LOG_LINES_PER_SECOND: u32 = 20;
 

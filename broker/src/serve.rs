@@ -89,7 +89,7 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     tables::mend(&core, &tables).await;
     tables::put_back_lost_topics(&mut tables.topics, &store, core.wall_ms());
     let (listen, ports) = listen_on(&options);
-    let net_config = NetConfig { idle_timeout: options.process.idle_timeout, ..NetConfig::listening(listen) };
+    let net_config = NetConfig { idle_timeout: options.process.idle_timeout, native_lane: true, ..NetConfig::listening(listen) };
     let (buffered, recovered) = (store.is_buffered(), store.recovered());
     let handler = Shard::new(core.clone(), options, store.clone(), tables);
     let network = match Network::bind(&core, net_config, handler) {
@@ -196,7 +196,7 @@ async fn listen_to_control(network: &Network<Shard>, mailbox: &Mailbox<Control>)
 async fn stop(network: &Network<Shard>, store: &Store<Core>) -> io::Result<()> {
     network.with(Shard::unregister);
     let mut waited = Duration::ZERO;
-    while waited < STOP_GRACE && !network.with(|shard, _| shard.pending.is_empty()) {
+    while waited < STOP_GRACE && !network.with(|shard, _| shard.pending.is_empty() && shard.native.is_empty()) {
         network.core().sleep(Duration::from_millis(1)).await;
         waited += Duration::from_millis(1);
     }

@@ -23,6 +23,7 @@ use crate::peer_log::PeerLog;
 use crate::pending::PendingAnswers;
 use crate::producers::ProducerGroups;
 use crate::reply::Caller;
+use crate::native::{self, Fetch, NativeState};
 use crate::requests::{self, CommonProperties, Pull};
 use crate::tables::Mended;
 use crate::topics::Topics;
@@ -55,6 +56,24 @@ pub(crate) struct Peer {
     pub(crate) producer_of: HashSet<String>,
 }
 
+/// A read that waits for a message.
+#[derive(Debug)]
+pub(crate) enum HeldRequest {
+    /// RocketMQ's.
+    Pull(Pull),
+    /// The native lane's.
+    Fetch(Fetch),
+}
+
+impl HeldRequest {
+    fn is_of(&self, conn: ConnId) -> bool {
+        match self {
+            Self::Pull(pull) => pull.is_of(conn),
+            Self::Fetch(fetch) => fetch.is_of(conn),
+        }
+    }
+}
+
 /// One shard. See the module's text.
 pub struct Shard {
     pub(crate) options: Rc<ShardOptions>,
@@ -69,9 +88,10 @@ pub struct Shard {
     pub(crate) producers: ProducerGroups<ConnId>,
     pub(crate) offsets: ConsumerOffsets,
     pub(crate) locks: QueueLocks<MessageQueue>,
-    pub(crate) held: HeldPulls<Pull>,
+    pub(crate) held: HeldPulls<HeldRequest>,
     pub(crate) waiting: WaitingSends<ConnId>,
     pub(crate) pending: PendingAnswers<Caller>,
+    pub(crate) native: NativeState,
     pub(crate) name_servers: NameServers<ConnId>,
     pub(crate) peers: HashMap<ConnId, Peer>,
 
@@ -83,7 +103,7 @@ pub struct Shard {
     pub(crate) slices: ReadSlices,
     /// Reused: a text that is being written into an answer.
     pub(crate) text: String,
-    woken: Vec<Pull>,
+    woken: Vec<HeldRequest>,
     pub(crate) cold_reads: usize,
     /// Whether a task is already waiting for room in the log.
     pub(crate) drain_running: bool,
@@ -130,6 +150,7 @@ impl Shard {
             held: HeldPulls::default(),
             waiting: WaitingSends::default(),
             pending: PendingAnswers::default(),
+            native: NativeState::default(),
             peers: HashMap::new(),
             scratch: Scratch::new(),
             slices: ReadSlices::default(),
@@ -181,10 +202,13 @@ impl Shard {
         }
     }
 
-    /// Runs a pull again that a message woke or whose time is up.
-    fn wake(&mut self, net: &mut Net, pulls: &mut Vec<Pull>) {
-        for pull in pulls.drain(..) {
-            requests::wake_pull(self, net, pull);
+    /// Runs reads again that a message woke or whose time is up.
+    pub(crate) fn wake(&mut self, net: &mut Net, held: &mut Vec<HeldRequest>) {
+        for request in held.drain(..) {
+            match request {
+                HeldRequest::Pull(pull) => requests::wake_pull(self, net, pull),
+                HeldRequest::Fetch(fetch) => native::wake_fetch(self, net, fetch),
+            }
         }
     }
 
@@ -201,6 +225,7 @@ impl Shard {
     /// The mark of an acknowledgement moved: producers are answered, consumers see the messages.
     pub(crate) fn acknowledged(&mut self, net: &mut Net) {
         requests::answer_acknowledged(self, net);
+        native::answer_acknowledged(self, net);
         self.wake_arrivals(net);
     }
 
@@ -213,6 +238,7 @@ impl Shard {
         self.woken = due;
         requests::refuse_overdue_sends(self, net, now_ms);
         requests::answer_overdue(self, net, now_ms);
+        native::answer_overdue(self, net, now_ms);
         self.tick_name_servers(net, now_ms);
         self.save_if_needed(now_ms);
     }
@@ -270,6 +296,10 @@ impl Handler for Shard {
         }
         let caller = Caller::new(conn, &command);
         requests::dispatch(self, net, caller, &command, frame);
+    }
+
+    fn on_native_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
+        native::dispatch(self, net, conn, frame);
     }
 
     fn on_close(&mut self, net: &mut Net, conn: ConnId, reason: &CloseReason) {

@@ -12,10 +12,12 @@ use std::collections::VecDeque;
 pub struct Waiting<C> {
     /// Who gets the answer.
     pub conn: C,
-    /// The request, without its length field.
+    /// The request as its handler got it.
     pub frame: Vec<u8>,
-    /// When it came.
+    /// When it came, by the wall clock.
     pub since_ms: i64,
+    /// When it came, by the monotonic clock.
+    pub since_nanos: u64,
 }
 
 /// The waiting sends of one shard.
@@ -33,11 +35,11 @@ impl<C> Default for WaitingSends<C> {
 
 impl<C> WaitingSends<C> {
     /// Keeps a request; false when the queue is full.
-    pub fn push(&mut self, conn: C, frame: &[u8], now_ms: i64) -> bool {
+    pub fn push(&mut self, conn: C, frame: &[u8], now_ms: i64, now_nanos: u64) -> bool {
         let full = self.queue.len() >= WAITING_SENDS_MAX || self.bytes + frame.len() > WAITING_SEND_BYTES_MAX;
         if !full {
             self.bytes += frame.len();
-            self.queue.push_back(Waiting { conn, frame: frame.to_vec(), since_ms: now_ms });
+            self.queue.push_back(Waiting { conn, frame: frame.to_vec(), since_ms: now_ms, since_nanos: now_nanos });
         }
         !full
     }
@@ -82,7 +84,7 @@ mod tests {
     fn sends_leave_in_the_order_they_came_also_after_one_is_put_back() {
         let mut waiting = WaitingSends::default();
         for conn in 0..3 {
-            assert!(waiting.push(conn, b"frame", 10));
+            assert!(waiting.push(conn, b"frame", 10, 0));
         }
         let first = waiting.pop().unwrap();
         waiting.put_back(first);
@@ -93,8 +95,8 @@ mod tests {
     #[test]
     fn only_what_waited_long_enough_is_overdue() {
         let mut waiting = WaitingSends::default();
-        waiting.push(1, b"a", 100);
-        waiting.push(2, b"b", 250);
+        waiting.push(1, b"a", 100, 0);
+        waiting.push(2, b"b", 250, 0);
         assert!(waiting.pop_overdue(200, 299).is_none());
         assert_eq!(waiting.pop_overdue(200, 300).unwrap().conn, 1);
         assert!(waiting.pop_overdue(200, 300).is_none());
@@ -104,9 +106,9 @@ mod tests {
     fn the_bytes_that_wait_are_bounded() {
         let mut waiting = WaitingSends::default();
         let frame = vec![0; WAITING_SEND_BYTES_MAX / 4];
-        let taken = (0..9).filter(|conn| waiting.push(*conn, &frame, 0)).count();
+        let taken = (0..9).filter(|conn| waiting.push(*conn, &frame, 0, 0)).count();
         assert_eq!(taken, 4);
         waiting.pop();
-        assert!(waiting.push(9, &frame, 0));
+        assert!(waiting.push(9, &frame, 0, 0));
     }
 }

@@ -58,7 +58,7 @@ async fn catch_up(store: &Store<Core>, budget: (usize, usize)) -> f64 {
     let (start, mut offset, mut bytes) = (Instant::now(), QueueOffset(0), 0);
     let range = store.queue_range("bench", 0).unwrap_or_default();
     while offset < range.max_offset {
-        let request = ReadRequest { topic: "bench", queue_id: 0, offset, max_messages: budget.0, max_bytes: budget.1, filter: TagFilter::All };
+        let request = ReadRequest { topic: "bench", queue_id: 0, offset, max_messages: budget.0, max_bytes: budget.1, filter: TagFilter::All, as_asked: false };
         let read = match store.read_cold(request.to_owned()).await {
             Ok(read) if read.status == ReadStatus::Found => read,
             other => panic!("{other:?}"),

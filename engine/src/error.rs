@@ -168,6 +168,9 @@ pub enum AppendError {
         /// The highest accepted.
         limit: i32,
     },
+    /// The store checks whole records and this one leaves no room for the checksum.
+    #[error("enabledAppendPropCRC is set and the record does not end with the property __CRC32# and ten digits, which the broker fills in")]
+    NoCrcProperty,
     /// A batch with no message in it.
     #[error("a batch without messages")]
     EmptyBatch,

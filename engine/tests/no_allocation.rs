@@ -88,7 +88,7 @@ fn round(sim: &Sim, store: &Store<Sim>, out: &mut ReadSlices) -> u64 {
         for queue_id in 0..4 {
             let max = store.queue_range("t", queue_id).unwrap().max_offset;
             let offset = QueueOffset(max.0 - 20);
-            let request = ReadRequest { topic: "t", queue_id, offset, max_messages: 32, max_bytes: 1 << 20, filter: TagFilter::All };
+            let request = ReadRequest { topic: "t", queue_id, offset, max_messages: 32, max_bytes: 1 << 20, filter: TagFilter::All, as_asked: false };
             assert_eq!(store.read(&request, out), ReadStatus::Found);
             assert_eq!(out.messages, 20);
         }

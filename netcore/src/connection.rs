@@ -5,7 +5,7 @@ use rt::ring::{SendQueue, Socket};
 use std::net::SocketAddr;
 
 /// A connection's name: slot and generation, so that a stale one reaches nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,

@@ -29,7 +29,8 @@ pub(crate) use group::leave as leave_group;
 pub(crate) use properties::CommonProperties;
 pub(crate) use pull::{Pull, wake as wake_pull};
 pub(crate) use topic::delete_here as delete_topic_here;
-pub(crate) use waiting::refuse_overdue as refuse_overdue_sends;
+pub(crate) use send::Outcome;
+pub(crate) use waiting::{refuse_overdue as refuse_overdue_sends, wait_for_room};
 
 use crate::reply::{Caller, Refusal};
 use crate::shard::Shard;

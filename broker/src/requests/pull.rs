@@ -13,8 +13,8 @@ use super::pull_check;
 use crate::filter::Filter;
 use crate::limits::PULL_MESSAGES_MAX;
 use crate::reply::{Caller, Refusal};
-use crate::shard::Shard;
-use engine::{ColdRead, OwnedReadRequest, OwnedTagFilter, QueueOffset, ReadError, ReadRequest, ReadSlices, ReadStatus, TagFilter};
+use crate::shard::{HeldRequest, Shard};
+use engine::{ColdRead, OwnedReadRequest, QueueOffset, ReadError, ReadRequest, ReadSlices, ReadStatus};
 use netcore::{ConnId, Net};
 use protocol::codes::response;
 use protocol::headers::{PullHeader, PullResponseHeader};
@@ -106,7 +106,8 @@ fn run(shard: &mut Shard, net: &mut Net, pull: Pull) {
         offset: QueueOffset(pull.offset),
         max_messages: pull.messages_max,
         max_bytes: usize::MAX, // the store's own limits decide, as in RocketMQ
-        filter: tag_filter(&pull.filter),
+        filter: pull.filter.as_tag_filter(),
+        as_asked: false,
     };
     let status = shard.store.read(&request, &mut slices);
     if status == ReadStatus::Cold {
@@ -116,13 +117,6 @@ fn run(shard: &mut Shard, net: &mut Net, pull: Pull) {
     }
     slices.clear();
     shard.slices = slices;
-}
-
-fn tag_filter(filter: &Filter) -> TagFilter<'_> {
-    match filter {
-        Filter::All => TagFilter::All,
-        Filter::Codes(codes) => TagFilter::Codes(codes),
-    }
 }
 
 /// A task reads from disk and comes back with what it found.
@@ -138,10 +132,8 @@ fn read_from_disk(shard: &mut Shard, net: &mut Net, pull: Pull, at: &ReadSlices)
         offset: QueueOffset(pull.offset),
         max_messages: pull.messages_max,
         max_bytes: usize::MAX,
-        filter: match &pull.filter {
-            Filter::All => OwnedTagFilter::All,
-            Filter::Codes(codes) => OwnedTagFilter::Codes(Box::from(&**codes)),
-        },
+        filter: pull.filter.to_owned_tag_filter(),
+        as_asked: false,
     };
     let store = shard.store.clone();
     shard.core.spawn(Share::Foreground, async move {
@@ -192,7 +184,8 @@ fn hold_or_answer(shard: &mut Shard, net: &mut Net, pull: Pull, status: ReadStat
     }
     let now_ms = shard.now_ms();
     let (topic, queue_id, want) = (pull.topic.clone(), pull.queue_id, (pull.offset, pull.filter.clone()));
-    if let Err(pull) = shard.held.hold(&topic, queue_id, want, hold_ms, now_ms, pull) {
+    if let Err(pull) = shard.held.hold(&topic, queue_id, want, hold_ms, now_ms, HeldRequest::Pull(pull)) {
+        let HeldRequest::Pull(pull) = pull else { return };
         answer_empty(net, &pull, response::PULL_NOT_FOUND, status.name(), read);
     }
 }

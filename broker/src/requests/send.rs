@@ -34,7 +34,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 const UNIQUE_KEY_PROPERTY_BYTES: usize = 8 + 1 + 56 + 1;
 
 /// What became of a send.
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// It was answered.
     Answered,
     /// There is no room in the log's tail: it has to wait.
@@ -45,8 +45,8 @@ pub(super) enum Outcome {
 pub(super) fn handle(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>, frame: &[u8]) {
     // Behind others that wait, so that the order of a connection's sends survives.
     let must_wait = !shard.waiting.is_empty() || matches!(process(shard, net, caller, command), Outcome::TailFull);
-    if must_wait {
-        waiting::wait(shard, net, caller, frame);
+    if must_wait && !waiting::wait_for_room(shard, caller.conn, frame) {
+        refuse(shard, net, caller, &Refusal::new(response::SYSTEM_BUSY, "[OVERLOAD]system busy, start flow control for a while"));
     }
 }
 
@@ -68,7 +68,7 @@ fn append(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandVie
     let born_host = net.peer(caller.conn).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
     let mut target = send_check::check(shard, header, command.version, born_host)?;
     check_size(shard, command.body.len())?;
-    if shard.pending.is_full() {
+    if shard.pending.is_full() || shard.native.is_full() {
         return Ok(Outcome::TailFull);
     }
     if command.code == request::SEND_BATCH_MESSAGE || header.batch {
@@ -207,7 +207,7 @@ pub(super) fn draft<'a>(
 pub(super) fn tail_full_or_refusal(shard: &Shard, error: AppendError) -> Result<Outcome, Refusal> {
     let code = match error {
         AppendError::TailFull { .. } => return Ok(Outcome::TailFull),
-        AppendError::TooLarge { .. } | AppendError::Record(_) | AppendError::EmptyBatch => return Err(illegal(shard, &error)),
+        AppendError::TooLarge { .. } | AppendError::Record(_) | AppendError::NoCrcProperty | AppendError::EmptyBatch => return Err(illegal(shard, &error)),
         AppendError::QueueId { .. } => response::INVALID_PARAMETER,
         AppendError::DiskFull { .. } | AppendError::DiskNearlyFull { .. } | AppendError::Poisoned { .. } | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
     };

@@ -101,11 +101,9 @@ pub(crate) fn delete_here(shard: &mut Shard, net: &mut Net, name: &str) {
         return;
     }
     shard.offsets.forget_topic(name);
-    let mut pulls = vec![];
-    shard.held.forget_topic(name, &mut pulls);
-    for pull in pulls {
-        super::wake_pull(shard, net, pull);
-    }
+    let mut held = vec![];
+    shard.held.forget_topic(name, &mut held);
+    shard.wake(net, &mut held);
     // The queues are forgotten here and now; only the files take time.
     let (deletion, name) = (shard.store.delete_topic(name), name.to_owned());
     shard.core.spawn(Share::Background, async move {

@@ -39,7 +39,6 @@ fn broken_bytes_end_their_own_connection_and_the_log_names_the_peer() {
     let cases = [
         ("garbage", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
         ("a TLS greeting", vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]),
-        ("the native lane", vec![0x9a, b'R', b'M', b'Q', 0, 0, 0, 0]),
         ("a length over the limit", frame((16 << 20) + 1, 10, b"{}")),
         ("a length over all limits", frame(0x01ff_ffff, 10, b"{}")),
         ("a length of nothing", frame(0, 10, b"{}")),

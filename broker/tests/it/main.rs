@@ -5,6 +5,7 @@
 mod client;
 mod cluster;
 mod mount;
+mod native_client;
 
 mod apache_store;
 mod faults;
@@ -12,6 +13,8 @@ mod flush;
 mod bad_store;
 mod groups;
 mod hostile;
+mod native;
+mod native_refused;
 mod offsets;
 mod query;
 mod refusals;

@@ -143,7 +143,7 @@ impl<R: Runtime> Inner<R> {
         if self.config.append_property_crc { draft.encoded_len_with_crc() } else { draft.encoded_len() }
     }
 
-    fn check_size(&self, bytes: usize) -> Result<(), AppendError> {
+    pub(super) fn check_size(&self, bytes: usize) -> Result<(), AppendError> {
         let limit = self.config.record_bytes_max();
         if bytes > limit { Err(AppendError::TooLarge { found: bytes, limit }) } else { Ok(()) }
     }
@@ -162,7 +162,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// Makes the next `bytes` appendable in one piece and one file, with a blank before them if the file is at its end.
-    fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
+    pub(super) fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
         self.check_open()?;
         if let Some(used_percent) = self.nearly_full.get() {
             return Err(AppendError::DiskNearlyFull { used_percent, resumes_percent: self.config.retention.clean_forcibly_percent });
@@ -221,17 +221,23 @@ impl<R: Runtime> Inner<R> {
 
     /// Encodes into reserved room, then dispatches.
     fn put(&self, queue: Option<QueueKey>, draft: &RecordDraft<'_>, bytes: usize, now_ms: i64) -> Appended {
-        let at = self.marks.appended();
-        let next = queue.and_then(|key| self.queues.table.borrow().get(key).map(|queue| queue.next));
-        let queue_offset = next.unwrap_or_default();
-        let filled = RecordDraft { queue_offset: queue_offset.0, physical_offset: at.as_i64(), store_timestamp_ms: now_ms, ..*draft };
         let has_crc = self.config.append_property_crc;
-        let properties_bytes = if has_crc { filled.properties_len_with_crc() } else { filled.properties_len() };
-        let tags_code = self.tail.borrow_mut().append(bytes, |out| {
+        self.put_with(queue, bytes, now_ms, |out, at, queue_offset| {
+            let filled = RecordDraft { queue_offset: queue_offset.0, physical_offset: at.as_i64(), store_timestamp_ms: now_ms, ..*draft };
+            let properties_bytes = if has_crc { filled.properties_len_with_crc() } else { filled.properties_len() };
             let encoded = if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
             tags_code_of(out.get(bytes - properties_bytes..).unwrap_or_default())
-        });
+        })
+    }
+
+    /// Has `fill` write a record of `bytes` into reserved room, then dispatches it. `fill` gets the room and the record's
+    /// places in log and queue, and gives the tag's hash.
+    pub(super) fn put_with(&self, queue: Option<QueueKey>, bytes: usize, now_ms: i64, fill: impl FnOnce(&mut [u8], PhyOffset, QueueOffset) -> i64) -> Appended {
+        let at = self.marks.appended();
+        let next = queue.and_then(|key| self.queues.table.borrow().get(key).map(|queue| queue.next));
+        let queue_offset = next.unwrap_or_default();
+        let tags_code = self.tail.borrow_mut().append(bytes, |out| fill(out, at, queue_offset));
         let appended = Appended { physical_offset: at, bytes, queue_offset, store_timestamp_ms: now_ms };
         self.marks.append_to(appended.end().0);
         self.counts.add(|counts| {

@@ -151,7 +151,7 @@ impl<R: Runtime> Inner<R> {
         let is_hot = first.is_some_and(|unit| unit.at.0 >= self.tail.borrow().begin());
         let config = &self.config;
         let (messages, bytes) = if is_hot { (config.hot_messages_max, config.hot_bytes_max) } else { (config.cold_messages_max, config.cold_bytes_max) };
-        Budget { messages: request.max_messages.min(messages), bytes: request.max_bytes.min(bytes) }
+        Budget::of(request, messages, bytes)
     }
 
     async fn pick_units(&self, place: &QueuePlace, request: &ReadRequest<'_>, range: QueueRange) -> Result<Picked, ReadError> {

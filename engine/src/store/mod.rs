@@ -5,6 +5,7 @@
 //! completes at once and touches memory only.
 
 mod append;
+mod append_records;
 mod arrivals;
 mod background;
 mod check_files;

@@ -57,6 +57,8 @@ pub struct ReadRequest<'a> {
     pub max_bytes: usize,
     /// Only these.
     pub filter: TagFilter<'a>,
+    /// `max_messages` and `max_bytes` alone count, not RocketMQ's `maxTransfer…` keys, which are made for its pulls.
+    pub as_asked: bool,
 }
 
 /// A filter that owns its codes.
@@ -83,6 +85,8 @@ pub struct OwnedReadRequest {
     pub max_bytes: usize,
     /// Only these.
     pub filter: OwnedTagFilter,
+    /// See [`ReadRequest::as_asked`].
+    pub as_asked: bool,
 }
 
 impl ReadRequest<'_> {
@@ -100,6 +104,7 @@ impl ReadRequest<'_> {
             max_messages: self.max_messages,
             max_bytes: self.max_bytes,
             filter,
+            as_asked: self.as_asked,
         }
     }
 }
@@ -119,6 +124,7 @@ impl OwnedReadRequest {
             max_messages: self.max_messages,
             max_bytes: self.max_bytes,
             filter,
+            as_asked: self.as_asked,
         }
     }
 }
@@ -222,6 +228,12 @@ pub(super) struct Budget {
 }
 
 impl Budget {
+    /// What was asked for, within the configured limits if they count.
+    pub(super) fn of(request: &ReadRequest<'_>, messages_max: usize, bytes_max: usize) -> Self {
+        let (messages_max, bytes_max) = if request.as_asked { (usize::MAX, usize::MAX) } else { (messages_max, bytes_max) };
+        Self { messages: request.max_messages.min(messages_max), bytes: request.max_bytes.min(bytes_max) }
+    }
+
     /// Whether a record of `size` still goes with `messages` of `bytes` together. The first always does.
     pub(super) fn takes(self, messages: usize, bytes: usize, size: usize) -> bool {
         messages == 0 || (messages < self.messages && bytes + size <= self.bytes)
@@ -309,10 +321,7 @@ impl<R: Runtime> Inner<R> {
     fn read_units(&self, key: QueueKey, request: &ReadRequest<'_>, out: &mut ReadSlices) -> ReadStatus {
         let table = self.queues.table.borrow();
         let Some(queue) = table.get(key) else { return ReadStatus::NoMatchedLogicQueue };
-        let budget = Budget {
-            messages: request.max_messages.min(self.config.hot_messages_max),
-            bytes: request.max_bytes.min(self.config.hot_bytes_max),
-        };
+        let budget = Budget::of(request, self.config.hot_messages_max, self.config.hot_bytes_max);
         let end = request.offset.plus(units_looked_at_max(request.max_messages)).min(queue.visible);
         let mut at = request.offset;
         while at < end {

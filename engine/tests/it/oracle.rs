@@ -141,7 +141,7 @@ pub fn split<S: std::ops::Deref<Target = [u8]>>(slices: &[S]) -> Vec<Vec<u8>> {
 }
 
 pub fn request<'a>(topic: &'a str, queue_id: i32, offset: i64, filter: TagFilter<'a>) -> ReadRequest<'a> {
-    ReadRequest { topic, queue_id, offset: QueueOffset(offset), max_messages: 32, max_bytes: 1 << 20, filter }
+    ReadRequest { topic, queue_id, offset: QueueOffset(offset), max_messages: 32, max_bytes: 1 << 20, filter, as_asked: false }
 }
 
 /// Pulls a queue to its end: hot where it can, cold where it must.

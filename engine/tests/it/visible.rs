@@ -9,7 +9,7 @@ use std::time::Duration;
 
 fn read_all(store: &Store<Sim>) -> (ReadStatus, usize) {
     let mut out = ReadSlices::default();
-    let request = ReadRequest { topic: "alpha", queue_id: 0, offset: QueueOffset(0), max_messages: 100, max_bytes: 1 << 20, filter: TagFilter::All };
+    let request = ReadRequest { topic: "alpha", queue_id: 0, offset: QueueOffset(0), max_messages: 100, max_bytes: 1 << 20, filter: TagFilter::All, as_asked: false };
     let status = store.read(&request, &mut out);
     (status, out.messages)
 }
@@ -70,7 +70,7 @@ impl Consumer {
         assert!(usize::try_from(end).unwrap() >= known, "{known} messages were seen, {end} are there");
         let mut out = ReadSlices::default();
         let offset = QueueOffset(i64::try_from(known.saturating_sub(1)).unwrap());
-        let request = ReadRequest { topic: "alpha", queue_id: 0, offset, max_messages: 32, max_bytes: 1 << 20, filter: TagFilter::All };
+        let request = ReadRequest { topic: "alpha", queue_id: 0, offset, max_messages: 32, max_bytes: 1 << 20, filter: TagFilter::All, as_asked: false };
         let slices = match store.read(&request, &mut out) {
             ReadStatus::Cold => store.read_cold(request.to_owned()).await.unwrap().slices,
             _ => out.slices.clone(),

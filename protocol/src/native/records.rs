@@ -10,7 +10,8 @@
 //! One walk over a record's properties decides everything: that they are well formed, the tag's hash, what is not supported.
 
 use crate::bytes::i32_at;
-use crate::record::{RECORD_BYTES_MIN, RecordError, RecordView};
+use crate::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
+use crate::record::{RECORD_BYTES_MIN, RecordError, RecordView, needs_v2};
 use crate::sys_flag::{STORE_HOST_V6, transaction_type};
 use crate::tags::tags_code;
 
@@ -43,6 +44,12 @@ pub enum RecordFault {
         /// 4 or 6.
         found: u8,
     },
+    /// The magic says one length field for the topic, the topic's length needs another.
+    #[error("a topic of {topic_bytes} bytes: up to 127 need the magic da a3 20 a7, longer ones da a3 20 ab")]
+    Version {
+        /// The topic's length.
+        topic_bytes: usize,
+    },
     /// Something for which there is no support.
     #[error("{0:?} messages are not in this version of RingMQ")]
     Unsupported(Unsupported),
@@ -60,6 +67,73 @@ pub struct CheckedRecord<'a> {
     pub tags_code: i64,
     /// It ends with `__CRC32#`, to be filled in.
     pub has_crc_property: bool,
+}
+
+/// Where a checked record lies in a payload and what storing it needs: no borrow, so that a list of them is kept and reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordPlan {
+    /// From the payload's beginning.
+    at: u32,
+    bytes: u32,
+    topic_at: u32,
+    topic_bytes: u32,
+    /// Its queue.
+    pub queue_id: i32,
+    /// SYSFLAG.
+    pub sys_flag: i32,
+    /// The hash of its tag, 0 without.
+    pub tags_code: i64,
+    /// It ends with `__CRC32#`.
+    pub has_crc_property: bool,
+}
+
+impl RecordPlan {
+    /// Its length.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
+    /// The record, in the payload that it was found in; empty in a shorter one.
+    #[must_use]
+    pub fn record<'p>(&self, payload: &'p [u8]) -> &'p [u8] {
+        payload.get(self.at as usize..).and_then(|rest| rest.get(..self.bytes as usize)).unwrap_or_default()
+    }
+
+    fn topic_bytes<'p>(&self, payload: &'p [u8]) -> &'p [u8] {
+        payload.get(self.topic_at as usize..).and_then(|rest| rest.get(..self.topic_bytes as usize)).unwrap_or_default()
+    }
+
+    /// Its topic.
+    #[must_use]
+    pub fn topic<'p>(&self, payload: &'p [u8]) -> &'p str {
+        std::str::from_utf8(self.topic_bytes(payload)).unwrap_or_default()
+    }
+
+    /// Whether `other`, of the same payload, goes into the same queue.
+    #[must_use]
+    pub fn same_queue(&self, other: &Self, payload: &[u8]) -> bool {
+        self.queue_id == other.queue_id && self.topic_bytes(payload) == other.topic_bytes(payload)
+    }
+}
+
+impl CheckedRecord<'_> {
+    /// The plan for this record, which begins `at` bytes into its payload.
+    #[must_use]
+    pub fn plan(&self, at: usize) -> RecordPlan {
+        let short = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX); // frames are far below
+        let topic_at = at + self.view.total_size() - 2 - self.view.properties().len() - self.view.topic().len();
+        RecordPlan {
+            at: short(at),
+            bytes: short(self.view.total_size()),
+            topic_at: short(topic_at),
+            topic_bytes: short(self.view.topic().len()),
+            queue_id: self.view.queue_id(),
+            sys_flag: self.view.sys_flag(),
+            tags_code: self.tags_code,
+            has_crc_property: self.has_crc_property,
+        }
+    }
 }
 
 /// Cuts the next record off `payload`: its TOTALSIZE bytes, not yet checked. `None` at the end.
@@ -102,53 +176,62 @@ pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, 
     if view.topic().is_empty() || view.topic().as_bytes().contains(&0) {
         return Err(RecordFault::Record(RecordError::Topic { offset: 0 }));
     }
-    let (said, has_crc_property) = walk(view.properties())?;
+    if view.is_v2() != needs_v2(view.topic()) {
+        return Err(RecordFault::Version { topic_bytes: view.topic().len() });
+    }
+    let said = walk(view.properties())?;
+    // What only resembles the checksum would be taken for a damaged one when the log is read.
+    if view.has_crc_property() != said.ends_with_crc {
+        return Err(RecordFault::Reserved("__CRC32#, unless it is the last property and has ten digits,"));
+    }
     let tags_code = said.tag.map_or(0, |tag| std::str::from_utf8(tag).map_or_else(|_| tags_code(&String::from_utf8_lossy(tag)), tags_code));
-    Ok(CheckedRecord { view, tags_code, has_crc_property: has_crc_property && view.has_crc_property() })
+    Ok(CheckedRecord { view, tags_code, has_crc_property: said.ends_with_crc })
 }
 
 #[derive(Default)]
 struct Said<'a> {
     tag: Option<&'a [u8]>,
+    /// The last property is the checksum, whole.
+    ends_with_crc: bool,
 }
 
 /// Reads every property once.
-fn walk(properties: &[u8]) -> Result<(Said<'_>, bool), RecordFault> {
-    let mut said = Said::default();
-    let mut has_crc = false;
+fn walk(properties: &[u8]) -> Result<Said<'_>, RecordFault> {
     if let Some(at) = memchr::memchr(0, properties) {
         return Err(RecordFault::Properties { at });
     }
+    let mut said = Said::default();
     let mut rest = properties;
     while !rest.is_empty() {
         let at = properties.len() - rest.len();
-        let end = memchr::memchr(crate::properties::PROPERTY_SEPARATOR, rest).unwrap_or(rest.len());
+        let end = memchr::memchr(PROPERTY_SEPARATOR, rest).unwrap_or(rest.len());
         let (entry, later) = rest.split_at(end);
-        let name_bytes = memchr::memchr(crate::properties::NAME_VALUE_SEPARATOR, entry).filter(|bytes| *bytes > 0);
+        let name_bytes = memchr::memchr(NAME_VALUE_SEPARATOR, entry).filter(|bytes| *bytes > 0);
         let Some((name, [_, value @ ..])) = name_bytes.map(|bytes| entry.split_at(bytes)) else {
             return Err(RecordFault::Properties { at });
         };
-        if value.contains(&crate::properties::NAME_VALUE_SEPARATOR) {
+        if memchr::memchr(NAME_VALUE_SEPARATOR, value).is_some() {
             return Err(RecordFault::Properties { at });
         }
-        has_crc = look_at(name, value, &mut said)?;
+        let is_ended = !later.is_empty();
         rest = later.get(1..).unwrap_or_default();
+        look_at(name, value, &mut said)?;
+        said.ends_with_crc = rest.is_empty() && is_ended && name == b"__CRC32#" && value.len() == 10 && value.iter().all(u8::is_ascii_digit);
     }
-    Ok((said, has_crc))
+    Ok(said)
 }
 
-/// Takes note of one property; true for the checksum.
-fn look_at<'a>(name: &[u8], value: &'a [u8], said: &mut Said<'a>) -> Result<bool, RecordFault> {
+/// Takes note of one property.
+fn look_at<'a>(name: &[u8], value: &'a [u8], said: &mut Said<'a>) -> Result<(), RecordFault> {
     match name {
         b"TAGS" if !value.is_empty() => said.tag = Some(value),
         b"DELAY" if value != b"0" => return Err(RecordFault::Unsupported(Unsupported::Delayed)),
         b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => return Err(RecordFault::Unsupported(Unsupported::Delayed)),
         b"TRAN_MSG" if value.eq_ignore_ascii_case(b"true") => return Err(RecordFault::Unsupported(Unsupported::Transactional)),
         b"POP_CK" => return Err(RecordFault::Reserved("POP_CK")),
-        b"__CRC32#" => return Ok(true),
         _ => {}
     }
-    Ok(false)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -189,6 +272,10 @@ mod tests {
         check(&record(b"TAGS\x01a", 0), false).unwrap();
         let with_crc = record(b"TAGS\x01a\x02__CRC32#\x010000000000\x02", 0);
         assert!(check(&with_crc, false).unwrap().has_crc_property);
+        for resembles in [b"__CRC32#\x01000000000\x02".as_slice(), b"__CRC32#\x010000000000", b"__CRC32x\x010000000000\x02", b"__CRC32#\x01000000000x\x02"] {
+            let bytes = record(&[b"TAGS\x01a\x02", resembles].concat(), 0);
+            assert!(check(&bytes, false).is_err_and(|fault| matches!(fault, RecordFault::Reserved(_))) || !RecordView::parse(&bytes).unwrap().has_crc_property());
+        }
     }
 
     #[test]
@@ -229,6 +316,8 @@ mod tests {
         assert_eq!(next(&mut rest).unwrap().unwrap(), one);
         assert_eq!(next(&mut rest).unwrap().unwrap(), one);
         assert!(next(&mut rest).is_none());
+        let plan = check(&one, false).unwrap().plan(one.len());
+        assert_eq!((plan.record(&both), plan.topic(&both), plan.record(&one)), (one.as_slice(), "T", [].as_slice()));
         for size in [0_i32, -1, 90, i32::MAX] {
             let mut lying = one.clone();
             lying[..4].copy_from_slice(&size.to_be_bytes());

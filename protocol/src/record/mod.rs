@@ -23,11 +23,13 @@
 mod crc_property;
 mod draft;
 mod iter;
+mod store_fields;
 mod view;
 
 pub use crc_property::CRC_PROPERTY_BYTES;
 pub use draft::RecordDraft;
 pub use iter::{Records, records};
+pub use store_fields::StoreFields;
 pub use view::RecordView;
 
 use crate::limits::TOPIC_BYTES_MAX;
@@ -98,7 +100,7 @@ const fn host_bytes(sys_flag: i32, v6_bit: i32) -> usize {
 }
 
 /// Whether a topic needs a V2 record.
-fn needs_v2(topic: &str) -> bool {
+pub(crate) fn needs_v2(topic: &str) -> bool {
     topic.len() > TOPIC_BYTES_MAX
 }
 

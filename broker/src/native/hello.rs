@@ -1,0 +1,77 @@
+//! Hello: the version, and what a client has to know of this broker.
+
+use super::answer::{NativeCaller, NativeRefusal};
+use crate::limits::{HELD_PULL_MS_MAX, NATIVE_FETCH_MESSAGES_MAX};
+use crate::shard::Shard;
+use engine::{FlushPolicy, LogBackend};
+use netcore::Net;
+use protocol::native::{ArchivedHello, Durability, ErrorCode, FrameView, Kind, RECORDS_PER_PRODUCE_MAX, ShardAddress, VERSION, Welcome};
+use rt::Runtime as _;
+
+/// Bytes of a client's name.
+const CLIENT_BYTES_MAX: usize = 255;
+
+/// The first frame of a connection, or a second Hello. Whatever is wrong ends the connection.
+pub(super) fn handle(shard: &mut Shard, net: &mut Net, caller: NativeCaller, frame: &FrameView<'_>) {
+    match check(net, caller, frame) {
+        Ok(version) => {
+            net.set_mark(caller.conn, u32::from(version));
+            caller.answer(net, Kind::Welcome, &welcome(shard, version));
+        }
+        Err(refusal) => {
+            shard.blame(net.peer(caller.conn), &refusal.reason);
+            caller.refuse(net, &refusal);
+            net.close(caller.conn, "no Hello that could be answered");
+        }
+    }
+}
+
+/// The version that both sides speak.
+fn check(net: &Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<u16, NativeRefusal> {
+    if net.mark(caller.conn) > 0 {
+        return Err(NativeRefusal::new(ErrorCode::HelloFirst, "Hello came twice on one connection"));
+    }
+    if frame.kind != Kind::Hello {
+        return Err(NativeRefusal::new(ErrorCode::HelloFirst, format!("the first frame of a connection must be Hello, found {:?}", frame.kind)));
+    }
+    let hello = frame.header::<ArchivedHello>()?;
+    let (min, max) = (hello.version_min.to_native(), hello.version_max.to_native());
+    if !(min..=max).contains(&VERSION) {
+        return Err(NativeRefusal::new(ErrorCode::Version, format!("the client speaks versions {min} to {max}, this broker {VERSION}: update the older side")));
+    }
+    if hello.client.len() > CLIENT_BYTES_MAX {
+        return Err(NativeRefusal::new(ErrorCode::Request, format!("a client's name of {} bytes, at most {CLIENT_BYTES_MAX} are allowed", hello.client.len())));
+    }
+    tracing::debug!(client = hello.client.as_str(), peer = ?net.peer(caller.conn), "native client");
+    Ok(VERSION)
+}
+
+fn welcome(shard: &Shard, version: u16) -> Welcome {
+    let options = &shard.options;
+    let store = &options.process.store;
+    let shards = (0..options.process.shard_count).map(|index| {
+        let shard = options.process.shard(index);
+        ShardAddress { broker_name: shard.broker, address: shard.address }
+    });
+    let durability = match (store.flush, store.backend) {
+        (FlushPolicy::Sync, _) => Durability::Flushed,
+        (FlushPolicy::Async, LogBackend::Mmap) => Durability::Written,
+        (FlushPolicy::Async, LogBackend::Direct) => Durability::Appended,
+    };
+    Welcome {
+        version,
+        shard: u16::try_from(options.index).unwrap_or(u16::MAX),
+        capabilities: 0,
+        frame_bytes_max: u32::try_from(netcore::limits::FRAME_BYTES_MAX).unwrap_or(u32::MAX),
+        records_per_produce_max: RECORDS_PER_PRODUCE_MAX,
+        message_bytes_max: u32::try_from(store.message_bytes_max).unwrap_or(u32::MAX),
+        fetch_messages_max: NATIVE_FETCH_MESSAGES_MAX,
+        hold_ms_max: u32::try_from(HELD_PULL_MS_MAX).unwrap_or(u32::MAX),
+        durability: durability as u8,
+        store_host_is_v6: options.store_host.is_ipv6(),
+        needs_crc_property: store.append_property_crc,
+        wall_ms: shard.core.wall_ms(),
+        cluster: options.process.cluster.clone(),
+        shards: shards.collect(),
+    }
+}
