@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// docs/ARCHITECTURE.md, "Who may use whom". Development dependencies are free: tests join what production keeps apart.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("protocol", &[]),
     ("rt", &[]),
     ("netcore", &["rt"]),
     ("engine", &["rt", "protocol"]),
     ("namesrv", &["rt", "netcore", "protocol"]),
+    ("client", &["rt", "protocol"]),
     ("broker", &["rt", "netcore", "protocol", "engine", "namesrv", "client"]),
     ("loadgen", &["protocol", "client", "rt", "broker", "namesrv"]),
     ("conformance", &[]),
