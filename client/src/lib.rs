@@ -1,36 +1,80 @@
-//! The native lane's client: send and read a RingMQ shard's records over connections that copy little and allocate nothing per
-//! message.
+//! The native lane's client: send and read a RingMQ shard's records over connections that copy little and, sending in steady state,
+//! allocate nothing per message.
 //!
-//! ```text
-//!   connection   one connection without its socket: Hello, requests, answers by correlation, timeouts, pings
-//!   record       a message as the record that the broker stores
-//!   producer     records gathered into frames, one completion each, back-pressure
-//!   consumer     what a fetch brought, checked as it is read
-//!   route        a topic's queues over the shards
+//! ```no_run
+//! use client::{ClientConfig, FetchOptions, Message, ThreadClient};
+//!
+//! fn main() -> client::Result<()> {
+//!     let mut client = ThreadClient::connect(&["127.0.0.1:10911"], ClientConfig::default())?;
+//!     let topic = client.create_topic("TopicTest", 4)?;
+//!     let stored = client.send(&Message::new("TopicTest", b"hello").with_tag("greeting"))?;
+//!     assert!(stored.queue_offset >= 0); // stored as durably as the broker is configured
+//!
+//!     // Many: each has a ticket, then its own completion. They travel in batches.
+//!     for _ in 0..1_000 {
+//!         client.submit_waiting(&Message::new("TopicTest", b"one of many"))?;
+//!     }
+//!     while let Some(done) = client.completion()? {
+//!         if let Err(error) = done.outcome {
+//!             // Never sent again by itself. Unknown: it may be stored or not.
+//!             eprintln!("{:?}: {error}, unknown: {}", done.ticket, error.outcome_is_unknown());
+//!         }
+//!     }
+//!
+//!     // Reading: from where the group is.
+//!     let queue = topic.readable()[0];
+//!     let is = client.offsets("my_group", "TopicTest", queue)?;
+//!     let batch = client.fetch("TopicTest", queue, is.committed.max(is.min_offset), &FetchOptions::default())?;
+//!     for message in batch.messages() {
+//!         eprintln!("{:?}", message?.body()); // its checksum was right
+//!     }
+//!     client.commit("my_group", "TopicTest", queue, batch.next_offset)
+//! }
 //! ```
 //!
-//! These know no socket: bytes in, bytes out, the time as an argument. What is *not* here: name servers, consumer groups that
-//! rebalance, remoting. `docs/FORMATS.md` specifies the lane.
+//! ```text
+//!   ThreadClient (owns a ring)    on_core (a glommio core's ring)      drivers: turn a ring, nothing else
+//!          └──────── Client ─────────┘                                  futures: send, submit, fetch, commit, route
+//!                      │
+//!   hub ─ lanes        one lane a shard: dial, greet, lose, dial again with backoff
+//!   ───────────────────┼─────────────────────────────────────────────── no sockets below: bytes and the time come in
+//!   connection         Hello, requests, answers by correlation, timeouts, pings
+//!   producer, record   messages as stored records, gathered into frames, one completion each, back-pressure
+//!   consumer           what a fetch brought, checked as it is read
+//!   route              a topic's queues over the shards
+//! ```
 //!
-//! A record is never sent twice by itself. What was under way when a connection was lost completes as
-//! [`ClientError::Unknown`]: it may or may not be stored.
+//! What is *not* here: name servers (a shard's Welcome names its siblings; give one address of each broker), groups that
+//! rebalance, remoting. `docs/FORMATS.md` specifies the lane; `examples/` has programs that run.
+//!
+//! What was under way when a connection was lost completes as [`ClientError::Unknown`]; what only gathered goes out on the next
+//! connection, or comes back as [`ClientError::NotSent`] after the timeout.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod answer;
+mod client;
 pub mod connection;
 pub mod consumer;
 pub mod error;
 pub mod frames;
+mod hub;
+mod lane;
 pub mod limits;
+pub mod on_core;
 pub mod producer;
 pub mod record;
 pub mod route;
+mod thread;
 
+pub use client::Client;
 pub use connection::{Connection, Told};
 pub use consumer::{FetchOptions, FetchedBatch, Messages};
 pub use error::{ClientError, Operation, Refusal, Result};
+pub use hub::ClientConfig;
+pub use on_core::on_core;
 pub use producer::{Completion, Producer, ProducerConfig, Stored, Ticket};
 pub use route::{Queue, TopicRoute};
 pub use record::{Message, RecordLayout, RecordWriter};
+pub use thread::ThreadClient;

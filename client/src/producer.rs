@@ -189,7 +189,7 @@ impl Producer {
             full("bytes", bytes, self.config.in_flight_bytes_max)
         } else if completions > COMPLETIONS_MAX {
             full("completions", completions, COMPLETIONS_MAX)
-        } else if self.is_batch_full() && self.in_flight_frames >= self.config.in_flight_frames_max {
+        } else if self.is_batch_full() && !self.has_room_for_frame() {
             full("frames", self.in_flight_frames + 1, self.config.in_flight_frames_max)
         } else if self.open.records >= self.config.batch_records || (self.open.records > 0 && self.open.bytes.len() + body_bytes + FRAME_HEAD_BYTES * 8 > self.frame_bytes_max) {
             full("records of a batch that waits to be sent", self.open.records as usize + 1, self.config.batch_records as usize)
@@ -204,6 +204,12 @@ impl Producer {
         self.open.bytes.len() >= self.config.batch_bytes || self.open.records >= self.config.batch_records
     }
 
+    /// Whether another frame may be under way.
+    #[must_use]
+    pub fn has_room_for_frame(&self) -> bool {
+        self.in_flight_frames < self.config.in_flight_frames_max
+    }
+
     /// When the open batch is due; `None` when nothing gathers.
     #[must_use]
     pub fn due_ns(&self) -> Option<u64> {
@@ -213,7 +219,7 @@ impl Producer {
     /// Sends the open batch when it is due (or `now` whatever its age), as far as the connection takes another request.
     pub fn close<T: From<InFlight>>(&mut self, connection: &mut Connection<T>, out: &mut Vec<u8>, now_ns: u64, at_once: bool) -> Result<()> {
         let is_due = self.due_ns().is_some_and(|due_ns| at_once || due_ns <= now_ns || self.is_batch_full());
-        if !is_due || self.in_flight_frames >= self.config.in_flight_frames_max || connection.has_room(Operation::Produce).is_err() {
+        if !is_due || !self.has_room_for_frame() || connection.has_room(Operation::Produce).is_err() {
             return Ok(());
         }
         let Batch { bytes, first, records, .. } = &mut self.open;

@@ -95,6 +95,11 @@ impl RecordWriter {
         Self { born_host, keys, properties: Vec::with_capacity(256), key: String::with_capacity(64) }
     }
 
+    /// The address that messages are born at from here on.
+    pub fn set_born_host(&mut self, born_host: SocketAddr) {
+        self.born_host = born_host;
+    }
+
     /// Appends the record of `message` for a queue. On an error `out` is as it was.
     pub fn append(&mut self, out: &mut Vec<u8>, layout: &RecordLayout, queue_id: i32, message: &Message<'_>, born_timestamp_ms: i64) -> Result<()> {
         let refused = |what: String| ClientError::message(message.topic, what);

@@ -1,0 +1,282 @@
+//! What an application asks for, whoever turns the ring.
+//!
+//! Each method is a future that ends when the ring has brought what it waits for. On a glommio core they are awaited
+//! ([`crate::on_core`]); on a plain thread [`crate::ThreadClient`] turns the ring until they are ready.
+
+use crate::consumer::{FetchOptions, FetchedBatch};
+use crate::error::{ClientError, Operation, Result};
+use crate::hub::{Hub, Reply};
+use crate::producer::{Completion, Stored, Ticket};
+use crate::record::Message;
+use crate::route::{Queue, TopicRoute};
+use protocol::native::{CommitOffset, Fetch, OffsetIs, QueryOffset, Route, RouteIs, Welcome};
+use protocol::tags::java_hash;
+use std::cell::RefCell;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// A client of one thread. Cloning gives another handle to the same one. Its life ends with the last handle and the driver.
+#[derive(Clone)]
+pub struct Client {
+    hub: Rc<RefCell<Hub>>,
+    /// Has the ring turned soon, so that what was queued goes out.
+    kick: Rc<dyn Fn()>,
+}
+
+/// The addresses of `host:port` texts. Names are resolved here, which may block: before anything is driven.
+pub(crate) fn resolve(seeds: &[&str]) -> Result<Vec<SocketAddr>> {
+    let one = |seed: &&str| {
+        let found = seed.to_socket_addrs().map_err(|error| ClientError::local(format!("resolve {seed}"), &error))?.next();
+        found.ok_or_else(|| ClientError::local(format!("resolve {seed}"), &"the name has no address"))
+    };
+    if seeds.is_empty() {
+        return Err(ClientError::local("connect", &"no address was given: host:port of a shard"));
+    }
+    seeds.iter().map(one).collect()
+}
+
+impl Client {
+    pub(crate) fn new(hub: Rc<RefCell<Hub>>, kick: Rc<dyn Fn()>) -> Self {
+        Self { hub, kick }
+    }
+
+    /// Waits until `check` has something to say; it is asked again whenever the ring brought news.
+    async fn until<T>(&self, mut check: impl FnMut(&mut Hub) -> Option<T>) -> T {
+        std::future::poll_fn(|context| {
+            let mut hub = self.hub.borrow_mut();
+            match check(&mut hub) {
+                Some(value) => Poll::Ready(value),
+                None => {
+                    hub.wake_at_news(context.waker());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits until every shard known is greeted, and those it tells of; an error when one is not within the timeout and none
+    /// other is. Shards that come later are used when they are there.
+    pub async fn connect(&self) -> Result<()> {
+        let timeout = self.hub.borrow().config.timeout;
+        let limit_ns = self.hub.borrow().now_ns() + crate::connection::nanos(timeout);
+        (self.kick)();
+        self.until(|hub| {
+            let ready = hub.lanes.iter().filter(|lane| lane.welcome().is_some()).count();
+            let is_late = hub.now_ns() >= limit_ns;
+            let fault = hub.lanes.iter().find(|lane| lane.welcome().is_none());
+            match fault {
+                None => Some(Ok(())),
+                Some(_) if is_late && ready > 0 => Some(Ok(())),
+                Some(lane) if is_late || (ready == 0 && lane.failures >= DIALS_BEFORE_ERROR) => {
+                    Some(Err(ClientError::NotSent { operation: Operation::Connect, peer: lane.addr, why: lane.fault.clone() }))
+                }
+                Some(_) => None,
+            }
+        })
+        .await
+    }
+
+    /// How many shards are known; they are numbered from 0.
+    #[must_use]
+    pub fn shards(&self) -> u32 {
+        u32::try_from(self.hub.borrow().lanes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What a shard said of itself; `None` while it is not connected.
+    #[must_use]
+    pub fn welcome(&self, shard: u32) -> Option<Arc<Welcome>> {
+        self.hub.borrow().welcome(shard)
+    }
+
+    /// Asks every shard for the queues of a topic, and keeps them for [`Client::send`].
+    pub async fn route(&self, topic: &str) -> Result<TopicRoute> {
+        self.ask_route(topic, 0).await
+    }
+
+    /// The same; creates the topic with so many queues a shard where it does not exist (as far as the broker's
+    /// `autoCreateTopicEnable` lets it).
+    pub async fn create_topic(&self, topic: &str, queues: u32) -> Result<TopicRoute> {
+        self.ask_route(topic, queues).await
+    }
+
+    async fn ask_route(&self, topic: &str, create_queues: u32) -> Result<TopicRoute> {
+        let mut answers = Vec::new();
+        let mut refused = None;
+        let route = Route { create_queues, topic: topic.to_owned() };
+        for shard in 0..self.shards() {
+            match self.shard_route(shard, &route).await {
+                Ok(queues) => answers.push((shard, queues)),
+                Err(error) => refused = Some(error),
+            }
+        }
+        match (answers.is_empty(), refused) {
+            (true, Some(error)) => Err(error),
+            _ => {
+                let found = TopicRoute::new(topic, &answers)?;
+                self.hub.borrow_mut().set_route(topic, found.clone());
+                Ok(found)
+            }
+        }
+    }
+
+    async fn shard_route(&self, shard: u32, route: &Route) -> Result<RouteIs> {
+        let queue = Queue { shard, queue_id: 0 };
+        let reply = self.call(queue, &route.topic, Operation::Route, |connection, out, of, now_ns| connection.route(out, of, route, now_ns));
+        match reply.await? {
+            Reply::RouteIs(is) => Ok(is),
+            _ => Err(unexpected(Operation::Route)),
+        }
+    }
+
+    /// Takes a message for the queue whose turn it is and gives a ticket; [`Client::completion`] tells what became of it. The topic's
+    /// route must be known. [`ClientError::Full`] is back-pressure.
+    pub fn submit(&self, message: &Message<'_>) -> Result<Ticket> {
+        let mut hub = self.hub.borrow_mut();
+        let queue = hub.next_queue(message.topic)?;
+        let ticket = hub.submit(queue, message);
+        drop(hub);
+        (self.kick)();
+        ticket
+    }
+
+    /// The same for a queue of the caller's choice.
+    pub fn submit_to(&self, queue: Queue, message: &Message<'_>) -> Result<Ticket> {
+        let ticket = self.hub.borrow_mut().submit(queue, message);
+        (self.kick)();
+        ticket
+    }
+
+    /// [`Client::submit`] that waits while there is no room. Somebody must take completions meanwhile, or too many of them
+    /// leave no room either.
+    pub async fn submit_waiting(&self, message: &Message<'_>) -> Result<Ticket> {
+        loop {
+            match self.submit(message) {
+                Err(full) if full.is_full() => self.next_news().await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn next_news(&self) {
+        let mut is_first = true;
+        self.until(|_| (!std::mem::take(&mut is_first)).then_some(())).await;
+    }
+
+    /// Sends one message and waits until it is stored as durably as the broker is configured. Asks for the route first when it
+    /// is not known.
+    pub async fn send(&self, message: &Message<'_>) -> Result<Stored> {
+        if self.hub.borrow().route(message.topic).is_none() {
+            self.route(message.topic).await?;
+        }
+        let ticket = self.submit_waiting(message).await?;
+        self.flush()?;
+        self.completion_of(ticket).await
+    }
+
+    /// What became of one message.
+    pub async fn completion_of(&self, ticket: Ticket) -> Result<Stored> {
+        self.until(|hub| hub.completion_of(ticket)).await.outcome
+    }
+
+    /// The next completion that nobody took yet; `None` when every message has had its own.
+    pub async fn completion(&self) -> Option<Completion> {
+        self.until(|hub| match hub.completion() {
+            Some(completion) => Some(Some(completion)),
+            None => (hub.unanswered() == 0).then_some(None),
+        })
+        .await
+    }
+
+    /// A completion, if one is there.
+    #[must_use]
+    pub fn try_completion(&self) -> Option<Completion> {
+        self.hub.borrow_mut().completion()
+    }
+
+    /// Lets gathered records go now.
+    pub fn flush(&self) -> Result<()> {
+        let flushed = self.hub.borrow_mut().flush();
+        (self.kick)();
+        flushed
+    }
+
+    /// Messages taken that have no completion yet.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.hub.borrow().unanswered()
+    }
+
+    /// Reads a queue from an offset on; waits up to `options.hold_ms` for the first message.
+    pub async fn fetch(&self, topic: &str, queue: Queue, offset: i64, options: &FetchOptions) -> Result<FetchedBatch> {
+        let welcome = self.welcome(queue.shard);
+        let (messages_limit, hold_limit) = welcome.map_or((u32::MAX, u32::MAX), |welcome| (welcome.fetch_messages_max, welcome.hold_ms_max));
+        let fetch = Fetch {
+            queue_id: queue.queue_id,
+            offset,
+            messages_max: options.messages_max.min(messages_limit),
+            bytes_max: options.bytes_max,
+            hold_ms: options.hold_ms.min(hold_limit),
+            topic: topic.to_owned(),
+            tags: options.tags.iter().map(|tag| java_hash(tag)).collect(),
+        };
+        match self.call(queue, topic, Operation::Fetch, |connection, out, of, now_ns| connection.fetch(out, of, &fetch, now_ns)).await? {
+            Reply::Fetched(batch) => Ok(batch),
+            _ => Err(unexpected(Operation::Fetch)),
+        }
+    }
+
+    /// Where a group is in a queue (-1: it committed nothing), and the queue's ends.
+    pub async fn offsets(&self, group: &str, topic: &str, queue: Queue) -> Result<OffsetIs> {
+        let query = QueryOffset { queue_id: queue.queue_id, group: group.to_owned(), topic: topic.to_owned() };
+        let reply = self.call(queue, topic, Operation::QueryOffset, |connection, out, of, now_ns| connection.query_offset(out, of, &query, now_ns));
+        match reply.await? {
+            Reply::OffsetIs(is) => Ok(is),
+            _ => Err(unexpected(Operation::QueryOffset)),
+        }
+    }
+
+    /// Saves the next offset that a group will read.
+    pub async fn commit(&self, group: &str, topic: &str, queue: Queue, offset: i64) -> Result<()> {
+        let commit = CommitOffset { queue_id: queue.queue_id, offset, group: group.to_owned(), topic: topic.to_owned() };
+        let reply = self.call(queue, topic, Operation::CommitOffset, |connection, out, of, now_ns| connection.commit_offset(out, of, &commit, now_ns));
+        match reply.await? {
+            Reply::Committed => Ok(()),
+            _ => Err(unexpected(Operation::CommitOffset)),
+        }
+    }
+
+    async fn call(
+        &self,
+        queue: Queue,
+        topic: &str,
+        operation: Operation,
+        write: impl FnOnce(&mut crate::Connection<crate::lane::Pending>, &mut Vec<u8>, crate::lane::Pending, u64) -> Result<()>,
+    ) -> Result<Reply> {
+        let key = self.hub.borrow_mut().call(queue, topic, operation, write)?;
+        let call = Asked { hub: &self.hub, key };
+        (self.kick)();
+        self.until(|hub| hub.take(call.key)).await
+    }
+}
+
+/// A shard that refused so many dials in a row is not waited for when nothing else answers.
+const DIALS_BEFORE_ERROR: u32 = 3;
+
+/// Gives the place of a request back when its caller stops waiting.
+struct Asked<'a> {
+    hub: &'a RefCell<Hub>,
+    key: usize,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.hub.borrow_mut().abandon(self.key);
+    }
+}
+
+fn unexpected(operation: Operation) -> ClientError {
+    ClientError::local(format!("read the answer to a {operation} request"), &"another kind of answer")
+}

@@ -1,0 +1,342 @@
+//! All shards of a client on one ring, and the requests that somebody waits for.
+//!
+//! Driven from outside: events of the ring go in, [`Hub::end_turn`] puts on the ring what was decided. Both drivers are a loop
+//! around these two.
+
+use crate::answer::Answer;
+use crate::connection::nanos;
+use crate::consumer::FetchedBatch;
+use crate::error::{ClientError, Operation, Result};
+use crate::lane::{Lane, Pending};
+use crate::limits::SHARDS_MAX;
+use crate::producer::{Completion, ProducerConfig, Ticket};
+use crate::record::{Message, RecordWriter};
+use crate::route::{Queue, TopicRoute};
+use protocol::native::{OffsetIs, RouteIs, Welcome};
+use rt::ring::{Event, ReceiveEnd, Ring};
+use slab::Slab;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Who it is, for the broker's log.
+    pub client_name: String,
+    /// How records gather and how many may be under way.
+    pub producer: ProducerConfig,
+    /// Requests of one connection without an answer at most.
+    pub requests_max: usize,
+    /// How long an answer may take; a held fetch its holding time more.
+    pub timeout: Duration,
+}
+
+impl Default for ClientConfig {
+    /// Named after the process, 3 s, 512 requests.
+    fn default() -> Self {
+        let producer = ProducerConfig::default();
+        Self { client_name: format!("rust-client@{}", std::process::id()), producer, requests_max: 512, timeout: Duration::from_secs(3) }
+    }
+}
+
+/// What a request brought.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Fetched(FetchedBatch),
+    OffsetIs(OffsetIs),
+    Committed,
+    RouteIs(RouteIs),
+}
+
+enum Call {
+    Waiting { topic: Box<str>, queue_id: i32 },
+    Done(Result<Reply>),
+    /// Nobody waits any more; its place is free once the answer came.
+    Abandoned,
+}
+
+/// Requests under way that somebody waits for.
+#[derive(Default)]
+pub(crate) struct Calls(Slab<Call>);
+
+impl Calls {
+    pub(crate) fn answered(&mut self, key: usize, answer: &Answer<'_>) {
+        let Some(Call::Waiting { topic, queue_id }) = self.0.get(key) else { return self.failed_to_wait(key) };
+        let reply = match answer {
+            Answer::Fetched(fetched) => Reply::Fetched(FetchedBatch::new(topic, *queue_id, fetched)),
+            Answer::OffsetIs(is) => Reply::OffsetIs(is.clone()),
+            Answer::RouteIs(is) => Reply::RouteIs(is.clone()),
+            _ => Reply::Committed,
+        };
+        self.done(key, Ok(reply));
+    }
+
+    pub(crate) fn failed(&mut self, key: usize, error: ClientError) {
+        match self.0.get(key) {
+            Some(Call::Waiting { .. }) => self.done(key, Err(error)),
+            _ => self.failed_to_wait(key),
+        }
+    }
+
+    fn done(&mut self, key: usize, reply: Result<Reply>) {
+        if let Some(call) = self.0.get_mut(key) {
+            *call = Call::Done(reply);
+        }
+    }
+
+    fn failed_to_wait(&mut self, key: usize) {
+        if matches!(self.0.get(key), Some(Call::Abandoned)) {
+            self.0.remove(key);
+        }
+    }
+
+    fn take(&mut self, key: usize) -> Option<Result<Reply>> {
+        matches!(self.0.get(key), Some(Call::Done(_))).then(|| self.0.remove(key)).and_then(|call| match call {
+            Call::Done(reply) => Some(reply),
+            _ => None,
+        })
+    }
+
+    fn abandon(&mut self, key: usize) {
+        match self.0.get_mut(key) {
+            Some(call @ Call::Waiting { .. }) => *call = Call::Abandoned,
+            Some(Call::Done(_)) => drop(self.0.remove(key)),
+            _ => {}
+        }
+    }
+}
+
+/// See the module's text.
+pub(crate) struct Hub {
+    pub(crate) config: ClientConfig,
+    pub(crate) lanes: Vec<Lane>,
+    calls: Calls,
+    topics: HashMap<String, TopicRoute>,
+    writer: RecordWriter,
+    started: Instant,
+    wall: (Instant, i64),
+    next_tick_ns: u64,
+    wakers: Vec<Waker>,
+    has_news: bool,
+}
+
+/// Time between looks at timeouts.
+const TICK: Duration = Duration::from_millis(10);
+
+impl Hub {
+    pub(crate) fn new(config: ClientConfig, seeds: &[SocketAddr]) -> Self {
+        let lanes = (0_u32..).zip(seeds).map(|(index, addr)| Lane::new(&config, index, *addr)).collect();
+        let born_host = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            config,
+            lanes,
+            calls: Calls::default(),
+            topics: HashMap::new(),
+            writer: RecordWriter::new(born_host, seed()),
+            started: Instant::now(),
+            wall: (Instant::now(), wall_ms()),
+            next_tick_ns: 0,
+            wakers: Vec::new(),
+            has_news: true,
+        }
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
+        nanos(self.started.elapsed())
+    }
+
+    fn born_ms(&self) -> i64 {
+        self.wall.1.saturating_add(i64::try_from(self.wall.0.elapsed().as_millis()).unwrap_or_default())
+    }
+
+    // ---- what the ring says, what it is to do ----
+
+    pub(crate) fn on_event(&mut self, event: Event<'_>) {
+        let now_ns = self.now_ns();
+        self.has_news = true;
+        let token = match &event {
+            Event::Received { token, .. } | Event::ReceiveEnded { token, .. } | Event::Sent { token, .. } | Event::Connected { token, .. } => *token,
+            Event::Accepted { .. } | Event::AcceptEnded { .. } => return,
+        };
+        let index = usize::try_from(token & 0xffff_ffff).unwrap_or(usize::MAX);
+        let Some(lane) = self.lanes.get_mut(index).filter(|lane| lane.is_this(token)) else { return };
+        match event {
+            Event::Connected { socket, result: Ok(()), .. } => {
+                if let Ok(local) = socket.local_addr() {
+                    self.writer.set_born_host(local);
+                }
+                lane.connected(&self.config, socket, now_ns);
+            }
+            Event::Connected { result: Err(error), .. } => lane.lost(format!("connecting failed: {error}").into(), &mut self.calls, now_ns),
+            Event::Received { data, goes_on, .. } => {
+                if !goes_on {
+                    lane.receive_again();
+                }
+                if lane.received(data, &mut self.calls, now_ns) {
+                    self.learn(index);
+                }
+            }
+            Event::ReceiveEnded { why: ReceiveEnd::OutOfBuffers, .. } => lane.receive_again(),
+            Event::ReceiveEnded { why, .. } => {
+                let why = match why {
+                    ReceiveEnd::Failed(error) => format!("receiving failed: {error}"),
+                    _ => "closed by the peer".to_owned(),
+                };
+                lane.lost(why.into(), &mut self.calls, now_ns);
+            }
+            Event::Sent { queue, result, .. } => lane.sent(queue, result, &mut self.calls, now_ns),
+            Event::Accepted { .. } | Event::AcceptEnded { .. } => {}
+        }
+    }
+
+    /// A Welcome tells of all shards of its process: those not known yet get a lane.
+    fn learn(&mut self, index: usize) {
+        let Some(welcome) = self.lanes.get(index).and_then(Lane::welcome).cloned() else { return };
+        if let (Some(lane), Some(own)) = (self.lanes.get_mut(index), welcome.shards.get(usize::from(welcome.shard))) {
+            lane.broker_name = Some(own.broker_name.clone());
+        }
+        for (at, shard) in welcome.shards.iter().enumerate() {
+            let addr: Option<SocketAddr> = shard.address.parse().ok(); // a name would have to be resolved, which blocks
+            let is_known = |lane: &Lane| lane.broker_name.as_deref() == Some(shard.broker_name.as_str()) || Some(lane.addr) == addr;
+            if at == usize::from(welcome.shard) || self.lanes.iter().any(is_known) || self.lanes.len() >= SHARDS_MAX {
+                continue;
+            }
+            if let Some(addr) = addr {
+                let mut lane = Lane::new(&self.config, u32::try_from(self.lanes.len()).unwrap_or(u32::MAX), addr);
+                lane.broker_name = Some(shard.broker_name.clone());
+                self.lanes.push(lane);
+            }
+        }
+    }
+
+    pub(crate) fn end_turn(&mut self, ring: &mut Ring) {
+        let now_ns = self.now_ns();
+        if now_ns >= self.next_tick_ns {
+            self.next_tick_ns = now_ns + nanos(TICK);
+            self.wall = (Instant::now(), wall_ms());
+            self.lanes.iter_mut().for_each(|lane| lane.tick(&mut self.calls, now_ns));
+            self.has_news = true;
+        }
+        if std::mem::take(&mut self.has_news) {
+            self.wakers.drain(..).for_each(Waker::wake);
+        }
+        for lane in &mut self.lanes {
+            if let Err(error) = lane.close_batch(now_ns, false) {
+                lane.lost(error.to_string().into(), &mut self.calls, now_ns);
+            }
+            lane.submit(ring, now_ns);
+        }
+    }
+
+    /// How long the loop may sleep when nothing comes.
+    pub(crate) fn idle_for(&self) -> Duration {
+        let at_ns = self.lanes.iter().map(Lane::wake_at_ns).min().unwrap_or(u64::MAX);
+        Duration::from_nanos(at_ns.saturating_sub(self.now_ns())).min(TICK)
+    }
+
+    /// The longest that gathered records may wait.
+    pub(crate) fn linger(&self) -> Duration {
+        self.config.producer.linger
+    }
+
+    /// Wakes a task at the next news.
+    pub(crate) fn wake_at_news(&mut self, waker: &Waker) {
+        if !self.wakers.iter().any(|known| known.will_wake(waker)) {
+            self.wakers.push(waker.clone());
+        }
+    }
+
+    // ---- what callers want ----
+
+    pub(crate) fn lane(&mut self, shard: u32) -> Result<&mut Lane> {
+        let known = self.lanes.len();
+        let lane = self.lanes.get_mut(shard as usize);
+        lane.ok_or_else(|| ClientError::local(format!("use shard {shard}"), &format!("{known} shards are known, numbered from 0")))
+    }
+
+    pub(crate) fn welcome(&self, shard: u32) -> Option<Arc<Welcome>> {
+        self.lanes.get(shard as usize).and_then(Lane::welcome).cloned()
+    }
+
+    pub(crate) fn set_route(&mut self, topic: &str, route: TopicRoute) {
+        self.topics.insert(topic.to_owned(), route);
+    }
+
+    pub(crate) fn route(&self, topic: &str) -> Option<&TopicRoute> {
+        self.topics.get(topic)
+    }
+
+    /// The queue whose turn it is.
+    pub(crate) fn next_queue(&mut self, topic: &str) -> Result<Queue> {
+        let lanes = &self.lanes;
+        let Some(route) = self.topics.get_mut(topic) else {
+            return Err(ClientError::no_queue(topic, "its route is not known: ask for it first (route or create_topic)"));
+        };
+        route.next(topic, |shard| lanes.get(shard as usize).is_some_and(|lane| lane.welcome().is_some()))
+    }
+
+    /// Takes a message for a queue. It goes out at the end of the turn at the earliest.
+    pub(crate) fn submit(&mut self, queue: Queue, message: &Message<'_>) -> Result<Ticket> {
+        let (now_ns, born_ms) = (self.now_ns(), self.born_ms());
+        let Some(lane) = self.lanes.get_mut(queue.shard as usize) else { return Err(ClientError::no_queue(message.topic, "its shard is not known")) };
+        if lane.producer.is_batch_full() {
+            lane.close_batch(now_ns, true)?;
+        }
+        lane.producer.add(&mut self.writer, queue.queue_id, message, now_ns, born_ms)
+    }
+
+    /// Lets every open batch go, whatever its age.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        let now_ns = self.now_ns();
+        self.lanes.iter_mut().try_for_each(|lane| lane.close_batch(now_ns, true))
+    }
+
+    pub(crate) fn completion(&mut self) -> Option<Completion> {
+        self.lanes.iter_mut().find_map(|lane| lane.producer.next_completion())
+    }
+
+    pub(crate) fn completion_of(&mut self, ticket: Ticket) -> Option<Completion> {
+        self.lanes.get_mut(ticket.shard as usize)?.producer.take_completion(ticket.number)
+    }
+
+    pub(crate) fn unanswered(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.producer.unanswered()).sum()
+    }
+
+    /// Sends a request whose reply [`Hub::take`] will give. `write` puts it on the connection.
+    pub(crate) fn call(
+        &mut self,
+        queue: Queue,
+        topic: &str,
+        operation: Operation,
+        write: impl FnOnce(&mut crate::Connection<Pending>, &mut Vec<u8>, Pending, u64) -> Result<()>,
+    ) -> Result<usize> {
+        let now_ns = self.now_ns();
+        let key = self.calls.0.insert(Call::Waiting { topic: topic.into(), queue_id: queue.queue_id });
+        let asked = self.lane(queue.shard).and_then(|lane| lane.ask(operation)).and_then(|(connection, out)| write(connection, out, Pending::Call(key), now_ns));
+        asked.map(|()| key).inspect_err(|_| drop(self.calls.0.remove(key)))
+    }
+
+    pub(crate) fn take(&mut self, key: usize) -> Option<Result<Reply>> {
+        self.calls.take(key)
+    }
+
+    pub(crate) fn abandon(&mut self, key: usize) {
+        self.calls.abandon(key);
+    }
+}
+
+fn wall_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Tells clients of one process apart in unique keys.
+fn seed() -> u32 {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    nanos ^ number.rotate_left(24)
+}

@@ -1,0 +1,251 @@
+//! One shard as the client sees it: dialled, greeted, lost, dialled again.
+//!
+//! ```text
+//!   Idle ──backoff over──▶ Dialling ──connected──▶ Open: greeting ──Welcome──▶ Open: ready
+//!     ▲                       │ failed                │ lost: in flight -> unknown          │
+//!     └───────────────────────┴───────────────────────┴─────────────────────────────────────┘
+//!
+//!   filling ──end of turn──▶ ring ──Sent──▶ spare         one send at a time; what comes meanwhile fills the next one
+//! ```
+
+use crate::answer::Answer;
+use crate::connection::{Connection, Told, nanos};
+use crate::error::{ClientError, Operation, Result};
+use crate::hub::{Calls, ClientConfig};
+use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT};
+use crate::producer::{InFlight, Producer};
+use protocol::native::Welcome;
+use rt::ring::{Ring, SendQueue, Socket, Token, connect_socket};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an answer on this connection is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pending {
+    Produce(InFlight),
+    Call(usize),
+}
+
+impl From<InFlight> for Pending {
+    fn from(frame: InFlight) -> Self {
+        Self::Produce(frame)
+    }
+}
+
+enum State {
+    Idle { dial_at_ns: u64 },
+    Dialling,
+    Open { socket: Socket, connection: Box<Connection<Pending>> },
+}
+
+pub(crate) struct Lane {
+    pub(crate) addr: SocketAddr,
+    /// As the name server has it; known once a Welcome told.
+    pub(crate) broker_name: Option<String>,
+    pub(crate) producer: Producer,
+    /// Why there is no connection, for errors.
+    pub(crate) fault: Arc<str>,
+    /// Dials that failed or connections that were lost since the last greeting.
+    pub(crate) failures: u32,
+    index: u32,
+    generation: u32,
+    state: State,
+    backoff: Duration,
+    filling: SendQueue,
+    spare: SendQueue,
+    is_sending: bool,
+    receive_wanted: bool,
+    to_shut: Option<Socket>,
+}
+
+impl Lane {
+    pub(crate) fn new(config: &ClientConfig, index: u32, addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            broker_name: None,
+            producer: Producer::new(config.producer, index, addr),
+            fault: "not dialled yet".into(),
+            failures: 0,
+            index,
+            generation: 0,
+            state: State::Idle { dial_at_ns: 0 },
+            backoff: BACKOFF_MIN,
+            filling: SendQueue::default(),
+            spare: SendQueue::default(),
+            is_sending: false,
+            receive_wanted: false,
+            to_shut: None,
+        }
+    }
+
+    /// Names this connection, and no earlier one of the shard, in the ring's events.
+    fn token(&self) -> Token {
+        (u64::from(self.generation) << 32) | u64::from(self.index)
+    }
+
+    pub(crate) fn is_this(&self, token: Token) -> bool {
+        self.token() == token
+    }
+
+    pub(crate) fn welcome(&self) -> Option<&Arc<Welcome>> {
+        match &self.state {
+            State::Open { connection, .. } => connection.welcome(),
+            _ => None,
+        }
+    }
+
+    /// The open connection and where its requests go.
+    pub(crate) fn ask(&mut self, operation: Operation) -> Result<(&mut Connection<Pending>, &mut Vec<u8>)> {
+        match &mut self.state {
+            State::Open { connection, .. } if connection.welcome().is_some() => Ok((connection, self.filling.bytes())),
+            _ => Err(ClientError::NotSent { operation, peer: self.addr, why: self.fault.clone() }),
+        }
+    }
+
+    pub(crate) fn connected(&mut self, config: &ClientConfig, socket: Socket, now_ns: u64) {
+        self.filling.clear();
+        let greeted = Connection::new(self.addr, &config.client_name, config.requests_max, config.timeout, now_ns, self.filling.bytes());
+        match greeted {
+            Ok(connection) => {
+                self.fault = "the greeting is not over".into();
+                self.state = State::Open { socket, connection: Box::new(connection) };
+                self.receive_wanted = true;
+            }
+            Err(error) => self.idle(error.to_string().into(), now_ns),
+        }
+    }
+
+    /// Bytes came in. True when the greeting ended with them.
+    pub(crate) fn received(&mut self, data: &[u8], calls: &mut Calls, now_ns: u64) -> bool {
+        let State::Open { connection, .. } = &mut self.state else { return false };
+        let (producer, mut is_ready) = (&mut self.producer, false);
+        let outcome = connection.receive(data, &mut |told| match told {
+            Told::Ready => is_ready = true,
+            Told::Answer(Pending::Produce(frame), Answer::Produced(produced)) => producer.on_produced(frame, &produced),
+            Told::Answer(Pending::Produce(_), _) => {} // the connection lets only Produced through
+            Told::Answer(Pending::Call(key), answer) => calls.answered(key, &answer),
+            Told::Failed(of, error) => failed(producer, calls, of, error),
+        });
+        if is_ready && let Some(welcome) = connection.welcome() {
+            producer.on_welcome(welcome);
+            self.backoff = BACKOFF_MIN;
+            self.failures = 0;
+        }
+        if let Err(why) = outcome {
+            self.lost(why, calls, now_ns);
+            return false;
+        }
+        is_ready
+    }
+
+    pub(crate) fn receive_again(&mut self) {
+        self.receive_wanted = true;
+    }
+
+    /// The connection is over, whoever ended it.
+    pub(crate) fn lost(&mut self, why: Arc<str>, calls: &mut Calls, now_ns: u64) {
+        let State::Open { socket, connection } = std::mem::replace(&mut self.state, State::Dialling) else {
+            return self.idle(why, now_ns);
+        };
+        let producer = &mut self.producer;
+        connection.lose(&why, &mut |told| {
+            if let Told::Failed(of, error) = told {
+                failed(producer, calls, of, error);
+            }
+        });
+        self.to_shut = Some(socket);
+        self.idle(why, now_ns);
+    }
+
+    fn idle(&mut self, why: Arc<str>, now_ns: u64) {
+        self.fault = why;
+        self.failures = self.failures.saturating_add(1);
+        self.state = State::Idle { dial_at_ns: now_ns.saturating_add(nanos(self.backoff)) };
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        self.filling.clear();
+    }
+
+    pub(crate) fn sent(&mut self, mut queue: SendQueue, result: std::io::Result<()>, calls: &mut Calls, now_ns: u64) {
+        queue.clear();
+        self.spare = queue;
+        self.is_sending = false;
+        if let Err(error) = result {
+            self.lost(format!("sending failed: {error}").into(), calls, now_ns);
+        }
+    }
+
+    /// Timeouts, pings, batches that are due.
+    pub(crate) fn tick(&mut self, calls: &mut Calls, now_ns: u64) {
+        self.producer.expire_open(now_ns, &self.fault);
+        let State::Open { connection, .. } = &mut self.state else { return };
+        let producer = &mut self.producer;
+        let outcome = connection.tick(now_ns, self.filling.bytes(), &mut |told| {
+            if let Told::Failed(of, error) = told {
+                failed(producer, calls, of, error);
+            }
+        });
+        if let Err(why) = outcome {
+            self.lost(why, calls, now_ns);
+        }
+    }
+
+    /// Sends the open batch when it is due, or at once.
+    pub(crate) fn close_batch(&mut self, now_ns: u64, at_once: bool) -> Result<()> {
+        match &mut self.state {
+            State::Open { connection, .. } if connection.welcome().is_some() => self.producer.close(connection, self.filling.bytes(), now_ns, at_once),
+            _ => Ok(()),
+        }
+    }
+
+    /// Does on the ring what the turn has decided.
+    pub(crate) fn submit(&mut self, ring: &mut Ring, now_ns: u64) {
+        if let Some(socket) = self.to_shut.take() {
+            ring.shut(&socket);
+        }
+        match &self.state {
+            State::Idle { dial_at_ns } if *dial_at_ns <= now_ns => self.dial(ring, now_ns),
+            State::Open { socket, .. } => {
+                let socket = socket.clone();
+                if std::mem::take(&mut self.receive_wanted) {
+                    ring.receive(self.token(), &socket);
+                }
+                if !self.is_sending && !self.filling.is_empty() {
+                    let queue = std::mem::replace(&mut self.filling, std::mem::take(&mut self.spare));
+                    ring.send(self.token(), &socket, queue);
+                    self.is_sending = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn dial(&mut self, ring: &mut Ring, now_ns: u64) {
+        self.generation = self.generation.wrapping_add(1);
+        self.is_sending = false;
+        self.receive_wanted = false;
+        match connect_socket(self.addr) {
+            Ok(socket) => {
+                self.state = State::Dialling;
+                ring.connect(self.token(), &socket, self.addr, CONNECT_TIMEOUT);
+            }
+            Err(error) => self.idle(format!("no socket: {error}").into(), now_ns),
+        }
+    }
+
+    /// When this lane wants the loop to turn by itself.
+    pub(crate) fn wake_at_ns(&self) -> u64 {
+        match &self.state {
+            State::Idle { dial_at_ns } => *dial_at_ns,
+            State::Open { connection, .. } if connection.welcome().is_some() && self.producer.has_room_for_frame() => self.producer.due_ns().unwrap_or(u64::MAX),
+            _ => u64::MAX,
+        }
+    }
+}
+
+fn failed(producer: &mut Producer, calls: &mut Calls, of: Pending, error: ClientError) {
+    match of {
+        Pending::Produce(frame) => producer.on_failed(frame, &error),
+        Pending::Call(key) => calls.failed(key, error),
+    }
+}

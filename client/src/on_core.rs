@@ -1,0 +1,47 @@
+//! The client on a glommio core: its sockets live in the core's ring, beside the log files, and its futures are awaited by the
+//! core's tasks. The core's network is then the client's: a core that also serves connections (netcore) cannot have one.
+
+use crate::client::{Client, resolve};
+use crate::error::Result;
+use crate::hub::{ClientConfig, Hub};
+use rt::real::{Core, RingClient};
+use rt::ring::{Event, Ring};
+use rt::{Runtime, Share};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+struct OnCore(Rc<RefCell<Hub>>);
+
+impl RingClient for OnCore {
+    fn on_event(&self, event: Event<'_>) {
+        self.0.borrow_mut().on_event(event);
+    }
+
+    fn end_turn(&self, ring: &mut Ring) {
+        self.0.borrow_mut().end_turn(ring);
+    }
+}
+
+/// Shortest sleep of the task that keeps time. With a linger it wakes that often, as a batch may have begun meanwhile.
+const STEP_MIN: Duration = Duration::from_micros(200);
+
+/// A client on `core`, for the shards at these `host:port` (names are resolved here, which blocks: give addresses once the
+/// core serves). Await [`Client::connect`] next.
+pub fn on_core(core: &Core, seeds: &[&str], config: ClientConfig) -> Result<Client> {
+    let hub = Rc::new(RefCell::new(Hub::new(config, &resolve(seeds)?)));
+    core.set_client(Rc::new(OnCore(hub.clone())));
+    let linger = hub.borrow().linger();
+    let kicked = core.clone();
+    let client = Client::new(hub.clone(), Rc::new(move || kicked.wake()));
+    let (keeper, hub) = (core.clone(), Rc::downgrade(&hub));
+    core.spawn(Share::Foreground, async move {
+        // The ring holds one handle, the application the others.
+        while let Some(idle) = hub.upgrade().filter(|hub| Rc::strong_count(hub) > 2).map(|hub| hub.borrow().idle_for()) {
+            let step = if linger.is_zero() { idle } else { idle.min(linger) };
+            keeper.sleep(step.max(STEP_MIN)).await;
+            keeper.wake();
+        }
+    });
+    Ok(client)
+}
