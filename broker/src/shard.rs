@@ -33,7 +33,7 @@ use netcore::{CloseReason, ConnId, Handler, Net, Network, Origin};
 use protocol::bodies::MessageQueue;
 use protocol::headers::Scratch;
 use protocol::ids::UniqKeys;
-use protocol::remoting::CommandView;
+use protocol::remoting::{CommandView, PreparedFields};
 use rt::Runtime as _;
 use rt::real::{Core, Sender};
 use std::collections::{HashMap, HashSet};
@@ -96,6 +96,8 @@ pub struct Shard {
     pub(crate) peers: HashMap<ConnId, Peer>,
 
     pub(crate) common_properties: CommonProperties,
+    /// Written once: what every answer to a send carries.
+    pub(crate) send_answer_fields: PreparedFields,
     pub(crate) unique_keys: UniqKeys,
     /// Reused: what headers need to be decoded.
     pub(crate) scratch: Scratch,
@@ -133,6 +135,7 @@ impl Shard {
         let seed = u32::try_from(core.random_u64() >> 32).unwrap_or_default();
         Self {
             common_properties: CommonProperties::new(&process.serve.region, process.serve.trace_on, &process.cluster),
+            send_answer_fields: requests::send_answer_fields(&process.serve.region, process.serve.trace_on),
             unique_keys: UniqKeys::new(process.advertised_ip, std::process::id(), seed),
             name_servers: NameServers::new(&process.name_servers),
             offsets_saved_ms: core.wall_ms(),

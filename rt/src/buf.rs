@@ -22,6 +22,8 @@ use std::rc::Rc;
 
 /// Append-only memory aligned for O_DIRECT. See the module's text.
 pub struct AppendBuf {
+    /// What the allocator gave; `start` is the first aligned byte in it.
+    allocation: NonNull<u8>,
     start: NonNull<u8>,
     capacity: usize,
     len: Cell<usize>,
@@ -29,15 +31,19 @@ pub struct AppendBuf {
 }
 
 impl AppendBuf {
-    /// A buffer of `capacity` bytes, rounded up to [`DIRECT_ALIGN`]. The kernel gives the pages as they are touched.
+    /// A buffer of `capacity` bytes, rounded up to [`DIRECT_ALIGN`]. The kernel gives the pages of a large one as they are touched.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Rc<Self> {
         let capacity = capacity.max(1).next_multiple_of(DIRECT_ALIGN);
         let layout = Self::layout(capacity);
         // SAFETY: the layout has a non-zero size.
-        let start = unsafe { alloc_zeroed(layout) };
-        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
-        Rc::new(Self { start, capacity, len: Cell::new(0), appending: Cell::new(false) })
+        let allocation = unsafe { alloc_zeroed(layout) };
+        let allocation = NonNull::new(allocation).unwrap_or_else(|| handle_alloc_error(layout));
+        let skip = allocation.align_offset(DIRECT_ALIGN);
+        assert!(skip < DIRECT_ALIGN, "bytes can be aligned to any power of two");
+        // SAFETY: the layout has DIRECT_ALIGN bytes more than the capacity.
+        let start = unsafe { allocation.add(skip) };
+        Rc::new(Self { allocation, start, capacity, len: Cell::new(0), appending: Cell::new(false) })
     }
 
     /// A full buffer with a copy of `bytes`.
@@ -49,10 +55,12 @@ impl AppendBuf {
         BufSlice::new(buf, 0..bytes.len())
     }
 
+    /// Aligned by us and not by the allocator: memory of any alignment above its own it fills with zeros by hand, so that all pages of a
+    /// chunk of the log's tail were touched when the chunk began.
     fn layout(capacity: usize) -> Layout {
-        match Layout::from_size_align(capacity, DIRECT_ALIGN) {
-            Ok(layout) => layout,
-            Err(_) => panic!("buffer of {capacity} bytes: larger than the address space"),
+        match capacity.checked_add(DIRECT_ALIGN).and_then(|bytes| Layout::from_size_align(bytes, 1).ok()) {
+            Some(layout) => layout,
+            None => panic!("buffer of {capacity} bytes: larger than the address space"),
         }
     }
 
@@ -140,7 +148,7 @@ impl Drop for ResetOnDrop<'_> {
 impl Drop for AppendBuf {
     fn drop(&mut self) {
         // SAFETY: allocated in `with_capacity` with this layout, and freed only here.
-        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.capacity)) }
+        unsafe { dealloc(self.allocation.as_ptr(), Self::layout(self.capacity)) }
     }
 }
 

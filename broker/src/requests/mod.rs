@@ -28,6 +28,7 @@ pub(crate) use acknowledge::{answer_acknowledged, answer_overdue};
 pub(crate) use group::leave as leave_group;
 pub(crate) use properties::CommonProperties;
 pub(crate) use pull::{Pull, wake as wake_pull};
+pub(crate) use send::common_fields as send_answer_fields;
 pub(crate) use topic::delete_here as delete_topic_here;
 pub(crate) use send::Outcome;
 pub(crate) use waiting::{refuse_overdue as refuse_overdue_sends, wait_for_room};

@@ -27,7 +27,7 @@ use protocol::codes::{request, response};
 use protocol::headers::{SendHeader, SendResponseHeader};
 use protocol::ids::OffsetMsgId;
 use protocol::record::RecordDraft;
-use protocol::remoting::{CommandView, ExtWriter};
+use protocol::remoting::{CommandView, ExtWriter, PreparedFields};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// A generated UNIQ_KEY as a property: name, separators and up to 56 digits.
@@ -159,21 +159,22 @@ fn answer(shard: &mut Shard, net: &mut Net, caller: Caller, stored: &Stored, uni
 pub(super) fn answer_stored(shard: &Shard, net: &mut Net, caller: Caller, code: i32, header: &SendResponseHeader<'_>) {
     let ext = |ext: &mut ExtWriter<'_>| {
         header.write(ext);
-        common_ext(shard, ext);
+        ext.prepared(&shard.send_answer_fields);
     };
     caller.answer(net, code, None, ext, &[]);
 }
 
 /// What every answer to a send carries, refusals too: Java's client reads it without looking whether it is there.
-fn common_ext(shard: &Shard, ext: &mut ExtWriter<'_>) {
-    let serve = &shard.options.process.serve;
-    ext.str("MSG_REGION", &serve.region);
-    ext.str("TRACE_ON", if serve.trace_on { "true" } else { "false" });
+pub(crate) fn common_fields(region: &str, trace_on: bool) -> PreparedFields {
+    PreparedFields::new(|ext| {
+        ext.str("MSG_REGION", region);
+        ext.bool("TRACE_ON", trace_on);
+    })
 }
 
 /// Answers a send that is not done.
 pub(super) fn refuse(shard: &Shard, net: &mut Net, caller: Caller, refusal: &Refusal) {
-    caller.answer(net, refusal.code, Some(&refusal.remark), |ext| common_ext(shard, ext), &[]);
+    caller.answer(net, refusal.code, Some(&refusal.remark), |ext| ext.prepared(&shard.send_answer_fields), &[]);
 }
 
 /// The record of a message, or what the records of a batch have in common.

@@ -34,10 +34,13 @@ pub(super) struct Target<'a> {
 /// Checks a send; creates its topic when that is missing and may be created.
 pub(super) fn check<'a>(shard: &mut Shard, header: &SendHeader<'a>, version: i32, peer: SocketAddr) -> Result<Target<'a>, Refusal> {
     accepting(shard)?;
-    if shard.topics.get(header.topic).is_none() {
-        create_missing(shard, header, peer)?;
-    }
-    let Some(topic) = shard.topics.get(header.topic) else { return Err(no_topic(header.topic)) };
+    let topic = match shard.topics.get(header.topic) {
+        Some(topic) => topic,
+        None => {
+            create_missing(shard, header, peer)?;
+            shard.topics.get(header.topic).ok_or_else(|| no_topic(header.topic))?
+        }
+    };
     let permission = shard.options.process.permission;
     if permission & perm::WRITE == 0 && topic.config.order {
         let host = &shard.options.process.advertised_host;

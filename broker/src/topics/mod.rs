@@ -7,9 +7,10 @@ mod builtin;
 
 use crate::config::ShardOptions;
 use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
+use foldhash::{HashMap, HashMapExt as _};
 use protocol::bodies::{DataVersion, TopicConfig, TopicConfigSerializeWrapper, perm};
 use protocol::names;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 /// One topic.

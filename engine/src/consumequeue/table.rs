@@ -14,7 +14,8 @@
 use super::unit::Unit;
 use crate::limits::QUEUE_ID_MAX;
 use crate::offset::QueueOffset;
-use std::collections::{HashMap, VecDeque};
+use foldhash::HashMap;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// A queue for as long as it lives: a key kept over a deletion finds nothing.

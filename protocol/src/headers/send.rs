@@ -2,7 +2,7 @@
 
 use super::{Scratch, is_true, opt_i32, opt_i64, req_i32, req_i64};
 use crate::json::text::RawText;
-use crate::remoting::{Ext, ExtWriter, HeaderError};
+use crate::remoting::{Ext, ExtWriter, HeaderError, Key};
 
 /// What a producer says about a message beside its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,23 +60,32 @@ impl<'s> Found<'s> {
     /// Each field of the frame is looked at once.
     fn collect(ext: &Ext<'s>) -> Self {
         let mut found = Self::default();
-        for (key, value) in ext.entries() {
-            let slot = match key.as_plain() {
-                Some(plain) => slot(plain),
-                None => slot(&key.to_cow()),
+        ext.each(|key, value| {
+            let slot = match key {
+                Key::Letter(letter) => slot_of_letter(letter),
+                Key::Text(text) => text.as_plain().map_or_else(|| slot(&text.to_cow()), slot),
             };
             if let Some(place) = slot.and_then(|slot| found.0.get_mut(slot)) {
                 *place = Some(value);
             }
-        }
+        });
         found
     }
 }
 
+#[inline]
+fn slot_of_letter(letter: u8) -> Option<usize> {
+    letter.checked_sub(b'a').map(usize::from) // 14 and above: no place in `Found`
+}
+
 fn slot(key: &str) -> Option<usize> {
-    if let [letter @ b'a'..=b'n'] = key.as_bytes() {
-        return Some(usize::from(letter - b'a'));
+    match key.as_bytes() {
+        [letter] => slot_of_letter(*letter),
+        _ => slot_v1(key),
     }
+}
+
+fn slot_v1(key: &str) -> Option<usize> {
     Some(match key {
         "producerGroup" => GROUP,
         "topic" => TOPIC,

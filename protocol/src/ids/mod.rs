@@ -7,12 +7,11 @@ pub use offset_id::{OffsetMsgId, OffsetMsgIdError};
 pub use uniq_key::UniqKeys;
 
 /// Upper-case hex digits, as Java's ids have them.
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
-
-fn push_hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 0xF] {
-            out.push(char::from(HEX.get(usize::from(digit)).copied().unwrap_or(b'0')));
-        }
+fn push_hex<const N: usize>(out: &mut String, bytes: &[u8; N]) {
+    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'A' - 10 };
+    let mut digits = [[0; 2]; N];
+    for (pair, byte) in digits.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 0xF)];
     }
+    out.push_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default());
 }

@@ -51,12 +51,20 @@ pub enum OffsetMsgIdError {
 impl OffsetMsgId {
     /// Appends the id to `out`.
     pub fn write(&self, out: &mut String) {
+        let offset = self.physical_offset.to_be_bytes();
+        let [high, low] = self.store_host.port().to_be_bytes();
         match self.store_host.ip() {
-            IpAddr::V4(ip) => push_hex(out, &ip.octets()),
-            IpAddr::V6(ip) => push_hex(out, &ip.octets()),
+            IpAddr::V4(ip) => {
+                // Every send's answer has one: a single piece.
+                let ([a, b, c, d], [o1, o2, o3, o4, o5, o6, o7, o8]) = (ip.octets(), offset);
+                push_hex(out, &[a, b, c, d, 0, 0, high, low, o1, o2, o3, o4, o5, o6, o7, o8]);
+            }
+            IpAddr::V6(ip) => {
+                push_hex(out, &ip.octets());
+                push_hex(out, &[0, 0, high, low]);
+                push_hex(out, &offset);
+            }
         }
-        push_hex(out, &u32::from(self.store_host.port()).to_be_bytes());
-        push_hex(out, &self.physical_offset.to_be_bytes());
     }
 
     /// Reads an id.

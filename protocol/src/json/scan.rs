@@ -80,6 +80,11 @@ impl<'a> RawValue<'a> {
     }
 }
 
+/// No 32-bit number has more digits.
+const INT_DIGITS_MAX: usize = 10;
+/// `\u0001`, `\u0002`.
+const SEPARATOR_ESCAPE_BYTES: usize = 6;
+
 /// A position in a JSON text.
 #[derive(Debug, Clone)]
 pub struct Scanner<'a> {
@@ -145,9 +150,15 @@ impl<'a> Scanner<'a> {
         if !self.more(first, b'}')? {
             return Ok(None);
         }
+        self.key_and_colon().map(Some)
+    }
+
+    /// The key that comes next, and its colon.
+    #[inline]
+    pub(crate) fn key_and_colon(&mut self) -> Result<RawText<'a>, JsonError> {
         let key = self.key()?;
         self.expect(b':', "':'")?;
-        Ok(Some(key))
+        Ok(key)
     }
 
     /// Whether another element follows in a container whose opening bracket was taken; takes commas and `close`.
@@ -172,8 +183,48 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes `"key":"value"` without white space or escapes, as Java clients write most fields: where both texts lie.
-    /// `None`, and nothing taken, for any other form.
+    /// The byte after the next: the first letter of a key in quotes.
+    #[inline]
+    pub(crate) fn second_byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at + 1).copied()
+    }
+
+    /// Takes `text`, which ends in ASCII, if it stands here.
+    #[inline]
+    pub(crate) fn take_text(&mut self, text: &[u8]) -> bool {
+        let found = self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(text));
+        self.at += if found { text.len() } else { 0 };
+        found
+    }
+
+    /// Takes `key` (quotes and colon included) and a whole 32-bit number right before a comma or the closing bracket. `None`, and nothing
+    /// taken, for any other form.
+    #[inline]
+    pub(crate) fn plain_int(&mut self, key: &[u8]) -> Option<i32> {
+        let number = self.text.as_bytes().get(self.at..)?.strip_prefix(key)?;
+        let (sign, digits) = match number {
+            [b'-', digits @ ..] => (-1, digits),
+            digits => (1, digits),
+        };
+        let (mut value, mut count) = (0_i64, 0);
+        for byte in digits.iter().take(INT_DIGITS_MAX) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            value = value * 10 + i64::from(digit);
+            count += 1;
+        }
+        if count == 0 || !matches!(digits.get(count), Some(b',' | b'}')) {
+            return None;
+        }
+        let value = i32::try_from(sign * value).ok()?;
+        self.at += key.len() + usize::from(sign < 0) + count;
+        Some(value)
+    }
+
+    /// Takes `"key":"value"` without white space, as Java clients write most fields: where both texts lie. The value's only escapes are the
+    /// separators of properties. `None`, and nothing taken, for any other form.
     #[inline]
     pub(crate) fn plain_member(&mut self) -> Option<[(usize, usize, bool); 2]> {
         let bytes = self.text.as_bytes();
@@ -181,16 +232,27 @@ impl<'a> Scanner<'a> {
         let key_end = match bytes.get(self.at..)? {
             // The fields of a send have keys of one letter: no need to look for its end.
             [b'"', letter, b'"', b':', b'"', ..] if *letter != b'"' && *letter != b'\\' => key + 1,
-            [b'"', ..] => find_either(bytes, key, b'"', b'\\')?,
+            [b'"', ..] => {
+                let end = find_either(bytes, key, b'"', b'\\')?;
+                if !bytes.get(end..)?.starts_with(b"\":\"") {
+                    return None;
+                }
+                end
+            }
             _ => return None,
         };
         let value = key_end + 3;
-        if bytes.get(key_end..value)? != b"\":\"" {
-            return None;
+        let mut value_end = find_either(bytes, value, b'"', b'\\')?;
+        let mut escaped = false;
+        while let [b'\\', escape @ ..] = bytes.get(value_end..)? {
+            if !matches!(escape, [b'u', b'0', b'0', b'0', b'0'..=b'9', ..]) {
+                return None;
+            }
+            escaped = true;
+            value_end = find_either(bytes, value_end + SEPARATOR_ESCAPE_BYTES, b'"', b'\\')?;
         }
-        let value_end = find_either(bytes, value, b'"', b'\\').filter(|end| bytes.get(*end) == Some(&b'"'))?;
         self.at = value_end + 1;
-        Some([(key, key_end, false), (value, value_end, false)])
+        Some([(key, key_end, false), (value, value_end, escaped)])
     }
 
     /// Takes the comma between two members when the next one's key follows it at once.

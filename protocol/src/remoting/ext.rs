@@ -136,6 +136,23 @@ impl<'a> Ext<'a> {
         Entries(Inner::Indexed { fields: self.index.get(..self.count).unwrap_or_default().iter(), source: self.source })
     }
 
+    /// Calls `visit` for each of [`Ext::entries`]. The index is walked in one loop for its kind of source: what a request of the data
+    /// path is decoded by.
+    #[inline]
+    pub(crate) fn each(&self, mut visit: impl FnMut(Key<'a>, RawText<'a>)) {
+        match self.source {
+            Source::Json(text) if self.count <= INDEXED_MAX => {
+                for field in self.index.get(..self.count).unwrap_or_default() {
+                    let letter = if field.key.length == 1 { text.as_bytes().get(usize::from(field.key.start)) } else { None };
+                    let key = letter.map(|letter| Key::Letter(*letter)).or_else(|| field.key.of_text(text).map(Key::Text));
+                    let (Some(key), Some(value)) = (key, field.value.of_text(text)) else { return };
+                    visit(key, value);
+                }
+            }
+            _ => self.entries().for_each(|(key, value)| visit(Key::Text(key), value)),
+        }
+    }
+
     /// All fields; numbers and booleans as their text.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
         self.entries().map(|(key, value)| (key.to_cow(), value.to_cow()))
@@ -215,6 +232,15 @@ fn parse<T: std::str::FromStr>(field: &'static str, text: &str, expected: &'stat
         Ok(number) => Ok(Some(number)),
         Err(_) => Err(HeaderError::Invalid { field, expected, found: excerpt(text) }),
     }
+}
+
+/// A field's key as [`Ext::each`] shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Key<'a> {
+    /// One byte without an escape, as all fields of a send have it. No text has to be cut out for it.
+    Letter(u8),
+    /// Any key, also of one letter.
+    Text(RawText<'a>),
 }
 
 /// Iterator over the fields of an [`Ext`].

@@ -30,7 +30,13 @@ pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<
     let mut scanner = Scanner::new(text);
     scanner.expect(b'{', "'{'")?;
     let mut first = true;
-    while let Some(key) = scanner.next_key(&mut first)? {
+    'members: while scanner.more(&mut first, b'}')? {
+        while as_clients_write(&mut view, text, &mut scanner)? {
+            if !scanner.take_comma_before_quote() {
+                continue 'members;
+            }
+        }
+        let key = scanner.key_and_colon()?;
         if key.as_plain() == Some("extFields") {
             view.ext = ext_fields(text, &mut scanner)?;
             continue;
@@ -48,6 +54,31 @@ pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<
     }
     scanner.end()?;
     Ok(view)
+}
+
+/// Takes one of the known members if it stands there without white space and in its usual form: what nearly every header consists of.
+/// False, and nothing taken, for all else.
+#[inline]
+fn as_clients_write<'a>(view: &mut CommandView<'a>, text: &'a str, scanner: &mut Scanner<'a>) -> Result<bool, JsonError> {
+    let place = match scanner.second_byte() {
+        Some(b'e') if scanner.take_text(b"\"extFields\":{") => {
+            view.ext = Ext::read_json(text, scanner)?;
+            return Ok(true);
+        }
+        Some(b's') => return Ok(scanner.take_text(b"\"serializeTypeCurrentRPC\":\"JSON\"")),
+        Some(b'l') if scanner.take_text(b"\"language\":\"JAVA\"") => {
+            view.language = language::JAVA;
+            return Ok(true);
+        }
+        Some(b'c') => scanner.plain_int(b"\"code\":").map(|number| (&mut view.code, number)),
+        Some(b'f') => scanner.plain_int(b"\"flag\":").map(|number| (&mut view.flag, number)),
+        Some(b'o') => scanner.plain_int(b"\"opaque\":").map(|number| (&mut view.opaque, number)),
+        Some(b'v') => scanner.plain_int(b"\"version\":").map(|number| (&mut view.version, number)),
+        _ => None,
+    };
+    let Some((place, number)) = place else { return Ok(false) };
+    *place = number;
+    Ok(true)
 }
 
 fn ext_fields<'a>(text: &'a str, scanner: &mut Scanner<'a>) -> Result<Ext<'a>, JsonError> {
@@ -113,6 +144,26 @@ mod tests {
         assert_eq!(view.ext.get("deep").as_deref(), Some("{a:[1]}"));
         assert_eq!(view.remark().as_deref(), Some(""));
         assert_eq!(view.language, language::CPP);
+    }
+
+    #[test]
+    fn the_usual_form_and_any_other_are_read_alike() {
+        let code = |header: &str| view(header).map(|view| (view.code, view.opaque, view.language)).map_err(drop);
+        let numbers = ["0", "-1", "-0", "007", "2147483647", "-2147483648", "2147483648", "99999999999", "-", "--1", "+1", "1.0", "1e3", "\"5\"", "null", "12x", ""];
+        for number in numbers {
+            let usual = format!("{{\"code\":{number},\"language\":\"JAVA\",\"opaque\":3}}");
+            let other = format!("{{ \"code\" : {number} , \"language\" : \"JAVA\" , \"opaque\" : 3 }}");
+            assert_eq!(code(&usual), code(&other), "{usual}");
+        }
+        let field = |header: &str| view(header).map(|view| view.ext.get("i").map(std::borrow::Cow::into_owned)).map_err(drop);
+        let values = ["", "plain", r"\u0001", r"K\u0001v\u0002L\u0001w\u0002", r"\u0009\u0010", r"\u00e9", r"a\nb", r"\u0001\", r"\u000", r"\u0001\q", "é\u{1}"];
+        for value in values {
+            for key in ["i", "longer"] {
+                let usual = format!("{{\"extFields\":{{\"{key}\":\"x\",\"i\":\"{value}\",\"z\":\"\"}},\"version\":1}}");
+                let other = format!("{{ \"extFields\" : {{ \"{key}\" : \"x\" , \"i\" : \"{value}\" , \"z\" : \"\" }} , \"version\" : 1 }}");
+                assert_eq!(field(&usual), field(&other), "{usual}");
+            }
+        }
     }
 
     #[test]

@@ -117,11 +117,15 @@ fn write_json(out: &mut Vec<u8>, sender: Sender, head: &CommandHead<'_>, ext: im
         out.pop(); // the comma after the last field
         out.push(b'}');
     }
-    out.extend_from_slice(b",\"flag\":");
-    write_int(out, head.flag.into());
-    out.extend_from_slice(b",\"language\":\"");
-    out.extend_from_slice(language::name(sender.language).as_bytes());
-    out.extend_from_slice(b"\",\"opaque\":");
+    if (head.flag, sender.language) == (FLAG_RESPONSE, language::JAVA) {
+        out.extend_from_slice(b",\"flag\":1,\"language\":\"JAVA\",\"opaque\":"); // every answer of ours
+    } else {
+        out.extend_from_slice(b",\"flag\":");
+        write_int(out, head.flag.into());
+        out.extend_from_slice(b",\"language\":\"");
+        out.extend_from_slice(language::name(sender.language).as_bytes());
+        out.extend_from_slice(b"\",\"opaque\":");
+    }
     write_int(out, head.opaque.into());
     if let Some(remark) = head.remark {
         out.extend_from_slice(b",\"remark\":");
@@ -163,6 +167,25 @@ fn cut(remark: &str) -> &str {
 
 fn write_int(out: &mut Vec<u8>, number: i64) {
     crate::json::write_int(out, number);
+}
+
+/// Custom fields that many answers have alike, written once.
+#[derive(Debug)]
+pub struct PreparedFields {
+    json: Vec<u8>,
+    binary: Vec<u8>,
+}
+
+impl PreparedFields {
+    /// What `write` writes.
+    pub fn new(write: impl Fn(&mut ExtWriter<'_>)) -> Self {
+        let written = |serialize| {
+            let mut out = Vec::new();
+            write(&mut ExtWriter { out: &mut out, serialize });
+            out
+        };
+        Self { json: written(SerializeType::Json), binary: written(SerializeType::RocketMq) }
+    }
 }
 
 /// Writes custom fields in the form of the frame.
@@ -216,11 +239,20 @@ impl ExtWriter<'_> {
         }
     }
 
+    /// Fields that were written before.
+    pub fn prepared(&mut self, fields: &PreparedFields) {
+        self.out.extend_from_slice(match self.serialize {
+            SerializeType::Json => &fields.json,
+            SerializeType::RocketMq => &fields.binary,
+        });
+    }
+
     /// "true" or "false".
     pub fn bool(&mut self, key: &str, value: bool) {
         self.str(key, if value { "true" } else { "false" });
     }
 
+    #[inline]
     fn json_key(&mut self, key: &str) {
         write_string(self.out, key);
         self.out.push(b':');
