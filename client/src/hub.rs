@@ -171,15 +171,11 @@ impl Hub {
                 lane.connected(&self.config, socket, now_ns);
             }
             Event::Connected { result: Err(error), .. } => lane.lost(format!("connecting failed: {error}").into(), &mut self.calls, now_ns),
-            Event::Received { data, goes_on, .. } => {
-                if !goes_on {
-                    lane.receive_again();
-                }
+            Event::Received { data, .. } => {
                 if lane.received(data, &mut self.calls, now_ns) {
                     self.learn(index);
                 }
             }
-            Event::ReceiveEnded { why: ReceiveEnd::OutOfBuffers, .. } => lane.receive_again(),
             Event::ReceiveEnded { why, .. } => {
                 let why = match why {
                     ReceiveEnd::Failed(error) => format!("receiving failed: {error}"),

@@ -139,10 +139,6 @@ impl Lane {
         is_ready
     }
 
-    pub(crate) fn receive_again(&mut self) {
-        self.receive_wanted = true;
-    }
-
     /// The connection is over, whoever ended it.
     pub(crate) fn lost(&mut self, why: Arc<str>, calls: &mut Calls, now_ns: u64) {
         let State::Open { socket, connection } = std::mem::replace(&mut self.state, State::Dialling) else {

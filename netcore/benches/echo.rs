@@ -206,14 +206,11 @@ fn ring_server(core: usize, connections: usize, ready: &mpsc::Sender<SocketAddr>
                 peers.push((socket, 0));
                 cpu = thread_cpu_s();
             }
-            Event::Received { token, data, goes_on } => {
+            Event::Received { token, data } => {
                 let peer = &mut peers[usize::try_from(token).unwrap()];
                 peer.1 += data.len();
                 to_send.push((token, peer.1 / REQUEST_BYTES));
                 peer.1 %= REQUEST_BYTES;
-                if !goes_on {
-                    to_receive.push(token);
-                }
             }
             Event::ReceiveEnded { .. } => gone += 1,
             Event::Sent { mut queue, .. } => {

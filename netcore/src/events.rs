@@ -17,12 +17,9 @@ pub(crate) fn dispatch<H: Handler>(net: &mut Net, handler: &mut H, stopped: &mut
             tracing::debug!(%error, "accept ended; it is tried again in a second unless the server stops");
             stopped.push(listener(token));
         }
-        Event::Received { token, data, goes_on } => {
+        Event::Received { token, data } => {
             if let Some(conn) = net.by_token(token) {
                 received(net, handler, conn, data);
-                if !goes_on {
-                    receive_ended(net, conn, ReceiveEnd::OutOfBuffers);
-                }
             }
         }
         Event::ReceiveEnded { token, why } => {
@@ -155,7 +152,7 @@ fn receive_ended(net: &mut Net, conn: ConnId, why: ReceiveEnd) {
     let received = connection.carry.len();
     match why {
         // Stopped: the connection is paused, and may have been resumed meanwhile.
-        ReceiveEnd::OutOfBuffers | ReceiveEnd::Stopped => net.todo.push_back(Todo::Receive(conn)),
+        ReceiveEnd::Stopped => net.todo.push_back(Todo::Receive(conn)),
         ReceiveEnd::Failed(error) => net.shut(conn, CloseReason::Failed { operation: "receive", error }),
         ReceiveEnd::Peer if received == 0 => net.shut(conn, CloseReason::Peer),
         ReceiveEnd::Peer => net.shut(conn, CloseReason::PeerMidFrame { received }),

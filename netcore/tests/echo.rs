@@ -56,9 +56,13 @@ struct Server {
 
 impl Server {
     fn start(change: impl Fn(&mut NetConfig) + Clone + Send + 'static) -> Self {
+        Self::start_on(RingConfig::default(), change)
+    }
+
+    fn start_on(ring: RingConfig, change: impl Fn(&mut NetConfig) + Clone + Send + 'static) -> Self {
         let (events_in, events) = mpsc::channel();
         let (ready_in, ready) = mpsc::channel();
-        let running = launch(&[CorePlacement::Unpinned], RingConfig::default(), move |core, _| {
+        let running = launch(&[CorePlacement::Unpinned], ring, move |core, _| {
             let (events_in, ready_in, change) = (events_in.clone(), ready_in.clone(), change.clone());
             async move {
                 let mut config = NetConfig::listening(vec!["127.0.0.1:0".parse().unwrap()]);
@@ -155,6 +159,45 @@ fn half_a_frame_of_many_peers_starves_nobody() {
     say(&mut quick, b"still here");
     assert_eq!(read_frame(&mut quick), b"still here");
     server.stop();
+}
+
+#[test]
+fn frames_are_whole_wherever_what_arrives_is_cut() {
+    for receive_buf_bytes in [1, 9, 64 * 1024] {
+        let server = Server::start_on(RingConfig { receive_buf_bytes, ..RingConfig::default() }, |_| ());
+        let mut stream = server.connect();
+        let (first, second) = (b"the one before".to_vec(), b"cut at every byte".to_vec());
+        let mut both = Vec::new();
+        write_frame(&mut both, &first);
+        let begins = both.len();
+        write_frame(&mut both, &second);
+        for cut in begins..=both.len() {
+            stream.write_all(&both[..cut]).unwrap();
+            assert_eq!(read_frame(&mut stream), first); // the server has read, so the rest is a read of its own
+            stream.write_all(&both[cut..]).unwrap();
+            assert_eq!(read_frame(&mut stream), second, "cut at {cut}, buffer of {receive_buf_bytes}");
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn a_peer_that_never_stops_sending_delays_nobody_for_ever() {
+    let server = Server::start(|_| ());
+    let mut loud = server.connect();
+    let mut echoes = loud.try_clone().unwrap();
+    let mut flood = Vec::new();
+    (0..1000_u32).for_each(|_| write_frame(&mut flood, &[7; 1000]));
+    let writer = std::thread::spawn(move || while loud.write_all(&flood).is_ok() {});
+    let reader = std::thread::spawn(move || while echoes.read(&mut [0; 65_536]).is_ok_and(|bytes| bytes > 0) {});
+    let mut other = server.connect();
+    for i in 0..200_u32 {
+        say(&mut other, &i.to_be_bytes());
+        assert_eq!(read_frame(&mut other), i.to_be_bytes());
+    }
+    server.stop();
+    writer.join().unwrap();
+    reader.join().unwrap();
 }
 
 #[test]

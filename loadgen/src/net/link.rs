@@ -54,8 +54,6 @@ struct State {
     conns: Vec<Conn>,
     /// Connections with bytes to send, each once.
     dirty: Vec<usize>,
-    /// Receives that the kernel ended for want of buffers.
-    receive_again: Vec<usize>,
     /// Sockets a listener accepted in this turn.
     accepted: Vec<Socket>,
 }
@@ -73,7 +71,6 @@ impl Link {
         let state = State {
             conns: Vec::with_capacity(connections),
             dirty: Vec::with_capacity(connections),
-            receive_again: Vec::new(),
             accepted: Vec::new(),
         };
         Ok(Self { ring, state })
@@ -131,11 +128,6 @@ impl Link {
                 self.add_socket(socket);
             }
         }
-        while let Some(index) = self.state.receive_again.pop() {
-            if let Some(socket) = &self.state.conns[index].socket {
-                self.ring.receive(token_of(index), socket);
-            }
-        }
         // Answers written inside the turn leave without waiting for the next one's sleep.
         self.submit();
         Ok(())
@@ -173,13 +165,7 @@ impl State {
 
     fn on_ring_event(&mut self, event: ring::Event<'_>, on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>)) {
         match event {
-            ring::Event::Received { token, data, goes_on } => {
-                let index = index_of(token);
-                if !goes_on {
-                    self.receive_again.push(index);
-                }
-                self.received(index, data, on_event);
-            }
+            ring::Event::Received { token, data } => self.received(index_of(token), data, on_event),
             ring::Event::Sent { token, mut queue, result } => {
                 let index = index_of(token);
                 queue.clear();
@@ -190,7 +176,6 @@ impl State {
                 }
             }
             ring::Event::ReceiveEnded { token, why } => match why {
-                ReceiveEnd::OutOfBuffers => self.receive_again.push(index_of(token)),
                 ReceiveEnd::Failed(error) => self.closed(index_of(token), &error.to_string(), on_event),
                 ReceiveEnd::Peer => self.closed(index_of(token), "closed by the peer", on_event),
                 ReceiveEnd::Stopped => {}

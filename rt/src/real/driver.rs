@@ -84,6 +84,7 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
     let (event, look_again) = (std::pin::pin!(None), std::pin::pin!(None));
     let mut sleeper = Sleeper { event, look_again };
     let mut turns_since_yield = 0;
+    core.0.ring.borrow_mut().signal_event_fd(false);
     while !core.0.stopping.get() {
         let completions = turn(&core)?;
         turns_since_yield += u32::from(completions > 0);
@@ -95,7 +96,14 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
             turns_since_yield = 0;
             futures_lite::future::yield_now().await;
         } else if completions == 0 && !spin(&core).await {
-            sleeper.sleep(&core, read_event, timer).await;
+            // What came while nothing was signalled is found by one more turn.
+            core.0.ring.borrow_mut().signal_event_fd(true);
+            let missed = turn(&core)?;
+            turns_since_yield += u32::from(missed > 0);
+            if missed == 0 && !core.0.ring.borrow_mut().has_work() {
+                sleeper.sleep(&core, read_event, timer).await;
+            }
+            core.0.ring.borrow_mut().signal_event_fd(false);
         }
     }
     Ok(())

@@ -2,25 +2,26 @@
 //!
 //! ```text
 //!   submit side                                kernel                    completion side
-//!   accept / recv / send / connect  --SQE-->             --CQE-->  Ring::turn -> Event to the caller's closure
+//!   accept / connect / "readable?"  --SQE-->             --CQE-->  Ring::turn -> Event to the caller's closure
 //!   RingFile::{read,write,sync}     --SQE-->             --CQE-->  the waiting future is woken
 //!
-//!   receive buffers: 64 x 64 KiB, given to the kernel in a ring; an Event::Received borrows one for the
-//!   length of the closure's call, then it goes back. So half frames of slow peers never hold one.
+//!   readable --> recv(2) into the one receive buffer; an Event::Received borrows it for the length of the
+//!                closure's call. So half frames of slow peers never hold one.
+//!   send     --> send(2) at once; only what the kernel does not take waits in the ring
 //! ```
 //!
 //! SINGLE_ISSUER and DEFER_TASKRUN: completions are only produced inside [`Ring::turn`], on this thread, so nothing
 //! interrupts the core while it works on messages.
 //!
 //! Memory safety in one sentence: whatever the kernel may still read or write (send queues, file slices, socket
-//! addresses, the receive buffers) is owned by this ring's table of operations until the completion arrives, and the
+//! addresses) is owned by this ring's table of operations until the completion arrives, and the
 //! ring, when dropped, waits for all of them.
 
 #![expect(unsafe_code, reason = "io_uring shares memory with the kernel; every block says why it is sound")]
 
-mod bufs;
 mod files;
 mod ops;
+mod receive;
 mod send;
 mod setup;
 mod sys;
@@ -32,9 +33,9 @@ pub use setup::{RingConfig, RingError};
 pub(crate) use sys::{EventFd, disk_space, lock_exclusively, utc_offset_seconds};
 pub use sys::{Socket, connect_socket, listen_socket, raise_fd_limit};
 
-use bufs::ReceiveBufs;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use ops::Op;
+use receive::{Inbox, Read, Receiving};
 use slab::Slab;
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +50,9 @@ pub enum Wait {
     AtMost(Duration),
 }
 
+/// Turns that go by without a look into the kernel while received sockets keep the core busy: a disk completion waits so long.
+const TURNS_WITHOUT_ENTER: u32 = 4;
+
 /// A completion as the kernel reported it, copied out before it is handled.
 struct Completion {
     key: usize,
@@ -60,7 +64,10 @@ struct Completion {
 pub struct Ring {
     uring: IoUring,
     ops: Slab<Op>,
-    bufs: ReceiveBufs,
+    inbox: Inbox,
+    /// Went out at once; told in the next turn.
+    sent_at_once: Vec<ops::Sending>,
+    turns_since_enter: u32,
     /// Reused between turns.
     completions: Vec<Completion>,
     submitted_unseen: bool,
@@ -79,11 +86,12 @@ impl Ring {
     /// A ring for this thread. Errors say what to change on the host.
     pub fn new(config: &RingConfig) -> Result<Self, RingError> {
         let uring = setup::build(config)?;
-        let bufs = ReceiveBufs::register(&uring, config)?;
         Ok(Self {
             uring,
             ops: Slab::with_capacity(256),
-            bufs,
+            inbox: Inbox::new(config.receive_buf_bytes),
+            sent_at_once: Vec::with_capacity(64),
+            turns_since_enter: 0,
             completions: Vec::with_capacity(256),
             submitted_unseen: false,
             stale_taskrun: false,
@@ -101,6 +109,16 @@ impl Ring {
         Ok(fd)
     }
 
+    /// Whether the kernel signals the eventfd. A core that is awake looks by itself, and a signal costs whoever causes it: a
+    /// peer on this host in the middle of its send. The next [`Ring::turn`] finds what came while it was off; only then may the
+    /// core sleep.
+    pub(crate) fn signal_event_fd(&mut self, on: bool) {
+        let completion = self.uring.completion();
+        if on { completion.enable_eventfd() } else { completion.disable_eventfd() }
+        // What follows must not be looked at before the kernel can see this.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
+
     /// Whether the kernel has file operations that are not over.
     pub fn has_files_in_flight(&self) -> bool {
         self.files_in_flight > 0
@@ -109,7 +127,7 @@ impl Ring {
     /// Whether a [`Ring::turn`] would find or submit anything, as far as shared memory tells (no system call). False is no
     /// promise: what it misses the eventfd has been signalled for.
     pub fn has_work(&mut self) -> bool {
-        if self.submitted_unseen {
+        if self.submitted_unseen || !self.inbox.is_empty() || !self.sent_at_once.is_empty() {
             return true;
         }
         if !self.stale_taskrun && self.uring.submission().taskrun() {
@@ -121,13 +139,34 @@ impl Ring {
     /// Operations that have not completed yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.ops.len()
+        self.ops.len() + self.sent_at_once.len()
     }
 
-    /// Submits what was queued and hands every network completion to `sink`; file completions wake their futures.
-    /// Returns how many completions there were.
+    /// Submits what was queued, hands every network completion to `sink` and receives from the sockets that have bytes; file
+    /// completions wake their futures. Returns how much there was: completions and reads.
     pub fn turn(&mut self, wait: Wait, sink: &mut dyn FnMut(Event<'_>)) -> io::Result<usize> {
-        self.enter(wait)?;
+        let told = self.tell_sent_at_once(sink);
+        if self.inbox.is_empty() || self.submitted_unseen || self.turns_since_enter >= TURNS_WITHOUT_ENTER {
+            self.turns_since_enter = 0;
+            let has_work = told > 0 || !self.inbox.is_empty();
+            self.enter(if has_work { Wait::No } else { wait })?;
+        } else {
+            self.turns_since_enter += 1;
+        }
+        let count = told + self.take_completions(sink) + self.receive_ready(sink);
+        self.stale_taskrun = count == 0 && self.uring.submission().taskrun();
+        Ok(count)
+    }
+
+    fn tell_sent_at_once(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> usize {
+        let told = self.sent_at_once.len();
+        for send in self.sent_at_once.drain(..) {
+            sink(Event::Sent { token: send.token, queue: send.queue, result: Ok(()) });
+        }
+        told
+    }
+
+    fn take_completions(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> usize {
         let mut completions = std::mem::take(&mut self.completions);
         completions.clear();
         completions.extend(self.uring.completion().map(|c| Completion {
@@ -138,11 +177,27 @@ impl Ring {
         for completion in &completions {
             self.complete(completion, sink);
         }
-        self.bufs.publish();
         let count = completions.len();
-        self.stale_taskrun = count == 0 && self.uring.submission().taskrun();
         self.completions = completions;
-        Ok(count)
+        count
+    }
+
+    /// Reads from the sockets in the line, as far as this turn goes.
+    fn receive_ready(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> usize {
+        let (mut reads, mut bytes) = (0, 0);
+        while reads < receive::READS_PER_TURN && bytes < receive::BYTES_PER_TURN {
+            match self.inbox.read_next(&mut self.ops) {
+                None => break,
+                Some(Read::Got(token, data)) => {
+                    bytes += data.len();
+                    sink(Event::Received { token, data });
+                }
+                Some(Read::Nothing) => {}
+                Some(Read::Over(key)) => self.cancel(key),
+            }
+            reads += 1;
+        }
+        reads
     }
 
     fn enter(&mut self, wait: Wait) -> io::Result<()> {
@@ -169,18 +224,33 @@ impl Ring {
 
     fn complete(&mut self, completion: &Completion, sink: &mut dyn FnMut(Event<'_>)) {
         let more = cqueue::more(completion.flags);
-        if more {
-            // A multishot operation that goes on: it stays in the table.
-            if let Some(op) = self.ops.get(completion.key) {
-                ops::multishot_event(op, completion, &mut self.bufs, sink);
+        match self.ops.get_mut(completion.key) {
+            Some(Op::Accept { token, .. }) if more => return ops::accepted(*token, completion, more, sink),
+            Some(Op::Receive(receiving)) if completion.result >= 0 => {
+                self.inbox.readable(completion.key, receiving, completion.result);
+                // The kernel may end a poll that nobody cancelled (its completion queue was full): then it begins anew.
+                let again = (!more && !receiving.has_ended()).then(|| receiving.entry().user_data(completion.key as u64));
+                if let Some(again) = again {
+                    // SAFETY: a poll points to no memory.
+                    unsafe { self.push_entry(&again) };
+                    return;
+                }
+                if more {
+                    return;
+                }
             }
-            return;
+            _ if more => return,
+            _ => {}
         }
         let Some(op) = self.ops.try_remove(completion.key) else {
             return; // the completion of a cancel or of a link timeout: nobody waits for it
         };
         match op {
-            Op::Accept { .. } | Op::Receive { .. } => ops::multishot_end(&op, completion, &mut self.bufs, sink),
+            Op::Accept { token, .. } => ops::accepted(token, completion, false, sink),
+            Op::Receive(receiving) => {
+                self.inbox.forget(completion.key, &receiving);
+                sink(Event::ReceiveEnded { token: receiving.token, why: receiving.end(completion.result) });
+            }
             Op::Connect(connect) => sink(connect.into_event(completion.result)),
             Op::Send(send) => self.sent(send, completion.result, sink),
             Op::File(file) => self.file_done(file, completion.result),
@@ -210,15 +280,20 @@ impl Ring {
         self.push(entry, Op::Accept { token, socket: listener.clone() });
     }
 
-    /// Receives on `socket` until it is closed: one [`Event::Received`] per buffer filled, at last [`Event::ReceiveEnded`].
+    /// Receives on `socket` until it is closed: one [`Event::Received`] per read, at last [`Event::ReceiveEnded`].
     pub fn receive(&mut self, token: Token, socket: &Socket) {
-        let entry = opcode::RecvMulti::new(types::Fd(socket.raw()), ReceiveBufs::GROUP).build();
-        self.push(entry, Op::Receive { token, socket: socket.clone() });
+        let receiving = Receiving::new(token, socket.clone());
+        self.push(receiving.entry(), Op::Receive(receiving));
     }
 
     /// Sends everything in `queue`, then gives it back in [`Event::Sent`]. One send at a time per socket, or the bytes mix.
     pub fn send(&mut self, token: Token, socket: &Socket, queue: SendQueue) {
-        self.push_send(ops::Sending { token, socket: socket.clone(), queue });
+        let mut send = ops::Sending { token, socket: socket.clone(), queue };
+        if send.queue.send_now(&send.socket) {
+            self.sent_at_once.push(send);
+        } else {
+            self.push_send(send);
+        }
     }
 
     fn push_send(&mut self, mut send: ops::Sending) {
@@ -259,12 +334,19 @@ impl Ring {
 
     /// Stops only the receive of `token` on `socket` (back-pressure); it finishes with [`ReceiveEnd::Stopped`].
     pub fn stop_receiving(&mut self, token: Token) {
-        let found = self.ops.iter().find(|(_, op)| matches!(op, Op::Receive { token: t, .. } if *t == token));
-        if let Some((key, _)) = found {
-            let cancel = opcode::AsyncCancel::new(key as u64).build();
-            // SAFETY: a cancel points to no memory.
-            unsafe { self.push_entry(&cancel.user_data(u64::MAX)) };
+        let found = self.ops.iter_mut().find_map(|(key, op)| match op {
+            Op::Receive(receiving) if receiving.token == token => receiving.stop(ReceiveEnd::Stopped).then_some(key),
+            _ => None,
+        });
+        if let Some(key) = found {
+            self.cancel(key);
         }
+    }
+
+    fn cancel(&mut self, key: usize) {
+        let cancel = opcode::AsyncCancel::new(key as u64).build();
+        // SAFETY: a cancel points to no memory.
+        unsafe { self.push_entry(&cancel.user_data(u64::MAX)) };
     }
 
     fn push(&mut self, entry: squeue::Entry, op: Op) -> usize {
@@ -316,7 +398,6 @@ impl Drop for Ring {
         if !self.ops.is_empty() {
             // Something hangs in the kernel: leak what it may still touch rather than free it.
             std::mem::forget(std::mem::take(&mut self.ops));
-            self.bufs.leak();
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What can be in flight, and the event that each completion becomes.
 
-use super::bufs::ReceiveBufs;
 use super::files::FileOp;
+use super::receive::Receiving;
 use super::send::SendQueue;
 use super::sys::Socket;
 use super::Completion;
-use io_uring::{cqueue, opcode, squeue, types};
+use io_uring::{opcode, squeue, types};
 use socket2::SockAddr;
 use std::io;
 use std::net::SocketAddr;
@@ -34,12 +34,10 @@ pub enum Event<'a> {
     Received {
         /// The socket's token.
         token: Token,
-        /// The bytes, inside a receive buffer.
+        /// The bytes, inside the receive buffer.
         data: &'a [u8],
-        /// False when the kernel ended the receive (it ran out of buffers): receive again.
-        goes_on: bool,
     },
-    /// The receive ended without bytes.
+    /// The receive is over.
     ReceiveEnded {
         /// The socket's token.
         token: Token,
@@ -71,29 +69,16 @@ pub enum Event<'a> {
 pub enum ReceiveEnd {
     /// The peer closed its side.
     Peer,
-    /// All receive buffers were in use for a moment: receive again.
-    OutOfBuffers,
     /// `Ring::stop_receiving` or `Ring::shut` asked for it.
     Stopped,
     /// The connection failed.
     Failed(io::Error),
 }
 
-impl ReceiveEnd {
-    fn from_result(result: i32) -> Self {
-        match -result {
-            0 => Self::Peer,
-            libc::ENOBUFS => Self::OutOfBuffers,
-            libc::ECANCELED => Self::Stopped,
-            errno => Self::Failed(io::Error::from_raw_os_error(errno)),
-        }
-    }
-}
-
 /// An operation in flight: owns what the kernel may touch.
 pub(super) enum Op {
     Accept { token: Token, socket: Socket },
-    Receive { token: Token, socket: Socket },
+    Receive(Receiving),
     /// Inline, not boxed: a send must not allocate. The kernel sees only what its Vec and Box fields point to.
     Send(Sending),
     Connect(Box<Connecting>),
@@ -103,7 +88,8 @@ pub(super) enum Op {
 impl Op {
     pub(super) fn socket(&self) -> Option<Socket> {
         match self {
-            Self::Accept { socket, .. } | Self::Receive { socket, .. } => Some(socket.clone()),
+            Self::Accept { socket, .. } => Some(socket.clone()),
+            Self::Receive(receiving) => Some(receiving.socket.clone()),
             Self::Send(send) => Some(send.socket.clone()),
             Self::Connect(connect) => Some(connect.socket.clone()),
             Self::File(_) => None,
@@ -146,41 +132,13 @@ impl Connecting {
     }
 }
 
-/// A completion of a multishot operation that goes on.
-pub(super) fn multishot_event(op: &Op, done: &Completion, bufs: &mut ReceiveBufs, sink: &mut dyn FnMut(Event<'_>)) {
-    match op {
-        Op::Accept { token, .. } if done.result >= 0 => {
-            sink(Event::Accepted { token: *token, socket: Socket::from_accept(done.result) });
-        }
-        Op::Receive { token, .. } => received(*token, done, true, bufs, sink),
-        _ => {}
+/// A completion of an accept; `more` when it goes on.
+pub(super) fn accepted(token: Token, done: &Completion, more: bool, sink: &mut dyn FnMut(Event<'_>)) {
+    if done.result >= 0 {
+        sink(Event::Accepted { token, socket: Socket::from_accept(done.result) });
     }
-}
-
-/// The last completion of a multishot operation.
-pub(super) fn multishot_end(op: &Op, done: &Completion, bufs: &mut ReceiveBufs, sink: &mut dyn FnMut(Event<'_>)) {
-    match op {
-        Op::Accept { token, .. } if done.result >= 0 => {
-            sink(Event::Accepted { token: *token, socket: Socket::from_accept(done.result) });
-            let error = io::Error::from_raw_os_error(libc::EAGAIN);
-            sink(Event::AcceptEnded { token: *token, error });
-        }
-        Op::Accept { token, .. } => {
-            let error = io::Error::from_raw_os_error(-done.result);
-            sink(Event::AcceptEnded { token: *token, error });
-        }
-        Op::Receive { token, .. } => received(*token, done, false, bufs, sink),
-        _ => {}
-    }
-}
-
-fn received(token: Token, done: &Completion, goes_on: bool, bufs: &mut ReceiveBufs, sink: &mut dyn FnMut(Event<'_>)) {
-    let buffer = cqueue::buffer_select(done.flags);
-    match (usize::try_from(done.result), buffer) {
-        (Ok(len), Some(id)) if len > 0 => sink(Event::Received { token, data: bufs.bytes(id, len), goes_on }),
-        _ => sink(Event::ReceiveEnded { token, why: ReceiveEnd::from_result(done.result) }),
-    }
-    if let Some(id) = buffer {
-        bufs.give_back(id);
+    if !more {
+        let errno = if done.result >= 0 { libc::EAGAIN } else { -done.result };
+        sink(Event::AcceptEnded { token, error: io::Error::from_raw_os_error(errno) });
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! A pull answer is a small owned header followed by slices of the log that nobody copies.
 
+use super::sys::{self, Socket};
 use crate::buf::BufSlice;
 use std::ops::Range;
 
@@ -85,6 +86,22 @@ impl SendQueue {
         self.open_from = 0;
         self.part_bytes = 0;
         self.sent = 0;
+    }
+
+    /// Hands the kernel what it takes without waiting; false when something is left for the ring, which also finds the error.
+    pub(super) fn send_now(&mut self, socket: &Socket) -> bool {
+        let outcome = match self.as_single() {
+            Some(bytes) => sys::send_now(socket, bytes),
+            None => {
+                let header = self.message_header();
+                // SAFETY: the header was filled just now from pieces that this queue owns.
+                unsafe { sys::send_message_now(socket, header) }
+            }
+        };
+        if let Ok(bytes) = outcome {
+            self.advance(bytes);
+        }
+        self.unsent_bytes() == 0
     }
 
     pub(super) fn advance(&mut self, bytes: usize) {

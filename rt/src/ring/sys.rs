@@ -52,6 +52,30 @@ impl Socket {
     }
 }
 
+/// Takes what has arrived, without waiting. 0 is the peer's end.
+pub(super) fn receive_now(socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most the slice's length into the slice, during the call.
+    let got = unsafe { libc::recv(socket.raw(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(got).map_err(|_| io::Error::last_os_error())
+}
+
+/// Gives the kernel what it takes without waiting.
+pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads the slice during the call.
+    let sent = unsafe { libc::send(socket.raw(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Gives the kernel what it takes of several pieces without waiting.
+///
+/// # Safety
+/// `header` and the pieces it names are live.
+pub(super) unsafe fn send_message_now(socket: &Socket, header: *const libc::msghdr) -> io::Result<usize> {
+    // SAFETY: the caller's promise; the kernel only reads, during the call.
+    let sent = unsafe { libc::sendmsg(socket.raw(), header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
 fn addr(addr: socket2::SockAddr) -> io::Result<SocketAddr> {
     addr.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet address"))
 }
