@@ -189,10 +189,12 @@ pub struct SendResponseHeader<'s> {
 impl<'s> SendResponseHeader<'s> {
     /// Writes the fields.
     pub fn write(&self, ext: &mut ExtWriter<'_>) {
-        ext.str("msgId", self.msg_id);
-        ext.int("queueId", self.queue_id);
-        ext.int("queueOffset", self.queue_offset);
-        ext.opt("transactionId", self.transaction_id);
+        ext.known_str(b"\"msgId\":", "msgId", self.msg_id);
+        ext.known_int(b"\"queueId\":", "queueId", self.queue_id.into());
+        ext.known_int(b"\"queueOffset\":", "queueOffset", self.queue_offset);
+        if let Some(transaction_id) = self.transaction_id {
+            ext.known_str(b"\"transactionId\":", "transactionId", transaction_id);
+        }
     }
 
     /// Reads the fields, as a client does.

@@ -90,22 +90,18 @@ pub(crate) fn write_int(out: &mut Vec<u8>, number: i64) {
 }
 
 fn write_long_int(out: &mut Vec<u8>, number: i64) {
-    const DIGITS_MAX: usize = 20;
-    let mut digits = [0; DIGITS_MAX];
-    let mut rest = number.unsigned_abs();
-    let mut length = 0;
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        length += 1;
-        if rest == 0 {
-            break;
-        }
-    }
     if number < 0 {
         out.push(b'-');
     }
-    out.extend_from_slice(digits.get(DIGITS_MAX - length..).unwrap_or_default());
+    let start = out.len();
+    let mut rest = number.unsigned_abs();
+    while rest > 0 {
+        out.push(b'0' + u8::try_from(rest % 10).unwrap_or_default());
+        rest /= 10;
+    }
+    if let Some(digits) = out.get_mut(start..) {
+        digits.reverse();
+    }
 }
 
 #[cfg(test)]

@@ -239,6 +239,33 @@ impl ExtWriter<'_> {
         }
     }
 
+    /// As [`ExtWriter::str`], of an answer that every send or pull has: its key in JSON is `json_key`, quotes and colon included.
+    #[inline]
+    pub(crate) fn known_str(&mut self, json_key: &'static [u8], key: &'static str, value: &str) {
+        match self.serialize {
+            SerializeType::Json => {
+                self.out.extend_from_slice(json_key);
+                write_string(self.out, value);
+                self.out.push(b',');
+            }
+            SerializeType::RocketMq => self.str(key, value),
+        }
+    }
+
+    /// As [`ExtWriter::int`], see [`ExtWriter::known_str`].
+    #[inline]
+    pub(crate) fn known_int(&mut self, json_key: &'static [u8], key: &'static str, value: i64) {
+        match self.serialize {
+            SerializeType::Json => {
+                self.out.extend_from_slice(json_key);
+                self.out.push(b'"');
+                write_int(self.out, value);
+                self.out.extend_from_slice(b"\",");
+            }
+            SerializeType::RocketMq => self.int(key, value),
+        }
+    }
+
     /// Fields that were written before.
     pub fn prepared(&mut self, fields: &PreparedFields) {
         self.out.extend_from_slice(match self.serialize {
