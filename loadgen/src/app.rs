@@ -3,6 +3,7 @@
 use crate::children::{EXIT_WITH_PARENT, watch_parent};
 use crate::cli::{ChildArgs, Command};
 use crate::error::{Error, Result};
+use crate::lane::Protocol;
 use crate::progress::note;
 use crate::runner::Finished;
 use crate::signals::Stop;
@@ -35,7 +36,7 @@ fn run(command: Command) -> Result<ExitCode> {
             if args.exit_with_parent {
                 watch_parent();
             }
-            noop::serve(args.core).map(|()| ExitCode::SUCCESS)
+            noop::serve(args.core, if args.native { Protocol::Native } else { Protocol::Remoting }).map(|()| ExitCode::SUCCESS)
         }
         Command::Quick(args) => quick::quick(&args, &Stop::on_signals()?).map(|finished| status(&finished)),
         Command::Crash(args) => {

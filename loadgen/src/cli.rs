@@ -1,6 +1,7 @@
 //! The command line. Its help teaches: what each command measures, and examples that run as printed.
 
 use crate::limits::{IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, SENDERS_MAX, THREADS_MAX};
+use crate::lane::Protocol;
 use crate::payload::PAYLOAD_BYTES_MIN;
 use crate::schedule::Shape;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,11 +10,14 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "Examples:
   loadgen quick                                   measure RingMQ on this machine, about a minute, no set-up
   loadgen quick --shards 2 --out results          the same with two shards, results elsewhere
+  loadgen quick --protocol native --flush sync    RingMQ's own lane, and where each send's time went: queue, network, append, flush
   loadgen run --namesrv 127.0.0.1:9876            one sender, closed loop, against a running cluster
   loadgen crash --flush sync                      kill a broker 20 times while it is sent to; is anything acknowledged missing?
   loadgen crash --flush async --backend mmap      the same for what the page cache promises
   loadgen run --namesrv a:9876;b:9876 --senders 16 --rate 50000 --duration 60 --consume
                                                   open loop at 50,000/s over 16 connections, then read all back and check it
+  loadgen run --namesrv 127.0.0.1:9876 --protocol native --senders 16 --in-flight 8 --consume
+                                                  produce and read back over the native lane of a running RingMQ
 
 Response time runs from when a message was due, service time from when it was sent. A closed loop sends only after an
 answer, so it hides stalls: use --rate for latency figures. A row that missed its schedule is marked INVALID.
@@ -63,6 +67,9 @@ pub struct NoopArgs {
     /// Stop when standard input ends
     #[arg(long)]
     pub exit_with_parent: bool,
+    /// Answer the native lane, not remoting
+    #[arg(long)]
+    pub native: bool,
     /// Core to run on
     #[arg(long)]
     pub core: Option<usize>,
@@ -184,7 +191,10 @@ pub struct CommonArgs {
     /// When the generator sleeps
     #[arg(long, value_enum, default_value_t = Spin::Auto)]
     pub spin: Spin,
-    /// Header encoding
+    /// Which protocol to measure over
+    #[arg(long, value_enum, default_value_t = Protocol::Remoting)]
+    pub protocol: Protocol,
+    /// Header encoding (remoting)
     #[arg(long, value_enum, default_value_t = Header::Json)]
     pub header: Header,
     /// Folder that gets the run's folder

@@ -8,7 +8,9 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::integrity::Checker;
 use crate::limits::{PULL_MESSAGES, REQUEST_TIMEOUT};
+use crate::lane::Protocol;
 use crate::live::Live;
+use crate::native_wire::greet;
 use crate::net::{Event, Link, Wait};
 use crate::payload::verify;
 use crate::plan::QueuePlan;
@@ -16,6 +18,8 @@ use crate::recorder::fine;
 use crate::signals::Stop;
 use crate::wire::{PullShape, append_pull};
 use hdrhistogram::Histogram;
+use client::answer::{self, Answer};
+use protocol::native::{Fetch, FetchStatus, Kind, append_frame};
 use protocol::record::records;
 use protocol::remoting::CommandView;
 use std::net::{SocketAddr, TcpStream};
@@ -65,6 +69,7 @@ struct Reader {
 }
 
 struct State<'c> {
+    protocol: Protocol,
     clock: Clock,
     readers: Vec<Reader>,
     checker: &'c mut Checker,
@@ -73,6 +78,8 @@ struct State<'c> {
 
 /// A queue that makes no progress for so long ends the reading.
 const STUCK: Duration = REQUEST_TIMEOUT;
+/// Bytes of records asked for in one fetch: an answer fits a frame.
+const FETCH_BYTES: u32 = 8 << 20;
 /// Pause after an answer without messages.
 const AGAIN_NS: u64 = 2_000_000;
 
@@ -80,9 +87,10 @@ const AGAIN_NS: u64 = 2_000_000;
 ///
 /// # Errors
 /// When connecting or the ring fails; a broker that stops answering makes the result incomplete instead.
-pub fn consume(topic: &str, group: &str, ranges: Vec<Range>, checker: &mut Checker, clock: Clock, live: &Live, stop: &Stop) -> Result<Consumed> {
-    let (mut link, readers) = connect(ranges)?;
-    let mut state = State { clock, readers, checker, consumed: empty() };
+#[expect(clippy::too_many_arguments, reason = "one call; a struct of them would only be taken apart again")]
+pub fn consume(protocol: Protocol, topic: &str, group: &str, ranges: Vec<Range>, checker: &mut Checker, clock: Clock, live: &Live, stop: &Stop) -> Result<Consumed> {
+    let (mut link, readers) = connect(protocol, ranges)?;
+    let mut state = State { protocol, clock, readers, checker, consumed: empty() };
     let start_ns = clock.now_ns();
     state.readers.iter_mut().for_each(|reader| reader.last_progress_ns = start_ns);
     while state.consumed.incomplete.is_none() && state.readers.iter().any(|reader| reader.next < reader.range.to) {
@@ -90,6 +98,7 @@ pub fn consume(topic: &str, group: &str, ranges: Vec<Range>, checker: &mut Check
         state.ask(&mut link, topic, group);
         link.turn(Wait::AtMost(Duration::from_millis(2)), &mut |conn, event, _| match event {
             Event::Frame(frame) => state.on_answer(frame),
+            Event::Written => {}
             Event::Closed(why) => state.on_closed(conn, why),
         })?;
         live.set_done(state.consumed.messages);
@@ -98,8 +107,8 @@ pub fn consume(topic: &str, group: &str, ranges: Vec<Range>, checker: &mut Check
     Ok(state.consumed)
 }
 
-fn connect(ranges: Vec<Range>) -> Result<(Link, Vec<Reader>)> {
-    let mut link = Link::new(ranges.len())?;
+fn connect(protocol: Protocol, ranges: Vec<Range>) -> Result<(Link, Vec<Reader>)> {
+    let mut link = Link::new(ranges.len(), protocol)?;
     let mut conns: Vec<SocketAddr> = Vec::new();
     let mut readers = Vec::with_capacity(ranges.len());
     for range in ranges {
@@ -108,7 +117,10 @@ fn connect(ranges: Vec<Range>) -> Result<(Link, Vec<Reader>)> {
         let conn = match known {
             Some(conn) => conn,
             None => {
-                let stream = TcpStream::connect_timeout(&addr, REQUEST_TIMEOUT).map_err(Error::peer("connect to broker", addr))?;
+                let mut stream = TcpStream::connect_timeout(&addr, REQUEST_TIMEOUT).map_err(Error::peer("connect to broker", addr))?;
+                if protocol == Protocol::Native {
+                    greet(&mut stream, addr)?;
+                }
                 conns.push(addr);
                 link.add(stream)?
             }
@@ -131,6 +143,21 @@ fn empty() -> Consumed {
     }
 }
 
+/// Appends a fetch that does not wait for new messages, as large as a pull.
+fn append_fetch(out: &mut Vec<u8>, correlation: i32, topic: &str, queue_id: u32, offset: u64) {
+    let fetch = Fetch {
+        queue_id: i32::try_from(queue_id).unwrap_or(i32::MAX),
+        offset: i64::try_from(offset).unwrap_or(i64::MAX),
+        messages_max: u32::try_from(PULL_MESSAGES).unwrap_or(1),
+        bytes_max: FETCH_BYTES,
+        hold_ms: 0,
+        topic: topic.to_owned(),
+        tags: Vec::new(),
+    };
+    let written = append_frame(out, Kind::Fetch, correlation.unsigned_abs(), &fetch, 0);
+    debug_assert_eq!(written, Ok(()), "a topic fits a header");
+}
+
 impl State<'_> {
     fn ask(&mut self, link: &mut Link, topic: &str, group: &str) {
         let now = self.clock.now_ns();
@@ -146,14 +173,21 @@ impl State<'_> {
             if reader.pulling || now < reader.again_at_ns {
                 continue;
             }
-            let shape = PullShape { group, topic, queue_id: reader.range.queue.queue_id, offset: reader.next, messages_max: PULL_MESSAGES };
-            append_pull(link.out(reader.conn), i32::try_from(index).unwrap_or(i32::MAX), &shape);
+            let (queue_id, offset, out) = (reader.range.queue.queue_id, reader.next, link.out(reader.conn));
+            let correlation = i32::try_from(index).unwrap_or(i32::MAX);
+            match self.protocol {
+                Protocol::Remoting => append_pull(out, correlation, &PullShape { group, topic, queue_id, offset, messages_max: PULL_MESSAGES }),
+                Protocol::Native => append_fetch(out, correlation, topic, queue_id, offset),
+            }
             reader.pulling = true;
             reader.asked_ns = now;
         }
     }
 
     fn on_answer(&mut self, frame: &[u8]) {
+        if self.protocol == Protocol::Native {
+            return self.on_fetched(frame);
+        }
         let Ok(command) = CommandView::parse(frame) else {
             self.consumed.incomplete.get_or_insert("unreadable answer to a pull".into());
             return;
@@ -162,14 +196,53 @@ impl State<'_> {
         if !command.is_response() || index >= self.readers.len() {
             return;
         }
-        let now = self.clock.now_ns();
-        let reader = &mut self.readers[index];
-        reader.pulling = false;
-        self.consumed.pull.saturating_record(now.saturating_sub(reader.asked_ns).max(1));
+        let now = self.asked_and_answered(index);
         if command.code == 0 {
             self.take(index, command.body, now);
         } else {
             self.not_found(index, &command, now);
+        }
+    }
+
+    fn asked_and_answered(&mut self, index: usize) -> u64 {
+        let now = self.clock.now_ns();
+        let reader = &mut self.readers[index];
+        reader.pulling = false;
+        self.consumed.pull.saturating_record(now.saturating_sub(reader.asked_ns).max(1));
+        now
+    }
+
+    /// An answer of the native lane.
+    fn on_fetched(&mut self, frame: &[u8]) {
+        let (correlation, answer) = match answer::read(frame) {
+            Ok(read) => read,
+            Err(error) => {
+                self.consumed.incomplete.get_or_insert(format!("unreadable answer to a fetch: {error}"));
+                return;
+            }
+        };
+        let index = usize::try_from(correlation).unwrap_or(usize::MAX);
+        if index >= self.readers.len() {
+            return;
+        }
+        let now = self.asked_and_answered(index);
+        let end = match answer {
+            Answer::Fetched(fetched) if fetched.status == Some(FetchStatus::Found) => return self.take(index, fetched.records, now),
+            Answer::Fetched(fetched) if fetched.status == Some(FetchStatus::AtEnd) => None,
+            Answer::Fetched(fetched) => Some(format!("status {:?}, next offset {}", fetched.status, fetched.next_offset)),
+            Answer::Refused(refusal) => Some(refusal.to_string()),
+            _ => Some("another kind of frame".to_owned()),
+        };
+        self.found_nothing(index, now, end);
+    }
+
+    fn found_nothing(&mut self, index: usize, now: u64, end: Option<String>) {
+        let reader = &mut self.readers[index];
+        self.consumed.failed_pulls += 1;
+        reader.again_at_ns = now + AGAIN_NS;
+        if let Some(said) = end {
+            let why = format!("{} queue {} answered a pull at offset {} with {said}", reader.range.queue.broker, reader.range.queue.queue_id, reader.next);
+            self.consumed.incomplete.get_or_insert(why);
         }
     }
 
@@ -200,14 +273,8 @@ impl State<'_> {
     fn not_found(&mut self, index: usize, command: &CommandView<'_>, now: u64) {
         const PULL_NOT_FOUND: i32 = 19;
         const PULL_RETRY_IMMEDIATELY: i32 = 20;
-        let reader = &mut self.readers[index];
-        self.consumed.failed_pulls += 1;
-        reader.again_at_ns = now + AGAIN_NS;
-        if ![PULL_NOT_FOUND, PULL_RETRY_IMMEDIATELY].contains(&command.code) {
-            let remark = command.remark().unwrap_or_default();
-            let why = format!("{} queue {} answered a pull at offset {} with code {}: {remark}", reader.range.queue.broker, reader.range.queue.queue_id, reader.next, command.code);
-            self.consumed.incomplete.get_or_insert(why);
-        }
+        let is_over = ![PULL_NOT_FOUND, PULL_RETRY_IMMEDIATELY].contains(&command.code);
+        self.found_nothing(index, now, is_over.then(|| format!("code {}: {}", command.code, command.remark().unwrap_or_default())));
     }
 
     fn on_closed(&mut self, conn: usize, why: &str) {

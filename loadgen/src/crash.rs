@@ -151,6 +151,7 @@ fn common(args: &CrashArgs) -> Common {
         topic: format!("loadgen-crash-{run_id:x}"),
         size_bytes: args.size as usize,
         spin: false,
+        protocol: crate::lane::Protocol::Remoting,
         serialize: SerializeType::Json,
         warmup: Duration::ZERO,
     }

@@ -15,12 +15,15 @@ use crate::integrity::AckTable;
 use crate::limits::{DRAIN_TIMEOUT, OPEN_IN_FLIGHT_MAX, REQUEST_TIMEOUT, WINDOW_MIN};
 use crate::live::Live;
 use crate::net::{Event, Link, Wait};
+use crate::lane::{LaneOutcome, Protocol, Template, read_answer};
+use crate::native_wire::greet;
 use crate::payload::{PayloadWriter, Stamp};
 use crate::plan::{Mode, Part};
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
+use crate::stages::Seen;
 use crate::window::{Pending, Window};
-use crate::wire::{OPAQUE_SPAN, SendTemplate, code_name, read_send_answer, remark_of, seq_low_of};
+use protocol::native::Stages;
 use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -48,7 +51,7 @@ pub struct Outcome {
 /// One queue this generator sends to: its number in the run and its request.
 struct Queue {
     index: u32,
-    template: SendTemplate,
+    template: Template,
 }
 
 /// One connection and the queues of its broker, taken in turn.
@@ -70,6 +73,7 @@ struct State {
     /// Connections with a free place, oldest first (closed loop).
     ready: VecDeque<usize>,
     closed: bool,
+    protocol: Protocol,
     live: Arc<Live>,
     record_acks: bool,
 }
@@ -104,28 +108,31 @@ impl<'p> Generator<'p> {
     fn connect(part: &'p Part, clock: Clock, live: &Arc<Live>) -> Result<Self> {
         let load = &part.load;
         let payload = PayloadWriter::new(load.size_bytes, load.run_id);
-        let mut link = Link::new(part.senders.len())?;
+        let mut link = Link::new(part.senders.len(), load.protocol)?;
         let mut senders = Vec::with_capacity(part.senders.len());
         let window = match load.mode {
             Mode::Closed => (load.in_flight * 16).max(WINDOW_MIN),
             Mode::Open { .. } => (OPEN_IN_FLIGHT_MAX / part.senders.len().max(1)).max(WINDOW_MIN),
         };
         for plan in &part.senders {
-            let stream = TcpStream::connect_timeout(&plan.addr, REQUEST_TIMEOUT).map_err(Error::peer("connect to broker", plan.addr))?;
+            let mut stream = TcpStream::connect_timeout(&plan.addr, REQUEST_TIMEOUT).map_err(Error::peer("connect to broker", plan.addr))?;
+            let local = stream.local_addr().map_err(Error::peer("connect to broker", plan.addr))?;
+            let welcome = if load.protocol == Protocol::Native { Some(greet(&mut stream, plan.addr)?) } else { None };
             link.add(stream)?;
-            let queues = plan.queues.iter().map(|queue| part.template(queue, payload.size()).map(|template| Queue { index: queue.index, template }));
+            let queues = plan.queues.iter().map(|queue| part.template(queue, payload.size(), local, welcome.as_deref()).map(|template| Queue { index: queue.index, template }));
             let queues = queues.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Usage)?;
             senders.push(Sender { window: Window::new(window), queues, next_queue: plan.first_queue, open: true });
         }
         let state = State {
             clock,
             senders,
-            recorder: Recorder::new(load.duration),
+            recorder: Recorder::new(load.duration, load.protocol),
             acks: AckTable::default(),
             window_ns: (0, 0),
             waiting: 0,
             ready: VecDeque::with_capacity(part.senders.len() * load.in_flight),
             closed: matches!(load.mode, Mode::Closed),
+            protocol: load.protocol,
             live: Arc::clone(live),
             record_acks: load.record_acks,
         };
@@ -248,7 +255,7 @@ impl<'p> Generator<'p> {
             settled_below: sender.window.settled_below(),
         };
         queue.template.append(self.link.out(index), seq, self.state.clock.wall_ms(now), &stamp, &self.payload);
-        sender.window.push(Pending { due_ns, sent_ns: now, message_id: self.next_message, queue: queue.index });
+        sender.window.push(Pending { due_ns, sent_ns: now, written_ns: 0, message_id: self.next_message, queue: queue.index });
         self.next_message += 1;
         self.state.waiting += 1;
         if self.state.measured(due_ns) {
@@ -271,6 +278,7 @@ impl<'p> Generator<'p> {
         let state = &mut self.state;
         self.link.turn(wait, &mut |conn, event, _out| match event {
             Event::Frame(frame) => state.on_answer(conn, frame),
+            Event::Written => state.on_written(conn),
             Event::Closed(why) => state.on_closed(conn, why),
         })
     }
@@ -315,32 +323,30 @@ impl State {
 
     fn on_answer(&mut self, conn: usize, frame: &[u8]) {
         let now = self.clock.now_ns();
-        let answer = match read_send_answer(frame) {
+        let answer = match read_answer(self.protocol, frame) {
             Ok(Some(answer)) => answer,
             Ok(None) => return,
             Err(_) => return self.recorder.error("unreadable answer"),
         };
         let sender = &mut self.senders[conn];
-        let Some(pending) = seq_low_of(answer.opaque).and_then(|low| sender.window.take(low, OPAQUE_SPAN)) else {
+        let Some(pending) = answer.seq_low.and_then(|low| sender.window.take(low, self.protocol.seq_span())) else {
             return self.recorder.error("answer to no request (late or repeated)");
         };
         self.waiting -= 1;
         if self.closed {
             self.ready.push_back(conn);
         }
-        match (answer.code, answer.queue_offset) {
-            (0, Some(offset)) => self.acknowledged(&pending, now, offset),
-            (0, None) => self.recorder.error("success without a queue offset"),
-            (code, _) => {
-                let what = format!("code {code} {}", code_name(code));
+        match answer.outcome {
+            LaneOutcome::Stored { queue_offset, stages } => self.acknowledged(&pending, now, queue_offset, stages.as_ref()),
+            LaneOutcome::Failed { what, remark } => {
                 // Errors of the warm-up count too: a run that only works after a while should say so.
                 self.recorder.error(&what);
-                self.recorder.remarks.entry(what).or_insert_with(|| remark_of(frame));
+                self.recorder.remarks.entry(what).or_insert(remark);
             }
         }
     }
 
-    fn acknowledged(&mut self, pending: &Pending, now: u64, queue_offset: u64) {
+    fn acknowledged(&mut self, pending: &Pending, now: u64, queue_offset: u64, stages: Option<&Stages>) {
         if self.record_acks {
             self.acks.acknowledge(pending.message_id, pending.queue, queue_offset);
         }
@@ -350,6 +356,17 @@ impl State {
         if self.measured(pending.due_ns) {
             let from = self.window_ns.0;
             self.recorder.answer(pending.due_ns - from, now - pending.due_ns, now - pending.sent_ns);
+            if let (Some(times), Some(stages)) = (&mut self.recorder.stages, stages) {
+                let seen = Seen { due_ns: pending.due_ns, written_ns: pending.written_ns, answered_ns: now };
+                times.record(seen, pending.sent_ns, stages);
+            }
+        }
+    }
+
+    /// What was queued on a connection was given to the kernel: its client queue ends. Only the native lane tells the rest.
+    fn on_written(&mut self, conn: usize) {
+        if self.protocol == Protocol::Native {
+            self.senders[conn].window.written(self.clock.now_ns());
         }
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   quick ── own_cluster (children) ──┐
 //!   run   ── cluster (route, topic) ──┴─ session ── phase ── generator threads ── net::Link (io_uring) ── broker
-//!                                          │           └ recorder: response, service, lag
+//!                                          │           └ recorder: response, service, lag, stages (native lane)
 //!                                          ├ floor: the same load against the no-op target
 //!                                          └ consumer ── integrity: lost, duplicated, reordered, corrupt, misplaced
 //!   runner ── verdict (INVALID?) ── report: table, run folder, charts, ledger      env: what travels with it
@@ -29,8 +29,10 @@ pub mod env;
 pub mod error;
 pub mod generator;
 pub mod integrity;
+pub mod lane;
 pub mod limits;
 pub mod live;
+pub mod native_wire;
 pub mod net;
 pub mod noop;
 pub mod own_cluster;
@@ -48,6 +50,7 @@ pub mod runner;
 pub mod schedule;
 pub mod session;
 pub mod signals;
+pub mod stages;
 pub mod verdict;
 pub mod window;
 pub mod wire;

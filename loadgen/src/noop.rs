@@ -6,6 +6,8 @@
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::net::{Event, Link, Wait};
+use crate::lane::Protocol;
+use protocol::native::{FrameView, Kind, PLACED_BYTES, Placed, Produced, ShardAddress, Stages, Welcome, append_frame};
 use protocol::remoting::{CommandHead, CommandView, FLAG_RESPONSE, write_command};
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -17,13 +19,13 @@ const SLEEP: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When it can't listen, or the ring fails.
-pub fn serve(core: Option<usize>) -> Result<()> {
+pub fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
     if let Some(core) = core {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::peer("listen on", "127.0.0.1"))?;
     announce(&listener)?;
-    let mut link = Link::new(64)?;
+    let mut link = Link::new(64, protocol)?;
     link.listen(listener);
     let clock = Clock::start();
     let mut busy_until_ns = 0;
@@ -33,7 +35,10 @@ pub fn serve(core: Option<usize>) -> Result<()> {
         let mut answered = false;
         link.turn(wait, &mut |_, event, out| {
             if let Event::Frame(frame) = event {
-                answer(frame, out);
+                match protocol {
+                    Protocol::Remoting => answer(frame, out),
+                    Protocol::Native => answer_native(frame, out),
+                }
                 answered = true;
             }
         })?;
@@ -48,6 +53,42 @@ fn announce(listener: &TcpListener) -> Result<()> {
     let addr = listener.local_addr().map_err(Error::peer("read the address of", "the no-op target"))?;
     println!("{addr}");
     Ok(())
+}
+
+/// What a native broker says of itself.
+pub(crate) fn welcome(store_host_is_v6: bool, needs_crc_property: bool) -> Welcome {
+    Welcome {
+        version: protocol::native::VERSION,
+        shard: 0,
+        capabilities: 0,
+        frame_bytes_max: 16 << 20,
+        records_per_produce_max: protocol::native::RECORDS_PER_PRODUCE_MAX,
+        message_bytes_max: 4 << 20,
+        fetch_messages_max: 1_024,
+        hold_ms_max: 0,
+        durability: 0,
+        store_host_is_v6,
+        needs_crc_property,
+        wall_ms: 0,
+        cluster: String::new(),
+        shards: vec![ShardAddress { broker_name: "noop".into(), address: String::new() }],
+    }
+}
+
+/// The answers to a greeting and to a produce of one record, without anything behind them.
+fn answer_native(frame: &[u8], out: &mut Vec<u8>) {
+    let Ok(frame) = FrameView::parse(frame) else { return };
+    let written = match frame.kind {
+        Kind::Hello => append_frame(out, Kind::Welcome, frame.correlation, &welcome(false, false), 0),
+        Kind::Produce => {
+            let produced = Produced { records: 1, is_late: false, store_timestamp_ms: 0, stages: Stages::default() };
+            let written = append_frame(out, Kind::Produced, frame.correlation, &produced, PLACED_BYTES);
+            out.extend_from_slice(&Placed::default().to_bytes());
+            written
+        }
+        _ => Ok(()),
+    };
+    debug_assert_eq!(written, Ok(()), "headers of fixed size fit");
 }
 
 /// The answer a broker gives to a send, without anything behind it.

@@ -107,7 +107,7 @@ fn sum(lives: &[Arc<Live>]) -> Reading {
 }
 
 fn into_phase(name: &str, label: &str, load: &Load, outcomes: Vec<Outcome>) -> Phase {
-    let mut recorder = Recorder::new(load.duration);
+    let mut recorder = Recorder::new(load.duration, load.protocol);
     let (mut acks, mut shares) = (Vec::new(), Vec::new());
     let (mut unanswered, mut unsent, mut hit_limit) = (0, 0, false);
     for outcome in outcomes {

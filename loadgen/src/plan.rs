@@ -2,7 +2,10 @@
 
 use crate::schedule::Shape;
 use crate::signals::Stop;
+use crate::lane::{Protocol, Template};
+use crate::native_wire::NativeTemplate;
 use crate::wire::{SendShape, SendTemplate};
+use protocol::native::Welcome;
 use protocol::remoting::SerializeType;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -48,7 +51,9 @@ pub struct Load {
     pub duration: Duration,
     /// Never sleep.
     pub spin: bool,
-    /// Header encoding.
+    /// Lane.
+    pub protocol: Protocol,
+    /// Header encoding (remoting).
     pub serialize: SerializeType,
     /// Remember where each message was acknowledged (not against the no-op target).
     pub record_acks: bool,
@@ -100,13 +105,16 @@ pub struct Part {
 }
 
 impl Part {
-    /// The request template of a queue.
+    /// The request template of a queue, for a connection from `local`; `welcome` is what a native broker said there.
     ///
     /// # Errors
-    /// When the header can't be patched.
-    pub fn template(&self, queue: &QueuePlan, payload_bytes: usize) -> Result<SendTemplate, String> {
+    /// When the request can't be patched.
+    pub fn template(&self, queue: &QueuePlan, payload_bytes: usize, local: SocketAddr, welcome: Option<&Welcome>) -> Result<Template, String> {
+        if let Some(welcome) = welcome {
+            return NativeTemplate::new(&self.load.topic, queue.queue_id, local, welcome, payload_bytes).map(Template::Native);
+        }
         let shape = SendShape { topic: &self.load.topic, group: &self.load.group, broker: &queue.broker, queue_id: queue.queue_id, serialize: self.load.serialize };
-        SendTemplate::new(&shape, payload_bytes)
+        SendTemplate::new(&shape, payload_bytes).map(Template::Remoting)
     }
 }
 

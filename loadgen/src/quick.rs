@@ -5,6 +5,7 @@ use crate::cores::CorePlan;
 use crate::env::Environment;
 use crate::env::disk::free_bytes;
 use crate::error::{Error, Result};
+use crate::lane::Protocol;
 use crate::own_cluster::{BrokerWish, OwnCluster};
 use crate::plan::Mode;
 use crate::progress::Progress;
@@ -36,7 +37,7 @@ pub fn quick(args: &QuickArgs, stop: &Stop) -> Result<Finished> {
     fs::create_dir_all(&store_parent).map_err(Error::file("create", &store_parent))?;
     let environment = Environment::collect(&store_parent);
     check_room(&store_parent, args.seconds_per_phase)?;
-    let frame = Frame::new(&args.common, &environment, "quick", "How fast is RingMQ on this machine: RT of one sender, the most it takes, RT at half of that, reading back?");
+    let frame = Frame::new(&args.common, &environment, workload(args), "How fast is RingMQ on this machine: RT of one sender, the most it takes, RT at half of that, reading back?");
     let folder = RunFolder::create(&args.common.out, &frame.name)?;
     folder.write_question(&frame.empty_result(), &frame.command)?;
     let store = tempfile::Builder::new().prefix(".loadgen-store-").tempdir_in(&store_parent).map_err(Error::file("make a temporary store in", &store_parent))?;
@@ -53,6 +54,13 @@ pub fn quick(args: &QuickArgs, stop: &Stop) -> Result<Finished> {
     outcome.notes.extend(cores.note());
     outcome.notes.extend(killed);
     runner::finish(frame, outcome, environment, folder, &args.common)
+}
+
+fn workload(args: &QuickArgs) -> &'static str {
+    match args.common.protocol {
+        Protocol::Remoting => "quick",
+        Protocol::Native => "quick-native",
+    }
 }
 
 fn wish(args: &QuickArgs, cores: &CorePlan) -> BrokerWish {
@@ -90,7 +98,7 @@ fn measure(args: &QuickArgs, frame: &Frame, cores: &CorePlan, own: &OwnCluster, 
     session.set_broker_pid(own.broker_pid());
     let duration = Duration::from_secs_f64(args.seconds_per_phase);
     if !args.common.no_floor {
-        session.set_floor(runner::floor(cores, duration, &folder.config())?);
+        session.set_floor(runner::floor(cores, args.common.protocol, duration, &folder.config())?);
     }
     closed_rows(&mut session, duration)?;
     open_row(&mut session, duration)?;

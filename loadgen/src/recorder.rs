@@ -5,6 +5,8 @@
 //!
 //! Recorders of several threads are merged; percentiles are never averaged.
 
+use crate::lane::Protocol;
+use crate::stages::StageTimes;
 use crate::limits::{BUCKET_NS, BUCKETS_MAX, RECORDED_NS_MAX};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -19,6 +21,8 @@ pub struct Recorder {
     pub service: Histogram<u64>,
     /// Due time to send, ns.
     pub lag: Histogram<u64>,
+    /// Where the time went, when answers tell (native lane).
+    pub stages: Option<Box<StageTimes>>,
     /// Response times by when the message was due.
     pub buckets: Buckets,
     /// Times above [`RECORDED_NS_MAX`], recorded as that.
@@ -38,8 +42,9 @@ pub struct Recorder {
 impl Recorder {
     /// An empty recorder for a measured window of `duration`.
     #[must_use]
-    pub fn new(duration: Duration) -> Self {
+    pub fn new(duration: Duration, protocol: Protocol) -> Self {
         Self {
+            stages: (protocol == Protocol::Native).then(Box::default),
             response: fine(),
             service: fine(),
             lag: fine(),
@@ -86,6 +91,9 @@ impl Recorder {
         merge_into(&mut self.response, &other.response);
         merge_into(&mut self.service, &other.service);
         merge_into(&mut self.lag, &other.lag);
+        if let (Some(mine), Some(theirs)) = (&mut self.stages, &other.stages) {
+            mine.merge(theirs);
+        }
         self.buckets.merge(&other.buckets);
         self.overflows += other.overflows;
         self.answered_in_window += other.answered_in_window;
@@ -166,7 +174,7 @@ mod tests {
 
     #[test]
     fn merged_percentiles_are_those_of_all_values_not_a_mean() {
-        let (mut fast, mut slow) = (Recorder::new(Duration::from_secs(1)), Recorder::new(Duration::from_secs(1)));
+        let (mut fast, mut slow) = (Recorder::new(Duration::from_secs(1), Protocol::Remoting), Recorder::new(Duration::from_secs(1), Protocol::Remoting));
         for _ in 0..9_900 {
             fast.answer(0, 1_000, 1_000);
         }
@@ -184,7 +192,7 @@ mod tests {
 
     #[test]
     fn times_past_the_range_are_counted_not_lost() {
-        let mut recorder = Recorder::new(Duration::from_secs(1));
+        let mut recorder = Recorder::new(Duration::from_secs(1), Protocol::Remoting);
         recorder.answer(0, RECORDED_NS_MAX * 2, 5);
         assert_eq!((recorder.overflows, recorder.response.len()), (1, 1));
         assert!(recorder.response.max() >= RECORDED_NS_MAX);
@@ -192,15 +200,15 @@ mod tests {
 
     #[test]
     fn a_long_phase_has_wider_buckets_not_more() {
-        let short = Recorder::new(Duration::from_secs(5));
+        let short = Recorder::new(Duration::from_secs(5), Protocol::Remoting);
         assert_eq!((short.buckets.width_ns, short.buckets.each.len()), (BUCKET_NS, 50));
-        let long = Recorder::new(Duration::from_secs(3600));
+        let long = Recorder::new(Duration::from_secs(3600), Protocol::Remoting);
         assert_eq!((long.buckets.width_ns, long.buckets.each.len()), (6_000_000_000, BUCKETS_MAX));
     }
 
     #[test]
     fn buckets_hold_what_was_due_in_them_and_errors_are_counted_by_name() {
-        let mut recorder = Recorder::new(Duration::from_secs(1));
+        let mut recorder = Recorder::new(Duration::from_secs(1), Protocol::Remoting);
         recorder.answer(250_000_000, 5_000, 5_000);
         assert_eq!(recorder.buckets.each[2].len(), 1);
         assert_eq!(recorder.buckets.finished_before(300_000_000).unwrap().len(), 1);

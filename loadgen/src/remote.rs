@@ -5,6 +5,7 @@ use crate::consumer::Consumed;
 use crate::cores::CorePlan;
 use crate::env::Environment;
 use crate::error::Result;
+use crate::lane::Protocol;
 use crate::plan::Mode;
 use crate::progress::Progress;
 use crate::report::folder::RunFolder;
@@ -23,7 +24,9 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<Finished> {
     std::fs::create_dir_all(&args.common.out).map_err(crate::error::Error::file("create", &args.common.out))?;
     let environment = Environment::collect(&args.common.out);
     let (name, label, shape) = shape(args);
-    let frame = Frame::new(&args.common, &environment, &format!("run-{name}"), &format!("What does the cluster at {} do with this load: {label}?", args.namesrv));
+    let lane = if args.common.protocol == Protocol::Native { "native-" } else { "" };
+    let workload = format!("run-{lane}{name}");
+    let frame = Frame::new(&args.common, &environment, &workload, &format!("What does the cluster at {} do with this load: {label}?", args.namesrv));
     let folder = RunFolder::create(&args.common.out, &frame.name)?;
     folder.write_question(&frame.empty_result(), &frame.command)?;
     let cores = CorePlan::for_run(args.common.threads);
@@ -33,7 +36,7 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<Finished> {
     let common = frame.session_common(&args.common, &cores, topic, Duration::from_secs_f64(args.warmup.max(0.0)));
     let mut session = Session::begin(&bench, &progress, &mut setup.cluster, common, args.common.queues)?;
     if !args.common.no_floor {
-        session.set_floor(runner::floor(&cores, shape.duration, &folder.config())?);
+        session.set_floor(runner::floor(&cores, args.common.protocol, shape.duration, &folder.config())?);
     }
     session.load(&name, &label, shape)?;
     let integrity = if args.consume {

@@ -1,7 +1,9 @@
 //! One row of the result: a load or a read, with everything needed to judge it.
 
+use crate::lane::Protocol;
 use crate::plan::{Load, Mode};
 use crate::recorder::Recorder;
+use crate::stages::{StageRow, StageTimes};
 use hdrhistogram::{Counter, Histogram};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -93,6 +95,8 @@ pub struct Row {
     pub label: String,
     /// What was measured.
     pub kind: Kind,
+    /// Which lane it took.
+    pub protocol: Protocol,
     /// Connections.
     pub senders: usize,
     /// Requests in flight per connection (closed loop).
@@ -121,6 +125,8 @@ pub struct Row {
     pub service: Option<Percentiles>,
     /// Due to sent: the self-check.
     pub lag: Option<Percentiles>,
+    /// Where the time of a send went (native lane).
+    pub stages: Option<StageRow>,
     /// The same against the no-op target.
     pub floor: Option<Floor>,
     /// Failures by name.
@@ -160,6 +166,7 @@ impl Row {
             name: name.into(),
             label: label.into(),
             kind,
+            protocol: load.protocol,
             senders: load.senders,
             in_flight: load.in_flight,
             size_bytes: load.size_bytes,
@@ -174,6 +181,7 @@ impl Row {
             response: Percentiles::of(&recorder.response),
             service: Percentiles::of(&recorder.service),
             lag: Percentiles::of(&recorder.lag),
+            stages: recorder.stages.as_deref().and_then(StageTimes::row),
             floor: None,
             errors: recorder.errors.clone(),
             remarks: recorder.remarks.clone(),
@@ -190,12 +198,13 @@ impl Row {
 
     /// A row of a read.
     #[must_use]
-    pub fn of_consume(consumed: &crate::consumer::Consumed, queues: usize, size_bytes: usize) -> Self {
+    pub fn of_consume(consumed: &crate::consumer::Consumed, queues: usize, size_bytes: usize, protocol: Protocol) -> Self {
         let seconds = (consumed.took_ns.max(1) as f64) / 1e9;
         let mut row = Self {
             name: "consume".into(),
             label: format!("consume, {queues} queues"),
             kind: Kind::Consume,
+            protocol,
             senders: queues,
             in_flight: 1,
             size_bytes,
@@ -210,6 +219,7 @@ impl Row {
             response: Percentiles::of(&consumed.pull),
             service: None,
             lag: None,
+            stages: None,
             floor: None,
             errors: BTreeMap::new(),
             remarks: BTreeMap::new(),

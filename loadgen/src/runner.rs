@@ -8,6 +8,7 @@ use crate::env::process::NoiseStart;
 use crate::env::{BrokerFacts, Environment};
 use crate::error::Result;
 use crate::integrity::IntegrityReport;
+use crate::lane::Protocol;
 use crate::phase::Bench;
 use crate::report::folder::RunFolder;
 use crate::result::{RunResult, durability_of, environment_notes, target_of};
@@ -92,7 +93,7 @@ impl Frame {
             Header::Json => SerializeType::Json,
             Header::Binary => SerializeType::RocketMq,
         };
-        Common { run_id: self.run_id, topic, size_bytes: usize::try_from(args.size).unwrap_or(1024), spin: cores.spins(args.spin), serialize, warmup }
+        Common { run_id: self.run_id, topic, size_bytes: usize::try_from(args.size).unwrap_or(1024), spin: cores.spins(args.spin), protocol: args.protocol, serialize, warmup }
     }
 }
 
@@ -116,9 +117,9 @@ pub fn bench(cores: &CorePlan, stop: &Stop) -> Bench {
 ///
 /// # Errors
 /// When it can't be started.
-pub fn floor(cores: &CorePlan, duration: Duration, log_folder: &Path) -> Result<FloorTarget> {
+pub fn floor(cores: &CorePlan, protocol: Protocol, duration: Duration, log_folder: &Path) -> Result<FloorTarget> {
     let seconds = (duration.as_secs_f64() / 3.0).clamp(FLOOR_SECONDS.0, FLOOR_SECONDS.1);
-    FloorTarget::start(cores.broker.first().copied(), Duration::from_secs_f64(seconds), log_folder)
+    FloorTarget::start(cores.broker.first().copied(), protocol, Duration::from_secs_f64(seconds), log_folder)
 }
 
 /// The cluster and what its brokers say about themselves.

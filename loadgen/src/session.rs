@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::limits::START_TIMEOUT;
 use crate::signals::Stop;
 use crate::integrity::{AckTable, Checker, IntegrityReport};
+use crate::lane::Protocol;
 use crate::live::{Live, Reading};
 use crate::phase::{Bench, run_load};
 use crate::plan::{Load, Mode, QueuePlan};
@@ -33,7 +34,9 @@ pub struct Common {
     pub size_bytes: usize,
     /// Never sleep in the generator.
     pub spin: bool,
-    /// Header encoding.
+    /// Lane of sends and of reading back.
+    pub protocol: Protocol,
+    /// Header encoding (remoting).
     pub serialize: SerializeType,
     /// Sent before each measured window.
     pub warmup: Duration,
@@ -64,12 +67,13 @@ pub struct FloorTarget {
 }
 
 impl FloorTarget {
-    /// Starts the no-op target on `core`.
+    /// Starts the no-op target, speaking `protocol`, on `core`.
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn start(core: Option<usize>, duration: Duration, log_folder: &Path) -> Result<Self> {
-        let args: Vec<String> = core.iter().flat_map(|core| ["--core".to_owned(), core.to_string()]).collect();
+    pub fn start(core: Option<usize>, protocol: Protocol, duration: Duration, log_folder: &Path) -> Result<Self> {
+        let mut args: Vec<String> = core.iter().flat_map(|core| ["--core".to_owned(), core.to_string()]).collect();
+        args.extend((protocol == Protocol::Native).then(|| "--native".to_owned()));
         let (child, addr) = ChildProgram::start_announced("noop-target", &args, log_folder)?;
         Ok(Self { child, addr, duration })
     }
@@ -163,6 +167,7 @@ impl<'a> Session<'a> {
             warmup: self.common.warmup,
             duration: shape.duration,
             spin: self.common.spin,
+            protocol: self.common.protocol,
             serialize: self.common.serialize,
             record_acks,
         }
@@ -217,7 +222,7 @@ impl<'a> Session<'a> {
         let consumed = self.read(ranges, &mut checker, &live, &|reading| shown.update(&reading))?;
         let cpu_after = self.broker_pid.and_then(process_cpu_ns);
         shown.finish();
-        let mut row = Row::of_consume(&consumed, self.queues.len(), self.common.size_bytes);
+        let mut row = Row::of_consume(&consumed, self.queues.len(), self.common.size_bytes, self.common.protocol);
         row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before) as f64 / 1000.0 / count_f64(consumed.messages.max(1)));
         row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
         row.invalid.extend(consumed.incomplete.clone());
@@ -227,13 +232,13 @@ impl<'a> Session<'a> {
 
     /// The read itself runs on a pinned thread; this one shows how far it is.
     fn read(&self, ranges: Vec<Range>, checker: &mut Checker, live: &Live, show: &dyn Fn(Reading)) -> Result<Consumed> {
-        let (bench, topic) = (self.bench, self.common.topic.as_str());
+        let (bench, common) = (self.bench, &self.common);
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || {
                 if let Some(core) = bench.cores.first().copied().flatten() {
                     core_affinity::set_for_current(core_affinity::CoreId { id: core });
                 }
-                consume(topic, "loadgen_consumer", ranges, checker, bench.clock, live, &bench.stop)
+                consume(common.protocol, &common.topic, "loadgen_consumer", ranges, checker, bench.clock, live, &bench.stop)
             });
             while !reader.is_finished() {
                 std::thread::sleep(Duration::from_millis(20));

@@ -77,6 +77,7 @@ pub fn notes(row: &Row, spinning: bool) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::Protocol;
     use crate::plan::{Load, Mode};
     use crate::recorder::Recorder;
     use crate::schedule::Shape;
@@ -95,10 +96,11 @@ mod tests {
             warmup: Duration::ZERO,
             duration: Duration::from_secs(1),
             spin: false,
+            protocol: Protocol::Remoting,
             serialize: SerializeType::Json,
             record_acks: true,
         };
-        let mut recorder = Recorder::new(load.duration);
+        let mut recorder = Recorder::new(load.duration, Protocol::Remoting);
         for _ in 0..1000 {
             recorder.sent += 1;
             recorder.answered_in_window += 1;

@@ -17,6 +17,8 @@ pub struct Pending {
     pub sent_ns: u64,
     /// The generator's number of the message.
     pub message_id: u64,
+    /// When its bytes were given to the kernel; 0: not yet, or not asked for.
+    pub written_ns: u64,
     /// Index of its queue among the generator's.
     pub queue: u32,
 }
@@ -27,6 +29,8 @@ pub struct Window {
     slots: Box<[Option<Pending>]>,
     settled_below: u64,
     next_seq: u64,
+    /// Everything below is written.
+    unwritten_from: u64,
     waiting: usize,
 }
 
@@ -35,7 +39,7 @@ impl Window {
     #[must_use]
     pub fn new(slots: usize) -> Self {
         let slots = slots.next_power_of_two();
-        Self { slots: vec![None; slots].into_boxed_slice(), settled_below: 0, next_seq: 0, waiting: 0 }
+        Self { slots: vec![None; slots].into_boxed_slice(), settled_below: 0, next_seq: 0, unwritten_from: 0, waiting: 0 }
     }
 
     /// Whether another request fits.
@@ -69,6 +73,17 @@ impl Window {
         self.slots[slot] = Some(pending);
         self.next_seq += 1;
         self.waiting += 1;
+    }
+
+    /// All requests so far were given to the kernel.
+    pub fn written(&mut self, now_ns: u64) {
+        for seq in self.unwritten_from.max(self.settled_below)..self.next_seq {
+            let slot = self.slot(seq);
+            if let Some(pending) = &mut self.slots[slot] {
+                pending.written_ns = now_ns;
+            }
+        }
+        self.unwritten_from = self.next_seq;
     }
 
     /// Takes the request whose low bits of the number are `seq_low` (`seq % modulus`), if it waits here.
@@ -121,7 +136,7 @@ mod tests {
     use super::*;
 
     fn pending(id: u64) -> Pending {
-        Pending { due_ns: id, sent_ns: id, message_id: id, queue: 0 }
+        Pending { due_ns: id, sent_ns: id, written_ns: 0, message_id: id, queue: 0 }
     }
 
     #[test]
@@ -165,6 +180,17 @@ mod tests {
             window.push(pending(id));
             assert_eq!(window.take(id % 10, 10).unwrap().message_id, id);
         }
+    }
+
+    #[test]
+    fn what_was_written_keeps_its_time_when_more_is_written() {
+        let mut window = Window::new(4);
+        window.push(pending(0));
+        window.push(pending(1));
+        window.written(5);
+        window.push(pending(2));
+        window.written(9);
+        assert_eq!((0..3).map(|seq| window.take(seq, 1000).unwrap().written_ns).collect::<Vec<_>>(), [5, 5, 9]);
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub const OPAQUE_SPAN: u64 = 1_000_000_000;
 
 const OPAQUE_MARK: i32 = 1_876_543_210;
 const BORN_MARK: i64 = 9_876_501_234_567;
-const KEY_MARK: &str = "0123456789ABCDEFFEDCBA9876543210";
+/// Stands in a template where the unique key goes.
+pub(crate) const KEY_MARK: &str = "0123456789ABCDEFFEDCBA9876543210";
 
 /// The opaque of the `seq`-th request of a connection.
 #[must_use]
@@ -104,16 +105,21 @@ impl SendTemplate {
                 write_digits(&mut head[self.opaque.clone()], u64::try_from(opaque).unwrap_or(0), 10);
             }
             write_digits(&mut head[self.born.clone()], u64::try_from(born_ms).unwrap_or(0), 10);
-            let (run, message) = head[self.key.clone()].split_at_mut(16);
-            write_digits(run, stamp.run_id ^ (u64::from(stamp.generator) << 32), 16);
-            write_digits(message, stamp.message_id, 16);
+            write_key(&mut head[self.key.clone()], stamp);
         }
         payload.append(out, stamp);
     }
 }
 
+/// Fills in a message's unique key: run and generator, then the message.
+pub(crate) fn write_key(place: &mut [u8], stamp: &Stamp) {
+    let (run, message) = place.split_at_mut(16);
+    write_digits(run, stamp.run_id ^ (u64::from(stamp.generator) << 32), 16);
+    write_digits(message, stamp.message_id, 16);
+}
+
 /// The only place of `mark` in `bytes`; `None` when it is missing or not alone.
-fn only_place(bytes: &[u8], mark: &[u8]) -> Option<Range<usize>> {
+pub(crate) fn only_place(bytes: &[u8], mark: &[u8]) -> Option<Range<usize>> {
     let mut places = bytes.windows(mark.len()).enumerate().filter(|(_, window)| *window == mark);
     let first = places.next()?.0;
     places.next().is_none().then_some(first..first + mark.len())

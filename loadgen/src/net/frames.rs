@@ -1,8 +1,41 @@
-//! Cuts a byte stream into remoting frames: a 4-byte big-endian length, then so many bytes.
+//! Cuts a byte stream into frames. Remoting's: a 4-byte big-endian length, then so many bytes; the native lane's are the client's.
 //!
 //! Whole frames inside one received chunk are handed out in place; only what a chunk cuts in two is copied.
 
+use crate::lane::Protocol;
 use crate::limits::FRAME_BYTES_MAX;
+use client::frames::Cutter;
+
+/// One connection's cutting.
+#[derive(Debug)]
+pub enum Splitting {
+    /// Of remoting.
+    Remoting(Splitter),
+    /// Of the native lane.
+    Native(Cutter),
+}
+
+impl Splitting {
+    /// For a protocol.
+    #[must_use]
+    pub fn of(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Remoting => Self::Remoting(Splitter::default()),
+            Protocol::Native => Self::Native(Cutter::new(FRAME_BYTES_MAX)),
+        }
+    }
+
+    /// Hands every frame that is now whole to `on_frame`.
+    ///
+    /// # Errors
+    /// When the bytes are not the protocol's; the connection can't be used any more.
+    pub fn feed(&mut self, chunk: &[u8], on_frame: impl FnMut(&[u8])) -> Result<(), String> {
+        match self {
+            Self::Remoting(splitter) => splitter.feed(chunk, on_frame).map_err(|bad| format!("answer frame of {} bytes: not a RocketMQ remoting port?", bad.0)),
+            Self::Native(cutter) => cutter.feed(chunk, on_frame).map_err(|error| error.to_string()),
+        }
+    }
+}
 
 const LENGTH_BYTES: usize = 4;
 

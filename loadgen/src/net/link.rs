@@ -8,8 +8,9 @@
 //! One send at a time per connection: while it is on its way, the next frames gather in the filling queue. So a busy
 //! connection sends many frames with one entry, and an idle one sends at once.
 
-use super::frames::Splitter;
+use super::frames::Splitting;
 use crate::error::{Error, Result};
+use crate::lane::Protocol;
 use rt::ring::{self, ReceiveEnd, Ring, RingConfig, SendQueue, Socket, Token};
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -19,8 +20,10 @@ use std::time::Duration;
 /// What a connection reports.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// One frame without its length.
+    /// One frame: of remoting without its length, of the native lane whole.
     Frame(&'a [u8]),
+    /// All that was queued so far was given to the kernel.
+    Written,
     /// The connection ended; nothing more comes from it.
     Closed(&'a str),
 }
@@ -40,12 +43,13 @@ struct Conn {
     spare: SendQueue,
     sending: bool,
     queued: bool,
-    splitter: Splitter,
+    splitting: Splitting,
 }
 
 /// Connections, frames and turns of one thread. Not `Send`: made and used on its thread.
 pub struct Link {
     ring: Ring,
+    protocol: Protocol,
     state: State,
 }
 
@@ -62,18 +66,18 @@ struct State {
 const LISTENER: Token = Token::MAX;
 
 impl Link {
-    /// A link for up to `connections` connections.
+    /// A link for up to `connections` connections that speak `protocol`.
     ///
     /// # Errors
     /// When the kernel refuses the ring; the error says the fix.
-    pub fn new(connections: usize) -> Result<Self> {
+    pub fn new(connections: usize, protocol: Protocol) -> Result<Self> {
         let ring = Ring::new(&RingConfig::default()).map_err(|source| Error::Ring { operation: "make it", source: io::Error::other(source) })?;
         let state = State {
             conns: Vec::with_capacity(connections),
             dirty: Vec::with_capacity(connections),
             accepted: Vec::new(),
         };
-        Ok(Self { ring, state })
+        Ok(Self { ring, protocol, state })
     }
 
     /// Takes over a connected stream; its number counts up from 0.
@@ -99,7 +103,7 @@ impl Link {
             spare: SendQueue::default(),
             sending: false,
             queued: false,
-            splitter: Splitter::default(),
+            splitting: Splitting::of(self.protocol),
         });
         index
     }
@@ -115,7 +119,7 @@ impl Link {
     /// # Errors
     /// When the ring itself fails; a connection's failure is an [`Event::Closed`].
     pub fn turn(&mut self, wait: Wait, on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>)) -> Result<()> {
-        self.submit();
+        self.submit(on_event);
         let wait = match wait {
             Wait::Poll => ring::Wait::No,
             Wait::AtMost(limit) => ring::Wait::AtMost(limit),
@@ -129,12 +133,12 @@ impl Link {
             }
         }
         // Answers written inside the turn leave without waiting for the next one's sleep.
-        self.submit();
+        self.submit(on_event);
         Ok(())
     }
 
-    fn submit(&mut self) {
-        let Self { ring, state } = self;
+    fn submit(&mut self, on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>)) {
+        let Self { ring, state, .. } = self;
         state.dirty.retain(|&index| {
             let conn = &mut state.conns[index];
             let Some(socket) = conn.socket.as_ref().filter(|_| !conn.filling.is_empty()) else {
@@ -149,6 +153,7 @@ impl Link {
             ring.send(token_of(index), socket, queue);
             conn.sending = true;
             conn.queued = false;
+            on_event(index, Event::Written, conn.filling.bytes());
             false
         });
     }
@@ -190,15 +195,15 @@ impl State {
         if conn.socket.is_none() {
             return;
         }
-        let Conn { splitter, filling, .. } = conn;
+        let Conn { splitting, filling, .. } = conn;
         let before = filling.queued_bytes();
-        let fed = splitter.feed(data, |frame| on_event(index, Event::Frame(frame), filling.bytes()));
+        let fed = splitting.feed(data, |frame| on_event(index, Event::Frame(frame), filling.bytes()));
         let wrote = filling.queued_bytes() > before;
         if wrote {
             self.mark(index);
         }
-        if let Err(bad) = fed {
-            self.closed(index, &format!("answer frame of {} bytes: not a RocketMQ remoting port?", bad.0), on_event);
+        if let Err(why) = fed {
+            self.closed(index, &why, on_event);
         }
     }
 
@@ -234,7 +239,7 @@ mod tests {
             stream.read_exact(&mut frame).unwrap();
             stream.write_all(&frame).unwrap();
         });
-        let mut link = Link::new(1).unwrap();
+        let mut link = Link::new(1, Protocol::Remoting).unwrap();
         let conn = link.add(TcpStream::connect(addr).unwrap()).unwrap();
         link.out(conn).extend_from_slice(b"\0\0\0\x05hello");
         let (mut frames, mut closes) = (Vec::new(), 0);
@@ -242,13 +247,14 @@ mod tests {
             let turned = link.turn(Wait::AtMost(Duration::from_millis(50)), &mut |_, event, _| match event {
                 Event::Frame(frame) => frames.push(frame.to_vec()),
                 Event::Closed(_) => closes += 1,
+                Event::Written => {}
             });
             turned.unwrap();
         }
         peer.join().unwrap();
         assert_eq!(frames, [b"hello".to_vec()]);
         link.out(conn).extend_from_slice(b"late");
-        link.turn(Wait::Poll, &mut |_, _, _| closes += 1).unwrap();
+        link.turn(Wait::Poll, &mut |_, event, _| closes += i32::from(matches!(event, Event::Closed(_)))).unwrap();
         assert_eq!(closes, 1);
     }
 
@@ -263,13 +269,14 @@ mod tests {
             stream.read_exact(&mut answer).unwrap();
             answer
         });
-        let mut link = Link::new(1).unwrap();
+        let mut link = Link::new(1, Protocol::Remoting).unwrap();
         link.listen(listener);
         let mut done = false;
         while !done {
             let turned = link.turn(Wait::AtMost(Duration::from_millis(50)), &mut |_, event, out| match event {
                 Event::Frame(_) => out.push(b'z'),
                 Event::Closed(_) => done = true,
+                Event::Written => {}
             });
             turned.unwrap();
         }

@@ -3,6 +3,7 @@
 use super::hgrm::spectrum;
 use super::text::{count, time_us};
 use crate::row::{Kind, Row};
+use crate::stages::{NAMES, StageRow};
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
@@ -70,6 +71,18 @@ pub fn rates(rows: &[Row], durability: &str) -> Option<String> {
     }
     let title = format!("Messages per second (outline: no-op floor) · {durability}");
     svg(|area| draw_rates(area, &title, rows, top))
+}
+
+/// Mean time of each stage, one bar a row; the bar's length is the mean response time.
+#[must_use]
+pub fn stages(rows: &[Row], durability: &str) -> Option<String> {
+    let told: Vec<(&Row, &StageRow)> = rows.iter().filter_map(|row| Some((row, row.stages.as_ref()?))).collect();
+    let top = told.iter().map(|(_, stages)| stages.sum_of_means_us).fold(0.0, f64::max);
+    if top <= 0.0 {
+        return None;
+    }
+    let title = format!("Where the time of a send went: mean of each stage · {durability}");
+    svg(|area| draw_stages(area, &title, &told, top))
 }
 
 fn loads(rows: &[Row]) -> impl Iterator<Item = (&Row, RGBColor)> {
@@ -143,6 +156,37 @@ fn draw_rates(area: &Area<'_>, title: &str, rows: &[Row], top: f64) -> Drawn {
         let middle = chart.backend_coord(&(0.0, bottom + 0.58));
         area.draw(&Text::new(row.label.clone(), (14, middle.1), (FONT, 13)))?;
     }
+    Ok(())
+}
+
+fn draw_stages(area: &Area<'_>, title: &str, told: &[(&Row, &StageRow)], top: f64) -> Drawn {
+    let mut builder = ChartBuilder::on(area);
+    builder.caption(title, (FONT, 17)).margin(12).x_label_area_size(30).y_label_area_size(230);
+    let rows_f = told.len() as f64;
+    // The legend stands to the right of the longest bar.
+    let mut chart = builder.build_cartesian_2d(0.0..top * 1.5, 0.0..rows_f)?;
+    let mut mesh = chart.configure_mesh();
+    let x_text = |x: &f64| time_us(*x);
+    mesh.disable_y_mesh().disable_y_axis().x_label_formatter(&x_text).light_line_style(GRID.mix(0.4)).bold_line_style(GRID);
+    mesh.y_labels(0).label_style((FONT, 13)).draw()?;
+    for (at, (name, colour)) in NAMES.into_iter().zip(COLOURS).enumerate() {
+        // What the stages before it took is where a stage begins.
+        let bars = told.iter().enumerate().map(|(index, (_, row))| {
+            let before: f64 = row.stages.iter().take(at).map(|stage| stage.mean_us).sum();
+            let bottom = rows_f - 1.0 - index as f64;
+            let end = before + row.stages.get(at).map_or(0.0, |stage| stage.mean_us);
+            Rectangle::new([(before, bottom + 0.25), (end, bottom + 0.75)], colour.filled())
+        });
+        chart.draw_series(bars)?.label(name).legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
+    }
+    for (index, (row, stages)) in told.iter().enumerate() {
+        let bottom = rows_f - 1.0 - index as f64;
+        chart.draw_series([Text::new(time_us(stages.sum_of_means_us), (stages.sum_of_means_us + top * 0.008, bottom + 0.58), (FONT, 13))])?;
+        let middle = chart.backend_coord(&(0.0, bottom + 0.58));
+        area.draw(&Text::new(row.label.clone(), (14, middle.1), (FONT, 13)))?;
+    }
+    let mut legend = chart.configure_series_labels();
+    legend.position(SeriesLabelPosition::UpperRight).background_style(WHITE.mix(0.85)).border_style(GRID).label_font((FONT, 13)).draw()?;
     Ok(())
 }
 

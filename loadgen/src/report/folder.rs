@@ -97,6 +97,10 @@ impl RunFolder {
             self.write(&format!("hgrm/{}-response.hgrm", row.name), percentile_text(&recorder.response).as_bytes())?;
             self.write(&format!("hgrm/{}-service.hgrm", row.name), percentile_text(&recorder.service).as_bytes())?;
             self.write(&format!("hgrm/{}-lag.hgrm", row.name), percentile_text(&recorder.lag).as_bytes())?;
+            for (stage, histogram) in recorder.stages.iter().flat_map(|stages| stages.named()) {
+                let stage: String = stage.chars().filter(|c| *c != '+').collect::<String>().split_whitespace().collect::<Vec<_>>().join("-");
+                self.write(&format!("hgrm/{}-stage-{stage}.hgrm", row.name), percentile_text(histogram).as_bytes())?;
+            }
         }
         if let Some(recorder) = result.headline().and_then(|row| row.recorder.as_ref()) {
             self.write("response.hgrm", percentile_text(&recorder.response).as_bytes())?;

@@ -26,6 +26,7 @@ pub fn page(result: &RunResult, environment: &Environment) -> String {
     let headline = result.headline();
     let drawn = [
         charts::rates(&result.rows, &result.durability),
+        charts::stages(&result.rows, &result.durability),
         charts::percentile_spectrum(&result.rows, &result.durability),
         headline.and_then(|row| charts::over_time(row, &result.durability)),
     ];

@@ -2,7 +2,9 @@
 
 use super::text::{count, time_us};
 use crate::result::RunResult;
+use crate::lane::Protocol;
 use crate::row::{Kind, Percentiles, Row};
+use crate::stages::{NAMES, StageRow};
 use crate::verdict::HIDES_STALLS;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
@@ -11,7 +13,9 @@ const HEADER: [&str; 10] = ["load", "rate/s", "RT p50", "p99", "p99.9", "max", "
 /// The table and what belongs to it: verdicts, notes, integrity.
 #[must_use]
 pub fn summary(result: &RunResult) -> String {
-    let mut lines = vec![format!("{} · {} · {}", result.target, result.durability, result.started), rows_table(&result.rows)];
+    let lane = if result.rows.iter().any(|row| row.protocol == Protocol::Native) { " · native lane" } else { "" };
+    let mut lines = vec![format!("{} · {}{lane} · {}", result.target, result.durability, result.started), rows_table(&result.rows)];
+    lines.extend(stages_table(&result.rows));
     lines.push("RT = response time, from when the message was due; service time from when it was sent. CPU/msg = the broker's.".into());
     lines.push("Floor = the same load against a no-op target: the instrument and the loopback alone.".into());
     for row in &result.rows {
@@ -51,6 +55,37 @@ pub fn rows_table(rows: &[Row]) -> String {
         }
     }
     table.to_string()
+}
+
+/// Where the time of sends went, when the lane tells.
+#[must_use]
+pub fn stages_table(rows: &[Row]) -> Vec<String> {
+    let told: Vec<(&Row, &StageRow)> = rows.iter().filter_map(|row| Some((row, row.stages.as_ref()?))).collect();
+    if told.is_empty() {
+        return Vec::new();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["where the time went", ""].into_iter().chain(NAMES).chain(["sum"]));
+    for (row, stages) in &told {
+        table.add_row(stage_cells(row, stages).into_iter().enumerate().map(|(index, text)| {
+            let alignment = if index < 2 { CellAlignment::Left } else { CellAlignment::Right };
+            Cell::new(text).set_alignment(alignment)
+        }));
+    }
+    let mut lines = vec![table.to_string(), "Client queue = due until given to the kernel. The means add up to the mean response time; percentiles do not add up.".into()];
+    let faults = told.iter().filter(|(_, stages)| stages.faults > 0);
+    lines.extend(faults.map(|(row, stages)| format!("note     {}: {} answers told stages that do not fit their service time; they are not in this table", row.label, stages.faults)));
+    lines
+}
+
+fn stage_cells(row: &Row, stages: &StageRow) -> Vec<String> {
+    let each = |value: fn(&crate::stages::Stage) -> f64| stages.stages.iter().map(value).map(time_us).collect::<Vec<_>>();
+    let three = each(|stage| stage.mean_us).into_iter().zip(each(|stage| stage.times.p50_us)).zip(each(|stage| stage.times.p99_us));
+    let mut cells = vec![row.label.clone(), "mean\np50\np99".to_owned()];
+    cells.extend(three.map(|((mean, p50), p99)| format!("{mean}\n{p50}\n{p99}")));
+    cells.push(time_us(stages.sum_of_means_us));
+    cells
 }
 
 /// One line, and for an open loop a second one with the service times that a closed loop would have shown.

@@ -9,7 +9,9 @@ pub fn time_ns(ns: u64) -> String {
 /// Microseconds with three digits and a unit.
 #[must_use]
 pub fn time_us(us: f64) -> String {
-    if us < 1000.0 {
+    if us == 0.0 {
+        "0".to_owned()
+    } else if us < 1000.0 {
         format!("{} µs", three_digits(us))
     } else if us < 1_000_000.0 {
         format!("{} ms", three_digits(us / 1000.0))

@@ -2,6 +2,7 @@
 
 use crate::fake_broker::{Stall, start};
 use loadgen::clock::Clock;
+use loadgen::lane::Protocol;
 use loadgen::phase::{Bench, Phase, run_load};
 use loadgen::plan::{Load, Mode, QueuePlan};
 use loadgen::progress::Progress;
@@ -25,6 +26,7 @@ fn run(addr: SocketAddr, mode: Mode, in_flight: usize, threads: usize) -> Phase 
         warmup: Duration::from_millis(100),
         duration: Duration::from_millis(1500),
         spin: false,
+        protocol: Protocol::Remoting,
         serialize: SerializeType::Json,
         record_acks: true,
     };

@@ -5,5 +5,6 @@
 mod coordinated_omission;
 mod crash;
 mod fake_broker;
+mod native;
 mod processes;
 mod run_folder;

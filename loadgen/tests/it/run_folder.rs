@@ -2,6 +2,7 @@
 
 use loadgen::env::Environment;
 use loadgen::integrity::IntegrityReport;
+use loadgen::lane::Protocol;
 use loadgen::plan::{Load, Mode};
 use loadgen::recorder::Recorder;
 use loadgen::report::folder::RunFolder;
@@ -24,10 +25,11 @@ fn result(lost: u64) -> RunResult {
         warmup: Duration::ZERO,
         duration: Duration::from_secs(1),
         spin: false,
+        protocol: Protocol::Remoting,
         serialize: SerializeType::Json,
         record_acks: true,
     };
-    let mut recorder = Recorder::new(load.duration);
+    let mut recorder = Recorder::new(load.duration, Protocol::Remoting);
     for step in 1..1000u64 {
         recorder.sent += 1;
         recorder.answered_in_window += 1;
