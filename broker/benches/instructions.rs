@@ -7,7 +7,7 @@
 //!     --keep FOLDER   keeps callgrind's files: `callgrind_annotate FILE` says where the instructions go
 //! ```
 //!
-//! What is counted: `Handler::on_frame` and all below it, in user space, from the frame in the receive buffer to the answer in the connection's
+//! What is counted: `Handler::on_frame` or `native::dispatch`, and all below it, in user space, from the frame in the receive buffer to the answer in the connection's
 //! queue. Two runs of different length, their difference through the messages between them: what happens once does not count.
 //! Instructions are no time, but they are the same on a busy machine and on a quiet one; a few in a thousand come and go with
 //! hash seeds. Counts move with the compiler too: a change of toolchain records anew.
@@ -29,19 +29,27 @@ mod client;
 mod servers;
 
 use baseline::Baseline;
+use client::Lane;
 use std::path::{Path, PathBuf};
 
 /// A path through the broker.
 struct Measured {
     /// In the baseline.
     name: &'static str,
+    lane: Lane,
     /// One request of it, answered with SUCCESS.
     request: fn() -> Vec<u8>,
+    /// Messages of a request.
+    messages: usize,
 }
 
-const PATHS: [Measured; 1] = [Measured { name: "remoting-send-1k", request: || client::send_frame(0) }];
+const PATHS: [Measured; 3] = [
+    Measured { name: "remoting-send-1k", lane: Lane::Remoting, request: || client::send_frame(0), messages: 1 },
+    Measured { name: "native-send-1k", lane: Lane::Native, request: || client::native_frame(0, 1, 1024), messages: 1 },
+    Measured { name: "native-batch-100x100", lane: Lane::Native, request: || client::native_frame(0, 100, 100), messages: 100 },
+];
 
-/// Messages of the short and of the long run.
+/// Requests of the short and of the long run.
 const MESSAGES: [usize; 2] = [2_000, 10_000];
 /// The same for the smoke run.
 const MESSAGES_SMOKE: [usize; 2] = [16, 32];
@@ -58,10 +66,10 @@ fn main() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions/baseline.txt");
     let mut baseline = Baseline::load(&path);
     let keep = option("--keep").map(PathBuf::from);
-    for Measured { name, request } in PATHS.iter().filter(|path| option("--only").is_none_or(|only| only == path.name)) {
+    for Measured { name, lane, request, messages } in PATHS.iter().filter(|path| option("--only").is_none_or(|only| only == path.name)) {
         let runs = if measured { MESSAGES } else { MESSAGES_SMOKE };
-        let [short, long] = runs.map(|messages| callgrind::count(&request(), messages, keep.as_deref().map(|folder| folder.join(format!("{name}-{messages}.callgrind")))));
-        let per_message = long.saturating_sub(short) as f64 / (runs[1] - runs[0]) as f64;
+        let [short, long] = runs.map(|requests| callgrind::count(*lane, &request(), requests, keep.as_deref().map(|folder| folder.join(format!("{name}-{requests}.callgrind")))));
+        let per_message = long.saturating_sub(short) as f64 / ((runs[1] - runs[0]) * messages) as f64;
         assert!(per_message > 100.0, "{name}: {per_message} instructions per message: nothing was counted");
         if measured {
             println!("{}", baseline.compare(name, per_message));

@@ -1,10 +1,11 @@
-//! What a send costs beyond its bytes: the real `mqbroker` process beside an echo of the same frames on the same ring and
-//! executor, one client for both, interleaved rounds; each server pinned to the first core, the client to the last.
+//! What a send costs beyond its bytes, in both lanes: the real `mqbroker` process beside an echo of the same frames on the same
+//! ring and executor, one client for all, interleaved rounds; each server pinned to the first core, the client to the last.
 //!
 //! ```text
 //! cargo bench -p broker --bench send_vs_echo -- --rounds 5 --seconds 2 --save FILE
 //!     --dir FOLDER                    where the broker's store goes (default: the build's temporary folder)
 //!     --only 1x1,16x8                 some of the loads
+//!     --lane remoting|native          one lane
 //!     --also NAME=HOST:PORT,PID       another broker that is running already (Apache RocketMQ), same client
 //! ```
 //!
@@ -13,12 +14,13 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
 
 #[path = "send_vs_echo/client.rs"]
+#[expect(dead_code, reason = "shared with native, which fetches and spins")]
 mod client;
 #[path = "send_vs_echo/servers.rs"]
 #[expect(dead_code, reason = "shared with sync_flush")]
 mod servers;
 
-use client::Outcome;
+use client::{Lane, Outcome};
 use servers::Server;
 use std::collections::BTreeMap;
 
@@ -37,16 +39,17 @@ fn main() {
     let mut servers = vec![Server::echo(), Server::mqbroker("mqbroker", folder.path(), "flushDiskType=ASYNC_FLUSH\n")];
     servers.extend(option("--also").map(|also| Server::also(also)));
     servers.iter().for_each(|server| client::make_topic(server.addr));
+    let rows = rows(&servers, option("--lane").map(String::as_str));
     let mut text = head();
     for &(connections, depth) in loads.iter().filter(wanted) {
         let mut results: BTreeMap<usize, Vec<Outcome>> = BTreeMap::new();
         for _ in 0..rounds {
-            for (index, server) in servers.iter().enumerate() {
-                results.entry(index).or_default().push(measure(server, connections, depth, seconds));
+            for (index, row) in rows.iter().enumerate() {
+                results.entry(index).or_default().push(measure(row, connections, depth, seconds));
             }
         }
-        for (index, server) in servers.iter().enumerate() {
-            text += &row(connections, depth, &server.name, &results[&index], &results[&0]);
+        for (index, one) in rows.iter().enumerate() {
+            text += &row(connections, depth, &one.name, &results[&index], &results[&one.echo]);
         }
     }
     for server in &servers {
@@ -58,17 +61,37 @@ fn main() {
     }
 }
 
-fn measure(server: &Server, connections: usize, depth: usize, seconds: f64) -> Outcome {
-    let before = server.cpu_s();
-    let mut outcome = client::run(server.addr, connections, depth, seconds);
-    outcome.cpu_us = (server.cpu_s() - before) * 1e6 / outcome.messages;
+/// A server in one lane.
+struct Row<'s> {
+    name: String,
+    server: &'s Server,
+    lane: Lane,
+    /// The row that it is a share of.
+    echo: usize,
+}
+
+/// Remoting of all servers, then the native lane of ours; each lane's first row is its echo.
+fn rows<'s>(servers: &'s [Server], only: Option<&str>) -> Vec<Row<'s>> {
+    let wants = |lane: &str| only.is_none_or(|only| only == lane);
+    let remoting = servers.iter().map(|server| Row { name: server.name.clone(), server, lane: Lane::Remoting, echo: 0 });
+    let mut rows: Vec<Row<'_>> = remoting.filter(|_| wants("remoting")).collect();
+    let echo = rows.len();
+    let native = servers.iter().take(2).map(|server| Row { name: format!("{} native", server.name), server, lane: Lane::Native, echo });
+    rows.extend(native.filter(|_| wants("native")));
+    rows
+}
+
+fn measure(row: &Row<'_>, connections: usize, depth: usize, seconds: f64) -> Outcome {
+    let before = row.server.cpu_s();
+    let mut outcome = client::run(row.server.addr, row.lane, connections, depth, seconds);
+    outcome.cpu_us = (row.server.cpu_s() - before) * 1e6 / outcome.messages;
     outcome
 }
 
 fn head() -> String {
     let names = ["load", "server", "messages/s", "CPU µs/message", "RT p50 µs", "RT p99 µs", "errors", "rate vs echo"];
     let [load, server, rate, cpu, p50, p99, errors, share] = names;
-    format!("{load:>6}  {server:<9} {rate:>11} {cpu:>15} {p50:>10} {p99:>10} {errors:>7} {share:>13}\n")
+    format!("{load:>6}  {server:<15} {rate:>11} {cpu:>15} {p50:>10} {p99:>10} {errors:>7} {share:>13}\n")
 }
 
 fn row(connections: usize, depth: usize, name: &str, all: &[Outcome], echo: &[Outcome]) -> String {
@@ -77,7 +100,7 @@ fn row(connections: usize, depth: usize, name: &str, all: &[Outcome], echo: &[Ou
     let share = 100.0 * of(|o| o.rate) / median(echo.iter().map(|o| o.rate).collect());
     let (rate, cpu, p50, p99) = (of(|o| o.rate), of(|o| o.cpu_us), of(|o| o.p50_us), of(|o| o.p99_us));
     let errors: f64 = all.iter().map(|o| o.errors).sum();
-    format!("{load:>6}  {name:<9} {rate:>11.0} {cpu:>15.2} {p50:>10.1} {p99:>10.1} {errors:>7.0} {share:>12.0}%\n")
+    format!("{load:>6}  {name:<15} {rate:>11.0} {cpu:>15.2} {p50:>10.1} {p99:>10.1} {errors:>7.0} {share:>12.0}%\n")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

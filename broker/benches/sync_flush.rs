@@ -77,7 +77,7 @@ fn measure(folder: &Path, count: usize, rounds: usize, seconds: f64) -> (Vec<Res
     let mut flushes = Vec::new();
     for round in 0..=rounds {
         for (server, result) in servers.iter().zip(&mut results) {
-            let outcome = client::run(server.addr, count, 1, seconds);
+            let outcome = client::run(server.addr, client::Lane::Remoting, count, 1, seconds);
             // The first round warms up: topics, files, caches.
             if round > 0 {
                 result.rounds.push(outcome);

@@ -1,9 +1,6 @@
 //! One run of the real `mqbroker` under callgrind.
 
 use crate::{client, servers};
-use protocol::codes::response;
-use protocol::remoting::CommandView;
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Requests on their way at a time.
 const IN_FLIGHT: usize = 16;
 /// What callgrind switches its counting on for.
-const COUNTED: &str = "*Shard as netcore::Handler>::on_frame*";
+const COUNTED: [&str; 2] = ["*Shard as netcore::Handler>::on_frame*", "*broker::native::dispatch*"];
 /// The longest idle spin there is.
 const SPIN_MICROS: u32 = 1_000_000;
 
@@ -21,27 +18,19 @@ pub fn is_there() -> bool {
 }
 
 /// Instructions of a run with so many requests, those of making the topic included.
-pub fn count(request: &[u8], messages: usize, keep: Option<PathBuf>) -> u64 {
+pub fn count(lane: client::Lane, request: &[u8], messages: usize, keep: Option<PathBuf>) -> u64 {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let out = keep.unwrap_or_else(|| folder.path().join("callgrind"));
     let mut broker = Broker::start(folder.path(), &out);
     client::make_topic(broker.addr);
-    let mut stream = TcpStream::connect(broker.addr).unwrap();
-    let requests = request.repeat(IN_FLIGHT);
+    let mut peer = client::Peer::connect(broker.addr, lane, request.repeat(IN_FLIGHT));
     for _ in 0..messages / IN_FLIGHT {
-        stream.write_all(&requests).unwrap();
-        (0..IN_FLIGHT).for_each(|_| read_answer(&mut stream));
+        peer.send();
+        peer.receive(IN_FLIGHT);
     }
+    assert_eq!(peer.errors, 0, "every request is answered with SUCCESS");
     broker.stop();
     total(&out)
-}
-
-fn read_answer(stream: &mut TcpStream) {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).unwrap();
-    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(CommandView::parse(&answer).unwrap().code, response::SUCCESS);
 }
 
 /// The line `totals: N` (callgrind) or `summary: N`.
@@ -60,7 +49,7 @@ impl Broker {
     fn start(folder: &Path, out: &Path) -> Self {
         let port = servers::free_port();
         let mut command = Command::new("valgrind");
-        command.args(["--tool=callgrind", "--fair-sched=yes", &format!("--toggle-collect={COUNTED}")]);
+        command.args(["--tool=callgrind", "--fair-sched=yes"]).args(COUNTED.map(|function| format!("--toggle-collect={function}")));
         command.arg(format!("--callgrind-out-file={}", out.display())).arg(env!("CARGO_BIN_EXE_mqbroker"));
         let settings = [
             format!("listenPort={port}"),

@@ -1,6 +1,9 @@
-//! The one client of all rows: a thread with blocking sockets that keeps `depth` sends in flight on each connection.
+//! The one client of all rows: a thread with blocking sockets that keeps `depth` sends in flight on each connection, in either
+//! lane.
 
 use protocol::codes::{request, response};
+use protocol::native::{self, Ack, Kind, Produce, append_frame};
+use protocol::record::RecordDraft;
 use protocol::remoting::{CommandHead, CommandView, write_command};
 use rt::real::available_cores;
 use std::io::{Read, Write};
@@ -18,6 +21,73 @@ pub struct Outcome {
     pub p50_us: f64,
     pub p99_us: f64,
     pub errors: f64,
+}
+
+/// How a row speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    Remoting,
+    Native,
+}
+
+impl Lane {
+    /// Bytes of the frame that begins here, once that is known.
+    fn frame_bytes(self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Remoting => bytes.first_chunk::<4>().map(|length| 4 + u32::from_be_bytes(*length) as usize),
+            Self::Native => bytes.first_chunk::<8>().map(|[_, _, _, _, length @ ..]| u32::from_le_bytes(*length) as usize),
+        }
+    }
+
+    fn is_success(self, frame: &[u8]) -> bool {
+        match self {
+            Self::Remoting => is_success(&frame[4..]),
+            Self::Native => frame[10] & 0x80 != 0 && frame[10] != Kind::Error as u8,
+        }
+    }
+
+    fn send_frame(self, queue_id: usize) -> Vec<u8> {
+        match self {
+            Self::Remoting => send_frame(queue_id),
+            Self::Native => native_frame(queue_id, 1, BODY_BYTES),
+        }
+    }
+}
+
+/// A native produce frame of so many records.
+pub fn native_frame(queue_id: usize, records: usize, body_bytes: usize) -> Vec<u8> {
+    let body = vec![b'x'; body_bytes];
+    let draft = RecordDraft {
+        topic: TOPIC,
+        queue_id: i32::try_from(queue_id % QUEUES).unwrap(),
+        flag: 0,
+        queue_offset: 0,
+        physical_offset: 0,
+        sys_flag: 0,
+        born_timestamp_ms: 1_760_000_000_000,
+        born_host: "127.0.0.1:1".parse().unwrap(),
+        store_timestamp_ms: 0,
+        store_host: "127.0.0.1:1".parse().unwrap(),
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: &body,
+        properties: &[b"UNIQ_KEY\x017F00000100002A9F0000000000000000\x02TAGS\x01TagA\x02"],
+    };
+    let mut record = vec![0; draft.encoded_len().unwrap()];
+    draft.encode_into(&mut record).unwrap();
+    let payload = record.repeat(records);
+    let produce = Produce { records: u32::try_from(records).unwrap(), ack: Ack::Configured as u8, wants_stages: false };
+    let mut frame = Vec::new();
+    append_frame(&mut frame, Kind::Produce, 1, &produce, payload.len()).unwrap();
+    frame.extend_from_slice(&payload);
+    frame
+}
+
+fn hello() -> Vec<u8> {
+    let hello = native::Hello { version_min: 1, version_max: 1, capabilities: 0, client: "bench".into() };
+    let mut frame = Vec::new();
+    append_frame(&mut frame, Kind::Hello, 0, &hello, 0).unwrap();
+    frame
 }
 
 /// A send as Java's client writes it: SEND_MESSAGE_V2, JSON header.
@@ -59,47 +129,68 @@ pub fn make_topic(addr: SocketAddr) {
         w.bool("order", false);
     };
     write_command(&mut frame, &head, ext, b"");
-    let mut peer = Peer::connect(addr, frame);
+    let mut peer = Peer::connect(addr, Lane::Remoting, frame);
     peer.send();
     peer.receive(1);
     assert_eq!(peer.errors, 0, "the topic was not created");
 }
 
-struct Peer {
+pub struct Peer {
+    lane: Lane,
     stream: TcpStream,
     requests: Vec<u8>,
     buf: Vec<u8>,
     have: usize,
-    errors: usize,
+    pub errors: usize,
     sent_at: Instant,
 }
 
 impl Peer {
-    fn connect(addr: SocketAddr, requests: Vec<u8>) -> Self {
+    pub fn connect(addr: SocketAddr, lane: Lane, requests: Vec<u8>) -> Self {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        Self { stream, requests, buf: vec![0; 64 * 1024], have: 0, errors: 0, sent_at: Instant::now() }
+        let mut peer = Self { lane, stream, requests, buf: vec![0; 256 * 1024], have: 0, errors: 0, sent_at: Instant::now() };
+        if lane == Lane::Native {
+            peer.stream.write_all(&hello()).unwrap();
+            peer.receive(1);
+        }
+        peer
     }
 
-    fn send(&mut self) {
+    pub fn send(&mut self) {
         self.sent_at = Instant::now();
         self.stream.write_all(&self.requests).unwrap();
     }
 
+    /// The answer to one request, whole.
+    pub fn exchange(&mut self, request: &[u8]) -> Vec<u8> {
+        self.stream.write_all(request).unwrap();
+        let mut answer = vec![0; 8];
+        self.stream.read_exact(&mut answer).unwrap();
+        let length = self.lane.frame_bytes(&answer).unwrap();
+        answer.resize(length, 0);
+        self.stream.read_exact(&mut answer[8..]).unwrap();
+        assert!(self.lane.is_success(&answer));
+        answer
+    }
+
     /// Waits for `count` answers.
-    fn receive(&mut self, mut count: usize) {
+    pub fn receive(&mut self, mut count: usize) {
         while count > 0 {
-            let read = self.stream.read(&mut self.buf[self.have..]).unwrap();
+            let read = match self.stream.read(&mut self.buf[self.have..]) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue, // it spins
+                read => read.unwrap(),
+            };
             assert!(read > 0, "the server closed the connection");
             self.have += read;
             let mut at = 0;
-            while let Some(length) = self.buf[at..self.have].first_chunk::<4>() {
-                let end = at + 4 + u32::from_be_bytes(*length) as usize;
+            while let Some(length) = self.lane.frame_bytes(&self.buf[at..self.have]) {
+                let end = at + length;
                 if end > self.have {
                     break;
                 }
-                self.errors += usize::from(!is_success(&self.buf[at + 4..end]));
+                self.errors += usize::from(!self.lane.is_success(&self.buf[at..end]));
                 count -= 1;
                 at = end;
             }
@@ -107,6 +198,34 @@ impl Peer {
             self.have -= at;
         }
     }
+}
+
+/// Round trips of one connection that looks for its answers without pause, in µs, sorted.
+pub fn round_trips_spinning(addr: SocketAddr, lane: Lane, seconds: f64) -> Vec<f64> {
+    let core = *available_cores().last().unwrap();
+    let spin = move || {
+        core_affinity::set_for_current(core_affinity::CoreId { id: core });
+        let mut peer = Peer::connect(addr, lane, lane.send_frame(0));
+        peer.stream.set_nonblocking(true).unwrap();
+        let (started, mut times) = (Instant::now(), Vec::new());
+        while started.elapsed().as_secs_f64() < seconds {
+            peer.send();
+            peer.receive(1);
+            times.push(peer.sent_at.elapsed().as_secs_f64() * 1e6);
+        }
+        assert_eq!(peer.errors, 0);
+        times.sort_by(f64::total_cmp);
+        times
+    };
+    std::thread::spawn(spin).join().unwrap()
+}
+
+/// A native fetch from the beginning of queue 0.
+pub fn fetch_frame(messages_max: u32) -> Vec<u8> {
+    let fetch = native::Fetch { queue_id: 0, offset: 0, messages_max, bytes_max: 1 << 20, hold_ms: 0, topic: TOPIC.into(), tags: vec![] };
+    let mut frame = Vec::new();
+    append_frame(&mut frame, Kind::Fetch, 1, &fetch, 0).unwrap();
+    frame
 }
 
 /// Looks for the code in the header's text: cheaper than parsing it, and the same work for every server.
@@ -117,14 +236,19 @@ fn is_success(frame: &[u8]) -> bool {
 }
 
 /// Runs one load and returns what it saw; CPU is filled in by the caller.
-pub fn run(addr: SocketAddr, connections: usize, depth: usize, seconds: f64) -> Outcome {
-    let core = *available_cores().last().unwrap();
-    std::thread::spawn(move || on_core(core, addr, connections, depth, seconds)).join().unwrap()
+pub fn run(addr: SocketAddr, lane: Lane, connections: usize, depth: usize, seconds: f64) -> Outcome {
+    run_frames(addr, lane, connections, depth, seconds, move |connection| lane.send_frame(connection))
 }
 
-fn on_core(core: usize, addr: SocketAddr, connections: usize, depth: usize, seconds: f64) -> Outcome {
+/// The same with frames of the caller's own; `frame` gets the connection's number.
+pub fn run_frames(addr: SocketAddr, lane: Lane, connections: usize, depth: usize, seconds: f64, frame: impl Fn(usize) -> Vec<u8> + Send + 'static) -> Outcome {
+    let core = *available_cores().last().unwrap();
+    std::thread::spawn(move || on_core(core, addr, lane, connections, depth, seconds, &frame)).join().unwrap()
+}
+
+fn on_core(core: usize, addr: SocketAddr, lane: Lane, connections: usize, depth: usize, seconds: f64, frame: &dyn Fn(usize) -> Vec<u8>) -> Outcome {
     core_affinity::set_for_current(core_affinity::CoreId { id: core });
-    let mut peers: Vec<Peer> = (0..connections).map(|i| Peer::connect(addr, send_frame(i).repeat(depth))).collect();
+    let mut peers: Vec<Peer> = (0..connections).map(|i| Peer::connect(addr, lane, frame(i).repeat(depth))).collect();
     peers.iter_mut().for_each(Peer::send);
     let (started, mut messages, mut times) = (Instant::now(), 0, Vec::new());
     while started.elapsed().as_secs_f64() < seconds {

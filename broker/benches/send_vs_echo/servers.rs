@@ -1,6 +1,8 @@
 //! The servers under measurement, each a process or thread of its own on the first core.
 
 use netcore::{CloseReason, ConnId, Handler, Net, NetConfig, Network, Origin};
+use protocol::native::{Fetched, Kind, PLACED_BYTES, Produced, Stages, append_frame};
+use rt::{AppendBuf, BufSlice};
 use rt::real::{CorePlacement, available_cores, launch};
 use rt::ring::RingConfig;
 use std::io;
@@ -9,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+/// Where a native frame's kind lies.
+const KIND_AT: usize = 10;
 
 pub struct Server {
     pub name: String,
@@ -28,9 +33,18 @@ impl Drop for Server {
     }
 }
 
-/// Answers each frame with as many bytes as a send's answer has.
+/// Answers each frame with as many bytes as a send's answer has, in its lane.
 struct Echo {
     answer: Vec<u8>,
+    native_answer: Vec<u8>,
+    /// What a fetch is answered with: prefix and header, then bytes that are not copied, as the broker's are not.
+    fetched: (Vec<u8>, BufSlice),
+}
+
+/// What a server's answer to a fetch brings.
+pub struct Fetches {
+    pub messages: u32,
+    pub bytes: usize,
 }
 
 impl Handler for Echo {
@@ -42,6 +56,16 @@ impl Handler for Echo {
         }
     }
 
+    fn on_native_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
+        let Some(out) = net.out(conn) else { return };
+        if frame[KIND_AT] == Kind::Fetch as u8 {
+            out.bytes().extend_from_slice(&self.fetched.0);
+            out.slice(self.fetched.1.clone());
+        } else {
+            out.bytes().extend_from_slice(&self.native_answer);
+        }
+    }
+
     fn on_close(&mut self, _: &mut Net, _: ConnId, _: &CloseReason) {}
 
     fn on_dial_failed(&mut self, _: &mut Net, _: u64, _: &io::Error) {}
@@ -50,6 +74,15 @@ impl Handler for Echo {
 impl Server {
     /// netcore alone, in a thread of this process.
     pub fn echo() -> Self {
+        Self::echo_with(Duration::from_micros(20), &Fetches { messages: 1, bytes: 1 })
+    }
+
+    /// The same with an idle spin window and an answer to fetches of one's own.
+    pub fn echo_with(idle_spin: Duration, fetches: &Fetches) -> Self {
+        let mut fetched = Vec::new();
+        let header = Fetched { status: 0, messages: fetches.messages, next_offset: 0, min_offset: 0, max_offset: 0 };
+        append_frame(&mut fetched, Kind::Fetched, 1, &header, fetches.bytes).unwrap();
+        let fetched_bytes = vec![b'x'; fetches.bytes];
         let header = br#"{"code":0,"flag":1,"language":"JAVA","opaque":1,"serializeTypeCurrentRPC":"JSON","version":513,"extFields":{"queueId":"0","TRACE_ON":"true","MSG_REGION":"DefaultRegion","msgId":"7F00000100002A9F0000000000000000","queueOffset":"1234567"}}"#;
         let length = |bytes: usize| u32::try_from(bytes).unwrap().to_be_bytes();
         let answer = [&length(header.len() + 4)[..], &length(header.len()), header].concat();
@@ -57,9 +90,15 @@ impl Server {
         let placement = CorePlacement::Pinned(available_cores()[0]);
         let running = launch(&[placement], RingConfig::default(), move |core, _| {
             let (ready_in, answer) = (ready_in.clone(), answer.clone());
+            let mut native_answer = Vec::new();
+            let produced = Produced { records: 1, is_late: false, store_timestamp_ms: 0, stages: Stages::default() };
+            append_frame(&mut native_answer, Kind::Produced, 1, &produced, PLACED_BYTES).unwrap();
+            native_answer.extend_from_slice(&[0; PLACED_BYTES]);
+            let fetched = (fetched.clone(), AppendBuf::copy_of(&fetched_bytes));
+            core.set_idle_spin(idle_spin);
             async move {
-                let config = NetConfig::listening(vec!["127.0.0.1:0".parse().unwrap()]);
-                let network = Network::bind(&core, config, Echo { answer }).map_err(io::Error::other)?;
+                let config = NetConfig { native_lane: true, ..NetConfig::listening(vec!["127.0.0.1:0".parse().unwrap()]) };
+                let network = Network::bind(&core, config, Echo { answer, native_answer, fetched }).map_err(io::Error::other)?;
                 let thread = std::fs::read_link("/proc/thread-self").unwrap();
                 ready_in.send((network.local_addrs()[0], format!("/proc/{}", thread.display()))).unwrap();
                 std::future::pending().await
@@ -137,7 +176,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-fn wait_until_up(addr: SocketAddr) {
+pub fn wait_until_up(addr: SocketAddr) {
     let started = Instant::now();
     while TcpStream::connect(addr).is_err() {
         assert!(started.elapsed() < Duration::from_secs(30), "mqbroker does not listen on {addr}");

@@ -31,7 +31,7 @@ pub(crate) fn answer_acknowledged(shard: &mut Shard, net: &mut Net) {
 pub(crate) fn answer_overdue(shard: &mut Shard, net: &mut Net, now_ms: i64) {
     let limit_ms = shard.options.process.serve.sync_flush_timeout_ms;
     let mut placed = std::mem::take(&mut shard.native.placed);
-    while let Some(frame) = shard.native.pop_if(|frame| now_ms.saturating_sub(frame.since_ms) >= limit_ms, &mut placed) {
+    while let Some(frame) = shard.native.pop_if(|frame| now_ms.saturating_sub(frame.store_timestamp_ms) >= limit_ms, &mut placed) {
         produce::answer(shard, net, &frame, None, true, &placed);
     }
     shard.native.placed = placed;

@@ -23,10 +23,8 @@ pub(crate) struct PendingFrame {
     pub(crate) end: PhyOffset,
     /// How many records it has.
     pub(crate) records: u32,
-    /// Their STORETIMESTAMP.
+    /// Their STORETIMESTAMP: when they were stored, by the wall clock.
     pub(crate) store_timestamp_ms: i64,
-    /// When it was stored, by the wall clock.
-    pub(crate) since_ms: i64,
     /// When it was received and in memory, if it asked for its stages.
     pub(crate) clock: Option<FrameClock>,
 }
@@ -85,7 +83,7 @@ mod tests {
         let caller = NativeCaller { conn: netcore::ConnId::default(), correlation: 0 };
         let records = u32::try_from(placed.len()).unwrap();
         let placed: Vec<Placed> = placed.iter().map(|offset| Placed { queue_offset: *offset, physical_offset: 0 }).collect();
-        state.push(PendingFrame { caller, end: PhyOffset(end), records, store_timestamp_ms: 0, since_ms: 0, clock: None }, &placed);
+        state.push(PendingFrame { caller, end: PhyOffset(end), records, store_timestamp_ms: 0, clock: None }, &placed);
     }
 
     #[test]

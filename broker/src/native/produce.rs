@@ -88,7 +88,7 @@ fn check_and_append(
     let outcome = match appended {
         Ok(end) => {
             let clock = received_nanos.map(|received_nanos| FrameClock { received_nanos, appended_nanos: shard.core.now_nanos() });
-            let pending = PendingFrame { caller, end, records: produce.records.to_native(), store_timestamp_ms, since_ms: shard.now_ms(), clock };
+            let pending = PendingFrame { caller, end, records: produce.records.to_native(), store_timestamp_ms, clock };
             acknowledge_or_wait(shard, net, pending, waits, &placed);
             Ok(Outcome::Answered)
         }

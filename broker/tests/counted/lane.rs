@@ -9,6 +9,11 @@ pub trait Lane {
     /// Bytes of the body of each message.
     fn body_bytes(&self) -> usize;
 
+    /// Bytes that one copy takes into the tail at once: the body, where the record is made around it; the record, where it comes whole.
+    fn copied_bytes(&self) -> usize {
+        self.body_bytes()
+    }
+
     /// Sends messages, `in_flight` of them at a time in one write, and returns once all are acknowledged.
     fn send(&mut self, messages: usize, in_flight: usize);
 

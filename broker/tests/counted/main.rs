@@ -19,6 +19,7 @@
 mod instance;
 mod lane;
 mod ledger;
+mod native;
 mod place;
 mod remoting;
 
@@ -95,7 +96,7 @@ fn produce(broker: &Broker, lane: &mut dyn Lane) {
     let rows = counted(|| lane.send(MESSAGES, IN_FLIGHT));
     print(&format!("{}, {}, produce, {IN_FLIGHT} in flight", lane.name(), broker.policy()), MESSAGES, lane.body_bytes(), &rows);
     assert_none_allocated(&rows);
-    assert_copied(&rows, MESSAGES, lane.body_bytes(), 1);
+    assert_copied(&rows, MESSAGES, lane.copied_bytes(), 1);
 }
 
 fn consume(broker: &Broker, lane: &mut dyn Lane) {
@@ -105,13 +106,15 @@ fn consume(broker: &Broker, lane: &mut dyn Lane) {
     let rows = counted(|| lane.pull(MESSAGES));
     print(&format!("{}, {}, pull, hot", lane.name(), broker.policy()), MESSAGES, lane.body_bytes(), &rows);
     assert_none_allocated(&rows);
-    assert_copied(&rows, MESSAGES, lane.body_bytes(), 0);
+    assert_copied(&rows, MESSAGES, lane.copied_bytes(), 0);
 }
 
-fn alone(flush: &'static str, test: fn(&Broker, &mut dyn Lane)) {
+/// One broker, and each lane on it in turn.
+fn both_lanes(flush: &'static str, test: fn(&Broker, &mut dyn Lane)) {
     ledger::leave_out_this_thread();
     let broker = Broker::start(flush);
     test(&broker, &mut remoting::Remoting::connect(broker.port()));
+    test(&broker, &mut native::Native::connect(broker.port()));
     broker.stop();
 }
 
@@ -129,15 +132,15 @@ fn the_ledger_sees_allocations_and_copies_and_where_they_are_made() {
 
 #[test]
 fn produce_async_flush_copies_a_body_once_and_allocates_nothing_for_it() {
-    alone("ASYNC_FLUSH", produce);
+    both_lanes("ASYNC_FLUSH", produce);
 }
 
 #[test]
 fn produce_sync_flush_copies_a_body_once_and_allocates_nothing_for_it() {
-    alone("SYNC_FLUSH", produce);
+    both_lanes("SYNC_FLUSH", produce);
 }
 
 #[test]
 fn pull_of_hot_messages_copies_no_body_and_allocates_nothing() {
-    alone("ASYNC_FLUSH", consume);
+    both_lanes("ASYNC_FLUSH", consume);
 }

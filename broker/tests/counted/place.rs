@@ -39,7 +39,7 @@ const ALLOCATES: [(Place, &[&str]); 5] = [
 /// Files that copy, by the innermost on the stack.
 const COPIES: [(Place, &[&str]); 6] = [
     (Place::Waiting, &["src/waiting.rs"]),
-    (Place::Append, &["protocol/src/record/"]),
+    (Place::Append, &["protocol/src/record/", "engine/src/store/append_records.rs"]),
     (Place::HalfFrame, &["netcore/src/"]),
     (Place::LastBlock, &["engine/src/commitlog/writer.rs", "engine/src/tail.rs"]),
     (Place::Task, &["engine/src/store/background.rs", "engine/src/consumequeue/disk.rs", "rt/src/real/file.rs"]),
