@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p netcore --bench echo` prints messages/s and CPU per message of the server, medians over rounds.
 //! Without `--bench` (under `cargo test`) it only shows that each server echoes.
-//! `-- --rounds 7 --seconds 1 --save FILE` for a published run.
+//! `-- --rounds 7 --seconds 1 --save FILE` for a published run, `--load 64x32` for one row.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
 
@@ -27,7 +27,9 @@ fn main() {
     let measured = args.iter().any(|a| a == "--bench");
     let rounds = option("--rounds").map_or(if measured { 5 } else { 1 }, |v| v.parse().unwrap());
     let seconds = option("--seconds").map_or(if measured { 1.0 } else { 0.02 }, |v| v.parse().unwrap());
-    let loads = if measured { &LOADS[..] } else { &LOADS[1..2] };
+    let load = |text: &String| text.split_once('x').map(|(c, d)| [(c.parse().unwrap(), d.parse().unwrap())]).unwrap();
+    let one = option("--load").map(load);
+    let loads = one.as_ref().map_or(if measured { &LOADS[..] } else { &LOADS[1..2] }, |one| &one[..]);
     let mut text = format!("{:>9}  {:<10} {:>12} {:>14} {:>10} {:>8}\n", "load", "server", "messages/s", "CPU ns/message", "RT p50 µs", "vs best");
     for &(connections, depth) in loads {
         let mut results: HashMap<&str, Vec<Outcome>> = HashMap::new();
