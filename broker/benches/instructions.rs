@@ -7,7 +7,7 @@
 //!     --keep FOLDER   keeps callgrind's files: `callgrind_annotate FILE` says where the instructions go
 //! ```
 //!
-//! What is counted: `Handler::on_frame` or `native::dispatch`, and all below it, in user space, from the frame in the receive buffer to the answer in the connection's
+//! What is counted: `Handler::on_frame` or `Handler::on_native_frame`, and all below it, in user space, from the frame in the receive buffer to the answer in the connection's
 //! queue. Two runs of different length, their difference through the messages between them: what happens once does not count.
 //! Instructions are no time, but they are the same on a busy machine and on a quiet one; a few in a thousand come and go with
 //! hash seeds. Counts move with the compiler too: a change of toolchain records anew.

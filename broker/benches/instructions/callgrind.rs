@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Requests on their way at a time.
 const IN_FLIGHT: usize = 16;
 /// What callgrind switches its counting on for.
-const COUNTED: [&str; 2] = ["*Shard as netcore::Handler>::on_frame*", "*broker::native::dispatch*"];
+const COUNTED: [&str; 2] = ["*Shard as netcore::Handler>::on_frame*", "*Shard as netcore::Handler>::on_native_frame*"];
 /// The longest idle spin there is.
 const SPIN_MICROS: u32 = 1_000_000;
 
