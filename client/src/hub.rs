@@ -227,6 +227,11 @@ impl Hub {
         }
     }
 
+    /// Ends every connection: the application is done with the client.
+    pub(crate) fn close(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.close(&mut self.calls));
+    }
+
     /// How long the loop may sleep when nothing comes.
     pub(crate) fn idle_for(&self) -> Duration {
         let at_ns = self.lanes.iter().map(Lane::wake_at_ns).min().unwrap_or(u64::MAX);

@@ -37,6 +37,8 @@ enum State {
     Idle { dial_at_ns: u64 },
     Dialling,
     Open { socket: Socket, connection: Box<Connection<Pending>> },
+    /// The client is gone.
+    Closed,
 }
 
 pub(crate) struct Lane {
@@ -141,6 +143,10 @@ impl Lane {
 
     /// The connection is over, whoever ended it.
     pub(crate) fn lost(&mut self, why: Arc<str>, calls: &mut Calls, now_ns: u64) {
+        // What was under way on a socket that was given up ends later, with less to say: only the first reason counts.
+        if matches!(self.state, State::Idle { .. } | State::Closed) {
+            return;
+        }
         let State::Open { socket, connection } = std::mem::replace(&mut self.state, State::Dialling) else {
             return self.idle(why, now_ns);
         };
@@ -152,6 +158,12 @@ impl Lane {
         });
         self.to_shut = Some(socket);
         self.idle(why, now_ns);
+    }
+
+    /// Ends the connection for good.
+    pub(crate) fn close(&mut self, calls: &mut Calls) {
+        self.lost("the client is closed".into(), calls, 0);
+        self.state = State::Closed;
     }
 
     fn idle(&mut self, why: Arc<str>, now_ns: u64) {

@@ -27,7 +27,7 @@ impl RingClient for OnCore {
 const STEP_MIN: Duration = Duration::from_micros(200);
 
 /// A client on `core`, for the shards at these `host:port` (names are resolved here, which blocks: give addresses once the
-/// core serves). Await [`Client::connect`] next.
+/// core serves). Await [`Client::connect`] next. Its connections end with its last handle.
 pub fn on_core(core: &Core, seeds: &[&str], config: ClientConfig) -> Result<Client> {
     let hub = Rc::new(RefCell::new(Hub::new(config, &resolve(seeds)?)));
     core.set_client(Rc::new(OnCore(hub.clone())));
@@ -40,6 +40,10 @@ pub fn on_core(core: &Core, seeds: &[&str], config: ClientConfig) -> Result<Clie
         while let Some(idle) = hub.upgrade().filter(|hub| Rc::strong_count(hub) > 2).map(|hub| hub.borrow().idle_for()) {
             let step = if linger.is_zero() { idle } else { idle.min(linger) };
             keeper.sleep(step.max(STEP_MIN)).await;
+            keeper.wake();
+        }
+        if let Some(hub) = hub.upgrade() {
+            hub.borrow_mut().close();
             keeper.wake();
         }
     });

@@ -375,3 +375,41 @@ fn steady_state_sends_allocate_nothing() {
     let counted = allocation_counter::measure(|| (0..100).for_each(|_| round(&mut rig)));
     assert_eq!(counted.count_total, 0, "allocations in 1,600 sends");
 }
+
+/// Any bytes: an error or an answer, never a panic, and nothing told twice.
+#[test]
+fn damaged_answers_never_panic_and_complete_each_record_at_most_once() {
+    for seed in 0..3_000_u64 {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut chance = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).unwrap()
+        };
+        let mut rig = rig(ProducerConfig::default());
+        let tickets: Vec<Ticket> = (0..6).map(|n| rig.add(&[n], 0).unwrap()).collect();
+        rig.close(0, true);
+        let mut answers = Vec::new();
+        for (_, correlation) in frames(&rig.out) {
+            write_produced(&mut answers, correlation, 0, 4);
+        }
+        for _ in 0..=chance(4) {
+            let at = chance(answers.len());
+            answers[at] = u8::try_from(chance(256)).unwrap();
+        }
+        answers.truncate(answers.len() - chance(3) * chance(40));
+        let Rig { mut connection, mut producer, .. } = rig;
+        let told = &mut |told: Told<'_, Of>| match told {
+            Told::Answer(Of::Frame(frame), Answer::Produced(produced)) => producer.on_produced(frame, &produced),
+            Told::Failed(Of::Frame(frame), error) => producer.on_failed(frame, &error),
+            _ => {}
+        };
+        let cut = chance(answers.len() + 1);
+        let received = connection.receive(&answers[..cut], told).and_then(|()| connection.receive(&answers[cut..], told));
+        connection.lose(&received.err().unwrap_or_else(|| "the end".into()), told);
+        let mut completed: Vec<Ticket> = drain(&mut producer).into_iter().map(|completion| completion.ticket).collect();
+        completed.sort_unstable();
+        assert_eq!(completed, tickets, "seed {seed}: every record completes once");
+    }
+}

@@ -25,19 +25,22 @@ pub struct Broker {
     pub port: u16,
     shards: u16,
     settings: Vec<String>,
+    _claim: TcpListener,
     /// Last: removed when the process is gone.
     dir: tempfile::TempDir,
 }
 
-/// A block of ports for each broker of this program, below the range that the kernel hands out.
-fn free_ports(shards: u16) -> u16 {
+/// A block of ports for each broker, below the range that the kernel hands out. The listener claims it, so that it stays this
+/// test's while its broker is down, also from other runs of this program.
+fn claim_ports(shards: u16) -> (TcpListener, u16) {
     static NEXT_BLOCK: AtomicU16 = AtomicU16::new(0);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
         let block = (u16::try_from(std::process::id() % 52).unwrap() + NEXT_BLOCK.fetch_add(1, Ordering::Relaxed)) % 52;
         let port = 30_110 + block * 50;
+        let Ok(claim) = TcpListener::bind(("127.0.0.1", port - 10)) else { continue };
         if (0..shards).all(|shard| free(port + 10 * shard) && free(port + 10 * shard - 2)) {
-            return port;
+            return (claim, port);
         }
     }
 }
@@ -46,10 +49,10 @@ impl Broker {
     /// Starts it and waits until every shard serves; `settings` are `key=value`.
     pub fn start(shards: u16, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = free_ports(shards);
+        let (claim, port) = claim_ports(shards);
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let child = spawn(dir.path(), port, shards, &settings);
-        Self { child, port, shards, settings, dir }
+        Self { child, port, shards, settings, _claim: claim, dir }
     }
 
     pub fn addr(&self) -> String {
@@ -67,6 +70,14 @@ impl Broker {
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// SIGSTOP, and waits until every thread stands still: the signal alone may be later than what is sent next.
+    pub fn stand_still(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stands = |status: std::path::PathBuf| std::fs::read_to_string(status).unwrap().lines().any(|line| line.starts_with("State:") && line.contains("T (stopped)"));
+        eventually("every thread stands still", || std::fs::read_dir(&tasks).unwrap().all(|task| stands(task.unwrap().path().join("status"))));
     }
 
     /// SIGKILL, and waits for the end.

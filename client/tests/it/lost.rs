@@ -79,3 +79,22 @@ fn a_shard_that_is_gone_is_passed_over_and_one_that_comes_back_is_used_again() {
     });
     assert_eq!(shards_used(&mut client), BTreeSet::from([0, 1]));
 }
+
+#[test]
+fn errors_while_a_shard_is_away_say_why_it_is() {
+    let mut broker = Broker::start(1, &[]);
+    let mut client = broker.client();
+    client.create_topic("T", 1).unwrap();
+    broker.kill();
+    let queue = client::Queue { shard: 0, queue_id: 0 };
+    let mut reasons = BTreeSet::new();
+    eventually("a dial was refused", || {
+        client.turn(std::time::Duration::from_millis(5)).unwrap();
+        let error = client.offsets("g", "T", queue).unwrap_err();
+        reasons.insert(error.to_string());
+        error.to_string().contains("refused")
+    });
+    let ours = |reason: &String| reason.contains("cancel") || reason.contains("Broken pipe");
+    assert!(!reasons.iter().any(ours), "the ends of our own operations are no reasons: {reasons:?}");
+    assert!(reasons.iter().all(|reason| reason.starts_with(&format!("query offset at {}: ", broker.addr()))), "{reasons:?}");
+}

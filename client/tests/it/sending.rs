@@ -101,7 +101,7 @@ fn a_broker_that_stands_still_gives_back_pressure_then_timeouts_that_name_it() {
     config.timeout = Duration::from_millis(700);
     let mut client = broker.client_with(config);
     client.create_topic("T", 1).unwrap();
-    broker.signal("STOP");
+    broker.stand_still();
     let mut taken = 0;
     let full = loop {
         match client.client().submit(&Message::new("T", &[7; 1_000])) {
