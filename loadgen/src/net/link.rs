@@ -22,7 +22,7 @@ use std::time::Duration;
 pub enum Event<'a> {
     /// One frame: of remoting without its length, of the native lane whole.
     Frame(&'a [u8]),
-    /// All that was queued so far was given to the kernel.
+    /// All that was queued so far is given to the kernel now.
     Written,
     /// The connection ended; nothing more comes from it.
     Closed(&'a str),
@@ -149,11 +149,12 @@ impl Link {
             if conn.sending {
                 return true;
             }
+            // Before, not after: the ring may send at once, and the answer may be here before this thread goes on.
+            on_event(index, Event::Written, conn.filling.bytes());
             let queue = std::mem::replace(&mut conn.filling, std::mem::take(&mut conn.spare));
             ring.send(token_of(index), socket, queue);
             conn.sending = true;
             conn.queued = false;
-            on_event(index, Event::Written, conn.filling.bytes());
             false
         });
     }
@@ -256,6 +257,28 @@ mod tests {
         link.out(conn).extend_from_slice(b"late");
         link.turn(Wait::Poll, &mut |_, event, _| closes += i32::from(matches!(event, Event::Closed(_)))).unwrap();
         assert_eq!(closes, 1);
+    }
+
+    #[test]
+    fn written_is_told_before_the_peer_can_have_the_bytes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let mut link = Link::new(1, Protocol::Remoting).unwrap();
+        let conn = link.add(stream).unwrap();
+        link.out(conn).extend_from_slice(b"frame");
+        let mut told = 0;
+        link.turn(Wait::Poll, &mut |_, event, _| {
+            if matches!(event, Event::Written) {
+                told += 1;
+                assert_eq!(peer.peek(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            }
+        })
+        .unwrap();
+        assert_eq!(told, 1);
+        peer.set_nonblocking(false).unwrap();
+        peer.read_exact(&mut [0; 5]).unwrap();
     }
 
     #[test]
