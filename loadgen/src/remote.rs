@@ -32,6 +32,9 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<Finished> {
     let cores = CorePlan::for_run(args.common.threads);
     let bench = runner::bench(&cores, stop);
     let mut setup = runner::Setup::connect(&args.namesrv, &folder)?;
+    if args.common.protocol == Protocol::Native {
+        setup.ask_native()?;
+    }
     let topic = args.topic.clone().unwrap_or_else(|| format!("loadgen-{:x}", frame.run_id));
     let common = frame.session_common(&args.common, &cores, topic, Duration::from_secs_f64(args.warmup.max(0.0)));
     let mut session = Session::begin(&bench, &progress, &mut setup.cluster, common, args.common.queues)?;

@@ -6,17 +6,21 @@ use crate::cli::{CommonArgs, Header};
 use crate::cores::CorePlan;
 use crate::env::process::NoiseStart;
 use crate::env::{BrokerFacts, Environment};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::integrity::IntegrityReport;
 use crate::lane::Protocol;
+use crate::limits::REQUEST_TIMEOUT;
+use crate::native_wire::greet;
 use crate::phase::Bench;
 use crate::report::folder::RunFolder;
 use crate::result::{RunResult, durability_of, environment_notes, target_of};
 use crate::row::Row;
 use crate::session::{Common, FloorTarget};
 use crate::signals::Stop;
+use protocol::native::Durability;
 use protocol::remoting::SerializeType;
 use std::io::Write;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -153,10 +157,35 @@ impl Setup {
         know_own(&mut self.brokers, version, config);
     }
 
+    /// Fills in the durability that brokers do not say over remoting from what they say over the native lane.
+    ///
+    /// # Errors
+    /// When one does not speak it: the load could not either.
+    pub fn ask_native(&mut self) -> Result<()> {
+        for broker in &mut self.brokers {
+            let Ok(addr) = broker.addr.parse() else { continue };
+            let mut stream = TcpStream::connect_timeout(&addr, REQUEST_TIMEOUT).map_err(Error::peer("connect to broker", addr))?;
+            let durability = greet(&mut stream, addr)?.durability;
+            broker.flush_disk_type.get_or_insert_with(|| acknowledged_from(durability).to_owned());
+        }
+        Ok(())
+    }
+
     /// What was measured.
     #[must_use]
     pub fn outcome(self, rows: Vec<Row>, integrity: Option<IntegrityReport>) -> Outcome {
         Outcome { rows, integrity, brokers: self.brokers, notes: Vec::new() }
+    }
+}
+
+/// The flush policy that a Welcome's durability stands for.
+fn acknowledged_from(durability: u8) -> &'static str {
+    const FLUSHED: u8 = Durability::Flushed as u8;
+    const WRITTEN: u8 = Durability::Written as u8;
+    match durability {
+        FLUSHED => "SYNC_FLUSH",
+        WRITTEN => "ASYNC_FLUSH (from the page cache)",
+        _ => "ASYNC_FLUSH",
     }
 }
 

@@ -84,6 +84,53 @@ fn with_sync_flush_the_wait_for_the_disk_is_a_stage_of_its_own() {
     assert!(folder.join("hgrm/closed-1x1-stage-flush-wait.hgrm").exists() && folder.join("hgrm/closed-1x1-stage-network-loop.hgrm").exists());
 }
 
+/// Children of a test: stopped however it ends.
+struct Children(Vec<std::process::Child>);
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _gone = child.kill();
+            let _gone = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_running_cluster_is_measured_over_the_lane_and_says_how_durable_it_is() {
+    let base = tempfile::tempdir().unwrap();
+    let (namesrv, port) = (loadgen::children::free_port().unwrap(), loadgen::children::free_port().unwrap());
+    let set = |key: &str, value: String| ["--set".to_owned(), format!("{key}={value}")];
+    let mut children = Children(Vec::new());
+    let mut start = |program: &str, args: Vec<String>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        command.arg(program).arg("--exit-with-parent").args(args).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        children.0.push(command.spawn().unwrap());
+    };
+    let kv = base.path().join("kv.json").display().to_string();
+    start("mqnamesrv", [set("listenPort", namesrv.to_string()), set("bindAddress", "127.0.0.1".into()), set("kvConfigPath", kv)].concat());
+    let store = base.path().join("store").display().to_string();
+    let files = set("mappedFileSizeCommitLog", "67108864".into());
+    let names = [set("brokerName", "broker-a".into()), set("brokerIP1", "127.0.0.1".into()), set("namesrvAddr", format!("127.0.0.1:{namesrv}"))].concat();
+    start("mqbroker", [names, files.into(), set("listenPort", port.to_string()).into(), set("storePathRootDir", store).into(), set("flushDiskType", "SYNC_FLUSH".into()).into()].concat());
+    let start = std::time::Instant::now();
+    let result = loop {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        run.args(["run", "--namesrv", &format!("127.0.0.1:{namesrv}"), "--protocol", "native", "--senders", "4", "--in-flight", "2", "--duration", "0.4", "--warmup", "0.1"]);
+        let ended = run.args(["--consume", "--no-floor", "--json", "--out"]).arg(base.path().join("out")).output().unwrap();
+        if let Ok(result) = serde_json::from_slice::<Value>(&ended.stdout) {
+            break result;
+        }
+        // Not up yet: an error that names what is missing.
+        assert!(start.elapsed() < std::time::Duration::from_secs(30), "{}", String::from_utf8_lossy(&ended.stderr));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    check_integrity(&result);
+    assert_eq!((result["rows"][0]["stages"]["faults"].as_u64(), result["rows"][0]["name"].as_str()), (Some(0), Some("closed-4x2")));
+    assert!(result["durability"].as_str().unwrap().starts_with("SYNC_FLUSH"), "{}", result["durability"]);
+    assert!(result["name"].as_str().unwrap().contains("run-native-closed-4x2"));
+}
+
 #[test]
 fn a_broker_that_does_not_speak_the_native_lane_is_an_error_that_names_it() {
     let mut listener = std::net::TcpStream::connect(crate::fake_broker::start(None)).unwrap();
