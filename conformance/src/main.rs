@@ -21,6 +21,7 @@ mod cluster;
 mod dialogue;
 mod fixture;
 mod limits;
+mod native;
 mod options;
 mod ports;
 mod prerequisites;

@@ -9,6 +9,7 @@ use crate::artifacts::Artifacts;
 use crate::cluster::{Cluster, Ending, tail};
 use crate::dialogue::{self, Verdict};
 use crate::limits::PORTS_BACK_MAX;
+use crate::native;
 use crate::options::{Against, Options};
 use crate::ports::Ports;
 use crate::prerequisites;
@@ -110,14 +111,14 @@ impl<'a> Suite<'a> {
 
     /// The cluster a scenario runs on.
     fn stage(&mut self, stage: Stage) -> Result<Cluster<'a>, Stop> {
-        if stage == Stage::Shared
+        if matches!(stage, Stage::Shared | Stage::SharedOurs)
             && let Some(cluster) = self.shared.take()
         {
             return Ok(cluster);
         }
         self.shared = None; // two JVM clusters at a time are too much for a small machine
         let (ports, config) = match stage {
-            Stage::Shared => (Ports::free()?, Config::Generated { shards: 1 }),
+            Stage::Shared | Stage::SharedOurs => (Ports::free()?, Config::Generated { shards: 1 }),
             Stage::TwoShards => (Ports::free()?, Config::Generated { shards: 2 }),
             Stage::Seed => (Ports::SEED, Config::Seed),
             Stage::DropIn => (Ports::free()?, Config::SmallFiles),
@@ -157,7 +158,7 @@ impl<'a> Suite<'a> {
                 why.push_str(&format!("\n{}{}", tail(&log), cluster.log_tails()));
             }
         }
-        if whole && scenario.stage == Stage::Shared {
+        if whole && matches!(scenario.stage, Stage::Shared | Stage::SharedOurs) {
             self.shared = Some(cluster);
         }
         Ok(verdicts)
@@ -219,9 +220,15 @@ fn grant(cluster: &mut Cluster<'_>, what: &str, pid: u32) -> Result<String, Stop
             Ok(String::new())
         }
         ("start-namesrv", Some(i @ 0..=1)) => cluster.start_namesrv(i).map(|()| String::new()),
+        ("native-send", _) => native::send(native_port(cluster), argument),
+        ("native-fetch", _) => native::fetch(native_port(cluster), argument),
         ("broker-connections", _) => broker_connections(cluster, pid),
         _ => Err(Stop::Cannot(format!("unknown request {what}"))),
     }
+}
+
+fn native_port(cluster: &Cluster<'_>) -> u16 {
+    cluster.broker_ports().first().copied().unwrap_or_default()
 }
 
 fn broker_named(name: &str) -> Result<Against, Stop> {

@@ -7,6 +7,8 @@ use crate::options::Against;
 pub enum Stage {
     /// The cluster that the scenarios before it used, if it is still whole.
     Shared,
+    /// The same, of RingMQ alone: Apache does not have what it shows.
+    SharedOurs,
     /// A fresh one on the seed's ports with the seed's configuration.
     Seed,
     /// A fresh one whose broker has two shards.
@@ -31,14 +33,14 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Apache's broker has no shards, and is no drop-in for itself.
+    /// Apache's broker has no shards and no native lane, and is no drop-in for itself.
     pub fn applies_to(&self, against: Against) -> bool {
-        !matches!(self.stage, Stage::TwoShards | Stage::DropIn) || against.our_broker()
+        !matches!(self.stage, Stage::SharedOurs | Stage::TwoShards | Stage::DropIn) || against.our_broker()
     }
 }
 
 /// In this order; the ones that hurt servers come last.
-pub const SCENARIOS: [Scenario; 14] = [
+pub const SCENARIOS: [Scenario; 15] = [
     Scenario {
         name: "seed",
         shows: "the two programs and broker-a.properties of the seed, unchanged, with two name servers on 9876 and 9877 \
@@ -52,6 +54,10 @@ pub const SCENARIOS: [Scenario; 14] = [
     shared("pull", "DefaultMQPullConsumer: min, max, by time, ends, tags, committed offsets, held pulls"),
     shared("query", "mqadmin's queryMsgByKey, queryMsgByUniqueKey and queryMsgById: by key, unique key, time and message id"),
     shared("lite-pull", "DefaultLitePullConsumer: subscribe, assign, seek, offset by time, commit"),
+    Scenario {
+        stage: Stage::SharedOurs,
+        ..shared("native", "messages of RingMQ's native lane are consumed and found by key, unique key and id by stock clients, and the other way round")
+    },
     shared("broadcast", "two broadcasting consumers receive every message each"),
     shared("join-leave", "a second consumer joins and leaves under load: none lost, few twice"),
     Scenario { jvm_args: &ORDERLY_SOONER, ..waiting("orderly", "orderly listeners: queue locks, order per queue while a second consumer comes and goes") },

@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("client", &["rt", "protocol"]),
     ("broker", &["rt", "netcore", "protocol", "engine", "namesrv", "client"]),
     ("loadgen", &["protocol", "client", "rt", "broker", "namesrv"]),
-    ("conformance", &[]),
+    ("conformance", &["client"]),
 ];
 
 /// A file longer than this is split; the aim is 400.

@@ -20,6 +20,7 @@ public final class Main {
     static {
         SCENARIOS.put("orderly", new Orderly());
         SCENARIOS.put("query", new QueryByKey());
+        SCENARIOS.put("native", new NativeLane());
         SCENARIOS.put("drop-in", new DropIn(false));
         SCENARIOS.put("fixture", new DropIn(true));
         SCENARIOS.put("capture", new CaptureTour());
