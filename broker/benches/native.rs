@@ -64,11 +64,12 @@ fn broker(folder: &std::path::Path, name: &str, settings: &str) -> Server {
 fn batches(run: &Run, folder: &std::path::Path) -> String {
     let server = broker(folder, "batches", "");
     let frame = client::native_frame(0, BATCH_RECORDS, BATCH_BODY_BYTES);
-    let (mut rates, mut cpu, mut bare) = (vec![], vec![], vec![]);
+    let (mut rates, mut cpu, mut bare, mut refused) = (vec![], vec![], vec![], 0.0);
     for _ in 0..run.rounds {
         let before = server.cpu_s();
         let sent = client::run_frames(server.addr, Lane::Native, CONNECTIONS, 1, run.seconds, move |connection| client::native_frame(connection, BATCH_RECORDS, BATCH_BODY_BYTES));
-        assert_eq!(sent.errors, 0.0);
+        refused += sent.errors; // those that a stalled device kept waiting for longer than waitTimeMillsInSendQueue
+        assert!(sent.errors * 100.0 <= sent.messages, "{} of {} frames were refused", sent.errors, sent.messages);
         let messages = sent.messages * BATCH_RECORDS as f64;
         rates.push(sent.rate * BATCH_RECORDS as f64);
         cpu.push((server.cpu_s() - before) * 1e9 / messages);
@@ -76,7 +77,7 @@ fn batches(run: &Run, folder: &std::path::Path) -> String {
     }
     let (rate, cpu, bare) = (median(rates), median(cpu), median(bare));
     format!(
-        "batches of {BATCH_RECORDS} × {BATCH_BODY_BYTES} B, {CONNECTIONS} connections\n  {rate:>12.0} messages/s\n  {cpu:>12.0} ns of CPU a message, all of the broker\n  {bare:>12.0} ns: memcpy of its record and CRC of its body alone\n  {:>12.1} × that\n",
+        "batches of {BATCH_RECORDS} × {BATCH_BODY_BYTES} B, {CONNECTIONS} connections\n  {rate:>12.0} messages/s\n  {cpu:>12.0} ns of CPU a message, all of the broker\n  {bare:>12.0} ns: memcpy of its record and CRC of its body alone\n  {:>12.1} × that\n  {refused:>12.0} frames refused because the device stalled\n",
         cpu / bare
     )
 }

@@ -190,7 +190,8 @@ pub(super) fn answer(shard: &Shard, net: &mut Net, pending: &PendingFrame, flush
             appended_nanos: since(clock.appended_nanos),
             flushed_nanos: flushed_nanos.map_or(0, since),
             replicated_nanos: 0, // there are no slaves
-            answered_nanos: since(flushed_nanos.map_or(clock.appended_nanos, |_| shard.core.now_nanos())),
+            // One that did not wait is answered as soon as it is in memory.
+            answered_nanos: if flushed_nanos.is_some() || is_late { since(shard.core.now_nanos()) } else { since(clock.appended_nanos) },
         }
     });
     let header = Produced { records: pending.records, is_late, store_timestamp_ms: pending.store_timestamp_ms, stages };

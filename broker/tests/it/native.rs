@@ -101,6 +101,24 @@ fn every_durability_acknowledges_at_its_mark_with_stages_in_order_and_keeps_mess
 }
 
 #[test]
+fn while_the_disk_stalls_a_frame_is_answered_late_and_says_how_long_it_waited() {
+    let Some(disk) = crate::mount::Mount::new(96) else { return };
+    let store = format!("storePathRootDir={}", disk.path().join("store").display());
+    let cluster = Cluster::start(1, &["flushDiskType=SYNC_FLUSH", "syncFlushTimeout=400", "mappedFileSizeCommitLog=8388608", &store]);
+    let (mut native, mut reader) = (Native::connect(&cluster), Native::connect(&cluster));
+    native.create("T");
+    native.produce(&[record("T", 0, "", "before")]).produced();
+    disk.freeze();
+    let late = native.produce(&[record("T", 0, "", "late")]).produced();
+    assert_eq!((late.is_late, late.placed[0].queue_offset, late.stages.flushed_nanos), (true, 1, 0), "stored, not known to be durable");
+    assert!(late.stages.answered_nanos >= 300_000_000, "{:?}", late.stages);
+    assert_eq!(reader.fetch("T", 1).status, FetchStatus::AtEnd as u8, "nobody sees what a power cut would take back");
+    disk.thaw();
+    let held = reader.call(Kind::Fetch, &fetch("T", 1, 20_000), &[]).fetched();
+    assert_eq!(held.messages[0].text(), "late");
+}
+
+#[test]
 fn stages_are_told_only_to_those_who_ask() {
     let cluster = Cluster::start(1, &[]);
     let mut native = Native::connect(&cluster);
