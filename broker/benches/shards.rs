@@ -65,7 +65,7 @@ fn broker(folder: &std::path::Path, shards: usize) -> Server {
     let folder = folder.join(&name);
     std::fs::create_dir(&folder).unwrap();
     let cores: Vec<String> = available_cores().iter().map(ToString::to_string).collect();
-    let settings = format!("flushDiskType=ASYNC_FLUSH\nidleSpinMicros=0\nmappedFileSizeCommitLog=67108864\nshardCount={shards}\nshardCores={}\n", cores.join(","));
+    let settings = format!("flushDiskType=ASYNC_FLUSH\nbrokerFastFailureEnable=false\nidleSpinMicros=0\nmappedFileSizeCommitLog=67108864\nshardCount={shards}\nshardCores={}\n", cores.join(","));
     let server = Server::mqbroker(&name, &folder, &settings);
     make_topics(&server, shards);
     server
@@ -103,7 +103,7 @@ fn sibling(folder: &std::path::Path, rounds: usize, seconds: f64) -> String {
     }
     let folder = folder.join("siblings");
     std::fs::create_dir(&folder).unwrap();
-    let settings = format!("flushDiskType=ASYNC_FLUSH\nmappedFileSizeCommitLog=67108864\nshardCount=2\nshardCores={},{}\n", cores[0], cores[cores.len() - 1]);
+    let settings = format!("flushDiskType=ASYNC_FLUSH\nbrokerFastFailureEnable=false\nmappedFileSizeCommitLog=67108864\nshardCount=2\nshardCores={},{}\n", cores[0], cores[cores.len() - 1]);
     let server = Server::mqbroker("siblings", &folder, &settings);
     make_topics(&server, 2);
     let (busy, probe) = (address(&server, 0), address(&server, 1));
