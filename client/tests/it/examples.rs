@@ -1,13 +1,27 @@
 //! The examples, as they are, against a real broker.
 
 use crate::broker_process::Broker;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
-/// An example, which `cargo test` has built beside this program.
+/// The folder of the examples. `cargo test` builds them as programs only when no targets are chosen (with `--all-targets` they
+/// become test harnesses), so they are built here, into the folder and profile of this test.
+static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let exe = std::env::current_exe().unwrap();
+    let profile: &Path = exe.ancestors().nth(2).unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "--package", "client", "--examples", "--target-dir"]).arg(profile.parent().unwrap());
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(built.status.success(), "the examples do not build: {}", String::from_utf8_lossy(&built.stderr));
+    profile.join("examples")
+});
+
 fn example(name: &str, args: &[&str]) -> Output {
-    let path = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples").join(name);
-    assert!(path.exists(), "{} is not built: run `cargo test -p client`, which builds examples", path.display());
-    Command::new(path).args(args).output().unwrap()
+    Command::new(EXAMPLES.join(name)).args(args).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
