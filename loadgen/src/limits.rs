@@ -32,7 +32,8 @@ pub const PULL_MESSAGES: i32 = 32;
 /// How long children may take until they answer.
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long children may take to stop by themselves before they are killed.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// A broker that was sent more than its index could follow indexes the rest before it ends: 8 s for 30 million messages.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A name server or admin call without an answer for so long has failed.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Share of planned sends that must be answered in the window (`achieved < 99.9 %` is INVALID).
