@@ -15,7 +15,7 @@ pub(crate) fn answer_acknowledged(shard: &mut Shard, net: &mut Net) {
     let acknowledged = shard.store.acknowledged();
     let passed_nanos = shard.core.now_nanos();
     let mut placed = std::mem::take(&mut shard.native.placed);
-    while let Some(frame) = shard.native.pop_if(|frame| produce::is_acknowledged(frame, acknowledged), &mut placed) {
+    while let Some(frame) = shard.native.pop_if(|frame| frame.end <= acknowledged, &mut placed) {
         produce::answer(shard, net, &frame, Some(passed_nanos), false, &placed);
     }
     if let Some(reason) = shard.store.poisoned() {

@@ -28,6 +28,9 @@ use answer::NativeRefusal;
 use netcore::{ConnId, Net};
 use protocol::native::{ErrorCode, FrameView, Kind, MAGIC, NativeError};
 
+// netcore may not know the protocol: it cuts frames by a magic of its own, which must be this one.
+const _: () = assert!(u32::from_le_bytes(netcore::frame::NATIVE_MAGIC) == u32::from_le_bytes(MAGIC), "both crates mean the same frames");
+
 /// Whether a kept request came over the native lane.
 pub(crate) fn is_native(frame: &[u8]) -> bool {
     frame.starts_with(&MAGIC)

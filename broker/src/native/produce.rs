@@ -12,7 +12,7 @@ use super::answer::{NativeCaller, NativeRefusal};
 use super::pending::{FrameClock, PendingFrame};
 use crate::requests::{Outcome, wait_for_room};
 use crate::shard::Shard;
-use engine::{AppendError, PhyOffset};
+use engine::AppendError;
 use netcore::Net;
 use protocol::bodies::perm;
 use protocol::names;
@@ -204,8 +204,3 @@ pub(super) fn answer(shard: &Shard, net: &mut Net, pending: &PendingFrame, flush
 }
 
 const _: () = assert!(RECORDS_PER_PRODUCE_MAX as usize * PLACED_BYTES < netcore::limits::FRAME_BYTES_MAX, "an acknowledgement fits a frame");
-
-/// The end that a mark has to pass, for [`super::acknowledge`].
-pub(super) fn is_acknowledged(pending: &PendingFrame, acknowledged: PhyOffset) -> bool {
-    pending.end <= acknowledged
-}

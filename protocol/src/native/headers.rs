@@ -112,7 +112,7 @@ pub struct Stages {
 pub struct Produced {
     /// How many records were stored.
     pub records: u32,
-    /// 0: as durable as promised. 1: stored, but the flush took longer than `syncFlushTimeout`.
+    /// False: as durable as promised. True: stored, but the flush took longer than `syncFlushTimeout`.
     pub is_late: bool,
     /// STORETIMESTAMP of the records.
     pub store_timestamp_ms: i64,
