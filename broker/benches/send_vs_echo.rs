@@ -1,5 +1,6 @@
-//! What a send costs beyond its bytes, in both lanes: the real `mqbroker` process beside an echo of the same frames on the same
-//! ring and executor, one client for all, interleaved rounds; each server pinned to the first core, the client to the last.
+//! What a send costs beyond its bytes, in both lanes: the real `mqbroker` process beside an echo of
+//! the same frames on the same ring and executor, one client for all, interleaved rounds; each
+//! server pinned to the first core, the client to the last.
 //!
 //! ```text
 //! cargo bench -p broker --bench send_vs_echo -- --rounds 5 --seconds 2 --save FILE
@@ -9,9 +10,14 @@
 //!     --also NAME=HOST:PORT,PID       another broker that is running already (Apache RocketMQ), same client
 //! ```
 //!
-//! Durability: ASYNC_FLUSH, acknowledged from memory. Without `--bench` (under `cargo test`) it is a smoke run.
+//! Durability: ASYNC_FLUSH, acknowledged from memory. Without `--bench` (under `cargo test`) it is
+//! a smoke run.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking and prints its table"
+)]
 
 #[path = "send_vs_echo/client.rs"]
 #[expect(dead_code, reason = "shared with native, which fetches and spins")]
@@ -31,12 +37,19 @@ fn main() {
     let option = |name: &str| args.iter().position(|a| a == name).and_then(|at| args.get(at + 1));
     let measured = args.iter().any(|a| a == "--bench");
     let rounds = option("--rounds").map_or(if measured { 5 } else { 1 }, |v| v.parse().unwrap());
-    let seconds = option("--seconds").map_or(if measured { 1.0 } else { 0.1 }, |v| v.parse().unwrap());
+    let seconds =
+        option("--seconds").map_or(if measured { 1.0 } else { 0.1 }, |v| v.parse().unwrap());
     let loads = if measured { &LOADS[..] } else { &LOADS[1..2] };
     let only = option("--only").cloned();
-    let wanted = |(c, d): &&(usize, usize)| only.as_ref().is_none_or(|only| only.split(',').any(|o| o == format!("{c}x{d}")));
-    let folder = tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
-    let mut servers = vec![Server::echo(), Server::mqbroker("mqbroker", folder.path(), "flushDiskType=ASYNC_FLUSH\n")];
+    let wanted = |(c, d): &&(usize, usize)| {
+        only.as_ref().is_none_or(|only| only.split(',').any(|o| o == format!("{c}x{d}")))
+    };
+    let folder =
+        tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
+    let mut servers = vec![
+        Server::echo(),
+        Server::mqbroker("mqbroker", folder.path(), "flushDiskType=ASYNC_FLUSH\n"),
+    ];
     servers.extend(option("--also").map(|also| Server::also(also)));
     servers.iter().for_each(|server| client::make_topic(server.addr));
     let rows = rows(&servers, option("--lane").map(String::as_str));
@@ -53,7 +66,11 @@ fn main() {
         }
     }
     for server in &servers {
-        text += &format!("resident after the run: {:<9} {:>7} KiB\n", server.name, server.resident_kib());
+        text += &format!(
+            "resident after the run: {:<9} {:>7} KiB\n",
+            server.name,
+            server.resident_kib()
+        );
     }
     print!("{text}");
     if let Some(path) = option("--save") {
@@ -73,10 +90,20 @@ struct Row<'s> {
 /// Remoting of all servers, then the native lane of ours; each lane's first row is its echo.
 fn rows<'s>(servers: &'s [Server], only: Option<&str>) -> Vec<Row<'s>> {
     let wants = |lane: &str| only.is_none_or(|only| only == lane);
-    let remoting = servers.iter().map(|server| Row { name: server.name.clone(), server, lane: Lane::Remoting, echo: 0 });
+    let remoting = servers.iter().map(|server| Row {
+        name: server.name.clone(),
+        server,
+        lane: Lane::Remoting,
+        echo: 0,
+    });
     let mut rows: Vec<Row<'_>> = remoting.filter(|_| wants("remoting")).collect();
     let echo = rows.len();
-    let native = servers.iter().take(2).map(|server| Row { name: format!("{} native", server.name), server, lane: Lane::Native, echo });
+    let native = servers.iter().take(2).map(|server| Row {
+        name: format!("{} native", server.name),
+        server,
+        lane: Lane::Native,
+        echo,
+    });
     rows.extend(native.filter(|_| wants("native")));
     rows
 }
@@ -89,18 +116,33 @@ fn measure(row: &Row<'_>, connections: usize, depth: usize, seconds: f64) -> Out
 }
 
 fn head() -> String {
-    let names = ["load", "server", "messages/s", "CPU µs/message", "RT p50 µs", "RT p99 µs", "errors", "rate vs echo"];
+    let names = [
+        "load",
+        "server",
+        "messages/s",
+        "CPU µs/message",
+        "RT p50 µs",
+        "RT p99 µs",
+        "errors",
+        "rate vs echo",
+    ];
     let [load, server, rate, cpu, p50, p99, errors, share] = names;
-    format!("{load:>6}  {server:<15} {rate:>11} {cpu:>15} {p50:>10} {p99:>10} {errors:>7} {share:>13}\n")
+    format!(
+        "{load:>6}  {server:<15} {rate:>11} {cpu:>15} {p50:>10} {p99:>10} {errors:>7} {share:>13}\n"
+    )
 }
 
 fn row(connections: usize, depth: usize, name: &str, all: &[Outcome], echo: &[Outcome]) -> String {
     let of = |field: fn(&Outcome) -> f64| median(all.iter().map(field).collect());
     let load = format!("{connections}×{depth}");
     let share = 100.0 * of(|o| o.rate) / median(echo.iter().map(|o| o.rate).collect());
-    let (rate, cpu, p50, p99) = (of(|o| o.rate), of(|o| o.cpu_us), of(|o| o.p50_us), of(|o| o.p99_us));
+    let (rate, cpu, p50, p99) =
+        (of(|o| o.rate), of(|o| o.cpu_us), of(|o| o.p50_us), of(|o| o.p99_us));
     let errors: f64 = all.iter().map(|o| o.errors).sum();
-    format!("{load:>6}  {name:<15} {rate:>11.0} {cpu:>15.2} {p50:>10.1} {p99:>10.1} {errors:>7.0} {share:>12.0}%\n")
+    format!(
+        "{load:>6}  {name:<15} {rate:>11.0} {cpu:>15.2} {p50:>10.1} {p99:>10.1} {errors:>7.0} \
+            {share:>12.0}%\n"
+    )
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -1,15 +1,21 @@
-//! What SYNC_FLUSH makes of the disk: the rate of N senders beside what N / (R + 1.5 F) allows, R and F measured in the same run.
+//! What SYNC_FLUSH makes of the disk: the rate of N senders beside what N / (R + 1.5 F) allows, R
+//! and F measured in the same run.
 //!
 //! ```text
 //! cargo bench -p broker --bench sync_flush -- --rounds 5 --seconds 1 --dir FOLDER --save FILE
 //! ```
 //!
-//! R: mean time of a send without a flush (the same broker with ASYNC_FLUSH, the same senders). F: mean time of one durable write of as many
-//! bytes as a flush carried (one in flight, from this process, between the rounds, into zeros). 1.5 F because a message meets
-//! a flush half done on average and waits for the next one. Real `mqbroker` processes on the first core, the client on the
-//! last, rounds interleaved. Without `--bench` (under `cargo test`) it is a smoke run.
+//! R: mean time of a send without a flush (the same broker with ASYNC_FLUSH, the same senders). F:
+//! mean time of one durable write of as many bytes as a flush carried (one in flight, from this
+//! process, between the rounds, into zeros). 1.5 F because a message meets a flush half done on
+//! average and waits for the next one. Real `mqbroker` processes on the first core, the client on
+//! the last, rounds interleaved. Without `--bench` (under `cargo test`) it is a smoke run.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking and prints its table"
+)]
 
 #[path = "send_vs_echo/client.rs"]
 #[expect(dead_code, reason = "shared with send_vs_echo, which prints more of an outcome")]
@@ -49,10 +55,13 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     let option = |name: &str| args.iter().position(|a| a == name).and_then(|at| args.get(at + 1));
     let measured = args.iter().any(|a| a == "--bench");
-    let rounds: usize = option("--rounds").map_or(if measured { 5 } else { 1 }, |v| v.parse().unwrap());
-    let seconds = option("--seconds").map_or(if measured { 1.0 } else { 0.1 }, |v| v.parse().unwrap());
+    let rounds: usize =
+        option("--rounds").map_or(if measured { 5 } else { 1 }, |v| v.parse().unwrap());
+    let seconds =
+        option("--seconds").map_or(if measured { 1.0 } else { 0.1 }, |v| v.parse().unwrap());
     let senders = if measured { &SENDERS[..] } else { &SENDERS[2..3] };
-    let folder = tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
+    let folder =
+        tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
     let mut text = head();
     for &count in senders {
         let (results, flush_us) = measure(folder.path(), count, rounds, seconds);
@@ -71,7 +80,9 @@ fn measure(folder: &Path, count: usize, rounds: usize, seconds: f64) -> (Vec<Res
         std::fs::create_dir_all(&folder).unwrap();
         folder
     };
-    let mut servers: Vec<Server> = (0..KINDS.len()).map(|kind| Server::mqbroker(KINDS[kind].0, &folder_of(kind), KINDS[kind].1)).collect();
+    let mut servers: Vec<Server> = (0..KINDS.len())
+        .map(|kind| Server::mqbroker(KINDS[kind].0, &folder_of(kind), KINDS[kind].1))
+        .collect();
     servers.iter().for_each(|server| client::make_topic(server.addr));
     let mut results: Vec<Results> = KINDS.iter().map(|_| Results::default()).collect();
     let mut flushes = Vec::new();
@@ -83,13 +94,19 @@ fn measure(folder: &Path, count: usize, rounds: usize, seconds: f64) -> (Vec<Res
                 result.rounds.push(outcome);
             }
         }
-        // As large as the flushes were, as far as one can tell before the broker says so: a sender has one message in flight.
+        // As large as the flushes were, as far as one can tell before the broker says so: a sender
+        // has one message in flight.
         let gathered = (count * 1400 / 2).max(1).next_multiple_of(4096);
         flushes.push(durable_write_us(&folder_of(SYNC_DIRECT), gathered));
     }
     for (server, result) in servers.iter_mut().zip(&mut results) {
         let said = server.stop();
-        let number = |name: &str| said.rsplit(&format!("{name}=")).next().and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok()).unwrap();
+        let number = |name: &str| {
+            said.rsplit(&format!("{name}="))
+                .next()
+                .and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok())
+                .unwrap()
+        };
         result.messages_per_flush = number("messages") / number("flushes").max(1.0);
         result.bytes_per_write = number("log_bytes") / number("log_writes").max(1.0);
     }
@@ -99,13 +116,17 @@ fn measure(folder: &Path, count: usize, rounds: usize, seconds: f64) -> (Vec<Res
 /// The mean time of durable writes of `bytes` into zeros, one in flight.
 fn durable_write_us(folder: &Path, bytes: usize) -> f64 {
     let (path, (done, result)) = (folder.join("durable"), mpsc::channel());
-    let run = launch(&[CorePlacement::Pinned(available_cores()[0])], RingConfig::default(), move |core, _| {
-        let (path, done) = (path.clone(), done.clone());
-        async move {
-            let micros = time_durable_writes(&core, &path, bytes).await?;
-            done.send(micros).map_err(io::Error::other)
-        }
-    });
+    let run = launch(
+        &[CorePlacement::Pinned(available_cores()[0])],
+        RingConfig::default(),
+        move |core, _| {
+            let (path, done) = (path.clone(), done.clone());
+            async move {
+                let micros = time_durable_writes(&core, &path, bytes).await?;
+                done.send(micros).map_err(io::Error::other)
+            }
+        },
+    );
     run.unwrap().join().unwrap();
     result.recv().unwrap()
 }
@@ -122,29 +143,54 @@ async fn time_durable_writes(core: &Core, path: &Path, bytes: usize) -> io::Resu
     for nth in 0..WRITES {
         file.write_both_durably_at((nth * bytes) as u64, data.clone(), BufSlice::empty()).await?;
     }
-    let micros = start.elapsed().as_secs_f64() * 1e6 / f64::from(u32::try_from(WRITES).unwrap_or(1));
+    let micros =
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(u32::try_from(WRITES).unwrap_or(1));
     core.remove_file(path).await?;
     Ok(micros)
 }
 
 fn head() -> String {
-    let names = ["senders", "kind", "messages/s", "RT p50 µs", "RT p99 µs", "msgs/flush", "KiB/write", "N/(R+1.5F)", "share"];
+    let names = [
+        "senders",
+        "kind",
+        "messages/s",
+        "RT p50 µs",
+        "RT p99 µs",
+        "msgs/flush",
+        "KiB/write",
+        "N/(R+1.5F)",
+        "share",
+    ];
     let [senders, kind, rate, p50, p99, per_flush, per_write, bound, share] = names;
-    format!("{senders:>7}  {kind:<13} {rate:>11} {p50:>10} {p99:>10} {per_flush:>11} {per_write:>10} {bound:>11} {share:>6}\n")
+    format!(
+        "{senders:>7}  {kind:<13} {rate:>11} {p50:>10} {p99:>10} {per_flush:>11} {per_write:>10} \
+            {bound:>11} {share:>6}\n"
+    )
 }
 
 fn rows(count: usize, results: &[Results], flush_us: f64) -> String {
-    let of = |kind: usize, field: fn(&Outcome) -> f64| median(results[kind].rounds.iter().map(field).collect());
+    let of = |kind: usize, field: fn(&Outcome) -> f64| {
+        median(results[kind].rounds.iter().map(field).collect())
+    };
     let senders = count as f64;
     let round_trip_us = senders / of(0, |o| o.rate) * 1e6;
     let bound = senders / (round_trip_us + 1.5 * flush_us) * 1e6;
     let mut text = String::new();
     for (kind, (name, _)) in KINDS.iter().enumerate() {
-        let (rate, p50, p99) = (of(kind, |o| o.rate), of(kind, |o| o.p50_us), of(kind, |o| o.p99_us));
-        let (per_flush, per_write) = (results[kind].messages_per_flush, results[kind].bytes_per_write / 1024.0);
-        let share = if kind == SYNC_DIRECT { format!("{:.0}%", 100.0 * rate / bound) } else { String::new() };
+        let (rate, p50, p99) =
+            (of(kind, |o| o.rate), of(kind, |o| o.p50_us), of(kind, |o| o.p99_us));
+        let (per_flush, per_write) =
+            (results[kind].messages_per_flush, results[kind].bytes_per_write / 1024.0);
+        let share = if kind == SYNC_DIRECT {
+            format!("{:.0}%", 100.0 * rate / bound)
+        } else {
+            String::new()
+        };
         let bound = if kind == SYNC_DIRECT { format!("{bound:.0}") } else { String::new() };
-        text += &format!("{count:>7}  {name:<13} {rate:>11.0} {p50:>10.1} {p99:>10.1} {per_flush:>11.1} {per_write:>10.1} {bound:>11} {share:>6}\n");
+        text += &format!(
+            "{count:>7}  {name:<13} {rate:>11.0} {p50:>10.1} {p99:>10.1} {per_flush:>11.1} \
+                {per_write:>10.1} {bound:>11} {share:>6}\n"
+        );
         let errors: f64 = results[kind].rounds.iter().map(|o| o.errors).sum();
         assert!(errors < 1.0, "{name}: {errors} sends failed");
     }

@@ -46,7 +46,9 @@ pub struct Cli {
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| "write KEY=VALUE, for example listenPort=20911".to_owned())?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write KEY=VALUE, for example listenPort=20911".to_owned())?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -62,9 +64,21 @@ mod tests {
     fn the_command_line_is_consistent_and_takes_rocketmqs_options() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
-        let cli = Cli::parse_from(["mqbroker", "-n", "a:1;b:2", "-c", "f", "-m", "--set", "shardCount=2"]);
+        let cli = Cli::parse_from([
+            "mqbroker",
+            "-n",
+            "a:1;b:2",
+            "-c",
+            "f",
+            "-m",
+            "--set",
+            "shardCount=2",
+        ]);
         assert_eq!(cli.set, [("shardCount".to_owned(), "2".to_owned())]);
-        assert_eq!((cli.namesrv.as_deref(), cli.print_important, cli.print), (Some("a:1;b:2"), true, false));
+        assert_eq!(
+            (cli.namesrv.as_deref(), cli.print_important, cli.print),
+            (Some("a:1;b:2"), true, false)
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Consumer groups: who is in them, over which connection, and what they subscribe to.
 //!
-//! A member is a connection (RocketMQ's channel). A group exists while it has members. Every change of membership or of
-//! the set of topics is told to the members (NOTIFY_CONSUMER_IDS_CHANGED), which rebalance; the methods return whether
-//! that is due. Pure: the clock comes in as `now_ms`, connections are any `C`.
+//! A member is a connection (RocketMQ's channel). A group exists while it has members. Every change
+//! of membership or of the set of topics is told to the members (NOTIFY_CONSUMER_IDS_CHANGED),
+//! which rebalance; the methods return whether that is due. Pure: the clock comes in as `now_ms`,
+//! connections are any `C`.
 
 use crate::filter::Filter;
 use crate::limits::{GROUP_MEMBERS_MAX, SUBSCRIPTIONS_PER_GROUP_MAX};
@@ -38,7 +39,8 @@ impl<C> Member<C> {
 pub struct Subscription {
     /// The topic.
     pub topic: String,
-    /// When the client made it; a later one replaces an earlier one, a pull that knows a later one is refused.
+    /// When the client made it; a later one replaces an earlier one, a pull that knows a later one
+    /// is refused.
     pub version: i64,
     /// `TAG`, `SQL92` or whatever the client said; absent means TAG.
     pub expression_type: Option<String>,
@@ -147,18 +149,27 @@ impl<C: Copy + Eq> ConsumerGroups<C> {
     }
 
     /// Takes a heartbeat of `member` for `group`.
-    pub fn heartbeat(&mut self, group: &str, member: &Member<C>, beat: GroupHeartbeat, now_ms: i64) -> Changed {
+    pub fn heartbeat(
+        &mut self,
+        group: &str,
+        member: &Member<C>,
+        beat: GroupHeartbeat,
+        now_ms: i64,
+    ) -> Changed {
         if !self.groups.contains_key(group) {
             self.groups.insert(Rc::from(group), empty_group(beat.model));
         }
         let Some(info) = self.groups.get_mut(group) else { return Changed::default() };
-        let subscriptions_changed = beat.fingerprint != 0 && info.fingerprint != 0 && info.fingerprint != beat.fingerprint;
+        let subscriptions_changed =
+            beat.fingerprint != 0 && info.fingerprint != 0 && info.fingerprint != beat.fingerprint;
         info.fingerprint = beat.fingerprint;
         info.model = beat.model;
         let Some(joined) = join(&mut info.members, member, now_ms) else {
             return Changed { refused: true, ..Changed::default() };
         };
-        let topics_changed = beat.subscriptions.is_some_and(|subscriptions| replace(&mut info.subscriptions, subscriptions));
+        let topics_changed = beat
+            .subscriptions
+            .is_some_and(|subscriptions| replace(&mut info.subscriptions, subscriptions));
         let notify = (joined || topics_changed) && beat.model == Model::Clustering;
         Changed { notify, subscriptions: subscriptions_changed, refused: false }
     }
@@ -168,7 +179,9 @@ impl<C: Copy + Eq> ConsumerGroups<C> {
         let Some(info) = self.groups.get_mut(group) else { return false };
         let before = info.members.len();
         info.members.retain(|member| member.conn != conn);
-        let notify = info.members.len() < before && info.model == Model::Clustering && !info.members.is_empty();
+        let notify = info.members.len() < before
+            && info.model == Model::Clustering
+            && !info.members.is_empty();
         if info.members.is_empty() {
             self.groups.remove(group);
         }
@@ -180,7 +193,12 @@ impl<C: Copy + Eq> ConsumerGroups<C> {
     pub fn expired(&self, now_ms: i64) -> Vec<(Rc<str>, C)> {
         let stale = |member: &&Member<C>| now_ms.saturating_sub(member.seen_ms) > MEMBER_MS;
         let of_group = |(name, group): (&Rc<str>, &ConsumerGroup<C>)| {
-            group.members.iter().filter(stale).map(|member| (name.clone(), member.conn)).collect::<Vec<_>>()
+            group
+                .members
+                .iter()
+                .filter(stale)
+                .map(|member| (name.clone(), member.conn))
+                .collect::<Vec<_>>()
         };
         self.groups.iter().flat_map(of_group).collect()
     }
@@ -191,7 +209,11 @@ fn empty_group<C>(model: Model) -> ConsumerGroup<C> {
 }
 
 /// Whether the member is new; `None` when the group is full.
-fn join<C: Copy + Eq>(members: &mut Vec<Member<C>>, member: &Member<C>, now_ms: i64) -> Option<bool> {
+fn join<C: Copy + Eq>(
+    members: &mut Vec<Member<C>>,
+    member: &Member<C>,
+    now_ms: i64,
+) -> Option<bool> {
     if let Some(known) = members.iter_mut().find(|known| known.conn == member.conn) {
         known.seen_ms = now_ms;
         if known.client_id != member.client_id {
@@ -206,8 +228,12 @@ fn join<C: Copy + Eq>(members: &mut Vec<Member<C>>, member: &Member<C>, now_ms: 
     Some(true)
 }
 
-/// Takes the subscriptions of one heartbeat: newer ones replace, missing topics go. Whether the set of topics changed.
-fn replace(table: &mut HashMap<String, Subscription>, mut subscriptions: Vec<Subscription>) -> bool {
+/// Takes the subscriptions of one heartbeat: newer ones replace, missing topics go. Whether the set
+/// of topics changed.
+fn replace(
+    table: &mut HashMap<String, Subscription>,
+    mut subscriptions: Vec<Subscription>,
+) -> bool {
     subscriptions.truncate(SUBSCRIPTIONS_PER_GROUP_MAX);
     let before = table.len();
     table.retain(|topic, _| subscriptions.iter().any(|subscription| subscription.topic == *topic));
@@ -241,7 +267,11 @@ mod tests {
             expression: "*".to_owned(),
             filter: Filter::All,
         };
-        GroupHeartbeat { model: Model::Clustering, subscriptions: Some(topics.iter().map(subscription).collect()), fingerprint: 0 }
+        GroupHeartbeat {
+            model: Model::Clustering,
+            subscriptions: Some(topics.iter().map(subscription).collect()),
+            fingerprint: 0,
+        }
     }
 
     #[test]

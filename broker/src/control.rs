@@ -1,4 +1,5 @@
-//! What shards and the main thread tell a shard, through its core's mailbox. The data path never does.
+//! What shards and the main thread tell a shard, through its core's mailbox. The data path never
+//! does.
 
 use protocol::bodies::TopicConfig;
 use rt::real::Sender;

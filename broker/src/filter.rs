@@ -1,8 +1,9 @@
-//! Tag filters: which messages of a queue a consumer wants, told by the 32-bit hash in the ConsumeQueue.
+//! Tag filters: which messages of a queue a consumer wants, told by the 32-bit hash in the
+//! ConsumeQueue.
 //!
-//! The broker filters by hash only; clients compare the tag itself again. The codes are computed here from the
-//! expression rather than taken from the heartbeat's `codeSet`, because the C++ client fills that with `atoi(tag)` and the
-//! Rust client hashes tags with the blanks around them.
+//! The broker filters by hash only; clients compare the tag itself again. The codes are computed
+//! here from the expression rather than taken from the heartbeat's `codeSet`, because the C++
+//! client fills that with `atoi(tag)` and the Rust client hashes tags with the blanks around them.
 
 use crate::limits::TAGS_PER_SUBSCRIPTION_MAX;
 use engine::{OwnedTagFilter, TagFilter};
@@ -38,13 +39,21 @@ impl Filter {
 
     /// What a heartbeat subscribes to by tag; without an expression its codes decide.
     pub fn of_subscription(subscription: &SubscriptionData) -> Result<Self, FilterError> {
-        if subscription.sub_string.is_empty() { Ok(Self::from_codes(&subscription.code_set)) } else { Self::parse(Some(&subscription.sub_string)) }
+        if subscription.sub_string.is_empty() {
+            Ok(Self::from_codes(&subscription.code_set))
+        } else {
+            Self::parse(Some(&subscription.sub_string))
+        }
     }
 
     /// Messages with one of these codes; all when there is none.
     #[must_use]
     pub fn from_codes(codes: &[i32]) -> Self {
-        if codes.is_empty() { Self::All } else { Self::Codes(codes.iter().copied().take(TAGS_PER_SUBSCRIPTION_MAX).collect()) }
+        if codes.is_empty() {
+            Self::All
+        } else {
+            Self::Codes(codes.iter().copied().take(TAGS_PER_SUBSCRIPTION_MAX).collect())
+        }
     }
 
     /// For a read of what is in memory.

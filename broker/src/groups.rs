@@ -1,5 +1,5 @@
-//! Subscription groups: the settings of consumer groups, whether consumers are connected or not, and `subscriptionGroup.json`.
-//! Pure; bounded by `GROUPS_MAX`.
+//! Subscription groups: the settings of consumer groups, whether consumers are connected or not,
+//! and `subscriptionGroup.json`. Pure; bounded by `GROUPS_MAX`.
 
 use crate::config::Options;
 use crate::limits::GROUPS_MAX;
@@ -25,7 +25,8 @@ pub struct Group {
 pub struct SubscriptionGroups {
     table: HashMap<Rc<str>, Group>,
     version: DataVersion,
-    /// What Apache RocketMQ's broker forbids by group and topic: nothing here looks at it, and its file must not lose it.
+    /// What Apache RocketMQ's broker forbids by group and topic: nothing here looks at it, and its
+    /// file must not lose it.
     forbidden: BTreeMap<String, BTreeMap<String, i32>>,
     unsaved: bool,
     create: bool,
@@ -95,8 +96,15 @@ impl SubscriptionGroups {
     /// The table as files and GET_ALL_SUBSCRIPTIONGROUP_CONFIG have it.
     #[must_use]
     pub fn wrapper(&self) -> SubscriptionGroupWrapper {
-        let table = self.table.values().map(|group| (group.config.group_name.clone(), group.config.clone()));
-        SubscriptionGroupWrapper { subscription_group_table: table.collect(), data_version: self.version, forbidden_table: self.forbidden.clone() }
+        let table = self
+            .table
+            .values()
+            .map(|group| (group.config.group_name.clone(), group.config.clone()));
+        SubscriptionGroupWrapper {
+            subscription_group_table: table.collect(),
+            data_version: self.version,
+            forbidden_table: self.forbidden.clone(),
+        }
     }
 
     fn insert(&mut self, config: SubscriptionGroupConfig) {
@@ -113,10 +121,18 @@ mod tests {
 
     fn groups(auto_create: &str) -> SubscriptionGroups {
         let mut properties = Properties::default();
-        for (key, value) in [("brokerName", "b"), ("brokerIP1", "10.0.0.1"), ("storePathRootDir", "/s"), ("autoCreateSubscriptionGroup", auto_create)] {
+        for (key, value) in [
+            ("brokerName", "b"),
+            ("brokerIP1", "10.0.0.1"),
+            ("storePathRootDir", "/s"),
+            ("autoCreateSubscriptionGroup", auto_create),
+        ] {
             properties.set(key, value, "test");
         }
-        SubscriptionGroups::new(&Options::from_settings(&Settings::resolve(&KEYS, &properties).unwrap()).unwrap(), 0)
+        SubscriptionGroups::new(
+            &Options::from_settings(&Settings::resolve(&KEYS, &properties).unwrap()).unwrap(),
+            0,
+        )
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Held pulls: requests that found nothing and wait for a message (long polling).
 //!
-//! A pull waits under its topic and queue until a message that its filter wants becomes visible there, or until its
-//! deadline; either way it leaves this table and the caller runs it once more, without holding it again. Pure: `P` is
-//! whatever the caller needs to run the request. Bounded by `HELD_PULLS_MAX`; an entry lives at most `HELD_PULL_MS_MAX`.
+//! A pull waits under its topic and queue until a message that its filter wants becomes visible
+//! there, or until its deadline; either way it leaves this table and the caller runs it once more,
+//! without holding it again. Pure: `P` is whatever the caller needs to run the request. Bounded by
+//! `HELD_PULLS_MAX`; an entry lives at most `HELD_PULL_MS_MAX`.
 
 use crate::filter::Filter;
 use crate::limits::{HELD_PULL_MS_MAX, HELD_PULLS_MAX};
@@ -25,8 +26,8 @@ pub struct Held<P> {
 /// The held pulls of one shard.
 #[derive(Debug)]
 pub struct HeldPulls<P> {
-    // Queues stay in the map when their last pull leaves: the next one then allocates nothing. They are bounded by the
-    // topics, and `forget_topic` removes them.
+    // Queues stay in the map when their last pull leaves: the next one then allocates nothing. They
+    // are bounded by the topics, and `forget_topic` removes them.
     topics: HashMap<Rc<str>, HashMap<i32, Vec<Held<P>>>>,
     held: usize,
     /// No deadline is earlier than this: most ticks need not look at all.
@@ -40,8 +41,17 @@ impl<P> Default for HeldPulls<P> {
 }
 
 impl<P> HeldPulls<P> {
-    /// Holds a pull of `topic`'s queue for up to `timeout_ms`; gives it back when too many are held.
-    pub fn hold(&mut self, topic: &Rc<str>, queue_id: i32, want: (i64, Filter), timeout_ms: i64, now_ms: i64, pull: P) -> Result<(), P> {
+    /// Holds a pull of `topic`'s queue for up to `timeout_ms`; gives it back when too many are
+    /// held.
+    pub fn hold(
+        &mut self,
+        topic: &Rc<str>,
+        queue_id: i32,
+        want: (i64, Filter),
+        timeout_ms: i64,
+        now_ms: i64,
+        pull: P,
+    ) -> Result<(), P> {
         if self.held >= HELD_PULLS_MAX {
             return Err(pull);
         }
@@ -59,14 +69,27 @@ impl<P> HeldPulls<P> {
         Ok(())
     }
 
-    /// A message became visible, or several of unknown tags (`None`): moves the pulls they wake into `woken`.
-    pub fn arrived(&mut self, topic: &str, queue_id: i32, max_offset: i64, tags_code: Option<i64>, woken: &mut Vec<P>) {
+    /// A message became visible, or several of unknown tags (`None`): moves the pulls they wake
+    /// into `woken`.
+    pub fn arrived(
+        &mut self,
+        topic: &str,
+        queue_id: i32,
+        max_offset: i64,
+        tags_code: Option<i64>,
+        woken: &mut Vec<P>,
+    ) {
         if self.held == 0 {
             return;
         }
-        let Some(queue) = self.topics.get_mut(topic).and_then(|queues| queues.get_mut(&queue_id)) else { return };
+        let Some(queue) = self.topics.get_mut(topic).and_then(|queues| queues.get_mut(&queue_id))
+        else {
+            return;
+        };
         let before = queue.len();
-        take(queue, woken, |held| max_offset > held.offset && tags_code.is_none_or(|code| held.filter.wants(code)));
+        take(queue, woken, |held| {
+            max_offset > held.offset && tags_code.is_none_or(|code| held.filter.wants(code))
+        });
         self.held -= before - queue.len();
     }
 
@@ -76,11 +99,13 @@ impl<P> HeldPulls<P> {
             return;
         }
         self.take_where(due, |held| held.deadline_ms <= now_ms);
-        let deadlines = self.topics.values().flat_map(HashMap::values).flatten().map(|held| held.deadline_ms);
+        let deadlines =
+            self.topics.values().flat_map(HashMap::values).flatten().map(|held| held.deadline_ms);
         self.earliest_ms = deadlines.min().unwrap_or(i64::MAX);
     }
 
-    /// Moves out every pull for which `which` holds: of a closed connection, or all of them at the end.
+    /// Moves out every pull for which `which` holds: of a closed connection, or all of them at the
+    /// end.
     pub fn take_where(&mut self, out: &mut Vec<P>, which: impl Fn(&Held<P>) -> bool) {
         let before = out.len();
         for queue in self.topics.values_mut().flat_map(HashMap::values_mut) {
@@ -123,7 +148,14 @@ mod tests {
         Rc::from("T")
     }
 
-    fn hold(held: &mut HeldPulls<u32>, queue_id: i32, offset: i64, filter: Filter, timeout_ms: i64, pull: u32) {
+    fn hold(
+        held: &mut HeldPulls<u32>,
+        queue_id: i32,
+        offset: i64,
+        filter: Filter,
+        timeout_ms: i64,
+        pull: u32,
+    ) {
         held.hold(&topic(), queue_id, (offset, filter), timeout_ms, 1_000, pull).unwrap();
     }
 

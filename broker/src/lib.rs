@@ -8,11 +8,13 @@
 //!                                            sibling shards ◄──────┴─ topics created and deleted
 //! ```
 //!
-//! What is not here: bytes of frames and records (`protocol`), files (`engine`), sockets (`netcore`). Not in this version:
-//! slaves, delayed and transactional messages, SQL92 filters, access control. What would promise one of them is
-//! refused at start or by request, never half done.
+//! What is not here: bytes of frames and records (`protocol`), files (`engine`), sockets
+//! (`netcore`). Not in this version: slaves, delayed and transactional messages, SQL92 filters,
+//! access control. What would promise one of them is refused at start or by request, never half
+//! done.
 //!
-//! Reading order: [`config`], [`topics`], [`consumers`], [`held`], `shard`, `requests`, `serve`, [`run`].
+//! Reading order: [`config`], [`topics`], [`consumers`], [`held`], `shard`, `requests`, `serve`,
+//! [`run`].
 
 #![forbid(unsafe_code)]
 

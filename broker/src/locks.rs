@@ -1,8 +1,9 @@
 //! Queue locks of orderly consumers: which client of a group may consume a queue.
 //!
-//! A lock lives [`LOCK_MS`] after its owner last asked for it (clients ask every 20 s). An unexpired lock of another
-//! client refuses; only the owner unlocks. Pure: the clock comes in as `now_ms`. Bounded by `LOCKS_PER_GROUP_MAX` per
-//! group and by the groups that exist (the caller checks that).
+//! A lock lives [`LOCK_MS`] after its owner last asked for it (clients ask every 20 s). An
+//! unexpired lock of another client refuses; only the owner unlocks. Pure: the clock comes in as
+//! `now_ms`. Bounded by `LOCKS_PER_GROUP_MAX` per group and by the groups that exist (the caller
+//! checks that).
 
 use crate::limits::LOCKS_PER_GROUP_MAX;
 use std::collections::HashMap;
@@ -37,7 +38,11 @@ impl<Q: Eq + Hash + Clone> QueueLocks<Q> {
     /// Locks what it can of `queues` for `client_id` and returns those.
     pub fn lock(&mut self, group: &str, client_id: &str, queues: &[Q], now_ms: i64) -> Vec<Q> {
         let locks = self.groups.entry(group.to_owned()).or_default();
-        let granted = queues.iter().filter(|queue| lock_one(locks, queue, client_id, now_ms)).cloned().collect();
+        let granted = queues
+            .iter()
+            .filter(|queue| lock_one(locks, queue, client_id, now_ms))
+            .cloned()
+            .collect();
         if locks.is_empty() {
             self.groups.remove(group);
         }
@@ -72,7 +77,12 @@ impl<Q: Eq + Hash + Clone> QueueLocks<Q> {
     }
 }
 
-fn lock_one<Q: Eq + Hash + Clone>(locks: &mut HashMap<Q, Lock>, queue: &Q, client_id: &str, now_ms: i64) -> bool {
+fn lock_one<Q: Eq + Hash + Clone>(
+    locks: &mut HashMap<Q, Lock>,
+    queue: &Q,
+    client_id: &str,
+    now_ms: i64,
+) -> bool {
     let full = locks.len() >= LOCKS_PER_GROUP_MAX;
     match locks.get_mut(queue) {
         Some(lock) if lock.client_id != client_id && !lock.expired(now_ms) => false,

@@ -5,15 +5,17 @@
 //!                                          └───failed──────────────────────►┘
 //! ```
 //!
-//! Pure: says when to dial and register, is told what happened; sockets and frames are the caller's. A name server that
-//! is down is named once, not at every attempt. Bounded by `NAME_SERVERS_MAX` links with a few requests each.
+//! Pure: says when to dial and register, is told what happened; sockets and frames are the
+//! caller's. A name server that is down is named once, not at every attempt. Bounded by
+//! `NAME_SERVERS_MAX` links with a few requests each.
 
 use std::net::SocketAddr;
 
 /// Between two attempts to reach a name server.
 pub const RETRY_MS: i64 = 2_000;
 
-/// A registration that is not answered in this time ends the connection (`registerBrokerTimeoutMills`).
+/// A registration that is not answered in this time ends the connection
+/// (`registerBrokerTimeoutMills`).
 pub const ANSWER_MS: i64 = 24_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +117,8 @@ impl<C: Copy + Eq> NameServers<C> {
         Some(down(link, now_ms))
     }
 
-    /// The links on which a registration of everything is due; the next one is due `period_ms` later.
+    /// The links on which a registration of everything is due; the next one is due `period_ms`
+    /// later.
     pub fn due_registrations(&mut self, now_ms: i64, period_ms: i64) -> Vec<C> {
         let mut due = vec![];
         for link in &mut self.links {
@@ -131,9 +134,11 @@ impl<C: Copy + Eq> NameServers<C> {
 
     /// The links on which everything was registered: changes are told to these.
     pub fn registered(&self) -> impl Iterator<Item = C> {
-        self.links.iter().filter(|link| link.register_at_ms != i64::MIN).filter_map(|link| match link.state {
-            State::Up(conn) => Some(conn),
-            State::Down { .. } | State::Dialing => None,
+        self.links.iter().filter(|link| link.register_at_ms != i64::MIN).filter_map(|link| {
+            match link.state {
+                State::Up(conn) => Some(conn),
+                State::Down { .. } | State::Dialing => None,
+            }
         })
     }
 
@@ -157,11 +162,18 @@ impl<C: Copy + Eq> NameServers<C> {
     /// Connections that owe an answer for too long.
     #[must_use]
     pub fn overdue(&self, now_ms: i64) -> Vec<C> {
-        let late = |link: &&Link<C>| link.pending.iter().any(|(_, sent_ms)| now_ms.saturating_sub(*sent_ms) > ANSWER_MS);
-        self.links.iter().filter(late).filter_map(|link| if let State::Up(conn) = link.state { Some(conn) } else { None }).collect()
+        let late = |link: &&Link<C>| {
+            link.pending.iter().any(|(_, sent_ms)| now_ms.saturating_sub(*sent_ms) > ANSWER_MS)
+        };
+        self.links
+            .iter()
+            .filter(late)
+            .filter_map(|link| if let State::Up(conn) = link.state { Some(conn) } else { None })
+            .collect()
     }
 
-    /// Whether each name server has answered or could not be reached: the start need not wait longer.
+    /// Whether each name server has answered or could not be reached: the start need not wait
+    /// longer.
     #[must_use]
     pub fn settled(&self) -> bool {
         self.links.iter().all(|link| link.settled)
@@ -176,7 +188,11 @@ fn down<C>(link: &mut Link<C>, now_ms: i64) -> Notice<'_> {
     link.state = State::Down { retry_ms: now_ms.saturating_add(RETRY_MS) };
     link.pending.clear();
     link.settled = true;
-    if std::mem::replace(&mut link.told_down, true) { Notice::Nothing } else { Notice::Down(&link.name) }
+    if std::mem::replace(&mut link.told_down, true) {
+        Notice::Nothing
+    } else {
+        Notice::Down(&link.name)
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +208,11 @@ mod tests {
     #[test]
     fn a_link_dials_registers_and_registers_again_in_time() {
         let mut servers = two();
-        assert_eq!(servers.due_dials(0), [(0, "[::1]:1".parse().unwrap())], "the other name has no address yet");
+        assert_eq!(
+            servers.due_dials(0),
+            [(0, "[::1]:1".parse().unwrap())],
+            "the other name has no address yet"
+        );
         assert!(servers.due_dials(0).is_empty());
         servers.opened(0, 7);
         assert_eq!(servers.registered().count(), 0);

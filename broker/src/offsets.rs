@@ -4,14 +4,16 @@
 //!   "topic@group" → queue id → offset of the next message
 //! ```
 //!
-//! Pure. Keys are looked up through a reused buffer, so a commit of a known queue allocates nothing. Bounded by topics ×
-//! groups × queues, each of which has its limit: callers commit only for topics, groups and queues that exist.
+//! Pure. Keys are looked up through a reused buffer, so a commit of a known queue allocates
+//! nothing. Bounded by topics × groups × queues, each of which has its limit: callers commit only
+//! for topics, groups and queues that exist.
 
 use protocol::bodies::{self, DataVersion};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-/// The version is raised once for so many commits (`consumerOffsetUpdateVersionStep`), slaves compare it.
+/// The version is raised once for so many commits (`consumerOffsetUpdateVersionStep`), slaves
+/// compare it.
 const COMMITS_PER_VERSION: u64 = 500;
 
 /// The consumer offsets of one shard.
@@ -35,7 +37,8 @@ impl ConsumerOffsets {
         }
     }
 
-    /// Stores how far `group` is in a queue; a negative offset (ali-ons sends −1 before it consumed) means nothing.
+    /// Stores how far `group` is in a queue; a negative offset (ali-ons sends −1 before it
+    /// consumed) means nothing.
     pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) {
         if offset < 0 {
             return;
@@ -67,7 +70,9 @@ impl ConsumerOffsets {
 
     /// The groups that have offsets of a topic.
     pub fn groups_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a str> {
-        self.table.keys().filter_map(move |key| key.split_once('@').filter(|(of, _)| *of == topic).map(|(_, group)| group))
+        self.table.keys().filter_map(move |key| {
+            key.split_once('@').filter(|(of, _)| *of == topic).map(|(_, group)| group)
+        })
     }
 
     /// The table as the file has it, if anything changed since the last call.
@@ -104,7 +109,10 @@ mod tests {
         offsets.commit("g", "t", 0, 5, 1);
         offsets.commit("g", "t", 1, 9, 1);
         offsets.commit("h", "t", 0, 1, 1);
-        assert_eq!([offsets.query("g", "t", 0), offsets.query("g", "t", 1), offsets.query("h", "t", 0)], [Some(5), Some(9), Some(1)]);
+        assert_eq!(
+            [offsets.query("g", "t", 0), offsets.query("g", "t", 1), offsets.query("h", "t", 0)],
+            [Some(5), Some(9), Some(1)]
+        );
         assert_eq!(offsets.query("g", "u", 0), None);
     }
 

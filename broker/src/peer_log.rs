@@ -1,4 +1,5 @@
-//! Log lines about misbehaving peers, rate limited: a flood of garbage must not become a flood of log.
+//! Log lines about misbehaving peers, rate limited: a flood of garbage must not become a flood of
+//! log.
 
 use crate::limits::PEER_LOG_LINES_PER_SECOND;
 

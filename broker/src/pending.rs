@@ -1,8 +1,8 @@
-//! Sends that are stored and wait for the mark of their acknowledgement (`engine`'s table in `marks.rs`: `flushed` under
-//! SYNC_FLUSH, `written` with `logBackend=mmap`).
+//! Sends that are stored and wait for the mark of their acknowledgement (`engine`'s table in
+//! `marks.rs`: `flushed` under SYNC_FLUSH, `written` with `logBackend=mmap`).
 //!
-//! In the order of the log, so the first to be answered is always at the front. Pure; bounded in number. A row allocates
-//! nothing when its message has a unique key of the usual length.
+//! In the order of the log, so the first to be answered is always at the front. Pure; bounded in
+//! number. A row allocates nothing when its message has a unique key of the usual length.
 
 use crate::limits::PENDING_ANSWERS_MAX;
 use engine::PhyOffset;
@@ -38,7 +38,10 @@ impl ShortText {
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Here(bytes, len) => bytes.get(..usize::from(*len)).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default(),
+            Self::Here(bytes, len) => bytes
+                .get(..usize::from(*len))
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .unwrap_or_default(),
             Self::Long(text) => text,
         }
     }
@@ -99,7 +102,10 @@ impl<C> PendingAnswers<C> {
 
     /// Adds the send that was stored last.
     pub fn push(&mut self, pending: Pending<C>) {
-        debug_assert!(self.queue.back().is_none_or(|last| last.end < pending.end), "pending answers are in the order of the log");
+        debug_assert!(
+            self.queue.back().is_none_or(|last| last.end < pending.end),
+            "pending answers are in the order of the log"
+        );
         self.queue.push_back(pending);
     }
 
@@ -125,7 +131,15 @@ mod tests {
 
     fn pending(end: u64, since_ms: i64) -> Pending<u32> {
         let unique_key = ShortText::new("key");
-        Pending { caller: 1, end: PhyOffset(end), since_ms, stored_at: StoredAt::One(0), queue_id: 0, queue_offset: 0, unique_key }
+        Pending {
+            caller: 1,
+            end: PhyOffset(end),
+            since_ms,
+            stored_at: StoredAt::One(0),
+            queue_id: 0,
+            queue_offset: 0,
+            unique_key,
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Producer groups: which connections send for them. Transactions ask one of them, request-reply finds a client by id;
-//! both come in later issues, `producerConnection` reads it now. Pure.
+//! Producer groups: which connections send for them. Transactions ask one of them, request-reply
+//! finds a client by id; both come in later issues, `producerConnection` reads it now. Pure.
 
 use crate::consumers::{MEMBER_MS, Member};
 use crate::limits::{GROUP_MEMBERS_MAX, GROUPS_MAX};

@@ -1,4 +1,5 @@
-//! Registration with the name servers: everything at start, on every new link and every 30 s, a changed topic at once.
+//! Registration with the name servers: everything at start, on every new link and every 30 s, a
+//! changed topic at once.
 
 use crate::name_servers::Notice;
 use crate::shard::Shard;
@@ -18,15 +19,17 @@ impl Shard {
         for conn in self.name_servers.overdue(now_ms) {
             net.close(conn, "a registration was not answered");
         }
-        let period_ms = i64::try_from(self.options.process.register_every.as_millis()).unwrap_or(i64::MAX);
+        let period_ms =
+            i64::try_from(self.options.process.register_every.as_millis()).unwrap_or(i64::MAX);
         let due = self.name_servers.due_registrations(now_ms, period_ms);
         if !due.is_empty() {
             self.register(net, &due, None, now_ms);
         }
     }
 
-    /// Tells the name servers that know this broker of topics that changed in this turn. One that is not registered yet
-    /// gets everything when it is: it refuses a first registration of a single topic.
+    /// Tells the name servers that know this broker of topics that changed in this turn. One that
+    /// is not registered yet gets everything when it is: it refuses a first registration of a
+    /// single topic.
     pub(crate) fn register_changes(&mut self, net: &mut Net) {
         let changed = self.topics.take_changed();
         if changed.is_empty() {
@@ -52,7 +55,8 @@ impl Shard {
         for &conn in conns {
             let opaque = self.next_opaque();
             let Some(out) = net.out(conn) else { continue };
-            let head = CommandHead { code: request::REGISTER_BROKER, opaque, ..CommandHead::default() };
+            let head =
+                CommandHead { code: request::REGISTER_BROKER, opaque, ..CommandHead::default() };
             write_command(out.bytes(), &head, ext, &body);
             self.name_servers.sent(conn, opaque, now_ms);
         }
@@ -72,7 +76,11 @@ impl Shard {
     pub(crate) fn on_answer(&mut self, conn: ConnId, answer: &CommandView<'_>) {
         let Some(name) = self.name_servers.answered(conn, answer.opaque) else { return };
         if answer.code != response::SUCCESS {
-            tracing::warn!("name server {name} refused the registration: {} {}", answer.code, answer.remark().unwrap_or_default());
+            tracing::warn!(
+                "name server {name} refused the registration: {} {}",
+                answer.code,
+                answer.remark().unwrap_or_default()
+            );
             return;
         }
         if answer.body.is_empty() {
@@ -83,7 +91,9 @@ impl Shard {
                 let now_ms = self.now_ms();
                 self.topics.mark_ordered(ordered.table.keys().map(String::as_str), now_ms);
             }
-            Err(error) => tracing::warn!("name server {name} answered a registration with a body that can't be read: {error}"),
+            Err(error) => tracing::warn!(
+                "name server {name} answered a registration with a body that can't be read: {error}"
+            ),
         }
     }
 
@@ -113,7 +123,8 @@ impl Shard {
             let opaque = self.next_opaque();
             let options = self.options.clone();
             let Some(out) = net.out(conn) else { continue };
-            let head = CommandHead { code: request::UNREGISTER_BROKER, opaque, ..CommandHead::default() };
+            let head =
+                CommandHead { code: request::UNREGISTER_BROKER, opaque, ..CommandHead::default() };
             let ext = |ext: &mut ExtWriter<'_>| {
                 ext.str("brokerName", &options.broker);
                 ext.str("brokerAddr", &options.address);

@@ -1,7 +1,10 @@
-//! Answers: written straight into the connection's outgoing bytes, in the serialization the request came in.
+//! Answers: written straight into the connection's outgoing bytes, in the serialization the request
+//! came in.
 
 use netcore::{ConnId, Net};
-use protocol::remoting::{CommandHead, CommandView, ExtWriter, FLAG_RESPONSE, SerializeType, write_command};
+use protocol::remoting::{
+    CommandHead, CommandView, ExtWriter, FLAG_RESPONSE, SerializeType, write_command,
+};
 
 /// Who gets the answer to a request, kept by requests that are answered later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +18,12 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new(conn: ConnId, request: &CommandView<'_>) -> Self {
-        Self { conn, opaque: request.opaque, serialize: request.serialize, oneway: request.is_oneway() }
+        Self {
+            conn,
+            opaque: request.opaque,
+            serialize: request.serialize,
+            oneway: request.is_oneway(),
+        }
     }
 
     /// Whether no answer is wanted.
@@ -25,11 +33,24 @@ impl Caller {
 
     /// The fixed fields of the answer.
     pub(crate) fn head<'a>(&self, code: i32, remark: Option<&'a str>) -> CommandHead<'a> {
-        CommandHead { serialize: self.serialize, code, opaque: self.opaque, flag: FLAG_RESPONSE, remark }
+        CommandHead {
+            serialize: self.serialize,
+            code,
+            opaque: self.opaque,
+            flag: FLAG_RESPONSE,
+            remark,
+        }
     }
 
     /// Answers, unless the request was one-way or the connection is gone.
-    pub(crate) fn answer(&self, net: &mut Net, code: i32, remark: Option<&str>, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) {
+    pub(crate) fn answer(
+        &self,
+        net: &mut Net,
+        code: i32,
+        remark: Option<&str>,
+        ext: impl FnOnce(&mut ExtWriter<'_>),
+        body: &[u8],
+    ) {
         if self.oneway {
             return;
         }

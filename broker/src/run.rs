@@ -1,6 +1,5 @@
 //! From a command line to running shards and an exit code.
 
-use engine::{FlushPolicy, LogBackend};
 use crate::cli::Cli;
 use crate::config::{self, Options, ShardOptions};
 use crate::control::Control;
@@ -8,6 +7,7 @@ use crate::serve::{self, Event};
 use crate::store_shards;
 use clap::Parser as _;
 use engine::Recovered;
+use engine::{FlushPolicy, LogBackend};
 use rt::real::{Core, CorePlacement, Sender, available_cores, launch};
 use rt::ring::RingConfig;
 use std::ffi::OsString;
@@ -59,21 +59,32 @@ fn start(cli: &Cli) -> Result<(), StartError> {
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // An error means that whoever called `run` logs already.
-    let _logging_already = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).try_init();
+    let _logging_already = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .try_init();
     settings.notes().iter().for_each(|note| tracing::warn!("{note}"));
     let options = Options::from_settings(&settings)?;
     store_shards::claim(&options.store_root, options.shard_count)?;
     supervise(options)
 }
 
-/// Which core each shard runs on: the i-th of the list, from the beginning again when there are more shards.
+/// Which core each shard runs on: the i-th of the list, from the beginning again when there are
+/// more shards.
 fn cores_of(options: &Options) -> Result<Vec<usize>, StartError> {
     let available = available_cores();
     let cores = if options.cores.is_empty() { &available } else { &options.cores };
     if let Some(missing) = cores.iter().find(|core| !available.contains(core)) {
-        return Err(format!("shardCores names core {missing}; this process may use {available:?}. Fix: name some of these").into());
+        return Err(format!(
+            "shardCores names core {missing}; this process may use {available:?}. \
+            Fix: name some of these"
+        )
+        .into());
     }
-    Ok((0..options.shard_count).filter_map(|shard| cores.get(shard % cores.len()).copied()).collect())
+    Ok((0..options.shard_count)
+        .filter_map(|shard| cores.get(shard % cores.len()).copied())
+        .collect())
 }
 
 /// The main thread's view of its shards.
@@ -97,7 +108,8 @@ struct Shards {
 fn supervise(options: Options) -> Result<(), StartError> {
     let cores = cores_of(&options)?;
     let placements: Vec<_> = cores.iter().map(|core| CorePlacement::Pinned(*core)).collect();
-    let shards: Vec<ShardOptions> = (0..options.shard_count).map(|index| options.shard(index)).collect();
+    let shards: Vec<ShardOptions> =
+        (0..options.shard_count).map(|index| options.shard(index)).collect();
     let (events, inbox) = mpsc::channel();
     forward_signals(&events)?;
     resolve_names(&options.name_servers, &events)?;
@@ -178,7 +190,11 @@ impl Shards {
         let all: Vec<_> = self.senders.iter().flatten().cloned().collect();
         if all.len() == self.options.shard_count {
             for (index, sender) in all.iter().enumerate() {
-                let others = all.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, sibling)| sibling.clone());
+                let others = all
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != index)
+                    .map(|(_, sibling)| sibling.clone());
                 sender.send(Control::Siblings(others.collect()));
             }
         }
@@ -192,7 +208,9 @@ impl Shards {
 
     fn on_signal(&mut self, name: &'static str) {
         if self.stopping {
-            tracing::warn!("{name} again: ending at once, what was acknowledged and not yet written is lost");
+            tracing::warn!(
+                "{name} again: ending at once, what was acknowledged and not yet written is lost"
+            );
             std::process::exit(130);
         }
         tracing::info!("{name}: stopping");
@@ -210,7 +228,11 @@ impl Shards {
             *place = None;
         }
         if let Some(error) = error {
-            let what = if self.options.shard_count == 1 { error } else { format!("shard {shard}: {error}") };
+            let what = if self.options.shard_count == 1 {
+                error
+            } else {
+                format!("shard {shard}: {error}")
+            };
             self.failure.get_or_insert(what);
         }
         if !self.stopping {
@@ -221,57 +243,90 @@ impl Shards {
     /// When a send is answered.
     fn durability(&self) -> &'static str {
         match (self.options.store.flush, self.options.store.backend) {
-            (FlushPolicy::Sync, _) => "flush SYNC_FLUSH (acknowledged when it survives a power cut)",
-            (FlushPolicy::Async, LogBackend::Mmap) => "flush ASYNC_FLUSH (acknowledged when it survives the process)",
-            (FlushPolicy::Async, LogBackend::Direct) => "flush ASYNC_FLUSH (acknowledged in memory, written right behind)",
+            (FlushPolicy::Sync, _) => {
+                "flush SYNC_FLUSH (acknowledged when it survives a power cut)"
+            }
+            (FlushPolicy::Async, LogBackend::Mmap) => {
+                "flush ASYNC_FLUSH (acknowledged when it survives the process)"
+            }
+            (FlushPolicy::Async, LogBackend::Direct) => {
+                "flush ASYNC_FLUSH (acknowledged in memory, written right behind)"
+            }
         }
     }
 
     /// What runs, in a few lines.
     fn announce(&self) {
         let options = &self.options;
-        say(&format!("RingMQ {}, compatible with RocketMQ 5.5.0; pid {}", env!("CARGO_PKG_VERSION"), std::process::id()));
+        say(&format!(
+            "RingMQ {}, compatible with RocketMQ 5.5.0; pid {}",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id()
+        ));
         for (index, core) in self.cores.iter().enumerate() {
             let ports = self.ports.get(index).map(Vec::as_slice).unwrap_or_default();
             let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
             let shard = options.shard(index);
-            say(&format!("  shard {index} on core {core}, ports {}, store {}", ports.join(" and "), shard.store_root.display()));
+            say(&format!(
+                "  shard {index} on core {core}, ports {}, store {}",
+                ports.join(" and "),
+                shard.store_root.display()
+            ));
         }
         self.recovered.iter().for_each(|line| say(line));
         let access = match options.store.backend {
             LogBackend::Mmap => "log mapped",
-            LogBackend::Direct if self.buffered => "log direct, through the page cache (this filesystem has no O_DIRECT)",
+            LogBackend::Direct if self.buffered => {
+                "log direct, through the page cache (this filesystem has no O_DIRECT)"
+            }
             LogBackend::Direct => "log direct, O_DIRECT",
         };
         say(&format!("  policies: {}, no replication, {access}", self.durability()));
         for index in 0..options.shard_count {
             let shard = options.shard(index);
             let servers = options.name_servers.join(";");
-            let servers = if servers.is_empty() { String::new() } else { format!(" and name server is {servers}") };
-            say(&format!("The broker[{}, {}] boot success. serializeType=JSON{servers}", shard.broker, shard.address));
+            let servers = if servers.is_empty() {
+                String::new()
+            } else {
+                format!(" and name server is {servers}")
+            };
+            say(&format!(
+                "The broker[{}, {}] boot success. serializeType=JSON{servers}",
+                shard.broker, shard.address
+            ));
         }
     }
 }
 
 /// How a store was found, when it was not simply closed and whole.
 fn recovery_line(shard: usize, recovered: &Recovered) -> Option<String> {
-    let Recovered { was_unclean, records_scanned, damaged_stretches, damaged_bytes, nanos, .. } = *recovered;
+    let Recovered { was_unclean, records_scanned, damaged_stretches, damaged_bytes, nanos, .. } =
+        *recovered;
     let millis = nanos / 1_000_000;
     if damaged_stretches > 0 {
         return Some(format!(
             "  shard {shard}: UNREADABLE in the log: {damaged_stretches} stretches of {damaged_bytes} bytes together hold no message any more, \
-             the rest is served; the log of this start names files and offsets ({records_scanned} messages scanned in {millis} ms)"
+             the rest is served; the log of this start names files and offsets \
+             ({records_scanned} messages scanned in {millis} ms)"
         ));
     }
-    was_unclean.then(|| format!("  shard {shard}: the store was not closed when it stopped; {records_scanned} messages scanned in {millis} ms, all of them readable"))
+    was_unclean.then(|| {
+        format!(
+            "  shard {shard}: the store was not closed when it stopped; \
+        {records_scanned} messages scanned in {millis} ms, all of them readable"
+        )
+    })
 }
 
 fn forward_signals(events: &mpsc::Sender<Event>) -> io::Result<()> {
-    // With a handler in its place a write beyond the limit of file sizes (`ulimit -f`) is an error that names its file; without
-    // one it is the end of the process.
+    // With a handler in its place a write beyond the limit of file sizes (`ulimit -f`) is an error
+    // that names its file; without one it is the end of the process.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
     let events = events.clone();
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
+    let mut signals = signal_hook::iterator::Signals::new([
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+    ])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("signal");
@@ -314,7 +369,10 @@ fn resolve(name: &str, known: Option<&Vec<SocketAddr>>) -> Vec<SocketAddr> {
             // What was known stays in use while the resolver is down.
             let kept = known.cloned().unwrap_or_default();
             if known.is_none() {
-                tracing::warn!("name server {name} can't be resolved ({error}), trying again every {} s", RESOLVE_EVERY.as_secs());
+                tracing::warn!(
+                    "name server {name} can't be resolved ({error}), trying again every {} s",
+                    RESOLVE_EVERY.as_secs()
+                );
             }
             kept
         }

@@ -70,7 +70,11 @@ pub(crate) enum Event {
 }
 
 /// Runs one shard from start to end.
-pub(crate) async fn serve(core: Core, options: ShardOptions, events: mpsc::Sender<Event>) -> io::Result<()> {
+pub(crate) async fn serve(
+    core: Core,
+    options: ShardOptions,
+    events: mpsc::Sender<Event>,
+) -> io::Result<()> {
     let shard = options.index;
     let outcome = run(core, options, &events).await;
     let error = outcome.as_ref().err().map(ToString::to_string);
@@ -83,13 +87,19 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     let (sender, mailbox) = core.mailbox()?;
     let index = options.index;
     let _main_is_gone = events.send(Event::Mailbox { shard: index, sender });
-    // Before the store, which is written to from then on: a shard that can't start leaves everything as it was.
+    // Before the store, which is written to from then on: a shard that can't start leaves
+    // everything as it was.
     let mut tables = tables::load(&core, &options).await.map_err(io::Error::other)?;
-    let store = Store::open(core.clone(), store_config(&options)).await.map_err(io::Error::other)?;
+    let store =
+        Store::open(core.clone(), store_config(&options)).await.map_err(io::Error::other)?;
     tables::mend(&core, &tables).await;
     tables::put_back_lost_topics(&mut tables.topics, &store, core.wall_ms());
     let (listen, ports) = listen_on(&options);
-    let net_config = NetConfig { idle_timeout: options.process.idle_timeout, native_lane: true, ..NetConfig::listening(listen) };
+    let net_config = NetConfig {
+        idle_timeout: options.process.idle_timeout,
+        native_lane: true,
+        ..NetConfig::listening(listen)
+    };
     let (buffered, recovered) = (store.is_buffered(), store.recovered());
     let handler = Shard::new(core.clone(), options, store.clone(), tables);
     let network = match Network::bind(&core, net_config, handler) {
@@ -136,13 +146,17 @@ fn store_config(options: &ShardOptions) -> StoreConfig {
     }
 }
 
-/// The shard's address first, then the VIP port, which only old clients need: another program may have it.
+/// The shard's address first, then the VIP port, which only old clients need: another program may
+/// have it.
 fn listen_on(options: &ShardOptions) -> (Vec<SocketAddr>, Vec<u16>) {
     let bind = options.process.bind;
     let vip = options.port.checked_sub(VIP_PORT_BELOW).filter(|port| *port > 0);
     let vip = vip.filter(|port| TcpListener::bind((bind, *port)).is_ok());
     if vip.is_none() {
-        tracing::warn!("port {} is taken: clients before 4.5 that send to the VIP port can't", options.port.saturating_sub(VIP_PORT_BELOW));
+        tracing::warn!(
+            "port {} is taken: clients before 4.5 that send to the VIP port can't",
+            options.port.saturating_sub(VIP_PORT_BELOW)
+        );
     }
     let ports: Vec<u16> = std::iter::once(options.port).chain(vip).collect();
     (ports.iter().map(|port| SocketAddr::new(bind, *port)).collect(), ports)
@@ -162,7 +176,8 @@ async fn expire_for_ever(network: Network<Shard>) {
     }
 }
 
-/// Answers sends as the mark of their acknowledgement moves. Nothing to do where appending is enough.
+/// Answers sends as the mark of their acknowledgement moves. Nothing to do where appending is
+/// enough.
 async fn answer_for_ever(network: Network<Shard>, store: Store<Core>) {
     loop {
         let seen = store.acknowledged();
@@ -196,7 +211,9 @@ async fn listen_to_control(network: &Network<Shard>, mailbox: &Mailbox<Control>)
 async fn stop(network: &Network<Shard>, store: &Store<Core>) -> io::Result<()> {
     network.with(Shard::unregister);
     let mut waited = Duration::ZERO;
-    while waited < STOP_GRACE && !network.with(|shard, _| shard.pending.is_empty() && shard.native.is_empty()) {
+    while waited < STOP_GRACE
+        && !network.with(|shard, _| shard.pending.is_empty() && shard.native.is_empty())
+    {
         network.core().sleep(Duration::from_millis(1)).await;
         waited += Duration::from_millis(1);
     }
@@ -205,5 +222,9 @@ async fn stop(network: &Network<Shard>, store: &Store<Core>) -> io::Result<()> {
     store.close().await.map_err(io::Error::other)?;
     let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = store.write_counts();
     tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");
-    if saved { Ok(()) } else { Err(io::Error::other("not everything in config/ could be written, see the log")) }
+    if saved {
+        Ok(())
+    } else {
+        Err(io::Error::other("not everything in config/ could be written, see the log"))
+    }
 }

@@ -7,8 +7,8 @@
 //!   other shards   ──► control: topics created and deleted there
 //! ```
 //!
-//! Everything here belongs to one thread: no lock, nothing shared. What may take time (disk) runs as a task that comes back
-//! through [`Network::with`].
+//! Everything here belongs to one thread: no lock, nothing shared. What may take time (disk) runs
+//! as a task that comes back through [`Network::with`].
 
 use crate::config::ShardOptions;
 use crate::consumers::ConsumerGroups;
@@ -18,12 +18,12 @@ use crate::held::HeldPulls;
 use crate::limits::COLD_READS_MAX;
 use crate::locks::QueueLocks;
 use crate::name_servers::NameServers;
+use crate::native::{self, Fetch, NativeState};
 use crate::offsets::ConsumerOffsets;
 use crate::peer_log::PeerLog;
 use crate::pending::PendingAnswers;
 use crate::producers::ProducerGroups;
 use crate::reply::Caller;
-use crate::native::{self, Fetch, NativeState};
 use crate::requests::{self, CommonProperties, Pull};
 use crate::tables::Mended;
 use crate::topics::Topics;
@@ -130,12 +130,24 @@ pub(crate) struct Tables {
 }
 
 impl Shard {
-    pub(crate) fn new(core: Core, options: ShardOptions, store: Store<Core>, tables: Tables) -> Self {
+    pub(crate) fn new(
+        core: Core,
+        options: ShardOptions,
+        store: Store<Core>,
+        tables: Tables,
+    ) -> Self {
         let process = &options.process;
         let seed = u32::try_from(core.random_u64() >> 32).unwrap_or_default();
         Self {
-            common_properties: CommonProperties::new(&process.serve.region, process.serve.trace_on, &process.cluster),
-            send_answer_fields: requests::send_answer_fields(&process.serve.region, process.serve.trace_on),
+            common_properties: CommonProperties::new(
+                &process.serve.region,
+                process.serve.trace_on,
+                &process.cluster,
+            ),
+            send_answer_fields: requests::send_answer_fields(
+                &process.serve.region,
+                process.serve.trace_on,
+            ),
             unique_keys: UniqKeys::new(process.advertised_ip, std::process::id(), seed),
             name_servers: NameServers::new(&process.name_servers),
             offsets_saved_ms: core.wall_ms(),
@@ -219,7 +231,13 @@ impl Shard {
         let mut woken = std::mem::take(&mut self.woken);
         let held = &mut self.held;
         self.store.drain_arrivals(|arrival| {
-            held.arrived(arrival.topic, arrival.queue_id, arrival.max_offset.0, arrival.tags_code, &mut woken);
+            held.arrived(
+                arrival.topic,
+                arrival.queue_id,
+                arrival.max_offset.0,
+                arrival.tags_code,
+                &mut woken,
+            );
         });
         self.wake(net, &mut woken);
         self.woken = woken;
@@ -261,7 +279,9 @@ impl Shard {
         let now_ms = self.now_ms();
         match control {
             Control::Siblings(siblings) => self.siblings = siblings,
-            Control::NameServer { index, addresses } => self.name_servers.resolved(index, addresses),
+            Control::NameServer { index, addresses } => {
+                self.name_servers.resolved(index, addresses)
+            }
             Control::PutTopic(config) => _ = self.topics.put(config, now_ms),
             Control::CreateTopic(config) => {
                 if let Err(error) = self.topics.create_if_absent(config, now_ms) {
@@ -277,7 +297,11 @@ impl Shard {
 impl Handler for Shard {
     fn on_open(&mut self, net: &mut Net, conn: ConnId, origin: Origin, peer: SocketAddr) {
         match origin {
-            Origin::Accepted { listener } => _ = self.peers.insert(conn, Peer { addr: Some(peer), vip: listener > 0, ..Peer::default() }),
+            Origin::Accepted { listener } => {
+                _ = self
+                    .peers
+                    .insert(conn, Peer { addr: Some(peer), vip: listener > 0, ..Peer::default() })
+            }
             Origin::Dialed { tag } => {
                 self.name_servers.opened(tag, conn);
                 let now_ms = self.now_ms();
@@ -311,7 +335,11 @@ impl Handler for Shard {
 
     fn on_close(&mut self, net: &mut Net, conn: ConnId, reason: &CloseReason) {
         let peer = self.peers.remove(&conn);
-        if let CloseReason::Garbage(_) | CloseReason::SlowReader { .. } | CloseReason::SendStalled(_) | CloseReason::PeerMidFrame { .. } = reason {
+        if let CloseReason::Garbage(_)
+        | CloseReason::SlowReader { .. }
+        | CloseReason::SendStalled(_)
+        | CloseReason::PeerMidFrame { .. } = reason
+        {
             self.blame(peer.as_ref().and_then(|peer| peer.addr), reason);
         }
         if self.lost_name_server(conn) {

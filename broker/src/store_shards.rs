@@ -1,7 +1,8 @@
 //! How many shards a store has: a fact of the store, checked at every start.
 //!
-//! A store of one shard is laid out as Apache RocketMQ's and carries no mark of ours, so that it can be opened in place
-//! both ways. A store of more has `shard-0/ … shard-{N-1}/` and the number in the file [`MARK`].
+//! A store of one shard is laid out as Apache RocketMQ's and carries no mark of ours, so that it
+//! can be opened in place both ways. A store of more has `shard-0/ … shard-{N-1}/` and the number
+//! in the file [`MARK`].
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,10 @@ pub enum ShardCountError {
         wanted: usize,
     },
     /// The mark is not a number.
-    #[error("{path} should hold the number of shards and holds {found:?}; {root} has {folders} shard folder(s). Fix: write the number of shards it was created with into the file")]
+    #[error(
+        "{path} should hold the number of shards and holds {found:?}; {root} has {folders} shard \
+            folder(s). Fix: write the number of shards it was created with into the file"
+    )]
     Unreadable {
         /// The mark.
         path: PathBuf,
@@ -38,7 +42,10 @@ pub enum ShardCountError {
         folders: usize,
     },
     /// Shards and no mark.
-    #[error("{path} is missing, though {root} has {folders} shard folder(s): it holds the number of shards. Fix: restore it, or write that number into it")]
+    #[error(
+        "{path} is missing, though {root} has {folders} shard folder(s): it holds the number of \
+            shards. Fix: restore it, or write that number into it"
+    )]
     NoMark {
         /// The mark.
         path: PathBuf,
@@ -48,7 +55,10 @@ pub enum ShardCountError {
         folders: usize,
     },
     /// A file where the store's folder should be.
-    #[error("{path}: expected a folder, found a file. Fix: move it away, or set storePathRootDir to another place")]
+    #[error(
+        "{path}: expected a folder, found a file. Fix: move it away, or set storePathRootDir to \
+            another place"
+    )]
     NotAFolder {
         /// The path.
         path: PathBuf,
@@ -84,7 +94,12 @@ fn existing(root: &Path) -> Result<Option<usize>, ShardCountError> {
     match std::fs::read_to_string(&mark) {
         Ok(text) => {
             let count = text.trim().parse().ok().filter(|count| *count > 1);
-            count.map(Some).ok_or_else(|| ShardCountError::Unreadable { path: mark, found: text, root: root.to_owned(), folders: shard_folders(root) })
+            count.map(Some).ok_or_else(|| ShardCountError::Unreadable {
+                path: mark,
+                found: text,
+                root: root.to_owned(),
+                folders: shard_folders(root),
+            })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => match shard_folders(root) {
             0 => Ok(root.join("commitlog").exists().then_some(1)),
@@ -125,7 +140,10 @@ mod tests {
         claim(&root, 2).unwrap();
         claim(&root, 2).unwrap();
         let error = claim(&root, 1).unwrap_err().to_string();
-        assert!(error.contains("has 2 shard(s), shardCount is 1") && error.contains("Fix:"), "{error}");
+        assert!(
+            error.contains("has 2 shard(s), shardCount is 1") && error.contains("Fix:"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -134,22 +152,32 @@ mod tests {
         std::fs::create_dir(dir.path().join("commitlog")).unwrap();
         claim(dir.path(), 1).unwrap();
         assert!(!dir.path().join(MARK).exists());
-        assert!(matches!(claim(dir.path(), 3), Err(ShardCountError::Differs { found: 1, wanted: 3, .. })));
+        assert!(matches!(
+            claim(dir.path(), 3),
+            Err(ShardCountError::Differs { found: 1, wanted: 3, .. })
+        ));
     }
 
     #[test]
     fn shards_without_their_number_and_a_file_in_the_place_of_the_folder_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        (0..3).for_each(|shard| std::fs::create_dir(dir.path().join(format!("shard-{shard}"))).unwrap());
+        (0..3).for_each(|shard| {
+            std::fs::create_dir(dir.path().join(format!("shard-{shard}"))).unwrap()
+        });
         for wanted in [1, 3] {
             let error = claim(dir.path(), wanted).unwrap_err().to_string();
-            assert!(error.contains("ringmq-shards is missing") && error.contains("3 shard folder(s)"), "{error}");
+            assert!(
+                error.contains("ringmq-shards is missing") && error.contains("3 shard folder(s)"),
+                "{error}"
+            );
         }
         assert!(!dir.path().join(MARK).exists());
         let file = dir.path().join("file");
         std::fs::write(&file, "x").unwrap();
         for root in [file.clone(), file.join("below")] {
-            assert!(matches!(claim(&root, 1), Err(ShardCountError::NotAFolder { path }) if path == file));
+            assert!(
+                matches!(claim(&root, 1), Err(ShardCountError::NotAFolder { path }) if path == file)
+            );
         }
     }
 

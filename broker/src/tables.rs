@@ -1,8 +1,9 @@
-//! The tables' files, in RocketMQ's format and places: `config/topics.json`, `config/subscriptionGroup.json`,
-//! `config/consumerOffset.json`, each with the version before it beside it as `.bak`.
+//! The tables' files, in RocketMQ's format and places: `config/topics.json`,
+//! `config/subscriptionGroup.json`, `config/consumerOffset.json`, each with the version before it
+//! beside it as `.bak`.
 //!
-//! Topics and groups are written as soon as they change, offsets every five seconds and at the end. A write replaces the
-//! whole file, so a crash leaves the old or the new one.
+//! Topics and groups are written as soon as they change, offsets every five seconds and at the end.
+//! A write replaces the whole file, so a crash leaves the old or the new one.
 
 use crate::config::ShardOptions;
 use crate::groups::SubscriptionGroups;
@@ -38,7 +39,10 @@ pub(crate) enum TableError {
         source: io::Error,
     },
     /// Neither the file nor its backup holds JSON.
-    #[error("{path} can't be understood ({reason}), and {backup} can't stand in ({backup_reason}). Fix: repair one of them, or move both away to start without")]
+    #[error(
+        "{path} can't be understood ({reason}), and {backup} can't stand in ({backup_reason}). \
+            Fix: repair one of them, or move both away to start without"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -82,11 +86,13 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Tables, 
     Ok(tables)
 }
 
-/// Queues of a topic that was created by a send, when nothing says how many: what clients ask for by default.
+/// Queues of a topic that was created by a send, when nothing says how many: what clients ask for
+/// by default.
 const QUEUES_OF_LOST_TOPIC: i32 = 4;
 
-/// Topics are written to their file right after the turn that made them, messages may be durable earlier: a broker killed in
-/// between has messages of a topic that it does not know. They were acknowledged, so the topic comes back.
+/// Topics are written to their file right after the turn that made them, messages may be durable
+/// earlier: a broker killed in between has messages of a topic that it does not know. They were
+/// acknowledged, so the topic comes back.
 pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now_ms: i64) {
     let mut lost: BTreeMap<String, i32> = BTreeMap::new();
     store.for_each_queue(|topic, queue_id, _| {
@@ -96,17 +102,31 @@ pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now
         }
     });
     for (name, used) in lost {
-        let queues = if names::is_retry_topic(&name) || names::is_dlq_topic(&name) { used } else { used.max(QUEUES_OF_LOST_TOPIC) };
-        match topics.create_if_absent(TopicConfig::new(&name, queues, perm::READ | perm::WRITE), now_ms) {
-            Ok(_) => tracing::warn!("topic {name} has messages and is not in {TOPICS}: put back with {queues} queues"),
-            Err(error) => tracing::warn!("topic {name} has messages and is not in {TOPICS}, and can't be put back: {error}"),
+        let queues = if names::is_retry_topic(&name) || names::is_dlq_topic(&name) {
+            used
+        } else {
+            used.max(QUEUES_OF_LOST_TOPIC)
+        };
+        match topics
+            .create_if_absent(TopicConfig::new(&name, queues, perm::READ | perm::WRITE), now_ms)
+        {
+            Ok(_) => tracing::warn!(
+                "topic {name} has messages and is not in {TOPICS}: put back with {queues} queues"
+            ),
+            Err(error) => tracing::warn!(
+                "topic {name} has messages and is not in {TOPICS}, and can't be put back: {error}"
+            ),
         }
     }
 }
 
-/// The file, or its backup when the file is missing, empty or damaged (as RocketMQ does). Nothing is loaded in silence from a
-/// file that is there and says nothing: groups would begin anew.
-async fn load_one<T: DeserializeOwned>(core: &Core, path: &Path, mended: &mut Vec<Mended>) -> Result<Option<T>, TableError> {
+/// The file, or its backup when the file is missing, empty or damaged (as RocketMQ does). Nothing
+/// is loaded in silence from a file that is there and says nothing: groups would begin anew.
+async fn load_one<T: DeserializeOwned>(
+    core: &Core,
+    path: &Path,
+    mended: &mut Vec<Mended>,
+) -> Result<Option<T>, TableError> {
     let bytes = read_if_there(core, path).await?;
     let reason = match bytes.as_deref().map(parse::<T>) {
         Some(Ok(table)) => return Ok(Some(table)),
@@ -117,13 +137,23 @@ async fn load_one<T: DeserializeOwned>(core: &Core, path: &Path, mended: &mut Ve
     let good = read_if_there(core, &backup).await?;
     match (good.as_deref().map(parse::<T>), reason) {
         (Some(Ok(table)), reason) => {
-            tracing::warn!("{} is used in the place of {}: {}", backup.display(), path.display(), reason.as_deref().unwrap_or("it is missing"));
-            mended.push(Mended { path: path.to_owned(), damaged: bytes, good: good.unwrap_or_default() });
+            tracing::warn!(
+                "{} is used in the place of {}: {}",
+                backup.display(),
+                path.display(),
+                reason.as_deref().unwrap_or("it is missing")
+            );
+            mended.push(Mended {
+                path: path.to_owned(),
+                damaged: bytes,
+                good: good.unwrap_or_default(),
+            });
             Ok(Some(table))
         }
         (None, None) => Ok(None),
         (found, reason) => {
-            let backup_reason = found.and_then(Result::err).unwrap_or_else(|| "it is missing".to_owned());
+            let backup_reason =
+                found.and_then(Result::err).unwrap_or_else(|| "it is missing".to_owned());
             let reason = reason.unwrap_or_else(|| "it is missing".to_owned());
             Err(TableError::Damaged { path: path.to_owned(), reason, backup, backup_reason })
         }
@@ -145,12 +175,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     json::from_lenient(bytes).map_err(|error| error.to_string())
 }
 
-/// Puts what the backups held in the place of what is damaged, which is kept beside it as `.damaged`: the next save would
-/// otherwise make it the backup.
+/// Puts what the backups held in the place of what is damaged, which is kept beside it as
+/// `.damaged`: the next save would otherwise make it the backup.
 pub(crate) async fn mend(core: &Core, tables: &Tables) {
     for Mended { path, damaged, good } in &tables.mended {
         if let Some(damaged) = damaged
-            && let Err(error) = core.replace_file(&with_suffix(path, ".damaged"), damaged.clone(), false).await
+            && let Err(error) =
+                core.replace_file(&with_suffix(path, ".damaged"), damaged.clone(), false).await
         {
             tracing::warn!("keeping a copy of {}: {error}", path.display());
         }
@@ -179,7 +210,8 @@ impl Shard {
 
     /// Writes offsets when it is time.
     pub(crate) fn save_if_needed(&mut self, now_ms: i64) {
-        let every_ms = i64::try_from(self.options.process.persist_every.as_millis()).unwrap_or(i64::MAX);
+        let every_ms =
+            i64::try_from(self.options.process.persist_every.as_millis()).unwrap_or(i64::MAX);
         self.save(now_ms.saturating_sub(self.offsets_saved_ms) >= every_ms);
     }
 
@@ -192,7 +224,8 @@ impl Shard {
         if round.files.is_empty() {
             return;
         }
-        // A peer that makes up groups or topics without end makes the core write large tables, but not all the time.
+        // A peer that makes up groups or topics without end makes the core write large tables, but
+        // not all the time.
         self.save_again_nanos = started + SAVE_PAUSE_FACTOR * (self.core.now_nanos() - started);
         let Some(network) = self.network.clone() else { return };
         self.saving = true;

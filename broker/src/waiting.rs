@@ -1,8 +1,10 @@
-//! Sends that wait for the device: the log's tail holds as much unwritten log as it may, so a request is kept whole until
-//! there is room, or until it has waited as long as a client should (`waitTimeMillsInSendQueue`).
+//! Sends that wait for the device: the log's tail holds as much unwritten log as it may, so a
+//! request is kept whole until there is room, or until it has waited as long as a client should
+//! (`waitTimeMillsInSendQueue`).
 //!
-//! First in, first out: while anything waits, new sends queue behind it, so the order of a connection's sends survives.
-//! The copy made here is the one exception to "the body is copied once". Pure; bounded in number and in bytes.
+//! First in, first out: while anything waits, new sends queue behind it, so the order of a
+//! connection's sends survives. The copy made here is the one exception to "the body is copied
+//! once". Pure; bounded in number and in bytes.
 
 use crate::limits::{WAITING_SEND_BYTES_MAX, WAITING_SENDS_MAX};
 use std::collections::VecDeque;
@@ -36,10 +38,16 @@ impl<C> Default for WaitingSends<C> {
 impl<C> WaitingSends<C> {
     /// Keeps a request; false when the queue is full.
     pub fn push(&mut self, conn: C, frame: &[u8], now_ms: i64, now_nanos: u64) -> bool {
-        let full = self.queue.len() >= WAITING_SENDS_MAX || self.bytes + frame.len() > WAITING_SEND_BYTES_MAX;
+        let full = self.queue.len() >= WAITING_SENDS_MAX
+            || self.bytes + frame.len() > WAITING_SEND_BYTES_MAX;
         if !full {
             self.bytes += frame.len();
-            self.queue.push_back(Waiting { conn, frame: frame.to_vec(), since_ms: now_ms, since_nanos: now_nanos });
+            self.queue.push_back(Waiting {
+                conn,
+                frame: frame.to_vec(),
+                since_ms: now_ms,
+                since_nanos: now_nanos,
+            });
         }
         !full
     }
@@ -59,7 +67,10 @@ impl<C> WaitingSends<C> {
 
     /// The one that came first, if it has waited longer than `limit_ms`.
     pub fn pop_overdue(&mut self, limit_ms: i64, now_ms: i64) -> Option<Waiting<C>> {
-        let overdue = self.queue.front().is_some_and(|first| now_ms.saturating_sub(first.since_ms) >= limit_ms);
+        let overdue = self
+            .queue
+            .front()
+            .is_some_and(|first| now_ms.saturating_sub(first.since_ms) >= limit_ms);
         if overdue { self.pop() } else { None }
     }
 
@@ -88,7 +99,10 @@ mod tests {
         }
         let first = waiting.pop().unwrap();
         waiting.put_back(first);
-        assert_eq!([waiting.pop(), waiting.pop(), waiting.pop()].map(|one| one.unwrap().conn), [0, 1, 2]);
+        assert_eq!(
+            [waiting.pop(), waiting.pop(), waiting.pop()].map(|one| one.unwrap().conn),
+            [0, 1, 2]
+        );
         assert!(waiting.is_empty());
     }
 

@@ -26,7 +26,11 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         return Err(USAGE.into());
     };
     let mut client = ThreadClient::connect(&[address], ClientConfig::default())?;
-    let options = FetchOptions { hold_ms: 0, tags: args.get(3).cloned().into_iter().collect(), ..FetchOptions::default() };
+    let options = FetchOptions {
+        hold_ms: 0,
+        tags: args.get(3).cloned().into_iter().collect(),
+        ..FetchOptions::default()
+    };
     let (mut messages, mut bytes) = (0_u64, 0_usize);
     for queue in client.route(topic)?.readable().to_vec() {
         let is = client.offsets(group, topic, queue)?;
@@ -35,7 +39,13 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             let batch = client.fetch(topic, queue, offset, &options)?;
             for message in batch.messages() {
                 let message = message?; // its checksum was right
-                println!("shard {} queue {} offset {}: {}", queue.shard, queue.queue_id, message.queue_offset(), String::from_utf8_lossy(message.body()));
+                println!(
+                    "shard {} queue {} offset {}: {}",
+                    queue.shard,
+                    queue.queue_id,
+                    message.queue_offset(),
+                    String::from_utf8_lossy(message.body())
+                );
                 messages += 1;
                 bytes += message.body().len();
             }

@@ -1,4 +1,5 @@
-//! The same client on a glommio core: futures awaited by the core's tasks, sockets in the core's own ring.
+//! The same client on a glommio core: futures awaited by the core's tasks, sockets in the core's
+//! own ring.
 
 #![expect(clippy::print_stdout, reason = "an example talks to people")]
 
@@ -15,14 +16,23 @@ const USAGE: &str = "usage: on_a_core HOST:PORT TOPIC COUNT
 async fn talk(core: Core, address: String, topic: String, count: u64) -> client::Result<()> {
     let client = on_core(&core, &[&address], ClientConfig::default())?;
     client.connect().await?;
-    let queue = client.create_topic(&topic, 1).await?.readable().first().copied().unwrap_or(Queue { shard: 0, queue_id: 0 });
+    let queue = client
+        .create_topic(&topic, 1)
+        .await?
+        .readable()
+        .first()
+        .copied()
+        .unwrap_or(Queue { shard: 0, queue_id: 0 });
     let mut offset = client.offsets("on_a_core", &topic, queue).await?.max_offset;
     let (sender, topic_sent) = (client.clone(), topic.clone());
     rt::Runtime::spawn(&core, rt::Share::Foreground, async move {
         for number in 0..count {
             let body = format!("message {number}");
             match sender.submit_to(queue, &Message::new(&topic_sent, body.as_bytes())) {
-                Ok(ticket) => println!("{body}: {:?}", sender.completion_of(ticket).await.map(|stored| stored.queue_offset)),
+                Ok(ticket) => println!(
+                    "{body}: {:?}",
+                    sender.completion_of(ticket).await.map(|stored| stored.queue_offset)
+                ),
                 Err(error) => println!("{body}: {error}"),
             }
         }

@@ -26,8 +26,12 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut client = ThreadClient::connect(&[address], ClientConfig::default())?;
     client.create_topic(topic, 4)?;
-    let message = Message { tag: args.get(3).map(String::as_str), ..Message::new(topic, text.as_bytes()) };
+    let message =
+        Message { tag: args.get(3).map(String::as_str), ..Message::new(topic, text.as_bytes()) };
     let stored = client.send(&message)?;
-    println!("stored: queue offset {}, physical offset {}, late: {}", stored.queue_offset, stored.physical_offset, stored.is_late);
+    println!(
+        "stored: queue offset {}, physical offset {}, late: {}",
+        stored.queue_offset, stored.physical_offset, stored.is_late
+    );
     Ok(())
 }

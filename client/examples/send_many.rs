@@ -1,4 +1,5 @@
-//! Sends many messages without waiting for each: they go in batches, and every one has its own completion.
+//! Sends many messages without waiting for each: they go in batches, and every one has its own
+//! completion.
 
 #![expect(clippy::print_stdout, reason = "an example talks to people")]
 
@@ -25,7 +26,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let ([address, topic, count] | [address, topic, count, _]) = &args[..] else {
         return Err(USAGE.into());
     };
-    let (count, linger_ms): (u64, u64) = (count.parse()?, args.get(3).map_or(Ok(0), |ms| ms.parse())?);
+    let (count, linger_ms): (u64, u64) =
+        (count.parse()?, args.get(3).map_or(Ok(0), |ms| ms.parse())?);
     let mut config = ClientConfig::default();
     config.producer.linger = Duration::from_millis(linger_ms);
     let mut client = ThreadClient::connect(&[address], config)?;
@@ -43,7 +45,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         body.clear();
         std::fmt::Write::write_fmt(&mut body, format_args!("message {number}"))?;
         let message = Message::new(topic, body.as_bytes());
-        // No room: take what is done and try again. `submit_waiting` would wait; this uses the time.
+        // No room: take what is done and try again. `submit_waiting` would wait; this uses the
+        // time.
         while let Err(error) = client.client().submit(&message) {
             if !error.is_full() {
                 return Err(error.into());
@@ -58,6 +61,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         take(done.outcome);
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("{stored} stored, {failed} failed, {unknown} unknown in {seconds:.3} s: {:.0} messages/s", stored as f64 / seconds);
+    println!(
+        "{stored} stored, {failed} failed, {unknown} unknown in {seconds:.3} s: {:.0} messages/s",
+        stored as f64 / seconds
+    );
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use crate::error::Refusal;
 use protocol::native::{
-    ArchivedErrorAnswer, ArchivedFetched, ArchivedOffsetIs, ArchivedProduced, ArchivedRouteIs, ArchivedWelcome, FetchStatus, FrameView, Kind,
-    NativeError, Placed, Stages, Welcome,
+    ArchivedErrorAnswer, ArchivedFetched, ArchivedOffsetIs, ArchivedProduced, ArchivedRouteIs,
+    ArchivedWelcome, FetchStatus, FrameView, Kind, NativeError, Placed, Stages, Welcome,
 };
 use protocol::native::{OffsetIs, RouteIs, ShardAddress};
 
@@ -77,15 +77,27 @@ fn of<'a>(frame: &FrameView<'a>) -> Result<Answer<'a>, NativeError> {
         Kind::Fetched => Answer::Fetched(fetched(frame.header()?, frame.payload)),
         Kind::OffsetIs => {
             let is: &ArchivedOffsetIs = frame.header()?;
-            Answer::OffsetIs(OffsetIs { committed: is.committed.to_native(), min_offset: is.min_offset.to_native(), max_offset: is.max_offset.to_native() })
+            Answer::OffsetIs(OffsetIs {
+                committed: is.committed.to_native(),
+                min_offset: is.min_offset.to_native(),
+                max_offset: is.max_offset.to_native(),
+            })
         }
         Kind::RouteIs => {
             let is: &ArchivedRouteIs = frame.header()?;
-            Answer::RouteIs(RouteIs { read_queues: is.read_queues.to_native(), write_queues: is.write_queues.to_native(), permission: is.permission.to_native() })
+            Answer::RouteIs(RouteIs {
+                read_queues: is.read_queues.to_native(),
+                write_queues: is.write_queues.to_native(),
+                permission: is.permission.to_native(),
+            })
         }
         Kind::Error => {
             let error: &ArchivedErrorAnswer = frame.header()?;
-            Answer::Refused(Refusal::new(error.code.to_native(), error.record.to_native(), error.reason.as_str()))
+            Answer::Refused(Refusal::new(
+                error.code.to_native(),
+                error.record.to_native(),
+                error.reason.as_str(),
+            ))
         }
         Kind::Committed => Answer::Committed,
         Kind::Pong => Answer::Pong,
@@ -100,7 +112,12 @@ fn produced<'a>(header: &ArchivedProduced, payload: &'a [u8]) -> Produced<'a> {
         replicated_nanos: header.stages.replicated_nanos.to_native(),
         answered_nanos: header.stages.answered_nanos.to_native(),
     };
-    Produced { is_late: header.is_late, store_timestamp_ms: header.store_timestamp_ms.to_native(), stages, payload }
+    Produced {
+        is_late: header.is_late,
+        store_timestamp_ms: header.store_timestamp_ms.to_native(),
+        stages,
+        payload,
+    }
 }
 
 fn fetched<'a>(header: &ArchivedFetched, records: &'a [u8]) -> Fetched<'a> {
@@ -115,7 +132,10 @@ fn fetched<'a>(header: &ArchivedFetched, records: &'a [u8]) -> Fetched<'a> {
 }
 
 fn welcome(header: &ArchivedWelcome) -> Welcome {
-    let shards = header.shards.iter().map(|shard| ShardAddress { broker_name: shard.broker_name.as_str().into(), address: shard.address.as_str().into() });
+    let shards = header.shards.iter().map(|shard| ShardAddress {
+        broker_name: shard.broker_name.as_str().into(),
+        address: shard.address.as_str().into(),
+    });
     Welcome {
         version: header.version.to_native(),
         shard: header.shard.to_native(),
@@ -143,9 +163,21 @@ mod tests {
     fn a_refusal_names_code_and_record_and_an_unknown_code_stays_a_number() {
         for (code, record, expected) in [(5, 3, Some(ErrorCode::Record)), (999, NO_RECORD, None)] {
             let mut frame = Vec::new();
-            append_frame(&mut frame, Kind::Error, 9, &ErrorAnswer { code, record, reason: "BODYCRC".into() }, 0).unwrap();
-            let (correlation, Answer::Refused(refusal)) = read(&frame).unwrap() else { panic!("a refusal") };
-            assert_eq!((correlation, refusal.code(), refusal.record), (9, expected, (record != NO_RECORD).then_some(record)));
+            append_frame(
+                &mut frame,
+                Kind::Error,
+                9,
+                &ErrorAnswer { code, record, reason: "BODYCRC".into() },
+                0,
+            )
+            .unwrap();
+            let (correlation, Answer::Refused(refusal)) = read(&frame).unwrap() else {
+                panic!("a refusal")
+            };
+            assert_eq!(
+                (correlation, refusal.code(), refusal.record),
+                (9, expected, (record != NO_RECORD).then_some(record))
+            );
             assert!(refusal.to_string().contains("BODYCRC"));
         }
     }

@@ -1,7 +1,8 @@
 //! What an application asks for, whoever turns the ring.
 //!
-//! Each method is a future that ends when the ring has brought what it waits for. On a glommio core they are awaited
-//! ([`crate::on_core`]); on a plain thread [`crate::ThreadClient`] turns the ring until they are ready.
+//! Each method is a future that ends when the ring has brought what it waits for. On a glommio core
+//! they are awaited ([`crate::on_core`]); on a plain thread [`crate::ThreadClient`] turns the ring
+//! until they are ready.
 
 use crate::consumer::{FetchOptions, FetchedBatch};
 use crate::error::{ClientError, Operation, Result};
@@ -17,7 +18,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-/// A client of one thread. Cloning gives another handle to the same one. Its life ends with the last handle and the driver.
+/// A client of one thread. Cloning gives another handle to the same one. Its life ends with the
+/// last handle and the driver.
 #[derive(Clone)]
 pub struct Client {
     hub: Rc<RefCell<Hub>>,
@@ -25,11 +27,17 @@ pub struct Client {
     kick: Rc<dyn Fn()>,
 }
 
-/// The addresses of `host:port` texts. Names are resolved here, which may block: before anything is driven.
+/// The addresses of `host:port` texts. Names are resolved here, which may block: before anything is
+/// driven.
 pub(crate) fn resolve(seeds: &[&str]) -> Result<Vec<SocketAddr>> {
     let one = |seed: &&str| {
-        let found = seed.to_socket_addrs().map_err(|error| ClientError::local(format!("resolve {seed}"), &error))?.next();
-        found.ok_or_else(|| ClientError::local(format!("resolve {seed}"), &"the name has no address"))
+        let found = seed
+            .to_socket_addrs()
+            .map_err(|error| ClientError::local(format!("resolve {seed}"), &error))?
+            .next();
+        found.ok_or_else(|| {
+            ClientError::local(format!("resolve {seed}"), &"the name has no address")
+        })
     };
     if seeds.is_empty() {
         return Err(ClientError::local("connect", &"no address was given: host:port of a shard"));
@@ -57,8 +65,8 @@ impl Client {
         .await
     }
 
-    /// Waits until every shard known is greeted, and those it tells of; an error when one is not within the timeout and none
-    /// other is. Shards that come later are used when they are there.
+    /// Waits until every shard known is greeted, and those it tells of; an error when one is not
+    /// within the timeout and none other is. Shards that come later are used when they are there.
     pub async fn connect(&self) -> Result<()> {
         let timeout = self.hub.borrow().config.timeout;
         let limit_ns = self.hub.borrow().now_ns() + crate::connection::nanos(timeout);
@@ -71,7 +79,11 @@ impl Client {
                 None => Some(Ok(())),
                 Some(_) if is_late && ready > 0 => Some(Ok(())),
                 Some(lane) if is_late || (ready == 0 && lane.failures >= DIALS_BEFORE_ERROR) => {
-                    Some(Err(ClientError::NotSent { operation: Operation::Connect, peer: lane.addr, why: lane.fault.clone() }))
+                    Some(Err(ClientError::NotSent {
+                        operation: Operation::Connect,
+                        peer: lane.addr,
+                        why: lane.fault.clone(),
+                    }))
                 }
                 Some(_) => None,
             }
@@ -96,8 +108,8 @@ impl Client {
         self.ask_route(topic, 0).await
     }
 
-    /// The same; creates the topic with so many queues a shard where it does not exist (as far as the broker's
-    /// `autoCreateTopicEnable` lets it).
+    /// The same; creates the topic with so many queues a shard where it does not exist (as far as
+    /// the broker's `autoCreateTopicEnable` lets it).
     pub async fn create_topic(&self, topic: &str, queues: u32) -> Result<TopicRoute> {
         self.ask_route(topic, queues).await
     }
@@ -124,15 +136,19 @@ impl Client {
 
     async fn shard_route(&self, shard: u32, route: &Route) -> Result<RouteIs> {
         let queue = Queue { shard, queue_id: 0 };
-        let reply = self.call(queue, &route.topic, Operation::Route, |connection, out, of, now_ns| connection.route(out, of, route, now_ns));
+        let reply =
+            self.call(queue, &route.topic, Operation::Route, |connection, out, of, now_ns| {
+                connection.route(out, of, route, now_ns)
+            });
         match reply.await? {
             Reply::RouteIs(is) => Ok(is),
             _ => Err(unexpected(Operation::Route)),
         }
     }
 
-    /// Takes a message for the queue whose turn it is and gives a ticket; [`Client::completion`] tells what became of it. The topic's
-    /// route must be known. [`ClientError::Full`] is back-pressure.
+    /// Takes a message for the queue whose turn it is and gives a ticket; [`Client::completion`]
+    /// tells what became of it. The topic's route must be known. [`ClientError::Full`] is
+    /// back-pressure.
     pub fn submit(&self, message: &Message<'_>) -> Result<Ticket> {
         let mut hub = self.hub.borrow_mut();
         let queue = hub.next_queue(message.topic)?;
@@ -149,8 +165,8 @@ impl Client {
         ticket
     }
 
-    /// [`Client::submit`] that waits while there is no room. Somebody must take completions meanwhile, or too many of them
-    /// leave no room either.
+    /// [`Client::submit`] that waits while there is no room. Somebody must take completions
+    /// meanwhile, or too many of them leave no room either.
     pub async fn submit_waiting(&self, message: &Message<'_>) -> Result<Ticket> {
         loop {
             match self.submit(message) {
@@ -165,8 +181,8 @@ impl Client {
         self.until(|_| (!std::mem::take(&mut is_first)).then_some(())).await;
     }
 
-    /// Sends one message and waits until it is stored as durably as the broker is configured. Asks for the route first when it
-    /// is not known.
+    /// Sends one message and waits until it is stored as durably as the broker is configured. Asks
+    /// for the route first when it is not known.
     pub async fn send(&self, message: &Message<'_>) -> Result<Stored> {
         if self.hub.borrow().route(message.topic).is_none() {
             self.route(message.topic).await?;
@@ -210,9 +226,17 @@ impl Client {
     }
 
     /// Reads a queue from an offset on; waits up to `options.hold_ms` for the first message.
-    pub async fn fetch(&self, topic: &str, queue: Queue, offset: i64, options: &FetchOptions) -> Result<FetchedBatch> {
+    pub async fn fetch(
+        &self,
+        topic: &str,
+        queue: Queue,
+        offset: i64,
+        options: &FetchOptions,
+    ) -> Result<FetchedBatch> {
         let welcome = self.welcome(queue.shard);
-        let (messages_limit, hold_limit) = welcome.map_or((u32::MAX, u32::MAX), |welcome| (welcome.fetch_messages_max, welcome.hold_ms_max));
+        let (messages_limit, hold_limit) = welcome.map_or((u32::MAX, u32::MAX), |welcome| {
+            (welcome.fetch_messages_max, welcome.hold_ms_max)
+        });
         let fetch = Fetch {
             queue_id: queue.queue_id,
             offset,
@@ -222,7 +246,12 @@ impl Client {
             topic: topic.to_owned(),
             tags: options.tags.iter().map(|tag| java_hash(tag)).collect(),
         };
-        match self.call(queue, topic, Operation::Fetch, |connection, out, of, now_ns| connection.fetch(out, of, &fetch, now_ns)).await? {
+        match self
+            .call(queue, topic, Operation::Fetch, |connection, out, of, now_ns| {
+                connection.fetch(out, of, &fetch, now_ns)
+            })
+            .await?
+        {
             Reply::Fetched(batch) => Ok(batch),
             _ => Err(unexpected(Operation::Fetch)),
         }
@@ -230,8 +259,15 @@ impl Client {
 
     /// Where a group is in a queue (-1: it committed nothing), and the queue's ends.
     pub async fn offsets(&self, group: &str, topic: &str, queue: Queue) -> Result<OffsetIs> {
-        let query = QueryOffset { queue_id: queue.queue_id, group: group.to_owned(), topic: topic.to_owned() };
-        let reply = self.call(queue, topic, Operation::QueryOffset, |connection, out, of, now_ns| connection.query_offset(out, of, &query, now_ns));
+        let query = QueryOffset {
+            queue_id: queue.queue_id,
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+        };
+        let reply =
+            self.call(queue, topic, Operation::QueryOffset, |connection, out, of, now_ns| {
+                connection.query_offset(out, of, &query, now_ns)
+            });
         match reply.await? {
             Reply::OffsetIs(is) => Ok(is),
             _ => Err(unexpected(Operation::QueryOffset)),
@@ -240,8 +276,16 @@ impl Client {
 
     /// Saves the next offset that a group will read.
     pub async fn commit(&self, group: &str, topic: &str, queue: Queue, offset: i64) -> Result<()> {
-        let commit = CommitOffset { queue_id: queue.queue_id, offset, group: group.to_owned(), topic: topic.to_owned() };
-        let reply = self.call(queue, topic, Operation::CommitOffset, |connection, out, of, now_ns| connection.commit_offset(out, of, &commit, now_ns));
+        let commit = CommitOffset {
+            queue_id: queue.queue_id,
+            offset,
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+        };
+        let reply =
+            self.call(queue, topic, Operation::CommitOffset, |connection, out, of, now_ns| {
+                connection.commit_offset(out, of, &commit, now_ns)
+            });
         match reply.await? {
             Reply::Committed => Ok(()),
             _ => Err(unexpected(Operation::CommitOffset)),
@@ -253,7 +297,12 @@ impl Client {
         queue: Queue,
         topic: &str,
         operation: Operation,
-        write: impl FnOnce(&mut crate::Connection<crate::lane::Pending>, &mut Vec<u8>, crate::lane::Pending, u64) -> Result<()>,
+        write: impl FnOnce(
+            &mut crate::Connection<crate::lane::Pending>,
+            &mut Vec<u8>,
+            crate::lane::Pending,
+            u64,
+        ) -> Result<()>,
     ) -> Result<Reply> {
         let key = self.hub.borrow_mut().call(queue, topic, operation, write)?;
         let call = Asked { hub: &self.hub, key };
@@ -278,5 +327,8 @@ impl Drop for Asked<'_> {
 }
 
 fn unexpected(operation: Operation) -> ClientError {
-    ClientError::local(format!("read the answer to a {operation} request"), &"another kind of answer")
+    ClientError::local(
+        format!("read the answer to a {operation} request"),
+        &"another kind of answer",
+    )
 }

@@ -6,14 +6,18 @@
 //!                                         └─ by correlation: slot = correlation mod slots; answers may overtake each other
 //! ```
 //!
-//! Belongs to one thread. `T` is what the caller wants back with an answer. In steady state nothing is allocated: the slots
-//! are made once, frames are written into the caller's bytes, answers are read where they were received.
+//! Belongs to one thread. `T` is what the caller wants back with an answer. In steady state nothing
+//! is allocated: the slots are made once, frames are written into the caller's bytes, answers are
+//! read where they were received.
 
 use crate::answer::{self, Answer};
 use crate::error::{ClientError, Operation, Result};
 use crate::frames::Cutter;
 use crate::limits::{CLIENT_NAME_BYTES_MAX, FRAME_BYTES_MAX, PING_AFTER, REQUESTS_MAX};
-use protocol::native::{CommitOffset, Fetch, Header, Hello, Kind, PREFIX_BYTES, Produce, QueryOffset, Route, VERSION, Welcome, append_frame};
+use protocol::native::{
+    CommitOffset, Fetch, Header, Hello, Kind, PREFIX_BYTES, Produce, QueryOffset, Route, VERSION,
+    Welcome, append_frame,
+};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +62,14 @@ pub struct Connection<T> {
 
 impl<T> Connection<T> {
     /// Greets: Hello goes to `out`. At most `requests_max` requests wait at the same time.
-    pub fn new(peer: SocketAddr, client: &str, requests_max: usize, timeout: Duration, now_ns: u64, out: &mut Vec<u8>) -> Result<Self> {
+    pub fn new(
+        peer: SocketAddr,
+        client: &str,
+        requests_max: usize,
+        timeout: Duration,
+        now_ns: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Self> {
         let slots = (requests_max.clamp(1, REQUESTS_MAX) + 2).next_power_of_two(); // and one each for Hello and a ping
         let mut slots_made = Vec::new();
         slots_made.resize_with(slots, || None);
@@ -99,29 +110,72 @@ impl<T> Connection<T> {
     }
 
     fn ready(&self, operation: Operation) -> Result<&Arc<Welcome>> {
-        self.welcome.as_ref().ok_or_else(|| ClientError::NotSent { operation, peer: self.peer, why: "the greeting is not over".into() })
+        self.welcome.as_ref().ok_or_else(|| ClientError::NotSent {
+            operation,
+            peer: self.peer,
+            why: "the greeting is not over".into(),
+        })
     }
 
-    fn within(&self, operation: Operation, what: &'static str, found: usize, limit: u32) -> Result<()> {
+    fn within(
+        &self,
+        operation: Operation,
+        what: &'static str,
+        found: usize,
+        limit: u32,
+    ) -> Result<()> {
         let limit = limit as usize;
-        if found <= limit { Ok(()) } else { Err(ClientError::TooLarge { operation, peer: self.peer, what, found, limit }) }
+        if found <= limit {
+            Ok(())
+        } else {
+            Err(ClientError::TooLarge { operation, peer: self.peer, what, found, limit })
+        }
     }
 
     /// Whether another request fits; one place is kept for a ping.
     pub fn has_room(&self, operation: Operation) -> Result<()> {
         let limit = self.slots.len() - 1;
-        let error = || ClientError::Full { operation, peer: self.peer, what: "requests", found: self.waiting + 1, limit: limit - 1 };
+        let error = || ClientError::Full {
+            operation,
+            peer: self.peer,
+            what: "requests",
+            found: self.waiting + 1,
+            limit: limit - 1,
+        };
         if self.waiting < limit { Ok(()) } else { Err(error()) }
     }
 
-    /// Writes a produce frame: its head, then whatever `fill` appends, which must be `payload_bytes` of records.
-    pub fn produce(&mut self, out: &mut Vec<u8>, of: T, produce: &Produce, payload_bytes: usize, now_ns: u64, fill: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+    /// Writes a produce frame: its head, then whatever `fill` appends, which must be
+    /// `payload_bytes` of records.
+    pub fn produce(
+        &mut self,
+        out: &mut Vec<u8>,
+        of: T,
+        produce: &Produce,
+        payload_bytes: usize,
+        now_ns: u64,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<()> {
         let operation = Operation::Produce;
         let welcome = self.ready(operation)?;
         let (records_max, frame_max) = (welcome.records_per_produce_max, welcome.frame_bytes_max);
         self.within(operation, "records of a frame", produce.records as usize, records_max)?;
-        self.within(operation, "bytes of a frame", PREFIX_BYTES + HEADER_BYTES_GUESS + payload_bytes, frame_max)?;
-        self.ask(out, Kind::Produce, operation, Some(of), produce, payload_bytes, self.timeout, now_ns)?;
+        self.within(
+            operation,
+            "bytes of a frame",
+            PREFIX_BYTES + HEADER_BYTES_GUESS + payload_bytes,
+            frame_max,
+        )?;
+        self.ask(
+            out,
+            Kind::Produce,
+            operation,
+            Some(of),
+            produce,
+            payload_bytes,
+            self.timeout,
+            now_ns,
+        )?;
         let before = out.len();
         fill(out);
         debug_assert_eq!(out.len() - before, payload_bytes);
@@ -140,15 +194,45 @@ impl<T> Connection<T> {
     }
 
     /// Asks where a group is.
-    pub fn query_offset(&mut self, out: &mut Vec<u8>, of: T, query: &QueryOffset, now_ns: u64) -> Result<()> {
+    pub fn query_offset(
+        &mut self,
+        out: &mut Vec<u8>,
+        of: T,
+        query: &QueryOffset,
+        now_ns: u64,
+    ) -> Result<()> {
         self.ready(Operation::QueryOffset)?;
-        self.ask(out, Kind::QueryOffset, Operation::QueryOffset, Some(of), query, 0, self.timeout, now_ns)
+        self.ask(
+            out,
+            Kind::QueryOffset,
+            Operation::QueryOffset,
+            Some(of),
+            query,
+            0,
+            self.timeout,
+            now_ns,
+        )
     }
 
     /// Says where a group is.
-    pub fn commit_offset(&mut self, out: &mut Vec<u8>, of: T, commit: &CommitOffset, now_ns: u64) -> Result<()> {
+    pub fn commit_offset(
+        &mut self,
+        out: &mut Vec<u8>,
+        of: T,
+        commit: &CommitOffset,
+        now_ns: u64,
+    ) -> Result<()> {
         self.ready(Operation::CommitOffset)?;
-        self.ask(out, Kind::CommitOffset, Operation::CommitOffset, Some(of), commit, 0, self.timeout, now_ns)
+        self.ask(
+            out,
+            Kind::CommitOffset,
+            Operation::CommitOffset,
+            Some(of),
+            commit,
+            0,
+            self.timeout,
+            now_ns,
+        )
     }
 
     /// Asks for the queues of a topic.
@@ -158,7 +242,17 @@ impl<T> Connection<T> {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one private place for all kinds")]
-    fn ask(&mut self, out: &mut Vec<u8>, kind: Kind, operation: Operation, of: Option<T>, header: &impl Header, payload_bytes: usize, timeout: Duration, now_ns: u64) -> Result<()> {
+    fn ask(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: Kind,
+        operation: Operation,
+        of: Option<T>,
+        header: &impl Header,
+        payload_bytes: usize,
+        timeout: Duration,
+        now_ns: u64,
+    ) -> Result<()> {
         if of.is_some() {
             self.has_room(operation)?;
         }
@@ -169,8 +263,9 @@ impl<T> Connection<T> {
         while self.slots.get(slot_of(correlation)).is_some_and(Option::is_some) {
             correlation = correlation.wrapping_add(1);
         }
-        append_frame(out, kind, correlation, header, payload_bytes)
-            .map_err(|error| ClientError::local(format!("write a {operation} request for {}", self.peer), &error))?;
+        append_frame(out, kind, correlation, header, payload_bytes).map_err(|error| {
+            ClientError::local(format!("write a {operation} request for {}", self.peer), &error)
+        })?;
         let deadline_ns = now_ns.saturating_add(nanos(timeout));
         if let Some(slot) = self.slots.get_mut(slot_of(correlation)) {
             *slot = Some(Waiting { correlation, operation, sent_ns: now_ns, deadline_ns, of });
@@ -182,7 +277,11 @@ impl<T> Connection<T> {
     }
 
     /// Takes what arrived. An error ends the connection: close it, then [`Connection::lose`].
-    pub fn receive(&mut self, data: &[u8], told: &mut impl FnMut(Told<'_, T>)) -> std::result::Result<(), Arc<str>> {
+    pub fn receive(
+        &mut self,
+        data: &[u8],
+        told: &mut impl FnMut(Told<'_, T>),
+    ) -> std::result::Result<(), Arc<str>> {
         let mut cutter = std::mem::replace(&mut self.cutter, Cutter::new(0));
         let mut fault = None;
         let cut = cutter.feed(data, |frame| {
@@ -195,13 +294,21 @@ impl<T> Connection<T> {
         cut.map_err(|error| error.to_string().into())
     }
 
-    fn on_frame(&mut self, frame: &[u8], told: &mut impl FnMut(Told<'_, T>)) -> std::result::Result<(), Arc<str>> {
-        let (correlation, answer) = answer::read(frame).map_err(|error| Arc::from(format!("unreadable answer: {error}")))?;
+    fn on_frame(
+        &mut self,
+        frame: &[u8],
+        told: &mut impl FnMut(Told<'_, T>),
+    ) -> std::result::Result<(), Arc<str>> {
+        let (correlation, answer) = answer::read(frame)
+            .map_err(|error| Arc::from(format!("unreadable answer: {error}")))?;
         let Some(waiting) = self.take(correlation) else {
             self.late_answers += 1;
             return match answer {
-                // A broker that gives up on a connection says why with the correlation of what it could not read.
-                Answer::Refused(refusal) if self.welcome.is_none() => Err(refusal.to_string().into()),
+                // A broker that gives up on a connection says why with the correlation of what it
+                // could not read.
+                Answer::Refused(refusal) if self.welcome.is_none() => {
+                    Err(refusal.to_string().into())
+                }
                 _ => Ok(()),
             };
         };
@@ -209,19 +316,31 @@ impl<T> Connection<T> {
         match (waiting.of, answer) {
             (None, Answer::Welcome(welcome)) if operation == Operation::Connect => {
                 if welcome.version != VERSION {
-                    return Err(format!("the broker chose version {}, offered was {VERSION}", welcome.version).into());
+                    return Err(format!(
+                        "the broker chose version {}, offered was {VERSION}",
+                        welcome.version
+                    )
+                    .into());
                 }
                 self.welcome = Some(Arc::new(*welcome));
                 told(Told::Ready);
             }
             (None, Answer::Pong) if operation == Operation::Ping => self.ping_waits = false,
-            (None, Answer::Refused(refusal)) => return Err(format!("{operation} refused: {refusal}").into()),
-            (Some(of), Answer::Refused(refusal)) => told(Told::Failed(of, ClientError::Refused { operation, peer: self.peer, refusal })),
+            (None, Answer::Refused(refusal)) => {
+                return Err(format!("{operation} refused: {refusal}").into());
+            }
+            (Some(of), Answer::Refused(refusal)) => {
+                told(Told::Failed(of, ClientError::Refused { operation, peer: self.peer, refusal }))
+            }
             (Some(of), answer) if fits(operation, &answer) => told(Told::Answer(of, answer)),
             (of, _) => {
-                let why: Arc<str> = format!("{operation} was answered with another kind of frame").into();
+                let why: Arc<str> =
+                    format!("{operation} was answered with another kind of frame").into();
                 if let Some(of) = of {
-                    told(Told::Failed(of, ClientError::Unknown { operation, peer: self.peer, why: why.clone() }));
+                    told(Told::Failed(
+                        of,
+                        ClientError::Unknown { operation, peer: self.peer, why: why.clone() },
+                    ));
                 }
                 return Err(why);
             }
@@ -237,24 +356,43 @@ impl<T> Connection<T> {
         Some(taken)
     }
 
-    /// Gives up what waited too long, and pings when nothing was sent for a while. To be called every few milliseconds. An error
-    /// (a greeting or a ping without an answer) ends the connection.
-    pub fn tick(&mut self, now_ns: u64, out: &mut Vec<u8>, told: &mut impl FnMut(Told<'_, T>)) -> std::result::Result<(), Arc<str>> {
+    /// Gives up what waited too long, and pings when nothing was sent for a while. To be called
+    /// every few milliseconds. An error (a greeting or a ping without an answer) ends the
+    /// connection.
+    pub fn tick(
+        &mut self,
+        now_ns: u64,
+        out: &mut Vec<u8>,
+        told: &mut impl FnMut(Told<'_, T>),
+    ) -> std::result::Result<(), Arc<str>> {
         let mut fault = Ok(());
         let peer = self.peer;
         let slots = if self.waiting == 0 { &mut [] } else { &mut *self.slots };
         for slot in slots {
-            let Some(late) = slot.take_if(|waiting| waiting.deadline_ns <= now_ns) else { continue };
+            let Some(late) = slot.take_if(|waiting| waiting.deadline_ns <= now_ns) else {
+                continue;
+            };
             self.waiting -= 1;
             let waited_ms = now_ns.saturating_sub(late.sent_ns) / 1_000_000;
             match late.of {
-                Some(of) => told(Told::Failed(of, ClientError::TimedOut { operation: late.operation, peer, waited_ms })),
-                None => fault = Err(format!("{} without an answer for {waited_ms} ms", late.operation).into()),
+                Some(of) => told(Told::Failed(
+                    of,
+                    ClientError::TimedOut { operation: late.operation, peer, waited_ms },
+                )),
+                None => {
+                    fault =
+                        Err(format!("{} without an answer for {waited_ms} ms", late.operation)
+                            .into())
+                }
             }
         }
-        if self.welcome.is_some() && !self.ping_waits && now_ns.saturating_sub(self.last_sent_ns) >= nanos(PING_AFTER) {
+        if self.welcome.is_some()
+            && !self.ping_waits
+            && now_ns.saturating_sub(self.last_sent_ns) >= nanos(PING_AFTER)
+        {
             self.ping_waits = true;
-            let _own_place = self.ask(out, Kind::Ping, Operation::Ping, None, &(), 0, self.timeout, now_ns);
+            let _own_place =
+                self.ask(out, Kind::Ping, Operation::Ping, None, &(), 0, self.timeout, now_ns);
         }
         fault
     }
@@ -263,7 +401,14 @@ impl<T> Connection<T> {
     pub fn lose(self, why: &Arc<str>, told: &mut impl FnMut(Told<'_, T>)) {
         for waiting in self.slots.into_iter().flatten() {
             if let Some(of) = waiting.of {
-                told(Told::Failed(of, ClientError::Unknown { operation: waiting.operation, peer: self.peer, why: why.clone() }));
+                told(Told::Failed(
+                    of,
+                    ClientError::Unknown {
+                        operation: waiting.operation,
+                        peer: self.peer,
+                        why: why.clone(),
+                    },
+                ));
             }
         }
     }

@@ -56,7 +56,8 @@ impl FetchedBatch {
         }
     }
 
-    /// The messages, each checked when its turn comes: lengths, then the strongest checksum it has. Ends after the first error.
+    /// The messages, each checked when its turn comes: lengths, then the strongest checksum it has.
+    /// Ends after the first error.
     #[must_use]
     pub fn messages(&self) -> Messages<'_> {
         Messages { of: self, records: records(&self.bytes), is_over: false }
@@ -78,10 +79,15 @@ impl<'a> Iterator for Messages<'a> {
         if self.is_over {
             return None;
         }
-        let checked = self.records.next()?.and_then(|record| record.verify_intact().map(|()| record));
+        let checked =
+            self.records.next()?.and_then(|record| record.verify_intact().map(|()| record));
         Some(checked.map_err(|error| {
             self.is_over = true;
-            ClientError::Damaged { topic: self.of.topic.clone(), queue_id: self.of.queue_id, what: error.to_string().into() }
+            ClientError::Damaged {
+                topic: self.of.topic.clone(),
+                queue_id: self.of.queue_id,
+                what: error.to_string().into(),
+            }
         }))
     }
 }
@@ -93,7 +99,11 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_in_a_body_ends_the_batch_with_an_error_that_names_the_queue() {
-        let layout = RecordLayout { store_host_is_v6: false, needs_crc_property: false, body_bytes_max: 100 };
+        let layout = RecordLayout {
+            store_host_is_v6: false,
+            needs_crc_property: false,
+            body_bytes_max: 100,
+        };
         let mut writer = RecordWriter::new("127.0.0.1:1".parse().unwrap(), 1);
         let mut bytes = Vec::new();
         let ends: Vec<usize> = [b"one", b"two", b"six"]
@@ -105,7 +115,14 @@ mod tests {
         let at = bytes.windows(3).position(|window| window == b"two").unwrap();
         bytes[at] ^= 1;
         assert!(at > ends[0] && at < ends[1]);
-        let fetched = answer::Fetched { status: Some(FetchStatus::Found), messages: 3, next_offset: 3, min_offset: 0, max_offset: 3, records: &bytes };
+        let fetched = answer::Fetched {
+            status: Some(FetchStatus::Found),
+            messages: 3,
+            next_offset: 3,
+            min_offset: 0,
+            max_offset: 3,
+            records: &bytes,
+        };
         let batch = FetchedBatch::new("T", 3, &fetched);
         let mut messages = batch.messages();
         assert_eq!(messages.next().unwrap().unwrap().body(), b"one");

@@ -1,4 +1,5 @@
-//! What can go wrong: which operation, with which peer, what was expected and found, what is known of the outcome.
+//! What can go wrong: which operation, with which peer, what was expected and found, what is known
+//! of the outcome.
 
 use protocol::native::{ErrorCode, NO_RECORD};
 use std::net::SocketAddr;
@@ -90,7 +91,10 @@ pub enum ClientError {
         refusal: Refusal,
     },
     /// A record was not stored because another one of its frame was refused. It can be sent again.
-    #[error("produce at {peer}: not stored, because another record of the same frame was refused: {refusal}")]
+    #[error(
+        "produce at {peer}: not stored, because another record of the same frame was refused: \
+            {refusal}"
+    )]
     Neighbour {
         /// By whom.
         peer: SocketAddr,
@@ -98,7 +102,9 @@ pub enum ClientError {
         refusal: Refusal,
     },
     /// No answer in time. What was asked may have been done all the same.
-    #[error("{operation} at {peer}: no answer within {waited_ms} ms; whether it was done is unknown")]
+    #[error(
+        "{operation} at {peer}: no answer within {waited_ms} ms; whether it was done is unknown"
+    )]
     TimedOut {
         /// What was asked.
         operation: Operation,
@@ -107,8 +113,12 @@ pub enum ClientError {
         /// How long was waited.
         waited_ms: u64,
     },
-    /// The connection ended before the answer. What was asked may have been done all the same; it is never asked again by itself.
-    #[error("{operation} at {peer}: the connection was lost before the answer ({why}); whether it was done is unknown")]
+    /// The connection ended before the answer. What was asked may have been done all the same; it
+    /// is never asked again by itself.
+    #[error(
+        "{operation} at {peer}: the connection was lost before the answer ({why}); whether it \
+            was done is unknown"
+    )]
     Unknown {
         /// What was asked.
         operation: Operation,
@@ -128,7 +138,10 @@ pub enum ClientError {
         why: Arc<str>,
     },
     /// Back-pressure: as much is under way as is allowed. Take completions, then try again.
-    #[error("{operation} at {peer}: {found} {what} are under way, at most {limit} are allowed. Fix: take completions and try again")]
+    #[error(
+        "{operation} at {peer}: {found} {what} are under way, at most {limit} are allowed. Fix: \
+            take completions and try again"
+    )]
     Full {
         /// What was asked.
         operation: Operation,

@@ -8,15 +8,16 @@
 use crate::limits::CARRY_KEEP_BYTES;
 use protocol::native::{NativeError, PREFIX_BYTES, Prefix};
 
-/// The unfinished frame of one connection. Bounded by the longest frame allowed; memory grows with what has arrived, never
-/// with what a prefix announces.
+/// The unfinished frame of one connection. Bounded by the longest frame allowed; memory grows with
+/// what has arrived, never with what a prefix announces.
 #[derive(Debug)]
 pub struct Cutter {
     carry: Vec<u8>,
     frame_bytes_max: usize,
 }
 
-/// Why the bytes cannot be cut: the stream is not the native lane, or lost its place. The connection is of no more use.
+/// Why the bytes cannot be cut: the stream is not the native lane, or lost its place. The
+/// connection is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CutError {
     /// No prefix.
@@ -40,7 +41,11 @@ impl Cutter {
     }
 
     /// Hands every frame that is now whole to `on_frame`, prefix included, in order.
-    pub fn feed(&mut self, mut data: &[u8], mut on_frame: impl FnMut(&[u8])) -> Result<(), CutError> {
+    pub fn feed(
+        &mut self,
+        mut data: &[u8],
+        mut on_frame: impl FnMut(&[u8]),
+    ) -> Result<(), CutError> {
         if !self.carry.is_empty() {
             if !self.fill(&mut data)? {
                 return Ok(());
@@ -82,7 +87,9 @@ impl Cutter {
         }
         let found = Prefix::parse(bytes)?.frame_bytes as usize;
         let is_possible = (PREFIX_BYTES..=self.frame_bytes_max).contains(&found);
-        is_possible.then_some(Some(found)).ok_or(CutError::Length { found, max: self.frame_bytes_max })
+        is_possible
+            .then_some(Some(found))
+            .ok_or(CutError::Length { found, max: self.frame_bytes_max })
     }
 }
 

@@ -1,7 +1,7 @@
 //! All shards of a client on one ring, and the requests that somebody waits for.
 //!
-//! Driven from outside: events of the ring go in, [`Hub::end_turn`] puts on the ring what was decided. Both drivers are a loop
-//! around these two.
+//! Driven from outside: events of the ring go in, [`Hub::end_turn`] puts on the ring what was
+//! decided. Both drivers are a loop around these two.
 
 use crate::answer::Answer;
 use crate::connection::nanos;
@@ -38,7 +38,12 @@ impl Default for ClientConfig {
     /// Named after the process, 3 s, 512 requests.
     fn default() -> Self {
         let producer = ProducerConfig::default();
-        Self { client_name: format!("rust-client@{}", std::process::id()), producer, requests_max: 512, timeout: Duration::from_secs(3) }
+        Self {
+            client_name: format!("rust-client@{}", std::process::id()),
+            producer,
+            requests_max: 512,
+            timeout: Duration::from_secs(3),
+        }
     }
 }
 
@@ -52,7 +57,10 @@ pub(crate) enum Reply {
 }
 
 enum Call {
-    Waiting { topic: Box<str>, queue_id: i32 },
+    Waiting {
+        topic: Box<str>,
+        queue_id: i32,
+    },
     Done(Result<Reply>),
     /// Nobody waits any more; its place is free once the answer came.
     Abandoned,
@@ -64,9 +72,13 @@ pub(crate) struct Calls(Slab<Call>);
 
 impl Calls {
     pub(crate) fn answered(&mut self, key: usize, answer: &Answer<'_>) {
-        let Some(Call::Waiting { topic, queue_id }) = self.0.get(key) else { return self.failed_to_wait(key) };
+        let Some(Call::Waiting { topic, queue_id }) = self.0.get(key) else {
+            return self.failed_to_wait(key);
+        };
         let reply = match answer {
-            Answer::Fetched(fetched) => Reply::Fetched(FetchedBatch::new(topic, *queue_id, fetched)),
+            Answer::Fetched(fetched) => {
+                Reply::Fetched(FetchedBatch::new(topic, *queue_id, fetched))
+            }
             Answer::OffsetIs(is) => Reply::OffsetIs(is.clone()),
             Answer::RouteIs(is) => Reply::RouteIs(is.clone()),
             _ => Reply::Committed,
@@ -94,10 +106,12 @@ impl Calls {
     }
 
     fn take(&mut self, key: usize) -> Option<Result<Reply>> {
-        matches!(self.0.get(key), Some(Call::Done(_))).then(|| self.0.remove(key)).and_then(|call| match call {
-            Call::Done(reply) => Some(reply),
-            _ => None,
-        })
+        matches!(self.0.get(key), Some(Call::Done(_))).then(|| self.0.remove(key)).and_then(
+            |call| match call {
+                Call::Done(reply) => Some(reply),
+                _ => None,
+            },
+        )
     }
 
     fn abandon(&mut self, key: usize) {
@@ -128,7 +142,8 @@ const TICK: Duration = Duration::from_millis(10);
 
 impl Hub {
     pub(crate) fn new(config: ClientConfig, seeds: &[SocketAddr]) -> Self {
-        let lanes = (0_u32..).zip(seeds).map(|(index, addr)| Lane::new(&config, index, *addr)).collect();
+        let lanes =
+            (0_u32..).zip(seeds).map(|(index, addr)| Lane::new(&config, index, *addr)).collect();
         let born_host = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self {
             config,
@@ -149,7 +164,9 @@ impl Hub {
     }
 
     fn born_ms(&self) -> i64 {
-        self.wall.1.saturating_add(i64::try_from(self.wall.0.elapsed().as_millis()).unwrap_or_default())
+        self.wall
+            .1
+            .saturating_add(i64::try_from(self.wall.0.elapsed().as_millis()).unwrap_or_default())
     }
 
     // ---- what the ring says, what it is to do ----
@@ -158,11 +175,16 @@ impl Hub {
         let now_ns = self.now_ns();
         self.has_news = true;
         let token = match &event {
-            Event::Received { token, .. } | Event::ReceiveEnded { token, .. } | Event::Sent { token, .. } | Event::Connected { token, .. } => *token,
+            Event::Received { token, .. }
+            | Event::ReceiveEnded { token, .. }
+            | Event::Sent { token, .. }
+            | Event::Connected { token, .. } => *token,
             Event::Accepted { .. } | Event::AcceptEnded { .. } => return,
         };
         let index = usize::try_from(token & 0xffff_ffff).unwrap_or(usize::MAX);
-        let Some(lane) = self.lanes.get_mut(index).filter(|lane| lane.is_this(token)) else { return };
+        let Some(lane) = self.lanes.get_mut(index).filter(|lane| lane.is_this(token)) else {
+            return;
+        };
         match event {
             Event::Connected { socket, result: Ok(()), .. } => {
                 if let Ok(local) = socket.local_addr() {
@@ -170,7 +192,9 @@ impl Hub {
                 }
                 lane.connected(&self.config, socket, now_ns);
             }
-            Event::Connected { result: Err(error), .. } => lane.lost(format!("connecting failed: {error}").into(), &mut self.calls, now_ns),
+            Event::Connected { result: Err(error), .. } => {
+                lane.lost(format!("connecting failed: {error}").into(), &mut self.calls, now_ns)
+            }
             Event::Received { data, .. } => {
                 if lane.received(data, &mut self.calls, now_ns) {
                     self.learn(index);
@@ -191,17 +215,29 @@ impl Hub {
     /// A Welcome tells of all shards of its process: those not known yet get a lane.
     fn learn(&mut self, index: usize) {
         let Some(welcome) = self.lanes.get(index).and_then(Lane::welcome).cloned() else { return };
-        if let (Some(lane), Some(own)) = (self.lanes.get_mut(index), welcome.shards.get(usize::from(welcome.shard))) {
+        if let (Some(lane), Some(own)) =
+            (self.lanes.get_mut(index), welcome.shards.get(usize::from(welcome.shard)))
+        {
             lane.broker_name = Some(own.broker_name.clone());
         }
         for (at, shard) in welcome.shards.iter().enumerate() {
             let addr: Option<SocketAddr> = shard.address.parse().ok(); // a name would have to be resolved, which blocks
-            let is_known = |lane: &Lane| lane.broker_name.as_deref() == Some(shard.broker_name.as_str()) || Some(lane.addr) == addr;
-            if at == usize::from(welcome.shard) || self.lanes.iter().any(is_known) || self.lanes.len() >= SHARDS_MAX {
+            let is_known = |lane: &Lane| {
+                lane.broker_name.as_deref() == Some(shard.broker_name.as_str())
+                    || Some(lane.addr) == addr
+            };
+            if at == usize::from(welcome.shard)
+                || self.lanes.iter().any(is_known)
+                || self.lanes.len() >= SHARDS_MAX
+            {
                 continue;
             }
             if let Some(addr) = addr {
-                let mut lane = Lane::new(&self.config, u32::try_from(self.lanes.len()).unwrap_or(u32::MAX), addr);
+                let mut lane = Lane::new(
+                    &self.config,
+                    u32::try_from(self.lanes.len()).unwrap_or(u32::MAX),
+                    addr,
+                );
                 lane.broker_name = Some(shard.broker_name.clone());
                 self.lanes.push(lane);
             }
@@ -255,7 +291,12 @@ impl Hub {
     pub(crate) fn lane(&mut self, shard: u32) -> Result<&mut Lane> {
         let known = self.lanes.len();
         let lane = self.lanes.get_mut(shard as usize);
-        lane.ok_or_else(|| ClientError::local(format!("use shard {shard}"), &format!("{known} shards are known, numbered from 0")))
+        lane.ok_or_else(|| {
+            ClientError::local(
+                format!("use shard {shard}"),
+                &format!("{known} shards are known, numbered from 0"),
+            )
+        })
     }
 
     pub(crate) fn welcome(&self, shard: u32) -> Option<Arc<Welcome>> {
@@ -274,15 +315,22 @@ impl Hub {
     pub(crate) fn next_queue(&mut self, topic: &str) -> Result<Queue> {
         let lanes = &self.lanes;
         let Some(route) = self.topics.get_mut(topic) else {
-            return Err(ClientError::no_queue(topic, "its route is not known: ask for it first (route or create_topic)"));
+            return Err(ClientError::no_queue(
+                topic,
+                "its route is not known: ask for it first (route or create_topic)",
+            ));
         };
-        route.next(topic, |shard| lanes.get(shard as usize).is_some_and(|lane| lane.welcome().is_some()))
+        route.next(topic, |shard| {
+            lanes.get(shard as usize).is_some_and(|lane| lane.welcome().is_some())
+        })
     }
 
     /// Takes a message for a queue. It goes out at the end of the turn at the earliest.
     pub(crate) fn submit(&mut self, queue: Queue, message: &Message<'_>) -> Result<Ticket> {
         let (now_ns, born_ms) = (self.now_ns(), self.born_ms());
-        let Some(lane) = self.lanes.get_mut(queue.shard as usize) else { return Err(ClientError::no_queue(message.topic, "its shard is not known")) };
+        let Some(lane) = self.lanes.get_mut(queue.shard as usize) else {
+            return Err(ClientError::no_queue(message.topic, "its shard is not known"));
+        };
         if lane.producer.is_batch_full() {
             lane.close_batch(now_ns, true)?;
         }
@@ -316,8 +364,12 @@ impl Hub {
         write: impl FnOnce(&mut crate::Connection<Pending>, &mut Vec<u8>, Pending, u64) -> Result<()>,
     ) -> Result<usize> {
         let now_ns = self.now_ns();
-        let key = self.calls.0.insert(Call::Waiting { topic: topic.into(), queue_id: queue.queue_id });
-        let asked = self.lane(queue.shard).and_then(|lane| lane.ask(operation)).and_then(|(connection, out)| write(connection, out, Pending::Call(key), now_ns));
+        let key =
+            self.calls.0.insert(Call::Waiting { topic: topic.into(), queue_id: queue.queue_id });
+        let asked = self
+            .lane(queue.shard)
+            .and_then(|lane| lane.ask(operation))
+            .and_then(|(connection, out)| write(connection, out, Pending::Call(key), now_ns));
         asked.map(|()| key).inspect_err(|_| drop(self.calls.0.remove(key)))
     }
 
@@ -331,13 +383,16 @@ impl Hub {
 }
 
 fn wall_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Tells clients of one process apart in unique keys.
 fn seed() -> u32 {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    let nanos =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     nanos ^ number.rotate_left(24)
 }

@@ -34,9 +34,14 @@ impl From<InFlight> for Pending {
 }
 
 enum State {
-    Idle { dial_at_ns: u64 },
+    Idle {
+        dial_at_ns: u64,
+    },
     Dialling,
-    Open { socket: Socket, connection: Box<Connection<Pending>> },
+    Open {
+        socket: Socket,
+        connection: Box<Connection<Pending>>,
+    },
     /// The client is gone.
     Closed,
 }
@@ -98,16 +103,28 @@ impl Lane {
     }
 
     /// The open connection and where its requests go.
-    pub(crate) fn ask(&mut self, operation: Operation) -> Result<(&mut Connection<Pending>, &mut Vec<u8>)> {
+    pub(crate) fn ask(
+        &mut self,
+        operation: Operation,
+    ) -> Result<(&mut Connection<Pending>, &mut Vec<u8>)> {
         match &mut self.state {
-            State::Open { connection, .. } if connection.welcome().is_some() => Ok((connection, self.filling.bytes())),
+            State::Open { connection, .. } if connection.welcome().is_some() => {
+                Ok((connection, self.filling.bytes()))
+            }
             _ => Err(ClientError::NotSent { operation, peer: self.addr, why: self.fault.clone() }),
         }
     }
 
     pub(crate) fn connected(&mut self, config: &ClientConfig, socket: Socket, now_ns: u64) {
         self.filling.clear();
-        let greeted = Connection::new(self.addr, &config.client_name, config.requests_max, config.timeout, now_ns, self.filling.bytes());
+        let greeted = Connection::new(
+            self.addr,
+            &config.client_name,
+            config.requests_max,
+            config.timeout,
+            now_ns,
+            self.filling.bytes(),
+        );
         match greeted {
             Ok(connection) => {
                 self.fault = "the greeting is not over".into();
@@ -124,7 +141,9 @@ impl Lane {
         let (producer, mut is_ready) = (&mut self.producer, false);
         let outcome = connection.receive(data, &mut |told| match told {
             Told::Ready => is_ready = true,
-            Told::Answer(Pending::Produce(frame), Answer::Produced(produced)) => producer.on_produced(frame, &produced),
+            Told::Answer(Pending::Produce(frame), Answer::Produced(produced)) => {
+                producer.on_produced(frame, &produced)
+            }
             Told::Answer(Pending::Produce(_), _) => {} // the connection lets only Produced through
             Told::Answer(Pending::Call(key), answer) => calls.answered(key, &answer),
             Told::Failed(of, error) => failed(producer, calls, of, error),
@@ -143,11 +162,14 @@ impl Lane {
 
     /// The connection is over, whoever ended it.
     pub(crate) fn lost(&mut self, why: Arc<str>, calls: &mut Calls, now_ns: u64) {
-        // What was under way on a socket that was given up ends later, with less to say: only the first reason counts.
+        // What was under way on a socket that was given up ends later, with less to say: only the
+        // first reason counts.
         if matches!(self.state, State::Idle { .. } | State::Closed) {
             return;
         }
-        let State::Open { socket, connection } = std::mem::replace(&mut self.state, State::Dialling) else {
+        let State::Open { socket, connection } =
+            std::mem::replace(&mut self.state, State::Dialling)
+        else {
             return self.idle(why, now_ns);
         };
         let producer = &mut self.producer;
@@ -174,7 +196,13 @@ impl Lane {
         self.filling.clear();
     }
 
-    pub(crate) fn sent(&mut self, mut queue: SendQueue, result: std::io::Result<()>, calls: &mut Calls, now_ns: u64) {
+    pub(crate) fn sent(
+        &mut self,
+        mut queue: SendQueue,
+        result: std::io::Result<()>,
+        calls: &mut Calls,
+        now_ns: u64,
+    ) {
         queue.clear();
         self.spare = queue;
         self.is_sending = false;
@@ -201,7 +229,9 @@ impl Lane {
     /// Sends the open batch when it is due, or at once.
     pub(crate) fn close_batch(&mut self, now_ns: u64, at_once: bool) -> Result<()> {
         match &mut self.state {
-            State::Open { connection, .. } if connection.welcome().is_some() => self.producer.close(connection, self.filling.bytes(), now_ns, at_once),
+            State::Open { connection, .. } if connection.welcome().is_some() => {
+                self.producer.close(connection, self.filling.bytes(), now_ns, at_once)
+            }
             _ => Ok(()),
         }
     }
@@ -219,7 +249,8 @@ impl Lane {
                     ring.receive(self.token(), &socket);
                 }
                 if !self.is_sending && !self.filling.is_empty() {
-                    let queue = std::mem::replace(&mut self.filling, std::mem::take(&mut self.spare));
+                    let queue =
+                        std::mem::replace(&mut self.filling, std::mem::take(&mut self.spare));
                     ring.send(self.token(), &socket, queue);
                     self.is_sending = true;
                 }
@@ -245,7 +276,11 @@ impl Lane {
     pub(crate) fn wake_at_ns(&self) -> u64 {
         match &self.state {
             State::Idle { dial_at_ns } => *dial_at_ns,
-            State::Open { connection, .. } if connection.welcome().is_some() && self.producer.has_room_for_frame() => self.producer.due_ns().unwrap_or(u64::MAX),
+            State::Open { connection, .. }
+                if connection.welcome().is_some() && self.producer.has_room_for_frame() =>
+            {
+                self.producer.due_ns().unwrap_or(u64::MAX)
+            }
             _ => u64::MAX,
         }
     }

@@ -1,5 +1,5 @@
-//! The native lane's client: send and read a RingMQ shard's records over connections that copy little and, sending in steady state,
-//! allocate nothing per message.
+//! The native lane's client: send and read a RingMQ shard's records over connections that copy
+//! little and, sending in steady state, allocate nothing per message.
 //!
 //! ```no_run
 //! use client::{ClientConfig, FetchOptions, Message, ThreadClient};
@@ -44,11 +44,13 @@
 //!   route              a topic's queues over the shards
 //! ```
 //!
-//! What is *not* here: name servers (a shard's Welcome names its siblings; give one address of each broker), groups that
-//! rebalance, remoting. `docs/FORMATS.md` specifies the lane; `examples/` has programs that run.
+//! What is *not* here: name servers (a shard's Welcome names its siblings; give one address of each
+//! broker), groups that rebalance, remoting. `docs/FORMATS.md` specifies the lane; `examples/` has
+//! programs that run.
 //!
-//! What was under way when a connection was lost completes as [`ClientError::Unknown`]; what only gathered goes out on the next
-//! connection, or comes back as [`ClientError::NotSent`] after the timeout.
+//! What was under way when a connection was lost completes as [`ClientError::Unknown`]; what only
+//! gathered goes out on the next connection, or comes back as [`ClientError::NotSent`] after the
+//! timeout.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
@@ -75,6 +77,6 @@ pub use error::{ClientError, Operation, Refusal, Result};
 pub use hub::ClientConfig;
 pub use on_core::on_core;
 pub use producer::{Completion, Producer, ProducerConfig, Stored, Ticket};
-pub use route::{Queue, TopicRoute};
 pub use record::{Message, RecordLayout, RecordWriter};
+pub use route::{Queue, TopicRoute};
 pub use thread::ThreadClient;

@@ -10,7 +10,8 @@ pub const CARRY_KEEP_BYTES: usize = 256 * 1024;
 pub const REQUESTS_MAX: usize = 65_536;
 /// How long a dial may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A connection on which nothing was asked for so long is pinged: brokers close quiet ones after two minutes.
+/// A connection on which nothing was asked for so long is pinged: brokers close quiet ones after
+/// two minutes.
 pub const PING_AFTER: Duration = Duration::from_secs(30);
 /// Pause before the first dial after a lost connection; doubled with every failure.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -23,5 +24,6 @@ pub const COMPLETIONS_MAX: usize = 1 << 20;
 /// Shards of a cluster that one client talks to.
 pub const SHARDS_MAX: usize = 1_024;
 
-const _: () = assert!(PING_AFTER.as_secs() < 120, "a ping must come before the broker's idle limit");
+const _: () =
+    assert!(PING_AFTER.as_secs() < 120, "a ping must come before the broker's idle limit");
 const _: () = assert!(BACKOFF_MIN.as_millis() < BACKOFF_MAX.as_millis());

@@ -1,5 +1,6 @@
-//! The client on a glommio core: its sockets live in the core's ring, beside the log files, and its futures are awaited by the
-//! core's tasks. The core's network is then the client's: a core that also serves connections (netcore) cannot have one.
+//! The client on a glommio core: its sockets live in the core's ring, beside the log files, and its
+//! futures are awaited by the core's tasks. The core's network is then the client's: a core that
+//! also serves connections (netcore) cannot have one.
 
 use crate::client::{Client, resolve};
 use crate::error::Result;
@@ -23,11 +24,13 @@ impl RingClient for OnCore {
     }
 }
 
-/// Shortest sleep of the task that keeps time. With a linger it wakes that often, as a batch may have begun meanwhile.
+/// Shortest sleep of the task that keeps time. With a linger it wakes that often, as a batch may
+/// have begun meanwhile.
 const STEP_MIN: Duration = Duration::from_micros(200);
 
-/// A client on `core`, for the shards at these `host:port` (names are resolved here, which blocks: give addresses once the
-/// core serves). Await [`Client::connect`] next. Its connections end with its last handle.
+/// A client on `core`, for the shards at these `host:port` (names are resolved here, which blocks:
+/// give addresses once the core serves). Await [`Client::connect`] next. Its connections end with
+/// its last handle.
 pub fn on_core(core: &Core, seeds: &[&str], config: ClientConfig) -> Result<Client> {
     let hub = Rc::new(RefCell::new(Hub::new(config, &resolve(seeds)?)));
     core.set_client(Rc::new(OnCore(hub.clone())));
@@ -37,7 +40,9 @@ pub fn on_core(core: &Core, seeds: &[&str], config: ClientConfig) -> Result<Clie
     let (keeper, hub) = (core.clone(), Rc::downgrade(&hub));
     core.spawn(Share::Foreground, async move {
         // The ring holds one handle, the application the others.
-        while let Some(idle) = hub.upgrade().filter(|hub| Rc::strong_count(hub) > 2).map(|hub| hub.borrow().idle_for()) {
+        while let Some(idle) =
+            hub.upgrade().filter(|hub| Rc::strong_count(hub) > 2).map(|hub| hub.borrow().idle_for())
+        {
             let step = if linger.is_zero() { idle } else { idle.min(linger) };
             keeper.sleep(step.max(STEP_MIN)).await;
             keeper.wake();

@@ -5,8 +5,9 @@
 //!      └─ open batch: records of any topics and queues ──▶ one Produce frame ──▶ in flight ──▶ one Completion per ticket
 //! ```
 //!
-//! One for each connection. A record is never sent twice: what was in flight when a connection was lost completes as unknown. Records
-//! that were still gathering go out on the next connection. Bounded by [`ProducerConfig`]; in steady state nothing is allocated.
+//! One for each connection. A record is never sent twice: what was in flight when a connection was
+//! lost completes as unknown. Records that were still gathering go out on the next connection.
+//! Bounded by [`ProducerConfig`]; in steady state nothing is allocated.
 
 use crate::answer::Produced;
 use crate::connection::{Connection, nanos};
@@ -41,7 +42,8 @@ pub struct ProducerConfig {
 }
 
 impl Default for ProducerConfig {
-    /// No linger, 64 KiB a batch, 16 MiB and 256 frames under way, acknowledged as the broker is configured, 3 s.
+    /// No linger, 64 KiB a batch, 16 MiB and 256 frames under way, acknowledged as the broker is
+    /// configured, 3 s.
     fn default() -> Self {
         Self {
             linger: Duration::ZERO,
@@ -128,7 +130,10 @@ impl Producer {
     /// A producer for the shard with this number and address.
     #[must_use]
     pub fn new(config: ProducerConfig, shard: u32, peer: SocketAddr) -> Self {
-        let open = Batch { bytes: Vec::with_capacity(config.batch_bytes.min(1 << 20)), ..Batch::default() };
+        let open = Batch {
+            bytes: Vec::with_capacity(config.batch_bytes.min(1 << 20)),
+            ..Batch::default()
+        };
         Self {
             config,
             shard,
@@ -144,22 +149,37 @@ impl Producer {
         }
     }
 
-    /// A connection is greeted. Records that gathered for a broker whose records looked otherwise are given back as not sent.
+    /// A connection is greeted. Records that gathered for a broker whose records looked otherwise
+    /// are given back as not sent.
     pub fn on_welcome(&mut self, welcome: &Welcome) {
         let layout = RecordLayout::of(welcome);
         if self.layout.is_some_and(|before| before != layout) {
             self.give_back_open(&"the broker came back with another layout of records".into());
         }
         self.layout = Some(layout);
-        self.frame_bytes_max = (welcome.frame_bytes_max as usize).min(crate::limits::FRAME_BYTES_MAX);
-        self.config.batch_records = self.config.batch_records.clamp(1, welcome.records_per_produce_max);
+        self.frame_bytes_max =
+            (welcome.frame_bytes_max as usize).min(crate::limits::FRAME_BYTES_MAX);
+        self.config.batch_records =
+            self.config.batch_records.clamp(1, welcome.records_per_produce_max);
     }
 
-    /// Takes a message for a queue of this shard. [`ClientError::Full`] is back-pressure: take completions and try again. An error
-    /// means that the message was not taken: no completion follows.
-    pub fn add(&mut self, writer: &mut RecordWriter, queue_id: i32, message: &Message<'_>, now_ns: u64, born_ms: i64) -> Result<Ticket> {
+    /// Takes a message for a queue of this shard. [`ClientError::Full`] is back-pressure: take
+    /// completions and try again. An error means that the message was not taken: no completion
+    /// follows.
+    pub fn add(
+        &mut self,
+        writer: &mut RecordWriter,
+        queue_id: i32,
+        message: &Message<'_>,
+        now_ns: u64,
+        born_ms: i64,
+    ) -> Result<Ticket> {
         let Some(layout) = self.layout else {
-            return Err(ClientError::NotSent { operation: Operation::Produce, peer: self.peer, why: "the shard was not reached yet".into() });
+            return Err(ClientError::NotSent {
+                operation: Operation::Produce,
+                peer: self.peer,
+                why: "the shard was not reached yet".into(),
+            });
         };
         self.check_room(message.body.len())?;
         let before = self.open.bytes.len();
@@ -168,7 +188,13 @@ impl Producer {
         if self.open.bytes.len() + FRAME_HEAD_BYTES > self.frame_bytes_max {
             self.open.bytes.truncate(before);
             let (peer, limit) = (self.peer, self.frame_bytes_max);
-            return Err(ClientError::TooLarge { operation: Operation::Produce, peer, what: "bytes of a frame", found: before + record_bytes, limit });
+            return Err(ClientError::TooLarge {
+                operation: Operation::Produce,
+                peer,
+                what: "bytes of a frame",
+                found: before + record_bytes,
+                limit,
+            });
         }
         if self.open.records == 0 {
             self.open.first = self.next_number;
@@ -181,9 +207,18 @@ impl Producer {
     }
 
     fn check_room(&self, body_bytes: usize) -> Result<()> {
-        let full = |what, found, limit| Err(ClientError::Full { operation: Operation::Produce, peer: self.peer, what, found, limit });
+        let full = |what, found, limit| {
+            Err(ClientError::Full {
+                operation: Operation::Produce,
+                peer: self.peer,
+                what,
+                found,
+                limit,
+            })
+        };
         let bytes = self.in_flight_bytes + self.open.bytes.len() + body_bytes;
-        let completions = self.completions.len() + self.in_flight_records + self.open.records as usize + 1;
+        let completions =
+            self.completions.len() + self.in_flight_records + self.open.records as usize + 1;
         let is_alone = self.in_flight_bytes == 0 && self.open.records == 0;
         if bytes > self.config.in_flight_bytes_max && !is_alone {
             full("bytes", bytes, self.config.in_flight_bytes_max)
@@ -191,8 +226,15 @@ impl Producer {
             full("completions", completions, COMPLETIONS_MAX)
         } else if self.is_batch_full() && !self.has_room_for_frame() {
             full("frames", self.in_flight_frames + 1, self.config.in_flight_frames_max)
-        } else if self.open.records >= self.config.batch_records || (self.open.records > 0 && self.open.bytes.len() + body_bytes + FRAME_HEAD_BYTES * 8 > self.frame_bytes_max) {
-            full("records of a batch that waits to be sent", self.open.records as usize + 1, self.config.batch_records as usize)
+        } else if self.open.records >= self.config.batch_records
+            || (self.open.records > 0
+                && self.open.bytes.len() + body_bytes + FRAME_HEAD_BYTES * 8 > self.frame_bytes_max)
+        {
+            full(
+                "records of a batch that waits to be sent",
+                self.open.records as usize + 1,
+                self.config.batch_records as usize,
+            )
         } else {
             Ok(())
         }
@@ -201,7 +243,8 @@ impl Producer {
     /// Whether the open batch should go although its linger is not over.
     #[must_use]
     pub fn is_batch_full(&self) -> bool {
-        self.open.bytes.len() >= self.config.batch_bytes || self.open.records >= self.config.batch_records
+        self.open.bytes.len() >= self.config.batch_bytes
+            || self.open.records >= self.config.batch_records
     }
 
     /// Whether another frame may be under way.
@@ -213,19 +256,35 @@ impl Producer {
     /// When the open batch is due; `None` when nothing gathers.
     #[must_use]
     pub fn due_ns(&self) -> Option<u64> {
-        (self.open.records > 0).then(|| self.open.since_ns.saturating_add(nanos(self.config.linger)))
+        (self.open.records > 0)
+            .then(|| self.open.since_ns.saturating_add(nanos(self.config.linger)))
     }
 
-    /// Sends the open batch when it is due (or `now` whatever its age), as far as the connection takes another request.
-    pub fn close<T: From<InFlight>>(&mut self, connection: &mut Connection<T>, out: &mut Vec<u8>, now_ns: u64, at_once: bool) -> Result<()> {
-        let is_due = self.due_ns().is_some_and(|due_ns| at_once || due_ns <= now_ns || self.is_batch_full());
-        if !is_due || !self.has_room_for_frame() || connection.has_room(Operation::Produce).is_err() {
+    /// Sends the open batch when it is due (or `now` whatever its age), as far as the connection
+    /// takes another request.
+    pub fn close<T: From<InFlight>>(
+        &mut self,
+        connection: &mut Connection<T>,
+        out: &mut Vec<u8>,
+        now_ns: u64,
+        at_once: bool,
+    ) -> Result<()> {
+        let is_due =
+            self.due_ns().is_some_and(|due_ns| at_once || due_ns <= now_ns || self.is_batch_full());
+        if !is_due || !self.has_room_for_frame() || connection.has_room(Operation::Produce).is_err()
+        {
             return Ok(());
         }
         let Batch { bytes, first, records, .. } = &mut self.open;
         let in_flight = InFlight { first: *first, records: *records, bytes: bytes.len() };
-        let produce = Produce { records: *records, ack: self.config.ack as u8, wants_stages: self.config.wants_stages };
-        connection.produce(out, in_flight.into(), &produce, bytes.len(), now_ns, |out| out.extend_from_slice(bytes))?;
+        let produce = Produce {
+            records: *records,
+            ack: self.config.ack as u8,
+            wants_stages: self.config.wants_stages,
+        };
+        connection.produce(out, in_flight.into(), &produce, bytes.len(), now_ns, |out| {
+            out.extend_from_slice(bytes)
+        })?;
         bytes.clear();
         *records = 0;
         self.in_flight_bytes += in_flight.bytes;
@@ -251,21 +310,28 @@ impl Producer {
                 peer: self.peer,
                 why: "the answer has no place for this record".into(),
             });
-            self.completions.push_back(Completion { ticket: Ticket { shard: self.shard, number }, outcome });
+            self.completions
+                .push_back(Completion { ticket: Ticket { shard: self.shard, number }, outcome });
         }
     }
 
-    /// A frame failed. Of a refused frame nothing is stored: the record to blame and its neighbours are told apart.
+    /// A frame failed. Of a refused frame nothing is stored: the record to blame and its neighbours
+    /// are told apart.
     pub fn on_failed(&mut self, frame: InFlight, error: &ClientError) {
         self.landed(frame);
         for (at, number) in (0_u32..).zip((frame.first..).take(frame.records as usize)) {
             let outcome = match error {
-                ClientError::Refused { peer, refusal, .. } if refusal.record.is_some_and(|blamed| blamed != at) => {
+                ClientError::Refused { peer, refusal, .. }
+                    if refusal.record.is_some_and(|blamed| blamed != at) =>
+                {
                     ClientError::Neighbour { peer: *peer, refusal: refusal.clone() }
                 }
                 error => error.clone(),
             };
-            self.completions.push_back(Completion { ticket: Ticket { shard: self.shard, number }, outcome: Err(outcome) });
+            self.completions.push_back(Completion {
+                ticket: Ticket { shard: self.shard, number },
+                outcome: Err(outcome),
+            });
         }
     }
 
@@ -275,9 +341,14 @@ impl Producer {
         self.in_flight_frames = self.in_flight_frames.saturating_sub(1);
     }
 
-    /// Gives back records that gathered longer than the timeout because there was no connection to send them on.
+    /// Gives back records that gathered longer than the timeout because there was no connection to
+    /// send them on.
     pub fn expire_open(&mut self, now_ns: u64, why: &Arc<str>) {
-        let too_old = self.open.since_ns.saturating_add(nanos(self.config.timeout) + nanos(self.config.linger)) <= now_ns;
+        let too_old = self
+            .open
+            .since_ns
+            .saturating_add(nanos(self.config.timeout) + nanos(self.config.linger))
+            <= now_ns;
         if self.open.records > 0 && too_old {
             self.give_back_open(why);
         }
@@ -285,8 +356,15 @@ impl Producer {
 
     fn give_back_open(&mut self, why: &Arc<str>) {
         for number in (self.open.first..).take(self.open.records as usize) {
-            let error = ClientError::NotSent { operation: Operation::Produce, peer: self.peer, why: why.clone() };
-            self.completions.push_back(Completion { ticket: Ticket { shard: self.shard, number }, outcome: Err(error) });
+            let error = ClientError::NotSent {
+                operation: Operation::Produce,
+                peer: self.peer,
+                why: why.clone(),
+            };
+            self.completions.push_back(Completion {
+                ticket: Ticket { shard: self.shard, number },
+                outcome: Err(error),
+            });
         }
         self.open.bytes.clear();
         self.open.records = 0;
@@ -299,7 +377,8 @@ impl Producer {
 
     /// The completion of one record, out of order, once it is there.
     pub fn take_completion(&mut self, number: u64) -> Option<Completion> {
-        let at = self.completions.iter().position(|completion| completion.ticket.number == number)?;
+        let at =
+            self.completions.iter().position(|completion| completion.ticket.number == number)?;
         self.completions.remove(at)
     }
 

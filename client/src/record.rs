@@ -1,7 +1,8 @@
 //! From a message to the record that the broker stores.
 //!
-//! The record is written once, in stored layout, with room for what the broker fills in: offsets, store time, STOREHOST in the
-//! length that Welcome asks for, and the digits of `__CRC32#` when records of that store end with it.
+//! The record is written once, in stored layout, with room for what the broker fills in: offsets,
+//! store time, STOREHOST in the length that Welcome asks for, and the digits of `__CRC32#` when
+//! records of that store end with it.
 
 use crate::error::{ClientError, Result};
 use protocol::ids::UniqKeys;
@@ -78,7 +79,8 @@ const NOT_FOR_PROPERTIES: [&str; 4] = [names::KEYS, names::TAGS, names::UNIQ_KEY
 const CRC_ROOM: &[u8] = b"__CRC32#\x010000000000\x02";
 const _: () = assert!(CRC_ROOM.len() == protocol::record::CRC_PROPERTY_BYTES);
 
-/// Writes records for one thread. Its memory is reused: in steady state a record costs no allocation.
+/// Writes records for one thread. Its memory is reused: in steady state a record costs no
+/// allocation.
 #[derive(Debug)]
 pub struct RecordWriter {
     born_host: SocketAddr,
@@ -92,7 +94,12 @@ impl RecordWriter {
     #[must_use]
     pub fn new(born_host: SocketAddr, seed: u32) -> Self {
         let keys = UniqKeys::new(born_host.ip(), std::process::id(), seed);
-        Self { born_host, keys, properties: Vec::with_capacity(256), key: String::with_capacity(64) }
+        Self {
+            born_host,
+            keys,
+            properties: Vec::with_capacity(256),
+            key: String::with_capacity(64),
+        }
     }
 
     /// The address that messages are born at from here on.
@@ -101,18 +108,33 @@ impl RecordWriter {
     }
 
     /// Appends the record of `message` for a queue. On an error `out` is as it was.
-    pub fn append(&mut self, out: &mut Vec<u8>, layout: &RecordLayout, queue_id: i32, message: &Message<'_>, born_timestamp_ms: i64) -> Result<()> {
+    pub fn append(
+        &mut self,
+        out: &mut Vec<u8>,
+        layout: &RecordLayout,
+        queue_id: i32,
+        message: &Message<'_>,
+        born_timestamp_ms: i64,
+    ) -> Result<()> {
         let refused = |what: String| ClientError::message(message.topic, what);
         if message.topic.is_empty() || message.topic.bytes().any(|byte| byte < 0x20) {
             return Err(refused("the topic is empty or has a control character".into()));
         }
         if message.body.len() > layout.body_bytes_max {
-            return Err(refused(format!("a body of {} bytes, the broker takes at most {} (maxMessageSize)", message.body.len(), layout.body_bytes_max)));
+            return Err(refused(format!(
+                "a body of {} bytes, the broker takes at most {} (maxMessageSize)",
+                message.body.len(),
+                layout.body_bytes_max
+            )));
         }
         self.collect_properties(message, born_timestamp_ms)?;
         let crc_room = if layout.needs_crc_property { CRC_ROOM } else { &[] };
         let pieces = [self.properties.as_slice(), crc_room];
-        let open: IpAddr = if layout.store_host_is_v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let open: IpAddr = if layout.store_host_is_v6 {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
+        };
         let draft = RecordDraft {
             topic: message.topic,
             queue_id,
@@ -149,7 +171,10 @@ impl RecordWriter {
         push(&mut self.properties, message.topic, names::UNIQ_KEY, &[key])?;
         if !message.keys.is_empty() {
             if message.keys.iter().any(|key| key.is_empty() || key.contains(' ')) {
-                return Err(ClientError::message(message.topic, "a key is empty or has a space, which stands between keys"));
+                return Err(ClientError::message(
+                    message.topic,
+                    "a key is empty or has a space, which stands between keys",
+                ));
             }
             push(&mut self.properties, message.topic, names::KEYS, message.keys)?;
         }
@@ -158,7 +183,10 @@ impl RecordWriter {
         }
         for (name, value) in message.properties {
             if NOT_FOR_PROPERTIES.contains(name) {
-                return Err(ClientError::message(message.topic, format!("property {name} has a field of its own, or is the broker's")));
+                return Err(ClientError::message(
+                    message.topic,
+                    format!("property {name} has a field of its own, or is the broker's"),
+                ));
             }
             push(&mut self.properties, message.topic, name, &[value])?;
         }
@@ -168,9 +196,15 @@ impl RecordWriter {
 
 /// Appends a property whose value is `words` with spaces between.
 fn push(out: &mut Vec<u8>, topic: &str, name: &str, words: &[&str]) -> Result<()> {
-    let is_separator = |byte: u8| byte == 0 || byte == NAME_VALUE_SEPARATOR || byte == PROPERTY_SEPARATOR;
-    if name.is_empty() || name.bytes().chain(words.iter().flat_map(|word| word.bytes())).any(is_separator) {
-        return Err(ClientError::message(topic, format!("property {name:?}: the name is empty, or name or value has a byte 0, 1 or 2")));
+    let is_separator =
+        |byte: u8| byte == 0 || byte == NAME_VALUE_SEPARATOR || byte == PROPERTY_SEPARATOR;
+    if name.is_empty()
+        || name.bytes().chain(words.iter().flat_map(|word| word.bytes())).any(is_separator)
+    {
+        return Err(ClientError::message(
+            topic,
+            format!("property {name:?}: the name is empty, or name or value has a byte 0, 1 or 2"),
+        ));
     }
     out.extend_from_slice(name.as_bytes());
     out.push(NAME_VALUE_SEPARATOR);
@@ -200,12 +234,34 @@ mod tests {
     #[test]
     fn what_is_written_passes_the_brokers_check_in_every_layout() {
         for (v6, crc) in [(false, false), (false, true), (true, false), (true, true)] {
-            for message in [Message::new("T", b"body"), Message { tag: Some("a"), keys: &["k1", "k2"], properties: &[("p", "v")], flag: 3, ..Message::new("topic", b"") }] {
+            for message in [
+                Message::new("T", b"body"),
+                Message {
+                    tag: Some("a"),
+                    keys: &["k1", "k2"],
+                    properties: &[("p", "v")],
+                    flag: 3,
+                    ..Message::new("topic", b"")
+                },
+            ] {
                 let mut out = b"before".to_vec();
-                writer().append(&mut out, &layout(v6, crc), 2, &message, 1_700_000_000_000).unwrap();
+                writer()
+                    .append(&mut out, &layout(v6, crc), 2, &message, 1_700_000_000_000)
+                    .unwrap();
                 let checked = records::check(&out[6..], v6).unwrap();
-                assert_eq!((checked.view.topic(), checked.view.body(), checked.view.queue_id(), checked.view.flag()), (message.topic, message.body, 2, message.flag));
-                assert_eq!((checked.has_crc_property, checked.tags_code), (crc, message.tag.map_or(0, |_| 97)));
+                assert_eq!(
+                    (
+                        checked.view.topic(),
+                        checked.view.body(),
+                        checked.view.queue_id(),
+                        checked.view.flag()
+                    ),
+                    (message.topic, message.body, 2, message.flag)
+                );
+                assert_eq!(
+                    (checked.has_crc_property, checked.tags_code),
+                    (crc, message.tag.map_or(0, |_| 97))
+                );
             }
         }
     }
@@ -217,7 +273,9 @@ mod tests {
         for message in [Message::new("T", b""), Message::new("T", b""), given] {
             writer.append(&mut out, &layout(false, false), 0, &message, 5).unwrap();
         }
-        let keys: Vec<String> = protocol::record::records(&out).map(|record| String::from_utf8(record.unwrap().properties().to_vec()).unwrap()).collect();
+        let keys: Vec<String> = protocol::record::records(&out)
+            .map(|record| String::from_utf8(record.unwrap().properties().to_vec()).unwrap())
+            .collect();
         assert_ne!(keys[0], keys[1]);
         assert_eq!(keys[2], "UNIQ_KEY\u{1}mine\u{2}");
     }
@@ -235,7 +293,8 @@ mod tests {
         ];
         for message in wrong {
             let mut out = Vec::new();
-            let error = writer().append(&mut out, &layout(false, false), 0, &message, 5).unwrap_err();
+            let error =
+                writer().append(&mut out, &layout(false, false), 0, &message, 5).unwrap_err();
             assert!(out.is_empty() && matches!(error, ClientError::Message { .. }), "{error}");
         }
     }

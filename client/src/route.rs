@@ -1,7 +1,8 @@
 //! A topic's queues over the shards, and whose turn it is.
 //!
-//! A queue is a shard's: (topic, shard, queue id). Messages go round over all writable queues, neighbouring turns to different
-//! shards; shards that cannot be reached are left out as long as another one can.
+//! A queue is a shard's: (topic, shard, queue id). Messages go round over all writable queues,
+//! neighbouring turns to different shards; shards that cannot be reached are left out as long as
+//! another one can.
 
 use crate::error::{ClientError, Result};
 use protocol::native::RouteIs;
@@ -31,12 +32,21 @@ impl TopicRoute {
     /// From what each shard answered.
     pub fn new(topic: &str, shards: &[(u32, RouteIs)]) -> Result<Self> {
         let queues = |count: fn(&RouteIs) -> u32, permission: u32| {
-            let of = |(shard, route): &(u32, RouteIs)| (*shard, if route.permission & permission == 0 { 0 } else { count(route) });
+            let of = |(shard, route): &(u32, RouteIs)| {
+                (*shard, if route.permission & permission == 0 { 0 } else { count(route) })
+            };
             spread(shards.iter().map(of))
         };
-        let route = Self { writable: queues(|route| route.write_queues, WRITE), readable: queues(|route| route.read_queues, READ), next: 0 };
+        let route = Self {
+            writable: queues(|route| route.write_queues, WRITE),
+            readable: queues(|route| route.read_queues, READ),
+            next: 0,
+        };
         if route.writable.is_empty() && route.readable.is_empty() {
-            return Err(ClientError::no_queue(topic, "no shard has a queue of it that may be read or written"));
+            return Err(ClientError::no_queue(
+                topic,
+                "no shard has a queue of it that may be read or written",
+            ));
         }
         Ok(route)
     }
@@ -53,18 +63,22 @@ impl TopicRoute {
         &self.readable
     }
 
-    /// The queue whose turn it is; queues of shards that `is_reachable` denies are passed over while another one is.
+    /// The queue whose turn it is; queues of shards that `is_reachable` denies are passed over
+    /// while another one is.
     pub fn next(&mut self, topic: &str, is_reachable: impl Fn(u32) -> bool) -> Result<Queue> {
         let count = self.writable.len();
         let at = |turn: usize| self.writable.get(turn % count.max(1)).copied();
-        let found = (self.next..self.next + count).find(|turn| at(*turn).is_some_and(|queue| is_reachable(queue.shard)));
+        let found = (self.next..self.next + count)
+            .find(|turn| at(*turn).is_some_and(|queue| is_reachable(queue.shard)));
         let turn = found.unwrap_or(self.next);
-        let queue = at(turn).ok_or_else(|| ClientError::no_queue(topic, "it may not be written"))?;
+        let queue =
+            at(turn).ok_or_else(|| ClientError::no_queue(topic, "it may not be written"))?;
         self.next = (turn + 1) % count;
         Ok(queue)
     }
 
-    /// The queue of all messages with this key, as long as the number of queues stays: for messages whose order counts.
+    /// The queue of all messages with this key, as long as the number of queues stays: for messages
+    /// whose order counts.
     pub fn of_key(&self, topic: &str, key: &str) -> Result<Queue> {
         let hash = usize::try_from(java_hash(key).unsigned_abs()).unwrap_or_default();
         let queue = self.writable.get(hash % self.writable.len().max(1));
@@ -75,7 +89,9 @@ impl TopicRoute {
 /// All queues, neighbours on different shards as far as possible.
 fn spread(counts: impl Iterator<Item = (u32, u32)>) -> Vec<Queue> {
     let mut queues: Vec<Queue> = counts
-        .flat_map(|(shard, count)| (0..i32::try_from(count).unwrap_or(0)).map(move |queue_id| Queue { shard, queue_id }))
+        .flat_map(|(shard, count)| {
+            (0..i32::try_from(count).unwrap_or(0)).map(move |queue_id| Queue { shard, queue_id })
+        })
         .collect();
     queues.sort_by_key(|queue| (queue.queue_id, queue.shard));
     queues
@@ -109,7 +125,9 @@ mod tests {
     fn permissions_decide_what_may_be_read_and_written() {
         let mut read_only = TopicRoute::new("T", &[(0, route(3, READ))]).unwrap();
         assert_eq!((read_only.readable().len(), read_only.writable().len()), (3, 0));
-        assert!(read_only.next("T", |_| true).unwrap_err().to_string().contains("may not be written"));
+        assert!(
+            read_only.next("T", |_| true).unwrap_err().to_string().contains("may not be written")
+        );
         assert!(TopicRoute::new("T", &[(0, route(3, 0))]).is_err());
         assert!(TopicRoute::new("T", &[]).is_err());
     }

@@ -1,7 +1,8 @@
 //! The client on a plain thread: it owns its ring and turns it whenever something is waited for.
 //!
-//! Nothing happens behind the caller's back: no thread is started, and between calls nothing is sent or received. Call
-//! [`ThreadClient::turn`] now and then when there is nothing else to do, or a quiet connection is closed by the broker.
+//! Nothing happens behind the caller's back: no thread is started, and between calls nothing is
+//! sent or received. Call [`ThreadClient::turn`] now and then when there is nothing else to do, or
+//! a quiet connection is closed by the broker.
 
 use crate::client::{Client, resolve};
 use crate::consumer::{FetchOptions, FetchedBatch};
@@ -30,14 +31,18 @@ impl ThreadClient {
     /// Connects to the shards at these `host:port`, and to all others that they tell of.
     pub fn connect(seeds: &[&str], config: ClientConfig) -> Result<Self> {
         let hub = Rc::new(RefCell::new(Hub::new(config, &resolve(seeds)?)));
-        let ring = Ring::new(&RingConfig::default()).map_err(|error| ClientError::local("make a ring", &error))?;
+        let ring = Ring::new(&RingConfig::default())
+            .map_err(|error| ClientError::local("make a ring", &error))?;
         let mut thread = Self { client: Client::new(hub.clone(), Rc::new(|| ())), hub, ring };
         thread.wait(|client| async move { client.connect().await })?;
         Ok(thread)
     }
 
     /// Turns the ring until what `ask` starts is ready.
-    pub fn wait<T, F: Future<Output = Result<T>>>(&mut self, ask: impl FnOnce(Client) -> F) -> Result<T> {
+    pub fn wait<T, F: Future<Output = Result<T>>>(
+        &mut self,
+        ask: impl FnOnce(Client) -> F,
+    ) -> Result<T> {
         let mut asked = pin!(ask(self.client.clone()));
         let mut context = Context::from_waker(Waker::noop());
         loop {
@@ -91,7 +96,13 @@ impl ThreadClient {
     }
 
     /// See [`Client::fetch`].
-    pub fn fetch(&mut self, topic: &str, queue: Queue, offset: i64, options: &FetchOptions) -> Result<FetchedBatch> {
+    pub fn fetch(
+        &mut self,
+        topic: &str,
+        queue: Queue,
+        offset: i64,
+        options: &FetchOptions,
+    ) -> Result<FetchedBatch> {
         self.wait(|client| async move { client.fetch(topic, queue, offset, options).await })
     }
 

@@ -1,4 +1,5 @@
-//! What is run: the Java programs with each client's jars, Apache's servers, our binaries. Built when stale.
+//! What is run: the Java programs with each client's jars, Apache's servers, our binaries. Built
+//! when stale.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,12 +21,11 @@ pub struct Artifacts {
 impl Artifacts {
     /// Below the target folder that this very program was built into.
     pub fn locate(bin_dir: Option<&Path>) -> Result<Self, Stop> {
-        let exe = std::env::current_exe().map_err(Stop::while_doing("finding this program's own path"))?;
-        let target = exe
-            .ancestors()
-            .nth(2)
-            .filter(|p| p.is_dir())
-            .ok_or_else(|| Stop::Cannot(format!("{} does not lie in a target folder", exe.display())))?;
+        let exe = std::env::current_exe()
+            .map_err(Stop::while_doing("finding this program's own path"))?;
+        let target = exe.ancestors().nth(2).filter(|p| p.is_dir()).ok_or_else(|| {
+            Stop::Cannot(format!("{} does not lie in a target folder", exe.display()))
+        })?;
         let bin = bin_dir.map_or_else(|| target.join("release"), Path::to_path_buf);
         Ok(Self { root: target.join("conformance"), bin })
     }
@@ -40,7 +40,13 @@ impl Artifacts {
             "compile".to_owned(),
         ];
         let dir = out.join(format!("client-{client}"));
-        maven(&java_dir().join("pom.xml"), &args, &java_dir(), &dir, &format!("programs for client {client}"))
+        maven(
+            &java_dir().join("pom.xml"),
+            &args,
+            &java_dir(),
+            &dir,
+            &format!("programs for client {client}"),
+        )
     }
 
     /// Collects Apache's broker and name server with all they need.
@@ -55,7 +61,8 @@ impl Artifacts {
         maven(&sources.join("pom.xml"), &args, &sources, &out, "Apache RocketMQ 5.5.0")
     }
 
-    /// `cargo build --release` of the name server, and of the broker when it is ours; into the target folder in use.
+    /// `cargo build --release` of the name server, and of the broker when it is ours; into the
+    /// target folder in use.
     pub fn build_ringmq(&self, with_broker: bool) -> Result<(), Stop> {
         println!("building RingMQ's servers (release)");
         let target = self.root.parent().unwrap_or(&self.root);
@@ -68,13 +75,21 @@ impl Artifacts {
             .stdin(Stdio::null())
             .status()
             .map_err(Stop::while_doing("starting cargo"))?;
-        if status.success() { Ok(()) } else { Err(Stop::Cannot("RingMQ's servers do not build".into())) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Stop::Cannot("RingMQ's servers do not build".into()))
+        }
     }
 
     /// One of our programs.
     pub fn ringmq(&self, program: &str) -> Result<PathBuf, Stop> {
         let path = self.bin.join(program);
-        if path.is_file() { Ok(path) } else { Err(Stop::Cannot(format!("{} does not exist", path.display()))) }
+        if path.is_file() {
+            Ok(path)
+        } else {
+            Err(Stop::Cannot(format!("{} does not exist", path.display())))
+        }
     }
 
     /// Class path of the programs with one client.
@@ -108,7 +123,8 @@ pub fn seed_config() -> PathBuf {
     crate_dir().join("seed").join("broker-a.properties")
 }
 
-/// Runs Maven unless `out` was made from exactly these sources; without the network first, since the jars are mostly there.
+/// Runs Maven unless `out` was made from exactly these sources; without the network first, since
+/// the jars are mostly there.
 fn maven(pom: &Path, args: &[String], sources: &Path, out: &Path, what: &str) -> Result<(), Stop> {
     let stamp = out.join(".made-from");
     let fingerprint = fingerprint(sources)?;
@@ -120,10 +136,14 @@ fn maven(pom: &Path, args: &[String], sources: &Path, out: &Path, what: &str) ->
     if !offline.0 {
         let online = run_maven(pom, args, false)?;
         if !online.0 {
-            return Err(Stop::Cannot(format!("Maven could not make {what} (Maven Central reachable?):\n{}", online.1)));
+            return Err(Stop::Cannot(format!(
+                "Maven could not make {what} (Maven Central reachable?):\n{}",
+                online.1
+            )));
         }
     }
-    fs::write(&stamp, fingerprint).map_err(Stop::while_doing(format!("writing {}", stamp.display())))
+    fs::write(&stamp, fingerprint)
+        .map_err(Stop::while_doing(format!("writing {}", stamp.display())))
 }
 
 fn run_maven(pom: &Path, args: &[String], offline: bool) -> Result<(bool, String), Stop> {
@@ -138,10 +158,12 @@ fn run_maven(pom: &Path, args: &[String], offline: bool) -> Result<(bool, String
     Ok((output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// A hash over names and contents of everything below `sources`; wrong only ever towards building once too often.
+/// A hash over names and contents of everything below `sources`; wrong only ever towards building
+/// once too often.
 fn fingerprint(sources: &Path) -> Result<String, Stop> {
     let mut files = BTreeMap::new();
-    collect(sources, &mut files).map_err(Stop::while_doing(format!("reading {}", sources.display())))?;
+    collect(sources, &mut files)
+        .map_err(Stop::while_doing(format!("reading {}", sources.display())))?;
     let mut hasher = DefaultHasher::new();
     files.hash(&mut hasher);
     Ok(format!("{:016x}", hasher.finish()))
@@ -176,8 +198,13 @@ mod tests {
     #[test]
     fn the_seed_is_as_printed() {
         let text = fs::read_to_string(seed_config()).unwrap();
-        assert!(text.contains("brokerId=0  // 0表示Master，>0表示Slave"), "the full-width comma is part of it");
-        let producer = fs::read_to_string(java_dir().join("src/main/java/ClusterProducerExample.java")).unwrap();
+        assert!(
+            text.contains("brokerId=0  // 0表示Master，>0表示Slave"),
+            "the full-width comma is part of it"
+        );
+        let producer =
+            fs::read_to_string(java_dir().join("src/main/java/ClusterProducerExample.java"))
+                .unwrap();
         assert!(producer.contains("producer.setNamesrvAddr(\"localhost:9876;localhost:9877\");"));
     }
 }

@@ -4,8 +4,9 @@
 //!  client, broker ──> 127.0.0.2:P  recording proxy ──> 127.0.0.1:P  Apache's name server or broker
 //! ```
 //!
-//! The servers bind to 127.0.0.1 and the broker advertises 127.0.0.2, so everybody comes through the proxies and not a
-//! byte is changed. Of each wanted kind the longest frame is kept: it has the most fields.
+//! The servers bind to 127.0.0.1 and the broker advertises 127.0.0.2, so everybody comes through
+//! the proxies and not a byte is changed. Of each wanted kind the longest frame is kept: it has the
+//! most fields.
 
 mod frames;
 mod proxy;
@@ -55,8 +56,11 @@ pub fn run(options: &Options, into: &Path) -> Result<bool, Stop> {
     }
     let dir = tempfile::tempdir().map_err(Stop::while_doing("creating a temporary folder"))?;
     let recorder = Arc::new(Mutex::new(Recorder::default()));
-    for (name, serialize, visitors) in [("json", None, &TO_JSON[..]), ("rocketmq", Some("ROCKETMQ"), &TO_ROCKETMQ)] {
-        let session = Session { artifacts: &artifacts, dir: &dir.path().join(name), interrupt: &interrupt };
+    for (name, serialize, visitors) in
+        [("json", None, &TO_JSON[..]), ("rocketmq", Some("ROCKETMQ"), &TO_ROCKETMQ)]
+    {
+        let session =
+            Session { artifacts: &artifacts, dir: &dir.path().join(name), interrupt: &interrupt };
         session.record(serialize, visitors, &recorder)?;
     }
     let recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,7 +105,8 @@ impl Session<'_> {
             self.mqadmin(&namesrv)?;
             for version in OLD_VERSIONS {
                 label(recorder, &format!("v{version}"));
-                ask_route(ports.namesrv[0], version).map_err(Stop::while_doing("asking for a route by hand"))?;
+                ask_route(ports.namesrv[0], version)
+                    .map_err(Stop::while_doing("asking for a route by hand"))?;
             }
         }
         Ok(())
@@ -110,15 +115,21 @@ impl Session<'_> {
     fn visit(&self, version: &str, headers: &str, namesrv: &str, dir: &Path) -> Result<(), Stop> {
         let name = format!("golden-{}-{}", version.replace('.', ""), headers.to_lowercase());
         let mut command = java_program(self.artifacts, version, dir);
-        command
-            .arg(format!("-Drocketmq.serialize.type={headers}"))
-            .args(["ringmq.conformance.Main", "capture", namesrv, &name]);
+        command.arg(format!("-Drocketmq.serialize.type={headers}")).args([
+            "ringmq.conformance.Main",
+            "capture",
+            namesrv,
+            &name,
+        ]);
         let verdict = dialogue::hold(command, &name, dir, self.interrupt, |what, _| {
             Err(Stop::Cannot(format!("nothing to grant: {what}")))
         })?;
         match verdict.failure {
             None => Ok(()),
-            Some(why) => Err(Stop::Cannot(format!("{name}: {why}\n{}", crate::cluster::tail(&dir.join(format!("{name}.log")))))),
+            Some(why) => Err(Stop::Cannot(format!(
+                "{name}: {why}\n{}",
+                crate::cluster::tail(&dir.join(format!("{name}.log")))
+            ))),
         }
     }
 
@@ -129,14 +140,21 @@ impl Session<'_> {
             .arg("-Xmx128m")
             .arg(format!("-Duser.home={}", self.dir.display()))
             .env("ROCKETMQ_HOME", self.dir)
-            .args(["-cp", &self.artifacts.apache_classpath(), "org.apache.rocketmq.tools.command.MQAdminStartup"])
+            .args([
+                "-cp",
+                &self.artifacts.apache_classpath(),
+                "org.apache.rocketmq.tools.command.MQAdminStartup",
+            ])
             .args(["clusterList", "-n", namesrv])
             .output()
             .map_err(Stop::while_doing("starting mqadmin"))?;
         if String::from_utf8_lossy(&output.stdout).contains("broker-a") {
             return Ok(());
         }
-        Err(Stop::Cannot(format!("mqadmin clusterList:\n{}", String::from_utf8_lossy(&output.stderr))))
+        Err(Stop::Cannot(format!(
+            "mqadmin clusterList:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        )))
     }
 }
 
@@ -165,7 +183,8 @@ fn store(kept: &BTreeMap<String, Vec<u8>>, into: &Path) -> Result<(), Stop> {
     fs::create_dir_all(into).map_err(Stop::while_doing(format!("creating {}", into.display())))?;
     for (name, frame) in kept {
         let file = into.join(name);
-        fs::write(&file, frame).map_err(Stop::while_doing(format!("writing {}", file.display())))?;
+        fs::write(&file, frame)
+            .map_err(Stop::while_doing(format!("writing {}", file.display())))?;
     }
     Ok(())
 }

@@ -33,9 +33,20 @@ pub struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     /// Starts all three and waits until the broker is registered at both name servers.
-    pub fn start(target: Target<'a>, ports: Ports, config: Config, interrupt: &Interrupt) -> Result<Self, Stop> {
-        let mut cluster =
-            Self { target, ports, config, interrupt: interrupt.clone(), broker: None, namesrvs: [None, None] };
+    pub fn start(
+        target: Target<'a>,
+        ports: Ports,
+        config: Config,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Stop> {
+        let mut cluster = Self {
+            target,
+            ports,
+            config,
+            interrupt: interrupt.clone(),
+            broker: None,
+            namesrvs: [None, None],
+        };
         cluster.start_all().map_err(|stop| cluster.explain(stop))?;
         Ok(cluster)
     }
@@ -66,14 +77,17 @@ impl<'a> Cluster<'a> {
     fn spawn_namesrv(&mut self, i: usize) -> Result<(), Stop> {
         let port = self.ports.namesrv[i];
         let command = self.target.namesrv(port, self.config)?;
-        self.namesrvs[i] = Some(Managed::start(&format!("namesrv-{i}"), command, &self.target.dir)?);
+        self.namesrvs[i] =
+            Some(Managed::start(&format!("namesrv-{i}"), command, &self.target.dir)?);
         Ok(())
     }
 
     fn await_namesrv(&mut self, i: usize) -> Result<(), Stop> {
         let port = self.ports.namesrv[i];
         let server = &mut self.namesrvs[i];
-        let up = self.interrupt.wait_until(START_MAX, || registration::accepts(port) || has_ended(server))?;
+        let up = self
+            .interrupt
+            .wait_until(START_MAX, || registration::accepts(port) || has_ended(server))?;
         if up && !has_ended(&mut self.namesrvs[i]) {
             return Ok(());
         }
@@ -99,7 +113,9 @@ impl<'a> Cluster<'a> {
         if there && !has_ended(&mut self.broker) {
             return Ok(());
         }
-        Err(Stop::Cannot(format!("the broker is not registered as {names:?} at name servers {at:?}")))
+        Err(Stop::Cannot(format!(
+            "the broker is not registered as {names:?} at name servers {at:?}"
+        )))
     }
 
     /// The broker's ports, one a shard.
@@ -143,8 +159,17 @@ impl<'a> Cluster<'a> {
         let mut second = Managed::start(name, command?, &self.target.dir)?;
         let ended = self.interrupt.wait_until(START_MAX, || second.ended().is_some())?;
         let log = tail(&self.target.dir.join(format!("{name}.log")));
-        let refused = ended && second.ended().is_some_and(|status| !status.success()) && log.contains("another process has this store open");
-        if refused { Ok(()) } else { Err(Stop::Cannot(format!("a second broker on the store was not refused: {:?}\n{log}", second.ended()))) }
+        let refused = ended
+            && second.ended().is_some_and(|status| !status.success())
+            && log.contains("another process has this store open");
+        if refused {
+            Ok(())
+        } else {
+            Err(Stop::Cannot(format!(
+                "a second broker on the store was not refused: {:?}\n{log}",
+                second.ended()
+            )))
+        }
     }
 
     /// Ends the broker in good order and leaves its store behind; where that is.
@@ -158,7 +183,9 @@ impl<'a> Cluster<'a> {
         match ending {
             Ending::Killed => broker.kill(),
             Ending::Terminated if !broker.stop(STOP_MAX) => {
-                return Err(Stop::Cannot(format!("the broker did not end within {STOP_MAX:?} of SIGTERM")));
+                return Err(Stop::Cannot(format!(
+                    "the broker did not end within {STOP_MAX:?} of SIGTERM"
+                )));
             }
             Ending::Terminated => {}
         }
@@ -180,7 +207,8 @@ impl<'a> Cluster<'a> {
     /// The servers that have ended although nobody told them to.
     pub fn dead(&mut self) -> Vec<String> {
         let all = self.namesrvs.iter_mut().chain([&mut self.broker]).flatten();
-        all.filter_map(|m| m.ended().map(|status| format!("{} ended: {status}", m.name()))).collect()
+        all.filter_map(|m| m.ended().map(|status| format!("{} ended: {status}", m.name())))
+            .collect()
     }
 
     /// The ends of the servers' logs.
@@ -229,7 +257,9 @@ mod tests {
         fs::write(&log, text).unwrap();
         let shown = tail(&log);
         assert!(shown.starts_with("--- end of x.log\n"));
-        assert!(shown.contains("line 99") && shown.contains("line 75") && !shown.contains("line 74\n"));
+        assert!(
+            shown.contains("line 99") && shown.contains("line 75") && !shown.contains("line 74\n")
+        );
         assert_eq!(tail(&dir.path().join("none.log")), "");
     }
 }

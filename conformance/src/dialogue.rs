@@ -1,7 +1,7 @@
 //! One Java program: its lines read, its requests granted, its verdict taken.
 //!
-//! The program writes `@ASK what` and waits for a line (`ok …` or `no …`), `@NOTE figure`, `@FAIL reason`; everything
-//! else is just logged. Its exit status 0 is a pass.
+//! The program writes `@ASK what` and waits for a line (`ok …` or `no …`), `@NOTE figure`, `@FAIL
+//! reason`; everything else is just logged. Its exit status 0 is a pass.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -66,7 +66,8 @@ pub fn hold(
     let ended = interrupt.wait_until(POLL * 100, || program.ended().is_some())?;
     let passed = ended && program.ended().is_some_and(|status| status.success());
     if !passed && verdict.failure.is_none() {
-        verdict.failure = Some(format!("the program ended without a verdict: {:?}", program.ended()));
+        verdict.failure =
+            Some(format!("the program ended without a verdict: {:?}", program.ended()));
     }
     Ok(verdict)
 }
@@ -96,7 +97,11 @@ fn heed(
     Ok(())
 }
 
-fn start(mut command: Command, name: &str, dir: &Path) -> Result<(Managed, Receiver<String>), Stop> {
+fn start(
+    mut command: Command,
+    name: &str,
+    dir: &Path,
+) -> Result<(Managed, Receiver<String>), Stop> {
     let log = dir.join(format!("{name}.log"));
     let mut child = command
         .stdin(Stdio::piped())
@@ -108,7 +113,8 @@ fn start(mut command: Command, name: &str, dir: &Path) -> Result<(Managed, Recei
     Ok((Managed::adopt(name, child), lines))
 }
 
-/// A thread copies the program's output to the log and hands every line on; the channel closes when the output does.
+/// A thread copies the program's output to the log and hands every line on; the channel closes when
+/// the output does.
 pub fn read_lines(child: &mut Child, log: &Path) -> Result<Receiver<String>, Stop> {
     let (lines_in, lines): (Sender<String>, _) = channel();
     let mut copy = append_to(log)?;
@@ -164,7 +170,10 @@ mod tests {
 
     #[test]
     fn requests_are_granted_and_answered() {
-        let (verdict, asked) = shell("echo '@ASK restart-broker'; read a; echo \"@NOTE $a\"; echo '@ASK impossible'; read b; echo \"@NOTE $b\"");
+        let (verdict, asked) = shell(
+            "echo '@ASK restart-broker'; read a; echo \"@NOTE $a\"; echo '@ASK impossible'; read \
+                b; echo \"@NOTE $b\"",
+        );
         assert_eq!(asked, ["restart-broker", "impossible"]);
         assert_eq!(verdict.notes, ["ok 7", "no cannot"]);
     }

@@ -1,4 +1,5 @@
-//! `conformance fixture`: a small store written by Apache RocketMQ 5.5.0, packed, with the list of what is in it.
+//! `conformance fixture`: a small store written by Apache RocketMQ 5.5.0, packed, with the list of
+//! what is in it.
 //!
 //! ```text
 //!   store.tar.gz   the broker's storePathRootDir after SIGTERM
@@ -30,18 +31,31 @@ pub fn run(options: &Options, into: &Path) -> Result<bool, Stop> {
     artifacts.fetch_apache()?;
     artifacts.build_programs(CLIENT)?;
     let dir = tempfile::tempdir().map_err(Stop::while_doing("creating a temporary folder"))?;
-    let target = Target { against: Against::Apache, artifacts: &artifacts, dir: dir.path().to_path_buf(), serialize: None };
+    let target = Target {
+        against: Against::Apache,
+        artifacts: &artifacts,
+        dir: dir.path().to_path_buf(),
+        serialize: None,
+    };
     let cluster = Cluster::start(target, Ports::free()?, Config::FixtureFiles, &interrupt)?;
     let mut command = java_program(&artifacts, CLIENT, dir.path());
-    command.args(["ringmq.conformance.Main", "fixture", &cluster.ports().namesrv_addr("127.0.0.1"), "fixture"]);
-    let verdict = dialogue::hold(command, "fixture", dir.path(), &interrupt, |what, _| Err(Stop::Cannot(what.to_owned())))?;
+    command.args([
+        "ringmq.conformance.Main",
+        "fixture",
+        &cluster.ports().namesrv_addr("127.0.0.1"),
+        "fixture",
+    ]);
+    let verdict = dialogue::hold(command, "fixture", dir.path(), &interrupt, |what, _| {
+        Err(Stop::Cannot(what.to_owned()))
+    })?;
     if let Some(why) = verdict.failure {
         return Err(Stop::Cannot(why));
     }
     let store = cluster.finish()?;
     fs::create_dir_all(into).map_err(Stop::while_doing(format!("creating {}", into.display())))?;
     let list = into.join("expected.txt");
-    fs::write(&list, verdict.notes.join("\n") + "\n").map_err(Stop::while_doing(format!("writing {}", list.display())))?;
+    fs::write(&list, verdict.notes.join("\n") + "\n")
+        .map_err(Stop::while_doing(format!("writing {}", list.display())))?;
     pack(&store, &into.join("store.tar.gz"))?;
     println!("{} lines in {}", verdict.notes.len(), list.display());
     Ok(true)
@@ -50,7 +64,22 @@ pub fn run(options: &Options, into: &Path) -> Result<bool, Stop> {
 fn pack(store: &Path, into: &Path) -> Result<(), Stop> {
     let mut tar = Command::new("tar");
     // RocksDB's options name the folder they were used in, and Apache writes them anew.
-    tar.args(["--exclude=./rocksdbstore/OPTIONS-*", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-czf"]).arg(into).arg("-C").arg(store).arg(".");
+    tar.args([
+        "--exclude=./rocksdbstore/OPTIONS-*",
+        "--sort=name",
+        "--owner=0",
+        "--group=0",
+        "--numeric-owner",
+        "-czf",
+    ])
+    .arg(into)
+    .arg("-C")
+    .arg(store)
+    .arg(".");
     let status = tar.status().map_err(Stop::while_doing("starting tar"))?;
-    if status.success() { Ok(()) } else { Err(Stop::Cannot(format!("packing {}: {status}", store.display()))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Stop::Cannot(format!("packing {}: {status}", store.display())))
+    }
 }

@@ -1,14 +1,16 @@
-//! Bounds on waiting. All generous: they tell a hang from work on a busy machine, they measure nothing.
+//! Bounds on waiting. All generous: they tell a hang from work on a busy machine, they measure
+//! nothing.
 
 use std::time::Duration;
 
-/// A server must accept connections and be registered within this time of its start: a JVM on a shared core is slow, and
-/// so is allocating a first log file of 1 GiB (the seed's configuration) on a busy disk: over 60 s were seen.
+/// A server must accept connections and be registered within this time of its start: a JVM on a
+/// shared core is slow, and so is allocating a first log file of 1 GiB (the seed's configuration)
+/// on a busy disk: over 60 s were seen.
 pub const START_MAX: Duration = Duration::from_secs(120);
 /// A server told to end (SIGTERM) is killed after this time.
 pub const STOP_MAX: Duration = Duration::from_secs(30);
-/// One scenario, restarts included. Above the sum of a program's own limits in practice; a pass takes 2 to 40 s, `drop-in`
-/// with its seven changes of brokers three minutes on a busy machine.
+/// One scenario, restarts included. Above the sum of a program's own limits in practice; a pass
+/// takes 2 to 40 s, `drop-in` with its seven changes of brokers three minutes on a busy machine.
 pub const SCENARIO_MAX: Duration = Duration::from_secs(600);
 /// One answer of a name server.
 pub const ANSWER_MAX: Duration = Duration::from_secs(3);

@@ -7,11 +7,13 @@
 //!  one JVM per scenario: stock client 4.9.8 or 5.5.0, the program says what it expects
 //! ```
 //!
-//! The programs under `java/` are the same for both targets, so an expectation is proved on the original before it is
-//! held against ours. What a program cannot do itself (restart a broker, kill a name server) it asks the runner for.
+//! The programs under `java/` are the same for both targets, so an expectation is proved on the
+//! original before it is held against ours. What a program cannot do itself (restart a broker, kill
+//! a name server) it asks the runner for.
 //!
-//! Reading order: `options`, `suite` (the table of scenarios), `run`, `dialogue`, `cluster`, `target`; `capture` records
-//! golden bytes instead, `fixture` makes the store of Apache's that plain tests open.
+//! Reading order: `options`, `suite` (the table of scenarios), `run`, `dialogue`, `cluster`,
+//! `target`; `capture` records golden bytes instead, `fixture` makes the store of Apache's that
+//! plain tests open.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command-line program: the table is its result")]
 

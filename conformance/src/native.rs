@@ -1,7 +1,8 @@
 //! What Java has no client for: the native lane, spoken with `client/` at a program's request.
 //!
-//! `native-send TOPIC COUNT`: messages `native 0`, … with the user property `id`, keys `native-key-N both` and the tag `native`;
-//! granted with their unique keys, in order. `native-fetch TOPIC`: granted with the ids of all messages of the topic, sorted.
+//! `native-send TOPIC COUNT`: messages `native 0`, … with the user property `id`, keys
+//! `native-key-N both` and the tag `native`; granted with their unique keys, in order.
+//! `native-fetch TOPIC`: granted with the ids of all messages of the topic, sorted.
 
 use client::{ClientConfig, FetchOptions, Message, ThreadClient};
 
@@ -9,16 +10,24 @@ use crate::process::Stop;
 
 /// Sends `COUNT` messages; their unique keys.
 pub fn send(port: u16, argument: &str) -> Result<String, Stop> {
-    let (topic, count) = argument.split_once(' ').ok_or_else(|| Stop::Cannot(format!("native-send {argument}: expected a topic and a count")))?;
-    let count: u32 = count.parse().map_err(|_| Stop::Cannot(format!("native-send: {count} is no count")))?;
+    let (topic, count) = argument.split_once(' ').ok_or_else(|| {
+        Stop::Cannot(format!("native-send {argument}: expected a topic and a count"))
+    })?;
+    let count: u32 =
+        count.parse().map_err(|_| Stop::Cannot(format!("native-send: {count} is no count")))?;
     let mut unique_keys = Vec::new();
     let mut sender = connect(port)?;
     for nth in 0..count {
-        let (body, key, id) = (format!("native {nth}"), format!("native-key-{nth}"), format!("native-{nth}"));
+        let (body, key, id) =
+            (format!("native {nth}"), format!("native-key-{nth}"), format!("native-{nth}"));
         let unique_key = format!("0A0B0C0D{nth:024X}");
         let keys = [key.as_str(), "both"];
         let properties = [("id", id.as_str())];
-        let message = Message { properties: &properties, unique_key: Some(&unique_key), ..Message::new(topic, body.as_bytes()) };
+        let message = Message {
+            properties: &properties,
+            unique_key: Some(&unique_key),
+            ..Message::new(topic, body.as_bytes())
+        };
         sender.send(&message.with_tag("native").with_keys(&keys)).map_err(failed)?;
         unique_keys.push(unique_key);
     }
@@ -32,7 +41,8 @@ pub fn fetch(port: u16, topic: &str) -> Result<String, Stop> {
     for queue in reader.route(topic).map_err(failed)?.readable() {
         let mut offset = 0;
         loop {
-            let batch = reader.fetch(topic, *queue, offset, &FetchOptions::default()).map_err(failed)?;
+            let batch =
+                reader.fetch(topic, *queue, offset, &FetchOptions::default()).map_err(failed)?;
             let before = ids.len();
             for message in batch.messages() {
                 let properties = message.map_err(failed)?.properties().to_vec();

@@ -40,7 +40,8 @@ pub enum Action {
         #[arg(long, value_name = "DIR", default_value = "protocol/tests/fixtures/java")]
         into: PathBuf,
     },
-    /// Make the store that plain tests open: Apache's broker writes it and is stopped in good order.
+    /// Make the store that plain tests open: Apache's broker writes it and is stopped in good
+    /// order.
     Fixture {
         /// The folder for the packed store and the list of what is in it.
         #[arg(long, value_name = "DIR", default_value = "broker/tests/fixtures/apache-store")]

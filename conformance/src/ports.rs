@@ -4,10 +4,12 @@ use std::net::TcpListener;
 
 use crate::process::Stop;
 
-/// Where we look: below the range that the kernel hands out to outgoing connections, so that they stay free.
+/// Where we look: below the range that the kernel hands out to outgoing connections, so that they
+/// stay free.
 const FIRST: u16 = 20_000;
 const LAST: u16 = 31_000;
-/// One cluster: name servers at +0 and +1, broker at +10 (Apache also takes -2 and +1), its second shard at +20.
+/// One cluster: name servers at +0 and +1, broker at +10 (Apache also takes -2 and +1), its second
+/// shard at +20.
 const BLOCK: u16 = 40;
 const BROKER_AT: u16 = 10;
 /// A shard listens this far above the one before it (its HA port is one above).
@@ -26,14 +28,17 @@ impl Ports {
     /// The ports that the seed's programs name, and RocketMQ's default for the broker.
     pub const SEED: Self = Self { namesrv: [9876, 9877], broker: 10911 };
 
-    /// A block of free ports; the start is spread by process id, so that two runs beside each other rarely meet.
+    /// A block of free ports; the start is spread by process id, so that two runs beside each other
+    /// rarely meet.
     pub fn free() -> Result<Self, Stop> {
         let blocks = (LAST - FIRST) / BLOCK;
         let spread = u16::try_from(std::process::id() % u32::from(blocks)).unwrap_or(0);
         (0..blocks)
             .map(|i| Self::block(FIRST + (spread + i) % blocks * BLOCK))
             .find(|ports| ports.taken(2).is_none())
-            .ok_or_else(|| Stop::Cannot(format!("no block of free ports between {FIRST} and {LAST}")))
+            .ok_or_else(|| {
+                Stop::Cannot(format!("no block of free ports between {FIRST} and {LAST}"))
+            })
     }
 
     fn block(base: u16) -> Self {
@@ -43,7 +48,8 @@ impl Ports {
     /// Every port that a cluster with this many shards may listen on.
     fn all(&self, shards: u16) -> impl Iterator<Item = u16> + use<> {
         let broker = self.broker;
-        let of_shards = (0..shards).flat_map(move |k| [broker + k * SHARD_STEP, broker + k * SHARD_STEP + 1]);
+        let of_shards =
+            (0..shards).flat_map(move |k| [broker + k * SHARD_STEP, broker + k * SHARD_STEP + 1]);
         self.namesrv.into_iter().chain([broker - 2]).chain(of_shards)
     }
 
@@ -71,7 +77,8 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_named() {
-        // The first port looked at is one that this test holds: others may come and go while tests run side by side.
+        // The first port looked at is one that this test holds: others may come and go while tests
+        // run side by side.
         let held = TcpListener::bind(("0.0.0.0", 0)).unwrap();
         let port = held.local_addr().unwrap().port();
         let ports = Ports { namesrv: [port, port], broker: 20_010 };

@@ -6,8 +6,17 @@ use crate::process::Stop;
 
 /// What the suite needs beside Rust, and how to get it.
 const NEEDED: [(&str, &str, &str); 2] = [
-    ("java", "-version", "a Java 11 or newer JDK (Debian/Ubuntu: apt install default-jdk-headless; Fedora: dnf install java-latest-openjdk-devel)"),
-    ("mvn", "--version", "Apache Maven 3.6 or newer (Debian/Ubuntu: apt install maven; Fedora: dnf install maven)"),
+    (
+        "java",
+        "-version",
+        "a Java 11 or newer JDK (Debian/Ubuntu: apt install default-jdk-headless; Fedora: dnf \
+            install java-latest-openjdk-devel)",
+    ),
+    (
+        "mvn",
+        "--version",
+        "Apache Maven 3.6 or newer (Debian/Ubuntu: apt install maven; Fedora: dnf install maven)",
+    ),
 ];
 
 /// An error that names everything missing, not just the first.
@@ -21,7 +30,10 @@ pub fn check() -> Result<(), Stop> {
 }
 
 fn sentence(missing: &[String]) -> String {
-    format!("the Java clients need what this machine lacks:\n{}\nNothing was run.", missing.join("\n"))
+    format!(
+        "the Java clients need what this machine lacks:\n{}\nNothing was run.",
+        missing.join("\n")
+    )
 }
 
 fn runs(program: &str, version: &str) -> bool {

@@ -25,12 +25,15 @@ pub enum Stop {
 
 impl Stop {
     /// A `map_err` for "doing X with Y failed".
-    pub fn while_doing<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Self {
+    pub fn while_doing<E: std::fmt::Display>(
+        what: impl std::fmt::Display,
+    ) -> impl FnOnce(E) -> Self {
         move |error| Self::Cannot(format!("{what}: {error}"))
     }
 }
 
-/// Set by SIGINT and SIGTERM; looked at in every wait, so that `Drop` ends the children instead of the shell.
+/// Set by SIGINT and SIGTERM; looked at in every wait, so that `Drop` ends the children instead of
+/// the shell.
 #[derive(Debug, Clone)]
 pub struct Interrupt(Arc<AtomicBool>);
 
@@ -50,8 +53,13 @@ impl Interrupt {
         if self.0.load(Ordering::Relaxed) { Err(Stop::Interrupted) } else { Ok(()) }
     }
 
-    /// Looks every [`POLL`] until `done` says true (`Ok(true)`), the time is over (`Ok(false)`) or the user wants out.
-    pub fn wait_until(&self, limit: Duration, mut done: impl FnMut() -> bool) -> Result<bool, Stop> {
+    /// Looks every [`POLL`] until `done` says true (`Ok(true)`), the time is over (`Ok(false)`) or
+    /// the user wants out.
+    pub fn wait_until(
+        &self,
+        limit: Duration,
+        mut done: impl FnMut() -> bool,
+    ) -> Result<bool, Stop> {
         let end = Instant::now() + limit;
         loop {
             self.check()?;
@@ -79,17 +87,17 @@ pub struct Managed {
 }
 
 impl Managed {
-    /// Starts `command` with both outputs going to `dir/name.log` (appended: a restarted server keeps its history).
+    /// Starts `command` with both outputs going to `dir/name.log` (appended: a restarted server
+    /// keeps its history).
     pub fn start(name: &str, mut command: Command, dir: &Path) -> Result<Self, Stop> {
         let log = dir.join(format!("{name}.log"));
         let out = append_to(&log)?;
-        let err = out.try_clone().map_err(Stop::while_doing(format!("opening {}", log.display())))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .spawn()
-            .map_err(Stop::while_doing(format!("starting {name} ({:?})", command.get_program())))?;
+        let err =
+            out.try_clone().map_err(Stop::while_doing(format!("opening {}", log.display())))?;
+        let child =
+            command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(
+                Stop::while_doing(format!("starting {name} ({:?})", command.get_program())),
+            )?;
         Ok(Self::adopt(name, child))
     }
 
@@ -198,7 +206,10 @@ mod tests {
     #[test]
     fn an_interrupt_ends_every_wait() {
         let interrupt = Interrupt::set_for_test(true);
-        assert!(matches!(interrupt.wait_until(Duration::from_secs(9), || true), Err(Stop::Interrupted)));
+        assert!(matches!(
+            interrupt.wait_until(Duration::from_secs(9), || true),
+            Err(Stop::Interrupted)
+        ));
         let calm = Interrupt::set_for_test(false);
         assert!(!calm.wait_until(Duration::ZERO, || false).unwrap());
     }

@@ -1,5 +1,5 @@
-//! Is a broker registered at a name server? Asked with one remoting request, written by hand here: the suite must not
-//! depend on the code it judges.
+//! Is a broker registered at a name server? Asked with one remoting request, written by hand here:
+//! the suite must not depend on the code it judges.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,7 +11,8 @@ const HEADER: &[u8] = br#"{"code":106,"extFields":{},"flag":0,"language":"JAVA",
 
 /// True when the name server on this port knows every one of these broker names.
 pub fn knows(namesrv_port: u16, brokers: &[String]) -> bool {
-    cluster_info(namesrv_port).is_ok_and(|answer| brokers.iter().all(|name| answer.contains(&format!("\"{name}\""))))
+    cluster_info(namesrv_port)
+        .is_ok_and(|answer| brokers.iter().all(|name| answer.contains(&format!("\"{name}\""))))
 }
 
 /// True when something accepts connections there.
@@ -20,14 +21,17 @@ pub fn accepts(port: u16) -> bool {
 }
 
 fn cluster_info(port: u16) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER_MAX)?;
+    let mut stream =
+        TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER_MAX)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
     stream.write_all(&request())?;
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > FRAME_BYTES_MAX {
-        return Err(std::io::Error::other(format!("port {port} answers with a frame of {length} bytes")));
+        return Err(std::io::Error::other(format!(
+            "port {port} answers with a frame of {length} bytes"
+        )));
     }
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame)?;

@@ -34,7 +34,14 @@ pub fn run(options: &Options) -> Result<bool, Stop> {
         folder.disable_cleanup(true);
         println!("logs and stores: {}", folder.path().display());
     }
-    let mut suite = Suite { against: options.against, artifacts: &artifacts, dir: folder.path(), interrupt, shared: None, started: 0 };
+    let mut suite = Suite {
+        against: options.against,
+        artifacts: &artifacts,
+        dir: folder.path(),
+        interrupt,
+        shared: None,
+        started: 0,
+    };
     let clients = options.client.versions();
     println!("against {}, clients {}", options.against.name(), clients.join(" and "));
     let begun = Instant::now();
@@ -48,7 +55,9 @@ fn build(options: &Options, scenarios: &[Scenario]) -> Result<Artifacts, Stop> {
     for client in options.client.versions() {
         artifacts.build_programs(client)?;
     }
-    if !options.against.our_broker() || scenarios.iter().any(|scenario| scenario.stage == Stage::DropIn) {
+    if !options.against.our_broker()
+        || scenarios.iter().any(|scenario| scenario.stage == Stage::DropIn)
+    {
         artifacts.fetch_apache()?;
     }
     if options.against.our_namesrv() && options.bin_dir.is_none() {
@@ -80,7 +89,11 @@ struct Suite<'a> {
 }
 
 impl<'a> Suite<'a> {
-    fn run(&mut self, scenarios: &[Scenario], clients: &'static [&'static str]) -> Result<Vec<Outcome>, Stop> {
+    fn run(
+        &mut self,
+        scenarios: &[Scenario],
+        clients: &'static [&'static str],
+    ) -> Result<Vec<Outcome>, Stop> {
         let mut outcomes = Vec::new();
         for scenario in scenarios {
             let at_once = if scenario.side_by_side { clients.len() } else { 1 };
@@ -99,11 +112,14 @@ impl<'a> Suite<'a> {
         let begun = Instant::now();
         let verdicts = match self.stage(scenario.stage) {
             Err(Stop::Interrupted) => return Err(Stop::Interrupted),
-            Err(Stop::Cannot(why)) => vec![Verdict { failure: Some(why), notes: Vec::new() }; clients.len()],
+            Err(Stop::Cannot(why)) => {
+                vec![Verdict { failure: Some(why), notes: Vec::new() }; clients.len()]
+            }
             Ok(cluster) => self.play(scenario, clients, cluster)?,
         };
         let took = begun.elapsed();
-        let outcome = |(&client, verdict)| Outcome { scenario: scenario.name, client, verdict, took };
+        let outcome =
+            |(&client, verdict)| Outcome { scenario: scenario.name, client, verdict, took };
         let outcomes: Vec<Outcome> = clients.iter().zip(verdicts).map(outcome).collect();
         outcomes.iter().for_each(report::progress);
         Ok(outcomes)
@@ -123,10 +139,13 @@ impl<'a> Suite<'a> {
             Stage::Seed => (Ports::SEED, Config::Seed),
             Stage::DropIn => (Ports::free()?, Config::SmallFiles),
         };
-        // The kernel gives a killed process's ports back a moment after it has gone, the more so with io_uring.
+        // The kernel gives a killed process's ports back a moment after it has gone, the more so
+        // with io_uring.
         self.interrupt.wait_until(PORTS_BACK_MAX, || ports.taken(1).is_none())?;
         if let Some(port) = ports.taken(1) {
-            return Err(Stop::Cannot(format!("port {port} is taken: the seed's programs name 9876 and 9877, its broker 10911")));
+            return Err(Stop::Cannot(format!(
+                "port {port} is taken: the seed's programs name 9876 and 9877, its broker 10911"
+            )));
         }
         self.started += 1;
         let dir = self.dir.join(format!("cluster-{}", self.started));
@@ -135,7 +154,8 @@ impl<'a> Suite<'a> {
         Cluster::start(target, ports, config, &self.interrupt)
     }
 
-    /// Runs the scenario with these clients; a cluster that came through it whole is kept for the next one.
+    /// Runs the scenario with these clients; a cluster that came through it whole is kept for the
+    /// next one.
     fn play(
         &mut self,
         scenario: &Scenario,
@@ -150,7 +170,8 @@ impl<'a> Suite<'a> {
         let mut whole = true;
         for (client, verdict) in clients.iter().zip(&mut verdicts) {
             if !dead.is_empty() {
-                verdict.failure = Some(format!("{} {dead}", verdict.failure.as_deref().unwrap_or("")));
+                verdict.failure =
+                    Some(format!("{} {dead}", verdict.failure.as_deref().unwrap_or("")));
             }
             if let Some(why) = &mut verdict.failure {
                 whole = false;
@@ -164,25 +185,43 @@ impl<'a> Suite<'a> {
         Ok(verdicts)
     }
 
-    fn alone(&self, scenario: &Scenario, client: &str, cluster: &mut Cluster<'a>) -> Result<Verdict, Stop> {
+    fn alone(
+        &self,
+        scenario: &Scenario,
+        client: &str,
+        cluster: &mut Cluster<'a>,
+    ) -> Result<Verdict, Stop> {
         let dir = cluster.dir().to_path_buf();
         let name = run_name(scenario, client);
         if scenario.stage == Stage::Seed {
-            return seed::run(|| java_program(self.artifacts, client, &dir), &name, &dir, &self.interrupt);
+            return seed::run(
+                || java_program(self.artifacts, client, &dir),
+                &name,
+                &dir,
+                &self.interrupt,
+            );
         }
         let command = self.command(scenario, client, cluster);
         dialogue::hold(command, &name, &dir, &self.interrupt, |what, pid| grant(cluster, what, pid))
     }
 
-    fn side_by_side(&self, scenario: &Scenario, clients: &[&str], cluster: &Cluster<'a>) -> Result<Vec<Verdict>, Stop> {
+    fn side_by_side(
+        &self,
+        scenario: &Scenario,
+        clients: &[&str],
+        cluster: &Cluster<'a>,
+    ) -> Result<Vec<Verdict>, Stop> {
         let dir = cluster.dir();
         thread::scope(|scope| {
             let hold = |client: &str| {
-                let (command, name) = (self.command(scenario, client, cluster), run_name(scenario, client));
+                let (command, name) =
+                    (self.command(scenario, client, cluster), run_name(scenario, client));
                 let interrupt = self.interrupt.clone();
                 scope.spawn(move || {
                     dialogue::hold(command, &name, dir, &interrupt, |what, _| {
-                        Err(Stop::Cannot(format!("{what} is not for scenarios that run side by side")))
+                        Err(Stop::Cannot(format!(
+                            "{what} is not for scenarios that run side by side"
+                        )))
                     })
                 })
             };
@@ -212,8 +251,12 @@ fn grant(cluster: &mut Cluster<'_>, what: &str, pid: u32) -> Result<String, Stop
     let number = || argument.parse::<usize>().ok().filter(|n| *n < 3);
     match (verb, number()) {
         ("restart-broker", _) => cluster.restart_broker().map(|()| String::new()),
-        ("switch-broker", _) => cluster.switch_broker(broker_named(argument)?, Ending::Terminated).map(|()| String::new()),
-        ("kill-broker-and-switch", _) => cluster.switch_broker(broker_named(argument)?, Ending::Killed).map(|()| String::new()),
+        ("switch-broker", _) => cluster
+            .switch_broker(broker_named(argument)?, Ending::Terminated)
+            .map(|()| String::new()),
+        ("kill-broker-and-switch", _) => {
+            cluster.switch_broker(broker_named(argument)?, Ending::Killed).map(|()| String::new())
+        }
         ("refused-second-broker", _) => cluster.second_broker_is_refused().map(|()| String::new()),
         ("kill-namesrv", Some(i @ 0..=1)) => {
             cluster.kill_namesrv(i);

@@ -1,4 +1,5 @@
-//! The seed's two programs, unchanged: the producer runs before and beside the consumer, each message is printed once.
+//! The seed's two programs, unchanged: the producer runs before and beside the consumer, each
+//! message is printed once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,12 +33,18 @@ impl Printed {
     fn check(&self, times: usize) -> Option<String> {
         let expected: BTreeMap<String, usize> =
             (0..MESSAGES).map(|i| (format!("Hello RocketMQ {i}"), times)).collect();
-        (self.0 != expected).then(|| format!("each of 10 messages {times} time(s) expected, received {:?}", self.0))
+        (self.0 != expected)
+            .then(|| format!("each of 10 messages {times} time(s) expected, received {:?}", self.0))
     }
 }
 
 /// `java` makes a command for a main class of the programs, without arguments.
-pub fn run(java: impl Fn() -> Command, name: &str, dir: &Path, interrupt: &Interrupt) -> Result<Verdict, Stop> {
+pub fn run(
+    java: impl Fn() -> Command,
+    name: &str,
+    dir: &Path,
+    interrupt: &Interrupt,
+) -> Result<Verdict, Stop> {
     let mut verdict = Verdict::default();
     let mut printed = Printed::default();
     if let Some(why) = produce(&java, name, dir, interrupt)? {
@@ -74,7 +81,11 @@ fn produce(
     Ok((!ended || !success).then(|| format!("ClusterProducerExample: {:?}", producer.ended())))
 }
 
-fn consume(java: &impl Fn() -> Command, name: &str, dir: &Path) -> Result<(Managed, Receiver<String>), Stop> {
+fn consume(
+    java: &impl Fn() -> Command,
+    name: &str,
+    dir: &Path,
+) -> Result<(Managed, Receiver<String>), Stop> {
     let log = dir.join(format!("{name}.log"));
     let mut child = java()
         .arg("ClusterConsumerExample")
@@ -88,7 +99,12 @@ fn consume(java: &impl Fn() -> Command, name: &str, dir: &Path) -> Result<(Manag
 }
 
 /// Waits for `total` messages, then long enough for one too many.
-fn receive(lines: &Receiver<String>, printed: &mut Printed, total: usize, interrupt: &Interrupt) -> Result<(), Stop> {
+fn receive(
+    lines: &Receiver<String>,
+    printed: &mut Printed,
+    total: usize,
+    interrupt: &Interrupt,
+) -> Result<(), Stop> {
     interrupt.wait_until(SEED_RECEIVE_MAX, || {
         lines.try_iter().for_each(|line| printed.line(&line));
         printed.total() >= total
@@ -105,7 +121,10 @@ mod tests {
     fn printed(bodies: impl Iterator<Item = usize>) -> Printed {
         let mut printed = Printed::default();
         printed.line("Consumer started.");
-        bodies.for_each(|i| printed.line(&format!("ConsumeMessageThread_1 Receive New Messages: Hello RocketMQ {i} ")));
+        bodies.for_each(|i| {
+            printed
+                .line(&format!("ConsumeMessageThread_1 Receive New Messages: Hello RocketMQ {i} "))
+        });
         printed
     }
 

@@ -12,7 +12,9 @@ pub fn remote_ports(pid: u32) -> BTreeSet<u16> {
     ["tcp", "tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).ok())
-        .flat_map(|text| text.lines().skip(1).filter_map(|line| remote_port(line, &inodes)).collect::<Vec<_>>())
+        .flat_map(|text| {
+            text.lines().skip(1).filter_map(|line| remote_port(line, &inodes)).collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -20,7 +22,9 @@ fn socket_inodes(pid: u32) -> HashSet<String> {
     let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return HashSet::new() };
     fds.flatten()
         .filter_map(|fd| fs::read_link(fd.path()).ok())
-        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .filter_map(|link| {
+            Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+        })
         .collect()
 }
 

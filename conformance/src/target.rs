@@ -19,11 +19,13 @@ pub enum Config {
     },
     /// The same for the fixture: without the time wheel, 38 MB of zeros.
     FixtureFiles,
-    /// Written by us, with store files so small that a few hundred messages fill several of each kind.
+    /// Written by us, with store files so small that a few hundred messages fill several of each
+    /// kind.
     SmallFiles,
     /// The seed's `broker-a.properties`.
     Seed,
-    /// Bound to 127.0.0.1, advertised as 127.0.0.2, where a recording proxy listens on the same port.
+    /// Bound to 127.0.0.1, advertised as 127.0.0.2, where a recording proxy listens on the same
+    /// port.
     BehindProxy,
 }
 
@@ -49,7 +51,13 @@ impl Target<'_> {
         let file = self.dir.join(format!("namesrv-{port}.properties"));
         let home = self.home(&format!("namesrv-{port}"))?;
         let bind = if config == Config::BehindProxy { "bindAddress=127.0.0.1\n" } else { "" };
-        write(&file, &format!("listenPort={port}\nkvConfigPath={}\n{bind}", home.join("kvConfig.json").display()))?;
+        write(
+            &file,
+            &format!(
+                "listenPort={port}\nkvConfigPath={}\n{bind}",
+                home.join("kvConfig.json").display()
+            ),
+        )?;
         let mut command = if self.against.our_namesrv() {
             Command::new(self.artifacts.ringmq("mqnamesrv")?)
         } else {
@@ -74,7 +82,8 @@ impl Target<'_> {
 
     fn home(&self, name: &str) -> Result<PathBuf, Stop> {
         let home = self.dir.join(name);
-        fs::create_dir_all(&home).map_err(Stop::while_doing(format!("creating {}", home.display())))?;
+        fs::create_dir_all(&home)
+            .map_err(Stop::while_doing(format!("creating {}", home.display())))?;
         Ok(home)
     }
 
@@ -85,8 +94,14 @@ impl Target<'_> {
             .args([heap, "-XX:MaxDirectMemorySize=512m"])
             .arg(format!("-Duser.home={}", home.display()))
             .args(self.serialize.map(|name| format!("-Drocketmq.serialize.type={name}")))
-            .args(["--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"])
-            .args(["--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED"])
+            .args([
+                "--add-opens=java.base/java.nio=ALL-UNNAMED",
+                "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+            ])
+            .args([
+                "--add-opens=java.base/java.lang=ALL-UNNAMED",
+                "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
+            ])
             .args(["-cp", &self.artifacts.apache_classpath(), main_class]);
         command
     }
@@ -95,13 +110,16 @@ impl Target<'_> {
         let file = self.dir.join("broker-a.properties");
         let text = match config {
             Config::Generated { shards } => generated(self.against, ports, shards, home, DIRECT),
-            Config::SmallFiles => small_files(self.against, ports, home).replace("timerWheelEnable=false\n", ""),
+            Config::SmallFiles => {
+                small_files(self.against, ports, home).replace("timerWheelEnable=false\n", "")
+            }
             Config::FixtureFiles => small_files(self.against, ports, home),
             Config::BehindProxy => generated(self.against, ports, 1, home, PROXIED),
             Config::Seed if self.against.our_broker() => return Ok(seed_config()),
             Config::Seed => {
                 let seed = seed_config();
-                let printed = fs::read_to_string(&seed).map_err(Stop::while_doing(format!("reading {}", seed.display())))?;
+                let printed = fs::read_to_string(&seed)
+                    .map_err(Stop::while_doing(format!("reading {}", seed.display())))?;
                 without_comments(&printed)
             }
         };
@@ -115,16 +133,24 @@ const SMALL_FILES: &str = "mappedFileSizeCommitLog=81920\nmaxMessageSize=4096\nm
                            maxHashSlotNum=200\nmaxIndexNum=300\n";
 
 fn small_files(against: Against, ports: Ports, home: &Path) -> String {
-    generated(against, ports, 1, home, DIRECT).replace("mappedFileSizeCommitLog=67108864\n", SMALL_FILES)
+    generated(against, ports, 1, home, DIRECT)
+        .replace("mappedFileSizeCommitLog=67108864\n", SMALL_FILES)
 }
 
 /// How the broker is reached: (its address in the configuration, the host of the name servers).
 type Reached = (&'static str, &'static str);
 const DIRECT: Reached = ("brokerIP1=127.0.0.1\n", "127.0.0.1");
-const PROXIED: Reached = ("bindAddress=127.0.0.1\nbrokerIP1=127.0.0.2\nbrokerIP2=127.0.0.2\n", "127.0.0.2");
+const PROXIED: Reached =
+    ("bindAddress=127.0.0.1\nbrokerIP1=127.0.0.2\nbrokerIP2=127.0.0.2\n", "127.0.0.2");
 
 /// Keys that both targets know; Apache's extras keep its files and start-up small.
-fn generated(against: Against, ports: Ports, shards: u16, home: &Path, (address, host): Reached) -> String {
+fn generated(
+    against: Against,
+    ports: Ports,
+    shards: u16,
+    home: &Path,
+    (address, host): Reached,
+) -> String {
     let store = home.join("store");
     let mut text = format!(
         "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nnamesrvAddr={}\nlistenPort={}\n{address}\
@@ -134,16 +160,23 @@ fn generated(against: Against, ports: Ports, shards: u16, home: &Path, (address,
         store.display(),
     );
     if !against.our_broker() {
-        text += &format!("storePathCommitLog={}\ntimerWheelEnable=false\n", store.join("commitlog").display());
+        text += &format!(
+            "storePathCommitLog={}\ntimerWheelEnable=false\n",
+            store.join("commitlog").display()
+        );
     } else if shards > 1 {
         text += &format!("shardCount={shards}\n");
     }
     text
 }
 
-/// Apache takes a trailing `// …` as part of the value and refuses `brokerId`, so the oracle gets the seed without them.
+/// Apache takes a trailing `// …` as part of the value and refuses `brokerId`, so the oracle gets
+/// the seed without them.
 fn without_comments(printed: &str) -> String {
-    printed.lines().map(|line| format!("{}\n", line.split("//").next().unwrap_or("").trim_end())).collect()
+    printed
+        .lines()
+        .map(|line| format!("{}\n", line.split("//").next().unwrap_or("").trim_end()))
+        .collect()
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Stop> {
@@ -166,7 +199,9 @@ mod tests {
     #[test]
     fn only_ringmq_is_told_of_shards() {
         let home = Path::new("home");
-        assert!(generated(Against::Ringmq, Ports::SEED, 2, home, DIRECT).contains("shardCount=2\n"));
+        assert!(
+            generated(Against::Ringmq, Ports::SEED, 2, home, DIRECT).contains("shardCount=2\n")
+        );
         assert!(!generated(Against::Ringmq, Ports::SEED, 1, home, DIRECT).contains("shardCount"));
         assert!(!generated(Against::Apache, Ports::SEED, 2, home, DIRECT).contains("shardCount"));
     }

@@ -1,4 +1,5 @@
-//! The rules of the house, as tests: who may depend on whom, where unsafe may stand, how long things may get.
+//! The rules of the house, as tests: who may depend on whom, where unsafe may stand, how long
+//! things may get.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// docs/ARCHITECTURE.md, "Who may use whom". Development dependencies are free: tests join what production keeps apart.
+/// docs/ARCHITECTURE.md, "Who may use whom". Development dependencies are free: tests join what
+/// production keeps apart.
 const MAY_USE: [(&str, &[&str]); 9] = [
     ("protocol", &[]),
     ("rt", &[]),
@@ -69,8 +71,13 @@ fn crates_use_only_what_the_table_allows() {
     let ours: BTreeSet<&str> = MAY_USE.iter().map(|(name, _)| *name).collect();
     for (name, allowed) in MAY_USE {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
-        for used in names_in(&manifest, "dependencies").iter().filter(|used| ours.contains(used.as_str())) {
-            assert!(allowed.contains(&used.as_str()), "{name} must not use {used}: see docs/ARCHITECTURE.md");
+        for used in
+            names_in(&manifest, "dependencies").iter().filter(|used| ours.contains(used.as_str()))
+        {
+            assert!(
+                allowed.contains(&used.as_str()),
+                "{name} must not use {used}: see docs/ARCHITECTURE.md"
+            );
         }
     }
     let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
@@ -100,11 +107,21 @@ fn unsafe_stands_only_in_its_modules_and_each_says_why() {
             if path.ends_with("house_rules.rs") || !marks.iter().any(|mark| code.contains(mark)) {
                 continue;
             }
-            let home = path == "rt/src/buf.rs" || path == "rt/src/mmap.rs" || path.starts_with("rt/src/ring/");
+            let home = path == "rt/src/buf.rs"
+                || path == "rt/src/mmap.rs"
+                || path.starts_with("rt/src/ring/");
             let counting_allocator = path.contains("/tests/") && text.contains("GlobalAlloc");
-            assert!(home || counting_allocator, "{path}:{}: unsafe outside rt's ring, mmap and buf modules", at + 1);
+            assert!(
+                home || counting_allocator,
+                "{path}:{}: unsafe outside rt's ring, mmap and buf modules",
+                at + 1
+            );
             let before = lines[at.saturating_sub(6)..=at].join("\n");
-            assert!(before.contains("SAFETY") || before.contains("# Safety"), "{path}:{}: unsafe without a reason", at + 1);
+            assert!(
+                before.contains("SAFETY") || before.contains("# Safety"),
+                "{path}:{}: unsafe without a reason",
+                at + 1
+            );
             *places.entry(path.clone()).or_insert(0) += 1;
         }
     }
@@ -116,7 +133,10 @@ fn every_other_crate_forbids_unsafe() {
     for (name, _) in MAY_USE.iter().filter(|(name, _)| *name != "rt") {
         for main in ["src/lib.rs", "src/main.rs"] {
             if let Ok(text) = fs::read_to_string(root().join(name).join(main)) {
-                assert!(text.contains("#![forbid(unsafe_code)]"), "{name}/{main} does not forbid unsafe code");
+                assert!(
+                    text.contains("#![forbid(unsafe_code)]"),
+                    "{name}/{main} does not forbid unsafe code"
+                );
             }
         }
     }
@@ -144,7 +164,16 @@ fn long_functions(path: &str, text: &str) -> Vec<String> {
     for (at, line) in text.lines().enumerate() {
         let indent = line.len() - line.trim_start().len();
         let head = line.trim_start();
-        let is_fn = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn ", "const fn ", "pub const fn "];
+        let is_fn = [
+            "fn ",
+            "pub fn ",
+            "pub(crate) fn ",
+            "pub(super) fn ",
+            "async fn ",
+            "pub async fn ",
+            "const fn ",
+            "pub const fn ",
+        ];
         if is_fn.iter().any(|start| head.starts_with(start)) && !head.ends_with(';') {
             open = Some((at, indent, head.chars().take(50).collect()));
         }
@@ -154,7 +183,10 @@ fn long_functions(path: &str, text: &str) -> Vec<String> {
         {
             let lines = at - from + 1;
             if lines > FN_LINES_MAX {
-                faults.push(format!("{path}:{}: `{name}…` has {lines} lines, at most {FN_LINES_MAX}", from + 1));
+                faults.push(format!(
+                    "{path}:{}: `{name}…` has {lines} lines, at most {FN_LINES_MAX}",
+                    from + 1
+                ));
             }
             open = None;
         }

@@ -1,4 +1,5 @@
-//! What an append of 1 KiB costs, beside a bare memcpy of the same bytes. Simulated machine, writes go nowhere.
+//! What an append of 1 KiB costs, beside a bare memcpy of the same bytes. Simulated machine, writes
+//! go nowhere.
 
 mod common;
 
@@ -25,19 +26,36 @@ fn append(criterion: &mut Criterion) {
             target[at..at + BODY_BYTES].copy_from_slice(black_box(&body));
         });
     });
-    group.bench_function("crc32", |bencher| bencher.iter(|| protocol::record::body_crc(black_box(&body))));
+    group.bench_function("crc32", |bencher| {
+        bencher.iter(|| protocol::record::body_crc(black_box(&body)))
+    });
     let (sim, store) = store(false);
     let draft = draft(&body);
-    group.bench_function("append", |bencher| bencher.iter_custom(|count| time_appends(&sim, &store, &draft, count)));
+    group.bench_function("append", |bencher| {
+        bencher.iter_custom(|count| time_appends(&sim, &store, &draft, count))
+    });
     group.finish();
     let counts = store.write_counts();
     let share = |bytes: u64| bytes as f64 / counts.record_bytes as f64;
-    eprintln!("{} bytes of records, copied {:.3} times in all", counts.record_bytes, 1.0 + share(counts.copied_again_bytes));
-    eprintln!("log end {}, {} messages", store.appended(), store.queue_range("bench", 0).map_or(0, |range| range.max_offset.0));
+    eprintln!(
+        "{} bytes of records, copied {:.3} times in all",
+        counts.record_bytes,
+        1.0 + share(counts.copied_again_bytes)
+    );
+    eprintln!(
+        "log end {}, {} messages",
+        store.appended(),
+        store.queue_range("bench", 0).map_or(0, |range| range.max_offset.0)
+    );
 }
 
 /// The time of `count` appends alone: the writer's turns between them are not counted.
-fn time_appends(sim: &Sim, store: &Store<Discard>, draft: &RecordDraft<'_>, count: u64) -> Duration {
+fn time_appends(
+    sim: &Sim,
+    store: &Store<Discard>,
+    draft: &RecordDraft<'_>,
+    count: u64,
+) -> Duration {
     let (mut left, mut spent) = (count, Duration::ZERO);
     while left > 0 {
         let burst = left.min(1000);

@@ -4,11 +4,16 @@
 //! cargo bench -p engine --bench append_disk -- --rounds 5 --mib 1024 --dir FOLDER --save FILE
 //! ```
 //!
-//! Bare: one write in flight into a file that is reserved, as the log's are. Store: messages whose records have that size, appended as fast
-//! as the tail takes them. Both end with an fdatasync that counts. Rounds are interleaved; medians. Without `--bench` (under `cargo test`)
-//! it only shows that both write.
+//! Bare: one write in flight into a file that is reserved, as the log's are. Store: messages whose
+//! records have that size, appended as fast as the tail takes them. Both end with an fdatasync that
+//! counts. Rounds are interleaved; medians. Without `--bench` (under `cargo test`) it only shows
+//! that both write.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking and prints its table"
+)]
 
 #[path = "common/draft.rs"]
 mod draft;
@@ -36,8 +41,13 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     let option = |name: &str| args.iter().position(|a| a == name).and_then(|at| args.get(at + 1));
     let measured = args.iter().any(|a| a == "--bench");
-    let number = |name: &str, measured_as, smoke| option(name).map_or(if measured { measured_as } else { smoke }, |v| v.parse::<usize>().unwrap());
-    let temporary = tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |dir| dir)).unwrap();
+    let number = |name: &str, measured_as, smoke| {
+        option(name)
+            .map_or(if measured { measured_as } else { smoke }, |v| v.parse::<usize>().unwrap())
+    };
+    let temporary =
+        tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |dir| dir))
+            .unwrap();
     let plan = Plan {
         dir: temporary.path().to_owned(),
         rounds: number("--rounds", 5, 1),
@@ -45,11 +55,17 @@ fn main() {
         save: option("--save").map(PathBuf::from),
     };
     let cpu = *available_cores().last().unwrap();
-    launch(&[CorePlacement::Pinned(cpu)], RingConfig::default(), move |core, _| measure(core, plan.clone())).unwrap().join().unwrap();
+    launch(&[CorePlacement::Pinned(cpu)], RingConfig::default(), move |core, _| {
+        measure(core, plan.clone())
+    })
+    .unwrap()
+    .join()
+    .unwrap();
 }
 
 async fn measure(core: Core, plan: Plan) -> io::Result<()> {
-    let mut text = format!("{:>8} {:>12} {:>12} {:>7}\n", "bytes", "bare MiB/s", "store MiB/s", "share");
+    let mut text =
+        format!("{:>8} {:>12} {:>12} {:>7}\n", "bytes", "bare MiB/s", "store MiB/s", "share");
     for size in SIZES {
         let (mut bare, mut store) = (Vec::new(), Vec::new());
         // Small writes one at a time are slow: less of them.

@@ -1,11 +1,17 @@
-//! How fast one consumer catches up from disk, beside bare sequential O_DIRECT reads of the same files in the same rounds.
+//! How fast one consumer catches up from disk, beside bare sequential O_DIRECT reads of the same
+//! files in the same rounds.
 //!
-//! The budget of a read from disk (`maxTransferBytesOnMessageInDisk`, 64 KiB, and `maxTransferCountOnMessageInDisk`, 8) is
-//! raised to what memory has (256 KiB, 32) and to 1 MiB: with RocketMQ's own defaults every 8 messages are a pull, and what is
-//! measured is pulls. Every record is checked. `cargo bench -p engine --bench cold [-- --mib 4096 --rounds 7]`; under
-//! `cargo test` a small log, once.
+//! The budget of a read from disk (`maxTransferBytesOnMessageInDisk`, 64 KiB, and
+//! `maxTransferCountOnMessageInDisk`, 8) is raised to what memory has (256 KiB, 32) and to 1 MiB:
+//! with RocketMQ's own defaults every 8 messages are a pull, and what is measured is pulls. Every
+//! record is checked. `cargo bench -p engine --bench cold [-- --mib 4096 --rounds 7]`; under `cargo
+//! test` a small log, once.
 
-#![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark prints its table")]
+#![expect(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints its table"
+)]
 
 #[path = "common/disk.rs"]
 mod disk;
@@ -19,7 +25,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 /// Body, messages and bytes of one read.
-const LOADS: [(usize, usize, usize); 4] = [(1024, 8, 64 << 10), (1024, 32, 256 << 10), (1024, 1024, 1 << 20), (16 * 1024, 64, 1 << 20)];
+const LOADS: [(usize, usize, usize); 4] =
+    [(1024, 8, 64 << 10), (1024, 32, 256 << 10), (1024, 1024, 1 << 20), (16 * 1024, 64, 1 << 20)];
 
 fn main() {
     let size = disk::size();
@@ -35,8 +42,18 @@ fn main() {
     }
 }
 
-async fn run(core: Core, root: PathBuf, size: Size, body: usize, budget: (usize, usize)) -> Vec<(f64, f64)> {
-    let config = StoreConfig { cold_messages_max: budget.0, cold_bytes_max: budget.1, ..config(&root, size) };
+async fn run(
+    core: Core,
+    root: PathBuf,
+    size: Size,
+    body: usize,
+    budget: (usize, usize),
+) -> Vec<(f64, f64)> {
+    let config = StoreConfig {
+        cold_messages_max: budget.0,
+        cold_bytes_max: budget.1,
+        ..config(&root, size)
+    };
     let store = open(&core, &config).await;
     fill(&store, size, body).await;
     assert!(store.close().await.is_ok());
@@ -58,7 +75,15 @@ async fn catch_up(store: &Store<Core>, budget: (usize, usize)) -> f64 {
     let (start, mut offset, mut bytes) = (Instant::now(), QueueOffset(0), 0);
     let range = store.queue_range("bench", 0).unwrap_or_default();
     while offset < range.max_offset {
-        let request = ReadRequest { topic: "bench", queue_id: 0, offset, max_messages: budget.0, max_bytes: budget.1, filter: TagFilter::All, as_asked: false };
+        let request = ReadRequest {
+            topic: "bench",
+            queue_id: 0,
+            offset,
+            max_messages: budget.0,
+            max_bytes: budget.1,
+            filter: TagFilter::All,
+            as_asked: false,
+        };
         let read = match store.read_cold(request.to_owned()).await {
             Ok(read) if read.status == ReadStatus::Found => read,
             other => panic!("{other:?}"),

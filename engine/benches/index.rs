@@ -1,7 +1,7 @@
 //! What the index costs a message: its keys, entered behind the log, in the background.
 //!
-//! `cargo bench -p engine --bench index`. Each message has three keys: a unique one, one of KEYS, a tag. The slot table has
-//! RocketMQ's five million slots, so each key is a cache miss, as in life.
+//! `cargo bench -p engine --bench index`. Each message has three keys: a unique one, one of KEYS, a
+//! tag. The slot table has RocketMQ's five million slots, so each key is a cache miss, as in life.
 
 mod common;
 
@@ -15,7 +15,14 @@ const KEYS: u64 = 3;
 
 /// A query indexes what is not indexed yet: one that wants no message does nothing else.
 fn query() -> KeyQuery {
-    KeyQuery { topic: "bench".into(), key: "k".into(), by_tag: false, max_messages: 0, begin_ms: 0, end_ms: i64::MAX }
+    KeyQuery {
+        topic: "bench".into(),
+        key: "k".into(),
+        by_tag: false,
+        max_messages: 0,
+        begin_ms: 0,
+        end_ms: i64::MAX,
+    }
 }
 
 fn enter(c: &mut Criterion) {

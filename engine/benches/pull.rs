@@ -1,4 +1,5 @@
-//! What a hot pull of 32 messages of 1 KiB costs, adjacent (one slice) and interleaved with another queue (32 slices).
+//! What a hot pull of 32 messages of 1 KiB costs, adjacent (one slice) and interleaved with another
+//! queue (32 slices).
 
 mod common;
 
@@ -18,9 +19,24 @@ fn pull(criterion: &mut Criterion) {
             assert!(store.append(&message).is_ok());
         }
         let mut out = ReadSlices::default();
-        let request = ReadRequest { topic: "bench", queue_id: 0, offset: QueueOffset(100), max_messages: 32, max_bytes: 1 << 20, filter: TagFilter::All, as_asked: false };
-        group.bench_function(name, |bencher| bencher.iter(|| store.read(black_box(&request), &mut out)));
-        eprintln!("{name}: {} messages in {} slices, {} bytes", out.messages, out.slices.len(), out.bytes);
+        let request = ReadRequest {
+            topic: "bench",
+            queue_id: 0,
+            offset: QueueOffset(100),
+            max_messages: 32,
+            max_bytes: 1 << 20,
+            filter: TagFilter::All,
+            as_asked: false,
+        };
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| store.read(black_box(&request), &mut out))
+        });
+        eprintln!(
+            "{name}: {} messages in {} slices, {} bytes",
+            out.messages,
+            out.slices.len(),
+            out.bytes
+        );
     }
     group.finish();
 }

@@ -1,9 +1,15 @@
-//! How fast a whole log is scanned after a crash, beside bare sequential O_DIRECT reads of the same files in the same rounds.
+//! How fast a whole log is scanned after a crash, beside bare sequential O_DIRECT reads of the same
+//! files in the same rounds.
 //!
-//! Every record is checked (lengths, own offset, checksum) and put into its ConsumeQueue, whose files are written.
-//! `cargo bench -p engine --bench recovery [-- --mib 4096 --rounds 7]`; under `cargo test` a small log, once.
+//! Every record is checked (lengths, own offset, checksum) and put into its ConsumeQueue, whose
+//! files are written. `cargo bench -p engine --bench recovery [-- --mib 4096 --rounds 7]`; under
+//! `cargo test` a small log, once.
 
-#![expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark prints its table")]
+#![expect(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints its table"
+)]
 
 #[path = "common/disk.rs"]
 mod disk;
@@ -29,14 +35,23 @@ fn main() {
             let root = folder.path().to_owned();
             let rounds = on_core(move |core| run(core, root, size, body, append_property_crc));
             let (bare, scan): (Vec<f64>, Vec<f64>) = rounds.into_iter().unzip();
-            let name = format!("scan, bodies of {body} B{}", if append_property_crc { ", CRC over all" } else { "" });
+            let name = format!(
+                "scan, bodies of {body} B{}",
+                if append_property_crc { ", CRC over all" } else { "" }
+            );
             print_row(&name, &bare, &scan);
             assert!(median(scan) > 0.0);
         }
     }
 }
 
-async fn run(core: Core, root: PathBuf, size: Size, body: usize, append_property_crc: bool) -> Vec<(f64, f64)> {
+async fn run(
+    core: Core,
+    root: PathBuf,
+    size: Size,
+    body: usize,
+    append_property_crc: bool,
+) -> Vec<(f64, f64)> {
     let config = StoreConfig { append_property_crc, ..config(&root, size) };
     let store = open(&core, &config).await;
     fill(&store, size, body).await;
@@ -50,7 +65,10 @@ async fn run(core: Core, root: PathBuf, size: Size, body: usize, append_property
         forget(&core, &root).await;
         let store = open(&core, &config).await;
         let recovered = store.recovered();
-        assert_eq!((recovered.log_end, recovered.scanned_from, recovered.damaged_stretches), (end, 0, 0));
+        assert_eq!(
+            (recovered.log_end, recovered.scanned_from, recovered.damaged_stretches),
+            (end, 0, 0)
+        );
         rounds.push((bare, end as f64 * 1e9 / recovered.nanos as f64));
         assert!(store.close().await.is_ok());
     }

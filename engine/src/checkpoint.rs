@@ -6,8 +6,9 @@
 //!  |        i64         |        i64         |        i64        |      i64      |     i64     |         i64          |
 //! ```
 //!
-//! RingMQ writes it for Apache RocketMQ, which may open this store later; its own recovery starts from
-//! [`crate::manifest`], which says more. A field that RingMQ has no use for keeps what it was (`masterFlushed`, `confirm`).
+//! RingMQ writes it for Apache RocketMQ, which may open this store later; its own recovery starts
+//! from [`crate::manifest`], which says more. A field that RingMQ has no use for keeps what it was
+//! (`masterFlushed`, `confirm`).
 
 /// Length of the file: one page.
 pub(crate) const CHECKPOINT_BYTES: usize = 4096;
@@ -29,7 +30,12 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// What the file says; all zero when it is missing or short, as RocketMQ takes it.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
-        let field = |at: usize| bytes.get(at..at + 8).and_then(|field| field.try_into().ok()).map_or(0, i64::from_be_bytes);
+        let field = |at: usize| {
+            bytes
+                .get(at..at + 8)
+                .and_then(|field| field.try_into().ok())
+                .map_or(0, i64::from_be_bytes)
+        };
         Self {
             physic_timestamp_ms: field(0),
             logics_timestamp_ms: field(8),
@@ -40,7 +46,8 @@ impl Checkpoint {
         }
     }
 
-    /// Whether its times can be: a store time lies in the past, give or take a clock that was set back.
+    /// Whether its times can be: a store time lies in the past, give or take a clock that was set
+    /// back.
     pub(crate) fn is_plausible(&self, now_ms: i64) -> bool {
         let times = [self.physic_timestamp_ms, self.logics_timestamp_ms, self.index_timestamp_ms];
         times.into_iter().all(|time| (0..=now_ms.saturating_add(CLOCK_SET_BACK_MS)).contains(&time))
@@ -68,13 +75,24 @@ mod tests {
     #[test]
     fn a_time_far_in_the_future_is_no_store_time() {
         let at = |physic_timestamp_ms| Checkpoint { physic_timestamp_ms, ..Checkpoint::default() };
-        assert!(at(0).is_plausible(5) && at(5).is_plausible(5) && at(CLOCK_SET_BACK_MS).is_plausible(0));
-        assert!(!at(CLOCK_SET_BACK_MS + 6).is_plausible(5) && !at(-1).is_plausible(5) && !at(i64::MAX).is_plausible(i64::MAX - 1 - CLOCK_SET_BACK_MS));
+        assert!(
+            at(0).is_plausible(5) && at(5).is_plausible(5) && at(CLOCK_SET_BACK_MS).is_plausible(0)
+        );
+        assert!(
+            !at(CLOCK_SET_BACK_MS + 6).is_plausible(5)
+                && !at(-1).is_plausible(5)
+                && !at(i64::MAX).is_plausible(i64::MAX - 1 - CLOCK_SET_BACK_MS)
+        );
     }
 
     #[test]
     fn roundtrip_and_layout() {
-        let checkpoint = Checkpoint { physic_timestamp_ms: 1, logics_timestamp_ms: 2, logics_physical_offset: 3, ..Checkpoint::default() };
+        let checkpoint = Checkpoint {
+            physic_timestamp_ms: 1,
+            logics_timestamp_ms: 2,
+            logics_physical_offset: 3,
+            ..Checkpoint::default()
+        };
         let bytes = checkpoint.encode();
         assert_eq!(bytes.len(), 4096);
         assert_eq!((bytes[7], bytes[15], bytes[47]), (1, 2, 3));

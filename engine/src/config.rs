@@ -1,4 +1,5 @@
-//! What a store is built with. Facts of the store (file sizes) are checked against its files at open.
+//! What a store is built with. Facts of the store (file sizes) are checked against its files at
+//! open.
 
 use crate::error::OpenError;
 use crate::index::Shape;
@@ -23,7 +24,8 @@ pub enum LogBackend {
     /// O_DIRECT writes from the tail.
     #[default]
     Direct,
-    /// A copy into a mapping of the file, RocketMQ's classical way: what was copied survives the process.
+    /// A copy into a mapping of the file, RocketMQ's classical way: what was copied survives the
+    /// process.
     Mmap,
 }
 
@@ -50,7 +52,8 @@ pub struct StoreConfig {
     pub cold_messages_max: usize,
     /// Bytes of one read served from disk (`maxTransferBytesOnMessageInDisk`).
     pub cold_bytes_max: usize,
-    /// What one disk read fetches, so that the next ones of a consumer catching up find it in memory.
+    /// What one disk read fetches, so that the next ones of a consumer catching up find it in
+    /// memory.
     pub read_ahead_bytes: usize,
     /// Memory for what was read ahead.
     pub cold_cache_bytes_max: usize,
@@ -58,7 +61,8 @@ pub struct StoreConfig {
     pub flush: FlushPolicy,
     /// How the log is written (`logBackend`).
     pub backend: LogBackend,
-    /// Time between two fdatasyncs of the log under [`FlushPolicy::Async`] (`flushIntervalCommitLog`).
+    /// Time between two fdatasyncs of the log under [`FlushPolicy::Async`]
+    /// (`flushIntervalCommitLog`).
     pub flush_interval_ms: u64,
     /// Time between two writes of ConsumeQueue files (`flushIntervalConsumeQueue`).
     pub consumequeue_interval_ms: u64,
@@ -66,8 +70,9 @@ pub struct StoreConfig {
     pub checkpoint_interval_ms: u64,
     /// How long messages are kept, and what a disk that fills up means.
     pub retention: RetentionConfig,
-    /// Every record ends with a checksum over all of it (`enabledAppendPropCRC`): damage anywhere is then found, not only in
-    /// bodies and where lengths and offsets give it away. Records that have one are checked whatever this says.
+    /// Every record ends with a checksum over all of it (`enabledAppendPropCRC`): damage anywhere
+    /// is then found, not only in bodies and where lengths and offsets give it away. Records that
+    /// have one are checked whatever this says.
     pub append_property_crc: bool,
     /// Whether messages are found by key (`messageIndexEnable`).
     pub index_enabled: bool,
@@ -119,7 +124,8 @@ impl StoreConfig {
         self.message_bytes_max + RECORD_OVERHEAD_BYTES
     }
 
-    /// Least `tail_bytes_max`: the chunk being filled and the next must fit, each as large as the largest record asks.
+    /// Least `tail_bytes_max`: the chunk being filled and the next must fit, each as large as the
+    /// largest record asks.
     #[must_use]
     pub fn tail_bytes_min(&self) -> usize {
         let block = usize::try_from(BLOCK_BYTES).unwrap_or(4096);
@@ -127,10 +133,17 @@ impl StoreConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), OpenError> {
-        let wrong = |key: &'static str, found: u64, expected: String| Err(OpenError::Config { key, found, expected });
+        let wrong = |key: &'static str, found: u64, expected: String| {
+            Err(OpenError::Config { key, found, expected })
+        };
         let record_max = self.record_bytes_max() as u64;
-        if !self.commitlog_file_bytes.is_multiple_of(BLOCK_BYTES) || self.commitlog_file_bytes < record_max + 2 * BLOCK_BYTES {
-            let expected = format!("a multiple of {BLOCK_BYTES}, at least maxMessageSize + 64 KiB + 8 KiB = {}", record_max + 2 * BLOCK_BYTES);
+        if !self.commitlog_file_bytes.is_multiple_of(BLOCK_BYTES)
+            || self.commitlog_file_bytes < record_max + 2 * BLOCK_BYTES
+        {
+            let expected = format!(
+                "a multiple of {BLOCK_BYTES}, at least maxMessageSize + 64 KiB + 8 KiB = {}",
+                record_max + 2 * BLOCK_BYTES
+            );
             return wrong("mappedFileSizeCommitLog", self.commitlog_file_bytes, expected);
         }
         if self.consumequeue_file_units == 0 {
@@ -138,14 +151,24 @@ impl StoreConfig {
         }
         let index = Shape { slots: self.index_slots, entries: self.index_entries };
         if index.slots == 0 || index.entries < 2 || index.file_bytes() > INDEX_FILE_BYTES_MAX {
-            let expected = format!("at least 1 slot (maxHashSlotNum) and 2 entries, 4 and 20 bytes each, at most {INDEX_FILE_BYTES_MAX} together");
+            let expected = format!(
+                "at least 1 slot (maxHashSlotNum) and 2 entries, 4 and 20 bytes each, at most {INDEX_FILE_BYTES_MAX} together"
+            );
             return wrong("maxIndexNum", u64::from(self.index_entries), expected);
         }
         if self.chunk_bytes == 0 || !(self.chunk_bytes as u64).is_multiple_of(BLOCK_BYTES) {
-            return wrong("chunk_bytes", self.chunk_bytes as u64, format!("a multiple of {BLOCK_BYTES}"));
+            return wrong(
+                "chunk_bytes",
+                self.chunk_bytes as u64,
+                format!("a multiple of {BLOCK_BYTES}"),
+            );
         }
         if self.tail_bytes_max < self.tail_bytes_min() {
-            return wrong("tailCacheBytes", self.tail_bytes_max as u64, format!("at least {}", self.tail_bytes_min()));
+            return wrong(
+                "tailCacheBytes",
+                self.tail_bytes_max as u64,
+                format!("at least {}", self.tail_bytes_min()),
+            );
         }
         Ok(())
     }

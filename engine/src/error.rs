@@ -1,5 +1,5 @@
-//! What can go wrong in a store. Each error names the operation, the path, the offset, what was expected and what was found;
-//! one at start-up says the fix as well.
+//! What can go wrong in a store. Each error names the operation, the path, the offset, what was
+//! expected and what was found; one at start-up says the fix as well.
 
 use crate::offset::PhyOffset;
 use std::io;
@@ -25,8 +25,13 @@ pub(crate) fn is_no_space(error: &io::Error) -> bool {
 }
 
 impl FileError {
-    /// What `map_err` needs. The path is copied only when there is an error: the log's writer comes by with every write.
-    pub(crate) fn at(operation: &'static str, path: &Path, offset: u64) -> impl FnOnce(io::Error) -> Self {
+    /// What `map_err` needs. The path is copied only when there is an error: the log's writer comes
+    /// by with every write.
+    pub(crate) fn at(
+        operation: &'static str,
+        path: &Path,
+        offset: u64,
+    ) -> impl FnOnce(io::Error) -> Self {
         move |source| Self { operation, path: path.to_owned(), offset, source }
     }
 }
@@ -51,13 +56,17 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A file operation failed.
-    #[error("opening the store: {0}. Nothing was overwritten; see that the path is a file or folder that this user may read and write, on a disk that works")]
+    #[error(
+        "opening the store: {0}. Nothing was overwritten; see that the path is a file or folder \
+            that this user may read and write, on a disk that works"
+    )]
     File(#[from] FileError),
     /// What recovery found could not be written down.
     #[error("opening the store: {0}")]
     Store(#[from] StoreError),
     /// A file that is not of the configured size.
-    #[error("{path}: {found} bytes, expected {expected}; set {key} to the size this store was made with, or remove the file if it is not the store's", path = path.display())]
+    #[error("{path}: {found} bytes, expected {expected}; set {key} to the size this store was \
+        made with, or remove the file if it is not the store's", path = path.display())]
     FileSize {
         /// The file.
         path: PathBuf,
@@ -69,13 +78,16 @@ pub enum OpenError {
         key: &'static str,
     },
     /// A log file is missing between two others.
-    #[error("{path}: missing, though files before and after it are there; restore it, or move the later files away to give up what they hold", path = path.display())]
+    #[error("{path}: missing, though files before and after it are there; restore it, or move \
+        the later files away to give up what they hold", path = path.display())]
     MissingFile {
         /// The missing file.
         path: PathBuf,
     },
     /// The end of the log is not there any more.
-    #[error("{path}: {found} bytes, expected at least {expected}: the store was written and closed up to there; restore the file from a copy, or remove {manifest} to open the store without what is lost", path = path.display(), manifest = manifest.display())]
+    #[error("{path}: {found} bytes, expected at least {expected}: the store was written and \
+        closed up to there; restore the file from a copy, or remove {manifest} to open the store \
+        without what is lost", path = path.display(), manifest = manifest.display())]
     CutShort {
         /// The log file, missing when `found` is 0.
         path: PathBuf,
@@ -97,13 +109,16 @@ pub enum OpenError {
         known: u32,
     },
     /// A file where a folder should be.
-    #[error("{path}: expected a folder, found a file there or above it; move it away, or set storePathRootDir to another place", path = path.display())]
+    #[error("{path}: expected a folder, found a file there or above it; move it away, or set \
+        storePathRootDir to another place", path = path.display())]
     NotAFolder {
         /// The path.
         path: PathBuf,
     },
     /// A record of many messages, which needs a kind of queue that is not here.
-    #[error("{path} at {offset}: queue {queue} of topic {topic} goes from offset {expected} to {found} with an inner batch: topics with queue.type=BatchCQ are not in this version", path = path.display())]
+    #[error("{path} at {offset}: queue {queue} of topic {topic} goes from offset {expected} to \
+        {found} with an inner batch: topics with queue.type=BatchCQ are not in this version",
+        path = path.display())]
     QueueGap {
         /// The log file.
         path: PathBuf,
@@ -127,7 +142,10 @@ pub enum StoreError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The log can't be written on for lack of space.
-    #[error("no disk space for the log file that begins at {next_file}; free space and it goes on by itself")]
+    #[error(
+        "no disk space for the log file that begins at {next_file}; free space and it goes on by \
+            itself"
+    )]
     DiskFull {
         /// Where the log would go on.
         next_file: PhyOffset,
@@ -169,19 +187,28 @@ pub enum AppendError {
         limit: i32,
     },
     /// The store checks whole records and this one leaves no room for the checksum.
-    #[error("enabledAppendPropCRC is set and the record does not end with the property __CRC32# and ten digits, which the broker fills in")]
+    #[error(
+        "enabledAppendPropCRC is set and the record does not end with the property __CRC32# and \
+            ten digits, which the broker fills in"
+    )]
     NoCrcProperty,
     /// A batch with no message in it.
     #[error("a batch without messages")]
     EmptyBatch,
     /// There is no space for the next log file.
-    #[error("no disk space for the log file that begins at {next_file}; free space and it goes on by itself")]
+    #[error(
+        "no disk space for the log file that begins at {next_file}; free space and it goes on by \
+            itself"
+    )]
     DiskFull {
         /// Where the log would go on.
         next_file: PhyOffset,
     },
     /// So little space is left that it is kept for what was taken already.
-    #[error("the disk is {used_percent} % full, more than diskSpaceWarningLevelRatio allows; free space and it goes on by itself once no more than {resumes_percent} % are used")]
+    #[error(
+        "the disk is {used_percent} % full, more than diskSpaceWarningLevelRatio allows; free \
+            space and it goes on by itself once no more than {resumes_percent} % are used"
+    )]
     DiskNearlyFull {
         /// How full it is.
         used_percent: u64,

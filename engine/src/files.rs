@@ -25,7 +25,8 @@ impl<K: Eq + Hash + Copy, F: Clone> OpenFiles<K, F> {
     /// Operations under way on a file that goes keep their own handle.
     pub(crate) fn insert(&mut self, key: K, file: F) {
         if self.open.len() >= self.limit {
-            let oldest = self.open.iter().min_by_key(|(_, (last_use, _))| *last_use).map(|(key, _)| *key);
+            let oldest =
+                self.open.iter().min_by_key(|(_, (last_use, _))| *last_use).map(|(key, _)| *key);
             oldest.map(|key| self.open.remove(&key));
         }
         self.uses += 1;

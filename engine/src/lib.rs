@@ -9,12 +9,13 @@
 //!   open: manifest ─► scan of the log ─► cut ─► as above
 //! ```
 //!
-//! What is *not* here: sockets, request codes, consumer groups and their offsets, topic configuration. A shard's store belongs
-//! to one core: no lock, no atomic, no other thread.
+//! What is *not* here: sockets, request codes, consumer groups and their offsets, topic
+//! configuration. A shard's store belongs to one core: no lock, no atomic, no other thread.
 //!
-//! Reading order: [`offset`], [`marks`](crate::Store::appended) (how far the log has come, stated once), `tail` (the recent
-//! log in memory), `commitlog` (its files, writing, scanning), `consumequeue` (units, queues, files), `index` (by key), `manifest` and
-//! `checkpoint` (what recovery trusts), `store` (append, read, cold, search, open, recover, background).
+//! Reading order: [`offset`], [`marks`](crate::Store::appended) (how far the log has come, stated
+//! once), `tail` (the recent log in memory), `commitlog` (its files, writing, scanning),
+//! `consumequeue` (units, queues, files), `index` (by key), `manifest` and `checkpoint` (what
+//! recovery trusts), `store` (append, read, cold, search, open, recover, background).
 
 #![forbid(unsafe_code)]
 
@@ -41,6 +42,7 @@ pub use error::{AppendError, FileError, OpenError, ReadError, StoreError};
 pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
-    Appended, AppendedBatch, Arrival, Boundary, ColdRead, KeyQuery, OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus,
-    Recovered, Store, TagFilter, WriteCounts,
+    Appended, AppendedBatch, Arrival, Boundary, ColdRead, KeyQuery, OwnedReadRequest,
+    OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus, Recovered, Store,
+    TagFilter, WriteCounts,
 };

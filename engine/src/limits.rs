@@ -1,4 +1,5 @@
-//! Every limit of the store, related by compile-time asserts. Reaching one is a normal outcome, not a crash.
+//! Every limit of the store, related by compile-time asserts. Reaching one is a normal outcome, not
+//! a crash.
 
 use rt::runtime::DIRECT_ALIGN;
 
@@ -6,7 +7,8 @@ use rt::runtime::DIRECT_ALIGN;
 pub const BLOCK_BYTES: u64 = 4096;
 const _: () = assert!(BLOCK_BYTES == DIRECT_ALIGN as u64);
 
-/// One piece of the tail's memory. Smaller: more partial blocks copied from chunk to chunk; larger: coarser eviction.
+/// One piece of the tail's memory. Smaller: more partial blocks copied from chunk to chunk; larger:
+/// coarser eviction.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
 const _: () = assert!(CHUNK_BYTES.is_multiple_of(DIRECT_ALIGN));
 
@@ -19,19 +21,23 @@ pub const RECORD_OVERHEAD_BYTES: usize = 64 * 1024;
 /// Left free at the end of a log file: the blank's length and magic.
 pub const BLANK_HEAD_BYTES: u64 = 8;
 
-/// Largest single log write. Larger would delay `written`, and with it whoever waits for room in the tail.
+/// Largest single log write. Larger would delay `written`, and with it whoever waits for room in
+/// the tail.
 pub const WRITE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Less than this waits for [`WRITE_GATHER`] before it is written.
 pub const WRITE_GATHER_BYTES: u64 = 64 * 1024;
 
-/// How long a little waits for more. It is part of what a killed process may lose under ASYNC_FLUSH.
+/// How long a little waits for more. It is part of what a killed process may lose under
+/// ASYNC_FLUSH.
 pub const WRITE_GATHER: std::time::Duration = std::time::Duration::from_micros(200);
 
-/// Highest queue id: the table of a topic is indexed by it, so a hostile id must not size an allocation.
+/// Highest queue id: the table of a topic is indexed by it, so a hostile id must not size an
+/// allocation.
 pub const QUEUE_ID_MAX: i32 = 65_535;
 
-/// ConsumeQueue units in memory that no file has yet: beyond it appends wait (24 bytes each, 96 MiB).
+/// ConsumeQueue units in memory that no file has yet: beyond it appends wait (24 bytes each, 96
+/// MiB).
 pub const UNPERSISTED_UNITS_MAX: usize = 4_000_000;
 
 /// From here on the background writer of ConsumeQueues is woken before its interval ends.
@@ -50,37 +56,42 @@ pub const COMMITLOG_OPEN_FILES_MAX: usize = 64;
 /// Arrivals remembered between two drains; beyond it they are merged to one for each queue.
 pub const ARRIVALS_MAX: usize = 65_536;
 
-/// Queues whose files are looked at or cut at the same time when a store is opened: each is a few small operations that mostly wait.
+/// Queues whose files are looked at or cut at the same time when a store is opened: each is a few
+/// small operations that mostly wait.
 pub const OPENING_QUEUES_AT_ONCE: usize = 32;
 
 /// One read of the recovery scan.
 pub const SCAN_READ_BYTES: usize = 1024 * 1024;
 
-/// Reads of the recovery scan on their way at once: fewer and the device idles while records are checked.
+/// Reads of the recovery scan on their way at once: fewer and the device idles while records are
+/// checked.
 pub const SCAN_READS_AHEAD: usize = 4;
 
-/// Messages that may be missing between two records of a queue; a larger gap is a damaged queue offset.
+/// Messages that may be missing between two records of a queue; a larger gap is a damaged queue
+/// offset.
 pub const MISSING_UNITS_MAX: usize = 1_000_000;
 const _: () = assert!(MISSING_UNITS_MAX < UNPERSISTED_UNITS_MAX);
 
 /// Log that is searched for the message of a damaged ConsumeQueue unit.
 pub const REPAIR_SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Places of damage that reads have reported: a consumer that asks again must not fill the log. Beyond it they are forgotten
-/// and may be said once more.
+/// Places of damage that reads have reported: a consumer that asks again must not fill the log.
+/// Beyond it they are forgotten and may be said once more.
 pub const REPORTED_DAMAGE_MAX: usize = 4096;
 
-/// Windows of `read_ahead_bytes` that are read ahead of a consumer catching up: fewer and the device idles while records are
-/// handed out.
+/// Windows of `read_ahead_bytes` that are read ahead of a consumer catching up: fewer and the
+/// device idles while records are handed out.
 pub const READ_AHEAD_WINDOWS: usize = 4;
 
-/// ConsumeQueue units read from a file at once, for the next reads of the same consumer (12 KiB in memory).
+/// ConsumeQueue units read from a file at once, for the next reads of the same consumer (12 KiB in
+/// memory).
 pub const UNITS_READ_AHEAD: usize = 512;
 
 /// Such runs of units kept.
 pub const UNIT_RUNS_MAX: usize = 64;
 
-/// ConsumeQueue units that one read looks at when the filter matches nothing (RocketMQ's maxFilterMessageSize / 20).
+/// ConsumeQueue units that one read looks at when the filter matches nothing (RocketMQ's
+/// maxFilterMessageSize / 20).
 pub const FILTER_UNITS_MAX: usize = 800;
 
 /// Pieces a message's properties may come in, for a batch (its own pieces and the batch's).
@@ -89,17 +100,20 @@ pub const PROPERTY_PIECES_MAX: usize = 8;
 /// How far zeros are written ahead of the log under SYNC_FLUSH.
 pub const ZEROS_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Zeros in one write: larger would stand longer in the way of a flush, smaller would cost more of them.
+/// Zeros in one write: larger would stand longer in the way of a flush, smaller would cost more of
+/// them.
 pub const ZEROS_STEP_BYTES: u64 = 1024 * 1024;
-const _: () = assert!(ZEROS_STEP_BYTES <= ZEROS_AHEAD_BYTES && ZEROS_STEP_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () =
+    assert!(ZEROS_STEP_BYTES <= ZEROS_AHEAD_BYTES && ZEROS_STEP_BYTES.is_multiple_of(BLOCK_BYTES));
 
-/// Log writes of this size and more (a smoothed mean) get no zeros ahead of them: at 64 KiB the zeros cost the device about
-/// what the journal commit costs the flush.
+/// Log writes of this size and more (a smoothed mean) get no zeros ahead of them: at 64 KiB the
+/// zeros cost the device about what the journal commit costs the flush.
 pub const ZEROS_WRITE_BYTES_MAX: u64 = 64 * 1024;
 /// Index entries in memory that no file has yet (20 bytes each, 1.3 MB): then they are written.
 pub const INDEX_PENDING_ENTRIES_MAX: usize = 65_536;
 
-/// Slots and entries an index file may have: its length must fit Java's int, as RocketMQ maps it whole.
+/// Slots and entries an index file may have: its length must fit Java's int, as RocketMQ maps it
+/// whole.
 pub const INDEX_FILE_BYTES_MAX: u64 = i32::MAX as u64;
 
 /// One read of the log for the index, and what is indexed before other tasks get their turn.

@@ -1,20 +1,23 @@
-//! RingMQ's own small file beside RocketMQ's: what the ConsumeQueue files held, synced, when they were last checked.
+//! RingMQ's own small file beside RocketMQ's: what the ConsumeQueue files held, synced, when they
+//! were last checked.
 //!
 //! ```text
 //!   {"version":2,"log_end":…,"queues":{…},…}      JSON, one line
 //!   crc32 1a2b3c4d                                of the line above
 //! ```
 //!
-//! Why: ConsumeQueues are derived and may be deleted, all or one file, while the store is stopped; and after a power cut
-//! whatever was not synced may be anything. The manifest says for a log offset (`log_end`, a record boundary that was flushed)
-//! which units of which queue are good, so recovery trusts exactly those and builds the rest from the log from `log_end` on.
-//! When a listed queue is not there as listed, or the manifest is missing (a store of Apache RocketMQ), all are built anew.
-//! Below `log_end` nothing can be a torn tail: what can't be read there is damage.
+//! Why: ConsumeQueues are derived and may be deleted, all or one file, while the store is stopped;
+//! and after a power cut whatever was not synced may be anything. The manifest says for a log
+//! offset (`log_end`, a record boundary that was flushed) which units of which queue are good, so
+//! recovery trusts exactly those and builds the rest from the log from `log_end` on. When a listed
+//! queue is not there as listed, or the manifest is missing (a store of Apache RocketMQ), all are
+//! built anew. Below `log_end` nothing can be a torn tail: what can't be read there is damage.
 //!
-//! It also remembers deleted topics: their records are still in the log, and a rebuild must not bring them back.
+//! It also remembers deleted topics: their records are still in the log, and a rebuild must not
+//! bring them back.
 //!
-//! Why the checksum: a digit that changed would be believed. Why the version is read without it: a newer format may have
-//! another one, and must be refused, not replaced.
+//! Why the checksum: a digit that changed would be believed. Why the version is read without it: a
+//! newer format may have another one, and must be refused, not replaced.
 
 use crate::config::FlushPolicy;
 use crate::index::IndexMark;
@@ -39,17 +42,20 @@ pub(crate) struct Manifest {
     /// Log files below are removed, or about to be.
     #[serde(default)]
     pub(crate) log_begin: u64,
-    /// How the log goes on from `log_end`: under SYNC_FLUSH a break with records behind it is no torn tail.
+    /// How the log goes on from `log_end`: under SYNC_FLUSH a break with records behind it is no
+    /// torn tail.
     #[serde(default)]
     pub(crate) flush: FlushPolicy,
     pub(crate) queues: BTreeMap<String, BTreeMap<i32, ListedQueue>>,
     /// Topic to log offset: its records below are deleted.
     pub(crate) deleted: BTreeMap<String, u64>,
-    /// The ConsumeQueue files are being built anew: what is listed says how long the queues are, not what their files hold.
+    /// The ConsumeQueue files are being built anew: what is listed says how long the queues are,
+    /// not what their files hold.
     #[serde(default)]
     pub(crate) is_rebuilding: bool,
-    /// From this log offset on every record is ours, and none has a zero byte in topic or properties: one that has was torn, also
-    /// long after the crash that tore it. `None`: nobody knows where another broker's records end.
+    /// From this log offset on every record is ours, and none has a zero byte in topic or
+    /// properties: one that has was torn, also long after the crash that tore it. `None`: nobody
+    /// knows where another broker's records end.
     #[serde(default)]
     pub(crate) own_from: Option<u64>,
     /// Store time of the last record: store times never go back, whatever the clock does.
@@ -84,7 +90,8 @@ impl Manifest {
         self.deleted.retain(|_, below| *below > log_begin);
         for (topic, queues) in &mut self.queues {
             for (queue_id, listed) in queues {
-                listed.min = min_of(topic, *queue_id).unwrap_or(listed.min).clamp(listed.min, listed.max);
+                listed.min =
+                    min_of(topic, *queue_id).unwrap_or(listed.min).clamp(listed.min, listed.max);
             }
         }
     }
@@ -101,9 +108,13 @@ impl Manifest {
         }
         let expected = if version == 1 { String::new() } else { checksum_line(line) };
         if version == 0 || rest != expected.as_bytes() {
-            return Decoded::Damaged(format!("expected{expected:?} behind the first line, found {:?}", String::from_utf8_lossy(rest)));
+            return Decoded::Damaged(format!(
+                "expected{expected:?} behind the first line, found {:?}",
+                String::from_utf8_lossy(rest)
+            ));
         }
-        serde_json::from_slice(line).map_or_else(|error| Decoded::Damaged(error.to_string()), Decoded::Good)
+        serde_json::from_slice(line)
+            .map_or_else(|error| Decoded::Damaged(error.to_string()), Decoded::Good)
     }
 
     /// Maps of strings and numbers: cannot fail, and an empty file would only mean a rebuild.
@@ -124,7 +135,10 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let queues = BTreeMap::from([("t".to_owned(), BTreeMap::from([(3, ListedQueue { min: 1, max: 9 })]))]);
+        let queues = BTreeMap::from([(
+            "t".to_owned(),
+            BTreeMap::from([(3, ListedQueue { min: 1, max: 9 })]),
+        )]);
         Manifest { version: MANIFEST_VERSION, log_end: 4711, queues, ..Manifest::default() }
     }
 
@@ -137,14 +151,20 @@ mod tests {
             for bit in 0..8 {
                 let mut flipped = whole.clone();
                 flipped[at] ^= 1 << bit;
-                assert!(!matches!(Manifest::decode(&flipped), Decoded::Good(_)), "bit {bit} of {at}");
+                assert!(
+                    !matches!(Manifest::decode(&flipped), Decoded::Good(_)),
+                    "bit {bit} of {at}"
+                );
             }
         }
     }
 
     #[test]
     fn a_newer_version_is_known_whatever_follows_and_the_first_is_still_read() {
-        assert_eq!(Manifest::decode(b"{\"version\":3,\"anything\":[]}\nblake3 00"), Decoded::Newer(3));
+        assert_eq!(
+            Manifest::decode(b"{\"version\":3,\"anything\":[]}\nblake3 00"),
+            Decoded::Newer(3)
+        );
         let first = b"{\"version\":1,\"log_end\":5,\"queues\":{},\"deleted\":{\"t\":4}}";
         let Decoded::Good(first) = Manifest::decode(first) else { panic!("version 1") };
         assert_eq!((first.version, first.log_end, first.deleted["t"]), (1, 5, 4));

@@ -8,7 +8,8 @@
 //! - `written`: the device, its cache or the page cache has it: survives SIGKILL.
 //! - `flushed`: fdatasync has passed it: survives a power cut.
 //! - `dispatched`: its ConsumeQueue unit exists (in memory).
-//! - `acknowledged`: a producer is answered here. Which mark that is follows from the configuration:
+//! - `acknowledged`: a producer is answered here. Which mark that is follows from the
+//!   configuration:
 //!
 //!   | flush | backend | acknowledged |
 //!   |---|---|---|
@@ -16,13 +17,17 @@
 //!   | ASYNC_FLUSH | mmap | `written` |
 //!   | SYNC_FLUSH | either | `flushed` |
 //!
-//! - `visible`: a consumer may have it: `dispatched` and `acknowledged`. A message that a consumer has seen and a crash takes
-//!   back would leave its group's offset beyond a place in the queue that is then given to another message.
+//! - `visible`: a consumer may have it: `dispatched` and `acknowledged`. A message that a consumer
+//!   has seen and a crash takes back would leave its group's offset beyond a place in the queue
+//!   that is then given to another message.
 //!
-//! The loss window of ASYNC_FLUSH: a killed process loses `written..appended` (about one device write, plus 200 µs while
-//! less than 64 KiB gather, see `limits::WRITE_GATHER`; up to 2 ms more on a core that is busy without a pause), a power cut `flushed..appended` (`flush_interval_ms`, 500 ms by default, plus one fdatasync).
+//! The loss window of ASYNC_FLUSH: a killed process loses `written..appended` (about one device
+//! write, plus 200 µs while less than 64 KiB gather, see `limits::WRITE_GATHER`; up to 2 ms more on
+//! a core that is busy without a pause), a power cut `flushed..appended` (`flush_interval_ms`, 500
+//! ms by default, plus one fdatasync).
 //!
-//! Marks only go forward; each step asserts the order, because a mark that lies loses messages silently.
+//! Marks only go forward; each step asserts the order, because a mark that lies loses messages
+//! silently.
 
 use crate::config::{FlushPolicy, LogBackend};
 use crate::offset::PhyOffset;
@@ -122,7 +127,12 @@ impl Marks {
     }
 
     fn assert_order(&self) {
-        assert!(self.dispatched <= self.appended && self.written <= self.appended && self.flushed <= self.written, "marks out of order: {self:?}");
+        assert!(
+            self.dispatched <= self.appended
+                && self.written <= self.appended
+                && self.flushed <= self.written,
+            "marks out of order: {self:?}"
+        );
     }
 }
 
@@ -151,13 +161,18 @@ mod tests {
 
     #[test]
     fn what_is_not_acknowledged_is_not_visible() {
-        for (answer_at, visible) in [(AnswerAt::Appended, 40), (AnswerAt::Written, 30), (AnswerAt::Flushed, 20)] {
+        for (answer_at, visible) in
+            [(AnswerAt::Appended, 40), (AnswerAt::Written, 30), (AnswerAt::Flushed, 20)]
+        {
             let marks = Marks::at(10, answer_at);
             marks.append_to(40);
             marks.dispatch_to(40);
             marks.write_to(30);
             marks.flush_to(20);
-            assert_eq!((marks.visible(), marks.acknowledged()), (PhyOffset(visible), PhyOffset(visible)));
+            assert_eq!(
+                (marks.visible(), marks.acknowledged()),
+                (PhyOffset(visible), PhyOffset(visible))
+            );
         }
     }
 }

@@ -1,12 +1,15 @@
-//! The two numbers that must not be swapped: where a byte lies in the log, and where a message lies in its queue.
+//! The two numbers that must not be swapped: where a byte lies in the log, and where a message lies
+//! in its queue.
 
 use std::fmt;
 
-/// A position in the CommitLog: bytes since its very beginning. File `start` holds `[start, start + file size)`.
+/// A position in the CommitLog: bytes since its very beginning. File `start` holds `[start, start +
+/// file size)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PhyOffset(pub u64);
 
-/// A position in a ConsumeQueue: messages since its very beginning. Clients send any number, negative ones too.
+/// A position in a ConsumeQueue: messages since its very beginning. Clients send any number,
+/// negative ones too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueOffset(pub i64);
 

@@ -15,7 +15,9 @@ pub(crate) fn offset_name(offset: u64) -> String {
 
 /// The offset a file's name says, if it is such a name.
 pub(crate) fn parse_offset_name(name: &str) -> Option<u64> {
-    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok()).flatten()
+    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| name.parse().ok())
+        .flatten()
 }
 
 impl Paths {

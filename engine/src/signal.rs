@@ -1,4 +1,5 @@
-//! "Something changed": wakes every task that waits, on one core. No value travels; waiters look again themselves.
+//! "Something changed": wakes every task that waits, on one core. No value travels; waiters look
+//! again themselves.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -12,8 +13,8 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    /// The count to give to [`Signal::changed_since`]. Take it before looking at the state: a change between looking and
-    /// waiting is then not missed.
+    /// The count to give to [`Signal::changed_since`]. Take it before looking at the state: a
+    /// change between looking and waiting is then not missed.
     pub(crate) fn seen(&self) -> u64 {
         self.changes.get()
     }

@@ -1,4 +1,5 @@
-//! The recent log in memory: records are encoded straight into it, written to disk from it, and read from it.
+//! The recent log in memory: records are encoded straight into it, written to disk from it, and
+//! read from it.
 //!
 //! ```text
 //!   log bytes:  ... 0x2f000       0x3e7a0|0x3e7a0                        end
@@ -6,13 +7,15 @@
 //!   chunk n+1                       0x3e000 | copy | records ......... | free
 //! ```
 //!
-//! A record never straddles chunks: one that does not fit the rest of a chunk begins the next one. Chunks begin at a
-//! 4 KiB boundary of the log (O_DIRECT writes straight from them), so a chunk begins with a copy of the previous one's
-//! partial last block: at most 4095 bytes a chunk are copied twice, and every record is one slice.
+//! A record never straddles chunks: one that does not fit the rest of a chunk begins the next one.
+//! Chunks begin at a 4 KiB boundary of the log (O_DIRECT writes straight from them), so a chunk
+//! begins with a copy of the previous one's partial last block: at most 4095 bytes a chunk are
+//! copied twice, and every record is one slice.
 //!
-//! Bounds: memory never exceeds `bytes_max`; the oldest chunk goes when room is needed, and only when all of it is written.
-//! A chunk's memory is used again once no slice of it lives; while one does, the chunk is only forgotten here and its
-//! readers (whose out queues have limits of their own) keep it.
+//! Bounds: memory never exceeds `bytes_max`; the oldest chunk goes when room is needed, and only
+//! when all of it is written. A chunk's memory is used again once no slice of it lives; while one
+//! does, the chunk is only forgotten here and its readers (whose out queues have limits of their
+//! own) keep it.
 
 use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX};
 use rt::runtime::DIRECT_ALIGN;
@@ -75,7 +78,11 @@ fn bytes_of_block(offset: u64) -> usize {
 impl Tail {
     /// A tail after `end`, where `partial` is what the log's last block holds already.
     pub(crate) fn new(end: u64, partial: Vec<u8>, chunk_bytes: usize, bytes_max: usize) -> Self {
-        assert_eq!(partial.len() as u64, end % BLOCK_BYTES, "the partial block reaches to the end of the log");
+        assert_eq!(
+            partial.len() as u64,
+            end % BLOCK_BYTES,
+            "the partial block reaches to the end of the log"
+        );
         Self {
             chunks: VecDeque::new(),
             spare: Vec::new(),
@@ -121,7 +128,9 @@ impl Tail {
         self.evict_for(capacity, written)?;
         let buf = self.take_buffer(capacity);
         match self.chunks.back() {
-            Some(last) => last.slice(start, end).and_then(|partial| buf.append(copied, |free| free.copy_from_slice(&partial))),
+            Some(last) => last
+                .slice(start, end)
+                .and_then(|partial| buf.append(copied, |free| free.copy_from_slice(&partial))),
             None => buf.append(copied, |free| free.copy_from_slice(&self.partial_before)),
         };
         assert_eq!(buf.len(), copied, "the partial block was copied");
@@ -142,11 +151,13 @@ impl Tail {
         }
         let all_but_last = self.chunks.len().saturating_sub(1);
         let may_go = self.chunks.iter().take(all_but_last).filter(|chunk| chunk.end() <= written);
-        let freed: usize = may_go.map(|chunk| &chunk.buf).chain(&self.spare).map(|buf| buf.capacity()).sum();
+        let freed: usize =
+            may_go.map(|chunk| &chunk.buf).chain(&self.spare).map(|buf| buf.capacity()).sum();
         self.memory_bytes - freed + self.capacity_for(bytes) <= self.bytes_max
     }
 
-    /// Forgets written chunks until `capacity` more fits. The last one stays: the next begins with its partial block.
+    /// Forgets written chunks until `capacity` more fits. The last one stays: the next begins with
+    /// its partial block.
     fn evict_for(&mut self, capacity: usize, written: u64) -> Result<(), Full> {
         while self.memory_bytes + capacity > self.bytes_max {
             if self.spare.first().is_some_and(|spare| spare.capacity() == capacity) {
@@ -156,7 +167,8 @@ impl Tail {
                 self.memory_bytes -= spare.capacity();
                 continue;
             }
-            let may_go = self.chunks.len() > 1 && self.chunks.front().is_some_and(|oldest| oldest.end() <= written);
+            let may_go = self.chunks.len() > 1
+                && self.chunks.front().is_some_and(|oldest| oldest.end() <= written);
             let oldest = if may_go { self.chunks.pop_front() } else { None };
             self.recycle(oldest.ok_or(Full)?.buf);
         }
@@ -181,7 +193,10 @@ impl Tail {
             return self.spare.swap_remove(at);
         }
         self.memory_bytes += capacity;
-        let returned = self.lent.iter_mut().position(|lent| lent.capacity() == capacity && Rc::get_mut(lent).is_some());
+        let returned = self
+            .lent
+            .iter_mut()
+            .position(|lent| lent.capacity() == capacity && Rc::get_mut(lent).is_some());
         if let Some(mut buf) = returned.and_then(|at| self.lent.remove(at))
             && let Some(unshared) = Rc::get_mut(&mut buf)
         {
@@ -214,7 +229,8 @@ impl Tail {
         chunk.slice(at, chunk.end().min(at + len as u64))
     }
 
-    /// Whole blocks from `from` (a block's beginning) up to `upto` at most, straight from one chunk.
+    /// Whole blocks from `from` (a block's beginning) up to `upto` at most, straight from one
+    /// chunk.
     pub(crate) fn blocks(&self, from: u64, upto: u64) -> Option<BufSlice> {
         let chunk = self.chunk_of_block(from)?;
         let upto = block_floor(upto.min(chunk.end()));
@@ -227,7 +243,8 @@ impl Tail {
         chunk.slice(from, self.end())
     }
 
-    /// The newest chunk that holds the block: a chunk that ends inside a block is continued by a copy in the next.
+    /// The newest chunk that holds the block: a chunk that ends inside a block is continued by a
+    /// copy in the next.
     fn chunk_of_block(&self, from: u64) -> Option<&Chunk> {
         let after = self.chunks.partition_point(|chunk| chunk.start <= from);
         self.chunks.get(after.checked_sub(1)?)

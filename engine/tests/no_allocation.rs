@@ -1,4 +1,5 @@
-//! In steady state an append and a hot read allocate nothing. A binary of its own: the allocator counts for all of it.
+//! In steady state an append and a hot read allocate nothing. A binary of its own: the allocator
+//! counts for all of it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is a failed test")]
 
@@ -88,7 +89,15 @@ fn round(sim: &Sim, store: &Store<Sim>, out: &mut ReadSlices) -> u64 {
         for queue_id in 0..4 {
             let max = store.queue_range("t", queue_id).unwrap().max_offset;
             let offset = QueueOffset(max.0 - 20);
-            let request = ReadRequest { topic: "t", queue_id, offset, max_messages: 32, max_bytes: 1 << 20, filter: TagFilter::All, as_asked: false };
+            let request = ReadRequest {
+                topic: "t",
+                queue_id,
+                offset,
+                max_messages: 32,
+                max_bytes: 1 << 20,
+                filter: TagFilter::All,
+                as_asked: false,
+            };
             assert_eq!(store.read(&request, out), ReadStatus::Found);
             assert_eq!(out.messages, 20);
         }

@@ -36,15 +36,22 @@ fn run(command: Command) -> Result<ExitCode> {
             if args.exit_with_parent {
                 watch_parent();
             }
-            noop::serve(args.core, if args.native { Protocol::Native } else { Protocol::Remoting }).map(|()| ExitCode::SUCCESS)
+            noop::serve(args.core, if args.native { Protocol::Native } else { Protocol::Remoting })
+                .map(|()| ExitCode::SUCCESS)
         }
-        Command::Quick(args) => quick::quick(&args, &Stop::on_signals()?).map(|finished| status(&finished)),
+        Command::Quick(args) => {
+            quick::quick(&args, &Stop::on_signals()?).map(|finished| status(&finished))
+        }
         Command::Crash(args) => {
             let result = crash::crash(&args, &Stop::on_signals()?)?;
             Ok(if result.holds() { ExitCode::SUCCESS } else { ExitCode::from(INTEGRITY_FAILED) })
         }
-        Command::Run(args) => remote::run(&args, &Stop::on_signals()?).map(|finished| status(&finished)),
-        Command::Mqbroker(_) | Command::Mqnamesrv(_) => Err(Error::Usage("a server's subcommand is run by the program, not by its library".into())),
+        Command::Run(args) => {
+            remote::run(&args, &Stop::on_signals()?).map(|finished| status(&finished))
+        }
+        Command::Mqbroker(_) | Command::Mqnamesrv(_) => Err(Error::Usage(
+            "a server's subcommand is run by the program, not by its library".into(),
+        )),
     }
 }
 
@@ -58,8 +65,13 @@ fn status(finished: &Finished) -> ExitCode {
     }
 }
 
-/// Runs a server as a child: watches the parent when asked to, then hands over to the server's own `run`.
-pub fn child(program: &str, child: ChildArgs, serve: impl FnOnce(Vec<OsString>) -> ExitCode) -> ExitCode {
+/// Runs a server as a child: watches the parent when asked to, then hands over to the server's own
+/// `run`.
+pub fn child(
+    program: &str,
+    child: ChildArgs,
+    serve: impl FnOnce(Vec<OsString>) -> ExitCode,
+) -> ExitCode {
     let mut args = child.args;
     if args.first().is_some_and(|first| first == EXIT_WITH_PARENT) {
         args.remove(0);

@@ -1,8 +1,9 @@
 //! Programs that run beside the generator and must not outlive it.
 //!
-//! Each child is this binary again under a hidden subcommand (cargo builds no other package's binaries). It holds the
-//! read end of a pipe whose write end is ours: when we end, however we end (SIGKILL too), the pipe closes and the child
-//! stops itself. That needs no `pre_exec` and so no unsafe.
+//! Each child is this binary again under a hidden subcommand (cargo builds no other package's
+//! binaries). It holds the read end of a pipe whose write end is ours: when we end, however we end
+//! (SIGKILL too), the pipe closes and the child stops itself. That needs no `pre_exec` and so no
+//! unsafe.
 
 use crate::error::{Error, Result};
 use crate::limits::STOP_TIMEOUT;
@@ -26,7 +27,8 @@ pub struct ChildProgram {
 }
 
 impl ChildProgram {
-    /// Starts this binary's hidden subcommand `name` with `args`; what it says goes to `<name>.log` in `log_folder`.
+    /// Starts this binary's hidden subcommand `name` with `args`; what it says goes to `<name>.log`
+    /// in `log_folder`.
     ///
     /// # Errors
     /// When it can't be started.
@@ -41,13 +43,19 @@ impl ChildProgram {
     ///
     /// # Errors
     /// When it can't be started or prints no address.
-    pub fn start_announced(name: &'static str, args: &[String], log_folder: &Path) -> Result<(Self, SocketAddr)> {
+    pub fn start_announced(
+        name: &'static str,
+        args: &[String],
+        log_folder: &Path,
+    ) -> Result<(Self, SocketAddr)> {
         let log = log_folder.join(format!("{name}.log"));
         let errors = File::create(&log).map_err(Error::file("create", &log))?;
         let mut program = Self::spawn(name, args, log, Stdio::piped(), Stdio::from(errors))?;
         let mut line = String::new();
         if let Some(output) = program.child.stdout.take() {
-            BufReader::new(output).read_line(&mut line).map_err(Error::peer("read the address of", name))?;
+            BufReader::new(output)
+                .read_line(&mut line)
+                .map_err(Error::peer("read the address of", name))?;
         }
         match line.trim().parse() {
             Ok(addr) => Ok((program, addr)),
@@ -55,10 +63,22 @@ impl ChildProgram {
         }
     }
 
-    fn spawn(name: &'static str, args: &[String], log: PathBuf, output: Stdio, errors: Stdio) -> Result<Self> {
+    fn spawn(
+        name: &'static str,
+        args: &[String],
+        log: PathBuf,
+        output: Stdio,
+        errors: Stdio,
+    ) -> Result<Self> {
         let program = std::env::current_exe().map_err(Error::file("find", "the program itself"))?;
         let mut command = Command::new(&program);
-        command.arg(name).arg(EXIT_WITH_PARENT).args(args).stdin(Stdio::piped()).stdout(output).stderr(errors);
+        command
+            .arg(name)
+            .arg(EXIT_WITH_PARENT)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(errors);
         // Its own process group: Ctrl-C reaches us alone, and we stop the children in order.
         command.process_group(0);
         let child = command.spawn().map_err(Error::file("start", program))?;
@@ -79,14 +99,16 @@ impl ChildProgram {
     /// An error that says how it failed, with the end of its log.
     #[must_use]
     pub fn failed(&mut self, expected: &'static str, waited: Duration) -> Error {
-        let ended = self.ended().map(|status| format!(": it ended with {status}")).unwrap_or_default();
+        let ended =
+            self.ended().map(|status| format!(": it ended with {status}")).unwrap_or_default();
         let mut said = String::new();
         if let Ok(mut log) = File::open(&self.log) {
             let _read = log.read_to_string(&mut said);
         }
         let lines: Vec<&str> = said.lines().collect();
         let tail = lines[lines.len().saturating_sub(8)..].join("\n    ");
-        let hint = if tail.is_empty() { ended } else { format!("{ended}. Its last words:\n    {tail}") };
+        let hint =
+            if tail.is_empty() { ended } else { format!("{ended}. Its last words:\n    {tail}") };
         Error::Child { program: self.name, expected, waited_s: waited.as_secs(), hint }
     }
 
@@ -138,15 +160,17 @@ pub fn watch_parent() {
         let mut nothing = [0; 64];
         while !matches!(std::io::stdin().read(&mut nothing), Ok(0) | Err(_)) {}
         // First by the front door, so that a broker closes its store.
-        let _asked = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM);
+        let _asked =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM);
         std::thread::sleep(STOP_TIMEOUT);
         std::process::exit(1);
     };
     let _watcher = std::thread::Builder::new().name("parent-watch".into()).spawn(watch);
 }
 
-/// A free loopback port with the two below and the one above it free too: RocketMQ's brokers also listen on −2 (VIP) and
-/// +1 (HA). Nothing holds the ports until the child takes them; a collision shows as a child that fails to start.
+/// A free loopback port with the two below and the one above it free too: RocketMQ's brokers also
+/// listen on −2 (VIP) and +1 (HA). Nothing holds the ports until the child takes them; a collision
+/// shows as a child that fails to start.
 ///
 /// # Errors
 /// When no such ports are found.
@@ -159,5 +183,7 @@ pub fn free_port() -> Result<u16> {
             return Ok(port);
         }
     }
-    Err(Error::Usage("no free loopback ports: 100 tries found none with its neighbours free".into()))
+    Err(Error::Usage(
+        "no free loopback ports: 100 tries found none with its neighbours free".into(),
+    ))
 }

@@ -1,7 +1,8 @@
-//! The command line. Its help teaches: what each command measures, and examples that run as printed.
+//! The command line. Its help teaches: what each command measures, and examples that run as
+//! printed.
 
-use crate::limits::{IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, SENDERS_MAX, THREADS_MAX};
 use crate::lane::Protocol;
+use crate::limits::{IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, SENDERS_MAX, THREADS_MAX};
 use crate::payload::PAYLOAD_BYTES_MIN;
 use crate::schedule::Shape;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -36,11 +37,13 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a name server and a broker of its own, measure them, check every message, write a report
+    /// Start a name server and a broker of its own, measure them, check every message, write a
+    /// report
     Quick(QuickArgs),
     /// Measure any RocketMQ-compatible cluster that is already running
     Run(RunArgs),
-    /// Kill a broker of its own again and again while sending, and show that nothing it acknowledged is missing
+    /// Kill a broker of its own again and again while sending, and show that nothing it
+    /// acknowledged is missing
     Crash(CrashArgs),
     /// The broker, run as a child
     #[command(hide = true, disable_help_flag = true)]
@@ -249,8 +252,8 @@ pub struct RunArgs {
     /// Connections
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=SENDERS_MAX as i64))]
     pub senders: u32,
-    /// Requests in flight per connection: closed loop, always so many (default 1); open loop, at most so many, as blocking
-    /// senders would (default: as many as the schedule asks)
+    /// Requests in flight per connection: closed loop, always so many (default 1); open loop, at
+    /// most so many, as blocking senders would (default: as many as the schedule asks)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=IN_FLIGHT_MAX as i64))]
     pub in_flight: Option<u32>,
     /// Open loop: messages per second over all connections (default: closed loop)
@@ -283,7 +286,11 @@ fn rate(text: &str) -> Result<f64, String> {
 
 fn positive(text: &str, max: f64, what: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| format!("not a number of {what}"))?;
-    if value > 0.0 && value <= max { Ok(value) } else { Err(format!("{what} must be above 0 and at most {max}")) }
+    if value > 0.0 && value <= max {
+        Ok(value)
+    } else {
+        Err(format!("{what} must be above 0 and at most {max}"))
+    }
 }
 
 #[cfg(test)]
@@ -301,10 +308,26 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_with_what_is_accepted() {
-        for wrong in [&["run", "-n", "a:1", "--rate", "0"][..], &["run", "-n", "a:1", "--size", "10"], &["run"], &["quick", "--seconds-per-phase", "x"]] {
+        for wrong in [
+            &["run", "-n", "a:1", "--rate", "0"][..],
+            &["run", "-n", "a:1", "--size", "10"],
+            &["run"],
+            &["quick", "--seconds-per-phase", "x"],
+        ] {
             assert!(Cli::try_parse_from([&["loadgen"], wrong].concat()).is_err(), "{wrong:?}");
         }
-        let parsed = Cli::try_parse_from(["loadgen", "mqbroker", "--exit-with-parent", "-n", "x", "-c", "y"]).unwrap();
-        assert!(matches!(parsed.command, Command::Mqbroker(child) if child.args == ["--exit-with-parent", "-n", "x", "-c", "y"]));
+        let parsed = Cli::try_parse_from([
+            "loadgen",
+            "mqbroker",
+            "--exit-with-parent",
+            "-n",
+            "x",
+            "-c",
+            "y",
+        ])
+        .unwrap();
+        assert!(
+            matches!(parsed.command, Command::Mqbroker(child) if child.args == ["--exit-with-parent", "-n", "x", "-c", "y"])
+        );
     }
 }

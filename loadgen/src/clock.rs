@@ -1,7 +1,8 @@
 //! One monotonic clock for every timestamp of a run.
 //!
-//! Why not the wall clock: RocketMQ's tool and most others count in wall-clock milliseconds, which is coarser than a
-//! round trip and can go backwards. The wall time written into messages is derived from the same reading.
+//! Why not the wall clock: RocketMQ's tool and most others count in wall-clock milliseconds, which
+//! is coarser than a round trip and can go backwards. The wall time written into messages is
+//! derived from the same reading.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +17,8 @@ impl Clock {
     /// A clock that starts at 0 now.
     #[must_use]
     pub fn start() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let wall =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         Self { start: Instant::now(), wall_start_ms: i64::try_from(wall).unwrap_or(i64::MAX) }
     }
 

@@ -1,14 +1,16 @@
-//! Reads every queue from a start to an end offset, as fast as pulls go, and has each message checked.
+//! Reads every queue from a start to an end offset, as fast as pulls go, and has each message
+//! checked.
 //!
-//! One connection per broker, one pull in flight per queue: the next pull of a queue needs the answer before it, so the
-//! rate is that of a real consumer with as many queues. Checking (checksum, order, place) happens on the same thread and is
-//! part of the rate; it costs about a tenth of a microsecond per KiB.
+//! One connection per broker, one pull in flight per queue: the next pull of a queue needs the
+//! answer before it, so the rate is that of a real consumer with as many queues. Checking
+//! (checksum, order, place) happens on the same thread and is part of the rate; it costs about a
+//! tenth of a microsecond per KiB.
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::integrity::Checker;
-use crate::limits::{PULL_MESSAGES, REQUEST_TIMEOUT};
 use crate::lane::Protocol;
+use crate::limits::{PULL_MESSAGES, REQUEST_TIMEOUT};
 use crate::live::Live;
 use crate::native_wire::greet;
 use crate::net::{Event, Link, Wait};
@@ -17,8 +19,8 @@ use crate::plan::QueuePlan;
 use crate::recorder::fine;
 use crate::signals::Stop;
 use crate::wire::{PullShape, append_pull};
-use hdrhistogram::Histogram;
 use client::answer::{self, Answer};
+use hdrhistogram::Histogram;
 use protocol::native::{Fetch, FetchStatus, Kind, append_frame};
 use protocol::record::records;
 use protocol::remoting::CommandView;
@@ -86,14 +88,29 @@ const AGAIN_NS: u64 = 2_000_000;
 /// Reads all `ranges`.
 ///
 /// # Errors
-/// When connecting or the ring fails; a broker that stops answering makes the result incomplete instead.
-#[expect(clippy::too_many_arguments, reason = "one call; a struct of them would only be taken apart again")]
-pub fn consume(protocol: Protocol, topic: &str, group: &str, ranges: Vec<Range>, checker: &mut Checker, clock: Clock, live: &Live, stop: &Stop) -> Result<Consumed> {
+/// When connecting or the ring fails; a broker that stops answering makes the result incomplete
+/// instead.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call; a struct of them would only be taken apart again"
+)]
+pub fn consume(
+    protocol: Protocol,
+    topic: &str,
+    group: &str,
+    ranges: Vec<Range>,
+    checker: &mut Checker,
+    clock: Clock,
+    live: &Live,
+    stop: &Stop,
+) -> Result<Consumed> {
     let (mut link, readers) = connect(protocol, ranges)?;
     let mut state = State { protocol, clock, readers, checker, consumed: empty() };
     let start_ns = clock.now_ns();
     state.readers.iter_mut().for_each(|reader| reader.last_progress_ns = start_ns);
-    while state.consumed.incomplete.is_none() && state.readers.iter().any(|reader| reader.next < reader.range.to) {
+    while state.consumed.incomplete.is_none()
+        && state.readers.iter().any(|reader| reader.next < reader.range.to)
+    {
         stop.check()?;
         state.ask(&mut link, topic, group);
         link.turn(Wait::AtMost(Duration::from_millis(2)), &mut |conn, event, _| match event {
@@ -117,7 +134,8 @@ fn connect(protocol: Protocol, ranges: Vec<Range>) -> Result<(Link, Vec<Reader>)
         let conn = match known {
             Some(conn) => conn,
             None => {
-                let mut stream = TcpStream::connect_timeout(&addr, REQUEST_TIMEOUT).map_err(Error::peer("connect to broker", addr))?;
+                let mut stream = TcpStream::connect_timeout(&addr, REQUEST_TIMEOUT)
+                    .map_err(Error::peer("connect to broker", addr))?;
                 if protocol == Protocol::Native {
                     greet(&mut stream, addr)?;
                 }
@@ -125,7 +143,15 @@ fn connect(protocol: Protocol, ranges: Vec<Range>) -> Result<(Link, Vec<Reader>)
                 link.add(stream)?
             }
         };
-        readers.push(Reader { conn, next: range.from, asked_ns: 0, pulling: false, again_at_ns: 0, last_progress_ns: 0, range });
+        readers.push(Reader {
+            conn,
+            next: range.from,
+            asked_ns: 0,
+            pulling: false,
+            again_at_ns: 0,
+            last_progress_ns: 0,
+            range,
+        });
     }
     Ok((link, readers))
 }
@@ -165,18 +191,28 @@ impl State<'_> {
             if reader.next >= reader.range.to {
                 continue;
             }
-            if now.saturating_sub(reader.last_progress_ns) > u64::try_from(STUCK.as_nanos()).unwrap_or(u64::MAX) {
+            if now.saturating_sub(reader.last_progress_ns)
+                > u64::try_from(STUCK.as_nanos()).unwrap_or(u64::MAX)
+            {
                 let Reader { range, next, .. } = reader;
-                let why = format!("{} queue {} gave nothing at offset {next} of {} for 3 s", range.queue.broker, range.queue.queue_id, range.to);
+                let why = format!(
+                    "{} queue {} gave nothing at offset {next} of {} for 3 s",
+                    range.queue.broker, range.queue.queue_id, range.to
+                );
                 self.consumed.incomplete.get_or_insert(why);
             }
             if reader.pulling || now < reader.again_at_ns {
                 continue;
             }
-            let (queue_id, offset, out) = (reader.range.queue.queue_id, reader.next, link.out(reader.conn));
+            let (queue_id, offset, out) =
+                (reader.range.queue.queue_id, reader.next, link.out(reader.conn));
             let correlation = i32::try_from(index).unwrap_or(i32::MAX);
             match self.protocol {
-                Protocol::Remoting => append_pull(out, correlation, &PullShape { group, topic, queue_id, offset, messages_max: PULL_MESSAGES }),
+                Protocol::Remoting => append_pull(
+                    out,
+                    correlation,
+                    &PullShape { group, topic, queue_id, offset, messages_max: PULL_MESSAGES },
+                ),
                 Protocol::Native => append_fetch(out, correlation, topic, queue_id, offset),
             }
             reader.pulling = true;
@@ -217,7 +253,9 @@ impl State<'_> {
         let (correlation, answer) = match answer::read(frame) {
             Ok(read) => read,
             Err(error) => {
-                self.consumed.incomplete.get_or_insert(format!("unreadable answer to a fetch: {error}"));
+                self.consumed
+                    .incomplete
+                    .get_or_insert(format!("unreadable answer to a fetch: {error}"));
                 return;
             }
         };
@@ -227,9 +265,13 @@ impl State<'_> {
         }
         let now = self.asked_and_answered(index);
         let end = match answer {
-            Answer::Fetched(fetched) if fetched.status == Some(FetchStatus::Found) => return self.take(index, fetched.records, now),
+            Answer::Fetched(fetched) if fetched.status == Some(FetchStatus::Found) => {
+                return self.take(index, fetched.records, now);
+            }
             Answer::Fetched(fetched) if fetched.status == Some(FetchStatus::AtEnd) => None,
-            Answer::Fetched(fetched) => Some(format!("status {:?}, next offset {}", fetched.status, fetched.next_offset)),
+            Answer::Fetched(fetched) => {
+                Some(format!("status {:?}, next offset {}", fetched.status, fetched.next_offset))
+            }
             Answer::Refused(refusal) => Some(refusal.to_string()),
             _ => Some("another kind of frame".to_owned()),
         };
@@ -241,7 +283,10 @@ impl State<'_> {
         self.consumed.failed_pulls += 1;
         reader.again_at_ns = now + AGAIN_NS;
         if let Some(said) = end {
-            let why = format!("{} queue {} answered a pull at offset {} with {said}", reader.range.queue.broker, reader.range.queue.queue_id, reader.next);
+            let why = format!(
+                "{} queue {} answered a pull at offset {} with {said}",
+                reader.range.queue.broker, reader.range.queue.queue_id, reader.next
+            );
             self.consumed.incomplete.get_or_insert(why);
         }
     }
@@ -252,7 +297,10 @@ impl State<'_> {
         let before = reader.next;
         for record in records(body) {
             let Ok(record) = record else {
-                self.consumed.incomplete.get_or_insert(format!("{} queue {}: a record that cannot be read at offset {}", reader.range.queue.broker, reader.range.queue.queue_id, reader.next));
+                self.consumed.incomplete.get_or_insert(format!(
+                    "{} queue {}: a record that cannot be read at offset {}",
+                    reader.range.queue.broker, reader.range.queue.queue_id, reader.next
+                ));
                 return;
             };
             let offset = u64::try_from(record.queue_offset()).unwrap_or(0);
@@ -260,8 +308,12 @@ impl State<'_> {
             // Never back: a broker that repeats itself is reported, not followed.
             reader.next = reader.next.max(offset + 1);
             let age_ms = |since: i64| u64::try_from(wall_ms - since).unwrap_or(0);
-            self.consumed.born_to_consume_ms.saturating_record(age_ms(record.born_timestamp_ms()).max(1));
-            self.consumed.store_to_consume_ms.saturating_record(age_ms(record.store_timestamp_ms()).max(1));
+            self.consumed
+                .born_to_consume_ms
+                .saturating_record(age_ms(record.born_timestamp_ms()).max(1));
+            self.consumed
+                .store_to_consume_ms
+                .saturating_record(age_ms(record.store_timestamp_ms()).max(1));
             self.consumed.messages += 1;
             self.consumed.bytes += u64::try_from(record.body().len()).unwrap_or(0);
         }
@@ -274,13 +326,23 @@ impl State<'_> {
         const PULL_NOT_FOUND: i32 = 19;
         const PULL_RETRY_IMMEDIATELY: i32 = 20;
         let is_over = ![PULL_NOT_FOUND, PULL_RETRY_IMMEDIATELY].contains(&command.code);
-        self.found_nothing(index, now, is_over.then(|| format!("code {}: {}", command.code, command.remark().unwrap_or_default())));
+        self.found_nothing(
+            index,
+            now,
+            is_over.then(|| {
+                format!("code {}: {}", command.code, command.remark().unwrap_or_default())
+            }),
+        );
     }
 
     fn on_closed(&mut self, conn: usize, why: &str) {
-        let open = self.readers.iter().find(|reader| reader.conn == conn && reader.next < reader.range.to);
+        let open =
+            self.readers.iter().find(|reader| reader.conn == conn && reader.next < reader.range.to);
         if let Some(reader) = open {
-            self.consumed.incomplete.get_or_insert(format!("{} closed the connection: {why}", reader.range.queue.broker));
+            self.consumed.incomplete.get_or_insert(format!(
+                "{} closed the connection: {why}",
+                reader.range.queue.broker
+            ));
         }
     }
 }

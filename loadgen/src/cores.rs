@@ -1,4 +1,5 @@
-//! Which core does what: the broker's shards first, then the generators, so that neither takes the other's time.
+//! Which core does what: the broker's shards first, then the generators, so that neither takes the
+//! other's time.
 
 use crate::cli::Spin;
 
@@ -15,26 +16,38 @@ impl CorePlan {
     /// For a broker of our own beside the generators.
     #[must_use]
     pub fn for_quick(shards: u32, threads: u32) -> Self {
-        Self::deal(&available(), usize::try_from(shards).unwrap_or(1), usize::try_from(threads).unwrap_or(1))
+        Self::deal(
+            &available(),
+            usize::try_from(shards).unwrap_or(1),
+            usize::try_from(threads).unwrap_or(1),
+        )
     }
 
-    /// For generators alone: from the last core down, away from core 0, which takes most interrupts. The no-op target
-    /// has the first core.
+    /// For generators alone: from the last core down, away from core 0, which takes most
+    /// interrupts. The no-op target has the first core.
     #[must_use]
     pub fn for_run(threads: u32) -> Self {
         let cores = available();
         let threads = usize::try_from(threads).unwrap_or(1);
         let free = cores.len() > threads;
-        let generators = (0..threads).map(|index| cores.iter().rev().nth(index).copied().filter(|_| free)).collect();
+        let generators = (0..threads)
+            .map(|index| cores.iter().rev().nth(index).copied().filter(|_| free))
+            .collect();
         Self { broker: cores.first().copied().filter(|_| free).into_iter().collect(), generators }
     }
 
     fn deal(cores: &[usize], shards: usize, threads: usize) -> Self {
         if cores.len() < shards + threads {
-            let broker = cores.iter().copied().take(shards.min(cores.len().saturating_sub(1))).collect::<Vec<_>>();
+            let broker = cores
+                .iter()
+                .copied()
+                .take(shards.min(cores.len().saturating_sub(1)))
+                .collect::<Vec<_>>();
             let rest = cores.iter().copied().skip(broker.len().min(cores.len().saturating_sub(1)));
-            // Too few cores: share what is left after the broker, or leave all to the scheduler on one core.
-            let rest: Vec<Option<usize>> = if cores.len() < 2 { vec![None] } else { rest.map(Some).collect() };
+            // Too few cores: share what is left after the broker, or leave all to the scheduler on
+            // one core.
+            let rest: Vec<Option<usize>> =
+                if cores.len() < 2 { vec![None] } else { rest.map(Some).collect() };
             let generators = (0..threads).map(|index| rest[index % rest.len()]).collect();
             return Self { broker, generators };
         }
@@ -74,17 +87,28 @@ impl CorePlan {
     #[must_use]
     pub fn sentence(&self) -> String {
         let list = |cores: &[Option<usize>]| {
-            let names: Vec<String> = cores.iter().map(|core| core.map_or_else(|| "any".into(), |core| core.to_string())).collect();
+            let names: Vec<String> = cores
+                .iter()
+                .map(|core| core.map_or_else(|| "any".into(), |core| core.to_string()))
+                .collect();
             names.join(",")
         };
         let broker: Vec<Option<usize>> = self.broker.iter().copied().map(Some).collect();
-        format!("broker on core {}, generator on core {}", if broker.is_empty() { "any".into() } else { list(&broker) }, list(&self.generators))
+        format!(
+            "broker on core {}, generator on core {}",
+            if broker.is_empty() { "any".into() } else { list(&broker) },
+            list(&self.generators)
+        )
     }
 
     /// What to know when there were too few cores.
     #[must_use]
     pub fn note(&self) -> Option<String> {
-        (!self.generators_alone()).then(|| "too few cores: broker and generator share them, so both the rate and the times are worse than the broker's own".into())
+        (!self.generators_alone()).then(|| {
+            "too few cores: broker and generator share them, so \
+            both the rate and the times are worse than the broker's own"
+                .into()
+        })
     }
 }
 
@@ -99,14 +123,20 @@ mod tests {
     #[test]
     fn broker_and_generators_get_cores_of_their_own_when_there_are_enough() {
         let plan = CorePlan::deal(&[0, 1, 2, 3], 2, 2);
-        assert_eq!((plan.broker.clone(), plan.generators.clone()), (vec![0, 1], vec![Some(2), Some(3)]));
+        assert_eq!(
+            (plan.broker.clone(), plan.generators.clone()),
+            (vec![0, 1], vec![Some(2), Some(3)])
+        );
         assert!(plan.generators_alone() && plan.spins(Spin::Auto) && plan.note().is_none());
         assert_eq!(plan.broker_list().as_deref(), Some("0,1"));
     }
 
     #[test]
     fn two_cores_are_one_each() {
-        assert_eq!(CorePlan::deal(&[0, 1], 1, 1), CorePlan { broker: vec![0], generators: vec![Some(1)] });
+        assert_eq!(
+            CorePlan::deal(&[0, 1], 1, 1),
+            CorePlan { broker: vec![0], generators: vec![Some(1)] }
+        );
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! `loadgen crash`: a broker of its own is killed at random moments while it is sent to; nothing it acknowledged may be missing.
+//! `loadgen crash`: a broker of its own is killed at random moments while it is sent to; nothing it
+//! acknowledged may be missing.
 //!
 //! ```text
 //!   send (closed loop) ──SIGKILL after a random time──► start again on the same store ──► send … ──► read all back, judge
 //! ```
 //!
-//! What a kill shows: everything acknowledged has left the process. What it can't show: that it has left the page cache and the
-//! drive's cache; that is the simulation's part (engine/tests/it), which cuts the power. With ASYNC_FLUSH on `direct` an
-//! acknowledgement promises less than this command checks: what was lost is counted then and is no failure.
+//! What a kill shows: everything acknowledged has left the process. What it can't show: that it has
+//! left the page cache and the drive's cache; that is the simulation's part (engine/tests/it),
+//! which cuts the power. With ASYNC_FLUSH on `direct` an acknowledgement promises less than this
+//! command checks: what was lost is counted then and is no failure.
 
 use crate::cli::{Backend, CrashArgs, Flush};
 use crate::cores::CorePlan;
@@ -23,7 +25,8 @@ use serde::Serialize;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// The shortest and the longest life of a broker, in ms: some die while they start to serve, some in full swing.
+/// The shortest and the longest life of a broker, in ms: some die while they start to serve, some
+/// in full swing.
 const LIFE_MS: (u64, u64) = (20, 700);
 /// Longer than any life: the load ends with its connections.
 const LOAD_MAX: Duration = Duration::from_secs(60);
@@ -58,10 +61,20 @@ impl CrashResult {
     }
 
     fn text(&self) -> String {
-        let Self { flush_disk_type, log_backend, kills, kills_in_flight, slowest_restart_ms, seed, .. } = self;
+        let Self {
+            flush_disk_type,
+            log_backend,
+            kills,
+            kills_in_flight,
+            slowest_restart_ms,
+            seed,
+            ..
+        } = self;
         let excuse = match self.promised || self.integrity.lost == 0 {
             true => "",
-            false => " (an acknowledgement from memory does not promise to survive a kill: no failure)",
+            false => {
+                " (an acknowledgement from memory does not promise to survive a kill: no failure)"
+            }
         };
         format!(
             "{flush_disk_type} on {log_backend}: {kills} kills, {kills_in_flight} of them with sends in flight; slowest restart {slowest_restart_ms} ms\n\
@@ -78,7 +91,10 @@ impl CrashResult {
 pub fn crash(args: &CrashArgs, stop: &Stop) -> Result<CrashResult> {
     let progress = Progress::new(args.json, false);
     fs::create_dir_all(&args.dir).map_err(Error::file("create", &args.dir))?;
-    let folder = tempfile::Builder::new().prefix(".loadgen-crash-").tempdir_in(&args.dir).map_err(Error::file("make a temporary store in", &args.dir))?;
+    let folder = tempfile::Builder::new()
+        .prefix(".loadgen-crash-")
+        .tempdir_in(&args.dir)
+        .map_err(Error::file("make a temporary store in", &args.dir))?;
     let base = fs::canonicalize(folder.path()).map_err(Error::file("resolve", folder.path()))?;
     let (store, config) = (base.join("store"), base.join("config"));
     fs::create_dir_all(&config).map_err(Error::file("create", &config))?;
@@ -96,19 +112,32 @@ pub fn crash(args: &CrashArgs, stop: &Stop) -> Result<CrashResult> {
 
 #[expect(clippy::print_stdout, reason = "the result is what the command is for")]
 fn say_result(result: &CrashResult, json: bool) -> Result<()> {
-    let text = if json { serde_json::to_string_pretty(result).map_err(|error| Error::Usage(error.to_string()))? } else { result.text() };
+    let text = if json {
+        serde_json::to_string_pretty(result).map_err(|error| Error::Usage(error.to_string()))?
+    } else {
+        result.text()
+    };
     println!("{text}");
     Ok(())
 }
 
 fn wish(args: &CrashArgs, cores: &CorePlan) -> BrokerWish {
     // Small files: a life is too short to fill a large one, and every restart looks at the last.
-    let mut more = vec![format!("logBackend={}", args.backend.name()), "mappedFileSizeCommitLog=67108864".to_owned()];
+    let mut more = vec![
+        format!("logBackend={}", args.backend.name()),
+        "mappedFileSizeCommitLog=67108864".to_owned(),
+    ];
     more.extend(args.broker_config.iter().cloned());
     BrokerWish { flush_disk_type: args.flush.name(), shards: 1, cores: cores.broker_list(), more }
 }
 
-fn kill_often(args: &CrashArgs, cores: &CorePlan, own: &mut OwnCluster, progress: &Progress, stop: &Stop) -> Result<CrashResult> {
+fn kill_often(
+    args: &CrashArgs,
+    cores: &CorePlan,
+    own: &mut OwnCluster,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<CrashResult> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     let mut chance = fastrand::Rng::with_seed(seed);
     let bench = runner::bench(cores, stop);
@@ -117,7 +146,12 @@ fn kill_often(args: &CrashArgs, cores: &CorePlan, own: &mut OwnCluster, progress
     let mut session = Session::begin(&bench, &quiet, &mut cluster, common(args), args.queues)?;
     // Every start was waited for: what is not there now never will be.
     session.visible_within = Duration::ZERO;
-    let shape = Shape { senders: args.senders as usize, in_flight: args.in_flight as usize, mode: Mode::Closed, duration: LOAD_MAX };
+    let shape = Shape {
+        senders: args.senders as usize,
+        in_flight: args.in_flight as usize,
+        mode: Mode::Closed,
+        duration: LOAD_MAX,
+    };
     let (mut in_flight, mut slowest) = (0, Duration::ZERO);
     for nth in 1..=args.kills {
         stop.check()?;
@@ -128,8 +162,17 @@ fn kill_often(args: &CrashArgs, cores: &CorePlan, own: &mut OwnCluster, progress
         session.wait_until_served(stop)?;
         slowest = slowest.max(start.elapsed());
         let (acknowledged, missing) = session.acknowledged_and_missing()?;
-        let verdict = if missing == 0 { "every queue reaches its last acknowledged message".to_owned() } else { format!("{missing} acknowledged messages are beyond the ends of their queues") };
-        progress.say(&format!("kill {nth}/{} after {} ms, back in {} ms: {acknowledged} acknowledged, {verdict}", args.kills, life.as_millis(), start.elapsed().as_millis()));
+        let verdict = if missing == 0 {
+            "every queue reaches its last acknowledged message".to_owned()
+        } else {
+            format!("{missing} acknowledged messages are beyond the ends of their queues")
+        };
+        progress.say(&format!(
+            "kill {nth}/{} after {} ms, back in {} ms: {acknowledged} acknowledged, {verdict}",
+            args.kills,
+            life.as_millis(),
+            start.elapsed().as_millis()
+        ));
     }
     let (integrity, _) = session.consume()?;
     Ok(CrashResult {
@@ -157,8 +200,14 @@ fn common(args: &CrashArgs) -> Common {
     }
 }
 
-/// Sends until the broker, killed after `life`, takes the connections with it. Says whether sends were in flight then.
-fn one_life(session: &mut Session<'_>, own: &mut OwnCluster, shape: Shape, life: Duration) -> Result<bool> {
+/// Sends until the broker, killed after `life`, takes the connections with it. Says whether sends
+/// were in flight then.
+fn one_life(
+    session: &mut Session<'_>,
+    own: &mut OwnCluster,
+    shape: Shape,
+    life: Duration,
+) -> Result<bool> {
     let pid = own.broker_pid();
     let sent = std::thread::scope(|scope| {
         scope.spawn(move || {

@@ -1,4 +1,5 @@
-//! What can go wrong outside the measured traffic: each names the operation, the peer or path, and the fix.
+//! What can go wrong outside the measured traffic: each names the operation, the peer or path, and
+//! the fix.
 
 use std::io;
 use std::net::SocketAddr;
@@ -77,11 +78,15 @@ pub enum Error {
     Interrupted,
 }
 
-const RING_FIX: &str = "It needs Linux 6.1 or newer with kernel.io_uring_disabled = 0, and a container's seccomp profile must let io_uring through";
+const RING_FIX: &str = "It needs Linux 6.1 or newer with kernel.io_uring_disabled = 0, and a \
+    container's seccomp profile must let io_uring through";
 
 impl Error {
     /// For `map_err` on file operations.
-    pub fn file(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub fn file(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { operation, path, source }
     }

@@ -1,4 +1,5 @@
-//! One generator thread: it sends by plan, times every answer, and never waits for anything but its ring.
+//! One generator thread: it sends by plan, times every answer, and never waits for anything but its
+//! ring.
 //!
 //! ```text
 //!   due? -> patch a template into the connection's bytes -> turn (send, receive) -> answers -> histograms
@@ -6,17 +7,18 @@
 //!    +------- closed loop: a freed place / open loop: the schedule, nothing else ------+
 //! ```
 //!
-//! The thread owns its connections, windows, histograms and acknowledgement table; nothing is shared but the live
-//! counters. In steady state it allocates nothing per message (a table chunk every 65,536 messages).
+//! The thread owns its connections, windows, histograms and acknowledgement table; nothing is
+//! shared but the live counters. In steady state it allocates nothing per message (a table chunk
+//! every 65,536 messages).
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::integrity::AckTable;
+use crate::lane::{LaneOutcome, Protocol, Template, read_answer};
 use crate::limits::{DRAIN_TIMEOUT, OPEN_IN_FLIGHT_MAX, REQUEST_TIMEOUT, WINDOW_MIN};
 use crate::live::Live;
-use crate::net::{Event, Link, Wait};
-use crate::lane::{LaneOutcome, Protocol, Template, read_answer};
 use crate::native_wire::greet;
+use crate::net::{Event, Link, Wait};
 use crate::payload::{PayloadWriter, Stamp};
 use crate::plan::{Mode, Part};
 use crate::recorder::Recorder;
@@ -115,13 +117,27 @@ impl<'p> Generator<'p> {
             Mode::Open { .. } => (OPEN_IN_FLIGHT_MAX / part.senders.len().max(1)).max(WINDOW_MIN),
         };
         for plan in &part.senders {
-            let mut stream = TcpStream::connect_timeout(&plan.addr, REQUEST_TIMEOUT).map_err(Error::peer("connect to broker", plan.addr))?;
+            let mut stream = TcpStream::connect_timeout(&plan.addr, REQUEST_TIMEOUT)
+                .map_err(Error::peer("connect to broker", plan.addr))?;
             let local = stream.local_addr().map_err(Error::peer("connect to broker", plan.addr))?;
-            let welcome = if load.protocol == Protocol::Native { Some(greet(&mut stream, plan.addr)?) } else { None };
+            let welcome = if load.protocol == Protocol::Native {
+                Some(greet(&mut stream, plan.addr)?)
+            } else {
+                None
+            };
             link.add(stream)?;
-            let queues = plan.queues.iter().map(|queue| part.template(queue, payload.size(), local, welcome.as_deref()).map(|template| Queue { index: queue.index, template }));
-            let queues = queues.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Usage)?;
-            senders.push(Sender { window: Window::new(window), queues, next_queue: plan.first_queue, open: true });
+            let queues = plan.queues.iter().map(|queue| {
+                part.template(queue, payload.size(), local, welcome.as_deref())
+                    .map(|template| Queue { index: queue.index, template })
+            });
+            let queues =
+                queues.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Usage)?;
+            senders.push(Sender {
+                window: Window::new(window),
+                queues,
+                next_queue: plan.first_queue,
+                open: true,
+            });
         }
         let state = State {
             clock,
@@ -136,7 +152,17 @@ impl<'p> Generator<'p> {
             live: Arc::clone(live),
             record_acks: load.record_acks,
         };
-        Ok(Self { part, payload, state, link, next_message: 0, next_sender: 0, schedule: None, start_ns: 0, hit_limit: false })
+        Ok(Self {
+            part,
+            payload,
+            state,
+            link,
+            next_message: 0,
+            next_sender: 0,
+            schedule: None,
+            start_ns: 0,
+            hit_limit: false,
+        })
     }
 
     fn start(&mut self) {
@@ -153,7 +179,17 @@ impl<'p> Generator<'p> {
             }
             Mode::Open { rate, shape } => {
                 let whole = load.warmup + load.duration;
-                self.schedule = Some(Schedule::new(shape, rate, whole, load.run_id, self.part.index, self.part.parts).peekable());
+                self.schedule = Some(
+                    Schedule::new(
+                        shape,
+                        rate,
+                        whole,
+                        load.run_id,
+                        self.part.index,
+                        self.part.parts,
+                    )
+                    .peekable(),
+                );
             }
         }
     }
@@ -165,7 +201,10 @@ impl<'p> Generator<'p> {
         let mut next_chore_ns = self.start_ns;
         loop {
             let now = self.state.clock.now_ns();
-            if self.is_over(now, end) || self.part.stop.is_set() || self.state.senders.iter().all(|sender| !sender.open) {
+            if self.is_over(now, end)
+                || self.part.stop.is_set()
+                || self.state.senders.iter().all(|sender| !sender.open)
+            {
                 break;
             }
             if now >= from && cpu_at_start.is_none() {
@@ -184,11 +223,13 @@ impl<'p> Generator<'p> {
         }
         let cpu_end = crate::env::process::thread_cpu_ns();
         let wall = self.state.clock.now_ns().saturating_sub(from).max(1);
-        Ok(cpu_at_start.zip(cpu_end).map(|(start, end)| end.saturating_sub(start) as f64 / wall as f64))
+        Ok(cpu_at_start
+            .zip(cpu_end)
+            .map(|(start, end)| end.saturating_sub(start) as f64 / wall as f64))
     }
 
-    /// A closed loop ends with its window. An open loop has to send what was due in it, also when it is late; how late it
-    /// was is in the lag.
+    /// A closed loop ends with its window. An open loop has to send what was due in it, also when
+    /// it is late; how late it was is in the lag.
     fn is_over(&mut self, now: u64, end: u64) -> bool {
         let due = self.schedule.as_mut().is_some_and(|schedule| schedule.peek().is_some());
         now >= end && (!due || now >= end + END_GRACE_NS)
@@ -198,7 +239,14 @@ impl<'p> Generator<'p> {
     fn send_due(&mut self, mut now: u64) -> u64 {
         let start_ns = self.start_ns;
         for _ in 0..SENDS_PER_TURN {
-            let Some(due_ns) = self.schedule.as_mut().and_then(|schedule| schedule.peek()).map(|due| start_ns + due) else { return u64::MAX };
+            let Some(due_ns) = self
+                .schedule
+                .as_mut()
+                .and_then(|schedule| schedule.peek())
+                .map(|due| start_ns + due)
+            else {
+                return u64::MAX;
+            };
             if due_ns > now {
                 return due_ns;
             }
@@ -218,7 +266,10 @@ impl<'p> Generator<'p> {
         for _ in 0..self.state.ready.len().min(SENDS_PER_TURN) {
             let Some(sender) = self.state.ready.pop_front() else { break };
             let now = self.state.clock.now_ns();
-            if now < end && self.state.senders[sender].open && self.state.senders[sender].window.has_room() {
+            if now < end
+                && self.state.senders[sender].open
+                && self.state.senders[sender].window.has_room()
+            {
                 self.send(sender, now, now);
             } else if self.state.senders[sender].open {
                 self.state.ready.push_back(sender);
@@ -229,7 +280,8 @@ impl<'p> Generator<'p> {
 
     fn sender_with_room(&mut self) -> Option<usize> {
         let senders = &self.state.senders;
-        let depth = if self.part.load.in_flight == 0 { usize::MAX } else { self.part.load.in_flight };
+        let depth =
+            if self.part.load.in_flight == 0 { usize::MAX } else { self.part.load.in_flight };
         for step in 0..senders.len() {
             let index = (self.next_sender + step) % senders.len();
             let sender = &senders[index];
@@ -254,8 +306,20 @@ impl<'p> Generator<'p> {
             sender_seq: seq,
             settled_below: sender.window.settled_below(),
         };
-        queue.template.append(self.link.out(index), seq, self.state.clock.wall_ms(now), &stamp, &self.payload);
-        sender.window.push(Pending { due_ns, sent_ns: now, written_ns: 0, message_id: self.next_message, queue: queue.index });
+        queue.template.append(
+            self.link.out(index),
+            seq,
+            self.state.clock.wall_ms(now),
+            &stamp,
+            &self.payload,
+        );
+        sender.window.push(Pending {
+            due_ns,
+            sent_ns: now,
+            written_ns: 0,
+            message_id: self.next_message,
+            queue: queue.index,
+        });
         self.next_message += 1;
         self.state.waiting += 1;
         if self.state.measured(due_ns) {
@@ -264,7 +328,8 @@ impl<'p> Generator<'p> {
         }
     }
 
-    /// Sleeps only when there is time for it: waking up costs tens of microseconds, which would count as lag.
+    /// Sleeps only when there is time for it: waking up costs tens of microseconds, which would
+    /// count as lag.
     fn wait(&self, until_ns: u64) -> Wait {
         let spare_ns = until_ns.saturating_sub(self.state.clock.now_ns());
         if self.part.load.spin || spare_ns < WAKE_UP_NS {
@@ -285,7 +350,8 @@ impl<'p> Generator<'p> {
 
     fn drain(&mut self) -> Result<()> {
         let end = self.state.clock.now_ns() + nanos(DRAIN_TIMEOUT);
-        while self.state.waiting > 0 && self.state.clock.now_ns() < end && !self.part.stop.is_set() {
+        while self.state.waiting > 0 && self.state.clock.now_ns() < end && !self.part.stop.is_set()
+        {
             self.turn(Wait::AtMost(Duration::from_millis(20)))?;
             let now = self.state.clock.now_ns();
             self.state.chores(now);
@@ -298,18 +364,32 @@ impl<'p> Generator<'p> {
         // What is due and was never sent counts as planned, not sent: the achieved share shows it.
         let unanswered = u64::try_from(state.waiting).unwrap_or(u64::MAX);
         let start_ns = self.start_ns;
-        let unsent = self.schedule.into_iter().flatten().filter(|due_ns| state.measured(start_ns + due_ns)).count();
+        let unsent = self
+            .schedule
+            .into_iter()
+            .flatten()
+            .filter(|due_ns| state.measured(start_ns + due_ns))
+            .count();
         let unsent = u64::try_from(unsent).unwrap_or(u64::MAX);
         for sender in &mut state.senders {
             sender.window.expire(u64::MAX, |_| ());
         }
-        Outcome { recorder: state.recorder, acks: state.acks, unanswered, unsent, cpu_share, hit_in_flight_limit: self.hit_limit, interrupted: self.part.stop.is_set() }
+        Outcome {
+            recorder: state.recorder,
+            acks: state.acks,
+            unanswered,
+            unsent,
+            cpu_share,
+            hit_in_flight_limit: self.hit_limit,
+            interrupted: self.part.stop.is_set(),
+        }
     }
 }
 
 /// Sends before the next look at the sockets: keeps answers from waiting behind a burst.
 const SENDS_PER_TURN: usize = 64;
-/// How long after the window late messages are still sent; the others count as planned and not sent.
+/// How long after the window late messages are still sent; the others count as planned and not
+/// sent.
 const END_GRACE_NS: u64 = 200_000_000;
 /// Time between looks at timeouts and the live counters.
 const CHORE_NS: u64 = 20_000_000;
@@ -329,7 +409,9 @@ impl State {
             Err(_) => return self.recorder.error("unreadable answer"),
         };
         let sender = &mut self.senders[conn];
-        let Some(pending) = answer.seq_low.and_then(|low| sender.window.take(low, self.protocol.seq_span())) else {
+        let Some(pending) =
+            answer.seq_low.and_then(|low| sender.window.take(low, self.protocol.seq_span()))
+        else {
             return self.recorder.error("answer to no request (late or repeated)");
         };
         self.waiting -= 1;
@@ -337,16 +419,25 @@ impl State {
             self.ready.push_back(conn);
         }
         match answer.outcome {
-            LaneOutcome::Stored { queue_offset, stages } => self.acknowledged(&pending, now, queue_offset, stages.as_ref()),
+            LaneOutcome::Stored { queue_offset, stages } => {
+                self.acknowledged(&pending, now, queue_offset, stages.as_ref())
+            }
             LaneOutcome::Failed { what, remark } => {
-                // Errors of the warm-up count too: a run that only works after a while should say so.
+                // Errors of the warm-up count too: a run that only works after a while should say
+                // so.
                 self.recorder.error(&what);
                 self.recorder.remarks.entry(what).or_insert(remark);
             }
         }
     }
 
-    fn acknowledged(&mut self, pending: &Pending, now: u64, queue_offset: u64, stages: Option<&Stages>) {
+    fn acknowledged(
+        &mut self,
+        pending: &Pending,
+        now: u64,
+        queue_offset: u64,
+        stages: Option<&Stages>,
+    ) {
         if self.record_acks {
             self.acks.acknowledge(pending.message_id, pending.queue, queue_offset);
         }
@@ -355,15 +446,24 @@ impl State {
         }
         if self.measured(pending.due_ns) {
             let from = self.window_ns.0;
-            self.recorder.answer(pending.due_ns - from, now - pending.due_ns, now - pending.sent_ns);
+            self.recorder.answer(
+                pending.due_ns - from,
+                now - pending.due_ns,
+                now - pending.sent_ns,
+            );
             if let (Some(times), Some(stages)) = (&mut self.recorder.stages, stages) {
-                let seen = Seen { due_ns: pending.due_ns, written_ns: pending.written_ns, answered_ns: now };
+                let seen = Seen {
+                    due_ns: pending.due_ns,
+                    written_ns: pending.written_ns,
+                    answered_ns: now,
+                };
                 times.record(seen, pending.sent_ns, stages);
             }
         }
     }
 
-    /// What was queued on a connection was given to the kernel: its client queue ends. Only the native lane tells the rest.
+    /// What was queued on a connection was given to the kernel: its client queue ends. Only the
+    /// native lane tells the rest.
     fn on_written(&mut self, conn: usize) {
         if self.protocol == Protocol::Native {
             self.senders[conn].window.written(self.clock.now_ns());

@@ -1,14 +1,16 @@
 //! Was everything that was acknowledged there, once, unchanged, where the broker said, in order?
 //!
-//! A speed without this is not a result. One 8-byte word per message, indexed by the generator's message id:
+//! A speed without this is not a result. One 8-byte word per message, indexed by the generator's
+//! message id:
 //!
 //! ```text
 //!  63    62..48     47..0
 //!  |seen| queue + 1 | queue offset |      queue + 1 = 0: not acknowledged
 //! ```
 //!
-//! The consuming side looks each message up: a second sight is a duplicate, an acknowledged one never seen is lost, one
-//! found elsewhere than acknowledged is misplaced; order is judged by the stamps (see [`crate::payload`]).
+//! The consuming side looks each message up: a second sight is a duplicate, an acknowledged one
+//! never seen is lost, one found elsewhere than acknowledged is misplaced; order is judged by the
+//! stamps (see [`crate::payload`]).
 
 use crate::payload::{Damage, Stamp};
 use serde::Serialize;
@@ -19,7 +21,8 @@ const QUEUE_SHIFT: u32 = 48;
 const OFFSET_MASK: u64 = (1 << QUEUE_SHIFT) - 1;
 const CHUNK: usize = 1 << 16;
 
-/// Where the messages of one generator were acknowledged. Grows by chunks: nothing is moved while a run goes.
+/// Where the messages of one generator were acknowledged. Grows by chunks: nothing is moved while a
+/// run goes.
 #[derive(Debug, Default)]
 pub struct AckTable {
     chunks: Vec<Box<[u64]>>,
@@ -45,7 +48,10 @@ impl AckTable {
     pub fn raise_ends(&self, ends: &mut [u64]) {
         for word in self.chunks.iter().flatten() {
             let queue = (word & !SEEN) >> QUEUE_SHIFT;
-            let end = usize::try_from(queue).ok().and_then(|queue| queue.checked_sub(1)).and_then(|queue| ends.get_mut(queue));
+            let end = usize::try_from(queue)
+                .ok()
+                .and_then(|queue| queue.checked_sub(1))
+                .and_then(|queue| ends.get_mut(queue));
             if let Some(end) = end {
                 *end = (*end).max((word & OFFSET_MASK) + 1);
             }
@@ -76,7 +82,8 @@ pub struct IntegrityReport {
     pub lost: u64,
     /// Read back more than once.
     pub duplicated: u64,
-    /// Read back behind a message that was sent after this one had been acknowledged, in the same queue.
+    /// Read back behind a message that was sent after this one had been acknowledged, in the same
+    /// queue.
     pub reordered: u64,
     /// Ours by the magic, but not as sent.
     pub corrupt: u64,
@@ -96,7 +103,12 @@ impl IntegrityReport {
     /// Whether every acknowledged message was there once, unchanged, in place and in order.
     #[must_use]
     pub fn holds(&self) -> bool {
-        let faults = self.lost + self.duplicated + self.reordered + self.corrupt + self.misplaced + self.gaps;
+        let faults = self.lost
+            + self.duplicated
+            + self.reordered
+            + self.corrupt
+            + self.misplaced
+            + self.gaps;
         faults == 0 && self.incomplete.is_none()
     }
 
@@ -105,19 +117,32 @@ impl IntegrityReport {
     pub fn sentence(&self) -> String {
         if self.holds() {
             return format!(
-                "every one of the {} acknowledged messages was read back once, unchanged, in place and in order ({} more were stored without an acknowledgement)",
+                "every one of the {} acknowledged messages was read back once, unchanged, in \
+                    place and in order ({} more were stored without an acknowledgement)",
                 self.acknowledged, self.unacknowledged
             );
         }
-        let end = self.incomplete.as_deref().map(|why| format!("; reading ended early: {why}")).unwrap_or_default();
+        let end = self
+            .incomplete
+            .as_deref()
+            .map(|why| format!("; reading ended early: {why}"))
+            .unwrap_or_default();
         format!(
-            "of {} acknowledged messages {} were lost, {} duplicated, {} reordered, {} corrupt, {} misplaced; {} gaps in queue offsets{end}",
-            self.acknowledged, self.lost, self.duplicated, self.reordered, self.corrupt, self.misplaced, self.gaps
+            "of {} acknowledged messages {} were lost, {} duplicated, {} reordered, {} corrupt, \
+                {} misplaced; {} gaps in queue offsets{end}",
+            self.acknowledged,
+            self.lost,
+            self.duplicated,
+            self.reordered,
+            self.corrupt,
+            self.misplaced,
+            self.gaps
         )
     }
 }
 
-/// Judges what is read back. Feed it every message in the order of each queue, then [`Checker::finish`].
+/// Judges what is read back. Feed it every message in the order of each queue, then
+/// [`Checker::finish`].
 #[derive(Debug)]
 pub struct Checker {
     run_id: u64,
@@ -144,7 +169,9 @@ impl Checker {
             self.report.gaps += 1;
         }
         match payload {
-            Ok(stamp) if stamp.run_id == self.run_id => self.observe_ours(queue, queue_offset, &stamp),
+            Ok(stamp) if stamp.run_id == self.run_id => {
+                self.observe_ours(queue, queue_offset, &stamp)
+            }
             Ok(_) | Err(Damage::Foreign) => self.report.foreign += 1,
             Err(Damage::Corrupt) => self.report.corrupt += 1,
         }
@@ -167,7 +194,9 @@ impl Checker {
             self.report.duplicated += 1;
         } else if acknowledged_at == 0 {
             self.report.unacknowledged += 1;
-        } else if acknowledged_at != ((u64::from(queue) + 1) << QUEUE_SHIFT) | (queue_offset & OFFSET_MASK) {
+        } else if acknowledged_at
+            != ((u64::from(queue) + 1) << QUEUE_SHIFT) | (queue_offset & OFFSET_MASK)
+        {
             self.report.misplaced += 1;
         }
         *word |= SEEN;
@@ -202,7 +231,14 @@ mod tests {
     const RUN: u64 = 42;
 
     fn stamp(id: u64, settled_below: u64) -> Stamp {
-        Stamp { run_id: RUN, message_id: id, sender: 0, generator: 0, sender_seq: id, settled_below }
+        Stamp {
+            run_id: RUN,
+            message_id: id,
+            sender: 0,
+            generator: 0,
+            sender_seq: id,
+            settled_below,
+        }
     }
 
     /// Ten messages of one sender, one in flight, acknowledged at offsets 0..10 of queue 2.

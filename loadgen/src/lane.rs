@@ -1,4 +1,5 @@
-//! The two lanes that a load can take, as the generator sees them: a request to patch, an answer to read.
+//! The two lanes that a load can take, as the generator sees them: a request to patch, an answer to
+//! read.
 
 use crate::native_wire::{self, NativeTemplate};
 use crate::payload::{PayloadWriter, Stamp};
@@ -40,7 +41,14 @@ pub enum Template {
 
 impl Template {
     /// Appends one whole send frame. Allocates nothing once `out` has grown.
-    pub fn append(&self, out: &mut Vec<u8>, seq: u64, born_ms: i64, stamp: &Stamp, payload: &PayloadWriter) {
+    pub fn append(
+        &self,
+        out: &mut Vec<u8>,
+        seq: u64,
+        born_ms: i64,
+        stamp: &Stamp,
+        payload: &PayloadWriter,
+    ) {
         match self {
             Self::Remoting(template) => template.append(out, seq, born_ms, stamp, payload),
             Self::Native(template) => template.append(out, seq, born_ms, stamp, payload),
@@ -82,7 +90,10 @@ pub enum LaneOutcome {
 /// When the bytes are no frame of the lane.
 pub fn read_answer(protocol: Protocol, frame: &[u8]) -> Result<Option<LaneAnswer>, String> {
     match protocol {
-        Protocol::Remoting => Ok(wire::read_send_answer(frame)?.map(|answer| LaneAnswer { seq_low: seq_low_of(answer.opaque), outcome: remoting_outcome(&answer, frame) })),
+        Protocol::Remoting => Ok(wire::read_send_answer(frame)?.map(|answer| LaneAnswer {
+            seq_low: seq_low_of(answer.opaque),
+            outcome: remoting_outcome(&answer, frame),
+        })),
         Protocol::Native => native_wire::read_answer(frame).map(Some),
     }
 }
@@ -90,7 +101,13 @@ pub fn read_answer(protocol: Protocol, frame: &[u8]) -> Result<Option<LaneAnswer
 fn remoting_outcome(answer: &wire::SendAnswer, frame: &[u8]) -> LaneOutcome {
     match (answer.code, answer.queue_offset) {
         (0, Some(queue_offset)) => LaneOutcome::Stored { queue_offset, stages: None },
-        (0, None) => LaneOutcome::Failed { what: "success without a queue offset".into(), remark: String::new() },
-        (code, _) => LaneOutcome::Failed { what: format!("code {code} {}", code_name(code)), remark: remark_of(frame) },
+        (0, None) => LaneOutcome::Failed {
+            what: "success without a queue offset".into(),
+            remark: String::new(),
+        },
+        (code, _) => LaneOutcome::Failed {
+            what: format!("code {code} {}", code_name(code)),
+            remark: remark_of(frame),
+        },
     }
 }

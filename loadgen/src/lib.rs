@@ -1,4 +1,5 @@
-//! The instrument: measures send RT, throughput and integrity of any RocketMQ-compatible broker, honestly.
+//! The instrument: measures send RT, throughput and integrity of any RocketMQ-compatible broker,
+//! honestly.
 //!
 //! ```text
 //!   quick ── own_cluster (children) ──┐
@@ -9,11 +10,13 @@
 //!   runner ── verdict (INVALID?) ── report: table, run folder, charts, ledger      env: what travels with it
 //! ```
 //!
-//! Open loop from a schedule that nothing moves; two histograms, merged and never averaged; a floor beside every
-//! figure; a run that missed its rate says so. What is *not* here: a broker. The servers are other processes, this
-//! program again under a hidden subcommand, so that the instrument never shares the loop it measures.
+//! Open loop from a schedule that nothing moves; two histograms, merged and never averaged; a floor
+//! beside every figure; a run that missed its rate says so. What is *not* here: a broker. The
+//! servers are other processes, this program again under a hidden subcommand, so that the
+//! instrument never shares the loop it measures.
 //!
-//! Reading order: [`schedule`], [`payload`], [`window`], [`generator`], [`recorder`], [`integrity`], [`session`], [`verdict`].
+//! Reading order: [`schedule`], [`payload`], [`window`], [`generator`], [`recorder`],
+//! [`integrity`], [`session`], [`verdict`].
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! The counters a running generator shows to the display: written now and then, read by another thread.
+//! The counters a running generator shows to the display: written now and then, read by another
+//! thread.
 
 use crate::recorder::Recorder;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +37,9 @@ impl Live {
     pub fn publish(&self, recorder: &Recorder, at_ns: u64) {
         self.done.store(recorder.answered_in_window, Ordering::Relaxed);
         self.errors.store(recorder.error_count(), Ordering::Relaxed);
-        if let Some(bucket) = recorder.buckets.finished_before(at_ns).filter(|bucket| !bucket.is_empty()) {
+        if let Some(bucket) =
+            recorder.buckets.finished_before(at_ns).filter(|bucket| !bucket.is_empty())
+        {
             self.p50_ns.store(bucket.value_at_quantile(0.5), Ordering::Relaxed);
             self.p99_ns.store(bucket.value_at_quantile(0.99), Ordering::Relaxed);
             self.mean_ns.store(whole(bucket.mean()), Ordering::Relaxed);
@@ -53,11 +56,22 @@ impl Live {
     #[must_use]
     pub fn read(&self) -> Reading {
         let get = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
-        Reading { done: get(&self.done), errors: get(&self.errors), p50_ns: get(&self.p50_ns), p99_ns: get(&self.p99_ns), mean_ns: get(&self.mean_ns), max_ns: get(&self.max_ns) }
+        Reading {
+            done: get(&self.done),
+            errors: get(&self.errors),
+            p50_ns: get(&self.p50_ns),
+            p99_ns: get(&self.p99_ns),
+            mean_ns: get(&self.mean_ns),
+            max_ns: get(&self.max_ns),
+        }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of times is not negative and far below 2^63")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a mean of times is not negative and far below 2^63"
+)]
 fn whole(ns: f64) -> u64 {
     ns as u64
 }

@@ -1,13 +1,16 @@
 //! The no-op target: answers every request at once and does nothing else.
 //!
-//! What a load measures against it is the instrument and the loopback: the noise floor printed beside every result. It
-//! spins for a while after each turn with traffic, so that the floor is not its own wake-up time.
+//! What a load measures against it is the instrument and the loopback: the noise floor printed
+//! beside every result. It spins for a while after each turn with traffic, so that the floor is not
+//! its own wake-up time.
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::net::{Event, Link, Wait};
 use crate::lane::Protocol;
-use protocol::native::{FrameView, Kind, PLACED_BYTES, Placed, Produced, ShardAddress, Stages, Welcome, append_frame};
+use crate::net::{Event, Link, Wait};
+use protocol::native::{
+    FrameView, Kind, PLACED_BYTES, Placed, Produced, ShardAddress, Stages, Welcome, append_frame,
+};
 use protocol::remoting::{CommandHead, CommandView, FLAG_RESPONSE, write_command};
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -23,7 +26,8 @@ pub fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
     if let Some(core) = core {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::peer("listen on", "127.0.0.1"))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .map_err(Error::peer("listen on", "127.0.0.1"))?;
     announce(&listener)?;
     let mut link = Link::new(64, protocol)?;
     link.listen(listener);
@@ -50,7 +54,8 @@ pub fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
 
 #[expect(clippy::print_stdout, reason = "the parent reads the address from our output")]
 fn announce(listener: &TcpListener) -> Result<()> {
-    let addr = listener.local_addr().map_err(Error::peer("read the address of", "the no-op target"))?;
+    let addr =
+        listener.local_addr().map_err(Error::peer("read the address of", "the no-op target"))?;
     println!("{addr}");
     Ok(())
 }
@@ -79,10 +84,18 @@ pub(crate) fn welcome(store_host_is_v6: bool, needs_crc_property: bool) -> Welco
 fn answer_native(frame: &[u8], out: &mut Vec<u8>) {
     let Ok(frame) = FrameView::parse(frame) else { return };
     let written = match frame.kind {
-        Kind::Hello => append_frame(out, Kind::Welcome, frame.correlation, &welcome(false, false), 0),
+        Kind::Hello => {
+            append_frame(out, Kind::Welcome, frame.correlation, &welcome(false, false), 0)
+        }
         Kind::Produce => {
-            let produced = Produced { records: 1, is_late: false, store_timestamp_ms: 0, stages: Stages::default() };
-            let written = append_frame(out, Kind::Produced, frame.correlation, &produced, PLACED_BYTES);
+            let produced = Produced {
+                records: 1,
+                is_late: false,
+                store_timestamp_ms: 0,
+                stages: Stages::default(),
+            };
+            let written =
+                append_frame(out, Kind::Produced, frame.correlation, &produced, PLACED_BYTES);
             out.extend_from_slice(&Placed::default().to_bytes());
             written
         }
@@ -94,7 +107,13 @@ fn answer_native(frame: &[u8], out: &mut Vec<u8>) {
 /// The answer a broker gives to a send, without anything behind it.
 fn answer(frame: &[u8], out: &mut Vec<u8>) {
     let Ok(command) = CommandView::parse(frame) else { return };
-    let head = CommandHead { serialize: command.serialize, code: 0, opaque: command.opaque, flag: FLAG_RESPONSE, remark: None };
+    let head = CommandHead {
+        serialize: command.serialize,
+        code: 0,
+        opaque: command.opaque,
+        flag: FLAG_RESPONSE,
+        remark: None,
+    };
     write_command(
         out,
         &head,

@@ -1,4 +1,5 @@
-//! The name server and the broker that `quick` starts for itself: configuration, ports, cores, store, readiness.
+//! The name server and the broker that `quick` starts for itself: configuration, ports, cores,
+//! store, readiness.
 
 use crate::children::{ChildProgram, free_port};
 use crate::cluster::Cluster;
@@ -38,20 +39,30 @@ pub struct OwnCluster {
 }
 
 impl OwnCluster {
-    /// Starts both and waits until the broker's shards are registered. Configurations and logs go to `config`.
+    /// Starts both and waits until the broker's shards are registered. Configurations and logs go
+    /// to `config`.
     ///
     /// # Errors
     /// When one does not come up; the error holds the end of its log.
     pub fn start(wish: &BrokerWish, store: &Path, config: &Path, stop: &Stop) -> Result<Self> {
         let namesrv_port = free_port()?;
         let namesrv_addr = format!("127.0.0.1:{namesrv_port}");
-        let namesrv_file = write_config(config, "namesrv.properties", &format!("listenPort={namesrv_port}\n"))?;
+        let namesrv_file =
+            write_config(config, "namesrv.properties", &format!("listenPort={namesrv_port}\n"))?;
         let namesrv = ChildProgram::start("mqnamesrv", &["-c".into(), namesrv_file], config)?;
         let broker_config = broker_config(wish, store, free_port()?, &namesrv_addr);
         let broker_file = write_config(config, "broker.properties", &broker_config)?;
         let broker = ChildProgram::start("mqbroker", &["-c".into(), broker_file.clone()], config)?;
         let shards = usize::try_from(wish.shards).unwrap_or(1);
-        let mut cluster = Self { broker, namesrv, namesrv_addr, broker_config, broker_file, config_folder: config.to_owned(), shards };
+        let mut cluster = Self {
+            broker,
+            namesrv,
+            namesrv_addr,
+            broker_config,
+            broker_file,
+            config_folder: config.to_owned(),
+            shards,
+        };
         cluster.wait_until_registered(shards, stop)?;
         Ok(cluster)
     }
@@ -67,7 +78,8 @@ impl OwnCluster {
         self.broker.ended().is_some()
     }
 
-    /// Starts a broker that was killed again, on the same port and store, and waits until it is registered.
+    /// Starts a broker that was killed again, on the same port and store, and waits until it is
+    /// registered.
     ///
     /// # Errors
     /// When it does not come up; the error holds the end of its log.
@@ -76,7 +88,11 @@ impl OwnCluster {
         while !self.broker_ended() && start.elapsed() < START_TIMEOUT {
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.broker = ChildProgram::start("mqbroker", &["-c".into(), self.broker_file.clone()], &self.config_folder)?;
+        self.broker = ChildProgram::start(
+            "mqbroker",
+            &["-c".into(), self.broker_file.clone()],
+            &self.config_folder,
+        )?;
         self.wait_until_registered(self.shards, stop)
     }
 
@@ -100,7 +116,8 @@ impl OwnCluster {
                     return Err(program.failed("stay up", start.elapsed()));
                 }
             }
-            let seen = Cluster::connect(&self.namesrv_addr).and_then(|mut cluster| cluster.brokers());
+            let seen =
+                Cluster::connect(&self.namesrv_addr).and_then(|mut cluster| cluster.brokers());
             if seen.is_ok_and(|seen| seen.len() >= brokers) {
                 return Ok(());
             }

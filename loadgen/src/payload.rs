@@ -1,4 +1,5 @@
-//! What is inside every message: enough to prove on the other side that it arrived once, unchanged and in order.
+//! What is inside every message: enough to prove on the other side that it arrived once, unchanged
+//! and in order.
 //!
 //! ```text
 //!  0       4       8        16           24      28          32           40               48
@@ -6,13 +7,15 @@
 //!            over [8..]
 //! ```
 //!
-//! `message id` counts the messages of one generator thread, `sender seq` those of one connection. `settled below`: all
-//! messages of this connection with a smaller sequence had been answered when this one was sent. So a consumer that
-//! sees, in one queue, a message *after* one whose `settled below` is larger, sees an order nobody asked for: the one
-//! was acknowledged before the other was even sent. With one message in flight that is strict order; with more it
-//! is all the order that the protocol promises.
+//! `message id` counts the messages of one generator thread, `sender seq` those of one connection.
+//! `settled below`: all messages of this connection with a smaller sequence had been answered when
+//! this one was sent. So a consumer that sees, in one queue, a message *after* one whose `settled
+//! below` is larger, sees an order nobody asked for: the one was acknowledged before the other was
+//! even sent. With one message in flight that is strict order; with more it is all the order that
+//! the protocol promises.
 //!
-//! The filler is incompressible and differs from message to message, so neither the disk nor the network can cheat.
+//! The filler is incompressible and differs from message to message, so neither the disk nor the
+//! network can cheat.
 
 /// First bytes of a payload of ours.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"RLG1");
@@ -99,8 +102,12 @@ fn noise_shift(message_id: u64) -> usize {
 /// # Errors
 /// [`Damage`] when the bytes are not a payload of ours, or not as sent.
 pub fn verify(payload: &[u8]) -> Result<Stamp, Damage> {
-    let field = |at: usize| payload.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-    let half = |at: usize| payload.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    let field = |at: usize| {
+        payload.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+    };
+    let half = |at: usize| {
+        payload.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
+    };
     if payload.len() < PAYLOAD_BYTES_MIN || half(0) != Some(MAGIC) {
         return Err(Damage::Foreign);
     }

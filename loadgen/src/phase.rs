@@ -31,7 +31,8 @@ pub struct Bench {
 pub struct Phase {
     /// Its row.
     pub row: Row,
-    /// Where messages were acknowledged, one table per generator thread, in the order of their numbers.
+    /// Where messages were acknowledged, one table per generator thread, in the order of their
+    /// numbers.
     pub acks: Vec<AckTable>,
 }
 
@@ -42,7 +43,15 @@ const DISPLAY_EVERY: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When a generator can't connect, or a signal came.
-pub fn run_load(bench: &Bench, name: &str, label: &str, load: &Load, queues: &[QueuePlan], first_generator: usize, progress: &Progress) -> Result<Phase> {
+pub fn run_load(
+    bench: &Bench,
+    name: &str,
+    label: &str,
+    load: &Load,
+    queues: &[QueuePlan],
+    first_generator: usize,
+    progress: &Progress,
+) -> Result<Phase> {
     bench.stop.check()?;
     let parts = make_parts(bench, load, queues, first_generator);
     let lives: Vec<Arc<Live>> = parts.iter().map(|_| Arc::default()).collect();
@@ -58,13 +67,22 @@ pub fn run_load(bench: &Bench, name: &str, label: &str, load: &Load, queues: &[Q
     shown.finish();
     let mut outcomes = Vec::with_capacity(threads.len());
     for thread in threads {
-        outcomes.push(thread.join().map_err(|_| Error::Usage("a generator thread panicked: see above".into()))??);
+        outcomes.push(
+            thread
+                .join()
+                .map_err(|_| Error::Usage("a generator thread panicked: see above".into()))??,
+        );
     }
     bench.stop.check()?;
     Ok(into_phase(name, label, load, outcomes))
 }
 
-fn make_parts(bench: &Bench, load: &Load, queues: &[QueuePlan], first_generator: usize) -> Vec<Part> {
+fn make_parts(
+    bench: &Bench,
+    load: &Load,
+    queues: &[QueuePlan],
+    first_generator: usize,
+) -> Vec<Part> {
     let threads = bench.cores.len().min(load.senders).max(1);
     let barrier = Arc::new(Barrier::new(threads));
     let load = Arc::new(load.clone());

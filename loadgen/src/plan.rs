@@ -1,9 +1,10 @@
-//! What a phase is to do, worked out before it starts: who sends what to which queue of which broker.
+//! What a phase is to do, worked out before it starts: who sends what to which queue of which
+//! broker.
 
-use crate::schedule::Shape;
-use crate::signals::Stop;
 use crate::lane::{Protocol, Template};
 use crate::native_wire::NativeTemplate;
+use crate::schedule::Shape;
+use crate::signals::Stop;
 use crate::wire::{SendShape, SendTemplate};
 use protocol::native::Welcome;
 use protocol::remoting::SerializeType;
@@ -40,8 +41,8 @@ pub struct Load {
     pub mode: Mode,
     /// Connections over all generators.
     pub senders: usize,
-    /// Requests in flight per connection. In a closed loop always so many; in an open loop at most so many, as blocking
-    /// senders would (0: as many as the schedule asks).
+    /// Requests in flight per connection. In a closed loop always so many; in an open loop at most
+    /// so many, as blocking senders would (0: as many as the schedule asks).
     pub in_flight: usize,
     /// Payload bytes.
     pub size_bytes: usize,
@@ -105,15 +106,35 @@ pub struct Part {
 }
 
 impl Part {
-    /// The request template of a queue, for a connection from `local`; `welcome` is what a native broker said there.
+    /// The request template of a queue, for a connection from `local`; `welcome` is what a native
+    /// broker said there.
     ///
     /// # Errors
     /// When the request can't be patched.
-    pub fn template(&self, queue: &QueuePlan, payload_bytes: usize, local: SocketAddr, welcome: Option<&Welcome>) -> Result<Template, String> {
+    pub fn template(
+        &self,
+        queue: &QueuePlan,
+        payload_bytes: usize,
+        local: SocketAddr,
+        welcome: Option<&Welcome>,
+    ) -> Result<Template, String> {
         if let Some(welcome) = welcome {
-            return NativeTemplate::new(&self.load.topic, queue.queue_id, local, welcome, payload_bytes).map(Template::Native);
+            return NativeTemplate::new(
+                &self.load.topic,
+                queue.queue_id,
+                local,
+                welcome,
+                payload_bytes,
+            )
+            .map(Template::Native);
         }
-        let shape = SendShape { topic: &self.load.topic, group: &self.load.group, broker: &queue.broker, queue_id: queue.queue_id, serialize: self.load.serialize };
+        let shape = SendShape {
+            topic: &self.load.topic,
+            group: &self.load.group,
+            broker: &queue.broker,
+            queue_id: queue.queue_id,
+            serialize: self.load.serialize,
+        };
         SendTemplate::new(&shape, payload_bytes).map(Template::Remoting)
     }
 }
@@ -123,7 +144,10 @@ impl Part {
 pub fn deal_senders(queues: &[QueuePlan], senders: usize) -> Vec<SenderPlan> {
     let mut brokers: Vec<Vec<QueuePlan>> = Vec::new();
     for queue in queues {
-        match brokers.iter_mut().find(|of_broker| of_broker.first().is_some_and(|first| first.addr == queue.addr)) {
+        match brokers
+            .iter_mut()
+            .find(|of_broker| of_broker.first().is_some_and(|first| first.addr == queue.addr))
+        {
             Some(of_broker) => of_broker.push(queue.clone()),
             None => brokers.push(vec![queue.clone()]),
         }
@@ -144,14 +168,20 @@ mod tests {
     use super::*;
 
     fn queue(index: u32, port: u16, queue_id: u32) -> QueuePlan {
-        QueuePlan { index, broker: format!("b{port}"), addr: SocketAddr::from(([127, 0, 0, 1], port)), queue_id }
+        QueuePlan {
+            index,
+            broker: format!("b{port}"),
+            addr: SocketAddr::from(([127, 0, 0, 1], port)),
+            queue_id,
+        }
     }
 
     #[test]
     fn senders_are_dealt_over_brokers_and_start_at_different_queues() {
         let queues = [queue(0, 1, 0), queue(1, 1, 1), queue(2, 2, 0), queue(3, 2, 1)];
         let senders = deal_senders(&queues, 4);
-        let seen: Vec<(u16, usize)> = senders.iter().map(|sender| (sender.addr.port(), sender.first_queue)).collect();
+        let seen: Vec<(u16, usize)> =
+            senders.iter().map(|sender| (sender.addr.port(), sender.first_queue)).collect();
         assert_eq!(seen, [(1, 0), (2, 0), (1, 1), (2, 1)]);
         assert!(senders.iter().all(|sender| sender.queues.len() == 2));
         assert!(deal_senders(&[], 4).is_empty());

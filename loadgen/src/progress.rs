@@ -1,5 +1,5 @@
-//! What the user sees while it runs: bars on a terminal, plain lines elsewhere. All of it on standard error, so that
-//! standard output holds the result alone.
+//! What the user sees while it runs: bars on a terminal, plain lines elsewhere. All of it on
+//! standard error, so that standard output holds the result alone.
 
 use crate::live::Reading;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,8 +24,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Bars when standard error is a terminal, lines otherwise, nothing when `quiet`. `rocketmq_lines` prints, once a
-    /// second, the lines RocketMQ's own producer prints.
+    /// Bars when standard error is a terminal, lines otherwise, nothing when `quiet`.
+    /// `rocketmq_lines` prints, once a second, the lines RocketMQ's own producer prints.
     #[must_use]
     pub fn new(quiet: bool, rocketmq_lines: bool) -> Self {
         Self { bars: std::io::stderr().is_terminal() && !rocketmq_lines, quiet, rocketmq_lines }
@@ -60,7 +60,10 @@ impl Progress {
 
 fn bar(label: &str, length: Duration) -> ProgressBar {
     let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-    let bar = ProgressBar::with_draw_target(Some(milliseconds.max(1)), ProgressDrawTarget::stderr_with_hz(10));
+    let bar = ProgressBar::with_draw_target(
+        Some(milliseconds.max(1)),
+        ProgressDrawTarget::stderr_with_hz(10),
+    );
     if let Ok(style) = ProgressStyle::with_template("{prefix:<34} [{bar:24}] {msg}") {
         bar.set_style(style.progress_chars("=> "));
     }
@@ -128,18 +131,26 @@ fn line(rate: f64, reading: &Reading, left: Duration) -> String {
     let times = if reading.p50_ns == 0 {
         String::new()
     } else {
-        format!(" · RT p50 {} p99 {}", crate::report::text::time_ns(reading.p50_ns), crate::report::text::time_ns(reading.p99_ns))
+        format!(
+            " · RT p50 {} p99 {}",
+            crate::report::text::time_ns(reading.p50_ns),
+            crate::report::text::time_ns(reading.p99_ns)
+        )
     };
-    let left = if left.is_zero() { String::new() } else { format!(" · {} s left", left.as_secs() + 1) };
+    let left =
+        if left.is_zero() { String::new() } else { format!(" · {} s left", left.as_secs() + 1) };
     format!("{}/s{times} · {} errors{left}", crate::report::text::count(rate), reading.errors)
 }
 
 /// The line of RocketMQ's `benchmark/producer.sh`, from the same facts. It knows no percentiles.
 fn rocketmq_line(now: &Reading, before: &Reading, elapsed: Duration) -> String {
     let tps = crate::row::count_f64(now.done.saturating_sub(before.done)) / elapsed.as_secs_f64();
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
     format!(
-        "Current Time: {since} | Send TPS: {tps:.0} | Max RT(ms): {} | Average RT(ms): {:.3} | Send Failed: {} | Response Failed: 0",
+        "Current Time: {since} | Send TPS: {tps:.0} | Max RT(ms): {} | Average RT(ms): {:.3} | \
+            Send Failed: {} | Response Failed: 0",
         now.max_ns / 1_000_000,
         now.mean_ns as f64 / 1e6,
         now.errors
@@ -152,14 +163,32 @@ mod tests {
 
     #[test]
     fn the_parity_line_has_rocketmqs_words() {
-        let now = Reading { done: 3000, errors: 2, max_ns: 7_900_000, mean_ns: 1_250_000, ..Reading::default() };
+        let now = Reading {
+            done: 3000,
+            errors: 2,
+            max_ns: 7_900_000,
+            mean_ns: 1_250_000,
+            ..Reading::default()
+        };
         let line = rocketmq_line(&now, &Reading::default(), Duration::from_secs(2));
-        assert!(line.contains(" | Send TPS: 1500 | Max RT(ms): 7 | Average RT(ms): 1.250 | Send Failed: 2 | Response Failed: 0"), "{line}");
+        assert!(
+            line.contains(
+                " | Send TPS: 1500 | Max RT(ms): 7 | Average RT(ms): 1.250 | Send \
+            Failed: 2 | Response Failed: 0"
+            ),
+            "{line}"
+        );
     }
 
     #[test]
     fn a_plain_line_has_rate_times_errors_and_time_left() {
-        let reading = Reading { done: 0, errors: 3, p50_ns: 120_000, p99_ns: 2_500_000, ..Reading::default() };
+        let reading = Reading {
+            done: 0,
+            errors: 3,
+            p50_ns: 120_000,
+            p99_ns: 2_500_000,
+            ..Reading::default()
+        };
         let text = line(123_456.0, &reading, Duration::from_millis(2500));
         assert_eq!(text, "123 k/s · RT p50 120 µs p99 2.50 ms · 3 errors · 3 s left");
     }

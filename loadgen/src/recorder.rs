@@ -1,13 +1,14 @@
 //! What one generator thread remembers of a phase: two histograms, never one number called latency.
 //!
-//! *Response time* runs from when a message was due, *service time* from when it was sent. They differ when the sender
-//! was held up, which is exactly when a closed-loop tool stops looking. *Lag* is the time between: the self-check.
+//! *Response time* runs from when a message was due, *service time* from when it was sent. They
+//! differ when the sender was held up, which is exactly when a closed-loop tool stops looking.
+//! *Lag* is the time between: the self-check.
 //!
 //! Recorders of several threads are merged; percentiles are never averaged.
 
 use crate::lane::Protocol;
-use crate::stages::StageTimes;
 use crate::limits::{BUCKET_NS, BUCKETS_MAX, RECORDED_NS_MAX};
+use crate::stages::StageTimes;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,7 +59,8 @@ impl Recorder {
         }
     }
 
-    /// One acknowledged message of the measured window. `due_in_window_ns` counts from the window's start.
+    /// One acknowledged message of the measured window. `due_in_window_ns` counts from the window's
+    /// start.
     pub fn answer(&mut self, due_in_window_ns: u64, response_ns: u64, service_ns: u64) {
         if response_ns > RECORDED_NS_MAX {
             self.overflows += 1;
@@ -108,7 +110,8 @@ impl Recorder {
     }
 }
 
-/// Response times over time, one small histogram per bucket so that buckets of several threads can be merged.
+/// Response times over time, one small histogram per bucket so that buckets of several threads can
+/// be merged.
 #[derive(Clone, Debug)]
 pub struct Buckets {
     /// Width of one bucket.
@@ -161,11 +164,13 @@ fn merge_into(mine: &mut Histogram<u64>, theirs: &Histogram<u64>) {
 /// 3 significant digits from 1 ns to [`RECORDED_NS_MAX`].
 #[must_use]
 pub fn fine() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, RECORDED_NS_MAX, 3).unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
+    Histogram::new_with_bounds(1, RECORDED_NS_MAX, 3)
+        .unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
 }
 
 fn coarse() -> Histogram<u32> {
-    Histogram::new_with_bounds(1, RECORDED_NS_MAX, 2).unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
+    Histogram::new_with_bounds(1, RECORDED_NS_MAX, 2)
+        .unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
 }
 
 #[cfg(test)]
@@ -174,14 +179,18 @@ mod tests {
 
     #[test]
     fn merged_percentiles_are_those_of_all_values_not_a_mean() {
-        let (mut fast, mut slow) = (Recorder::new(Duration::from_secs(1), Protocol::Remoting), Recorder::new(Duration::from_secs(1), Protocol::Remoting));
+        let (mut fast, mut slow) = (
+            Recorder::new(Duration::from_secs(1), Protocol::Remoting),
+            Recorder::new(Duration::from_secs(1), Protocol::Remoting),
+        );
         for _ in 0..9_900 {
             fast.answer(0, 1_000, 1_000);
         }
         for _ in 0..100 {
             slow.answer(0, 1_000_000, 1_000);
         }
-        let mean_of_p99 = (fast.response.value_at_quantile(0.99) + slow.response.value_at_quantile(0.99)) / 2;
+        let mean_of_p99 =
+            (fast.response.value_at_quantile(0.99) + slow.response.value_at_quantile(0.99)) / 2;
         fast.merge(&slow);
         assert_eq!(fast.acknowledged, 10_000);
         assert!(fast.response.value_at_quantile(0.99) < 1_010, "99 % of all were fast");

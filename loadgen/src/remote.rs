@@ -21,12 +21,18 @@ use std::time::Duration;
 /// When the cluster can't be used, or a signal came. A failed check is in the result.
 pub fn run(args: &RunArgs, stop: &Stop) -> Result<Finished> {
     let progress = Progress::new(args.common.json, args.rocketmq_lines);
-    std::fs::create_dir_all(&args.common.out).map_err(crate::error::Error::file("create", &args.common.out))?;
+    std::fs::create_dir_all(&args.common.out)
+        .map_err(crate::error::Error::file("create", &args.common.out))?;
     let environment = Environment::collect(&args.common.out);
     let (name, label, shape) = shape(args);
     let lane = if args.common.protocol == Protocol::Native { "native-" } else { "" };
     let workload = format!("run-{lane}{name}");
-    let frame = Frame::new(&args.common, &environment, &workload, &format!("What does the cluster at {} do with this load: {label}?", args.namesrv));
+    let frame = Frame::new(
+        &args.common,
+        &environment,
+        &workload,
+        &format!("What does the cluster at {} do with this load: {label}?", args.namesrv),
+    );
     let folder = RunFolder::create(&args.common.out, &frame.name)?;
     folder.write_question(&frame.empty_result(), &frame.command)?;
     let cores = CorePlan::for_run(args.common.threads);
@@ -36,10 +42,21 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<Finished> {
         setup.ask_native()?;
     }
     let topic = args.topic.clone().unwrap_or_else(|| format!("loadgen-{:x}", frame.run_id));
-    let common = frame.session_common(&args.common, &cores, topic, Duration::from_secs_f64(args.warmup.max(0.0)));
-    let mut session = Session::begin(&bench, &progress, &mut setup.cluster, common, args.common.queues)?;
+    let common = frame.session_common(
+        &args.common,
+        &cores,
+        topic,
+        Duration::from_secs_f64(args.warmup.max(0.0)),
+    );
+    let mut session =
+        Session::begin(&bench, &progress, &mut setup.cluster, common, args.common.queues)?;
     if !args.common.no_floor {
-        session.set_floor(runner::floor(&cores, args.common.protocol, shape.duration, &folder.config())?);
+        session.set_floor(runner::floor(
+            &cores,
+            args.common.protocol,
+            shape.duration,
+            &folder.config(),
+        )?);
     }
     session.load(&name, &label, shape)?;
     let integrity = if args.consume {
@@ -63,12 +80,25 @@ fn shape(args: &RunArgs) -> (String, String, Shape) {
         Some(rate) => {
             let shape = format!("{:?}", args.shape).to_lowercase();
             let label = format!("open loop ({shape}), {}/s, {senders} senders", count(rate));
-            (format!("open-{rate:.0}"), label, Shape { senders, in_flight: in_flight.unwrap_or(0), mode: Mode::Open { rate, shape: args.shape }, duration })
+            (
+                format!("open-{rate:.0}"),
+                label,
+                Shape {
+                    senders,
+                    in_flight: in_flight.unwrap_or(0),
+                    mode: Mode::Open { rate, shape: args.shape },
+                    duration,
+                },
+            )
         }
         None => {
             let in_flight = in_flight.unwrap_or(1);
             let label = format!("{senders} senders × {in_flight} in flight");
-            (format!("closed-{senders}x{in_flight}"), label, Shape { senders, in_flight, mode: Mode::Closed, duration })
+            (
+                format!("closed-{senders}x{in_flight}"),
+                label,
+                Shape { senders, in_flight, mode: Mode::Closed, duration },
+            )
         }
     }
 }
@@ -78,7 +108,8 @@ fn consumer_line(consumed: &Consumed) -> String {
     let tps = crate::row::count_f64(consumed.messages) * 1e9 / (consumed.took_ns.max(1) as f64);
     let (born, stored) = (&consumed.born_to_consume_ms, &consumed.store_to_consume_ms);
     format!(
-        "Consume TPS: {tps:.0} AVG(B2C) RT(ms): {:.3} AVG(S2C) RT(ms): {:.3} MAX(B2C) RT(ms): {} MAX(S2C) RT(ms): {} Consume Fail: {}",
+        "Consume TPS: {tps:.0} AVG(B2C) RT(ms): {:.3} AVG(S2C) RT(ms): {:.3} MAX(B2C) RT(ms): {} \
+            MAX(S2C) RT(ms): {} Consume Fail: {}",
         born.mean(),
         stored.mean(),
         born.max(),

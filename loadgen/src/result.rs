@@ -35,8 +35,8 @@ pub struct RunResult {
 }
 
 impl RunResult {
-    /// Fills in `invalid` from integrity and rows: a run whose messages were not all there is worthless, one without a
-    /// single valid row of load says nothing.
+    /// Fills in `invalid` from integrity and rows: a run whose messages were not all there is
+    /// worthless, one without a single valid row of load says nothing.
     pub fn judge(&mut self) {
         if let Some(integrity) = self.integrity.as_ref().filter(|integrity| !integrity.holds()) {
             self.invalid.push(format!("integrity check failed: {}", integrity.sentence()));
@@ -59,13 +59,14 @@ impl RunResult {
         self.integrity.as_ref().is_some_and(|integrity| !integrity.holds())
     }
 
-    /// The row whose histograms are `response.hgrm` and `service.hgrm`: the valid open loop if there is one, else the
-    /// last closed loop (a missed schedule should not lead).
+    /// The row whose histograms are `response.hgrm` and `service.hgrm`: the valid open loop if
+    /// there is one, else the last closed loop (a missed schedule should not lead).
     #[must_use]
     pub fn headline(&self) -> Option<&Row> {
         let with_times = || self.rows.iter().filter(|row| row.recorder.is_some());
         let open = with_times().find(|row| row.kind == Kind::Open && row.invalid.is_empty());
-        open.or_else(|| with_times().rfind(|row| row.kind == Kind::Closed)).or_else(|| with_times().next())
+        open.or_else(|| with_times().rfind(|row| row.kind == Kind::Closed))
+            .or_else(|| with_times().next())
     }
 }
 
@@ -81,10 +82,18 @@ pub fn durability_of(brokers: &[BrokerFacts]) -> String {
 /// Product and version of brokers, as far as they say.
 #[must_use]
 pub fn target_of(brokers: &[BrokerFacts]) -> String {
-    let mut versions: Vec<String> = brokers.iter().map(|broker| broker.version.clone().unwrap_or_else(|| "unknown version".into())).collect();
+    let mut versions: Vec<String> = brokers
+        .iter()
+        .map(|broker| broker.version.clone().unwrap_or_else(|| "unknown version".into()))
+        .collect();
     versions.sort_unstable();
     versions.dedup();
-    format!("{} broker{} ({})", brokers.len(), if brokers.len() == 1 { "" } else { "s" }, versions.join(", "))
+    format!(
+        "{} broker{} ({})",
+        brokers.len(),
+        if brokers.len() == 1 { "" } else { "s" },
+        versions.join(", ")
+    )
 }
 
 /// Warnings a friend would give about where this was measured.
@@ -92,21 +101,30 @@ pub fn target_of(brokers: &[BrokerFacts]) -> String {
 pub fn environment_notes(environment: &Environment) -> Vec<String> {
     let mut notes = Vec::new();
     if environment.debug_build {
-        notes.push("debug build: the figures measure the compiler's laziness; use --release".into());
+        notes
+            .push("debug build: the figures measure the compiler's laziness; use --release".into());
     }
     if environment.cpu.governor.as_deref().is_some_and(|governor| governor != "performance") {
         notes.push("CPU governor is not `performance`".into());
     }
     if environment.cpu.virtual_machine == Some(true) {
-        notes.push("virtual machine: tails may be the hypervisor's; quote medians and ratios".into());
+        notes.push(
+            "virtual machine: tails may be the hypervisor's; quote medians and ratios".into(),
+        );
     }
     if environment.store.o_direct == Some(false) {
         let filesystem = environment.store.filesystem.as_deref().unwrap_or("this filesystem");
-        notes.push(format!("{filesystem} at {} refuses O_DIRECT: the store goes through the page cache (move it with --dir)", environment.store.folder));
+        notes.push(format!(
+            "{filesystem} at {} refuses O_DIRECT: the store goes through the page \
+            cache (move it with --dir)",
+            environment.store.folder
+        ));
     }
     let steal = environment.noise.as_ref().and_then(|noise| noise.steal_percent);
     if let Some(steal) = steal.filter(|steal| *steal > 0.1) {
-        notes.push(format!("{steal:.1} % of CPU time was stolen by other machines (publish only below 0.1 %)"));
+        notes.push(format!(
+            "{steal:.1} % of CPU time was stolen by other machines (publish only below 0.1 %)"
+        ));
     }
     notes
 }

@@ -198,7 +198,12 @@ impl Row {
 
     /// A row of a read.
     #[must_use]
-    pub fn of_consume(consumed: &crate::consumer::Consumed, queues: usize, size_bytes: usize, protocol: Protocol) -> Self {
+    pub fn of_consume(
+        consumed: &crate::consumer::Consumed,
+        queues: usize,
+        size_bytes: usize,
+        protocol: Protocol,
+    ) -> Self {
         let seconds = (consumed.took_ns.max(1) as f64) / 1e9;
         let mut row = Self {
             name: "consume".into(),

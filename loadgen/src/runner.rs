@@ -1,8 +1,8 @@
 //! What `quick` and `run` have in common: naming the run, setting up, judging, writing, showing.
 
+use crate::cli::{CommonArgs, Header};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, facts};
-use crate::cli::{CommonArgs, Header};
 use crate::cores::CorePlan;
 use crate::env::process::NoiseStart;
 use crate::env::{BrokerFacts, Environment};
@@ -46,7 +46,12 @@ pub struct Frame {
 impl Frame {
     /// Names a run `<date>-<host>-<revision>-<workload>`.
     #[must_use]
-    pub fn new(args: &CommonArgs, environment: &Environment, workload: &str, question: &str) -> Self {
+    pub fn new(
+        args: &CommonArgs,
+        environment: &Environment,
+        workload: &str,
+        question: &str,
+    ) -> Self {
         let now = SystemTime::now();
         let started = humantime::format_rfc3339_seconds(now).to_string();
         let stamp: String = started.chars().filter(|c| c.is_ascii_digit()).collect();
@@ -56,13 +61,20 @@ impl Frame {
             text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
         };
         let host = word(environment.host.as_deref(), "host");
-        let revision = word(environment.revision.as_deref(), &format!("v{}", env!("CARGO_PKG_VERSION")));
+        let revision =
+            word(environment.revision.as_deref(), &format!("v{}", env!("CARGO_PKG_VERSION")));
         let nanos = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let run_id = u64::try_from(nanos & u128::from(u64::MAX >> 16)).unwrap_or(0) ^ u64::from(std::process::id()).rotate_left(32);
+        let run_id = u64::try_from(nanos & u128::from(u64::MAX >> 16)).unwrap_or(0)
+            ^ u64::from(std::process::id()).rotate_left(32);
         Self {
             name: format!("{date}T{time}-{host}-{revision}-{}", word_dashed(workload)),
             run_id: run_id & (u64::MAX >> 16),
-            command: environment.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+            command: environment
+                .command
+                .iter()
+                .map(|word| quoted(word))
+                .collect::<Vec<_>>()
+                .join(" "),
             workload: workload.into(),
             question: question.into(),
             expectation: args.expect.clone(),
@@ -92,19 +104,37 @@ impl Frame {
 
     /// What all loads of the run share.
     #[must_use]
-    pub fn session_common(&self, args: &CommonArgs, cores: &CorePlan, topic: String, warmup: Duration) -> Common {
+    pub fn session_common(
+        &self,
+        args: &CommonArgs,
+        cores: &CorePlan,
+        topic: String,
+        warmup: Duration,
+    ) -> Common {
         let serialize = match args.header {
             Header::Json => SerializeType::Json,
             Header::Binary => SerializeType::RocketMq,
         };
-        Common { run_id: self.run_id, topic, size_bytes: usize::try_from(args.size).unwrap_or(1024), spin: cores.spins(args.spin), protocol: args.protocol, serialize, warmup }
+        Common {
+            run_id: self.run_id,
+            topic,
+            size_bytes: usize::try_from(args.size).unwrap_or(1024),
+            spin: cores.spins(args.spin),
+            protocol: args.protocol,
+            serialize,
+            warmup,
+        }
     }
 }
 
 /// A word as a shell would take it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 fn word_dashed(text: &str) -> String {
@@ -121,9 +151,19 @@ pub fn bench(cores: &CorePlan, stop: &Stop) -> Bench {
 ///
 /// # Errors
 /// When it can't be started.
-pub fn floor(cores: &CorePlan, protocol: Protocol, duration: Duration, log_folder: &Path) -> Result<FloorTarget> {
+pub fn floor(
+    cores: &CorePlan,
+    protocol: Protocol,
+    duration: Duration,
+    log_folder: &Path,
+) -> Result<FloorTarget> {
     let seconds = (duration.as_secs_f64() / 3.0).clamp(FLOOR_SECONDS.0, FLOOR_SECONDS.1);
-    FloorTarget::start(cores.broker.first().copied(), protocol, Duration::from_secs_f64(seconds), log_folder)
+    FloorTarget::start(
+        cores.broker.first().copied(),
+        protocol,
+        Duration::from_secs_f64(seconds),
+        log_folder,
+    )
 }
 
 /// The cluster and what its brokers say about themselves.
@@ -145,26 +185,32 @@ impl Setup {
         for broker in cluster.brokers()? {
             let (facts, config) = facts(&broker);
             if let Some(config) = config {
-                folder.write(&format!("config/{}-running.properties", broker.name), config.as_bytes())?;
+                folder.write(
+                    &format!("config/{}-running.properties", broker.name),
+                    config.as_bytes(),
+                )?;
             }
             brokers.push(facts);
         }
         Ok(Self { cluster, brokers })
     }
 
-    /// Fills in what our own brokers do not say about themselves from the configuration that started them.
+    /// Fills in what our own brokers do not say about themselves from the configuration that
+    /// started them.
     pub fn know_own(&mut self, version: &str, config: &str) {
         know_own(&mut self.brokers, version, config);
     }
 
-    /// Fills in the durability that brokers do not say over remoting from what they say over the native lane.
+    /// Fills in the durability that brokers do not say over remoting from what they say over the
+    /// native lane.
     ///
     /// # Errors
     /// When one does not speak it: the load could not either.
     pub fn ask_native(&mut self) -> Result<()> {
         for broker in &mut self.brokers {
             let Ok(addr) = broker.addr.parse() else { continue };
-            let mut stream = TcpStream::connect_timeout(&addr, REQUEST_TIMEOUT).map_err(Error::peer("connect to broker", addr))?;
+            let mut stream = TcpStream::connect_timeout(&addr, REQUEST_TIMEOUT)
+                .map_err(Error::peer("connect to broker", addr))?;
             let durability = greet(&mut stream, addr)?.durability;
             broker.flush_disk_type.get_or_insert_with(|| acknowledged_from(durability).to_owned());
         }
@@ -190,12 +236,20 @@ fn acknowledged_from(durability: u8) -> &'static str {
 }
 
 fn know_own(brokers: &mut [BrokerFacts], version: &str, config: &str) {
-    let value = |key: &str| config.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned);
+    let value = |key: &str| {
+        config
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+            .map(str::to_owned)
+    };
     for broker in brokers {
         broker.version.get_or_insert_with(|| version.to_owned());
         broker.flush_disk_type = broker.flush_disk_type.take().or_else(|| value("flushDiskType"));
         broker.broker_role = broker.broker_role.take().or_else(|| value("brokerRole"));
-        broker.config_crc32.get_or_insert_with(|| format!("{:08x}", crc32fast::hash(config.as_bytes())));
+        broker
+            .config_crc32
+            .get_or_insert_with(|| format!("{:08x}", crc32fast::hash(config.as_bytes())));
     }
 }
 
@@ -225,7 +279,13 @@ pub struct Finished {
 ///
 /// # Errors
 /// When something can't be written.
-pub fn finish(frame: Frame, outcome: Outcome, mut environment: Environment, folder: RunFolder, args: &CommonArgs) -> Result<Finished> {
+pub fn finish(
+    frame: Frame,
+    outcome: Outcome,
+    mut environment: Environment,
+    folder: RunFolder,
+    args: &CommonArgs,
+) -> Result<Finished> {
     environment.noise = Some(frame.noise.until_now());
     environment.brokers = outcome.brokers;
     let mut result = frame.empty_result();
@@ -245,7 +305,11 @@ fn show(result: &RunResult, folder: &Path, json: bool) -> Result<()> {
     let text = if json {
         String::from_utf8_lossy(&crate::report::folder::pretty(result)?).into_owned()
     } else {
-        format!("{}\n{}", crate::report::table::summary(result), folder.join("report.html").display())
+        format!(
+            "{}\n{}",
+            crate::report::table::summary(result),
+            folder.join("report.html").display()
+        )
     };
     // The result lies in its folder: nobody reading it here is no failure.
     let _nobody_reads = writeln!(std::io::stdout(), "{text}");
@@ -265,9 +329,18 @@ mod tests {
 
     #[test]
     fn what_a_broker_does_not_say_comes_from_its_configuration() {
-        let mut setup_brokers = vec![BrokerFacts { broker_role: Some("SYNC_MASTER".into()), ..BrokerFacts::default() }];
-        know_own(&mut setup_brokers, "RingMQ 1", "flushDiskType=ASYNC_FLUSH\nbrokerRole=ASYNC_MASTER\nflushDiskType=SYNC_FLUSH\n");
-        assert_eq!(setup_brokers[0].durability(), "SYNC_FLUSH, SYNC_MASTER", "the last line counts, what it says itself counts more");
+        let mut setup_brokers =
+            vec![BrokerFacts { broker_role: Some("SYNC_MASTER".into()), ..BrokerFacts::default() }];
+        know_own(
+            &mut setup_brokers,
+            "RingMQ 1",
+            "flushDiskType=ASYNC_FLUSH\nbrokerRole=ASYNC_MASTER\nflushDiskType=SYNC_FLUSH\n",
+        );
+        assert_eq!(
+            setup_brokers[0].durability(),
+            "SYNC_FLUSH, SYNC_MASTER",
+            "the last line counts, what it says itself counts more"
+        );
         assert_eq!(setup_brokers[0].version.as_deref(), Some("RingMQ 1"));
     }
 }

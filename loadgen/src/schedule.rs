@@ -1,7 +1,8 @@
 //! When each message of an open loop is due: a pure function of rate, shape and seed.
 //!
-//! Nothing the broker does moves a due time. That is the whole point of an open loop: a broker that stalls for 100 ms
-//! gets, after the stall, all messages due in it, and each counts its wait from when it was due (response time).
+//! Nothing the broker does moves a due time. That is the whole point of an open loop: a broker that
+//! stalls for 100 ms gets, after the stall, all messages due in it, and each counts its wait from
+//! when it was due (response time).
 
 use std::time::Duration;
 
@@ -28,13 +29,21 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `rate` messages a second over `duration`. `part` of `parts` splits one schedule over generator threads: together
-    /// they send it, with equal gaps dealt round.
+    /// `rate` messages a second over `duration`. `part` of `parts` splits one schedule over
+    /// generator threads: together they send it, with equal gaps dealt round.
     #[must_use]
-    pub fn new(shape: Shape, rate: f64, duration: Duration, seed: u64, part: u64, parts: u64) -> Self {
+    pub fn new(
+        shape: Shape,
+        rate: f64,
+        duration: Duration,
+        seed: u64,
+        part: u64,
+        parts: u64,
+    ) -> Self {
         let whole_gap_ns = 1e9 / rate.max(1e-3);
         let parts = parts.max(1);
-        let chance = fastrand::Rng::with_seed(seed.wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        let chance =
+            fastrand::Rng::with_seed(seed.wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
         let end_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let gap_ns = match shape {
             Shape::Constant => whole_gap_ns,
@@ -68,7 +77,11 @@ impl Iterator for Schedule {
 }
 
 /// A non-negative time as whole nanoseconds.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; a schedule is far below 2^63 ns")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates; a schedule is far below 2^63 ns"
+)]
 fn whole_ns(ns: f64) -> u64 {
     ns as u64
 }
@@ -88,7 +101,9 @@ mod tests {
 
     #[test]
     fn constant_does_not_drift_over_a_long_run() {
-        let last = Schedule::new(Shape::Constant, 333_333.0, Duration::from_secs(30), 1, 0, 1).last().unwrap();
+        let last = Schedule::new(Shape::Constant, 333_333.0, Duration::from_secs(30), 1, 0, 1)
+            .last()
+            .unwrap();
         let exact = (333_333.0f64 * 30.0 - 1.0).floor() * 1e9 / 333_333.0;
         assert!((last as f64 - exact).abs() < 10_000.0, "last due {last}, exact {exact}");
     }
@@ -96,7 +111,9 @@ mod tests {
     #[test]
     fn parts_of_a_constant_schedule_are_the_whole() {
         let whole: Vec<u64> = Schedule::new(Shape::Constant, 900.0, SECOND, 1, 0, 1).collect();
-        let mut parts: Vec<u64> = (0..3).flat_map(|part| Schedule::new(Shape::Constant, 900.0, SECOND, 1, part, 3)).collect();
+        let mut parts: Vec<u64> = (0..3)
+            .flat_map(|part| Schedule::new(Shape::Constant, 900.0, SECOND, 1, part, 3))
+            .collect();
         parts.sort_unstable();
         assert_eq!(parts, whole);
     }
@@ -113,7 +130,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_schedule() {
-        let make = |seed| Schedule::new(Shape::Poisson, 1000.0, SECOND, seed, 0, 1).collect::<Vec<u64>>();
+        let make =
+            |seed| Schedule::new(Shape::Poisson, 1000.0, SECOND, seed, 0, 1).collect::<Vec<u64>>();
         assert_eq!(make(3), make(3));
         assert_ne!(make(3), make(4));
     }

@@ -1,19 +1,20 @@
-//! One run against one cluster: rows of load, each with its floor, then the read that judges them all.
+//! One run against one cluster: rows of load, each with its floor, then the read that judges them
+//! all.
 
 use crate::children::ChildProgram;
 use crate::cluster::{Caller, Cluster, queue_offset};
 use crate::consumer::{Consumed, Range, consume};
 use crate::env::process::{process_cpu_ns, resident_bytes};
 use crate::error::Result;
-use crate::limits::START_TIMEOUT;
-use crate::signals::Stop;
 use crate::integrity::{AckTable, Checker, IntegrityReport};
 use crate::lane::Protocol;
+use crate::limits::START_TIMEOUT;
 use crate::live::{Live, Reading};
 use crate::phase::{Bench, run_load};
 use crate::plan::{Load, Mode, QueuePlan};
 use crate::progress::Progress;
 use crate::row::{Floor, Row, count_f64};
+use crate::signals::Stop;
 use crate::verdict;
 use protocol::remoting::SerializeType;
 use std::net::SocketAddr;
@@ -71,8 +72,14 @@ impl FloorTarget {
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn start(core: Option<usize>, protocol: Protocol, duration: Duration, log_folder: &Path) -> Result<Self> {
-        let mut args: Vec<String> = core.iter().flat_map(|core| ["--core".to_owned(), core.to_string()]).collect();
+    pub fn start(
+        core: Option<usize>,
+        protocol: Protocol,
+        duration: Duration,
+        log_folder: &Path,
+    ) -> Result<Self> {
+        let mut args: Vec<String> =
+            core.iter().flat_map(|core| ["--core".to_owned(), core.to_string()]).collect();
         args.extend((protocol == Protocol::Native).then(|| "--native".to_owned()));
         let (child, addr) = ChildProgram::start_announced("noop-target", &args, log_folder)?;
         Ok(Self { child, addr, duration })
@@ -102,11 +109,30 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When the cluster does not answer well.
-    pub fn begin(bench: &'a Bench, progress: &'a Progress, cluster: &mut Cluster, common: Common, queues: u32) -> Result<Self> {
+    pub fn begin(
+        bench: &'a Bench,
+        progress: &'a Progress,
+        cluster: &mut Cluster,
+        common: Common,
+        queues: u32,
+    ) -> Result<Self> {
         let queues = cluster.ensure_topic(&common.topic, queues)?;
-        let starts = queues.iter().map(|queue| with_broker(queue, |caller| queue_offset(caller, &common.topic, queue.queue_id, false)));
+        let starts = queues.iter().map(|queue| {
+            with_broker(queue, |caller| queue_offset(caller, &common.topic, queue.queue_id, false))
+        });
         let starts = starts.collect::<Result<Vec<u64>>>()?;
-        Ok(Self { bench, progress, common, queues, starts, acks: Vec::new(), floor: None, broker_pid: None, visible_within: VISIBLE_WITHIN, rows: Vec::new() })
+        Ok(Self {
+            bench,
+            progress,
+            common,
+            queues,
+            starts,
+            acks: Vec::new(),
+            floor: None,
+            broker_pid: None,
+            visible_within: VISIBLE_WITHIN,
+            rows: Vec::new(),
+        })
     }
 
     /// Measures the floor of every row against this target too.
@@ -132,11 +158,14 @@ impl<'a> Session<'a> {
     pub fn load(&mut self, name: &str, label: &str, shape: Shape) -> Result<&Row> {
         let load = self.load_of(shape, true);
         let cpu_before = self.broker_pid.and_then(process_cpu_ns);
-        let phase = run_load(self.bench, name, label, &load, &self.queues, self.acks.len(), self.progress)?;
+        let phase =
+            run_load(self.bench, name, label, &load, &self.queues, self.acks.len(), self.progress)?;
         let cpu_after = self.broker_pid.and_then(process_cpu_ns);
         let mut row = phase.row;
         let messages: u64 = phase.acks.iter().map(AckTable::acknowledged).sum();
-        row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before) as f64 / 1000.0 / count_f64(messages.max(1)));
+        row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| {
+            after.saturating_sub(before) as f64 / 1000.0 / count_f64(messages.max(1))
+        });
         row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
         self.acks.extend(phase.acks);
         row.floor = self.measure_floor(label, shape)?;
@@ -151,7 +180,15 @@ impl<'a> Session<'a> {
         let mut load = self.load_of(Shape { duration: target.duration, ..shape }, false);
         load.warmup = load.warmup.min(target.duration / 4);
         let queue = QueuePlan { index: 0, broker: "noop".into(), addr: target.addr, queue_id: 0 };
-        let phase = run_load(self.bench, "floor", &format!("  floor of {label}"), &load, &[queue], 0, self.progress)?;
+        let phase = run_load(
+            self.bench,
+            "floor",
+            &format!("  floor of {label}"),
+            &load,
+            &[queue],
+            0,
+            self.progress,
+        )?;
         Ok(phase.row.response.map(|response| Floor { rate_per_s: phase.row.rate_per_s, response }))
     }
 
@@ -182,7 +219,9 @@ impl<'a> Session<'a> {
         for queue in &self.queues {
             loop {
                 stop.check()?;
-                match with_broker(queue, |caller| queue_offset(caller, &self.common.topic, queue.queue_id, false)) {
+                match with_broker(queue, |caller| {
+                    queue_offset(caller, &self.common.topic, queue.queue_id, false)
+                }) {
                     Ok(_) => break,
                     Err(error) if start.elapsed() > START_TIMEOUT => return Err(error),
                     Err(_) => std::thread::sleep(Duration::from_millis(5)),
@@ -192,7 +231,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// How many messages were acknowledged so far, and how many of them lie beyond the present ends of their queues.
+    /// How many messages were acknowledged so far, and how many of them lie beyond the present ends
+    /// of their queues.
     ///
     /// # Errors
     /// When the broker does not answer well.
@@ -201,7 +241,9 @@ impl<'a> Session<'a> {
         self.acks.iter().for_each(|table| table.raise_ends(&mut ends));
         let mut missing = 0;
         for (queue, acknowledged) in self.queues.iter().zip(ends) {
-            let end = with_broker(queue, |caller| queue_offset(caller, &self.common.topic, queue.queue_id, false))?;
+            let end = with_broker(queue, |caller| {
+                queue_offset(caller, &self.common.topic, queue.queue_id, false)
+            })?;
             missing += acknowledged.saturating_sub(end);
         }
         Ok((self.acks.iter().map(AckTable::acknowledged).sum(), missing))
@@ -216,14 +258,22 @@ impl<'a> Session<'a> {
         let expected: u64 = ranges.iter().map(|range| range.to - range.from).sum();
         let tables = std::mem::take(&mut self.acks);
         let mut checker = Checker::new(self.common.run_id, tables);
-        let shown = self.progress.phase(&format!("consume and check {expected} messages"), Duration::ZERO);
+        let shown =
+            self.progress.phase(&format!("consume and check {expected} messages"), Duration::ZERO);
         let live = Live::default();
         let cpu_before = self.broker_pid.and_then(process_cpu_ns);
         let consumed = self.read(ranges, &mut checker, &live, &|reading| shown.update(&reading))?;
         let cpu_after = self.broker_pid.and_then(process_cpu_ns);
         shown.finish();
-        let mut row = Row::of_consume(&consumed, self.queues.len(), self.common.size_bytes, self.common.protocol);
-        row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before) as f64 / 1000.0 / count_f64(consumed.messages.max(1)));
+        let mut row = Row::of_consume(
+            &consumed,
+            self.queues.len(),
+            self.common.size_bytes,
+            self.common.protocol,
+        );
+        row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| {
+            after.saturating_sub(before) as f64 / 1000.0 / count_f64(consumed.messages.max(1))
+        });
         row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
         row.invalid.extend(consumed.incomplete.clone());
         self.rows.push(row);
@@ -231,14 +281,29 @@ impl<'a> Session<'a> {
     }
 
     /// The read itself runs on a pinned thread; this one shows how far it is.
-    fn read(&self, ranges: Vec<Range>, checker: &mut Checker, live: &Live, show: &dyn Fn(Reading)) -> Result<Consumed> {
+    fn read(
+        &self,
+        ranges: Vec<Range>,
+        checker: &mut Checker,
+        live: &Live,
+        show: &dyn Fn(Reading),
+    ) -> Result<Consumed> {
         let (bench, common) = (self.bench, &self.common);
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || {
                 if let Some(core) = bench.cores.first().copied().flatten() {
                     core_affinity::set_for_current(core_affinity::CoreId { id: core });
                 }
-                consume(common.protocol, &common.topic, "loadgen_consumer", ranges, checker, bench.clock, live, &bench.stop)
+                consume(
+                    common.protocol,
+                    &common.topic,
+                    "loadgen_consumer",
+                    ranges,
+                    checker,
+                    bench.clock,
+                    live,
+                    &bench.stop,
+                )
             });
             while !reader.is_finished() {
                 std::thread::sleep(Duration::from_millis(20));
@@ -248,18 +313,22 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// What to read: from where the queues ended before the run to where they end now. Brokers build their queues
-    /// behind the acknowledgement, so an end below the highest acknowledged offset is waited for.
+    /// What to read: from where the queues ended before the run to where they end now. Brokers
+    /// build their queues behind the acknowledgement, so an end below the highest acknowledged
+    /// offset is waited for.
     fn ranges(&self) -> Result<Vec<Range>> {
         let mut ends = self.starts.clone();
         self.acks.iter().for_each(|table| table.raise_ends(&mut ends));
         let start = Instant::now();
         let mut ranges = Vec::with_capacity(self.queues.len());
-        for (queue, (&from, &acknowledged)) in self.queues.iter().zip(self.starts.iter().zip(&ends)) {
+        for (queue, (&from, &acknowledged)) in self.queues.iter().zip(self.starts.iter().zip(&ends))
+        {
             let mut to = 0;
             while to < acknowledged {
                 self.bench.stop.check()?;
-                to = with_broker(queue, |caller| queue_offset(caller, &self.common.topic, queue.queue_id, false))?;
+                to = with_broker(queue, |caller| {
+                    queue_offset(caller, &self.common.topic, queue.queue_id, false)
+                })?;
                 if to < acknowledged && start.elapsed() > self.visible_within {
                     // Not visible in time: what is there is read, what is not counts as lost.
                     break;

@@ -16,9 +16,14 @@ impl Stop {
     pub fn on_signals() -> Result<Self> {
         let stop = Self::default();
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            let hard = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop.0));
+            let hard =
+                signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop.0));
             let soft = hard.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop.0)));
-            soft.map_err(|source| Error::Peer { operation: "install a handler for", peer: format!("signal {signal}"), source })?;
+            soft.map_err(|source| Error::Peer {
+                operation: "install a handler for",
+                peer: format!("signal {signal}"),
+                source,
+            })?;
         }
         Ok(stop)
     }

@@ -6,12 +6,14 @@
 //!    └─ sent: lag ends here, service time begins                last stage ┘
 //! ```
 //!
-//! The clocks of both machines are never compared: the broker tells durations since it took the frame up, the generator its own. What
-//! is neither the client's queue nor one of the broker's stages is network and the broker's loop: the time until the frame was taken
-//! up, and from the last stage until the answer was read.
+//! The clocks of both machines are never compared: the broker tells durations since it took the
+//! frame up, the generator its own. What is neither the client's queue nor one of the broker's
+//! stages is network and the broker's loop: the time until the frame was taken up, and from the
+//! last stage until the answer was read.
 //!
-//! The stages of a message add up to its response time, and without the lag to its service time. An answer whose stages do not fit
-//! between written and read, or are not in order, is counted as a fault and not split.
+//! The stages of a message add up to its response time, and without the lag to its service time. An
+//! answer whose stages do not fit between written and read, or are not in order, is counted as a
+//! fault and not split.
 
 use crate::recorder::fine;
 use crate::row::{Percentiles, count_f64};
@@ -23,7 +25,8 @@ use serde::Serialize;
 pub const STAGES: usize = 5;
 
 /// Their names, in the order in which a message passes them.
-pub const NAMES: [&str; STAGES] = ["client queue", "network + loop", "append", "flush wait", "replication wait"];
+pub const NAMES: [&str; STAGES] =
+    ["client queue", "network + loop", "append", "flush wait", "replication wait"];
 
 /// When the generator saw what of one message, on its own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,8 @@ pub struct Seen {
     pub answered_ns: u64,
 }
 
-/// Nanoseconds of each stage of one message; `None` when what the broker tells does not fit what was seen.
+/// Nanoseconds of each stage of one message; `None` when what the broker tells does not fit what
+/// was seen.
 #[must_use]
 pub fn split(seen: Seen, told: &Stages) -> Option<[u64; STAGES]> {
     let client_queue = seen.written_ns.checked_sub(seen.due_ns)?;
@@ -50,7 +54,13 @@ pub fn split(seen: Seen, told: &Stages) -> Option<[u64; STAGES]> {
     let replication_wait = last - flushed;
     let until_queued = told.answered_nanos.checked_sub(last)?;
     let on_the_way = out.checked_sub(told.answered_nanos)?;
-    Some([client_queue, on_the_way + until_queued, told.appended_nanos, flush_wait, replication_wait])
+    Some([
+        client_queue,
+        on_the_way + until_queued,
+        told.appended_nanos,
+        flush_wait,
+        replication_wait,
+    ])
 }
 
 /// The stages of a phase's messages, one histogram each.
@@ -66,7 +76,14 @@ pub struct StageTimes {
 
 impl Default for StageTimes {
     fn default() -> Self {
-        Self { each: std::array::from_fn(|_| fine()), sums_ns: [0; STAGES], response_sum_ns: 0, service_sum_ns: 0, lag_sum_ns: 0, faults: 0 }
+        Self {
+            each: std::array::from_fn(|_| fine()),
+            sums_ns: [0; STAGES],
+            response_sum_ns: 0,
+            service_sum_ns: 0,
+            lag_sum_ns: 0,
+            faults: 0,
+        }
     }
 }
 
@@ -77,7 +94,8 @@ impl StageTimes {
             self.faults += 1;
             return;
         };
-        for ((histogram, sum_ns), stage) in self.each.iter_mut().zip(&mut self.sums_ns).zip(stages) {
+        for ((histogram, sum_ns), stage) in self.each.iter_mut().zip(&mut self.sums_ns).zip(stages)
+        {
             histogram.saturating_record(stage);
             *sum_ns += stage;
         }
@@ -166,7 +184,12 @@ mod tests {
 
     const SEEN: Seen = Seen { due_ns: 100, written_ns: 150, answered_ns: 1_150 };
 
-    fn told(appended_nanos: u64, flushed_nanos: u64, replicated_nanos: u64, answered_nanos: u64) -> Stages {
+    fn told(
+        appended_nanos: u64,
+        flushed_nanos: u64,
+        replicated_nanos: u64,
+        answered_nanos: u64,
+    ) -> Stages {
         Stages { appended_nanos, flushed_nanos, replicated_nanos, answered_nanos }
     }
 
@@ -181,16 +204,28 @@ mod tests {
             (told(0, 0, 0, 0), [50, 1_000, 0, 0, 0]),
         ] {
             let stages = split(SEEN, &told).unwrap();
-            assert_eq!((stages, stages.iter().sum::<u64>()), (expected, SEEN.answered_ns - SEEN.due_ns));
+            assert_eq!(
+                (stages, stages.iter().sum::<u64>()),
+                (expected, SEEN.answered_ns - SEEN.due_ns)
+            );
         }
     }
 
     #[test]
     fn what_does_not_fit_is_a_fault_and_never_a_negative_stage() {
-        for wrong in [told(10, 5, 0, 20), told(10, 500, 0, 499), told(10, 0, 0, 1_001), told(2_000, 0, 0, 2_000)] {
+        for wrong in [
+            told(10, 5, 0, 20),
+            told(10, 500, 0, 499),
+            told(10, 0, 0, 1_001),
+            told(2_000, 0, 0, 2_000),
+        ] {
             assert_eq!(split(SEEN, &wrong), None, "{wrong:?}");
         }
-        assert_eq!(split(Seen { written_ns: 99, ..SEEN }, &told(1, 0, 0, 1)), None, "written before it was due");
+        assert_eq!(
+            split(Seen { written_ns: 99, ..SEEN }, &told(1, 0, 0, 1)),
+            None,
+            "written before it was due"
+        );
         let mut times = StageTimes::default();
         times.record(SEEN, 120, &told(10, 5, 0, 20));
         assert_eq!(times.row().map(|row| (row.messages, row.faults)), Some((0, 1)));
@@ -201,12 +236,19 @@ mod tests {
         let (mut one, mut other) = (StageTimes::default(), StageTimes::default());
         for answered_ns in 1_000..2_000 {
             one.record(Seen { answered_ns, ..SEEN }, 120, &told(10, 500, 0, 520));
-            other.record(Seen { answered_ns: answered_ns * 1_000, ..SEEN }, 120, &told(10, 0, 0, 20));
+            other.record(
+                Seen { answered_ns: answered_ns * 1_000, ..SEEN },
+                120,
+                &told(10, 0, 0, 20),
+            );
         }
         one.merge(&other);
         let row = one.row().unwrap();
         assert_eq!((row.messages, row.stages.len()), (2_000, STAGES));
         assert!((row.sum_of_means_us - row.response_mean_us).abs() < 1e-9 * row.response_mean_us);
-        assert!((row.service_mean_us + row.lag_mean_us - row.response_mean_us).abs() < 1e-9 * row.response_mean_us);
+        assert!(
+            (row.service_mean_us + row.lag_mean_us - row.response_mean_us).abs()
+                < 1e-9 * row.response_mean_us
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! When a row is INVALID, and when a run is.
 //!
-//! The rule (an instrument that never says so is not one): schedule lag p99 above 10 % of response-time p50, fewer than
-//! 99.9 % of the planned messages achieved, or answers missing after the drain. On a small shared machine that happens
-//! often; the row then stays in the table with the reason beside it, and the closed-loop rows lead.
+//! The rule (an instrument that never says so is not one): schedule lag p99 above 10 % of
+//! response-time p50, fewer than 99.9 % of the planned messages achieved, or answers missing after
+//! the drain. On a small shared machine that happens often; the row then stays in the table with
+//! the reason beside it, and the closed-loop rows lead.
 
 use crate::limits::{ACHIEVED_SHARE_MIN, GENERATOR_BUSY_SHARE, LAG_SHARE_MAX};
 use crate::report::text::time_us;
@@ -24,7 +25,11 @@ pub fn invalid_reasons(row: &Row, hit_in_flight_limit: bool) -> Vec<String> {
     if row.kind == Kind::Open {
         open_loop_reasons(row, &mut reasons);
         if hit_in_flight_limit {
-            reasons.push("the limit of requests in flight held the schedule back: the broker is slower than the asked rate".into());
+            reasons.push(
+                "the limit of requests in flight held the schedule back: the broker is \
+                slower than the asked rate"
+                    .into(),
+            );
         }
     }
     reasons
@@ -34,21 +39,31 @@ fn open_loop_reasons(row: &Row, reasons: &mut Vec<String>) {
     if let (Some(lag), Some(response)) = (&row.lag, &row.response) {
         let share = lag.p99_us / response.p50_us;
         if share > LAG_SHARE_MAX {
-            reasons.push(format!("schedule lag p99 {} is {:.0} % of RT p50 {} (limit 10 %): the generator was late", time_us(lag.p99_us), share * 100.0, time_us(response.p50_us)));
+            reasons.push(format!(
+                "schedule lag p99 {} is {:.0} % of RT p50 {} (limit 10 %): the generator was late",
+                time_us(lag.p99_us),
+                share * 100.0,
+                time_us(response.p50_us)
+            ));
         }
     }
     let achieved = achieved_share(row);
     if achieved < ACHIEVED_SHARE_MIN {
-        reasons.push(format!("{:.2} % of the planned messages were achieved (limit 99.9 %)", achieved * 100.0));
+        reasons.push(format!(
+            "{:.2} % of the planned messages were achieved (limit 99.9 %)",
+            achieved * 100.0
+        ));
     }
 }
 
-/// The share of the planned messages that were answered at all, or answered in the window, whichever is less. A broker
-/// that falls behind answers everything in the end; in the window it does not. One median's worth of messages is
-/// always on its way when the window closes, and counts.
+/// The share of the planned messages that were answered at all, or answered in the window,
+/// whichever is less. A broker that falls behind answers everything in the end; in the window it
+/// does not. One median's worth of messages is always on its way when the window closes, and
+/// counts.
 fn achieved_share(row: &Row) -> f64 {
     let planned = count_f64(row.planned.max(1));
-    let on_their_way = row.planned_rate_per_s.unwrap_or(0.0) * row.response.map_or(0.0, |times| times.p50_us / 1e6);
+    let on_their_way = row.planned_rate_per_s.unwrap_or(0.0)
+        * row.response.map_or(0.0, |times| times.p50_us / 1e6);
     let in_window = (row.rate_per_s * row.seconds + on_their_way) / planned;
     in_window.min(count_f64(row.acknowledged) / planned)
 }
@@ -59,9 +74,14 @@ pub fn notes(row: &Row, spinning: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if row.kind == Kind::Closed {
         notes.push(HIDES_STALLS.into());
-        let busy = row.generator_cpu_share.iter().flatten().any(|share| *share > GENERATOR_BUSY_SHARE);
+        let busy =
+            row.generator_cpu_share.iter().flatten().any(|share| *share > GENERATOR_BUSY_SHARE);
         if busy && !spinning {
-            notes.push("a generator thread was busy all the time: the rate is a lower bound (more --threads)".into());
+            notes.push(
+                "a generator thread was busy all the time: the rate is a lower bound \
+                (more --threads)"
+                    .into(),
+            );
         }
         let share = row.floor.map(|floor| row.rate_per_s / floor.rate_per_s);
         if share.is_some_and(|share| share > 0.8) {
@@ -137,9 +157,16 @@ mod tests {
     fn a_broker_that_falls_behind_is_invalid_although_it_answers_all_in_the_end() {
         let mut behind = row(OPEN, 10, 25_000_000);
         behind.rate_per_s = 950.0;
-        assert!(invalid_reasons(&behind, false)[0].contains("97.50 %"), "{:?}", invalid_reasons(&behind, false));
+        assert!(
+            invalid_reasons(&behind, false)[0].contains("97.50 %"),
+            "{:?}",
+            invalid_reasons(&behind, false)
+        );
         behind.rate_per_s = 975.0;
-        assert!(invalid_reasons(&behind, false).is_empty(), "25 ms of messages are on their way at the end");
+        assert!(
+            invalid_reasons(&behind, false).is_empty(),
+            "25 ms of messages are on their way at the end"
+        );
     }
 
     #[test]
@@ -161,7 +188,10 @@ mod tests {
 
     #[test]
     fn a_closed_loop_row_says_what_it_hides() {
-        assert!(notes(&row(Mode::Closed, 1, 1), false).contains(&"closed loop: hides stalls".to_owned()));
+        assert!(
+            notes(&row(Mode::Closed, 1, 1), false)
+                .contains(&"closed loop: hides stalls".to_owned())
+        );
         assert!(notes(&row(OPEN, 1, 1), false).is_empty());
     }
 }

@@ -5,8 +5,9 @@
 //!   |  answered or waiting …  |  free …            seq % slots.len() is the slot
 //! ```
 //!
-//! A ring of slots, so that sending and answering touch one slot and allocate nothing. The window spans from the
-//! oldest request without an answer to the newest: one stuck request lets the others go on until it is full.
+//! A ring of slots, so that sending and answering touch one slot and allocate nothing. The window
+//! spans from the oldest request without an answer to the newest: one stuck request lets the others
+//! go on until it is full.
 
 /// One request that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,13 @@ impl Window {
     #[must_use]
     pub fn new(slots: usize) -> Self {
         let slots = slots.next_power_of_two();
-        Self { slots: vec![None; slots].into_boxed_slice(), settled_below: 0, next_seq: 0, unwritten_from: 0, waiting: 0 }
+        Self {
+            slots: vec![None; slots].into_boxed_slice(),
+            settled_below: 0,
+            next_seq: 0,
+            unwritten_from: 0,
+            waiting: 0,
+        }
     }
 
     /// Whether another request fits.
@@ -86,7 +93,8 @@ impl Window {
         self.unwritten_from = self.next_seq;
     }
 
-    /// Takes the request whose low bits of the number are `seq_low` (`seq % modulus`), if it waits here.
+    /// Takes the request whose low bits of the number are `seq_low` (`seq % modulus`), if it waits
+    /// here.
     pub fn take(&mut self, seq_low: u64, modulus: u64) -> Option<Pending> {
         let base = self.settled_below;
         let ahead = (seq_low + modulus - base % modulus) % modulus;
@@ -120,7 +128,9 @@ impl Window {
     }
 
     fn settle(&mut self) {
-        while self.settled_below < self.next_seq && self.slots[self.slot(self.settled_below)].is_none() {
+        while self.settled_below < self.next_seq
+            && self.slots[self.slot(self.settled_below)].is_none()
+        {
             self.settled_below += 1;
         }
     }
@@ -190,7 +200,10 @@ mod tests {
         window.written(5);
         window.push(pending(2));
         window.written(9);
-        assert_eq!((0..3).map(|seq| window.take(seq, 1000).unwrap().written_ns).collect::<Vec<_>>(), [5, 5, 9]);
+        assert_eq!(
+            (0..3).map(|seq| window.take(seq, 1000).unwrap().written_ns).collect::<Vec<_>>(),
+            [5, 5, 9]
+        );
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! The three frames a generator writes by the million, and what it reads from their answers.
 //!
-//! A send's header is the same from message to message but for three numbers, so it is built once per queue by
-//! `protocol` and patched: the opaque, the born timestamp and the unique key keep their width. What goes out is what a
-//! stock Java client sends (JSON headers, V2 keys, `UNIQ_KEY` and `WAIT` properties), byte for byte in shape.
+//! A send's header is the same from message to message but for three numbers, so it is built once
+//! per queue by `protocol` and patched: the opaque, the born timestamp and the unique key keep
+//! their width. What goes out is what a stock Java client sends (JSON headers, V2 keys, `UNIQ_KEY`
+//! and `WAIT` properties), byte for byte in shape.
 
 use crate::payload::{PayloadWriter, Stamp};
 use protocol::codes::request;
-use protocol::remoting::{CommandHead, CommandView, SerializeType, write_command, write_command_head};
+use protocol::remoting::{
+    CommandHead, CommandView, SerializeType, write_command, write_command_head,
+};
 use std::ops::Range;
 
-/// Opaques run from here over [`OPAQUE_SPAN`]: always ten digits, so a JSON header keeps its length.
+/// Opaques run from here over [`OPAQUE_SPAN`]: always ten digits, so a JSON header keeps its
+/// length.
 const OPAQUE_BASE: i32 = 1_000_000_000;
 /// Numbers told apart by the opaque; windows are far smaller.
 pub const OPAQUE_SPAN: u64 = 1_000_000_000;
@@ -60,10 +64,17 @@ impl SendTemplate {
     /// Builds the header for messages of `payload_bytes`.
     ///
     /// # Errors
-    /// When the written header does not contain a field that must be patched: `protocol` changed its writing.
+    /// When the written header does not contain a field that must be patched: `protocol` changed
+    /// its writing.
     pub fn new(shape: &SendShape<'_>, payload_bytes: usize) -> Result<Self, String> {
         let mut head = Vec::with_capacity(512);
-        let command = CommandHead { serialize: shape.serialize, code: request::SEND_MESSAGE_V2, opaque: OPAQUE_MARK, flag: 0, remark: None };
+        let command = CommandHead {
+            serialize: shape.serialize,
+            code: request::SEND_MESSAGE_V2,
+            opaque: OPAQUE_MARK,
+            flag: 0,
+            remark: None,
+        };
         let properties = format!("UNIQ_KEY\u{1}{KEY_MARK}\u{2}WAIT\u{1}true\u{2}");
         write_command_head(
             &mut head,
@@ -86,15 +97,31 @@ impl SendTemplate {
             payload_bytes,
         );
         let binary_opaque = shape.serialize == SerializeType::RocketMq;
-        let opaque_mark = if binary_opaque { OPAQUE_MARK.to_be_bytes().to_vec() } else { OPAQUE_MARK.to_string().into_bytes() };
-        let find = |what: &'static str, mark: &[u8]| only_place(&head, mark).ok_or(format!("send header without a single {what}"));
-        let (opaque, born) = (find("opaque", &opaque_mark)?, find("born timestamp", BORN_MARK.to_string().as_bytes())?);
+        let opaque_mark = if binary_opaque {
+            OPAQUE_MARK.to_be_bytes().to_vec()
+        } else {
+            OPAQUE_MARK.to_string().into_bytes()
+        };
+        let find = |what: &'static str, mark: &[u8]| {
+            only_place(&head, mark).ok_or(format!("send header without a single {what}"))
+        };
+        let (opaque, born) = (
+            find("opaque", &opaque_mark)?,
+            find("born timestamp", BORN_MARK.to_string().as_bytes())?,
+        );
         let key = find("unique key", KEY_MARK.as_bytes())?;
         Ok(Self { head, opaque, born, key, binary_opaque })
     }
 
     /// Appends one whole send frame. Allocates nothing once `out` has grown.
-    pub fn append(&self, out: &mut Vec<u8>, seq: u64, born_ms: i64, stamp: &Stamp, payload: &PayloadWriter) {
+    pub fn append(
+        &self,
+        out: &mut Vec<u8>,
+        seq: u64,
+        born_ms: i64,
+        stamp: &Stamp,
+        payload: &PayloadWriter,
+    ) {
         let start = out.len();
         out.extend_from_slice(&self.head);
         if let Some(head) = out.get_mut(start..start + self.head.len()) {
@@ -102,7 +129,11 @@ impl SendTemplate {
             if self.binary_opaque {
                 head[self.opaque.clone()].copy_from_slice(&opaque.to_be_bytes());
             } else {
-                write_digits(&mut head[self.opaque.clone()], u64::try_from(opaque).unwrap_or(0), 10);
+                write_digits(
+                    &mut head[self.opaque.clone()],
+                    u64::try_from(opaque).unwrap_or(0),
+                    10,
+                );
             }
             write_digits(&mut head[self.born.clone()], u64::try_from(born_ms).unwrap_or(0), 10);
             write_key(&mut head[self.key.clone()], stamp);
@@ -149,10 +180,17 @@ pub struct PullShape<'a> {
     pub messages_max: i32,
 }
 
-/// Appends a pull request that does not wait for new messages and carries its subscription (all tags).
+/// Appends a pull request that does not wait for new messages and carries its subscription (all
+/// tags).
 pub fn append_pull(out: &mut Vec<u8>, opaque: i32, pull: &PullShape<'_>) {
     const SUBSCRIPTION_CARRIED: i32 = 4;
-    let command = CommandHead { serialize: SerializeType::Json, code: request::PULL_MESSAGE, opaque, flag: 0, remark: None };
+    let command = CommandHead {
+        serialize: SerializeType::Json,
+        code: request::PULL_MESSAGE,
+        opaque,
+        flag: 0,
+        remark: None,
+    };
     write_command(
         out,
         &command,
@@ -201,7 +239,10 @@ pub fn read_send_answer(frame: &[u8]) -> Result<Option<SendAnswer>, String> {
 /// What the broker says about a failure, cut to a line.
 #[must_use]
 pub fn remark_of(frame: &[u8]) -> String {
-    let remark = CommandView::parse(frame).ok().and_then(|command| command.remark().map(std::borrow::Cow::into_owned)).unwrap_or_default();
+    let remark = CommandView::parse(frame)
+        .ok()
+        .and_then(|command| command.remark().map(std::borrow::Cow::into_owned))
+        .unwrap_or_default();
     remark.lines().next().unwrap_or_default().chars().take(160).collect()
 }
 
@@ -235,7 +276,14 @@ mod tests {
     }
 
     fn stamp() -> Stamp {
-        Stamp { run_id: 0xABCD, message_id: 0x1234, sender: 1, generator: 0, sender_seq: 5, settled_below: 5 }
+        Stamp {
+            run_id: 0xABCD,
+            message_id: 0x1234,
+            sender: 1,
+            generator: 0,
+            sender_seq: 5,
+            settled_below: 5,
+        }
     }
 
     #[test]
@@ -252,7 +300,11 @@ mod tests {
             assert_eq!(command.ext.get("b").as_deref(), Some("T"));
             assert_eq!(command.ext.get_i64("g").unwrap(), Some(1_700_000_000_123));
             let properties = command.ext.get("i").unwrap().into_owned();
-            assert!(properties.starts_with("UNIQ_KEY\u{1}000000000000ABCD0000000000001234\u{2}WAIT\u{1}true"), "{properties:?}");
+            assert!(
+                properties
+                    .starts_with("UNIQ_KEY\u{1}000000000000ABCD0000000000001234\u{2}WAIT\u{1}true"),
+                "{properties:?}"
+            );
             assert_eq!(verify(command.body), Ok(stamp()));
         }
     }
@@ -270,9 +322,18 @@ mod tests {
     #[test]
     fn an_answer_gives_code_and_queue_offset_and_a_push_is_none() {
         let mut out = Vec::new();
-        let mut head = CommandHead { serialize: SerializeType::Json, code: 0, opaque: 9, flag: 1, remark: None };
+        let mut head = CommandHead {
+            serialize: SerializeType::Json,
+            code: 0,
+            opaque: 9,
+            flag: 1,
+            remark: None,
+        };
         write_command(&mut out, &head, |ext| ext.int("queueOffset", 7), &[]);
-        assert_eq!(read_send_answer(&out[4..]).unwrap(), Some(SendAnswer { opaque: 9, code: 0, queue_offset: Some(7) }));
+        assert_eq!(
+            read_send_answer(&out[4..]).unwrap(),
+            Some(SendAnswer { opaque: 9, code: 0, queue_offset: Some(7) })
+        );
         head.flag = 0;
         out.clear();
         write_command(&mut out, &head, |_| (), &[]);

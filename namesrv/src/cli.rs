@@ -37,7 +37,9 @@ pub struct Args {
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| "write KEY=VALUE, for example listenPort=9877".to_owned())?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write KEY=VALUE, for example listenPort=9877".to_owned())?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -58,7 +60,8 @@ pub enum CliError {
 }
 
 impl Args {
-    /// Parses a command line, program name included. The error is clap's: a message or the help, with its exit code.
+    /// Parses a command line, program name included. The error is clap's: a message or the help,
+    /// with its exit code.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         use clap::{CommandFactory, FromArgMatches};
         let command = Self::command().after_help(EXAMPLES.trim_end_matches("\n\nKeys:"));
@@ -70,7 +73,8 @@ impl Args {
     pub fn config(&self) -> Result<Config, CliError> {
         let mut properties = match &self.config_file {
             Some(path) => {
-                let bytes = std::fs::read(path).map_err(|error| CliError::Unreadable { path: path.clone(), error })?;
+                let bytes = std::fs::read(path)
+                    .map_err(|error| CliError::Unreadable { path: path.clone(), error })?;
                 let mut properties = Properties::parse(&path.display().to_string(), &bytes)?;
                 properties.set_if_absent("configStorePath", &path.display().to_string(), "-c");
                 properties

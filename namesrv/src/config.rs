@@ -1,4 +1,5 @@
-//! What the name server can be told: RocketMQ's keys with their names and defaults, and a few of RingMQ's.
+//! What the name server can be told: RocketMQ's keys with their names and defaults, and a few of
+//! RingMQ's.
 
 use crate::limits::HEARTBEAT_TIMEOUT_MS_MAX;
 use crate::route::RouteOptions;
@@ -14,10 +15,24 @@ const NO_DIALLING: &str = "this name server dials nobody";
 
 /// Every key, in the order `-p` prints them.
 pub const KEYS: &[Key] = &[
-    Key::int("listenPort", 0, 65535, "9876", "the port brokers and clients connect to; 0 takes a free one"),
+    Key::int(
+        "listenPort",
+        0,
+        65535,
+        "9876",
+        "the port brokers and clients connect to; 0 takes a free one",
+    ),
     Key::text("bindAddress", "0.0.0.0", "the IP address to listen on; :: is all of IPv6 and IPv4"),
-    Key::text("rocketmqHome", "", "RocketMQ's installation folder; kept for scripts, nothing is read from it"),
-    Key::text("kvConfigPath", "", "where key-value configuration is kept; default ~/namesrv/kvConfig.json"),
+    Key::text(
+        "rocketmqHome",
+        "",
+        "RocketMQ's installation folder; kept for scripts, nothing is read from it",
+    ),
+    Key::text(
+        "kvConfigPath",
+        "",
+        "where key-value configuration is kept; default ~/namesrv/kvConfig.json",
+    ),
     Key::text("configStorePath", "", "the file this configuration came from"),
     Key::int(
         "scanNotActiveBrokerInterval",
@@ -26,35 +41,76 @@ pub const KEYS: &[Key] = &[
         "5000",
         "milliseconds between looks for brokers that fell silent",
     ),
-    Key::bool("orderMessageEnable", "false", "routes carry the topic's order configuration (namespace ORDER_TOPIC_CONFIG)"),
-    Key::bool("returnOrderTopicConfigToBroker", "true", "brokers get all order configurations when they register"),
+    Key::bool(
+        "orderMessageEnable",
+        "false",
+        "routes carry the topic's order configuration (namespace ORDER_TOPIC_CONFIG)",
+    ),
+    Key::bool(
+        "returnOrderTopicConfigToBroker",
+        "true",
+        "brokers get all order configurations when they register",
+    ),
     Key::bool("enableAllTopicList", "true", "answer the request for all topics"),
     Key::bool("enableTopicList", "true", "answer requests for topics by cluster and by unit"),
-    Key::bool("supportActingMaster", "false", "the slave with the smallest id stands in for a lost master in routes"),
-    Key::bool("deleteTopicWithBrokerRegistration", "false", "a registration removes the broker's topics that are not in it"),
-    Key::bool("needWaitForService", "false", "answer route lookups only after waitSecondsForService"),
+    Key::bool(
+        "supportActingMaster",
+        "false",
+        "the slave with the smallest id stands in for a lost master in routes",
+    ),
+    Key::bool(
+        "deleteTopicWithBrokerRegistration",
+        "false",
+        "a registration removes the broker's topics that are not in it",
+    ),
+    Key::bool(
+        "needWaitForService",
+        "false",
+        "answer route lookups only after waitSecondsForService",
+    ),
     Key::int("waitSecondsForService", 0, 86_400, "45", "see needWaitForService"),
     Key::text(
         "configBlackList",
         "configBlackList;configStorePath;kvConfigPath",
         "keys that UPDATE_NAMESRV_CONFIG may not change, separated by ;",
     ),
-    Key::int("serverChannelMaxIdleTimeSeconds", 1, 86_400, "120", "a connection silent for so long is closed"),
-    Key::int("idleSpinMicros", 0, 1_000_000, "0", "how long the idle core looks for work before it sleeps (RingMQ's key)"),
-    Key::text("productEnvName", "center", "the environment's name").without_effect("RocketMQ does not use it either"),
-    Key::bool("clusterTest", "false", "ask another name server for unknown topics").without_effect(NO_DIALLING),
-    Key::bool("notifyMinBrokerIdChanged", "false", "tell brokers who stands in for a lost master").without_effect(NO_DIALLING),
-    Key::bool("enableControllerInNamesrv", "false", "run a controller").without_effect(NO_CONTROLLER),
+    Key::int(
+        "serverChannelMaxIdleTimeSeconds",
+        1,
+        86_400,
+        "120",
+        "a connection silent for so long is closed",
+    ),
+    Key::int(
+        "idleSpinMicros",
+        0,
+        1_000_000,
+        "0",
+        "how long the idle core looks for work before it sleeps (RingMQ's key)",
+    ),
+    Key::text("productEnvName", "center", "the environment's name")
+        .without_effect("RocketMQ does not use it either"),
+    Key::bool("clusterTest", "false", "ask another name server for unknown topics")
+        .without_effect(NO_DIALLING),
+    Key::bool("notifyMinBrokerIdChanged", "false", "tell brokers who stands in for a lost master")
+        .without_effect(NO_DIALLING),
+    Key::bool("enableControllerInNamesrv", "false", "run a controller")
+        .without_effect(NO_CONTROLLER),
     Key::int("clientRequestThreadPoolNums", 1, 65535, "8", "threads").without_effect(ONE_CORE),
     Key::int("defaultThreadPoolNums", 1, 65535, "16", "threads").without_effect(ONE_CORE),
-    Key::int("clientRequestThreadPoolQueueCapacity", 1, i64::MAX, "50000", "requests").without_effect(ONE_CORE),
-    Key::int("defaultThreadPoolQueueCapacity", 1, i64::MAX, "10000", "requests").without_effect(ONE_CORE),
-    Key::int("unRegisterBrokerQueueCapacity", 1, i64::MAX, "3000", "requests").without_effect(ONE_CORE),
+    Key::int("clientRequestThreadPoolQueueCapacity", 1, i64::MAX, "50000", "requests")
+        .without_effect(ONE_CORE),
+    Key::int("defaultThreadPoolQueueCapacity", 1, i64::MAX, "10000", "requests")
+        .without_effect(ONE_CORE),
+    Key::int("unRegisterBrokerQueueCapacity", 1, i64::MAX, "3000", "requests")
+        .without_effect(ONE_CORE),
     Key::int("serverWorkerThreads", 1, 65535, "8", "threads").without_effect(ONE_CORE),
     Key::int("serverCallbackExecutorThreads", 0, 65535, "0", "threads").without_effect(ONE_CORE),
     Key::int("serverSelectorThreads", 1, 65535, "3", "threads").without_effect(ONE_CORE),
-    Key::int("serverOnewaySemaphoreValue", 1, i64::MAX, "256", "requests").without_effect(NO_DIALLING),
-    Key::int("serverAsyncSemaphoreValue", 1, i64::MAX, "64", "requests").without_effect(NO_DIALLING),
+    Key::int("serverOnewaySemaphoreValue", 1, i64::MAX, "256", "requests")
+        .without_effect(NO_DIALLING),
+    Key::int("serverAsyncSemaphoreValue", 1, i64::MAX, "64", "requests")
+        .without_effect(NO_DIALLING),
     Key::int("serverSocketSndBufSize", 0, i64::MAX, "0", "bytes").without_effect(KERNEL),
     Key::int("serverSocketRcvBufSize", 0, i64::MAX, "0", "bytes").without_effect(KERNEL),
     Key::int("writeBufferHighWaterMark", 0, i64::MAX, "0", "bytes").without_effect(KERNEL),
@@ -77,14 +133,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// Checks a file with the command line already laid over it. `home` is the user's home folder, for the default paths.
+    /// Checks a file with the command line already laid over it. `home` is the user's home folder,
+    /// for the default paths.
     pub fn resolve(mut properties: Properties, home: Option<&str>) -> Result<Self, ConfigError> {
         // Without a home (a bare container) the working folder serves.
         let kv_default = format!("{}/namesrv/kvConfig.json", home.unwrap_or("."));
         properties.set_if_absent("kvConfigPath", &kv_default, "HOME");
         let settings = Settings::resolve(KEYS, &properties)?;
         let accepted = "an IP address of this host, 0.0.0.0 or ::";
-        let ip: IpAddr = settings.text("bindAddress").parse().map_err(|_| settings.wrong("bindAddress", accepted))?;
+        let ip: IpAddr = settings
+            .text("bindAddress")
+            .parse()
+            .map_err(|_| settings.wrong("bindAddress", accepted))?;
         if settings.text("kvConfigPath").is_empty() {
             return Err(settings.wrong("kvConfigPath", "the path of a file"));
         }
@@ -95,7 +155,9 @@ impl Config {
     /// What of it changes the route table's rules.
     pub fn route_options(&self) -> RouteOptions {
         RouteOptions {
-            delete_topic_with_broker_registration: self.settings.bool("deleteTopicWithBrokerRegistration"),
+            delete_topic_with_broker_registration: self
+                .settings
+                .bool("deleteTopicWithBrokerRegistration"),
             support_acting_master: self.settings.bool("supportActingMaster"),
         }
     }
@@ -105,11 +167,15 @@ impl Config {
         Duration::from_millis(self.settings.int("scanNotActiveBrokerInterval"))
     }
 
-    /// The first key of `names` that may not change while running: where the server keeps its files, and RocketMQ's black list.
+    /// The first key of `names` that may not change while running: where the server keeps its
+    /// files, and RocketMQ's black list.
     pub fn protected<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-        const ALWAYS: [&str; 4] = ["configBlackList", "configStorePath", "kvConfigPath", "rocketmqHome"];
+        const ALWAYS: [&str; 4] =
+            ["configBlackList", "configStorePath", "kvConfigPath", "rocketmqHome"];
         let listed = self.settings.text("configBlackList");
-        names.find(|name| ALWAYS.contains(name) || listed.split(';').any(|word| word.trim() == *name))
+        names.find(|name| {
+            ALWAYS.contains(name) || listed.split(';').any(|word| word.trim() == *name)
+        })
     }
 }
 
@@ -145,7 +211,14 @@ mod tests {
     #[test]
     fn the_black_list_and_the_servers_own_files_are_protected() {
         let config = config("configBlackList=listenPort; enableTopicList").unwrap();
-        for name in ["listenPort", "enableTopicList", "kvConfigPath", "rocketmqHome", "configBlackList", "configStorePath"] {
+        for name in [
+            "listenPort",
+            "enableTopicList",
+            "kvConfigPath",
+            "rocketmqHome",
+            "configBlackList",
+            "configStorePath",
+        ] {
             assert_eq!(config.protected([name].into_iter()), Some(name));
         }
         assert_eq!(config.protected(["orderMessageEnable"].into_iter()), None);

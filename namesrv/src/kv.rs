@@ -1,7 +1,8 @@
-//! Key-value configuration by namespace: order topics, mostly. Small, and kept in one file that is replaced as a whole.
+//! Key-value configuration by namespace: order topics, mostly. Small, and kept in one file that is
+//! replaced as a whole.
 //!
-//! The file is RocketMQ's `kvConfig.json`: `{"configTable":{"namespace":{"key":"value"}}}`. This module only knows its
-//! content; reading and replacing it is the runtime's.
+//! The file is RocketMQ's `kvConfig.json`: `{"configTable":{"namespace":{"key":"value"}}}`. This
+//! module only knows its content; reading and replacing it is the runtime's.
 
 use crate::limits;
 use protocol::json::{from_lenient, to_fastjson};
@@ -68,12 +69,16 @@ impl KvConfig {
         within("value bytes", value.len(), limits::KV_VALUE_BYTES_MAX)?;
         let new = self.get(namespace, key).is_none();
         within("key-value entries", self.entries + usize::from(new), limits::KV_ENTRIES_MAX)?;
-        self.table.entry(namespace.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
+        self.table
+            .entry(namespace.to_owned())
+            .or_default()
+            .insert(key.to_owned(), value.to_owned());
         self.entries += usize::from(new);
         Ok(())
     }
 
-    /// Removes a value; whether there was one. The namespace stays, as in RocketMQ: its list is then empty, not missing.
+    /// Removes a value; whether there was one. The namespace stays, as in RocketMQ: its list is
+    /// then empty, not missing.
     pub fn delete(&mut self, namespace: &str, key: &str) -> bool {
         let removed = self.table.get_mut(namespace).and_then(|keys| keys.remove(key)).is_some();
         self.entries -= usize::from(removed);
@@ -120,7 +125,10 @@ mod tests {
 
     #[test]
     fn a_file_of_rocketmq_reads_and_a_broken_one_is_an_error() {
-        let kv = KvConfig::from_file(b"{\n\t\"configTable\":{\"ORDER_TOPIC_CONFIG\":{\"T\":\"a:4\"}}\n}").unwrap();
+        let kv = KvConfig::from_file(
+            b"{\n\t\"configTable\":{\"ORDER_TOPIC_CONFIG\":{\"T\":\"a:4\"}}\n}",
+        )
+        .unwrap();
         assert_eq!(kv.get(ORDER_TOPIC_CONFIG, "T"), Some("a:4"));
         assert_eq!(KvConfig::from_file(b"").unwrap(), KvConfig::default());
         assert!(KvConfig::from_file(b"{\"configTable\":").is_err());

@@ -6,11 +6,12 @@
 //!                                             └─ tasks of `run`: expiry scan, writing the key-value file
 //! ```
 //!
-//! What is not here: messages, offsets, consensus. Name servers know nothing of each other: a broker registers with each,
-//! and what one of them forgets, the next registration tells it again. Only key-value entries are on disk.
+//! What is not here: messages, offsets, consensus. Name servers know nothing of each other: a
+//! broker registers with each, and what one of them forgets, the next registration tells it again.
+//! Only key-value entries are on disk.
 //!
-//! Reading order: [`route`] (the table and its rules), [`kv`], [`service`] (request codes), [`processor`] (frames and
-//! connections), [`config`], [`run`].
+//! Reading order: [`route`] (the table and its rules), [`kv`], [`service`] (request codes),
+//! [`processor`] (frames and connections), [`config`], [`run`].
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,8 @@
-//! How much the name server holds: reaching a limit is a normal outcome, answered with code 1 and the limit's name.
+//! How much the name server holds: reaching a limit is a normal outcome, answered with code 1 and
+//! the limit's name.
 //!
-//! The numbers are far above what a cluster has and far below what would exhaust a small host: a full table of topics
-//! is some hundred MiB, and everything else is small beside it.
+//! The numbers are far above what a cluster has and far below what would exhaust a small host: a
+//! full table of topics is some hundred MiB, and everything else is small beside it.
 
 /// Topics known at once.
 pub const TOPICS_MAX: usize = 500_000;
@@ -11,7 +12,8 @@ pub const TOPIC_QUEUES_MAX: usize = 2_000_000;
 pub const BROKERS_MAX: usize = 10_000;
 /// Addresses (master and slaves) under one broker name.
 pub const REPLICAS_MAX: usize = 64;
-/// Bytes of a cluster's, broker's or topic's name, or of an address. RocketMQ's own topics stay below 255.
+/// Bytes of a cluster's, broker's or topic's name, or of an address. RocketMQ's own topics stay
+/// below 255.
 pub const NAME_BYTES_MAX: usize = 512;
 /// Filter servers of one broker.
 pub const FILTER_SERVERS_MAX: usize = 64;
@@ -25,7 +27,8 @@ pub const KV_VALUE_BYTES_MAX: usize = 64 * 1024;
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Answers that may wait for the key-value file to be written; more changes are answered code 2.
 pub const KV_WAITING_MAX: usize = 10_000;
-/// The longest heartbeat timeout a broker may ask for: a day. Longer, and a dead broker would stay in routes.
+/// The longest heartbeat timeout a broker may ask for: a day. Longer, and a dead broker would stay
+/// in routes.
 pub const HEARTBEAT_TIMEOUT_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 const _: () = assert!(TOPIC_QUEUES_MAX >= TOPICS_MAX);

@@ -1,4 +1,5 @@
-//! `mqnamesrv`: the name server as a program. Everything is in the library, which loadgen starts too.
+//! `mqnamesrv`: the name server as a program. Everything is in the library, which loadgen starts
+//! too.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,9 @@
-//! The name server as a network handler: frames in, answers out, and what connections have to do with brokers.
+//! The name server as a network handler: frames in, answers out, and what connections have to do
+//! with brokers.
 //!
-//! A change of the key-value table is answered only when its file has been replaced. The file is written by a task (see
-//! `run`): changes that arrive while it writes wait together for the next write, so a burst costs two writes, not one each.
+//! A change of the key-value table is answered only when its file has been replaced. The file is
+//! written by a task (see `run`): changes that arrive while it writes wait together for the next
+//! write, so a burst costs two writes, not one each.
 
 use crate::limits;
 use crate::service::{Answer, Asker, NameServer};
@@ -33,7 +35,8 @@ pub struct Hooks {
 pub struct Processor {
     server: NameServer<ConnId>,
     hooks: Hooks,
-    /// Who is behind each open connection, for log lines: when `on_close` comes the network has forgotten it.
+    /// Who is behind each open connection, for log lines: when `on_close` comes the network has
+    /// forgotten it.
     peers: HashMap<ConnId, SocketAddr>,
     /// The table differs from what has been given to the writer.
     kv_dirty: bool,
@@ -46,7 +49,14 @@ pub struct Processor {
 impl Processor {
     /// A processor for this server.
     pub fn new(server: NameServer<ConnId>, hooks: Hooks) -> Self {
-        Self { server, hooks, peers: HashMap::new(), kv_dirty: false, waiting: Vec::new(), in_write: Vec::new() }
+        Self {
+            server,
+            hooks,
+            peers: HashMap::new(),
+            kv_dirty: false,
+            waiting: Vec::new(),
+            in_write: Vec::new(),
+        }
     }
 
     /// The state behind it.
@@ -72,8 +82,8 @@ impl Processor {
         Some(self.server.kv.to_file())
     }
 
-    /// The content taken last is in the file, or could not be written: answers whoever waits for it. After a failure the
-    /// next change tries again with the whole table.
+    /// The content taken last is in the file, or could not be written: answers whoever waits for
+    /// it. After a failure the next change tries again with the whole table.
     pub fn kv_written(&mut self, net: &mut Net, outcome: &io::Result<()>) {
         let remark = outcome.as_ref().err().map(|error| {
             let path = self.server.config().kv_path.display();
@@ -83,7 +93,13 @@ impl Processor {
         let code = if remark.is_some() { response::SYSTEM_ERROR } else { response::SUCCESS };
         for Waiting { conn, serialize, opaque } in self.in_write.drain(..) {
             if let Some(out) = net.out(conn) {
-                let head = CommandHead { serialize, code, opaque, flag: FLAG_RESPONSE, remark: remark.as_deref() };
+                let head = CommandHead {
+                    serialize,
+                    code,
+                    opaque,
+                    flag: FLAG_RESPONSE,
+                    remark: remark.as_deref(),
+                };
                 write_command(out.bytes(), &head, |_| {}, &[]);
             }
         }
@@ -92,7 +108,10 @@ impl Processor {
     fn answer(&mut self, request: &CommandView<'_>, conn: ConnId, peer: SocketAddr) -> Answer {
         let changes_kv = matches!(request.code, code::PUT_KV_CONFIG | code::DELETE_KV_CONFIG);
         if changes_kv && self.waiting.len() >= limits::KV_WAITING_MAX {
-            return Answer::error(response::SYSTEM_BUSY, "too many key-value changes wait for the disk");
+            return Answer::error(
+                response::SYSTEM_BUSY,
+                "too many key-value changes wait for the disk",
+            );
         }
         self.server.answer(request, Asker { conn, peer, now_ms: (self.hooks.now_ms)() })
     }
@@ -119,7 +138,11 @@ impl Handler for Processor {
         if answer.after_kv_write {
             self.kv_dirty = true;
             if !request.is_oneway() {
-                self.waiting.push(Waiting { conn, serialize: request.serialize, opaque: request.opaque });
+                self.waiting.push(Waiting {
+                    conn,
+                    serialize: request.serialize,
+                    opaque: request.opaque,
+                });
             }
             (self.hooks.kv_changed)();
         } else if !request.is_oneway()
@@ -132,7 +155,9 @@ impl Handler for Processor {
     fn on_close(&mut self, _net: &mut Net, conn: ConnId, reason: &CloseReason) {
         let peer = self.peers.remove(&conn).map_or_else(String::new, |peer| peer.to_string());
         match reason {
-            CloseReason::Garbage(_) | CloseReason::SlowReader { .. } | CloseReason::SendStalled(_) => {
+            CloseReason::Garbage(_)
+            | CloseReason::SlowReader { .. }
+            | CloseReason::SendStalled(_) => {
                 warn!(%peer, %reason, "connection closed");
             }
             _ => debug!(%peer, %reason, "connection closed"),

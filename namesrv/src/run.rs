@@ -61,7 +61,11 @@ fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::stderr().is_terminal();
     // An error means that whoever called `run` logs already.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(io::stderr)
+        .try_init();
 }
 
 fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
@@ -76,7 +80,10 @@ async fn serve_on(core: Core, config: Config) -> io::Result<()> {
     let kv = load_kv(&core, &config.kv_path).await?;
     let (kv_changed, changes) = core.mailbox()?;
     let clock = core.clone();
-    let hooks = Hooks { now_ms: Box::new(move || now_ms(&clock)), kv_changed: Box::new(move || kv_changed.send(())) };
+    let hooks = Hooks {
+        now_ms: Box::new(move || now_ms(&clock)),
+        kv_changed: Box::new(move || kv_changed.send(())),
+    };
     let net_config = NetConfig {
         idle_timeout: Duration::from_secs(config.settings.int("serverChannelMaxIdleTimeSeconds")),
         connections_max: limits::CONNECTIONS_MAX,
@@ -87,7 +94,10 @@ async fn serve_on(core: Core, config: Config) -> io::Result<()> {
     let network = Network::bind(&core, net_config, processor).map_err(io::Error::other)?;
     core.spawn(Share::Foreground, expire_for_ever(network.clone()));
     let writer = network.clone();
-    core.spawn(Share::Foreground, async move { write_kv_for_ever(writer, changes, &kv_path).await });
+    core.spawn(
+        Share::Foreground,
+        async move { write_kv_for_ever(writer, changes, &kv_path).await },
+    );
     announce(&network);
     let signal = stop.receive().await?;
     info!(signal, "stopping");
@@ -103,7 +113,11 @@ fn now_ms(core: &Core) -> i64 {
 fn announce(network: &Network<Processor>) {
     let address = network.local_addrs().first().map(ToString::to_string).unwrap_or_default();
     say(&format!("The Name Server boot success. serializeType=JSON, address {address}"));
-    say(&format!("RingMQ {} name server, compatible with RocketMQ 5.5.0; pid {}", env!("CARGO_PKG_VERSION"), std::process::id()));
+    say(&format!(
+        "RingMQ {} name server, compatible with RocketMQ 5.5.0; pid {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    ));
     let kv_path = network.with(|processor, _| processor.server().config().kv_path.clone());
     info!(%address, kv_config = %kv_path.display(), "name server up");
 }
@@ -111,7 +125,10 @@ fn announce(network: &Network<Processor>) {
 /// The signals that stop the server, as messages to its core.
 fn stop_signals(core: &Core) -> io::Result<Mailbox<&'static str>> {
     let (sender, mailbox) = core.mailbox()?;
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
+    let mut signals = signal_hook::iterator::Signals::new([
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+    ])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             sender.send(signal_hook::low_level::signal_name(signal).unwrap_or("signal"));
@@ -121,14 +138,22 @@ fn stop_signals(core: &Core) -> io::Result<Mailbox<&'static str>> {
 }
 
 async fn load_kv(core: &Core, path: &Path) -> io::Result<KvConfig> {
-    let problem = |what: &str| io::Error::other(format!("key-value configuration {}: {what}", path.display()));
+    let problem = |what: &str| {
+        io::Error::other(format!("key-value configuration {}: {what}", path.display()))
+    };
     match core.read_file(path).await {
         Ok(content) => KvConfig::from_file(&content).map_err(|error| {
             // RocketMQ starts with an empty table here, and the next change overwrites the file.
-            problem(&format!("{error}. Fix: repair it (the version before is beside it as .bak), or move it away to start empty"))
+            problem(&format!(
+                "{error}. Fix: repair it (the version before is beside it as .bak), \
+                or move it away to start empty"
+            ))
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KvConfig::default()),
-        Err(error) => Err(problem(&format!("{error}. Fix: make it readable, or set kvConfigPath to another place"))),
+        Err(error) => Err(problem(&format!(
+            "{error}. Fix: make it readable, or set kvConfigPath \
+            to another place"
+        ))),
     }
 }
 
@@ -142,7 +167,9 @@ async fn expire_for_ever(network: Network<Processor>) {
 
 async fn write_kv_for_ever(network: Network<Processor>, changes: Mailbox<()>, path: &Path) {
     while changes.receive().await.is_ok() {
-        let Some(content) = network.with(|processor, _| processor.take_kv_to_write()) else { continue };
+        let Some(content) = network.with(|processor, _| processor.take_kv_to_write()) else {
+            continue;
+        };
         let outcome = write_kv(network.core(), path, content).await;
         network.with(|processor, net| processor.kv_written(net, &outcome));
     }

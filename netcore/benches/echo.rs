@@ -1,11 +1,16 @@
-//! How near the network is to what this host's sockets can do: the same frames echoed by bare epoll, by a bare ring on a
-//! plain thread, and by netcore on its glommio executor; one client, one configuration, interleaved rounds.
+//! How near the network is to what this host's sockets can do: the same frames echoed by bare
+//! epoll, by a bare ring on a plain thread, and by netcore on its glommio executor; one client, one
+//! configuration, interleaved rounds.
 //!
-//! `cargo bench -p netcore --bench echo` prints messages/s and CPU per message of the server, medians over rounds.
-//! Without `--bench` (under `cargo test`) it only shows that each server echoes.
-//! `-- --rounds 7 --seconds 1 --save FILE` for a published run, `--load 64x32` for one row.
+//! `cargo bench -p netcore --bench echo` prints messages/s and CPU per message of the server,
+//! medians over rounds. Without `--bench` (under `cargo test`) it only shows that each server
+//! echoes. `-- --rounds 7 --seconds 1 --save FILE` for a published run, `--load 64x32` for one row.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking and prints its table"
+)]
 
 use netcore::{CloseReason, ConnId, Handler, Net, NetConfig, Network, Origin};
 use rt::real::{CorePlacement, available_cores, launch};
@@ -26,16 +31,28 @@ fn main() {
     let option = |name: &str| args.iter().position(|a| a == name).and_then(|at| args.get(at + 1));
     let measured = args.iter().any(|a| a == "--bench");
     let rounds = option("--rounds").map_or(if measured { 5 } else { 1 }, |v| v.parse().unwrap());
-    let seconds = option("--seconds").map_or(if measured { 1.0 } else { 0.02 }, |v| v.parse().unwrap());
-    let load = |text: &String| text.split_once('x').map(|(c, d)| [(c.parse().unwrap(), d.parse().unwrap())]).unwrap();
+    let seconds =
+        option("--seconds").map_or(if measured { 1.0 } else { 0.02 }, |v| v.parse().unwrap());
+    let load = |text: &String| {
+        text.split_once('x').map(|(c, d)| [(c.parse().unwrap(), d.parse().unwrap())]).unwrap()
+    };
     let one = option("--load").map(load);
-    let loads = one.as_ref().map_or(if measured { &LOADS[..] } else { &LOADS[1..2] }, |one| &one[..]);
-    let mut text = format!("{:>9}  {:<10} {:>12} {:>14} {:>10} {:>8}\n", "load", "server", "messages/s", "CPU ns/message", "RT p50 µs", "vs best");
+    let loads =
+        one.as_ref().map_or(if measured { &LOADS[..] } else { &LOADS[1..2] }, |one| &one[..]);
+    let mut text = format!(
+        "{:>9}  {:<10} {:>12} {:>14} {:>10} {:>8}\n",
+        "load", "server", "messages/s", "CPU ns/message", "RT p50 µs", "vs best"
+    );
     for &(connections, depth) in loads {
         let mut results: HashMap<&str, Vec<Outcome>> = HashMap::new();
         for _ in 0..rounds {
             for kind in Kind::ALL {
-                results.entry(kind.name()).or_default().push(run(kind, connections, depth, seconds));
+                results.entry(kind.name()).or_default().push(run(
+                    kind,
+                    connections,
+                    depth,
+                    seconds,
+                ));
             }
         }
         text += &rows(connections, depth, &results);
@@ -48,14 +65,22 @@ fn main() {
 
 fn rows(connections: usize, depth: usize, results: &HashMap<&str, Vec<Outcome>>) -> String {
     let rate = |name: &str| median(results[name].iter().map(|o| o.rate).collect());
-    let best = Kind::ALL.iter().filter(|k| **k != Kind::Netcore).map(|k| rate(k.name())).fold(0.0, f64::max);
+    let best = Kind::ALL
+        .iter()
+        .filter(|k| **k != Kind::Netcore)
+        .map(|k| rate(k.name()))
+        .fold(0.0, f64::max);
     let row = |kind: &Kind| {
         let all = &results[kind.name()];
         let cpu = median(all.iter().map(|o| o.cpu_ns).collect());
         let p50 = median(all.iter().map(|o| o.p50_us).collect());
         let load = format!("{connections}×{depth}");
         let share = 100.0 * rate(kind.name()) / best;
-        format!("{load:>9}  {:<10} {:>12.0} {cpu:>14.0} {p50:>10.1} {share:>7.0}%\n", kind.name(), rate(kind.name()))
+        format!(
+            "{load:>9}  {:<10} {:>12.0} {cpu:>14.0} {p50:>10.1} {share:>7.0}%\n",
+            kind.name(),
+            rate(kind.name())
+        )
     };
     Kind::ALL.iter().map(row).collect()
 }
@@ -90,7 +115,8 @@ struct Outcome {
     p50_us: f64,
 }
 
-/// Starts one server on the first core and the client on the last; the server ends when its connections have.
+/// Starts one server on the first core and the client on the last; the server ends when its
+/// connections have.
 fn run(kind: Kind, connections: usize, depth: usize, seconds: f64) -> Outcome {
     let cores = available_cores();
     let (server_core, client_core) = (cores[0], cores[cores.len() - 1]);
@@ -107,10 +133,19 @@ fn run(kind: Kind, connections: usize, depth: usize, seconds: f64) -> Outcome {
     Outcome { rate: messages / elapsed, cpu_ns: cpu_s * 1e9 / messages, p50_us }
 }
 
-fn client(core: usize, addr: SocketAddr, connections: usize, depth: usize, seconds: f64) -> (f64, f64, f64) {
+fn client(
+    core: usize,
+    addr: SocketAddr,
+    connections: usize,
+    depth: usize,
+    seconds: f64,
+) -> (f64, f64, f64) {
     core_affinity::set_for_current(core_affinity::CoreId { id: core });
-    let mut streams: Vec<TcpStream> = (0..connections).map(|_| TcpStream::connect(addr).unwrap()).collect();
-    let frame = [&u32::try_from(REQUEST_BYTES - 4).unwrap().to_be_bytes()[..], &[3; REQUEST_BYTES - 4]].concat();
+    let mut streams: Vec<TcpStream> =
+        (0..connections).map(|_| TcpStream::connect(addr).unwrap()).collect();
+    let frame =
+        [&u32::try_from(REQUEST_BYTES - 4).unwrap().to_be_bytes()[..], &[3; REQUEST_BYTES - 4]]
+            .concat();
     let request = frame.repeat(depth);
     let mut answer = vec![0; ANSWER_BYTES * depth];
     let mut sent_at = vec![Instant::now(); connections];
@@ -146,7 +181,8 @@ fn epoll_server(core: usize, connections: usize, ready: &mpsc::Sender<SocketAddr
     ready.send(listener.local_addr().unwrap()).unwrap();
     let mut poll = mio::Poll::new().unwrap();
     let mut events = mio::Events::with_capacity(256);
-    let mut streams: Vec<_> = (0..connections).map(|_| mio::net::TcpStream::from_std(accept(&listener))).collect();
+    let mut streams: Vec<_> =
+        (0..connections).map(|_| mio::net::TcpStream::from_std(accept(&listener))).collect();
     for (i, stream) in streams.iter_mut().enumerate() {
         poll.registry().register(stream, mio::Token(i), mio::Interest::READABLE).unwrap();
     }
@@ -222,7 +258,9 @@ fn ring_server(core: usize, connections: usize, ready: &mpsc::Sender<SocketAddr>
             Event::AcceptEnded { .. } | Event::Connected { .. } => {}
         })
         .unwrap();
-        to_receive.drain(..).for_each(|token| ring.receive(token, &peers[usize::try_from(token).unwrap()].0));
+        to_receive
+            .drain(..)
+            .for_each(|token| ring.receive(token, &peers[usize::try_from(token).unwrap()].0));
         for (token, whole) in to_send.drain(..).filter(|(_, whole)| *whole > 0) {
             let mut queue = queues.pop().unwrap_or_default();
             queue.bytes().extend_from_slice(&out[..whole * ANSWER_BYTES]);
@@ -271,7 +309,8 @@ fn netcore_server(core: usize, connections: usize, ready: mpsc::Sender<SocketAdd
             let (done_in, done) = core.mailbox()?;
             let echo = Echo { open: connections, started: 0.0, done: Some(done_in) };
             let listen = vec!["127.0.0.1:0".parse().unwrap()];
-            let network = Network::bind(&core, NetConfig::listening(listen), echo).map_err(io::Error::other)?;
+            let network = Network::bind(&core, NetConfig::listening(listen), echo)
+                .map_err(io::Error::other)?;
             ready.send(network.local_addrs()[0]).unwrap();
             cpu_in.send(done.receive().await?).unwrap();
             network.stop(Duration::from_secs(1)).await;

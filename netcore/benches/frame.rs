@@ -1,7 +1,8 @@
-//! Finding the frames in a full receive buffer, beside walking the same lengths with no check at all.
+//! Finding the frames in a full receive buffer, beside walking the same lengths with no check at
+//! all.
 //!
-//! `cargo bench -p netcore --bench frame`; under `cargo test` each runs once. The sum of what was found is asserted, so that
-//! nothing can be optimised away.
+//! `cargo bench -p netcore --bench frame`; under `cargo test` each runs once. The sum of what was
+//! found is asserted, so that nothing can be optimised away.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -58,9 +59,13 @@ fn frame_split(c: &mut Criterion) {
     let mut group = c.benchmark_group("frame split");
     group.throughput(Throughput::Elements(FRAMES as u64));
     group.bench_function("45 frames in place", |b| b.iter(|| split_in_place(black_box(&bytes))));
-    group.bench_function("the same lengths, unchecked", |b| b.iter(|| walk_unchecked(black_box(&bytes))));
+    group.bench_function("the same lengths, unchecked", |b| {
+        b.iter(|| walk_unchecked(black_box(&bytes)))
+    });
     group.throughput(Throughput::Elements(1));
-    group.bench_function("a frame in two halves", |b| b.iter(|| join_halves(black_box(&bytes), &mut carry)));
+    group.bench_function("a frame in two halves", |b| {
+        b.iter(|| join_halves(black_box(&bytes), &mut carry))
+    });
     group.finish();
 }
 

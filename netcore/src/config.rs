@@ -7,13 +7,15 @@ use std::time::Duration;
 /// Settings of one core's network.
 #[derive(Clone, Debug)]
 pub struct NetConfig {
-    /// Where to listen; `Origin::Accepted { listener }` is an index into it. Port 0 takes a free one.
+    /// Where to listen; `Origin::Accepted { listener }` is an index into it. Port 0 takes a free
+    /// one.
     pub listen: Vec<SocketAddr>,
     /// Connections that neither send nor receive for this long are closed (RocketMQ: 120 s).
     pub idle_timeout: Duration,
     /// The longest frame, its length field excluded.
     pub frame_bytes_max: usize,
-    /// Whether connections may speak RingMQ's native lane (`Handler::on_native_frame`) beside remoting.
+    /// Whether connections may speak RingMQ's native lane (`Handler::on_native_frame`) beside
+    /// remoting.
     pub native_lane: bool,
     /// Connections at once.
     pub connections_max: usize,

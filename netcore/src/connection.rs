@@ -59,7 +59,9 @@ pub enum CloseReason {
         seconds: u64,
     },
     /// The peer does not read its answers.
-    #[error("the peer does not read its answers: {queued_bytes} bytes are waiting (limit {limit_bytes})")]
+    #[error(
+        "the peer does not read its answers: {queued_bytes} bytes are waiting (limit {limit_bytes})"
+    )]
     SlowReader {
         /// Waiting to be sent.
         queued_bytes: usize,

@@ -10,11 +10,17 @@ use std::io;
 /// Listeners that stopped accepting and must be started again.
 pub(crate) type StoppedListeners = Vec<usize>;
 
-pub(crate) fn dispatch<H: Handler>(net: &mut Net, handler: &mut H, stopped: &mut StoppedListeners, event: Event<'_>) {
+pub(crate) fn dispatch<H: Handler>(
+    net: &mut Net,
+    handler: &mut H,
+    stopped: &mut StoppedListeners,
+    event: Event<'_>,
+) {
     match event {
         Event::Accepted { token, socket } => accepted(net, handler, listener(token), socket),
         Event::AcceptEnded { token, error } => {
-            tracing::debug!(%error, "accept ended; it is tried again in a second unless the server stops");
+            tracing::debug!(%error, "accept ended; it is tried again in a second unless the \
+                server stops");
             stopped.push(listener(token));
         }
         Event::Received { token, data } => {
@@ -32,7 +38,9 @@ pub(crate) fn dispatch<H: Handler>(net: &mut Net, handler: &mut H, stopped: &mut
                 sent(net, conn, queue, result);
             }
         }
-        Event::Connected { token, socket, result } => connected(net, handler, token, socket, result),
+        Event::Connected { token, socket, result } => {
+            connected(net, handler, token, socket, result)
+        }
     }
 }
 
@@ -43,7 +51,8 @@ fn listener(token: u64) -> usize {
 fn accepted<H: Handler>(net: &mut Net, handler: &mut H, listener: usize, socket: Socket) {
     let Ok(peer) = socket.peer_addr() else { return }; // gone again already
     if net.conns.len() >= net.config.connections_max {
-        tracing::warn!(%peer, limit = net.config.connections_max, "connection refused: as many as allowed are open");
+        tracing::warn!(%peer, limit = net.config.connections_max, "connection refused: as many \
+            as allowed are open");
         return;
     }
     if let Err(error) = socket.set_nodelay() {
@@ -53,7 +62,13 @@ fn accepted<H: Handler>(net: &mut Net, handler: &mut H, listener: usize, socket:
     handler.on_open(net, conn, Origin::Accepted { listener }, peer);
 }
 
-fn connected<H: Handler>(net: &mut Net, handler: &mut H, token: u64, socket: Socket, result: io::Result<()>) {
+fn connected<H: Handler>(
+    net: &mut Net,
+    handler: &mut H,
+    token: u64,
+    socket: Socket,
+    result: io::Result<()>,
+) {
     let key = usize::try_from(token & !DIAL).unwrap_or(usize::MAX);
     let Some(tag) = net.dials.try_remove(key) else { return };
     match result.and_then(|()| socket.peer_addr()) {
@@ -153,7 +168,9 @@ fn receive_ended(net: &mut Net, conn: ConnId, why: ReceiveEnd) {
     match why {
         // Stopped: the connection is paused, and may have been resumed meanwhile.
         ReceiveEnd::Stopped => net.todo.push_back(Todo::Receive(conn)),
-        ReceiveEnd::Failed(error) => net.shut(conn, CloseReason::Failed { operation: "receive", error }),
+        ReceiveEnd::Failed(error) => {
+            net.shut(conn, CloseReason::Failed { operation: "receive", error })
+        }
         ReceiveEnd::Peer if received == 0 => net.shut(conn, CloseReason::Peer),
         ReceiveEnd::Peer => net.shut(conn, CloseReason::PeerMidFrame { received }),
     }

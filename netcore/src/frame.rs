@@ -49,10 +49,15 @@ impl Lane {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// No protocol of this port begins so.
-    #[error("first byte {0:#04x}: neither RocketMQ remoting (0x00, 0x01) nor another protocol spoken on this port")]
+    #[error(
+        "first byte {0:#04x}: neither RocketMQ remoting (0x00, 0x01) nor another protocol spoken \
+            on this port"
+    )]
     UnknownLane(u8),
     /// A TLS greeting.
-    #[error("the first byte announces TLS, which this port does not speak (tls.server.mode=disabled)")]
+    #[error(
+        "the first byte announces TLS, which this port does not speak (tls.server.mode=disabled)"
+    )]
     Tls,
     /// Longer than the limit.
     #[error("a frame of {announced} bytes announced, at most {max} are accepted")]
@@ -88,7 +93,8 @@ pub fn detect(first: u8) -> Result<Lane, FrameError> {
     }
 }
 
-/// Bytes of the frame that begins here, all of them, or `None` while too little of it has arrived to tell.
+/// Bytes of the frame that begins here, all of them, or `None` while too little of it has arrived
+/// to tell.
 pub fn frame_bytes(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
     let (announced, min, before) = match lane {
         Lane::Remoting => {
@@ -96,7 +102,11 @@ pub fn frame_bytes(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<usize>
             (u32::from_be_bytes(*field) as usize, FRAME_BYTES_MIN, LENGTH_BYTES)
         }
         Lane::Native => {
-            let Some([m0, m1, m2, m3, l0, l1, l2, l3]) = bytes.first_chunk::<NATIVE_HEAD_BYTES>().copied() else { return Ok(None) };
+            let Some([m0, m1, m2, m3, l0, l1, l2, l3]) =
+                bytes.first_chunk::<NATIVE_HEAD_BYTES>().copied()
+            else {
+                return Ok(None);
+            };
             let magic = [m0, m1, m2, m3];
             if magic != NATIVE_MAGIC {
                 return Err(FrameError::NotNative(magic));
@@ -113,8 +123,13 @@ pub fn frame_bytes(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<usize>
     Ok(Some(before + announced))
 }
 
-/// Takes the next whole frame off the front of `bytes`: of remoting without its length field, of the native lane all of it.
-pub fn take<'a>(lane: Lane, bytes: &mut &'a [u8], max: usize) -> Result<Option<&'a [u8]>, FrameError> {
+/// Takes the next whole frame off the front of `bytes`: of remoting without its length field, of
+/// the native lane all of it.
+pub fn take<'a>(
+    lane: Lane,
+    bytes: &mut &'a [u8],
+    max: usize,
+) -> Result<Option<&'a [u8]>, FrameError> {
     let Some(whole) = frame_bytes(lane, bytes, max)? else {
         return Ok(None);
     };
@@ -125,9 +140,15 @@ pub fn take<'a>(lane: Lane, bytes: &mut &'a [u8], max: usize) -> Result<Option<&
     Ok(frame.get(lane.hidden_bytes()..))
 }
 
-/// Moves bytes from `data` to `carry` until `carry` holds one whole frame; true when it does. Never takes more than
-/// that frame, so the rest can be handled in place, and never more memory than has arrived.
-pub fn fill(lane: Lane, carry: &mut Vec<u8>, data: &mut &[u8], max: usize) -> Result<bool, FrameError> {
+/// Moves bytes from `data` to `carry` until `carry` holds one whole frame; true when it does. Never
+/// takes more than that frame, so the rest can be handled in place, and never more memory than has
+/// arrived.
+pub fn fill(
+    lane: Lane,
+    carry: &mut Vec<u8>,
+    data: &mut &[u8],
+    max: usize,
+) -> Result<bool, FrameError> {
     loop {
         let known = frame_bytes(lane, carry, max)?;
         let missing = known.unwrap_or(lane.head_bytes()).saturating_sub(carry.len());
@@ -183,12 +204,20 @@ mod tests {
     fn frames_are_found_wherever_the_stream_is_cut() {
         let payloads: [&[u8]; 3] = [b"first", b"2222", b"the third one"];
         let native: Vec<Vec<u8>> = payloads.iter().map(|p| native_frame(p)).collect();
-        let lanes = [(Lane::Remoting, payloads.iter().flat_map(|p| frame(p)).collect(), payloads.map(<[u8]>::to_vec).to_vec()), (Lane::Native, native.concat(), native)];
+        let lanes = [
+            (
+                Lane::Remoting,
+                payloads.iter().flat_map(|p| frame(p)).collect(),
+                payloads.map(<[u8]>::to_vec).to_vec(),
+            ),
+            (Lane::Native, native.concat(), native),
+        ];
         for (lane, stream, expected) in &lanes {
             let stream: &Vec<u8> = stream;
             for cut in 0..stream.len() {
                 for second in cut..stream.len() {
-                    let found = split(*lane, &[&stream[..cut], &stream[cut..second], &stream[second..]]);
+                    let found =
+                        split(*lane, &[&stream[..cut], &stream[cut..second], &stream[second..]]);
                     assert_eq!(&found, expected, "{lane:?} cut at {cut} and {second}");
                 }
             }
@@ -198,13 +227,29 @@ mod tests {
     #[test]
     fn lengths_outside_the_limits_are_refused() {
         let mut long: &[u8] = &[0, 1, 0, 0, 9];
-        assert_eq!(take(Lane::Remoting, &mut long, 1024), Err(FrameError::TooLong { announced: 65536, max: 1024 }));
+        assert_eq!(
+            take(Lane::Remoting, &mut long, 1024),
+            Err(FrameError::TooLong { announced: 65536, max: 1024 })
+        );
         let mut short: &[u8] = &[0, 0, 0, 3, 9];
-        assert_eq!(take(Lane::Remoting, &mut short, 1024), Err(FrameError::TooShort { announced: 3, min: 4 }));
-        let native = |length: u32| [NATIVE_MAGIC.as_slice(), &length.to_le_bytes(), &[0; 16]].concat();
-        assert_eq!(take(Lane::Native, &mut native(2048).as_slice(), 1024), Err(FrameError::TooLong { announced: 2048, max: 1024 }));
-        assert_eq!(take(Lane::Native, &mut native(15).as_slice(), 1024), Err(FrameError::TooShort { announced: 15, min: 16 }));
-        assert_eq!(take(Lane::Native, &mut frame(b"remoting").as_slice(), 1024), Err(FrameError::NotNative([0, 0, 0, 8])));
+        assert_eq!(
+            take(Lane::Remoting, &mut short, 1024),
+            Err(FrameError::TooShort { announced: 3, min: 4 })
+        );
+        let native =
+            |length: u32| [NATIVE_MAGIC.as_slice(), &length.to_le_bytes(), &[0; 16]].concat();
+        assert_eq!(
+            take(Lane::Native, &mut native(2048).as_slice(), 1024),
+            Err(FrameError::TooLong { announced: 2048, max: 1024 })
+        );
+        assert_eq!(
+            take(Lane::Native, &mut native(15).as_slice(), 1024),
+            Err(FrameError::TooShort { announced: 15, min: 16 })
+        );
+        assert_eq!(
+            take(Lane::Native, &mut frame(b"remoting").as_slice(), 1024),
+            Err(FrameError::NotNative([0, 0, 0, 8]))
+        );
     }
 
     #[test]

@@ -11,8 +11,9 @@
 //!
 //! What it knows: lengths, first bytes, limits. What it does not know: commands, topics, offsets.
 //!
-//! A slow or dead peer costs its own connection only: what it has not read is bounded ([`limits`]), what it has not
-//! finished sending is copied out of the shared receive buffers at once, and silence ends in a close.
+//! A slow or dead peer costs its own connection only: what it has not read is bounded ([`limits`]),
+//! what it has not finished sending is copied out of the shared receive buffers at once, and
+//! silence ends in a close.
 //!
 //! Reading order: [`Handler`], [`Net`], [`Network`], `frame`, `connection`.
 
@@ -35,13 +36,15 @@ pub use rt::ring::SendQueue as OutQueue;
 use std::io;
 use std::net::SocketAddr;
 
-/// A server on a [`Network`]. All methods are called on the core's thread, one at a time, and must not block.
+/// A server on a [`Network`]. All methods are called on the core's thread, one at a time, and must
+/// not block.
 pub trait Handler: 'static {
     /// A connection is up.
     fn on_open(&mut self, net: &mut Net, conn: ConnId, origin: Origin, peer: SocketAddr);
     /// One remoting frame without its 4-byte length field, borrowed from the receive buffer.
     fn on_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]);
-    /// One whole native frame, prefix included, borrowed from the receive buffer. Only with `NetConfig::native_lane`.
+    /// One whole native frame, prefix included, borrowed from the receive buffer. Only with
+    /// `NetConfig::native_lane`.
     fn on_native_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
         let _ = frame;
         net.close(conn, "the native lane is not served here");

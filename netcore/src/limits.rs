@@ -4,11 +4,14 @@
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Connections of one core; one more is closed as soon as it is accepted.
 pub const CONNECTIONS_MAX: usize = 20_000;
-/// Queued and unsent on one connection: above it no more is read from the peer until it has taken some.
+/// Queued and unsent on one connection: above it no more is read from the peer until it has taken
+/// some.
 pub const OUT_PAUSE_BYTES: usize = 4 * 1024 * 1024;
-/// Queued and unsent on one connection: above it the connection is closed (a peer that never reads its answers).
+/// Queued and unsent on one connection: above it the connection is closed (a peer that never reads
+/// its answers).
 pub const OUT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Queued and unsent on all connections of a core: above it the connection that adds more is closed.
+/// Queued and unsent on all connections of a core: above it the connection that adds more is
+/// closed.
 pub const OUT_TOTAL_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// A send of which the peer takes nothing for this long ends the connection.
 pub const SEND_STALL_MS_MAX: u64 = 30_000;

@@ -52,8 +52,8 @@ impl Net {
         }
     }
 
-    /// Where the answers to a connection are queued: append whole frames. They leave at the end of the turn. `None` when
-    /// the connection is gone or ending.
+    /// Where the answers to a connection are queued: append whole frames. They leave at the end of
+    /// the turn. `None` when the connection is gone or ending.
     pub fn out(&mut self, conn: ConnId) -> Option<&mut OutQueue> {
         let connection = self.conns.get_mut(conn.slot as usize)?;
         if connection.generation != conn.generation || !connection.is_open() {
@@ -84,8 +84,8 @@ impl Net {
         self.get(conn).and_then(|connection| connection.local)
     }
 
-    /// What [`Net::set_mark`] left on a connection; 0 before, and for one that is gone. A handler's state of a connection that
-    /// it needs with every frame, without a table of its own.
+    /// What [`Net::set_mark`] left on a connection; 0 before, and for one that is gone. A handler's
+    /// state of a connection that it needs with every frame, without a table of its own.
     #[must_use]
     pub fn mark(&self, conn: ConnId) -> u32 {
         self.get(conn).map_or(0, |connection| connection.mark)
@@ -104,7 +104,8 @@ impl Net {
         self.conns.len()
     }
 
-    /// Ends a connection once what is queued has gone out. Frames that arrive meanwhile are dropped.
+    /// Ends a connection once what is queued has gone out. Frames that arrive meanwhile are
+    /// dropped.
     pub fn close(&mut self, conn: ConnId, why: &'static str) {
         self.close_with(conn, CloseReason::Asked(why));
     }
@@ -136,7 +137,8 @@ impl Net {
         }
     }
 
-    /// Connects to `addr`: `Handler::on_open` with `Origin::Dialed { tag }` follows, or `Handler::on_dial_failed`.
+    /// Connects to `addr`: `Handler::on_open` with `Origin::Dialed { tag }` follows, or
+    /// `Handler::on_dial_failed`.
     pub fn dial(&mut self, addr: SocketAddr, tag: u64) {
         self.todo.push_back(Todo::Dial { addr, tag });
     }
@@ -153,11 +155,15 @@ impl Net {
     }
 
     pub(crate) fn get(&self, conn: ConnId) -> Option<&Connection> {
-        self.conns.get(conn.slot as usize).filter(|connection| connection.generation == conn.generation)
+        self.conns
+            .get(conn.slot as usize)
+            .filter(|connection| connection.generation == conn.generation)
     }
 
     pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
-        self.conns.get_mut(conn.slot as usize).filter(|connection| connection.generation == conn.generation)
+        self.conns
+            .get_mut(conn.slot as usize)
+            .filter(|connection| connection.generation == conn.generation)
     }
 
     /// The connection's slot and generation travel through the ring as the token.
@@ -202,7 +208,8 @@ impl Net {
 
     fn start_receive(&mut self, ring: &mut Ring, conn: ConnId) {
         let Some(connection) = self.get_mut(conn) else { return };
-        if connection.receiving || connection.paused || matches!(connection.ending, Ending::Shut(_)) {
+        if connection.receiving || connection.paused || matches!(connection.ending, Ending::Shut(_))
+        {
             return;
         }
         connection.receiving = true;
@@ -226,7 +233,10 @@ impl Net {
         let Some(connection) = self.get_mut(conn) else { return };
         let unsent = connection.unsent_bytes();
         if unsent > max_bytes {
-            return self.shut(conn, CloseReason::SlowReader { queued_bytes: unsent, limit_bytes: max_bytes });
+            return self.shut(
+                conn,
+                CloseReason::SlowReader { queued_bytes: unsent, limit_bytes: max_bytes },
+            );
         }
         if matches!(connection.ending, Ending::Shut(_)) || connection.out.is_empty() {
             return;
@@ -236,7 +246,8 @@ impl Net {
             connection.paused = true;
         }
         if connection.send_started_ms.is_none() {
-            let queue = std::mem::replace(&mut connection.out, connection.spare.take().unwrap_or_default());
+            let queue =
+                std::mem::replace(&mut connection.out, connection.spare.take().unwrap_or_default());
             connection.in_flight_bytes = queue.queued_bytes();
             connection.send_started_ms = Some(now_ms);
             let sending = connection.in_flight_bytes;
@@ -248,7 +259,10 @@ impl Net {
         }
         if self.unsent_total_bytes > limits::OUT_TOTAL_BYTES_MAX {
             let queued_bytes = self.unsent_total_bytes;
-            self.shut(conn, CloseReason::SlowReader { queued_bytes, limit_bytes: limits::OUT_TOTAL_BYTES_MAX });
+            self.shut(
+                conn,
+                CloseReason::SlowReader { queued_bytes, limit_bytes: limits::OUT_TOTAL_BYTES_MAX },
+            );
         }
     }
 }

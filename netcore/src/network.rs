@@ -17,7 +17,10 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// The address is taken.
-    #[error("{addr} is already in use. Fix: stop the program that listens there (`ss -ltnp 'sport = :{port}'`) or set another listenPort")]
+    #[error(
+        "{addr} is already in use. Fix: stop the program that listens there (`ss -ltnp 'sport = \
+            :{port}'`) or set another listenPort"
+    )]
     InUse {
         /// The address.
         addr: SocketAddr,
@@ -47,7 +50,8 @@ struct Inner<H> {
     listeners_shut: Cell<bool>,
 }
 
-/// A running network: a handler and its connections. Cloning gives another handle, for tasks of the same core.
+/// A running network: a handler and its connections. Cloning gives another handle, for tasks of the
+/// same core.
 pub struct Network<H>(Rc<Inner<H>>);
 
 impl<H> Clone for Network<H> {
@@ -57,9 +61,11 @@ impl<H> Clone for Network<H> {
 }
 
 impl<H: Handler> Network<H> {
-    /// Listens and starts serving. Accepted connections reach `handler` from the core's next turn on.
+    /// Listens and starts serving. Accepted connections reach `handler` from the core's next turn
+    /// on.
     pub fn bind(core: &Core, config: NetConfig, handler: H) -> Result<Self, NetError> {
-        let listeners = config.listen.iter().map(|&addr| listen(addr)).collect::<Result<Vec<_>, _>>()?;
+        let listeners =
+            config.listen.iter().map(|&addr| listen(addr)).collect::<Result<Vec<_>, _>>()?;
         let to_accept = (0..listeners.len()).collect();
         let network = Self(Rc::new(Inner {
             core: core.clone(),
@@ -84,8 +90,8 @@ impl<H: Handler> Network<H> {
         self.0.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Runs `f` with the handler and its connections, then has what it queued sent. For tasks; inside a handler's method
-    /// both are borrowed already and this panics.
+    /// Runs `f` with the handler and its connections, then has what it queued sent. For tasks;
+    /// inside a handler's method both are borrowed already and this panics.
     pub fn with<T>(&self, f: impl FnOnce(&mut H, &mut Net) -> T) -> T {
         let value = f(&mut self.0.handler.borrow_mut(), &mut self.0.net.borrow_mut());
         self.0.core.wake();
@@ -98,12 +104,13 @@ impl<H: Handler> Network<H> {
         &self.0.core
     }
 
-    /// Stops accepting, lets what is queued go out for at most `grace`, closes every connection (the handler hears of
-    /// each), and returns when none is left.
+    /// Stops accepting, lets what is queued go out for at most `grace`, closes every connection
+    /// (the handler hears of each), and returns when none is left.
     pub async fn stop(&self, grace: Duration) {
         self.0.stopping.set(true);
         let conns = self.with(|_, net| {
-            let all: Vec<ConnId> = net.conns.iter().map(|(slot, c)| conn_id(slot, c.generation)).collect();
+            let all: Vec<ConnId> =
+                net.conns.iter().map(|(slot, c)| conn_id(slot, c.generation)).collect();
             for &conn in &all {
                 net.close_with(conn, CloseReason::Stopping);
             }
@@ -151,7 +158,8 @@ fn scan(net: &mut Net) {
     let now_ms = net.now_ms;
     let idle_ms = u64::try_from(net.config.idle_timeout.as_millis()).unwrap_or(u64::MAX);
     let late = net.conns.iter().filter_map(|(slot, connection)| {
-        let stalled_ms = connection.send_started_ms.map_or(0, |started| now_ms.saturating_sub(started));
+        let stalled_ms =
+            connection.send_started_ms.map_or(0, |started| now_ms.saturating_sub(started));
         let silent_ms = now_ms.saturating_sub(connection.last_active_ms);
         let reason = if stalled_ms > limits::SEND_STALL_MS_MAX {
             CloseReason::SendStalled(stalled_ms)
@@ -178,7 +186,11 @@ impl<H: Handler> Inner<H> {
     /// Tells the handler of connections that are over and of dials that failed.
     fn report_ended(&self, net: &mut Net, handler: &mut H) {
         while let Some(conn) = net.ended.pop() {
-            let Some(connection) = net.get(conn).map(|c| c.generation).and_then(|_| net.conns.try_remove(conn.slot as usize)) else {
+            let Some(connection) = net
+                .get(conn)
+                .map(|c| c.generation)
+                .and_then(|_| net.conns.try_remove(conn.slot as usize))
+            else {
                 continue;
             };
             let reason = match connection.ending {

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use netcore::{CloseReason, ConnId, Handler, Net, NetConfig, Network, Origin};
-use rt::ring::RingConfig;
 use rt::real::{CorePlacement, Running, Sender, launch};
+use rt::ring::RingConfig;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
@@ -59,15 +59,20 @@ impl Server {
         Self::start_on(RingConfig::default(), change)
     }
 
-    fn start_on(ring: RingConfig, change: impl Fn(&mut NetConfig) + Clone + Send + 'static) -> Self {
+    fn start_on(
+        ring: RingConfig,
+        change: impl Fn(&mut NetConfig) + Clone + Send + 'static,
+    ) -> Self {
         let (events_in, events) = mpsc::channel();
         let (ready_in, ready) = mpsc::channel();
         let running = launch(&[CorePlacement::Unpinned], ring, move |core, _| {
-            let (events_in, ready_in, change) = (events_in.clone(), ready_in.clone(), change.clone());
+            let (events_in, ready_in, change) =
+                (events_in.clone(), ready_in.clone(), change.clone());
             async move {
                 let mut config = NetConfig::listening(vec!["127.0.0.1:0".parse().unwrap()]);
                 change(&mut config);
-                let network = Network::bind(&core, config, Echo { events: events_in }).map_err(io::Error::other)?;
+                let network = Network::bind(&core, config, Echo { events: events_in })
+                    .map_err(io::Error::other)?;
                 let (stop, stopped) = core.mailbox()?;
                 ready_in.send((network.local_addrs()[0], stop)).unwrap();
                 stopped.receive().await?;
@@ -88,7 +93,10 @@ impl Server {
 
     fn wait_for(&self, what: &str) -> String {
         loop {
-            let event = self.events.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| panic!("never saw {what:?}"));
+            let event = self
+                .events
+                .recv_timeout(Duration::from_secs(20))
+                .unwrap_or_else(|_| panic!("never saw {what:?}"));
             if event.contains(what) {
                 return event;
             }
@@ -164,7 +172,8 @@ fn half_a_frame_of_many_peers_starves_nobody() {
 #[test]
 fn frames_are_whole_wherever_what_arrives_is_cut() {
     for receive_buf_bytes in [1, 9, 64 * 1024] {
-        let server = Server::start_on(RingConfig { receive_buf_bytes, ..RingConfig::default() }, |_| ());
+        let server =
+            Server::start_on(RingConfig { receive_buf_bytes, ..RingConfig::default() }, |_| ());
         let mut stream = server.connect();
         let (first, second) = (b"the one before".to_vec(), b"cut at every byte".to_vec());
         let mut both = Vec::new();
@@ -175,7 +184,11 @@ fn frames_are_whole_wherever_what_arrives_is_cut() {
             stream.write_all(&both[..cut]).unwrap();
             assert_eq!(read_frame(&mut stream), first); // the server has read, so the rest is a read of its own
             stream.write_all(&both[cut..]).unwrap();
-            assert_eq!(read_frame(&mut stream), second, "cut at {cut}, buffer of {receive_buf_bytes}");
+            assert_eq!(
+                read_frame(&mut stream),
+                second,
+                "cut at {cut}, buffer of {receive_buf_bytes}"
+            );
         }
         server.stop();
     }
@@ -189,7 +202,10 @@ fn a_peer_that_never_stops_sending_delays_nobody_for_ever() {
     let mut flood = Vec::new();
     (0..1000_u32).for_each(|_| write_frame(&mut flood, &[7; 1000]));
     let writer = std::thread::spawn(move || while loud.write_all(&flood).is_ok() {});
-    let reader = std::thread::spawn(move || while echoes.read(&mut [0; 65_536]).is_ok_and(|bytes| bytes > 0) {});
+    let reader =
+        std::thread::spawn(
+            move || while echoes.read(&mut [0; 65_536]).is_ok_and(|bytes| bytes > 0) {},
+        );
     let mut other = server.connect();
     for i in 0..200_u32 {
         say(&mut other, &i.to_be_bytes());

@@ -1,5 +1,6 @@
-//! What the data path's formats cost: header decode (JSON beside general JSON parsers, binary), record encode (beside a
-//! memcpy of the same bytes), record parse. `cargo bench -p protocol`; under `cargo test --benches` each runs once.
+//! What the data path's formats cost: header decode (JSON beside general JSON parsers, binary),
+//! record encode (beside a memcpy of the same bytes), record parse. `cargo bench -p protocol`;
+//! under `cargo test --benches` each runs once.
 
 #[path = "../tests/samples/mod.rs"]
 mod samples;
@@ -51,7 +52,9 @@ fn header_text(frame: &[u8]) -> &[u8] {
 fn decode(frame: &[u8], scratch: &mut Scratch) -> i64 {
     let view = CommandView::parse(frame).expect("frame");
     let header = SendHeader::decode(&view.ext, scratch).expect("header");
-    header.born_timestamp_ms + i64::from(header.queue_id + view.opaque) + i64::try_from(header.properties.len()).expect("short")
+    header.born_timestamp_ms
+        + i64::from(header.queue_id + view.opaque)
+        + i64::try_from(header.properties.len()).expect("short")
 }
 
 fn headers(criterion: &mut Criterion) {
@@ -60,13 +63,23 @@ fn headers(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(u64::try_from(header_text(&json).len()).expect("short")));
     let mut scratch = Scratch::new();
     assert_eq!(decode(&json, &mut scratch), decode(&binary, &mut scratch));
-    group.bench_function("json_view_only", |bencher| bencher.iter(|| CommandView::parse(black_box(&json)).expect("frame").opaque));
+    group.bench_function("json_view_only", |bencher| {
+        bencher.iter(|| CommandView::parse(black_box(&json)).expect("frame").opaque)
+    });
     group.bench_function("json", |bencher| bencher.iter(|| decode(black_box(&json), &mut scratch)));
-    group.bench_function("binary", |bencher| bencher.iter(|| decode(black_box(&binary), &mut scratch)));
+    group.bench_function("binary", |bencher| {
+        bencher.iter(|| decode(black_box(&binary), &mut scratch))
+    });
     let text = header_text(&json);
     let total = |header: &GeneralHeader<'_>| {
         let send = &header.ext_fields;
-        assert!(header.flag == 0 && header.version > 0 && header.code == 310 && !send.a.is_empty() && !send.b.is_empty());
+        assert!(
+            header.flag == 0
+                && header.version > 0
+                && header.code == 310
+                && !send.a.is_empty()
+                && !send.b.is_empty()
+        );
         let born: i64 = send.g.parse().expect("number");
         let queue: i32 = send.e.parse().expect("number");
         born + i64::from(queue + header.opaque) + i64::try_from(send.i.len()).expect("short")
@@ -104,21 +117,36 @@ fn answers(criterion: &mut Criterion) {
 
 fn records(criterion: &mut Criterion) {
     let body = vec![0x61; 1024];
-    let draft = RecordDraft { body: &body, ..samples::draft("TopicTest", "10.0.0.9:51234", "127.0.0.1:10911") };
+    let draft = RecordDraft {
+        body: &body,
+        ..samples::draft("TopicTest", "10.0.0.9:51234", "127.0.0.1:10911")
+    };
     let mut place = vec![0; draft.encoded_len().expect("length")];
     draft.encode_into(&mut place).expect("record");
     let encoded = place.clone();
     let mut group = criterion.benchmark_group("record_1k");
     group.throughput(Throughput::Bytes(u64::try_from(encoded.len()).expect("short")));
-    group.bench_function("encode", |bencher| bencher.iter(|| black_box(&draft).encode_into(&mut place).expect("record")));
-    group.bench_function("memcpy_of_the_same_bytes", |bencher| bencher.iter(|| place.copy_from_slice(black_box(&encoded))));
-    group.bench_function("crc_of_the_body", |bencher| bencher.iter(|| protocol::record::body_crc(black_box(&body))));
+    group.bench_function("encode", |bencher| {
+        bencher.iter(|| black_box(&draft).encode_into(&mut place).expect("record"))
+    });
+    group.bench_function("memcpy_of_the_same_bytes", |bencher| {
+        bencher.iter(|| place.copy_from_slice(black_box(&encoded)))
+    });
+    group.bench_function("crc_of_the_body", |bencher| {
+        bencher.iter(|| protocol::record::body_crc(black_box(&body)))
+    });
     let mut with_crc = vec![0; draft.encoded_len_with_crc().expect("length")];
-    group.bench_function("encode_with_crc_property", |bencher| bencher.iter(|| black_box(&draft).encode_with_crc_into(&mut with_crc).expect("record")));
+    group.bench_function("encode_with_crc_property", |bencher| {
+        bencher.iter(|| black_box(&draft).encode_with_crc_into(&mut with_crc).expect("record"))
+    });
     for (name, bytes) in [("verify_body_crc", &encoded), ("verify_crc_property", &with_crc)] {
-        group.bench_function(name, |bencher| bencher.iter(|| RecordView::parse(black_box(bytes)).expect("record").verify_intact()));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| RecordView::parse(black_box(bytes)).expect("record").verify_intact())
+        });
     }
-    group.bench_function("parse", |bencher| bencher.iter(|| RecordView::parse(black_box(&encoded)).expect("record").queue_offset()));
+    group.bench_function("parse", |bencher| {
+        bencher.iter(|| RecordView::parse(black_box(&encoded)).expect("record").queue_offset())
+    });
     group.finish();
 }
 

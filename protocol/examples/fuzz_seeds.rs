@@ -1,5 +1,6 @@
-//! Writes the seeds of the fuzz corpora: `cargo run -p protocol --example fuzz_seeds`. Counterexamples are added beside
-//! them by hand; the seeds only have to be good bytes of every kind.
+//! Writes the seeds of the fuzz corpora: `cargo run -p protocol --example fuzz_seeds`.
+//! Counterexamples are added beside them by hand; the seeds only have to be good bytes of every
+//! kind.
 
 #[path = "../tests/samples/mod.rs"]
 mod samples;

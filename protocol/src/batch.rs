@@ -40,7 +40,10 @@ pub enum BatchError {
         available: usize,
     },
     /// The batch ends within an entry.
-    #[error("batch: it ends within the entry at byte {offset}: {available} bytes, {ENTRY_BYTES_MIN} or more needed")]
+    #[error(
+        "batch: it ends within the entry at byte {offset}: {available} bytes, {ENTRY_BYTES_MIN} \
+            or more needed"
+    )]
     Truncated {
         /// Offset of the entry.
         offset: usize,
@@ -87,7 +90,9 @@ impl<'a> Iterator for BatchEntries<'a> {
             return None;
         }
         let result = self.entry();
-        let read = result.as_ref().map_or(self.rest.len(), |entry| ENTRY_BYTES_MIN + entry.body.len() + entry.properties.len());
+        let read = result.as_ref().map_or(self.rest.len(), |entry| {
+            ENTRY_BYTES_MIN + entry.body.len() + entry.properties.len()
+        });
         self.rest = self.rest.get(read..).unwrap_or_default();
         self.offset += read;
         Some(result)
@@ -99,7 +104,10 @@ impl<'a> BatchEntries<'a> {
         let (offset, available) = (self.offset, self.rest.len());
         let length_error = |field, found| BatchError::Length { offset, field, found, available };
         let total = i32_at(self.rest, 0).ok_or(BatchError::Truncated { offset, available })?;
-        let entry = usize::try_from(total).ok().filter(|total| *total >= ENTRY_BYTES_MIN).and_then(|total| self.rest.get(..total));
+        let entry = usize::try_from(total)
+            .ok()
+            .filter(|total| *total >= ENTRY_BYTES_MIN)
+            .and_then(|total| self.rest.get(..total));
         let entry = entry.ok_or_else(|| length_error("TOTALSIZE", total))?;
         let mut reader = Reader::new(entry);
         let flag = reader.take(12).and_then(|_| reader.i32()).unwrap_or_default();
@@ -119,7 +127,8 @@ pub fn write(out: &mut Vec<u8>, entry: &BatchEntry<'_>) -> Result<(), BatchError
         .map_err(|_| BatchError::PropertiesTooLong { found: entry.properties.len() })?;
     let total = i32::try_from(ENTRY_BYTES_MIN + entry.properties.len() + entry.body.len())
         .map_err(|_| BatchError::BodyTooLong { found: entry.body.len() })?;
-    let body_bytes = i32::try_from(entry.body.len()).map_err(|_| BatchError::BodyTooLong { found: entry.body.len() })?;
+    let body_bytes = i32::try_from(entry.body.len())
+        .map_err(|_| BatchError::BodyTooLong { found: entry.body.len() })?;
     out.extend_from_slice(&total.to_be_bytes());
     out.extend_from_slice(&[0; 8]); // MAGIC and BODYCRC: the broker makes its own
     out.extend_from_slice(&entry.flag.to_be_bytes());
@@ -157,10 +166,18 @@ mod tests {
     fn lying_lengths_are_named() {
         let mut out = Vec::new();
         write(&mut out, &BatchEntry { flag: 0, body: b"body", properties: b"" }).expect("entry");
-        for (at, value, field) in [(0, 21, "TOTALSIZE"), (0, -1, "TOTALSIZE"), (0, 27, "TOTALSIZE"), (16, 7, "BODYLEN"), (16, -1, "BODYLEN")] {
+        for (at, value, field) in [
+            (0, 21, "TOTALSIZE"),
+            (0, -1, "TOTALSIZE"),
+            (0, 27, "TOTALSIZE"),
+            (16, 7, "BODYLEN"),
+            (16, -1, "BODYLEN"),
+        ] {
             let mut bad = out.clone();
             bad[at..at + 4].copy_from_slice(&i32::to_be_bytes(value));
-            let Err(BatchError::Length { field: found, .. }) = check(&bad) else { panic!("{at} {value}: accepted") };
+            let Err(BatchError::Length { field: found, .. }) = check(&bad) else {
+                panic!("{at} {value}: accepted")
+            };
             assert_eq!(found, field);
         }
     }

@@ -1,4 +1,5 @@
-//! Big-endian reads that return `None` instead of panicking: the one way this crate touches hostile bytes.
+//! Big-endian reads that return `None` instead of panicking: the one way this crate touches hostile
+//! bytes.
 
 /// `N` bytes at `at`.
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -63,13 +64,15 @@ impl<'a> Reader<'a> {
         self.array().map(i32::from_be_bytes)
     }
 
-    /// A signed 32-bit length followed by that many bytes; `None` when negative or more than is there.
+    /// A signed 32-bit length followed by that many bytes; `None` when negative or more than is
+    /// there.
     pub(crate) fn sized_i32(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.i32()?).ok()?;
         self.take(length)
     }
 
-    /// A signed 16-bit length followed by that many bytes; `None` when negative or more than is there.
+    /// A signed 16-bit length followed by that many bytes; `None` when negative or more than is
+    /// there.
     pub(crate) fn sized_i16(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.i16()?).ok()?;
         self.take(length)

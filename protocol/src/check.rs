@@ -1,7 +1,8 @@
 //! Properties that hold for any bytes, as functions that panic when one does not.
 //!
-//! The fuzz targets (`fuzz/`), the tests that replay their corpora and the proptests all call these: one statement of each
-//! property, three ways to look for a counterexample. Not called by any server.
+//! The fuzz targets (`fuzz/`), the tests that replay their corpora and the proptests all call
+//! these: one statement of each property, three ways to look for a counterexample. Not called by
+//! any server.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -18,7 +19,8 @@ use crate::record::{RecordDraft, RecordView, records};
 use crate::remoting::{CommandHead, CommandView, Ext, ExtWriter, SerializeType, write_command};
 use crate::{batch, properties};
 
-/// A frame is refused, or what it says survives being written and read again; its header decodes without panicking.
+/// A frame is refused, or what it says survives being written and read again; its header decodes
+/// without panicking.
 pub fn check_command(frame: &[u8]) {
     let Ok(view) = CommandView::parse(frame) else { return };
     let fields: Vec<(Cow<'_, str>, Cow<'_, str>)> = view.ext.iter().collect();
@@ -30,17 +32,26 @@ pub fn check_command(frame: &[u8]) {
         flag: view.flag,
         remark: remark.as_deref(),
     };
-    let write_fields = |ext: &mut ExtWriter<'_>| fields.iter().for_each(|(key, value)| ext.str(key, value));
+    let write_fields =
+        |ext: &mut ExtWriter<'_>| fields.iter().for_each(|(key, value)| ext.str(key, value));
     let mut json = Vec::new();
     write_command(&mut json, &head, write_fields, view.body);
     let again = reparse(&json);
-    assert_eq!((again.code, again.opaque, again.flag, again.body), (view.code, view.opaque, view.flag, view.body));
+    assert_eq!(
+        (again.code, again.opaque, again.flag, again.body),
+        (view.code, view.opaque, view.flag, view.body)
+    );
     assert!(again.ext.iter().eq(fields.iter().cloned()), "fields change in JSON");
     if remark.as_ref().is_none_or(|text| text.len() <= REMARK_BYTES_MAX) {
         assert_eq!(again.remark(), remark);
     }
     let mut binary = Vec::new();
-    write_command(&mut binary, &CommandHead { serialize: SerializeType::RocketMq, ..head }, write_fields, view.body);
+    write_command(
+        &mut binary,
+        &CommandHead { serialize: SerializeType::RocketMq, ..head },
+        write_fields,
+        view.body,
+    );
     let again = reparse(&binary);
     assert_eq!((again.opaque, again.flag, again.body), (view.opaque, view.flag, view.body));
     if fields.iter().all(|(key, _)| key.len() < 1000) {
@@ -72,7 +83,10 @@ fn check_headers(ext: &Ext<'_>) {
         write_command(&mut frame, &CommandHead::default(), |out| header.write(out), b"");
         assert_eq!(PullHeader::decode(&reparse(&frame).ext, &mut other), Ok(header));
     }
-    let _ = (SendResponseHeader::decode(ext, &mut scratch).is_ok(), PullResponseHeader::decode(ext).is_ok());
+    let _ = (
+        SendResponseHeader::decode(ext, &mut scratch).is_ok(),
+        PullResponseHeader::decode(ext).is_ok(),
+    );
 }
 
 /// Bytes are records that can be rebuilt from their parts, up to a first error; iteration ends.
@@ -110,12 +124,24 @@ fn check_rebuilt(view: &RecordView<'_>) {
     draft.encode_into(&mut encoded).expect("a draft fits its own length");
     let again = RecordView::parse(&encoded).expect("what we encode, we read");
     again.verify_crc().expect("what we encode has its checksum");
-    assert_eq!((again.topic(), again.body(), again.properties()), (view.topic(), view.body(), view.properties()));
+    assert_eq!(
+        (again.topic(), again.body(), again.properties()),
+        (view.topic(), view.body(), view.properties())
+    );
     assert_eq!(again.sys_flag(), view.sys_flag());
     assert_eq!((again.born_host(), again.store_host()), (view.born_host(), view.store_host()));
-    assert_eq!((again.queue_offset(), again.physical_offset()), (view.queue_offset(), view.physical_offset()));
-    assert_eq!((again.born_timestamp_ms(), again.store_timestamp_ms()), (view.born_timestamp_ms(), view.store_timestamp_ms()));
-    assert_eq!((again.queue_id(), again.flag(), again.reconsume_times()), (view.queue_id(), view.flag(), view.reconsume_times()));
+    assert_eq!(
+        (again.queue_offset(), again.physical_offset()),
+        (view.queue_offset(), view.physical_offset())
+    );
+    assert_eq!(
+        (again.born_timestamp_ms(), again.store_timestamp_ms()),
+        (view.born_timestamp_ms(), view.store_timestamp_ms())
+    );
+    assert_eq!(
+        (again.queue_id(), again.flag(), again.reconsume_times()),
+        (view.queue_id(), view.flag(), view.reconsume_times())
+    );
     assert_eq!(again.prepared_transaction_offset(), view.prepared_transaction_offset());
 }
 
@@ -132,13 +158,18 @@ pub fn check_batch(body: &[u8]) {
     assert_eq!(batch::entries(&written).collect::<Result<Vec<_>, _>>().as_deref(), Ok(&good[..]));
 }
 
-/// A body is refused, or survives being written in both styles and read again: untyped, and as every type it fits.
+/// A body is refused, or survives being written in both styles and read again: untyped, and as
+/// every type it fits.
 pub fn check_json(body: &[u8]) {
     if let Ok(value) = parse_lenient(body)
         && !value.is_null()
     {
         assert_eq!(parse_lenient(&to_fastjson(&value)).as_ref(), Ok(&value));
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&to_standard(&value)).expect("standard JSON"), value);
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&to_standard(&value))
+                .expect("standard JSON"),
+            value
+        );
     }
     check_body::<bodies::HeartbeatData>(body);
     check_body::<bodies::TopicRouteData>(body);
@@ -177,8 +208,8 @@ pub fn check_properties(bytes: &[u8]) {
     }
 }
 
-/// A native frame is refused, or its header is refused, or what it says survives being written and read again. Its payload as
-/// records: each is refused or is a record, and cutting them ends.
+/// A native frame is refused, or its header is refused, or what it says survives being written and
+/// read again. Its payload as records: each is refused or is a record, and cutting them ends.
 pub fn check_native(bytes: &[u8]) {
     let mut payload = bytes;
     while let Some(Ok(record)) = native::records::next(&mut payload) {
@@ -212,10 +243,15 @@ where
     H::Archived: rkyv::Deserialize<H, rkyv::api::low::LowDeserializer<rkyv::rancor::Error>>,
 {
     let Ok(header) = view.header::<H::Archived>() else { return };
-    let value: H = rkyv::api::low::deserialize::<H, rkyv::rancor::Error>(header).expect("a valid archive becomes a value");
+    let value: H = rkyv::api::low::deserialize::<H, rkyv::rancor::Error>(header)
+        .expect("a valid archive becomes a value");
     let mut again = Vec::new();
-    append_frame(&mut again, view.kind, view.correlation, &value, 0).expect("what was read fits a frame");
+    append_frame(&mut again, view.kind, view.correlation, &value, 0)
+        .expect("what was read fits a frame");
     let read = FrameView::parse(&again).expect("what we write, we read");
     let header = read.header::<H::Archived>().expect("what we write, we read");
-    assert_eq!(rkyv::api::low::deserialize::<H, rkyv::rancor::Error>(header).ok().as_ref(), Some(&value));
+    assert_eq!(
+        rkyv::api::low::deserialize::<H, rkyv::rancor::Error>(header).ok().as_ref(),
+        Some(&value)
+    );
 }

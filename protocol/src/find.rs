@@ -1,4 +1,5 @@
-//! Finding the end of a string or a property: eight bytes at a time, because most of them end within the first eight.
+//! Finding the end of a string or a property: eight bytes at a time, because most of them end
+//! within the first eight.
 
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
@@ -9,7 +10,8 @@ pub(crate) fn find_either(bytes: &[u8], from: usize, one: u8, other: u8) -> Opti
     let mut at = from;
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*chunk);
-        let hits = zero_bytes(word ^ (LOW_BITS * u64::from(one))) | zero_bytes(word ^ (LOW_BITS * u64::from(other)));
+        let hits = zero_bytes(word ^ (LOW_BITS * u64::from(one)))
+            | zero_bytes(word ^ (LOW_BITS * u64::from(other)));
         if hits != 0 {
             return usize::try_from(hits.trailing_zeros() / 8).ok().map(|offset| at + offset);
         }
@@ -19,7 +21,8 @@ pub(crate) fn find_either(bytes: &[u8], from: usize, one: u8, other: u8) -> Opti
     rest.iter().position(|byte| *byte == one || *byte == other).map(|offset| at + offset)
 }
 
-/// The high bit of the lowest byte that is zero, and perhaps of higher ones: only the lowest is asked for.
+/// The high bit of the lowest byte that is zero, and perhaps of higher ones: only the lowest is
+/// asked for.
 #[inline]
 fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(LOW_BITS) & !word & HIGH_BITS
@@ -40,8 +43,16 @@ mod tests {
                 with[at] = special;
                 with.push(b'"');
                 for from in 0..=with.len() + 1 {
-                    let plain = with.iter().enumerate().skip(from).find(|(_, byte)| matches!(byte, b'"' | b'\\'));
-                    assert_eq!(find_either(&with, from, b'"', b'\\'), plain.map(|(at, _)| at), "{at} from {from}");
+                    let plain = with
+                        .iter()
+                        .enumerate()
+                        .skip(from)
+                        .find(|(_, byte)| matches!(byte, b'"' | b'\\'));
+                    assert_eq!(
+                        find_either(&with, from, b'"', b'\\'),
+                        plain.map(|(at, _)| at),
+                        "{at} from {from}"
+                    );
                 }
             }
         }

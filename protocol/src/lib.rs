@@ -1,4 +1,5 @@
-//! RocketMQ's protocol as pure functions: bytes in, types out, and back. No I/O, no clock, no threads, no unsafe.
+//! RocketMQ's protocol as pure functions: bytes in, types out, and back. No I/O, no clock, no
+//! threads, no unsafe.
 //!
 //! What a reader meets, in the order of a message's life:
 //!
@@ -10,10 +11,12 @@
 //!  socket bytes ◄── remoting::write_command ◄── headers::PullResponseHeader + slices of records
 //! ```
 //!
-//! Everything that reads is total: any bytes give a value or a typed error, never a panic, and no length taken from the
-//! bytes is allocated before it is checked against the bytes that are there (`tests/total.rs`, `fuzz/`).
+//! Everything that reads is total: any bytes give a value or a typed error, never a panic, and no
+//! length taken from the bytes is allocated before it is checked against the bytes that are there
+//! (`tests/total.rs`, `fuzz/`).
 //!
-//! Not here: which request is allowed when (broker, namesrv), where records lie in files (engine), sockets (netcore).
+//! Not here: which request is allowed when (broker, namesrv), where records lie in files (engine),
+//! sockets (netcore).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]

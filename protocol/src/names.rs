@@ -84,7 +84,10 @@ pub enum NameError {
         kind: &'static str,
     },
     /// A character that RocketMQ does not allow.
-    #[error("The specified {kind} contains illegal characters ({found:?}), allowing only ^[%|a-zA-Z0-9_-]+$")]
+    #[error(
+        "The specified {kind} contains illegal characters ({found:?}), allowing only \
+            ^[%|a-zA-Z0-9_-]+$"
+    )]
     Character {
         /// "topic" or "group".
         kind: &'static str,
@@ -127,7 +130,8 @@ pub fn dlq_topic(group: &str) -> String {
     format!("{DLQ_PREFIX}{group}")
 }
 
-/// Whether `topic` has a meaning of its own (broker and cluster names, which are topics too, are known to the broker only).
+/// Whether `topic` has a meaning of its own (broker and cluster names, which are topics too, are
+/// known to the broker only).
 #[must_use]
 pub fn is_system_topic(topic: &str) -> bool {
     SYSTEM_TOPICS.contains(&topic) || topic.starts_with(SYSTEM_TOPIC_PREFIX)
@@ -154,7 +158,9 @@ fn check(kind: &'static str, name: &str, max: usize) -> Result<(), NameError> {
     if name.trim().is_empty() {
         return Err(NameError::Blank { kind });
     }
-    let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '%' | '|' | '_' | '-');
+    let allowed = |character: char| {
+        character.is_ascii_alphanumeric() || matches!(character, '%' | '|' | '_' | '-')
+    };
     if let Some(found) = name.chars().find(|character| !allowed(*character)) {
         return Err(NameError::Character { kind, found });
     }
@@ -170,20 +176,39 @@ mod tests {
 
     #[test]
     fn legal_names_pass_and_others_say_why() {
-        for topic in ["TopicTest", "%RETRY%group-1", "a|b_c", &"x".repeat(127), &format!("%DLQ%{}", "x".repeat(250))] {
+        for topic in [
+            "TopicTest",
+            "%RETRY%group-1",
+            "a|b_c",
+            &"x".repeat(127),
+            &format!("%DLQ%{}", "x".repeat(250)),
+        ] {
             assert_eq!(check_topic(topic), Ok(()), "{topic}");
         }
         assert_eq!(check_topic(" "), Err(NameError::Blank { kind: "topic" }));
         assert_eq!(check_topic("a b"), Err(NameError::Character { kind: "topic", found: ' ' }));
         assert_eq!(check_topic("中"), Err(NameError::Character { kind: "topic", found: '中' }));
-        assert_eq!(check_topic(&"x".repeat(128)), Err(NameError::TooLong { kind: "topic", found: 128, max: 127 }));
-        assert_eq!(check_group(&"x".repeat(256)), Err(NameError::TooLong { kind: "group", found: 256, max: 255 }));
+        assert_eq!(
+            check_topic(&"x".repeat(128)),
+            Err(NameError::TooLong { kind: "topic", found: 128, max: 127 })
+        );
+        assert_eq!(
+            check_group(&"x".repeat(256)),
+            Err(NameError::TooLong { kind: "group", found: 256, max: 255 })
+        );
     }
 
     #[test]
     fn system_topics_are_known() {
-        assert!(is_system_topic("TBW102") && is_system_topic("rmq_sys_REVIVE_LOG_c") && !is_system_topic("TopicTest"));
+        assert!(
+            is_system_topic("TBW102")
+                && is_system_topic("rmq_sys_REVIVE_LOG_c")
+                && !is_system_topic("TopicTest")
+        );
         assert!(is_not_allowed_send(SCHEDULE_TOPIC) && !is_not_allowed_send("TBW102"));
-        assert_eq!((retry_topic("g"), dlq_topic("g")), ("%RETRY%g".to_owned(), "%DLQ%g".to_owned()));
+        assert_eq!(
+            (retry_topic("g"), dlq_topic("g")),
+            ("%RETRY%g".to_owned(), "%DLQ%g".to_owned())
+        );
     }
 }

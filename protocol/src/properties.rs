@@ -61,20 +61,24 @@ pub mod names {
     pub const DLQ_ORIGIN_MESSAGE_ID: &str = "DLQ_ORIGIN_MESSAGE_ID";
 }
 
-/// All well-formed properties. An entry without a 0x01 strictly inside is skipped, as Java skips it.
+/// All well-formed properties. An entry without a 0x01 strictly inside is skipped, as Java skips
+/// it.
 pub fn iter(properties: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut at = 0;
     std::iter::from_fn(move || {
         while at < properties.len() {
             let start = at;
-            let name_end = find_either(properties, start, NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR).unwrap_or(properties.len());
+            let name_end = find_either(properties, start, NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR)
+                .unwrap_or(properties.len());
             if properties.get(name_end) != Some(&NAME_VALUE_SEPARATOR) {
                 at = name_end + 1;
                 continue;
             }
-            let end = find_either(properties, name_end + 1, PROPERTY_SEPARATOR, PROPERTY_SEPARATOR).unwrap_or(properties.len());
+            let end = find_either(properties, name_end + 1, PROPERTY_SEPARATOR, PROPERTY_SEPARATOR)
+                .unwrap_or(properties.len());
             at = end + 1;
-            let (name, value) = (properties.get(start..name_end)?, properties.get(name_end + 1..end)?);
+            let (name, value) =
+                (properties.get(start..name_end)?, properties.get(name_end + 1..end)?);
             if !name.is_empty() && !value.is_empty() {
                 return Some((name, value));
             }
@@ -86,7 +90,8 @@ pub fn iter(properties: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 /// The bytes of a property's value; of a repeated name the last one, as a Java map keeps it.
 #[must_use]
 pub fn get_bytes<'p>(properties: &'p [u8], name: &str) -> Option<&'p [u8]> {
-    // Only the separators between entries are looked for: the broker asks this of every message it stores.
+    // Only the separators between entries are looked for: the broker asks this of every message it
+    // stores.
     let mut found = None;
     let mut rest = properties;
     while !rest.is_empty() {
@@ -108,8 +113,8 @@ pub fn get<'p>(properties: &'p [u8], name: &str) -> Option<&'p str> {
     std::str::from_utf8(get_bytes(properties, name)?).ok()
 }
 
-/// Appends one property with its closing separator. Separators inside name or value would change the meaning of the whole
-/// and are left out.
+/// Appends one property with its closing separator. Separators inside name or value would change
+/// the meaning of the whole and are left out.
 pub fn write(out: &mut Vec<u8>, name: &str, value: &str) {
     write_clean(out, name);
     out.push(NAME_VALUE_SEPARATOR);
@@ -138,7 +143,8 @@ pub fn write_without(out: &mut Vec<u8>, properties: &[u8], without: &[&str]) {
     }
 }
 
-/// Whether more properties may be appended after these bytes as they are, or a separator must come first.
+/// Whether more properties may be appended after these bytes as they are, or a separator must come
+/// first.
 #[must_use]
 pub fn needs_separator(properties: &[u8]) -> bool {
     properties.last().is_some_and(|last| *last != PROPERTY_SEPARATOR)
@@ -155,7 +161,9 @@ mod tests {
             assert_eq!(get(props, names::KEYS), Some("k1 k2"));
             assert_eq!(get(props, "KEY"), None);
         }
-        assert!(needs_separator(b"a\x01b") && !needs_separator(b"a\x01b\x02") && !needs_separator(b""));
+        assert!(
+            needs_separator(b"a\x01b") && !needs_separator(b"a\x01b\x02") && !needs_separator(b"")
+        );
     }
 
     #[test]

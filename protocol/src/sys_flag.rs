@@ -1,4 +1,5 @@
-//! Bits of a message's `sysFlag` and of a pull request's `sysFlag` (two unrelated numbers with one name).
+//! Bits of a message's `sysFlag` and of a pull request's `sysFlag` (two unrelated numbers with one
+//! name).
 
 /// The body is compressed; which way, [`COMPRESSION_TYPE_MASK`] says. A broker never decompresses.
 pub const COMPRESSED: i32 = 0x1;

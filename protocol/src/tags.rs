@@ -1,4 +1,5 @@
-//! The tag hash that the ConsumeQueue stores and a TAG subscription compares: Java's `String.hashCode`.
+//! The tag hash that the ConsumeQueue stores and a TAG subscription compares: Java's
+//! `String.hashCode`.
 
 /// Java's `String.hashCode`: over UTF-16 units, wrapping at 32 bits.
 #[must_use]
@@ -6,10 +7,12 @@ pub fn java_hash(text: &str) -> i32 {
     java_hash_on(0, text)
 }
 
-/// The hash of a text of hash `before` followed by `text`: what is put together for the index needs no string of its own.
+/// The hash of a text of hash `before` followed by `text`: what is put together for the index needs
+/// no string of its own.
 #[must_use]
 pub fn java_hash_on(before: i32, text: &str) -> i32 {
-    text.encode_utf16().fold(before, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+    text.encode_utf16()
+        .fold(before, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 /// What the ConsumeQueue stores for a message with this tag: the hash, sign-extended; 0 for no tag.
@@ -29,7 +32,10 @@ mod tests {
         assert_eq!(java_hash("中文"), 646_394);
         assert_eq!(java_hash("TopicTest#KEY1"), -1_656_969_516);
         assert_eq!(java_hash("😀"), 1_772_899);
-        assert_eq!(java_hash_on(java_hash_on(java_hash("TopicTest"), "#"), "KEY1"), java_hash("TopicTest#KEY1"));
+        assert_eq!(
+            java_hash_on(java_hash_on(java_hash("TopicTest"), "#"), "KEY1"),
+            java_hash("TopicTest#KEY1")
+        );
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use protocol::bodies::{
-    BrokerData, ClusterInfo, ConsumeFromWhere, ConsumeStats, ConsumeType, ConsumerOffsets, DelayOffsets, HeartbeatData,
-    LockBatchRequestBody, LockBatchResponseBody, MessageModel, MessageQueue, OffsetWrapper, QueueData, RegisterBrokerBody,
-    ResetOffsetBody, SubscriptionData, SubscriptionGroupWrapper, TopicConfig, TopicRouteData,
+    BrokerData, ClusterInfo, ConsumeFromWhere, ConsumeStats, ConsumeType, ConsumerOffsets,
+    DelayOffsets, HeartbeatData, LockBatchRequestBody, LockBatchResponseBody, MessageModel,
+    MessageQueue, OffsetWrapper, QueueData, RegisterBrokerBody, ResetOffsetBody, SubscriptionData,
+    SubscriptionGroupWrapper, TopicConfig, TopicRouteData,
 };
 use protocol::json::{JsonError, from_lenient, parse_lenient, to_fastjson, to_standard};
 
@@ -16,7 +17,10 @@ fn text(bytes: Vec<u8>) -> String {
 fn route() -> TopicRouteData {
     TopicRouteData {
         broker_datas: vec![BrokerData {
-            broker_addrs: BTreeMap::from([(0, "10.0.0.1:10911".to_owned()), (1, "10.0.0.2:10911".to_owned())]),
+            broker_addrs: BTreeMap::from([
+                (0, "10.0.0.1:10911".to_owned()),
+                (1, "10.0.0.2:10911".to_owned()),
+            ]),
             broker_name: "broker-a".to_owned(),
             cluster: "C".to_owned(),
             ..BrokerData::default()
@@ -35,8 +39,12 @@ fn route() -> TopicRouteData {
 #[test]
 fn a_route_has_bare_broker_ids_for_old_clients_and_quoted_ones_for_new() {
     let tail = r#","brokerName":"broker-a","cluster":"C","enableActingMaster":false}],"filterServerTable":{},"queueDatas":[{"brokerName":"broker-a","perm":6,"readQueueNums":4,"topicSysFlag":0,"writeQueueNums":4}]}"#;
-    let bare = format!(r#"{{"brokerDatas":[{{"brokerAddrs":{{0:"10.0.0.1:10911",1:"10.0.0.2:10911"}}{tail}"#);
-    let quoted = format!(r#"{{"brokerDatas":[{{"brokerAddrs":{{"0":"10.0.0.1:10911","1":"10.0.0.2:10911"}}{tail}"#);
+    let bare = format!(
+        r#"{{"brokerDatas":[{{"brokerAddrs":{{0:"10.0.0.1:10911",1:"10.0.0.2:10911"}}{tail}"#
+    );
+    let quoted = format!(
+        r#"{{"brokerDatas":[{{"brokerAddrs":{{"0":"10.0.0.1:10911","1":"10.0.0.2:10911"}}{tail}"#
+    );
     assert_eq!(text(route().encode_for(399, false)), bare);
     assert_eq!(text(route().encode_for(399, true)), quoted);
     assert_eq!(text(route().encode_for(513, false)), quoted);
@@ -52,15 +60,24 @@ fn object_keys_are_written_inline_and_read_in_every_form() {
     let inline = r#"{"offsetTable":{{"brokerName":"b","queueId":3,"topic":"T"}:12}}"#;
     assert_eq!(text(to_fastjson(&body)), inline);
     let escaped = text(to_standard(&body));
-    assert_eq!(escaped, r#"{"offsetTable":{"{\"brokerName\":\"b\",\"queueId\":3,\"topic\":\"T\"}":12}}"#);
+    assert_eq!(
+        escaped,
+        r#"{"offsetTable":{"{\"brokerName\":\"b\",\"queueId\":3,\"topic\":\"T\"}":12}}"#
+    );
     let spaced = "{ offsetTable : { { 'topic':'T', queueId:\"3\", brokerName:\"b\" } : \"12\" } }";
     for form in [inline, &escaped, spaced] {
         assert_eq!(from_lenient::<ResetOffsetBody>(form.as_bytes()).as_ref(), Ok(&body), "{form}");
     }
     let untyped = parse_lenient(inline.as_bytes()).expect("inline");
     assert_eq!(untyped["offsetTable"][r#"{"brokerName":"b","queueId":3,"topic":"T"}"#], 12);
-    let stats = ConsumeStats { consume_tps: 0.0, offset_table: BTreeMap::from([(queue, OffsetWrapper::default())]) };
-    assert!(text(to_fastjson(&stats)).starts_with(r#"{"consumeTps":0.0,"offsetTable":{{"brokerName":"b""#));
+    let stats = ConsumeStats {
+        consume_tps: 0.0,
+        offset_table: BTreeMap::from([(queue, OffsetWrapper::default())]),
+    };
+    assert!(
+        text(to_fastjson(&stats))
+            .starts_with(r#"{"consumeTps":0.0,"offsetTable":{{"brokerName":"b""#)
+    );
 }
 
 #[test]
@@ -88,7 +105,10 @@ fn a_java_heartbeat_is_read() {
     assert_eq!(heartbeat.client_id, "10.0.0.5@12345#789");
     assert_eq!(group.consume_from_where, ConsumeFromWhere::ConsumeFromFirstOffset);
     assert_eq!(group.message_model, MessageModel::Broadcasting);
-    assert_eq!(group.subscription_data_set[0], SubscriptionData::from_tags("T", "TagA", 1_700_000_000_000));
+    assert_eq!(
+        group.subscription_data_set[0],
+        SubscriptionData::from_tags("T", "TagA", 1_700_000_000_000)
+    );
     assert_eq!(heartbeat.producer_data_set[0].group_name, "CLIENT_INNER_PRODUCER");
 }
 
@@ -99,9 +119,15 @@ fn heartbeats_of_cpp_and_go_clients_are_read() {
     )
     .expect("c++ heartbeat");
     let group = &cpp.consumer_data_set[0];
-    assert_eq!((group.consume_type, group.message_model), (ConsumeType::ConsumePassively, MessageModel::Clustering));
+    assert_eq!(
+        (group.consume_type, group.message_model),
+        (ConsumeType::ConsumePassively, MessageModel::Clustering)
+    );
     assert_eq!(group.subscription_data_set[0].sub_version, 17);
-    assert!(group.subscription_data_set[0].is_all() && group.subscription_data_set[0].tag_codes().is_empty());
+    assert!(
+        group.subscription_data_set[0].is_all()
+            && group.subscription_data_set[0].tag_codes().is_empty()
+    );
     let go: HeartbeatData = from_lenient(
         br#"{"clientID":"g","consumerDataSet":[{"consumeType":"CONSUME_PASSIVELY","messageModel":"Clustering","groupName":"g","subscriptionDataSet":[{"codeSet":["2598919"],"subString":"TagA || TagB","topic":"T"}]}]}"#,
     )
@@ -112,10 +138,18 @@ fn heartbeats_of_cpp_and_go_clients_are_read() {
 
 #[test]
 fn defaults_are_the_java_classes_and_nulls_keep_them() {
-    let config: TopicConfig = from_lenient(br#"{"topicName":"T","perm":null,"attributes":{"a":null,"b":1},"extra":{"x":[1]}}"#).expect("topic");
-    assert_eq!((config.perm, config.read_queue_nums, config.topic_filter_type.as_str()), (6, 16, "SINGLE_TAG"));
+    let config: TopicConfig = from_lenient(
+        br#"{"topicName":"T","perm":null,"attributes":{"a":null,"b":1},"extra":{"x":[1]}}"#,
+    )
+    .expect("topic");
+    assert_eq!(
+        (config.perm, config.read_queue_nums, config.topic_filter_type.as_str()),
+        (6, 16, "SINGLE_TAG")
+    );
     assert_eq!(config.attributes, BTreeMap::from([("b".to_owned(), "1".to_owned())]));
-    let groups: SubscriptionGroupWrapper = from_lenient(br#"{"subscriptionGroupTable":{"g":{"groupName":"g","brokerId":"0"}}}"#).expect("groups");
+    let groups: SubscriptionGroupWrapper =
+        from_lenient(br#"{"subscriptionGroupTable":{"g":{"groupName":"g","brokerId":"0"}}}"#)
+            .expect("groups");
     let group = &groups.subscription_group_table["g"];
     assert!(group.consume_enable && group.notify_consumer_ids_changed_enable);
     assert_eq!((group.retry_max_times, group.retry_queue_nums), (16, 1));
@@ -124,24 +158,36 @@ fn defaults_are_the_java_classes_and_nulls_keep_them() {
 #[test]
 fn a_registration_and_locks_read_back() {
     let mut body = RegisterBrokerBody::default();
-    body.topic_config_serialize_wrapper.topic_config_table.insert("T".to_owned(), TopicConfig::new("T", 4, 6));
+    body.topic_config_serialize_wrapper
+        .topic_config_table
+        .insert("T".to_owned(), TopicConfig::new("T", 4, 6));
     for bytes in [to_fastjson(&body), to_standard(&body)] {
         assert_eq!(from_lenient::<RegisterBrokerBody>(&bytes).as_ref(), Ok(&body));
     }
     let lock: LockBatchRequestBody =
         from_lenient(br#"{"clientId":"c","consumerGroup":"g","mqSet":[{"brokerName":"b","queueId":1,"topic":"T"}]}"#).expect("lock");
     let answer = LockBatchResponseBody { lock_ok_mq_set: lock.mq_set };
-    assert_eq!(text(to_fastjson(&answer)), r#"{"lockOKMQSet":[{"brokerName":"b","queueId":1,"topic":"T"}]}"#);
+    assert_eq!(
+        text(to_fastjson(&answer)),
+        r#"{"lockOKMQSet":[{"brokerName":"b","queueId":1,"topic":"T"}]}"#
+    );
 }
 
 #[test]
 fn cluster_info_has_bare_broker_ids() {
     let info = ClusterInfo {
-        broker_addr_table: BTreeMap::from([("broker-a".to_owned(), route().broker_datas.remove(0))]),
+        broker_addr_table: BTreeMap::from([(
+            "broker-a".to_owned(),
+            route().broker_datas.remove(0),
+        )]),
         cluster_addr_table: BTreeMap::from([("C".to_owned(), vec!["broker-a".to_owned()])]),
     };
     let written = text(to_fastjson(&info));
-    assert!(written.starts_with(r#"{"brokerAddrTable":{"broker-a":{"brokerAddrs":{0:"10.0.0.1:10911","#), "{written}");
+    assert!(
+        written
+            .starts_with(r#"{"brokerAddrTable":{"broker-a":{"brokerAddrs":{0:"10.0.0.1:10911","#),
+        "{written}"
+    );
     assert!(written.ends_with(r#""clusterAddrTable":{"C":["broker-a"]}}"#), "{written}");
 }
 
@@ -159,7 +205,16 @@ fn a_topic_s_text_form_reads_back() {
 
 #[test]
 fn what_does_not_fit_is_an_error_that_says_so() {
-    for bad in ["", "null", "[]", "{\"perm\":\"x\"}", "{\"perm\":99999999999}", "{\"order\":\"maybe\"}", "{\"attributes\":3}", "{} x"] {
+    for bad in [
+        "",
+        "null",
+        "[]",
+        "{\"perm\":\"x\"}",
+        "{\"perm\":99999999999}",
+        "{\"order\":\"maybe\"}",
+        "{\"attributes\":3}",
+        "{} x",
+    ] {
         assert!(from_lenient::<TopicConfig>(bad.as_bytes()).is_err(), "{bad}");
     }
     assert_eq!(from_lenient::<TopicConfig>(b"{\"a\xff\":1}"), Err(JsonError::Utf8 { offset: 3 }));

@@ -23,7 +23,11 @@ fn fuzz() -> PathBuf {
 
 fn stems(folder: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(folder).expect("folder");
-    entries.map(|entry| entry.expect("entry").path().file_stem().expect("name").to_string_lossy().into_owned()).collect()
+    entries
+        .map(|entry| {
+            entry.expect("entry").path().file_stem().expect("name").to_string_lossy().into_owned()
+        })
+        .collect()
 }
 
 #[test]
@@ -36,7 +40,8 @@ fn every_target_is_replayed() {
 #[test]
 fn every_corpus_file_keeps_its_target_s_properties() {
     for (target, check) in TARGETS {
-        let files: Vec<_> = std::fs::read_dir(fuzz().join("corpus").join(target)).expect("corpus").collect();
+        let files: Vec<_> =
+            std::fs::read_dir(fuzz().join("corpus").join(target)).expect("corpus").collect();
         assert!(files.len() >= 3, "{target}: {} files", files.len());
         for file in files {
             let path = file.expect("entry").path();

@@ -1,10 +1,11 @@
-//! Frames recorded between stock Java clients and Apache RocketMQ (`fixtures/java/README.md`): we read each of them, and
-//! what we write from what we read is the same bytes.
+//! Frames recorded between stock Java clients and Apache RocketMQ (`fixtures/java/README.md`): we
+//! read each of them, and what we write from what we read is the same bytes.
 
 use std::path::Path;
 
 use protocol::bodies::{
-    ClusterInfo, ConsumerList, HeartbeatData, LockBatchRequestBody, LockBatchResponseBody, RegisterBrokerBody, TopicRouteData,
+    ClusterInfo, ConsumerList, HeartbeatData, LockBatchRequestBody, LockBatchResponseBody,
+    RegisterBrokerBody, TopicRouteData,
 };
 use protocol::headers::{PullHeader, PullResponseHeader, Scratch, SendHeader, SendResponseHeader};
 use protocol::ids::OffsetMsgId;
@@ -42,7 +43,9 @@ fn rewritten(view: &CommandView<'_>) -> Vec<u8> {
     let head = CommandHead { serialize, code, opaque, flag, remark: remark.as_deref() };
     let sender = Sender { language: view.language, version: view.version };
     let mut out = Vec::new();
-    let fields = |ext: &mut protocol::remoting::ExtWriter<'_>| view.ext.iter().for_each(|(key, value)| ext.str(&key, &value));
+    let fields = |ext: &mut protocol::remoting::ExtWriter<'_>| {
+        view.ext.iter().for_each(|(key, value)| ext.str(&key, &value))
+    };
     write_command_as(&mut out, sender, &head, fields, view.body.len());
     out.extend_from_slice(view.body);
     out
@@ -50,10 +53,17 @@ fn rewritten(view: &CommandView<'_>) -> Vec<u8> {
 
 /// Java writes an empty `extFields`, we leave it out: the one difference. Lengths change with it.
 fn without_empty_fields(frame: &[u8], body_bytes: usize) -> Vec<u8> {
-    let header = String::from_utf8(frame[8..frame.len() - body_bytes].to_vec()).expect("JSON header");
+    let header =
+        String::from_utf8(frame[8..frame.len() - body_bytes].to_vec()).expect("JSON header");
     let header = header.replace("\"extFields\":{},", "");
     let length = |bytes: usize| u32::try_from(bytes).expect("short").to_be_bytes();
-    [&length(4 + header.len() + body_bytes)[..], &length(header.len()), header.as_bytes(), &frame[frame.len() - body_bytes..]].concat()
+    [
+        &length(4 + header.len() + body_bytes)[..],
+        &length(header.len()),
+        header.as_bytes(),
+        &frame[frame.len() - body_bytes..],
+    ]
+    .concat()
 }
 
 #[test]
@@ -70,7 +80,11 @@ fn every_frame_is_read_and_written_back_byte_for_byte() {
             SerializeType::Json => without_empty_fields(&frame, view.body.len()),
             SerializeType::RocketMq => frame.clone(),
         };
-        assert_eq!(String::from_utf8_lossy(&rewritten(&view)), String::from_utf8_lossy(&expected), "{name}");
+        assert_eq!(
+            String::from_utf8_lossy(&rewritten(&view)),
+            String::from_utf8_lossy(&expected),
+            "{name}"
+        );
         assert_eq!(rewritten(&view), expected, "{name}");
         check::check_command(&frame[4..]);
     }
@@ -80,9 +94,17 @@ fn every_frame_is_read_and_written_back_byte_for_byte() {
 fn sends_decode_and_their_answers_name_the_record() {
     for (name, frame) in frames(&["-310-", "-req."]) {
         let (view, mut scratch) = (view(&name, &frame), Scratch::new());
-        let header = SendHeader::decode(&view.ext, &mut scratch).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!((header.flag, header.default_topic, header.default_topic_queue_nums, header.batch), (7, "TBW102", 4, false), "{name}");
-        assert!(header.topic.starts_with("T_golden") && header.producer_group.starts_with("P_golden"), "{name}");
+        let header = SendHeader::decode(&view.ext, &mut scratch)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(
+            (header.flag, header.default_topic, header.default_topic_queue_nums, header.batch),
+            (7, "TBW102", 4, false),
+            "{name}"
+        );
+        assert!(
+            header.topic.starts_with("T_golden") && header.producer_group.starts_with("P_golden"),
+            "{name}"
+        );
         let props = header.properties.as_bytes();
         assert_eq!(properties::get(props, "colour"), Some("grün"), "{name}");
         assert_eq!(properties::get(props, properties::names::KEYS), Some("key1 key2"), "{name}");
@@ -92,7 +114,8 @@ fn sends_decode_and_their_answers_name_the_record() {
     }
     for (name, frame) in frames(&["-310-", "-resp."]) {
         let (view, mut scratch) = (view(&name, &frame), Scratch::new());
-        let answer = SendResponseHeader::decode(&view.ext, &mut scratch).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let answer = SendResponseHeader::decode(&view.ext, &mut scratch)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let id = OffsetMsgId::parse(answer.msg_id).expect("message id");
         assert!(id.store_host.ip().is_loopback() && id.store_host.port() > 0, "{name}");
         assert_eq!(id.to_string(), answer.msg_id, "{name}");
@@ -104,8 +127,14 @@ fn batches_decode_and_are_written_back_byte_for_byte() {
     for (name, frame) in frames(&["-320-", "-req."]) {
         let (view, mut scratch) = (view(&name, &frame), Scratch::new());
         assert!(SendHeader::decode(&view.ext, &mut scratch).expect("header").batch, "{name}");
-        let entries: Vec<_> = batch::entries(view.body).collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(entries.iter().map(|entry| entry.body).collect::<Vec<_>>(), [b"batch 0", b"batch 1", b"batch 2"], "{name}");
+        let entries: Vec<_> = batch::entries(view.body)
+            .collect::<Result<_, _>>()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(
+            entries.iter().map(|entry| entry.body).collect::<Vec<_>>(),
+            [b"batch 0", b"batch 1", b"batch 2"],
+            "{name}"
+        );
         let mut written = Vec::new();
         entries.iter().for_each(|entry| batch::write(&mut written, entry).expect("entry"));
         assert_eq!(written, view.body, "{name}");
@@ -135,7 +164,8 @@ fn draft_of<'a>(record: &RecordView<'a>, properties: &'a [&'a [u8]]) -> RecordDr
 fn records_of_apache_s_commit_log_are_encoded_byte_for_byte() {
     for (name, frame) in frames(&["-11-pull-message-resp."]) {
         let view = view(&name, &frame);
-        let answer = PullResponseHeader::decode(&view.ext).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let answer =
+            PullResponseHeader::decode(&view.ext).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut count = 0;
         for record in records(view.body) {
             let record = record.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -157,13 +187,23 @@ fn records_of_apache_s_commit_log_are_encoded_byte_for_byte() {
 fn pulls_decode() {
     for (name, frame) in frames(&["-11-", "-req."]) {
         let (view, mut scratch) = (view(&name, &frame), Scratch::new());
-        let header = PullHeader::decode(&view.ext, &mut scratch).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let header = PullHeader::decode(&view.ext, &mut scratch)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(header.subscription, Some("TagA || TagB"), "{name}");
-        assert_eq!((header.queue_offset, header.max_msg_nums, header.sys_flag & 4), (0, 32, 4), "{name}");
+        assert_eq!(
+            (header.queue_offset, header.max_msg_nums, header.sys_flag & 4),
+            (0, 32, 4),
+            "{name}"
+        );
     }
     for (name, frame) in frames(&["-11-", "answered-"]) {
-        let answer = PullResponseHeader::decode(&view(&name, &frame).ext).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!((answer.min_offset, answer.max_offset, answer.next_begin_offset), (0, 5, 5), "{name}");
+        let answer = PullResponseHeader::decode(&view(&name, &frame).ext)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(
+            (answer.min_offset, answer.max_offset, answer.next_begin_offset),
+            (0, 5, 5),
+            "{name}"
+        );
     }
 }
 
@@ -171,17 +211,23 @@ fn pulls_decode() {
 fn routes_and_cluster_info_are_written_as_apache_writes_them() {
     for (name, frame) in frames(&["-105-get-routeinfo-by-topic-resp."]) {
         let view = view(&name, &frame);
-        let route: TopicRouteData = from_lenient(view.body).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let route: TopicRouteData =
+            from_lenient(view.body).unwrap_or_else(|error| panic!("{name}: {error}"));
         let asked_by = match &name[..5] {
             "4.9.8" => 409,
             "5.5.0" => 513,
             old => old[1..4].parse().expect("vNNN"),
         };
-        assert_eq!(String::from_utf8_lossy(&route.encode_for(asked_by, false)), String::from_utf8_lossy(view.body), "{name}");
+        assert_eq!(
+            String::from_utf8_lossy(&route.encode_for(asked_by, false)),
+            String::from_utf8_lossy(view.body),
+            "{name}"
+        );
     }
     for (name, frame) in frames(&["-106-", "-resp."]) {
         let view = view(&name, &frame);
-        let info: ClusterInfo = from_lenient(view.body).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let info: ClusterInfo =
+            from_lenient(view.body).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(to_fastjson(&info), view.body, "{name}");
     }
 }
@@ -190,14 +236,23 @@ fn routes_and_cluster_info_are_written_as_apache_writes_them() {
 fn heartbeats_lists_and_locks_are_written_as_java_writes_them() {
     for (name, frame) in frames(&["5.5.0", "-34-", "-req."]) {
         let view = view(&name, &frame);
-        let heartbeat: HeartbeatData = from_lenient(view.body).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(String::from_utf8_lossy(&to_fastjson(&heartbeat)), String::from_utf8_lossy(view.body), "{name}");
-        let subscription = heartbeat.consumer_data_set[0].subscription_data_set.iter().find(|sub| !sub.is_all());
+        let heartbeat: HeartbeatData =
+            from_lenient(view.body).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(
+            String::from_utf8_lossy(&to_fastjson(&heartbeat)),
+            String::from_utf8_lossy(view.body),
+            "{name}"
+        );
+        let subscription =
+            heartbeat.consumer_data_set[0].subscription_data_set.iter().find(|sub| !sub.is_all());
         assert_eq!(subscription.expect("tags").tag_codes(), [2_598_919, 2_598_920], "{name}");
     }
     let (name, frame) = frames(&["4.9.8", "-34-"]).remove(0);
     let old: HeartbeatData = from_lenient(view(&name, &frame).body).expect("4.9.8 heartbeat");
-    assert_eq!((old.consumer_data_set.len(), old.heartbeat_fingerprint, old.without_sub), (1, 0, false));
+    assert_eq!(
+        (old.consumer_data_set.len(), old.heartbeat_fingerprint, old.without_sub),
+        (1, 0, false)
+    );
     for (name, frame) in frames(&["5.5.0", "-41-", "-req."]) {
         let lock: LockBatchRequestBody = from_lenient(view(&name, &frame).body).expect("lock");
         assert_eq!(to_fastjson(&lock), view(&name, &frame).body, "{name}");
@@ -220,13 +275,26 @@ fn a_broker_s_registration_is_read_whole() {
         let declared = view.ext.require_i32("bodyCrc32").expect("checksum");
         assert_eq!(body_crc(view.body), declared, "{name}");
         assert_eq!(view.ext.get_bool("compressed"), Some(false), "{name}");
-        let body = RegisterBrokerBody::decode(view.body, false, view.version).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let body = RegisterBrokerBody::decode(view.body, false, view.version)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let topics = &body.topic_config_serialize_wrapper.topic_config_table;
-        assert_eq!((topics["TBW102"].perm, topics["BenchmarkTest"].write_queue_nums), (7, 1024), "{name}");
+        assert_eq!(
+            (topics["TBW102"].perm, topics["BenchmarkTest"].write_queue_nums),
+            (7, 1024),
+            "{name}"
+        );
         assert!(topics.values().all(|topic| topics[&topic.topic_name] == *topic), "{name}");
         for compressed in [false, true] {
-            let again = RegisterBrokerBody::decode(&body.encode(compressed, view.version), compressed, view.version);
-            assert_eq!(again.expect("registration").topic_config_serialize_wrapper.topic_config_table, *topics, "{name}");
+            let again = RegisterBrokerBody::decode(
+                &body.encode(compressed, view.version),
+                compressed,
+                view.version,
+            );
+            assert_eq!(
+                again.expect("registration").topic_config_serialize_wrapper.topic_config_table,
+                *topics,
+                "{name}"
+            );
         }
     }
 }

@@ -1,8 +1,10 @@
-//! docs/FORMATS.md's native frames, byte for byte. A change of these bytes is a change of the protocol: it needs a version.
+//! docs/FORMATS.md's native frames, byte for byte. A change of these bytes is a change of the
+//! protocol: it needs a version.
 
 use protocol::native::{
-    Ack, CommitOffset, Durability, ErrorAnswer, ErrorCode, Fetch, FetchStatus, Fetched, FrameView, Hello, Kind, NO_RECORD, OffsetIs,
-    Placed, Produce, Produced, QueryOffset, Route, RouteIs, ShardAddress, Stages, Welcome, append_frame,
+    Ack, CommitOffset, Durability, ErrorAnswer, ErrorCode, Fetch, FetchStatus, Fetched, FrameView,
+    Hello, Kind, NO_RECORD, OffsetIs, Placed, Produce, Produced, QueryOffset, Route, RouteIs,
+    ShardAddress, Stages, Welcome, append_frame,
 };
 use std::collections::BTreeMap;
 
@@ -14,7 +16,8 @@ fn hex(bytes: &[u8]) -> String {
 
 macro_rules! frames {
     ($($name:literal $kind:ident $correlation:literal $header:expr, $payload:expr;)*) => {
-        /// Every frame of the golden file, as we write it, and whether its header is read back as it was.
+        /// Every frame of the golden file, as we write it, and whether its header is read back as
+        /// it was.
         fn frames() -> Vec<(&'static str, Vec<u8>)> {
             vec![$({
                 let payload: &[u8] = $payload;
@@ -28,7 +31,8 @@ macro_rules! frames {
 }
 
 frames! {
-    "hello" Hello 1 Hello { version_min: 1, version_max: 1, capabilities: 0, client: "loadgen on host-1".into() }, &[];
+    "hello" Hello 1 Hello { version_min: 1, version_max: 1, capabilities: 0, client: "loadgen on \
+        host-1".into() }, &[];
     "welcome" Welcome 1 welcome(), &[];
     "produce" Produce 2 Produce { records: 2, ack: Ack::Configured as u8, wants_stages: true }, b"RECORDRECORD";
     "produced" Produced 2 produced(), &placed();
@@ -48,7 +52,10 @@ frames! {
 }
 
 fn welcome() -> Welcome {
-    let shard = |n: u16| ShardAddress { broker_name: format!("broker-a-s{n}"), address: format!("10.0.0.1:{}", 10_911 + 10 * n) };
+    let shard = |n: u16| ShardAddress {
+        broker_name: format!("broker-a-s{n}"),
+        address: format!("10.0.0.1:{}", 10_911 + 10 * n),
+    };
     Welcome {
         version: 1,
         shard: 1,
@@ -68,17 +75,32 @@ fn welcome() -> Welcome {
 }
 
 fn produced() -> Produced {
-    let stages = Stages { appended_nanos: 700, flushed_nanos: 123_000, replicated_nanos: 0, answered_nanos: 124_000 };
+    let stages = Stages {
+        appended_nanos: 700,
+        flushed_nanos: 123_000,
+        replicated_nanos: 0,
+        answered_nanos: 124_000,
+    };
     Produced { records: 2, is_late: false, store_timestamp_ms: 1_700_000_000_000, stages }
 }
 
 fn placed() -> Vec<u8> {
-    [Placed { queue_offset: 5, physical_offset: 4096 }, Placed { queue_offset: 6, physical_offset: 4300 }].into_iter().flat_map(Placed::to_bytes).collect()
+    [
+        Placed { queue_offset: 5, physical_offset: 4096 },
+        Placed { queue_offset: 6, physical_offset: 4300 },
+    ]
+    .into_iter()
+    .flat_map(Placed::to_bytes)
+    .collect()
 }
 
 #[test]
 fn every_frame_is_written_as_the_golden_file_has_it() {
-    let golden: BTreeMap<&str, &str> = GOLDEN.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| line.split_once(": ").expect("name: hex")).collect();
+    let golden: BTreeMap<&str, &str> = GOLDEN
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| line.split_once(": ").expect("name: hex"))
+        .collect();
     let written = frames();
     for (name, bytes) in &written {
         assert_eq!(golden.get(name).copied(), Some(hex(bytes).as_str()), "{name}");
@@ -99,14 +121,25 @@ fn the_fixed_headers_lie_as_formats_md_draws_them() {
     for number in [1_700_000_000_000_i64, 700, 123_000, 0, 124_000, 5, 4096, 6, 4300] {
         expected.extend_from_slice(&number.to_le_bytes());
     }
-    assert_eq!(produced[16..], expected, "records, is_late, store time, four stages, then the payload");
-    assert_eq!(Placed::iter(&produced[16 + 45..]).map(|placed| placed.queue_offset).collect::<Vec<_>>(), [5, 6]);
+    assert_eq!(
+        produced[16..],
+        expected,
+        "records, is_late, store time, four stages, then the payload"
+    );
+    assert_eq!(
+        Placed::iter(&produced[16 + 45..]).map(|placed| placed.queue_offset).collect::<Vec<_>>(),
+        [5, 6]
+    );
     let short = frame("fetch of a short topic");
     let mut root = vec![0, 0, 0, 0];
     root.extend_from_slice(&0_i64.to_le_bytes());
     root.extend_from_slice(&[1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
     root.extend_from_slice(b"T\xFF\xFF\xFF\xFF\xFF\xFF\xFF");
-    assert_eq!(short[16..16 + root.len()], root, "a text of up to 8 bytes lies in place, filled up with ff");
+    assert_eq!(
+        short[16..16 + root.len()],
+        root,
+        "a text of up to 8 bytes lies in place, filled up with ff"
+    );
 }
 
 #[test]
@@ -119,12 +152,26 @@ fn what_is_written_is_read_in_place_at_any_alignment() {
             match view.kind {
                 Kind::Fetch if name == "fetch" => {
                     let fetch = view.header::<ArchivedFetch>().unwrap();
-                    assert_eq!((fetch.topic.as_str(), fetch.queue_id.to_native(), fetch.offset.to_native()), ("TopicTest", 3, 7));
-                    assert_eq!(fetch.tags.iter().map(|tag| tag.to_native()).collect::<Vec<_>>(), [2_598_919, -1]);
+                    assert_eq!(
+                        (
+                            fetch.topic.as_str(),
+                            fetch.queue_id.to_native(),
+                            fetch.offset.to_native()
+                        ),
+                        ("TopicTest", 3, 7)
+                    );
+                    assert_eq!(
+                        fetch.tags.iter().map(|tag| tag.to_native()).collect::<Vec<_>>(),
+                        [2_598_919, -1]
+                    );
                 }
                 Kind::Welcome => {
                     let welcome = view.header::<ArchivedWelcome>().unwrap();
-                    assert_eq!(rkyv::api::low::deserialize::<Welcome, rkyv::rancor::Error>(welcome).unwrap(), self::welcome());
+                    assert_eq!(
+                        rkyv::api::low::deserialize::<Welcome, rkyv::rancor::Error>(welcome)
+                            .unwrap(),
+                        self::welcome()
+                    );
                 }
                 _ => {}
             }

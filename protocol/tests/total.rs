@@ -1,4 +1,5 @@
-//! Reading is total: any bytes, any damage to good bytes, and any good value keep the properties of `protocol::check`.
+//! Reading is total: any bytes, any damage to good bytes, and any good value keep the properties of
+//! `protocol::check`.
 
 mod samples;
 
@@ -8,25 +9,50 @@ use protocol::check;
 /// Bytes that are mostly a good sample: cut, or with a few bytes changed.
 fn damaged(sample: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    (Just(sample), changes, any::<prop::sample::Index>(), any::<bool>()).prop_map(|(mut bytes, changes, cut, whole)| {
-        for (at, value) in changes {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
-        }
-        if !whole {
-            bytes.truncate(cut.index(bytes.len()));
-        }
-        bytes
-    })
+    (Just(sample), changes, any::<prop::sample::Index>(), any::<bool>()).prop_map(
+        |(mut bytes, changes, cut, whole)| {
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if !whole {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            bytes
+        },
+    )
 }
 
 /// Text out of the alphabet that JSON is made of, so that random bytes get somewhere.
 fn json_like() -> impl Strategy<Value = Vec<u8>> {
     let words = [
-        "{", "}", "[", "]", ":", ",", "\"", "'", "\\", "\\u0001", "\\ud83d\\ude00", "\\x41", "null", "true", "1", "-2.5e3", "a", "code",
-        "\"extFields\":{", "\"offsetTable\":{", "{\"queueId\":1}", " ", "\n", "é",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "'",
+        "\\",
+        "\\u0001",
+        "\\ud83d\\ude00",
+        "\\x41",
+        "null",
+        "true",
+        "1",
+        "-2.5e3",
+        "a",
+        "code",
+        "\"extFields\":{",
+        "\"offsetTable\":{",
+        "{\"queueId\":1}",
+        " ",
+        "\n",
+        "é",
     ];
-    prop::collection::vec(prop::sample::select(words.to_vec()), 0..40).prop_map(|words| words.concat().into_bytes())
+    prop::collection::vec(prop::sample::select(words.to_vec()), 0..40)
+        .prop_map(|words| words.concat().into_bytes())
 }
 
 fn frame_of_json(header: &[u8]) -> Vec<u8> {

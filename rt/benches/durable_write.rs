@@ -1,11 +1,17 @@
-//! What one durable write of the log costs, by the way it is asked for: the decision behind the log's writer.
+//! What one durable write of the log costs, by the way it is asked for: the decision behind the
+//! log's writer.
 //!
-//! `cargo bench -p rt --bench durable_write` prints p50, p90 and p99 in µs, one write in flight, each at the next place of the
-//! file: into extents that were written before (the window of zeros ahead of the log under SYNC_FLUSH) and into extents only
-//! reserved (fallocate). Rounds are interleaved. `-- --dir D --rounds 5 --writes 300 --save FILE`. Without `--bench` (under
-//! `cargo test`) it only shows that each way writes.
+//! `cargo bench -p rt --bench durable_write` prints p50, p90 and p99 in µs, one write in flight,
+//! each at the next place of the file: into extents that were written before (the window of zeros
+//! ahead of the log under SYNC_FLUSH) and into extents only reserved (fallocate). Rounds are
+//! interleaved. `-- --dir D --rounds 5 --writes 300 --save FILE`. Without `--bench` (under `cargo
+//! test`) it only shows that each way writes.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its table")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking and prints its table"
+)]
 
 use glommio::io::{DmaFile, OpenOptions};
 use hdrhistogram::Histogram;
@@ -35,7 +41,13 @@ enum Extents {
 }
 
 impl Way {
-    const ALL: [Self; 5] = [Self::RingWriteThenSync, Self::RingLinked, Self::RingDsync, Self::DmaThenSync, Self::DmaDsync];
+    const ALL: [Self; 5] = [
+        Self::RingWriteThenSync,
+        Self::RingLinked,
+        Self::RingDsync,
+        Self::DmaThenSync,
+        Self::DmaDsync,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -60,7 +72,9 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     let option = |name: &str| args.iter().position(|a| a == name).and_then(|at| args.get(at + 1));
     let measured = args.iter().any(|a| a == "--bench");
-    let number = |name: &str, measured_as, smoke| option(name).map_or(if measured { measured_as } else { smoke }, |v| v.parse().unwrap());
+    let number = |name: &str, measured_as, smoke| {
+        option(name).map_or(if measured { measured_as } else { smoke }, |v| v.parse().unwrap())
+    };
     let temporary = tempfile::tempdir_in(option("--dir").map_or(".", |dir| dir)).unwrap();
     let plan = Plan {
         dir: temporary.path().to_owned(),
@@ -69,7 +83,12 @@ fn main() {
         save: option("--save").map(PathBuf::from),
     };
     let cpu = *available_cores().last().unwrap();
-    launch(&[CorePlacement::Pinned(cpu)], RingConfig::default(), move |core, _| measure(core, plan.clone())).unwrap().join().unwrap();
+    launch(&[CorePlacement::Pinned(cpu)], RingConfig::default(), move |core, _| {
+        measure(core, plan.clone())
+    })
+    .unwrap()
+    .join()
+    .unwrap();
 }
 
 type Results = BTreeMap<(Extents, usize, Way), Histogram<u64>>;
@@ -80,7 +99,9 @@ async fn measure(core: Core, plan: Plan) -> io::Result<()> {
         for extents in [Extents::Written, Extents::Reserved] {
             for size in SIZES {
                 for way in Way::ALL {
-                    let into = results.entry((extents, size, way)).or_insert_with(|| Histogram::new(3).unwrap());
+                    let into = results
+                        .entry((extents, size, way))
+                        .or_insert_with(|| Histogram::new(3).unwrap());
                     one(&core, &plan, extents, size, way, into).await?;
                 }
             }
@@ -91,7 +112,14 @@ async fn measure(core: Core, plan: Plan) -> io::Result<()> {
     plan.save.map_or(Ok(()), |path| std::fs::write(path, text))
 }
 
-async fn one(core: &Core, plan: &Plan, extents: Extents, size: usize, way: Way, into: &mut Histogram<u64>) -> io::Result<()> {
+async fn one(
+    core: &Core,
+    plan: &Plan,
+    extents: Extents,
+    size: usize,
+    way: Way,
+    into: &mut Histogram<u64>,
+) -> io::Result<()> {
     let path = plan.dir.join("log");
     let writes = if size >= 1 << 20 { plan.writes.div_ceil(4) } else { plan.writes };
     let ring = core.open(&path, OpenMode::Direct).await?.ring().clone();
@@ -124,7 +152,13 @@ async fn dma_file(path: &Path, way: Way) -> io::Result<DmaFile> {
     options.dma_open(path).await.map_err(io::Error::from)
 }
 
-async fn write(ring: &RingFile, dma: &DmaFile, way: Way, at: u64, data: &BufSlice) -> io::Result<()> {
+async fn write(
+    ring: &RingFile,
+    dma: &DmaFile,
+    way: Way,
+    at: u64,
+    data: &BufSlice,
+) -> io::Result<()> {
     match way {
         Way::RingWriteThenSync => {
             ring.write_at(at, data.clone()).await?;
@@ -137,17 +171,33 @@ async fn write(ring: &RingFile, dma: &DmaFile, way: Way, at: u64, data: &BufSlic
             let mut buffer = dma.alloc_dma_buffer(data.len());
             buffer.as_bytes_mut().copy_from_slice(data);
             dma.write_at(buffer, at).await.map_err(io::Error::from)?;
-            if way == Way::DmaThenSync { dma.fdatasync().await.map_err(io::Error::from) } else { Ok(()) }
+            if way == Way::DmaThenSync {
+                dma.fdatasync().await.map_err(io::Error::from)
+            } else {
+                Ok(())
+            }
         }
     }
 }
 
 fn table(results: &Results) -> String {
-    let mut text = format!("{:<9} {:>8}  {:<32} {:>9} {:>9} {:>9}\n", "extents", "bytes", "way", "p50 µs", "p90 µs", "p99 µs");
+    let mut text = format!(
+        "{:<9} {:>8}  {:<32} {:>9} {:>9} {:>9}\n",
+        "extents", "bytes", "way", "p50 µs", "p90 µs", "p99 µs"
+    );
     for ((extents, size, way), histogram) in results {
-        let at = |quantile: f64| f64::from(u32::try_from(histogram.value_at_quantile(quantile)).unwrap_or(u32::MAX)) / 1000.0;
+        let at = |quantile: f64| {
+            f64::from(u32::try_from(histogram.value_at_quantile(quantile)).unwrap_or(u32::MAX))
+                / 1000.0
+        };
         let extents = format!("{extents:?}").to_lowercase();
-        text += &format!("{extents:<9} {size:>8}  {:<32} {:>9.0} {:>9.0} {:>9.0}\n", way.name(), at(0.5), at(0.9), at(0.99));
+        text += &format!(
+            "{extents:<9} {size:>8}  {:<32} {:>9.0} {:>9.0} {:>9.0}\n",
+            way.name(),
+            at(0.5),
+            at(0.9),
+            at(0.99)
+        );
     }
     text
 }

@@ -5,9 +5,10 @@
 //!   | frozen: &[u8] shared | free: written once |
 //! ```
 //!
-//! Why: the tail of the log is read by pulls, by slaves and by the kernel (O_DIRECT writes, sends) while the next
-//! message is appended behind it. Bytes below `len` never change again, so handing out `&[u8]` to them is sound
-//! although the buffer is still growing; bytes above `len` have never been handed out.
+//! Why: the tail of the log is read by pulls, by slaves and by the kernel (O_DIRECT writes, sends)
+//! while the next message is appended behind it. Bytes below `len` never change again, so handing
+//! out `&[u8]` to them is sound although the buffer is still growing; bytes above `len` have never
+//! been handed out.
 //!
 //! A buffer belongs to one core (it is neither `Send` nor `Sync`).
 
@@ -31,7 +32,8 @@ pub struct AppendBuf {
 }
 
 impl AppendBuf {
-    /// A buffer of `capacity` bytes, rounded up to [`DIRECT_ALIGN`]. The kernel gives the pages of a large one as they are touched.
+    /// A buffer of `capacity` bytes, rounded up to [`DIRECT_ALIGN`]. The kernel gives the pages of
+    /// a large one as they are touched.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Rc<Self> {
         let capacity = capacity.max(1).next_multiple_of(DIRECT_ALIGN);
@@ -43,7 +45,13 @@ impl AppendBuf {
         assert!(skip < DIRECT_ALIGN, "bytes can be aligned to any power of two");
         // SAFETY: the layout has DIRECT_ALIGN bytes more than the capacity.
         let start = unsafe { allocation.add(skip) };
-        Rc::new(Self { allocation, start, capacity, len: Cell::new(0), appending: Cell::new(false) })
+        Rc::new(Self {
+            allocation,
+            start,
+            capacity,
+            len: Cell::new(0),
+            appending: Cell::new(false),
+        })
     }
 
     /// A full buffer with a copy of `bytes`.
@@ -55,10 +63,14 @@ impl AppendBuf {
         BufSlice::new(buf, 0..bytes.len())
     }
 
-    /// Aligned by us and not by the allocator: memory of any alignment above its own it fills with zeros by hand, so that all pages of a
-    /// chunk of the log's tail were touched when the chunk began.
+    /// Aligned by us and not by the allocator: memory of any alignment above its own it fills with
+    /// zeros by hand, so that all pages of a chunk of the log's tail were touched when the chunk
+    /// began.
     fn layout(capacity: usize) -> Layout {
-        match capacity.checked_add(DIRECT_ALIGN).and_then(|bytes| Layout::from_size_align(bytes, 1).ok()) {
+        match capacity
+            .checked_add(DIRECT_ALIGN)
+            .and_then(|bytes| Layout::from_size_align(bytes, 1).ok())
+        {
             Some(layout) => layout,
             None => panic!("buffer of {capacity} bytes: larger than the address space"),
         }
@@ -88,8 +100,8 @@ impl AppendBuf {
         self.capacity - self.len()
     }
 
-    /// Lets `fill` write the next `bytes` bytes (zeroed before) and freezes them. `None`, and `fill` not called, when
-    /// they do not fit. If `fill` panics nothing is appended.
+    /// Lets `fill` write the next `bytes` bytes (zeroed before) and freezes them. `None`, and
+    /// `fill` not called, when they do not fit. If `fill` panics nothing is appended.
     pub fn append<T>(&self, bytes: usize, fill: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
         if bytes > self.free() {
             return None;
@@ -97,8 +109,9 @@ impl AppendBuf {
         assert!(!self.appending.replace(true), "append called from inside append");
         let reset = ResetOnDrop(&self.appending);
         let at = self.len();
-        // SAFETY: [at, at + bytes) lies inside the allocation (checked above), is initialised (alloc_zeroed), and is above
-        // `len`, so no shared slice to it exists; `appending` keeps a second mutable one from being made.
+        // SAFETY: [at, at + bytes) lies inside the allocation (checked above), is initialised
+        // (alloc_zeroed), and is above `len`, so no shared slice to it exists; `appending` keeps a
+        // second mutable one from being made.
         let free = unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(at), bytes) };
         let value = fill(free);
         drop(reset);
@@ -122,18 +135,29 @@ impl AppendBuf {
         self.len.set(bytes);
     }
 
-    /// Takes the buffer back for new content: `&mut` proves that no slice of it lives (`Rc::get_mut`). The free part
-    /// then holds the old bytes until they are overwritten.
+    /// Takes the buffer back for new content: `&mut` proves that no slice of it lives
+    /// (`Rc::get_mut`). The free part then holds the old bytes until they are overwritten.
     pub fn reset(&mut self) {
         self.len.set(0);
     }
 
-    /// The frozen bytes of `range`. Panics when it reaches past [`AppendBuf::len`]: callers know what they appended.
+    /// The frozen bytes of `range`. Panics when it reaches past [`AppendBuf::len`]: callers know
+    /// what they appended.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> &[u8] {
-        assert!(range.start <= range.end && range.end <= self.len(), "slice {range:?} past the {} bytes appended", self.len());
-        // SAFETY: the range lies below `len`: initialised and never written again while `self` lives.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(range.start), range.end - range.start) }
+        assert!(
+            range.start <= range.end && range.end <= self.len(),
+            "slice {range:?} past the {} bytes appended",
+            self.len()
+        );
+        // SAFETY: the range lies below `len`: initialised and never written again while `self`
+        // lives.
+        unsafe {
+            std::slice::from_raw_parts(
+                self.start.as_ptr().add(range.start),
+                range.end - range.start,
+            )
+        }
     }
 }
 
@@ -158,7 +182,8 @@ impl std::fmt::Debug for AppendBuf {
     }
 }
 
-/// A frozen part of an [`AppendBuf`] that keeps the buffer alive. Cheap to clone; derefs to the bytes.
+/// A frozen part of an [`AppendBuf`] that keeps the buffer alive. Cheap to clone; derefs to the
+/// bytes.
 #[derive(Clone)]
 pub struct BufSlice {
     buf: Rc<AppendBuf>,
@@ -192,7 +217,11 @@ impl BufSlice {
     #[must_use]
     pub fn joined(&self, next: &Self) -> Option<Self> {
         let adjacent = Rc::ptr_eq(&self.buf, &next.buf) && self.start + self.len == next.start;
-        adjacent.then(|| Self { buf: self.buf.clone(), start: self.start, len: self.len + next.len })
+        adjacent.then(|| Self {
+            buf: self.buf.clone(),
+            start: self.start,
+            len: self.len + next.len,
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-//! The seams (design D9): everything above sees time, chance, tasks and files only through these traits, so that
-//! the same code runs on a real core and in a deterministic simulation.
+//! The seams (design D9): everything above sees time, chance, tasks and files only through these
+//! traits, so that the same code runs on a real core and in a deterministic simulation.
 
 use crate::buf::BufSlice;
 use std::future::Future;
@@ -23,13 +23,15 @@ pub enum OpenMode {
     Read,
     /// Read and write through the page cache; created when missing.
     Buffered,
-    /// Read and write with O_DIRECT; created when missing. Writes must be aligned to [`DIRECT_ALIGN`] in address, offset
-    /// and length; reads may have any offset and length. Where the filesystem has no O_DIRECT the open fails with
-    /// `ErrorKind::InvalidInput` and the caller decides whether `Buffered` will do.
+    /// Read and write with O_DIRECT; created when missing. Writes must be aligned to
+    /// [`DIRECT_ALIGN`] in address, offset and length; reads may have any offset and length. Where
+    /// the filesystem has no O_DIRECT the open fails with `ErrorKind::InvalidInput` and the caller
+    /// decides whether `Buffered` will do.
     Direct,
-    /// Read and write; created when missing. Writes are copied into a mapping of the file, which a killed process leaves to
-    /// the system; [`File::sync_data`] is msync. Neither runs on the core's thread. The file must have its length
-    /// ([`File::allocate`]) before it is written to; a write past it is `ErrorKind::InvalidInput`.
+    /// Read and write; created when missing. Writes are copied into a mapping of the file, which a
+    /// killed process leaves to the system; [`File::sync_data`] is msync. Neither runs on the
+    /// core's thread. The file must have its length ([`File::allocate`]) before it is written to; a
+    /// write past it is `ErrorKind::InvalidInput`.
     Mapped,
 }
 
@@ -52,7 +54,8 @@ pub struct DirEntry {
 /// How full a file system is, for programs without privileges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSpace {
-    /// Used and available bytes together; what is kept for the superuser counts as neither, as `df` counts.
+    /// Used and available bytes together; what is kept for the superuser counts as neither, as `df`
+    /// counts.
     pub total_bytes: u64,
     /// Bytes that can still be written.
     pub available_bytes: u64,
@@ -68,7 +71,8 @@ impl DiskSpace {
     }
 }
 
-/// One core: its clock, its chance, its tasks and its files. Cloning gives another handle to the same core.
+/// One core: its clock, its chance, its tasks and its files. Cloning gives another handle to the
+/// same core.
 pub trait Runtime: Clone + 'static {
     /// An open file of this core.
     type File: File;
@@ -77,7 +81,8 @@ pub trait Runtime: Clone + 'static {
     fn now_nanos(&self) -> u64;
     /// Milliseconds since 1970, as RocketMQ stores them.
     fn wall_ms(&self) -> i64;
-    /// What local time is ahead of UTC now, in seconds: RocketMQ's `deleteWhen` and index files are in local time.
+    /// What local time is ahead of UTC now, in seconds: RocketMQ's `deleteWhen` and index files are
+    /// in local time.
     fn utc_offset_seconds(&self) -> i64;
     /// A random number; from the seed in a simulation.
     fn random_u64(&self) -> u64;
@@ -94,9 +99,15 @@ pub trait Runtime: Clone + 'static {
     fn list_dir(&self, path: &Path) -> impl Future<Output = io::Result<Vec<DirEntry>>>;
     /// The whole content of a small file (configuration).
     fn read_file(&self, path: &Path) -> impl Future<Output = io::Result<Vec<u8>>>;
-    /// Replaces a small file so that a crash leaves the old or the new content, never a part: writes beside it, syncs,
-    /// renames over it, syncs the folder. With `keep_backup` the old content stays beside it under the name plus `.bak`.
-    fn replace_file(&self, path: &Path, content: Vec<u8>, keep_backup: bool) -> impl Future<Output = io::Result<()>>;
+    /// Replaces a small file so that a crash leaves the old or the new content, never a part:
+    /// writes beside it, syncs, renames over it, syncs the folder. With `keep_backup` the old
+    /// content stays beside it under the name plus `.bak`.
+    fn replace_file(
+        &self,
+        path: &Path,
+        content: Vec<u8>,
+        keep_backup: bool,
+    ) -> impl Future<Output = io::Result<()>>;
     /// Removes a file; an error when it is missing.
     fn remove_file(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
     /// Removes a folder with all in it; no error when it is missing.
@@ -105,22 +116,28 @@ pub trait Runtime: Clone + 'static {
     fn sync_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
     /// How full the file system with `path` is.
     fn disk_space(&self, path: &Path) -> impl Future<Output = io::Result<DiskSpace>>;
-    /// Takes an exclusive lock on a file, made when missing, for as long as the returned file lives (also across
-    /// processes; a crash frees it). `ErrorKind::WouldBlock` when another process has it.
+    /// Takes an exclusive lock on a file, made when missing, for as long as the returned file lives
+    /// (also across processes; a crash frees it). `ErrorKind::WouldBlock` when another process has
+    /// it.
     fn lock_file(&self, path: &Path) -> impl Future<Output = io::Result<Self::File>>;
 }
 
 /// An open file. Cloning gives another handle; the last one closes it.
 #[expect(clippy::len_without_is_empty, reason = "an empty file is nothing anybody asks for")]
 pub trait File: Clone + 'static {
-    /// Reads up to `len` bytes from `offset`: fewer only at the end of the file. A device that stops in the middle is asked for
-    /// the rest, and is an error when it does not give it.
+    /// Reads up to `len` bytes from `offset`: fewer only at the end of the file. A device that
+    /// stops in the middle is asked for the rest, and is an error when it does not give it.
     fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = io::Result<BufSlice>>;
     /// Writes all of `data` at `offset`. Not durable before [`File::sync_data`].
     fn write_at(&self, offset: u64, data: BufSlice) -> impl Future<Output = io::Result<()>>;
-    /// Writes `first` at `offset` and `second` right behind it (either may be empty). Not durable before
-    /// [`File::sync_data`]; a crash may leave any part of it.
-    fn write_both_at(&self, offset: u64, first: BufSlice, second: BufSlice) -> impl Future<Output = io::Result<()>> {
+    /// Writes `first` at `offset` and `second` right behind it (either may be empty). Not durable
+    /// before [`File::sync_data`]; a crash may leave any part of it.
+    fn write_both_at(
+        &self,
+        offset: u64,
+        first: BufSlice,
+        second: BufSlice,
+    ) -> impl Future<Output = io::Result<()>> {
         async move {
             let behind = offset + first.len() as u64;
             if !first.is_empty() {
@@ -129,8 +146,14 @@ pub trait File: Clone + 'static {
             if second.is_empty() { Ok(()) } else { self.write_at(behind, second).await }
         }
     }
-    /// [`File::write_both_at`], and when it completes both pieces survive a power cut. Says nothing of earlier writes.
-    fn write_both_durably_at(&self, offset: u64, first: BufSlice, second: BufSlice) -> impl Future<Output = io::Result<()>> {
+    /// [`File::write_both_at`], and when it completes both pieces survive a power cut. Says nothing
+    /// of earlier writes.
+    fn write_both_durably_at(
+        &self,
+        offset: u64,
+        first: BufSlice,
+        second: BufSlice,
+    ) -> impl Future<Output = io::Result<()>> {
         async move {
             self.write_both_at(offset, first, second).await?;
             self.sync_data().await

@@ -24,14 +24,17 @@ fn on_a_core<F: Future<Output = ()> + 'static>(test: impl Fn(Core) -> F + Clone 
     running.unwrap().join().unwrap();
 }
 
-/// A folder on the disk that holds the build, where O_DIRECT can be had (a tmpfs has none on older kernels).
+/// A folder on the disk that holds the build, where O_DIRECT can be had (a tmpfs has none on older
+/// kernels).
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
 async fn written_and_read(core: Core, path: PathBuf, mode: OpenMode) {
     let file = match core.open(&path, mode).await {
-        Err(error) if mode == OpenMode::Direct && error.kind() == io::ErrorKind::InvalidInput => return,
+        Err(error) if mode == OpenMode::Direct && error.kind() == io::ErrorKind::InvalidInput => {
+            return;
+        }
         other => other.unwrap(),
     };
     file.allocate(0, 1 << 20).await.unwrap();
@@ -49,7 +52,9 @@ async fn written_and_read(core: Core, path: PathBuf, mode: OpenMode) {
         file.write_both_durably_at(8 * DIRECT_ALIGN as u64, first, second).await.unwrap();
         let read = file.read_at(8 * DIRECT_ALIGN as u64, 2 * DIRECT_ALIGN).await.unwrap();
         assert_eq!(&*read, [&*pieces[0], &*pieces[1]].concat());
-        file.write_both_at(8 * DIRECT_ALIGN as u64, BufSlice::empty(), pieces[1].clone()).await.unwrap();
+        file.write_both_at(8 * DIRECT_ALIGN as u64, BufSlice::empty(), pieces[1].clone())
+            .await
+            .unwrap();
         assert_eq!(file.read_at(8 * DIRECT_ALIGN as u64, 1).await.unwrap()[0], pieces[1][0]);
     }
     if mode == OpenMode::Mapped {
@@ -57,7 +62,11 @@ async fn written_and_read(core: Core, path: PathBuf, mode: OpenMode) {
         assert_eq!(beyond.kind(), io::ErrorKind::InvalidInput, "a mapping does not grow");
     }
     file.set_len(5 * DIRECT_ALIGN as u64 + 7).await.unwrap();
-    assert_eq!(file.read_at(5 * DIRECT_ALIGN as u64, 100).await.unwrap().len(), 7, "short at the end of the file");
+    assert_eq!(
+        file.read_at(5 * DIRECT_ALIGN as u64, 100).await.unwrap().len(),
+        7,
+        "short at the end of the file"
+    );
     assert_eq!(file.read_at(1 << 20, 100).await.unwrap().len(), 0, "nothing beyond it");
     assert_eq!(std::fs::read(&path).unwrap()[DIRECT_ALIGN..][..block.len()], block);
 }
@@ -140,7 +149,8 @@ fn a_message_from_another_thread_wakes_a_sleeping_core() {
 #[test]
 fn every_shard_runs_on_its_own_core_with_its_own_ring() {
     let cores = available_cores();
-    let placements: Vec<_> = (0..3).map(|i| CorePlacement::Pinned(cores[i % cores.len()])).collect();
+    let placements: Vec<_> =
+        (0..3).map(|i| CorePlacement::Pinned(cores[i % cores.len()])).collect();
     let (told_in, told) = mpsc::channel();
     let running = launch(&placements, RingConfig::default(), move |core, shard| {
         let told_in = told_in.clone();
@@ -171,7 +181,8 @@ fn an_idle_core_uses_next_to_no_cpu() {
     });
     running.unwrap().join().unwrap();
     let used_ns = cpu.recv().unwrap();
-    // A tenth of the second would mean that it polls; the figure on a quiet machine is far below 0.5 %.
+    // A tenth of the second would mean that it polls; the figure on a quiet machine is far below
+    // 0.5 %.
     assert!(used_ns < 100_000_000, "{used_ns} ns of CPU in an idle second");
 }
 
@@ -197,10 +208,21 @@ fn a_read_at_the_end_is_short_and_the_disk_says_how_full_it_is() {
                 assert_eq!(file.read_at(9000, 10).await.unwrap().len(), 0);
             }
             let space = core.disk_space(&path).await.unwrap();
-            assert!(space.total_bytes > 0 && space.available_bytes <= space.total_bytes && space.used_percent() <= 100);
-            assert_eq!(core.disk_space(&path.join("missing")).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert!(
+                space.total_bytes > 0
+                    && space.available_bytes <= space.total_bytes
+                    && space.used_percent() <= 100
+            );
+            assert_eq!(
+                core.disk_space(&path.join("missing")).await.unwrap_err().kind(),
+                io::ErrorKind::NotFound
+            );
             let entry = core.list_dir(&path).await.unwrap().remove(0);
-            assert!((core.wall_ms() - entry.modified_ms).abs() < 3_600_000, "{}", entry.modified_ms);
+            assert!(
+                (core.wall_ms() - entry.modified_ms).abs() < 3_600_000,
+                "{}",
+                entry.modified_ms
+            );
             assert!(core.utc_offset_seconds().abs() <= 14 * 3600);
         }
     });
@@ -230,15 +252,17 @@ fn blocking_work_is_never_forgotten() {
 fn work_that_nobody_waits_for_any_more_harms_nobody() {
     on_a_core(|core| async move {
         for _ in 0..50 {
-            let slow = async { core.blocking(|| std::thread::sleep(Duration::from_millis(2))).await };
+            let slow =
+                async { core.blocking(|| std::thread::sleep(Duration::from_millis(2))).await };
             futures_lite::future::or(slow, core.sleep(Duration::from_micros(100))).await;
         }
         assert_eq!(core.blocking(|| 7).await, 7);
     });
 }
 
-/// The kernel may leave "there is deferred work" set although there is none: a completion that was taken in between its being
-/// queued and the flag's being set. A core that believes the flag turns its ring for ever and serves nobody else.
+/// The kernel may leave "there is deferred work" set although there is none: a completion that was
+/// taken in between its being queued and the flag's being set. A core that believes the flag turns
+/// its ring for ever and serves nobody else.
 #[test]
 fn a_flag_that_the_kernel_leaves_set_starves_nobody() {
     let (progress, seen) = mpsc::channel();
@@ -261,7 +285,10 @@ fn a_flag_that_the_kernel_leaves_set_starves_nobody() {
     });
     let mut last = None;
     while last != Some(2_999) {
-        last = Some(seen.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("the core stands still after {last:?}")));
+        last = Some(
+            seen.recv_timeout(Duration::from_secs(30))
+                .unwrap_or_else(|_| panic!("the core stands still after {last:?}")),
+        );
     }
     thread.join().unwrap();
 }

@@ -30,7 +30,8 @@ fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|i| u8::try_from(i * 31 % 251).unwrap()).collect()
 }
 
-/// Turns until `done` says so. The bound is on turns that find nothing, so only a ring that hangs fails here.
+/// Turns until `done` says so. The bound is on turns that find nothing, so only a ring that hangs
+/// fails here.
 fn turn_until(ring: &mut Ring, sink: &mut dyn FnMut(Event<'_>) -> bool) {
     let (mut done, mut idle) = (false, 0);
     while !done {
@@ -70,7 +71,9 @@ fn a_peer_with_much_to_say_leaves_the_others_their_turn() {
     let ((mut loud, loud_ours), (mut quiet, quiet_ours)) = (pair(), pair());
     loud.write_all(&pattern(100_000)).unwrap();
     quiet.write_all(b"me too").unwrap();
-    [&loud_ours, &quiet_ours].iter().for_each(|ours| assert_eq!(ours.peek(&mut [0]).unwrap(), 1, "it has arrived"));
+    [&loud_ours, &quiet_ours]
+        .iter()
+        .for_each(|ours| assert_eq!(ours.peek(&mut [0]).unwrap(), 1, "it has arrived"));
     let mut ring = ring(64);
     ring.receive(1, &socket(loud_ours));
     ring.receive(2, &socket(quiet_ours));
@@ -157,7 +160,9 @@ fn a_send_that_the_socket_cannot_take_at_once_goes_out_whole_and_in_order() {
         peer.read_exact(&mut got).unwrap();
         assert!(got == want);
     });
-    turn_until(&mut ring, &mut |event| matches!(event, Event::Sent { token: 1, result: Ok(()), .. }));
+    turn_until(&mut ring, &mut |event| {
+        matches!(event, Event::Sent { token: 1, result: Ok(()), .. })
+    });
     reader.join().unwrap();
 }
 
@@ -175,8 +180,12 @@ fn a_send_that_fits_is_told_in_the_next_turn_and_one_to_a_closed_socket_fails() 
     let mut got = [0; 5];
     peer.read_exact(&mut got).unwrap();
     assert_eq!(&got, b"hello", "it left before the turn");
-    turn_until(&mut ring, &mut |event| matches!(event, Event::Sent { token: 1, result: Ok(()), .. }));
+    turn_until(&mut ring, &mut |event| {
+        matches!(event, Event::Sent { token: 1, result: Ok(()), .. })
+    });
     ring.shut(&ours);
     ring.send(2, &ours, said(b"too late"));
-    turn_until(&mut ring, &mut |event| matches!(event, Event::Sent { token: 2, result: Err(_), .. }));
+    turn_until(&mut ring, &mut |event| {
+        matches!(event, Event::Sent { token: 2, result: Err(_), .. })
+    });
 }

@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 /// Requests on their way at a time.
 const IN_FLIGHT: usize = 16;
 /// What callgrind switches its counting on for.
-const COUNTED: [&str; 2] = ["*Shard as netcore::Handler>::on_frame*", "*Shard as netcore::Handler>::on_native_frame*"];
+const COUNTED: [&str; 2] =
+    ["*Shard as netcore::Handler>::on_frame*", "*Shard as netcore::Handler>::on_native_frame*"];
 /// The longest idle spin there is.
 const SPIN_MICROS: u32 = 1_000_000;
 
 pub fn is_there() -> bool {
-    Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+    Command::new("valgrind")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// Instructions of a run with so many requests, those of making the topic included.
@@ -36,8 +41,12 @@ pub fn count(lane: client::Lane, request: &[u8], messages: usize, keep: Option<P
 /// The line `totals: N` (callgrind) or `summary: N`.
 fn total(out: &Path) -> u64 {
     let text = std::fs::read_to_string(out).unwrap();
-    let line = text.lines().rev().find_map(|line| line.strip_prefix("totals: ").or_else(|| line.strip_prefix("summary: ")));
-    line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("{}: no totals: callgrind counted nothing", out.display()))
+    let line = text
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("totals: ").or_else(|| line.strip_prefix("summary: ")));
+    line.and_then(|number| number.trim().parse().ok())
+        .unwrap_or_else(|| panic!("{}: no totals: callgrind counted nothing", out.display()))
 }
 
 struct Broker {
@@ -49,8 +58,12 @@ impl Broker {
     fn start(folder: &Path, out: &Path) -> Self {
         let port = servers::free_port();
         let mut command = Command::new("valgrind");
-        command.args(["--tool=callgrind", "--fair-sched=yes"]).args(COUNTED.map(|function| format!("--toggle-collect={function}")));
-        command.arg(format!("--callgrind-out-file={}", out.display())).arg(env!("CARGO_BIN_EXE_mqbroker"));
+        command
+            .args(["--tool=callgrind", "--fair-sched=yes"])
+            .args(COUNTED.map(|function| format!("--toggle-collect={function}")));
+        command
+            .arg(format!("--callgrind-out-file={}", out.display()))
+            .arg(env!("CARGO_BIN_EXE_mqbroker"));
         let settings = [
             format!("listenPort={port}"),
             format!("storePathRootDir={}", folder.join("store").display()),
@@ -65,14 +78,23 @@ impl Broker {
         let broker = Self { addr: SocketAddr::from(([127, 0, 0, 1], port)), child };
         let started = Instant::now();
         while TcpStream::connect(broker.addr).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(120), "mqbroker does not come up under valgrind");
+            assert!(
+                started.elapsed() < Duration::from_secs(120),
+                "mqbroker does not come up under valgrind"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         broker
     }
 
     fn stop(&mut self) {
-        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &self.child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         let ended = self.child.wait().unwrap();
         assert!(ended.success(), "mqbroker under valgrind: {ended}");
     }

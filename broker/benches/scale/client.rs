@@ -25,7 +25,12 @@ impl Client {
 
     pub fn send(&mut self, code: i32, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) {
         let mut frame = Vec::new();
-        write_command(&mut frame, &CommandHead { code, opaque: 1, ..CommandHead::default() }, ext, body);
+        write_command(
+            &mut frame,
+            &CommandHead { code, opaque: 1, ..CommandHead::default() },
+            ext,
+            body,
+        );
         self.stream.write_all(&frame).unwrap();
     }
 
@@ -67,14 +72,19 @@ impl Client {
         assert_eq!(self.receive().0, 0);
     }
 
-    /// `count` messages of `bytes` over the queues of `topics`; those that find no room are sent again.
+    /// `count` messages of `bytes` over the queues of `topics`; those that find no room are sent
+    /// again.
     pub fn fill(&mut self, topics: &[String], queues: usize, count: usize, bytes: usize) {
         let body = vec![b'x'; bytes];
         let (mut sent, mut done, mut in_flight) = (0, 0, 0);
         while done < count {
             while in_flight < DEPTH && done + in_flight < count {
                 let queue_id = i32::try_from(sent % queues).unwrap();
-                let header = SendHeader { topic: &topics[sent / queues % topics.len()], queue_id, ..header() };
+                let header = SendHeader {
+                    topic: &topics[sent / queues % topics.len()],
+                    queue_id,
+                    ..header()
+                };
                 self.send(request::SEND_MESSAGE_V2, |w| header.write_v2(w), &body);
                 sent += 1;
                 in_flight += 1;

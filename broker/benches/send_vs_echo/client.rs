@@ -1,5 +1,5 @@
-//! The one client of all rows: a thread with blocking sockets that keeps `depth` sends in flight on each connection, in either
-//! lane.
+//! The one client of all rows: a thread with blocking sockets that keeps `depth` sends in flight on
+//! each connection, in either lane.
 
 use protocol::codes::{request, response};
 use protocol::native::{self, Ack, Kind, Produce, append_frame};
@@ -34,8 +34,12 @@ impl Lane {
     /// Bytes of the frame that begins here, once that is known.
     fn frame_bytes(self, bytes: &[u8]) -> Option<usize> {
         match self {
-            Self::Remoting => bytes.first_chunk::<4>().map(|length| 4 + u32::from_be_bytes(*length) as usize),
-            Self::Native => bytes.first_chunk::<8>().map(|[_, _, _, _, length @ ..]| u32::from_le_bytes(*length) as usize),
+            Self::Remoting => {
+                bytes.first_chunk::<4>().map(|length| 4 + u32::from_be_bytes(*length) as usize)
+            }
+            Self::Native => bytes
+                .first_chunk::<8>()
+                .map(|[_, _, _, _, length @ ..]| u32::from_le_bytes(*length) as usize),
         }
     }
 
@@ -76,7 +80,11 @@ pub fn native_frame(queue_id: usize, records: usize, body_bytes: usize) -> Vec<u
     let mut record = vec![0; draft.encoded_len().unwrap()];
     draft.encode_into(&mut record).unwrap();
     let payload = record.repeat(records);
-    let produce = Produce { records: u32::try_from(records).unwrap(), ack: Ack::Configured as u8, wants_stages: false };
+    let produce = Produce {
+        records: u32::try_from(records).unwrap(),
+        ack: Ack::Configured as u8,
+        wants_stages: false,
+    };
     let mut frame = Vec::new();
     append_frame(&mut frame, Kind::Produce, 1, &produce, payload.len()).unwrap();
     frame.extend_from_slice(&payload);
@@ -84,7 +92,8 @@ pub fn native_frame(queue_id: usize, records: usize, body_bytes: usize) -> Vec<u
 }
 
 fn hello() -> Vec<u8> {
-    let hello = native::Hello { version_min: 1, version_max: 1, capabilities: 0, client: "bench".into() };
+    let hello =
+        native::Hello { version_min: 1, version_max: 1, capabilities: 0, client: "bench".into() };
     let mut frame = Vec::new();
     append_frame(&mut frame, Kind::Hello, 0, &hello, 0).unwrap();
     frame
@@ -95,7 +104,8 @@ pub fn send_frame(queue_id: usize) -> Vec<u8> {
     let mut frame = Vec::new();
     let head = CommandHead { code: request::SEND_MESSAGE_V2, opaque: 1, ..CommandHead::default() };
     let queue_id = i64::try_from(queue_id % QUEUES).unwrap();
-    let properties = "UNIQ_KEY\u{1}7F00000100002A9F0000000000000000\u{2}WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}";
+    let properties =
+        "UNIQ_KEY\u{1}7F00000100002A9F0000000000000000\u{2}WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}";
     let ext = |w: &mut protocol::remoting::ExtWriter<'_>| {
         w.str("a", "bench");
         w.str("b", TOPIC);
@@ -117,7 +127,8 @@ pub fn send_frame(queue_id: usize) -> Vec<u8> {
 /// Creates the topic with UPDATE_AND_CREATE_TOPIC; the echo only sends it back.
 pub fn make_topic(addr: SocketAddr) {
     let mut frame = Vec::new();
-    let head = CommandHead { code: request::UPDATE_AND_CREATE_TOPIC, opaque: 7, ..CommandHead::default() };
+    let head =
+        CommandHead { code: request::UPDATE_AND_CREATE_TOPIC, opaque: 7, ..CommandHead::default() };
     let ext = |w: &mut protocol::remoting::ExtWriter<'_>| {
         w.str("topic", TOPIC);
         w.str("defaultTopic", "TBW102");
@@ -150,7 +161,15 @@ impl Peer {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let mut peer = Self { lane, stream, requests, buf: vec![0; 256 * 1024], have: 0, errors: 0, sent_at: Instant::now() };
+        let mut peer = Self {
+            lane,
+            stream,
+            requests,
+            buf: vec![0; 256 * 1024],
+            have: 0,
+            errors: 0,
+            sent_at: Instant::now(),
+        };
         if lane == Lane::Native {
             peer.stream.write_all(&hello()).unwrap();
             peer.receive(1);
@@ -222,33 +241,73 @@ pub fn round_trips_spinning(addr: SocketAddr, lane: Lane, seconds: f64) -> Vec<f
 
 /// A native fetch from the beginning of queue 0.
 pub fn fetch_frame(messages_max: u32) -> Vec<u8> {
-    let fetch = native::Fetch { queue_id: 0, offset: 0, messages_max, bytes_max: 1 << 20, hold_ms: 0, topic: TOPIC.into(), tags: vec![] };
+    let fetch = native::Fetch {
+        queue_id: 0,
+        offset: 0,
+        messages_max,
+        bytes_max: 1 << 20,
+        hold_ms: 0,
+        topic: TOPIC.into(),
+        tags: vec![],
+    };
     let mut frame = Vec::new();
     append_frame(&mut frame, Kind::Fetch, 1, &fetch, 0).unwrap();
     frame
 }
 
-/// Looks for the code in the header's text: cheaper than parsing it, and the same work for every server.
+/// Looks for the code in the header's text: cheaper than parsing it, and the same work for every
+/// server.
 fn is_success(frame: &[u8]) -> bool {
     let head = &frame[4..frame.len().min(64)];
     let found = head.windows(9).any(|w| w == b"\"code\":0," || w == b"\"code\":0}");
-    found || CommandView::parse(frame).is_ok_and(|view| view.code == response::SUCCESS || view.code == request::SEND_MESSAGE_V2 || view.code == request::UPDATE_AND_CREATE_TOPIC)
+    found
+        || CommandView::parse(frame).is_ok_and(|view| {
+            view.code == response::SUCCESS
+                || view.code == request::SEND_MESSAGE_V2
+                || view.code == request::UPDATE_AND_CREATE_TOPIC
+        })
 }
 
 /// Runs one load and returns what it saw; CPU is filled in by the caller.
-pub fn run(addr: SocketAddr, lane: Lane, connections: usize, depth: usize, seconds: f64) -> Outcome {
-    run_frames(addr, lane, connections, depth, seconds, move |connection| lane.send_frame(connection))
+pub fn run(
+    addr: SocketAddr,
+    lane: Lane,
+    connections: usize,
+    depth: usize,
+    seconds: f64,
+) -> Outcome {
+    run_frames(addr, lane, connections, depth, seconds, move |connection| {
+        lane.send_frame(connection)
+    })
 }
 
 /// The same with frames of the caller's own; `frame` gets the connection's number.
-pub fn run_frames(addr: SocketAddr, lane: Lane, connections: usize, depth: usize, seconds: f64, frame: impl Fn(usize) -> Vec<u8> + Send + 'static) -> Outcome {
+pub fn run_frames(
+    addr: SocketAddr,
+    lane: Lane,
+    connections: usize,
+    depth: usize,
+    seconds: f64,
+    frame: impl Fn(usize) -> Vec<u8> + Send + 'static,
+) -> Outcome {
     let core = *available_cores().last().unwrap();
-    std::thread::spawn(move || on_core(core, addr, lane, connections, depth, seconds, &frame)).join().unwrap()
+    std::thread::spawn(move || on_core(core, addr, lane, connections, depth, seconds, &frame))
+        .join()
+        .unwrap()
 }
 
-fn on_core(core: usize, addr: SocketAddr, lane: Lane, connections: usize, depth: usize, seconds: f64, frame: &dyn Fn(usize) -> Vec<u8>) -> Outcome {
+fn on_core(
+    core: usize,
+    addr: SocketAddr,
+    lane: Lane,
+    connections: usize,
+    depth: usize,
+    seconds: f64,
+    frame: &dyn Fn(usize) -> Vec<u8>,
+) -> Outcome {
     core_affinity::set_for_current(core_affinity::CoreId { id: core });
-    let mut peers: Vec<Peer> = (0..connections).map(|i| Peer::connect(addr, lane, frame(i).repeat(depth))).collect();
+    let mut peers: Vec<Peer> =
+        (0..connections).map(|i| Peer::connect(addr, lane, frame(i).repeat(depth))).collect();
     peers.iter_mut().for_each(Peer::send);
     let (started, mut messages, mut times) = (Instant::now(), 0, Vec::new());
     while started.elapsed().as_secs_f64() < seconds {

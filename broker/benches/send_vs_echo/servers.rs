@@ -2,9 +2,9 @@
 
 use netcore::{CloseReason, ConnId, Handler, Net, NetConfig, Network, Origin};
 use protocol::native::{Fetched, Kind, PLACED_BYTES, Produced, Stages, append_frame};
-use rt::{AppendBuf, BufSlice};
 use rt::real::{CorePlacement, available_cores, launch};
 use rt::ring::RingConfig;
+use rt::{AppendBuf, BufSlice};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,8 @@ impl Drop for Server {
 struct Echo {
     answer: Vec<u8>,
     native_answer: Vec<u8>,
-    /// What a fetch is answered with: prefix and header, then bytes that are not copied, as the broker's are not.
+    /// What a fetch is answered with: prefix and header, then bytes that are not copied, as the
+    /// broker's are not.
     fetched: (Vec<u8>, BufSlice),
 }
 
@@ -80,7 +81,13 @@ impl Server {
     /// The same with an idle spin window and an answer to fetches of one's own.
     pub fn echo_with(idle_spin: Duration, fetches: &Fetches) -> Self {
         let mut fetched = Vec::new();
-        let header = Fetched { status: 0, messages: fetches.messages, next_offset: 0, min_offset: 0, max_offset: 0 };
+        let header = Fetched {
+            status: 0,
+            messages: fetches.messages,
+            next_offset: 0,
+            min_offset: 0,
+            max_offset: 0,
+        };
         append_frame(&mut fetched, Kind::Fetched, 1, &header, fetches.bytes).unwrap();
         let fetched_bytes = vec![b'x'; fetches.bytes];
         let header = br#"{"code":0,"flag":1,"language":"JAVA","opaque":1,"serializeTypeCurrentRPC":"JSON","version":513,"extFields":{"queueId":"0","TRACE_ON":"true","MSG_REGION":"DefaultRegion","msgId":"7F00000100002A9F0000000000000000","queueOffset":"1234567"}}"#;
@@ -91,16 +98,27 @@ impl Server {
         let running = launch(&[placement], RingConfig::default(), move |core, _| {
             let (ready_in, answer) = (ready_in.clone(), answer.clone());
             let mut native_answer = Vec::new();
-            let produced = Produced { records: 1, is_late: false, store_timestamp_ms: 0, stages: Stages::default() };
+            let produced = Produced {
+                records: 1,
+                is_late: false,
+                store_timestamp_ms: 0,
+                stages: Stages::default(),
+            };
             append_frame(&mut native_answer, Kind::Produced, 1, &produced, PLACED_BYTES).unwrap();
             native_answer.extend_from_slice(&[0; PLACED_BYTES]);
             let fetched = (fetched.clone(), AppendBuf::copy_of(&fetched_bytes));
             core.set_idle_spin(idle_spin);
             async move {
-                let config = NetConfig { native_lane: true, ..NetConfig::listening(vec!["127.0.0.1:0".parse().unwrap()]) };
-                let network = Network::bind(&core, config, Echo { answer, native_answer, fetched }).map_err(io::Error::other)?;
+                let config = NetConfig {
+                    native_lane: true,
+                    ..NetConfig::listening(vec!["127.0.0.1:0".parse().unwrap()])
+                };
+                let network = Network::bind(&core, config, Echo { answer, native_answer, fetched })
+                    .map_err(io::Error::other)?;
                 let thread = std::fs::read_link("/proc/thread-self").unwrap();
-                ready_in.send((network.local_addrs()[0], format!("/proc/{}", thread.display()))).unwrap();
+                ready_in
+                    .send((network.local_addrs()[0], format!("/proc/{}", thread.display())))
+                    .unwrap();
                 std::future::pending().await
             }
         });
@@ -121,7 +139,12 @@ impl Server {
         std::fs::write(&path, config).unwrap();
         let log = folder.join("log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_mqbroker"));
-        let child = command.arg("-c").arg(&path).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+        let child = command
+            .arg("-c")
+            .arg(&path)
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
         let cpu_of = format!("/proc/{}", child.id());
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         wait_until_up(addr);
@@ -131,7 +154,13 @@ impl Server {
     /// Stops a broker in good order and gives back its log.
     pub fn stop(&mut self) -> String {
         if let Some(mut child) = self.child.take() {
-            assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+            assert!(
+                Command::new("kill")
+                    .args(["-TERM", &child.id().to_string()])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
             let ended = child.wait().unwrap();
             assert!(ended.success(), "{}: {ended}", self.name);
         }
@@ -142,14 +171,22 @@ impl Server {
     pub fn also(text: &str) -> Self {
         let (name, rest) = text.split_once('=').unwrap();
         let (addr, pid) = rest.split_once(',').unwrap();
-        Self { name: name.into(), addr: addr.parse().unwrap(), cpu_of: format!("/proc/{pid}"), child: None, log: PathBuf::new() }
+        Self {
+            name: name.into(),
+            addr: addr.parse().unwrap(),
+            cpu_of: format!("/proc/{pid}"),
+            child: None,
+            log: PathBuf::new(),
+        }
     }
 
     /// CPU seconds used so far by all threads of the server.
     pub fn cpu_s(&self) -> f64 {
         let tasks = Path::new(&self.cpu_of).join("task");
         let threads = match std::fs::read_dir(&tasks) {
-            Ok(threads) if !self.cpu_of.contains("/task/") => threads.map(|thread| thread.unwrap().path()).collect(),
+            Ok(threads) if !self.cpu_of.contains("/task/") => {
+                threads.map(|thread| thread.unwrap().path()).collect()
+            }
             _ => vec![self.cpu_of.clone().into()],
         };
         let nanos = |path: &Path| {
@@ -164,7 +201,8 @@ impl Server {
     }
 
     pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(Path::new(&self.cpu_of).join("status")).unwrap_or_default();
+        let status =
+            std::fs::read_to_string(Path::new(&self.cpu_of).join("status")).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0)
     }

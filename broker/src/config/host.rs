@@ -15,7 +15,8 @@ pub(super) fn default_store() -> Option<String> {
     Some(format!("{home}/store"))
 }
 
-/// The address clients should use: the one that leads out of the host, else any that is not loopback, else loopback.
+/// The address clients should use: the one that leads out of the host, else any that is not
+/// loopback, else loopback.
 pub(super) fn address() -> Ipv4Addr {
     routed().or_else(first_local).unwrap_or(Ipv4Addr::LOCALHOST)
 }
@@ -36,7 +37,9 @@ fn usable(address: Ipv4Addr) -> bool {
 
 /// The first address of the host's own in the kernel's routing table.
 fn first_local() -> Option<Ipv4Addr> {
-    local_addresses(&std::fs::read_to_string("/proc/net/fib_trie").ok()?).into_iter().find(|address| usable(*address))
+    local_addresses(&std::fs::read_to_string("/proc/net/fib_trie").ok()?)
+        .into_iter()
+        .find(|address| usable(*address))
 }
 
 /// The addresses marked `host LOCAL`: each stands on the line above its mark.
@@ -60,7 +63,8 @@ mod tests {
     #[test]
     fn the_kernels_table_gives_the_hosts_own_addresses() {
         let table = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\nLocal:\n     |-- 127.0.0.1\n        \
-                     /32 host LOCAL\n     |-- 10.1.2.3\n        /32 host LOCAL\n     |-- 10.1.2.255\n        /32 link BROADCAST\n";
+                     /32 host LOCAL\n     |-- 10.1.2.3\n        /32 host LOCAL\n     |-- \
+                     10.1.2.255\n        /32 link BROADCAST\n";
         assert_eq!(local_addresses(table), [Ipv4Addr::LOCALHOST, Ipv4Addr::new(10, 1, 2, 3)]);
     }
 

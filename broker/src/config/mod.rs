@@ -1,4 +1,5 @@
-//! The broker's configuration: a RocketMQ `.properties` file and the command line become [`Options`], validated once.
+//! The broker's configuration: a RocketMQ `.properties` file and the command line become
+//! [`Options`], validated once.
 //!
 //! ```text
 //! file, -n, NAMESRV_ADDR ──Settings::resolve (keys known? values of their kind?)──► Settings (printed by -p)
@@ -16,9 +17,11 @@ use protocol::config_file::{ConfigError, Key, Properties, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// Every key the broker knows: RocketMQ's that work, RingMQ's own, RocketMQ's that change nothing here.
-pub static KEYS: LazyLock<Vec<Key>> =
-    LazyLock::new(|| [honoured::ROCKETMQ, honoured::OWN, honoured::SWITCHES, without_effect::WITHOUT_EFFECT].concat());
+/// Every key the broker knows: RocketMQ's that work, RingMQ's own, RocketMQ's that change nothing
+/// here.
+pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    [honoured::ROCKETMQ, honoured::OWN, honoured::SWITCHES, without_effect::WITHOUT_EFFECT].concat()
+});
 
 /// Why the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +39,18 @@ pub enum StartConfigError {
     Wrong(#[from] ConfigError),
 }
 
-/// Reads the file (when one is named) under the command line's `--set` and `-n`, and checks every value.
-pub fn load(file: Option<&Path>, namesrv: Option<&str>, set: &[(String, String)]) -> Result<Settings, StartConfigError> {
+/// Reads the file (when one is named) under the command line's `--set` and `-n`, and checks every
+/// value.
+pub fn load(
+    file: Option<&Path>,
+    namesrv: Option<&str>,
+    set: &[(String, String)],
+) -> Result<Settings, StartConfigError> {
     let mut properties = match file {
         None => Properties::default(),
         Some(path) => {
-            let bytes = std::fs::read(path).map_err(|source| StartConfigError::Unreadable { path: path.to_owned(), source })?;
+            let bytes = std::fs::read(path)
+                .map_err(|source| StartConfigError::Unreadable { path: path.to_owned(), source })?;
             Properties::parse(&path.display().to_string(), &bytes)?
         }
     };
@@ -102,7 +111,10 @@ mod tests {
         )
         .unwrap();
         let options = Options::from_settings(&settings).unwrap();
-        assert_eq!((options.cluster.as_str(), options.broker.as_str()), ("DefaultCluster", "broker-a"));
+        assert_eq!(
+            (options.cluster.as_str(), options.broker.as_str()),
+            ("DefaultCluster", "broker-a")
+        );
         assert_eq!(options.name_servers, ["localhost:9876", "localhost:9877"]);
     }
 
@@ -124,13 +136,24 @@ mod tests {
     fn a_key_without_effect_and_an_unknown_key_are_told() {
         let settings = load_text("maxRecoveryCommitlogFiles=30\nlistenPortt=10911\n").unwrap();
         let notes: Vec<_> = settings.notes().iter().map(ToString::to_string).collect();
-        assert!(notes.iter().any(|note| note.contains("maxRecoveryCommitlogFiles") && note.contains("not in this version")), "{notes:?}");
-        assert!(notes.iter().any(|note| note.contains("listenPortt") && note.contains("did you mean listenPort?")), "{notes:?}");
+        assert!(
+            notes.iter().any(|note| note.contains("maxRecoveryCommitlogFiles")
+                && note.contains("not in this version")),
+            "{notes:?}"
+        );
+        assert!(
+            notes
+                .iter()
+                .any(|note| note.contains("listenPortt")
+                    && note.contains("did you mean listenPort?")),
+            "{notes:?}"
+        );
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = load(Some(Path::new("/nowhere/broker.conf")), None, &[]).unwrap_err().to_string();
+        let error =
+            load(Some(Path::new("/nowhere/broker.conf")), None, &[]).unwrap_err().to_string();
         assert!(error.contains("/nowhere/broker.conf"), "{error}");
     }
 }

@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Ports of two neighbouring shards are this far apart: room for HA (+1) and the VIP port (−2) of each.
+/// Ports of two neighbouring shards are this far apart: room for HA (+1) and the VIP port (−2) of
+/// each.
 const SHARD_PORT_STEP: u16 = 10;
 
 /// What the process was told. Plain data: each shard gets its own copy.
@@ -130,7 +131,8 @@ pub struct ServeOptions {
     pub short_polling_ms: i64,
     /// `notifyConsumerIdsChangedEnable`.
     pub notify_consumers: bool,
-    /// `waitTimeMillsInSendQueue`; `None` without `brokerFastFailureEnable`: sends wait until there is room.
+    /// `waitTimeMillsInSendQueue`; `None` without `brokerFastFailureEnable`: sends wait until there
+    /// is room.
     pub send_wait_ms: Option<i64>,
     /// `syncFlushTimeout`.
     pub sync_flush_timeout_ms: i64,
@@ -154,13 +156,21 @@ impl Options {
         let listen_port = settings.int::<u16>("listenPort");
         let above = shard_count.saturating_sub(1).saturating_mul(usize::from(SHARD_PORT_STEP)) + 1;
         if usize::from(listen_port) + above > usize::from(u16::MAX) {
-            return Err(settings.wrong("listenPort", format!("a port with room for {shard_count} shards, 10 apart, below 65536")));
+            return Err(settings.wrong(
+                "listenPort",
+                format!("a port with room for {shard_count} shards, 10 apart, below 65536"),
+            ));
         }
         let advertised_host = settings.text("brokerIP1").to_owned();
-        let advertised_ip = resolve_host(&advertised_host).ok_or_else(|| settings.wrong("brokerIP1", "an IP address or a name that resolves to one"))?;
-        let bind = settings.text("bindAddress").parse().map_err(|_| settings.wrong("bindAddress", "an IP address of this host, 0.0.0.0 for all"))?;
+        let advertised_ip = resolve_host(&advertised_host).ok_or_else(|| {
+            settings.wrong("brokerIP1", "an IP address or a name that resolves to one")
+        })?;
+        let bind = settings.text("bindAddress").parse().map_err(|_| {
+            settings.wrong("bindAddress", "an IP address of this host, 0.0.0.0 for all")
+        })?;
         if settings.text("storePathRootDir").is_empty() {
-            return Err(settings.wrong("storePathRootDir", "a folder (HOME is not set, so there is no default)"));
+            return Err(settings
+                .wrong("storePathRootDir", "a folder (HOME is not set, so there is no default)"));
         }
         Ok(Self {
             cluster: settings.text("brokerClusterName").to_owned(),
@@ -178,7 +188,8 @@ impl Options {
             create: CreateOptions::from_settings(settings),
             serve: ServeOptions::from_settings(settings),
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
-            register_every: millis(settings, "registerNameServerPeriod").clamp(Duration::from_secs(10), Duration::from_secs(60)),
+            register_every: millis(settings, "registerNameServerPeriod")
+                .clamp(Duration::from_secs(10), Duration::from_secs(60)),
             shard_count,
             cores: cores(settings)?,
             idle_spin: Duration::from_micros(settings.int("idleSpinMicros")),
@@ -193,7 +204,8 @@ impl Options {
         let port = self.listen_port.saturating_add(offset);
         let alone = self.shard_count == 1;
         let broker = if alone { self.broker.clone() } else { format!("{}-s{index}", self.broker) };
-        let ha_port = self.ha_port.map_or(port.saturating_add(1), |first| first.saturating_add(offset));
+        let ha_port =
+            self.ha_port.map_or(port.saturating_add(1), |first| first.saturating_add(offset));
         ShardOptions {
             index,
             broker,
@@ -201,7 +213,11 @@ impl Options {
             address: format!("{}:{port}", bracketed(&self.advertised_host)),
             ha_address: format!("{}:{ha_port}", bracketed(&self.ha_host)),
             store_host: SocketAddr::new(self.advertised_ip, port),
-            store_root: if alone { self.store_root.clone() } else { self.store_root.join(format!("shard-{index}")) },
+            store_root: if alone {
+                self.store_root.clone()
+            } else {
+                self.store_root.join(format!("shard-{index}"))
+            },
             process: self.clone(),
         }
     }
@@ -240,11 +256,20 @@ impl StoreOptions {
             hot_bytes_max: settings.int("maxTransferBytesOnMessageInMemory"),
             cold_messages_max: settings.int("maxTransferCountOnMessageInDisk"),
             cold_bytes_max: settings.int("maxTransferBytesOnMessageInDisk"),
-            flush: if settings.text("flushDiskType") == "SYNC_FLUSH" { FlushPolicy::Sync } else { FlushPolicy::Async },
-            backend: if settings.text("logBackend") == "mmap" { LogBackend::Mmap } else { LogBackend::Direct },
+            flush: if settings.text("flushDiskType") == "SYNC_FLUSH" {
+                FlushPolicy::Sync
+            } else {
+                FlushPolicy::Async
+            },
+            backend: if settings.text("logBackend") == "mmap" {
+                LogBackend::Mmap
+            } else {
+                LogBackend::Direct
+            },
             flush_interval_ms: settings.int("flushIntervalCommitLog"),
             consumequeue_interval_ms: settings.int("flushIntervalConsumeQueue"),
-            index_enabled: settings.bool("messageIndexEnable") && settings.bool("indexFileWriteEnable"),
+            index_enabled: settings.bool("messageIndexEnable")
+                && settings.bool("indexFileWriteEnable"),
             index_slots: settings.int("maxHashSlotNum"),
             index_entries: settings.int("maxIndexNum"),
             query_messages_max: settings.int("maxMsgsNumBatch"),
@@ -277,7 +302,9 @@ impl ServeOptions {
             long_polling: settings.bool("longPollingEnable"),
             short_polling_ms: settings.i64("shortPollingTimeMills"),
             notify_consumers: settings.bool("notifyConsumerIdsChangedEnable"),
-            send_wait_ms: settings.bool("brokerFastFailureEnable").then(|| settings.i64("waitTimeMillsInSendQueue")),
+            send_wait_ms: settings
+                .bool("brokerFastFailureEnable")
+                .then(|| settings.i64("waitTimeMillsInSendQueue")),
             sync_flush_timeout_ms: settings.i64("syncFlushTimeout"),
             accept_sends_from_ms: settings.i64("startAcceptSendRequestTimeStamp"),
             lite_pull: settings.bool("litePullMessageEnable"),
@@ -292,7 +319,9 @@ fn retention(settings: &Settings) -> Result<RetentionConfig, ConfigError> {
     let hours = DeleteWhen::parse(settings.text("deleteWhen"));
     let config = RetentionConfig {
         reserved_ms: settings.int::<u64>("fileReservedTime") * 3_600_000,
-        delete_when: hours.ok_or_else(|| settings.wrong("deleteWhen", "hours from 0 to 23, ';' between them: 04 or 04;16"))?,
+        delete_when: hours.ok_or_else(|| {
+            settings.wrong("deleteWhen", "hours from 0 to 23, ';' between them: 04 or 04;16")
+        })?,
         max_used_percent: settings.int("diskMaxUsedSpaceRatio"),
         clean_forcibly_percent: settings.int("diskSpaceCleanForciblyRatio"),
         warning_percent: settings.int("diskSpaceWarningLevelRatio"),
@@ -317,18 +346,32 @@ fn bracketed(host: &str) -> String {
 }
 
 fn resolve_host(host: &str) -> Option<IpAddr> {
-    let resolved = || (host, 0).to_socket_addrs().ok()?.map(|address| address.ip()).find(IpAddr::is_ipv4);
-    host.parse().ok().or_else(resolved).filter(|ip: &IpAddr| *ip != IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    let resolved =
+        || (host, 0).to_socket_addrs().ok()?.map(|address| address.ip()).find(IpAddr::is_ipv4);
+    host.parse()
+        .ok()
+        .or_else(resolved)
+        .filter(|ip: &IpAddr| *ip != IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 fn name_servers(settings: &Settings) -> Result<Vec<String>, ConfigError> {
     let text = settings.text("namesrvAddr");
-    let servers: Vec<String> = text.split(';').map(str::trim).filter(|server| !server.is_empty()).map(str::to_owned).collect();
+    let servers: Vec<String> = text
+        .split(';')
+        .map(str::trim)
+        .filter(|server| !server.is_empty())
+        .map(str::to_owned)
+        .collect();
     let valid = |server: &String| {
-        server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
+        server.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
+        })
     };
     if servers.len() > NAME_SERVERS_MAX || !servers.iter().all(valid) {
-        return Err(settings.wrong("namesrvAddr", "addresses host:port, ';' between them: 127.0.0.1:9876;192.168.0.1:9876"));
+        return Err(settings.wrong(
+            "namesrvAddr",
+            "addresses host:port, ';' between them: 127.0.0.1:9876;192.168.0.1:9876",
+        ));
     }
     Ok(servers)
 }
@@ -358,7 +401,11 @@ mod tests {
 
     fn options(pairs: &[(&str, &str)]) -> Result<Options, ConfigError> {
         let mut properties = Properties::default();
-        for (key, value) in [("brokerName", "b"), ("brokerIP1", "10.0.0.1"), ("storePathRootDir", "/s")].iter().chain(pairs) {
+        for (key, value) in
+            [("brokerName", "b"), ("brokerIP1", "10.0.0.1"), ("storePathRootDir", "/s")]
+                .iter()
+                .chain(pairs)
+        {
             properties.set(key, value, "test");
         }
         Options::from_settings(&Settings::resolve(&KEYS, &properties)?)
@@ -367,13 +414,18 @@ mod tests {
     #[test]
     fn one_shard_is_the_broker_itself() {
         let shard = options(&[]).unwrap().shard(0);
-        assert_eq!((shard.broker.as_str(), shard.address.as_str(), shard.ha_address.as_str()), ("b", "10.0.0.1:10911", "10.0.0.1:10912"));
+        assert_eq!(
+            (shard.broker.as_str(), shard.address.as_str(), shard.ha_address.as_str()),
+            ("b", "10.0.0.1:10911", "10.0.0.1:10912")
+        );
         assert_eq!(shard.store_root, PathBuf::from("/s"));
     }
 
     #[test]
     fn several_shards_are_brokers_ten_ports_apart_with_a_folder_each() {
-        let options = options(&[("shardCount", "2"), ("listenPort", "20000"), ("shardCores", "0-1, 4")]).unwrap();
+        let options =
+            options(&[("shardCount", "2"), ("listenPort", "20000"), ("shardCores", "0-1, 4")])
+                .unwrap();
         let shard = options.shard(1);
         assert_eq!((shard.broker.as_str(), shard.port), ("b-s1", 20010));
         assert_eq!(shard.ha_address, "10.0.0.1:20011");
@@ -384,7 +436,14 @@ mod tests {
     #[test]
     fn retention_has_rocketmqs_defaults_and_bounds() {
         assert_eq!(options(&[]).unwrap().store.retention, RetentionConfig::default());
-        let retention = options(&[("fileReservedTime", "1"), ("deleteWhen", "01;13"), ("diskSpaceWarningLevelRatio", "99")]).unwrap().store.retention;
+        let retention = options(&[
+            ("fileReservedTime", "1"),
+            ("deleteWhen", "01;13"),
+            ("diskSpaceWarningLevelRatio", "99"),
+        ])
+        .unwrap()
+        .store
+        .retention;
         assert_eq!((retention.reserved_ms, retention.warning_percent), (3_600_000, 90));
         assert!(retention.delete_when.is_now(13 * 3_600_000, 0));
     }

@@ -1,10 +1,12 @@
-//! RocketMQ's keys that change nothing in this version of RingMQ: known by name so that a file that sets one is told so,
-//! each with its default in Apache RocketMQ 5.5.0 (empty where Java computes it from the host).
+//! RocketMQ's keys that change nothing in this version of RingMQ: known by name so that a file that
+//! sets one is told so, each with its default in Apache RocketMQ 5.5.0 (empty where Java computes
+//! it from the host).
 
 use protocol::config_file::Key;
 
 const LATER: &str = "accepted, not in this version";
-const THREADS: &str = "accepted, RingMQ has no such threads, pools or mapped buffers: one thread per core";
+const THREADS: &str =
+    "accepted, RingMQ has no such threads, pools or mapped buffers: one thread per core";
 
 /// See the module's text. Sorted as RocketMQ's configuration classes have them.
 pub(super) const WITHOUT_EFFECT: &[Key] = &[
@@ -305,7 +307,12 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("haMaxGapNotInSync", "268435456", "").without_effect(LATER),
     Key::text("putMessageTimeout", "8000", "").without_effect(LATER),
     Key::text("slaveTimeout", "3000", "").without_effect(LATER),
-    Key::text("messageDelayLevel", "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h", "").without_effect(LATER),
+    Key::text(
+        "messageDelayLevel",
+        "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
+        "",
+    )
+    .without_effect(LATER),
     Key::text("flushDelayOffsetInterval", "10000", "").without_effect(LATER),
     Key::text("warmMapedFileEnable", "false", "").without_effect(THREADS),
     Key::text("offsetCheckInSlave", "false", "").without_effect(LATER),

@@ -1,7 +1,9 @@
 //! Answers of the native lane, written straight into the connection's outgoing bytes.
 
 use netcore::{ConnId, Net};
-use protocol::native::{ErrorAnswer, ErrorCode, Header, Kind, NO_RECORD, NativeError, append_frame};
+use protocol::native::{
+    ErrorAnswer, ErrorCode, Header, Kind, NO_RECORD, NativeError, append_frame,
+};
 
 /// The longest reason that is sent.
 const REASON_BYTES_MAX: usize = 1_024;

@@ -8,12 +8,18 @@
 
 use super::answer::{NativeCaller, NativeRefusal};
 use crate::filter::Filter;
-use crate::limits::{HELD_PULL_MS_MAX, NATIVE_FETCH_BYTES_MAX, NATIVE_FETCH_MESSAGES_MAX, TAGS_PER_SUBSCRIPTION_MAX};
+use crate::limits::{
+    HELD_PULL_MS_MAX, NATIVE_FETCH_BYTES_MAX, NATIVE_FETCH_MESSAGES_MAX, TAGS_PER_SUBSCRIPTION_MAX,
+};
 use crate::shard::{HeldRequest, Shard};
-use engine::{ColdRead, OwnedReadRequest, QueueOffset, ReadError, ReadRequest, ReadSlices, ReadStatus};
+use engine::{
+    ColdRead, OwnedReadRequest, QueueOffset, ReadError, ReadRequest, ReadSlices, ReadStatus,
+};
 use netcore::{ConnId, Net};
 use protocol::bodies::perm;
-use protocol::native::{ArchivedFetch, ErrorCode, FetchStatus, Fetched, FrameView, Kind, append_frame};
+use protocol::native::{
+    ArchivedFetch, ErrorCode, FetchStatus, Fetched, FrameView, Kind, append_frame,
+};
 use rt::{Runtime as _, Share};
 use std::rc::Rc;
 
@@ -39,14 +45,26 @@ impl Fetch {
 }
 
 /// A fetch that arrived just now.
-pub(super) fn handle(shard: &mut Shard, net: &mut Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<(), NativeRefusal> {
+pub(super) fn handle(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: NativeCaller,
+    frame: &FrameView<'_>,
+) -> Result<(), NativeRefusal> {
     let asked = frame.header::<ArchivedFetch>()?;
     let queue_id = asked.queue_id.to_native();
     let topic = readable(shard, &asked.topic, queue_id)?;
     if asked.tags.len() > TAGS_PER_SUBSCRIPTION_MAX {
-        return Err(NativeRefusal::new(ErrorCode::TooLarge, format!("{} tags, at most {TAGS_PER_SUBSCRIPTION_MAX} are allowed", asked.tags.len())));
+        return Err(NativeRefusal::new(
+            ErrorCode::TooLarge,
+            format!("{} tags, at most {TAGS_PER_SUBSCRIPTION_MAX} are allowed", asked.tags.len()),
+        ));
     }
-    let filter = if asked.tags.is_empty() { Filter::All } else { Filter::Codes(asked.tags.iter().map(|tag| tag.to_native()).collect()) };
+    let filter = if asked.tags.is_empty() {
+        Filter::All
+    } else {
+        Filter::Codes(asked.tags.iter().map(|tag| tag.to_native()).collect())
+    };
     let fetch = Fetch {
         caller,
         topic,
@@ -67,11 +85,17 @@ pub(super) fn readable(shard: &Shard, name: &str, queue_id: i32) -> Result<Rc<st
         return Err(NativeRefusal::new(ErrorCode::Topic, format!("topic {name:?} does not exist")));
     };
     if shard.options.process.permission & perm::READ == 0 || topic.config.perm & perm::READ == 0 {
-        return Err(NativeRefusal::new(ErrorCode::Permission, format!("topic {name} may not be read")));
+        return Err(NativeRefusal::new(
+            ErrorCode::Permission,
+            format!("topic {name} may not be read"),
+        ));
     }
     let queues = topic.config.read_queue_nums;
     if queue_id < 0 || queue_id >= queues {
-        return Err(NativeRefusal::new(ErrorCode::Queue, format!("queue {queue_id} of topic {name}: it has {queues} for reading, from 0")));
+        return Err(NativeRefusal::new(
+            ErrorCode::Queue,
+            format!("queue {queue_id} of topic {name}: it has {queues} for reading, from 0"),
+        ));
     }
     Ok(topic.name.clone())
 }
@@ -109,7 +133,13 @@ fn run(shard: &mut Shard, net: &mut Net, fetch: Fetch) {
 fn read_from_disk(shard: &mut Shard, net: &mut Net, fetch: Fetch) {
     let Some(network) = shard.network.clone() else { return };
     if !shard.begin_cold_read() {
-        return fetch.caller.refuse(net, &NativeRefusal::new(ErrorCode::Busy, "too many reads from disk at once: fetch again later"));
+        return fetch.caller.refuse(
+            net,
+            &NativeRefusal::new(
+                ErrorCode::Busy,
+                "too many reads from disk at once: fetch again later",
+            ),
+        );
     }
     let request = OwnedReadRequest {
         topic: Box::from(&*fetch.topic),
@@ -161,7 +191,13 @@ fn status_of(status: ReadStatus, offset: i64) -> FetchStatus {
     }
 }
 
-fn finish(shard: &mut Shard, net: &mut Net, fetch: Fetch, status: ReadStatus, read: &mut ReadSlices) {
+fn finish(
+    shard: &mut Shard,
+    net: &mut Net,
+    fetch: Fetch,
+    status: ReadStatus,
+    read: &mut ReadSlices,
+) {
     let status = status_of(status, fetch.offset);
     if status == FetchStatus::AtEnd && fetch.hold_ms > 0 {
         return hold(shard, net, fetch, read);
@@ -174,8 +210,11 @@ fn hold(shard: &mut Shard, net: &mut Net, fetch: Fetch, read: &mut ReadSlices) {
         peer.pulls = true;
     }
     let now_ms = shard.now_ms();
-    let (topic, queue_id, want, hold_ms) = (fetch.topic.clone(), fetch.queue_id, (fetch.offset, fetch.filter.clone()), fetch.hold_ms);
-    if let Err(HeldRequest::Fetch(fetch)) = shard.held.hold(&topic, queue_id, want, hold_ms, now_ms, HeldRequest::Fetch(fetch)) {
+    let (topic, queue_id, want, hold_ms) =
+        (fetch.topic.clone(), fetch.queue_id, (fetch.offset, fetch.filter.clone()), fetch.hold_ms);
+    if let Err(HeldRequest::Fetch(fetch)) =
+        shard.held.hold(&topic, queue_id, want, hold_ms, now_ms, HeldRequest::Fetch(fetch))
+    {
         answer(net, &fetch, FetchStatus::AtEnd, read); // too many are held
     }
 }
@@ -189,7 +228,8 @@ fn answer(net: &mut Net, fetch: &Fetch, status: FetchStatus, read: &mut ReadSlic
         min_offset: read.range.min_offset.0,
         max_offset: read.range.max_offset.0,
     };
-    let written = append_frame(out.bytes(), Kind::Fetched, fetch.caller.correlation, &header, read.bytes);
+    let written =
+        append_frame(out.bytes(), Kind::Fetched, fetch.caller.correlation, &header, read.bytes);
     debug_assert_eq!(written, Ok(()), "a header of fixed size fits");
     for slice in read.slices.drain(..) {
         out.slice(slice);
@@ -203,7 +243,10 @@ mod tests {
     #[test]
     fn a_queue_without_messages_ends_at_0() {
         for status in [ReadStatus::NoMatchedLogicQueue, ReadStatus::NoMessageInQueue] {
-            assert_eq!([-1, 0, 1].map(|offset| status_of(status, offset)), [FetchStatus::BelowMin, FetchStatus::AtEnd, FetchStatus::BeyondEnd]);
+            assert_eq!(
+                [-1, 0, 1].map(|offset| status_of(status, offset)),
+                [FetchStatus::BelowMin, FetchStatus::AtEnd, FetchStatus::BeyondEnd]
+            );
         }
     }
 }

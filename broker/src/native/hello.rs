@@ -5,14 +5,22 @@ use crate::limits::{HELD_PULL_MS_MAX, NATIVE_FETCH_MESSAGES_MAX};
 use crate::shard::Shard;
 use engine::{FlushPolicy, LogBackend};
 use netcore::Net;
-use protocol::native::{ArchivedHello, Durability, ErrorCode, FrameView, Kind, RECORDS_PER_PRODUCE_MAX, ShardAddress, VERSION, Welcome};
+use protocol::native::{
+    ArchivedHello, Durability, ErrorCode, FrameView, Kind, RECORDS_PER_PRODUCE_MAX, ShardAddress,
+    VERSION, Welcome,
+};
 use rt::Runtime as _;
 
 /// Bytes of a client's name.
 const CLIENT_BYTES_MAX: usize = 255;
 
 /// The first frame of a connection, or a second Hello. Whatever is wrong ends the connection.
-pub(super) fn handle(shard: &mut Shard, net: &mut Net, caller: NativeCaller, frame: &FrameView<'_>) {
+pub(super) fn handle(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: NativeCaller,
+    frame: &FrameView<'_>,
+) {
     match check(net, caller, frame) {
         Ok(version) => {
             net.set_mark(caller.conn, u32::from(version));
@@ -29,18 +37,36 @@ pub(super) fn handle(shard: &mut Shard, net: &mut Net, caller: NativeCaller, fra
 /// The version that both sides speak.
 fn check(net: &Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<u16, NativeRefusal> {
     if net.mark(caller.conn) > 0 {
-        return Err(NativeRefusal::new(ErrorCode::HelloFirst, "Hello came twice on one connection"));
+        return Err(NativeRefusal::new(
+            ErrorCode::HelloFirst,
+            "Hello came twice on one connection",
+        ));
     }
     if frame.kind != Kind::Hello {
-        return Err(NativeRefusal::new(ErrorCode::HelloFirst, format!("the first frame of a connection must be Hello, found {:?}", frame.kind)));
+        return Err(NativeRefusal::new(
+            ErrorCode::HelloFirst,
+            format!("the first frame of a connection must be Hello, found {:?}", frame.kind),
+        ));
     }
     let hello = frame.header::<ArchivedHello>()?;
     let (min, max) = (hello.version_min.to_native(), hello.version_max.to_native());
     if !(min..=max).contains(&VERSION) {
-        return Err(NativeRefusal::new(ErrorCode::Version, format!("the client speaks versions {min} to {max}, this broker {VERSION}: update the older side")));
+        return Err(NativeRefusal::new(
+            ErrorCode::Version,
+            format!(
+                "the client speaks versions {min} to {max}, this broker {VERSION}: update the \
+                    older side"
+            ),
+        ));
     }
     if hello.client.len() > CLIENT_BYTES_MAX {
-        return Err(NativeRefusal::new(ErrorCode::Request, format!("a client's name of {} bytes, at most {CLIENT_BYTES_MAX} are allowed", hello.client.len())));
+        return Err(NativeRefusal::new(
+            ErrorCode::Request,
+            format!(
+                "a client's name of {} bytes, at most {CLIENT_BYTES_MAX} are allowed",
+                hello.client.len()
+            ),
+        ));
     }
     tracing::debug!(client = hello.client.as_str(), peer = ?net.peer(caller.conn), "native client");
     Ok(VERSION)

@@ -5,8 +5,8 @@
 //!                        header read in place; records checked in place, copied once into the log's tail
 //! ```
 //!
-//! Everything here works on the same tables and the same store as RocketMQ's requests: a message produced natively is pulled by
-//! a Java client and the other way round.
+//! Everything here works on the same tables and the same store as RocketMQ's requests: a message
+//! produced natively is pulled by a Java client and the other way round.
 
 mod acknowledge;
 mod answer;
@@ -29,7 +29,10 @@ use netcore::{ConnId, Net};
 use protocol::native::{ErrorCode, FrameView, Kind, MAGIC, NativeError};
 
 // netcore may not know the protocol: it cuts frames by a magic of its own, which must be this one.
-const _: () = assert!(u32::from_le_bytes(netcore::frame::NATIVE_MAGIC) == u32::from_le_bytes(MAGIC), "both crates mean the same frames");
+const _: () = assert!(
+    u32::from_le_bytes(netcore::frame::NATIVE_MAGIC) == u32::from_le_bytes(MAGIC),
+    "both crates mean the same frames"
+);
 
 /// Whether a kept request came over the native lane.
 pub(crate) fn is_native(frame: &[u8]) -> bool {
@@ -59,20 +62,26 @@ pub(crate) fn dispatch(shard: &mut Shard, net: &mut Net, conn: ConnId, bytes: &[
             caller.answer(net, Kind::Pong, &());
             Ok(())
         }
-        kind => Err(NativeRefusal::new(ErrorCode::Kind, format!("{kind:?} is an answer, not a request"))),
+        kind => Err(NativeRefusal::new(
+            ErrorCode::Kind,
+            format!("{kind:?} is an answer, not a request"),
+        )),
     };
     if let Err(refusal) = done {
         caller.refuse(net, &refusal);
     }
 }
 
-/// A frame of a kind or version that is not known is answered; one whose parts contradict each other ends the connection.
+/// A frame of a kind or version that is not known is answered; one whose parts contradict each
+/// other ends the connection.
 fn refuse_frame(shard: &mut Shard, net: &mut Net, conn: ConnId, bytes: &[u8], error: &NativeError) {
     let correlation = protocol::native::Prefix::parse(bytes).map_or(0, |prefix| prefix.correlation);
     let caller = NativeCaller { conn, correlation };
     shard.blame(net.peer(conn), error);
     match error {
-        NativeError::Kind { .. } if net.mark(conn) > 0 => caller.refuse(net, &NativeRefusal::new(ErrorCode::Kind, error.to_string())),
+        NativeError::Kind { .. } if net.mark(conn) > 0 => {
+            caller.refuse(net, &NativeRefusal::new(ErrorCode::Kind, error.to_string()))
+        }
         _ => {
             caller.refuse(net, &NativeRefusal::new(ErrorCode::Request, error.to_string()));
             net.close(conn, "a native frame whose parts contradict each other");

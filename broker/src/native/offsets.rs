@@ -4,30 +4,52 @@ use super::answer::{NativeCaller, NativeRefusal};
 use super::fetch::readable;
 use crate::shard::Shard;
 use netcore::Net;
-use protocol::native::{ArchivedCommitOffset, ArchivedQueryOffset, ErrorCode, FrameView, Kind, OffsetIs};
+use protocol::native::{
+    ArchivedCommitOffset, ArchivedQueryOffset, ErrorCode, FrameView, Kind, OffsetIs,
+};
 
 /// Where a group is, and what the queue has.
-pub(super) fn query(shard: &mut Shard, net: &mut Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<(), NativeRefusal> {
+pub(super) fn query(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: NativeCaller,
+    frame: &FrameView<'_>,
+) -> Result<(), NativeRefusal> {
     let asked = frame.header::<ArchivedQueryOffset>()?;
     let queue_id = asked.queue_id.to_native();
     readable(shard, &asked.topic, queue_id)?;
     let committed = shard.offsets.query(&asked.group, &asked.topic, queue_id).unwrap_or(-1);
     let range = shard.store.queue_range(&asked.topic, queue_id).unwrap_or_default();
-    caller.answer(net, Kind::OffsetIs, &OffsetIs { committed, min_offset: range.min_offset.0, max_offset: range.max_offset.0 });
+    caller.answer(
+        net,
+        Kind::OffsetIs,
+        &OffsetIs { committed, min_offset: range.min_offset.0, max_offset: range.max_offset.0 },
+    );
     Ok(())
 }
 
 /// A group has consumed up to an offset; an unknown group comes into being where that is allowed.
-pub(super) fn commit(shard: &mut Shard, net: &mut Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<(), NativeRefusal> {
+pub(super) fn commit(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: NativeCaller,
+    frame: &FrameView<'_>,
+) -> Result<(), NativeRefusal> {
     let asked = frame.header::<ArchivedCommitOffset>()?;
     let (queue_id, offset) = (asked.queue_id.to_native(), asked.offset.to_native());
     let topic = readable(shard, &asked.topic, queue_id)?;
     if offset < 0 {
-        return Err(NativeRefusal::new(ErrorCode::Request, format!("offset {offset}: there is none below 0")));
+        return Err(NativeRefusal::new(
+            ErrorCode::Request,
+            format!("offset {offset}: there is none below 0"),
+        ));
     }
     let now_ms = shard.now_ms();
     if shard.groups.find_or_create(&asked.group, now_ms).is_none() {
-        return Err(NativeRefusal::new(ErrorCode::Request, format!("consumer group {:?} does not exist and is not created", asked.group.as_str())));
+        return Err(NativeRefusal::new(
+            ErrorCode::Request,
+            format!("consumer group {:?} does not exist and is not created", asked.group.as_str()),
+        ));
     }
     shard.offsets.commit(&asked.group, &topic, queue_id, offset, now_ms);
     caller.answer(net, Kind::Committed, &());

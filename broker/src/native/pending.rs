@@ -1,11 +1,13 @@
-//! What the native lane keeps between requests: reused memory, and produce frames whose acknowledgement waits for a mark.
+//! What the native lane keeps between requests: reused memory, and produce frames whose
+//! acknowledgement waits for a mark.
 //!
 //! ```text
 //!   frames:  | A: 2 records | B: 1 | C: 3 |         in the order of the log
 //!   placed:  | a a          | b    | c c c |        their records' offsets, in the same order
 //! ```
 //!
-//! Two queues, so that a frame of many records is kept without a list of its own. Bounded by records.
+//! Two queues, so that a frame of many records is kept without a list of its own. Bounded by
+//! records.
 
 use super::answer::NativeCaller;
 use crate::limits::PENDING_ANSWERS_MAX;
@@ -60,13 +62,20 @@ impl NativeState {
 
     /// Adds the frame that was stored last.
     pub(super) fn push(&mut self, frame: PendingFrame, placed: &[Placed]) {
-        debug_assert!(self.frames.back().is_none_or(|last| last.end < frame.end), "pending frames are in the order of the log");
+        debug_assert!(
+            self.frames.back().is_none_or(|last| last.end < frame.end),
+            "pending frames are in the order of the log"
+        );
         self.frames.push_back(frame);
         self.frames_placed.extend(placed);
     }
 
     /// The oldest, if `which` holds for it; its records' places go into `placed`.
-    pub(super) fn pop_if(&mut self, which: impl Fn(&PendingFrame) -> bool, placed: &mut Vec<Placed>) -> Option<PendingFrame> {
+    pub(super) fn pop_if(
+        &mut self,
+        which: impl Fn(&PendingFrame) -> bool,
+        placed: &mut Vec<Placed>,
+    ) -> Option<PendingFrame> {
         let frame = self.frames.pop_front_if(|frame| which(frame))?;
         placed.clear();
         let records = usize::try_from(frame.records).unwrap_or(0).min(self.frames_placed.len());
@@ -82,8 +91,20 @@ mod tests {
     fn push(state: &mut NativeState, end: u64, placed: &[i64]) {
         let caller = NativeCaller { conn: netcore::ConnId::default(), correlation: 0 };
         let records = u32::try_from(placed.len()).unwrap();
-        let placed: Vec<Placed> = placed.iter().map(|offset| Placed { queue_offset: *offset, physical_offset: 0 }).collect();
-        state.push(PendingFrame { caller, end: PhyOffset(end), records, store_timestamp_ms: 0, clock: None }, &placed);
+        let placed: Vec<Placed> = placed
+            .iter()
+            .map(|offset| Placed { queue_offset: *offset, physical_offset: 0 })
+            .collect();
+        state.push(
+            PendingFrame {
+                caller,
+                end: PhyOffset(end),
+                records,
+                store_timestamp_ms: 0,
+                clock: None,
+            },
+            &placed,
+        );
     }
 
     #[test]

@@ -12,7 +12,12 @@ use protocol::native::{ArchivedRoute, ErrorCode, FrameView, Kind, RouteIs};
 const DEFAULT_TOPIC: &str = "TBW102";
 
 /// Answers with the queues; creates the topic when that is asked for and allowed.
-pub(super) fn handle(shard: &mut Shard, net: &mut Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<(), NativeRefusal> {
+pub(super) fn handle(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: NativeCaller,
+    frame: &FrameView<'_>,
+) -> Result<(), NativeRefusal> {
     let asked = frame.header::<ArchivedRoute>()?;
     let name = asked.topic.as_str();
     if shard.topics.get(name).is_none() && asked.create_queues.to_native() > 0 {
@@ -31,18 +36,35 @@ pub(super) fn handle(shard: &mut Shard, net: &mut Net, caller: NativeCaller, fra
     Ok(())
 }
 
-fn create(shard: &mut Shard, net: &Net, caller: NativeCaller, name: &str, queues: u32) -> Result<(), NativeRefusal> {
-    names::check_topic(name).map_err(|error| NativeRefusal::new(ErrorCode::Request, error.to_string()))?;
+fn create(
+    shard: &mut Shard,
+    net: &Net,
+    caller: NativeCaller,
+    name: &str,
+    queues: u32,
+) -> Result<(), NativeRefusal> {
+    names::check_topic(name)
+        .map_err(|error| NativeRefusal::new(ErrorCode::Request, error.to_string()))?;
     if names::is_not_allowed_send(name) || names::is_retry_topic(name) {
-        return Err(NativeRefusal::new(ErrorCode::Permission, format!("topic {name} is not for producers to create")));
+        return Err(NativeRefusal::new(
+            ErrorCode::Permission,
+            format!("topic {name} is not for producers to create"),
+        ));
     }
     let queues = i32::try_from(queues).unwrap_or(i32::MAX);
     let wanted = WantedTopic { name, default_topic: DEFAULT_TOPIC, queues, sys_flag: 0 };
     let now_ms = shard.now_ms();
     let topic = shard.topics.create_for_send(&wanted, now_ms).map_err(|error| {
-        NativeRefusal::new(ErrorCode::Topic, format!("topic {name:?} does not exist and is not created: {error}"))
+        NativeRefusal::new(
+            ErrorCode::Topic,
+            format!("topic {name:?} does not exist and is not created: {error}"),
+        )
     })?;
-    tracing::info!("topic {name} created with {} queues for the native client at {:?}", topic.config.write_queue_nums, net.peer(caller.conn));
+    tracing::info!(
+        "topic {name} created with {} queues for the native client at {:?}",
+        topic.config.write_queue_nums,
+        net.peer(caller.conn)
+    );
     let control = Control::CreateTopic(topic.config.clone());
     shard.tell_siblings(&control);
     Ok(())

@@ -9,7 +9,8 @@ use protocol::codes::response;
 use protocol::headers::SendResponseHeader;
 use protocol::ids::OffsetMsgId;
 
-/// Answers every send that is acknowledged by now; with a poisoned store, all that wait: they never will be.
+/// Answers every send that is acknowledged by now; with a poisoned store, all that wait: they never
+/// will be.
 pub(crate) fn answer_acknowledged(shard: &mut Shard, net: &mut Net) {
     let acknowledged = shard.store.acknowledged();
     while let Some(pending) = shard.pending.pop_acknowledged(acknowledged) {
@@ -19,14 +20,22 @@ pub(crate) fn answer_acknowledged(shard: &mut Shard, net: &mut Net) {
         return;
     }
     if let Some(reason) = shard.store.poisoned() {
-        let remark = format!("the message was not made durable: {reason}; free or repair the disk, then restart");
+        let remark = format!(
+            "the message was not made durable: {reason}; free or repair the disk, then restart"
+        );
         while let Some(pending) = shard.pending.pop() {
-            send::refuse(shard, net, pending.caller, &Refusal::new(response::SERVICE_NOT_AVAILABLE, remark.clone()));
+            send::refuse(
+                shard,
+                net,
+                pending.caller,
+                &Refusal::new(response::SERVICE_NOT_AVAILABLE, remark.clone()),
+            );
         }
     }
 }
 
-/// Answers sends whose flush takes longer than `syncFlushTimeout` with FLUSH_DISK_TIMEOUT: stored, not known to be durable.
+/// Answers sends whose flush takes longer than `syncFlushTimeout` with FLUSH_DISK_TIMEOUT: stored,
+/// not known to be durable.
 pub(crate) fn answer_overdue(shard: &mut Shard, net: &mut Net, now_ms: i64) {
     let limit_ms = shard.options.process.serve.sync_flush_timeout_ms;
     while let Some(pending) = shard.pending.pop_overdue(limit_ms, now_ms) {
@@ -38,7 +47,10 @@ fn answer(shard: &mut Shard, net: &mut Net, pending: &Pending<Caller>, code: i32
     let mut text = std::mem::take(&mut shard.text);
     text.clear();
     match &pending.stored_at {
-        StoredAt::One(physical_offset) => OffsetMsgId { store_host: shard.options.store_host, physical_offset: *physical_offset }.write(&mut text),
+        StoredAt::One(physical_offset) => {
+            OffsetMsgId { store_host: shard.options.store_host, physical_offset: *physical_offset }
+                .write(&mut text)
+        }
         StoredAt::Batch(ids) => text.push_str(ids),
     }
     let header = SendResponseHeader {

@@ -7,7 +7,10 @@ use crate::limits::{GROUPS_PER_HEARTBEAT_MAX, JSON_BODY_BYTES_MAX};
 use crate::reply::{Caller, Refusal};
 use crate::shard::Shard;
 use netcore::{ConnId, Net};
-use protocol::bodies::{CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, SubscriptionData, TopicConfig, perm};
+use protocol::bodies::{
+    CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, SubscriptionData,
+    TopicConfig, perm,
+};
 use protocol::codes::response;
 use protocol::remoting::CommandView;
 use protocol::{json, names};
@@ -19,17 +22,28 @@ const SYS_FLAG_UNIT_SUB: i32 = 2;
 /// A JSON body, within the limit for one.
 pub(super) fn body<T: DeserializeOwned>(command: &CommandView<'_>) -> Result<T, Refusal> {
     if command.body.len() > JSON_BODY_BYTES_MAX {
-        let remark = format!("body of {} bytes, at most {JSON_BODY_BYTES_MAX} are read", command.body.len());
+        let remark =
+            format!("body of {} bytes, at most {JSON_BODY_BYTES_MAX} are read", command.body.len());
         return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     }
-    json::from_lenient(command.body).map_err(|error| Refusal::new(response::SYSTEM_ERROR, format!("the body can't be read: {error}")))
+    json::from_lenient(command.body).map_err(|error| {
+        Refusal::new(response::SYSTEM_ERROR, format!("the body can't be read: {error}"))
+    })
 }
 
 /// Takes a client into its groups; the group's retry topic exists from then on.
-pub(super) fn heartbeat(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+pub(super) fn heartbeat(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+) -> Result<(), Refusal> {
     let beat: HeartbeatData = body(command)?;
     if beat.consumer_data_set.len() + beat.producer_data_set.len() > GROUPS_PER_HEARTBEAT_MAX {
-        return Err(Refusal::new(response::SYSTEM_ERROR, format!("a heartbeat for more than {GROUPS_PER_HEARTBEAT_MAX} groups")));
+        return Err(Refusal::new(
+            response::SYSTEM_ERROR,
+            format!("a heartbeat for more than {GROUPS_PER_HEARTBEAT_MAX} groups"),
+        ));
     }
     let member = Member::new(caller.conn, &beat.client_id, command.language, command.version);
     let mut changed = beat.heartbeat_fingerprint == 0;
@@ -50,21 +64,37 @@ pub(super) fn heartbeat(shard: &mut Shard, net: &mut Net, caller: Caller, comman
 }
 
 /// Whether the client should send its subscriptions again.
-fn consumer_heartbeat(shard: &mut Shard, net: &mut Net, member: &Member<ConnId>, beat: &HeartbeatData, consumer: &ConsumerData) -> bool {
+fn consumer_heartbeat(
+    shard: &mut Shard,
+    net: &mut Net,
+    member: &Member<ConnId>,
+    beat: &HeartbeatData,
+    consumer: &ConsumerData,
+) -> bool {
     let now_ms = shard.now_ms();
     let name = consumer.group_name.as_str();
     let Some(group) = shard.groups.find_or_create(name, now_ms) else { return false };
-    let (retry_queues, notify) = (group.config.retry_queue_nums, group.config.notify_consumer_ids_changed_enable);
+    let (retry_queues, notify) =
+        (group.config.retry_queue_nums, group.config.notify_consumer_ids_changed_enable);
     ensure_retry_topic(shard, consumer, retry_queues, now_ms);
     let without = beat.heartbeat_fingerprint != 0 && beat.without_sub;
     let group_beat = GroupHeartbeat {
-        model: if consumer.message_model == MessageModel::Broadcasting { Model::Broadcasting } else { Model::Clustering },
-        subscriptions: (!without).then(|| consumer.subscription_data_set.iter().filter_map(subscription).collect()),
+        model: if consumer.message_model == MessageModel::Broadcasting {
+            Model::Broadcasting
+        } else {
+            Model::Clustering
+        },
+        subscriptions: (!without)
+            .then(|| consumer.subscription_data_set.iter().filter_map(subscription).collect()),
         fingerprint: beat.heartbeat_fingerprint,
     };
-    let Changed { notify: changed, subscriptions, refused } = shard.consumers.heartbeat(name, member, group_beat, now_ms);
+    let Changed { notify: changed, subscriptions, refused } =
+        shard.consumers.heartbeat(name, member, group_beat, now_ms);
     if refused {
-        shard.blame(net.peer(member.conn), &format_args!("consumer group {name} is full: {} is not taken in", member.client_id));
+        shard.blame(
+            net.peer(member.conn),
+            &format_args!("consumer group {name} is full: {} is not taken in", member.client_id),
+        );
         return false;
     }
     remember(shard, member.conn, name, Role::Consumer);
@@ -74,10 +104,14 @@ fn consumer_heartbeat(shard: &mut Shard, net: &mut Net, member: &Member<ConnId>,
     subscriptions
 }
 
-/// A retry topic must be in the route from a group's first heartbeat on: clients look it up every 30 s.
+/// A retry topic must be in the route from a group's first heartbeat on: clients look it up every
+/// 30 s.
 fn ensure_retry_topic(shard: &mut Shard, consumer: &ConsumerData, queues: i32, now_ms: i64) {
     let name = names::retry_topic(&consumer.group_name);
-    let ordered = consumer.subscription_data_set.iter().any(|sub| shard.topics.get(&sub.topic).is_some_and(|topic| topic.config.order));
+    let ordered = consumer
+        .subscription_data_set
+        .iter()
+        .any(|sub| shard.topics.get(&sub.topic).is_some_and(|topic| topic.config.order));
     let known = shard.topics.get(&name).map(|topic| topic.config.clone());
     if let Some(config) = known {
         if config.order != ordered {
@@ -86,16 +120,29 @@ fn ensure_retry_topic(shard: &mut Shard, consumer: &ConsumerData, queues: i32, n
         return;
     }
     let sys_flag = if consumer.unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
-    let config = TopicConfig { order: ordered, topic_sys_flag: sys_flag, ..TopicConfig::new(&name, queues, perm::READ | perm::WRITE) };
+    let config = TopicConfig {
+        order: ordered,
+        topic_sys_flag: sys_flag,
+        ..TopicConfig::new(&name, queues, perm::READ | perm::WRITE)
+    };
     if let Err(error) = shard.topics.create_if_absent(config, now_ms) {
         tracing::warn!("retry topic {name} is not created: {error}");
     }
 }
 
-/// A subscription as pulls need it; one that can't be read is left out, and pulls for it are told that it is missing.
+/// A subscription as pulls need it; one that can't be read is left out, and pulls for it are told
+/// that it is missing.
 fn subscription(data: &SubscriptionData) -> Option<Subscription> {
     let filter = if data.is_tag_type() { Filter::of_subscription(data) } else { Ok(Filter::All) };
-    let filter = filter.inspect_err(|error| tracing::warn!("subscription to {} {:?} is ignored: {error}", data.topic, data.sub_string)).ok()?;
+    let filter = filter
+        .inspect_err(|error| {
+            tracing::warn!(
+                "subscription to {} {:?} is ignored: {error}",
+                data.topic,
+                data.sub_string
+            )
+        })
+        .ok()?;
     Some(Subscription {
         topic: data.topic.clone(),
         version: data.sub_version,
@@ -123,7 +170,12 @@ fn remember(shard: &mut Shard, conn: ConnId, group: &str, role: Role) {
 }
 
 /// A client leaves a group on purpose.
-pub(super) fn unregister(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+pub(super) fn unregister(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+) -> Result<(), Refusal> {
     command.ext.require("clientID")?;
     if let Some(group) = command.ext.get("producerGroup") {
         shard.producers.leave(&group, caller.conn);
@@ -136,11 +188,18 @@ pub(super) fn unregister(shard: &mut Shard, net: &mut Net, caller: Caller, comma
 }
 
 /// Whether this broker can filter as a client wants: by tag only.
-pub(super) fn check_config(net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+pub(super) fn check_config(
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+) -> Result<(), Refusal> {
     let request: CheckClientRequestBody = body(command)?;
     let subscription = &request.subscription_data;
     if !subscription.is_tag_type() {
-        let remark = format!("The broker does not support consumer to filter message by {}", subscription.expression_type);
+        let remark = format!(
+            "The broker does not support consumer to filter message by {}",
+            subscription.expression_type
+        );
         return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     }
     caller.ok(net);

@@ -6,8 +6,9 @@
 //!   view ── 33                      query ── 12                 everything else ── 3, and why
 //! ```
 //!
-//! Each answers into the caller's outgoing bytes, at once or later ([`Caller`] is what it keeps). None blocks, none panics
-//! on what a peer sends: a header that can't be read is SYSTEM_ERROR with the reason.
+//! Each answers into the caller's outgoing bytes, at once or later ([`Caller`] is what it keeps).
+//! None blocks, none panics on what a peer sends: a header that can't be read is SYSTEM_ERROR with
+//! the reason.
 
 mod acknowledge;
 mod client;
@@ -28,9 +29,9 @@ pub(crate) use acknowledge::{answer_acknowledged, answer_overdue};
 pub(crate) use group::leave as leave_group;
 pub(crate) use properties::CommonProperties;
 pub(crate) use pull::{Pull, wake as wake_pull};
+pub(crate) use send::Outcome;
 pub(crate) use send::common_fields as send_answer_fields;
 pub(crate) use topic::delete_here as delete_topic_here;
-pub(crate) use send::Outcome;
 pub(crate) use waiting::{refuse_overdue as refuse_overdue_sends, wait_for_room};
 
 use crate::reply::{Caller, Refusal};
@@ -40,12 +41,20 @@ use protocol::codes::{request, response};
 use protocol::remoting::{CommandView, HeaderError};
 
 /// Answers one request. `frame` is what `command` was read from.
-pub(crate) fn dispatch(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>, frame: &[u8]) {
+pub(crate) fn dispatch(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+    frame: &[u8],
+) {
     match command.code {
         request::SEND_MESSAGE_V2 | request::SEND_MESSAGE | request::SEND_BATCH_MESSAGE => {
             send::handle(shard, net, caller, command, frame);
         }
-        request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => pull::handle(shard, net, caller, command),
+        request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
+            pull::handle(shard, net, caller, command)
+        }
         code => {
             if let Err(refusal) = others(shard, net, caller, command, code) {
                 caller.refuse(net, &refusal);
@@ -54,7 +63,13 @@ pub(crate) fn dispatch(shard: &mut Shard, net: &mut Net, caller: Caller, command
     }
 }
 
-fn others(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>, code: i32) -> Result<(), Refusal> {
+fn others(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+    code: i32,
+) -> Result<(), Refusal> {
     match code {
         request::QUERY_CONSUMER_OFFSET => offsets::query(shard, net, caller, command),
         request::UPDATE_CONSUMER_OFFSET => offsets::update(shard, net, caller, command),
@@ -79,7 +94,10 @@ fn others(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandVie
             response::SYSTEM_ERROR,
             "delayed retries are not in this version of RingMQ: nothing was stored, consume the message again later",
         )),
-        _ => Err(Refusal::new(response::REQUEST_CODE_NOT_SUPPORTED, format!(" request type {code} not supported"))),
+        _ => Err(Refusal::new(
+            response::REQUEST_CODE_NOT_SUPPORTED,
+            format!(" request type {code} not supported"),
+        )),
     }
 }
 

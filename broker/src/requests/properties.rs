@@ -6,15 +6,17 @@
 //!            └─ pieces of what was sent ─┘       └─ one piece, the same for every message ─┘
 //! ```
 //!
-//! Nothing is copied here: the record is written from the pieces. What the broker sets is taken out of what was sent first,
-//! because a message that is sent on (a retry, a copy by a tool) brings the values of the broker it comes from.
+//! Nothing is copied here: the record is written from the pieces. What the broker sets is taken out
+//! of what was sent first, because a message that is sent on (a retry, a copy by a tool) brings the
+//! values of the broker it comes from.
 
 /// Ends a property's name.
 const NAME_END: u8 = 1;
 /// Ends a property.
 const END: u8 = 2;
 
-/// Pieces of one message's properties: what is left between taken out properties, the unique key, the common end.
+/// Pieces of one message's properties: what is left between taken out properties, the unique key,
+/// the common end.
 const PIECES_MAX: usize = 16;
 
 /// What the broker adds to every message, made once.
@@ -25,7 +27,9 @@ pub(crate) struct CommonProperties {
 
 impl CommonProperties {
     pub(crate) fn new(region: &str, trace_on: bool, cluster: &str) -> Self {
-        let text = format!("MSG_REGION\u{1}{region}\u{2}TRACE_ON\u{1}{trace_on}\u{2}CLUSTER\u{1}{cluster}");
+        let text = format!(
+            "MSG_REGION\u{1}{region}\u{2}TRACE_ON\u{1}{trace_on}\u{2}CLUSTER\u{1}{cluster}"
+        );
         Self { bytes: text.into_bytes() }
     }
 
@@ -56,7 +60,8 @@ pub(crate) struct Said<'a> {
 impl Said<'_> {
     /// The priority if it decides the queue: only on a message that is nothing else.
     pub(crate) fn priority_alone(&self) -> Option<i32> {
-        self.priority.filter(|_| !(self.transactional || self.delayed || self.timed || self.sharded))
+        self.priority
+            .filter(|_| !(self.transactional || self.delayed || self.timed || self.sharded))
     }
 }
 
@@ -96,16 +101,23 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
             b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case("true"),
             b"WAIT" => said.no_wait = value.eq_ignore_ascii_case("false"),
             b"__SHARDINGKEY" => said.sharded = true,
-            b"_SYS_MSG_PRIORITY_" => said.priority = value.parse().ok().filter(|priority| *priority >= 0),
+            b"_SYS_MSG_PRIORITY_" => {
+                said.priority = value.parse().ok().filter(|priority| *priority >= 0)
+            }
             _ => {}
         }
     }
     said
 }
 
-/// Cuts what was sent around what the broker takes out, and adds `unique_key` (a whole property, or nothing) and `common`.
-/// `None` when more is to be taken out than any client sends.
-pub(crate) fn pieces<'a>(sent: &'a str, keep_priority: bool, unique_key: &'a [u8], common: &'a [u8]) -> Option<Pieces<'a>> {
+/// Cuts what was sent around what the broker takes out, and adds `unique_key` (a whole property, or
+/// nothing) and `common`. `None` when more is to be taken out than any client sends.
+pub(crate) fn pieces<'a>(
+    sent: &'a str,
+    keep_priority: bool,
+    unique_key: &'a [u8],
+    common: &'a [u8],
+) -> Option<Pieces<'a>> {
     let sent = sent.as_bytes();
     let mut pieces = Pieces { pieces: [&[]; PIECES_MAX], len: 0 };
     let (mut kept_from, mut at) = (0, 0);
@@ -121,7 +133,10 @@ pub(crate) fn pieces<'a>(sent: &'a str, keep_priority: bool, unique_key: &'a [u8
     }
     let fits = pieces.push(sent.get(kept_from..).unwrap_or_default());
     let unfinished = pieces.as_slice().last().is_some_and(|last| last.last() != Some(&END));
-    let fits = fits && (!unfinished || pieces.push(&[END])) && pieces.push(unique_key) && pieces.push(common);
+    let fits = fits
+        && (!unfinished || pieces.push(&[END]))
+        && pieces.push(unique_key)
+        && pieces.push(common);
     fits.then_some(pieces)
 }
 
@@ -154,8 +169,15 @@ mod tests {
     fn the_brokers_properties_follow_what_was_sent() {
         assert_eq!(stored("", ""), COMMON);
         assert_eq!(stored("TAGS\u{1}a", ""), format!("TAGS\u{1}a\u{2}{COMMON}"));
-        assert_eq!(stored("TAGS\u{1}a\u{2}", ""), format!("TAGS\u{1}a\u{2}{COMMON}"), "4.x clients end with a separator");
-        assert_eq!(stored("TAGS\u{1}a", "UNIQ_KEY\u{1}7\u{2}"), format!("TAGS\u{1}a\u{2}UNIQ_KEY\u{1}7\u{2}{COMMON}"));
+        assert_eq!(
+            stored("TAGS\u{1}a\u{2}", ""),
+            format!("TAGS\u{1}a\u{2}{COMMON}"),
+            "4.x clients end with a separator"
+        );
+        assert_eq!(
+            stored("TAGS\u{1}a", "UNIQ_KEY\u{1}7\u{2}"),
+            format!("TAGS\u{1}a\u{2}UNIQ_KEY\u{1}7\u{2}{COMMON}")
+        );
     }
 
     #[test]
@@ -173,8 +195,14 @@ mod tests {
 
     #[test]
     fn what_decides_a_messages_fate_is_read() {
-        let said = read("UNIQ_KEY\u{1}7F\u{2}DELAY\u{1}3\u{2}TRAN_MSG\u{1}true\u{2}no separator\u{2}_SYS_MSG_PRIORITY_\u{1}2");
-        assert_eq!((said.unique_key, said.delayed, said.transactional, said.priority), (Some("7F"), true, true, Some(2)));
+        let said = read(
+            "UNIQ_KEY\u{1}7F\u{2}DELAY\u{1}3\u{2}TRAN_MSG\u{1}true\u{2}no \
+                separator\u{2}_SYS_MSG_PRIORITY_\u{1}2",
+        );
+        assert_eq!(
+            (said.unique_key, said.delayed, said.transactional, said.priority),
+            (Some("7F"), true, true, Some(2))
+        );
         assert_eq!(said.priority_alone(), None);
         assert_eq!(read("DELAY\u{1}0\u{2}_SYS_MSG_PRIORITY_\u{1}2").priority_alone(), Some(2));
         assert_eq!(read("UNIQ_KEY\u{1}\u{2}DELAY\u{1}-1"), Said::default());

@@ -6,15 +6,17 @@
 //!                └─nothing──► held, when the client lets it ──message or time──► read once more, answered whatever it finds
 //! ```
 //!
-//! An answer of code 0, 19, 20 or 21 always has nextBeginOffset, minOffset, maxOffset and suggestWhichBrokerId: Java's and
-//! Node's clients fail without.
+//! An answer of code 0, 19, 20 or 21 always has nextBeginOffset, minOffset, maxOffset and
+//! suggestWhichBrokerId: Java's and Node's clients fail without.
 
 use super::pull_check;
 use crate::filter::Filter;
 use crate::limits::PULL_MESSAGES_MAX;
 use crate::reply::{Caller, Refusal};
 use crate::shard::{HeldRequest, Shard};
-use engine::{ColdRead, OwnedReadRequest, QueueOffset, ReadError, ReadRequest, ReadSlices, ReadStatus};
+use engine::{
+    ColdRead, OwnedReadRequest, QueueOffset, ReadError, ReadRequest, ReadSlices, ReadStatus,
+};
 use netcore::{ConnId, Net};
 use protocol::codes::response;
 use protocol::headers::{PullHeader, PullResponseHeader};
@@ -60,17 +62,30 @@ pub(super) fn handle(shard: &mut Shard, net: &mut Net, caller: Caller, command: 
     shard.scratch = scratch;
 }
 
-fn check_and_run(shard: &mut Shard, net: &mut Net, caller: Caller, code: i32, header: &PullHeader<'_>) {
+fn check_and_run(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    code: i32,
+    header: &PullHeader<'_>,
+) {
     let allowed = match pull_check::check(shard, code, header) {
         Ok(allowed) => allowed,
         Err(refusal) => return refusal.answer(net, caller),
     };
     if header.sys_flag & COMMIT_OFFSET != 0 {
         let now_ms = shard.now_ms();
-        shard.offsets.commit(header.consumer_group, header.topic, header.queue_id, header.commit_offset, now_ms);
+        shard.offsets.commit(
+            header.consumer_group,
+            header.topic,
+            header.queue_id,
+            header.commit_offset,
+            now_ms,
+        );
     }
     let serve = &shard.options.process.serve;
-    let hold_ms = if serve.long_polling { header.suspend_timeout_ms } else { serve.short_polling_ms };
+    let hold_ms =
+        if serve.long_polling { header.suspend_timeout_ms } else { serve.short_polling_ms };
     let messages_max = header.max_msg_nums.clamp(1, serve.pull_messages_max.min(PULL_MESSAGES_MAX));
     let pull = Pull {
         caller,
@@ -91,7 +106,8 @@ fn check_and_run(shard: &mut Shard, net: &mut Net, caller: Caller, code: i32, he
 pub(crate) fn wake(shard: &mut Shard, net: &mut Net, mut pull: Pull) {
     pull.hold_ms = None;
     let group = pull.group.clone();
-    let allowed = pull_check::check_group(shard, &group).and_then(|_| pull_check::check_topic(shard, &pull.topic));
+    let allowed = pull_check::check_group(shard, &group)
+        .and_then(|_| pull_check::check_topic(shard, &pull.topic));
     match allowed {
         Ok(_) => run(shard, net, pull),
         Err(refusal) => refusal.answer(net, pull.caller),
@@ -123,8 +139,15 @@ fn run(shard: &mut Shard, net: &mut Net, pull: Pull) {
 fn read_from_disk(shard: &mut Shard, net: &mut Net, pull: Pull, at: &ReadSlices) {
     let Some(network) = shard.network.clone() else { return };
     if !shard.begin_cold_read() {
-        // Java's consumer asks again at once, others after their pause: nobody is dropped and nothing piles up here.
-        return answer_empty(net, &pull, response::PULL_RETRY_IMMEDIATELY, "too many reads from disk at once", at);
+        // Java's consumer asks again at once, others after their pause: nobody is dropped and
+        // nothing piles up here.
+        return answer_empty(
+            net,
+            &pull,
+            response::PULL_RETRY_IMMEDIATELY,
+            "too many reads from disk at once",
+            at,
+        );
     }
     let request = OwnedReadRequest {
         topic: Box::from(&*pull.topic),
@@ -159,9 +182,15 @@ fn finish_cold(shard: &mut Shard, net: &mut Net, pull: Pull, read: Result<ColdRe
 fn code(status: ReadStatus, offset: i64) -> i32 {
     match status {
         ReadStatus::Found => response::SUCCESS,
-        ReadStatus::NoMatchedMessage | ReadStatus::MessageWasRemoving | ReadStatus::Cold => response::PULL_RETRY_IMMEDIATELY,
-        ReadStatus::NoMatchedLogicQueue | ReadStatus::NoMessageInQueue if offset == 0 => response::PULL_NOT_FOUND,
-        ReadStatus::NoMatchedLogicQueue | ReadStatus::NoMessageInQueue => response::PULL_OFFSET_MOVED,
+        ReadStatus::NoMatchedMessage | ReadStatus::MessageWasRemoving | ReadStatus::Cold => {
+            response::PULL_RETRY_IMMEDIATELY
+        }
+        ReadStatus::NoMatchedLogicQueue | ReadStatus::NoMessageInQueue if offset == 0 => {
+            response::PULL_NOT_FOUND
+        }
+        ReadStatus::NoMatchedLogicQueue | ReadStatus::NoMessageInQueue => {
+            response::PULL_OFFSET_MOVED
+        }
         ReadStatus::OffsetFoundNull | ReadStatus::OffsetOverflowOne => response::PULL_NOT_FOUND,
         ReadStatus::OffsetOverflowBadly | ReadStatus::OffsetTooSmall => response::PULL_OFFSET_MOVED,
     }
@@ -175,7 +204,13 @@ fn finish(shard: &mut Shard, net: &mut Net, pull: Pull, status: ReadStatus, read
     }
 }
 
-fn hold_or_answer(shard: &mut Shard, net: &mut Net, pull: Pull, status: ReadStatus, read: &ReadSlices) {
+fn hold_or_answer(
+    shard: &mut Shard,
+    net: &mut Net,
+    pull: Pull,
+    status: ReadStatus,
+    read: &ReadSlices,
+) {
     let Some(hold_ms) = pull.hold_ms.filter(|_| !pull.caller.is_oneway()) else {
         return answer_empty(net, &pull, response::PULL_NOT_FOUND, status.name(), read);
     };
@@ -183,8 +218,11 @@ fn hold_or_answer(shard: &mut Shard, net: &mut Net, pull: Pull, status: ReadStat
         peer.pulls = true;
     }
     let now_ms = shard.now_ms();
-    let (topic, queue_id, want) = (pull.topic.clone(), pull.queue_id, (pull.offset, pull.filter.clone()));
-    if let Err(pull) = shard.held.hold(&topic, queue_id, want, hold_ms, now_ms, HeldRequest::Pull(pull)) {
+    let (topic, queue_id, want) =
+        (pull.topic.clone(), pull.queue_id, (pull.offset, pull.filter.clone()));
+    if let Err(pull) =
+        shard.held.hold(&topic, queue_id, want, hold_ms, now_ms, HeldRequest::Pull(pull))
+    {
         let HeldRequest::Pull(pull) = pull else { return };
         answer_empty(net, &pull, response::PULL_NOT_FOUND, status.name(), read);
     }
@@ -230,7 +268,10 @@ mod tests {
         let moved = [NoMatchedLogicQueue, NoMessageInQueue, OffsetOverflowBadly, OffsetTooSmall];
         assert!(moved.iter().all(|status| code(*status, 7) == response::PULL_OFFSET_MOVED));
         assert_eq!(code(OffsetOverflowOne, 7), response::PULL_NOT_FOUND);
-        assert_eq!([code(NoMatchedMessage, 7), code(MessageWasRemoving, 7)], [response::PULL_RETRY_IMMEDIATELY; 2]);
+        assert_eq!(
+            [code(NoMatchedMessage, 7), code(MessageWasRemoving, 7)],
+            [response::PULL_RETRY_IMMEDIATELY; 2]
+        );
         assert_eq!(code(Found, 7), response::SUCCESS);
     }
 }

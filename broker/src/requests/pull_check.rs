@@ -57,32 +57,60 @@ pub(super) struct Allowed {
 }
 
 /// Checks a pull; an unknown group comes into being.
-pub(super) fn check(shard: &mut Shard, code: i32, header: &PullHeader<'_>) -> Result<Allowed, PullRefusal> {
+pub(super) fn check(
+    shard: &mut Shard,
+    code: i32,
+    header: &PullHeader<'_>,
+) -> Result<Allowed, PullRefusal> {
     let process = &shard.options.process;
     if process.permission & perm::READ == 0 {
-        return Err(forbidden(Forbidden::Broker, format!("the broker[{}] pulling message is forbidden", process.advertised_host)));
+        return Err(forbidden(
+            Forbidden::Broker,
+            format!("the broker[{}] pulling message is forbidden", process.advertised_host),
+        ));
     }
     if code == request::LITE_PULL_MESSAGE && !process.serve.lite_pull {
-        return Err(forbidden(Forbidden::Broker, format!("the broker[{}] for lite pull consumer is forbidden", process.advertised_host)));
+        return Err(forbidden(
+            Forbidden::Broker,
+            format!("the broker[{}] for lite pull consumer is forbidden", process.advertised_host),
+        ));
     }
     let (group, group_sys_flag, broadcast) = check_group(shard, header.consumer_group)?;
     let (topic, topic_sys_flag, queues) = check_topic(shard, header.topic)?;
     if header.queue_id < 0 || header.queue_id >= queues {
-        let remark = format!("queueId[{}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] consumer group:[{group}]", header.queue_id);
+        let remark = format!(
+            "queueId[{}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{queues}] \
+                consumer group:[{group}]",
+            header.queue_id
+        );
         return Err(Refusal::new(response::INVALID_PARAMETER, remark).into());
     }
-    let filter = if header.sys_flag & SUBSCRIPTION != 0 { carried_filter(header)? } else { heartbeat_filter(shard, header, broadcast)? };
+    let filter = if header.sys_flag & SUBSCRIPTION != 0 {
+        carried_filter(header)?
+    } else {
+        heartbeat_filter(shard, header, broadcast)?
+    };
     Ok(Allowed { group, group_sys_flag, topic, topic_sys_flag, filter })
 }
 
 /// The group's name, its system flag and whether it may broadcast.
-pub(super) fn check_group(shard: &mut Shard, name: &str) -> Result<(Rc<str>, i32, bool), PullRefusal> {
+pub(super) fn check_group(
+    shard: &mut Shard,
+    name: &str,
+) -> Result<(Rc<str>, i32, bool), PullRefusal> {
     let now_ms = shard.now_ms();
     let Some(group) = shard.groups.find_or_create(name, now_ms) else {
-        return Err(Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, format!("subscription group [{name}] does not exist")).into());
+        return Err(Refusal::new(
+            response::SUBSCRIPTION_GROUP_NOT_EXIST,
+            format!("subscription group [{name}] does not exist"),
+        )
+        .into());
     };
     if !group.config.consume_enable {
-        return Err(forbidden(Forbidden::Group, format!("subscription group no permission, {name}")));
+        return Err(forbidden(
+            Forbidden::Group,
+            format!("subscription group no permission, {name}"),
+        ));
     }
     Ok((group.name.clone(), group.config.group_sys_flag, group.config.consume_broadcast_enable))
 }
@@ -90,10 +118,17 @@ pub(super) fn check_group(shard: &mut Shard, name: &str) -> Result<(Rc<str>, i32
 /// The topic's name, its system flag and its number of queues for reading.
 pub(super) fn check_topic(shard: &Shard, name: &str) -> Result<(Rc<str>, i32, i32), PullRefusal> {
     let Some(topic) = shard.topics.get(name) else {
-        return Err(Refusal::new(response::TOPIC_NOT_EXIST, format!("topic[{name}] not exist, apply first please!")).into());
+        return Err(Refusal::new(
+            response::TOPIC_NOT_EXIST,
+            format!("topic[{name}] not exist, apply first please!"),
+        )
+        .into());
     };
     if topic.config.perm & perm::READ == 0 {
-        return Err(forbidden(Forbidden::Topic, format!("the topic[{name}] pulling message is forbidden")));
+        return Err(forbidden(
+            Forbidden::Topic,
+            format!("the topic[{name}] pulling message is forbidden"),
+        ));
     }
     Ok((topic.name.clone(), topic.config.topic_sys_flag, topic.config.read_queue_nums))
 }
@@ -101,24 +136,48 @@ pub(super) fn check_topic(shard: &Shard, name: &str) -> Result<(Rc<str>, i32, i3
 /// The subscription that the request carries.
 fn carried_filter(header: &PullHeader<'_>) -> Result<Filter, PullRefusal> {
     check_expression_type(header.expression_type)?;
-    Filter::parse(header.subscription)
-        .map_err(|error| Refusal::new(response::SUBSCRIPTION_PARSE_FAILED, format!("parse the consumer's subscription failed: {error}")).into())
+    Filter::parse(header.subscription).map_err(|error| {
+        Refusal::new(
+            response::SUBSCRIPTION_PARSE_FAILED,
+            format!("parse the consumer's subscription failed: {error}"),
+        )
+        .into()
+    })
 }
 
 /// The subscription of the group's heartbeats.
-fn heartbeat_filter(shard: &Shard, header: &PullHeader<'_>, broadcast: bool) -> Result<Filter, PullRefusal> {
+fn heartbeat_filter(
+    shard: &Shard,
+    header: &PullHeader<'_>,
+    broadcast: bool,
+) -> Result<Filter, PullRefusal> {
     let name = header.consumer_group;
     let Some(group) = shard.consumers.get(name) else {
-        return Err(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, format!("the consumer's group info not exist: {name}")).into());
+        return Err(Refusal::new(
+            response::SUBSCRIPTION_NOT_EXIST,
+            format!("the consumer's group info not exist: {name}"),
+        )
+        .into());
     };
     if !broadcast && group.model == Model::Broadcasting {
-        return Err(forbidden(Forbidden::Broadcasting, format!("the consumer group[{name}] can not consume by broadcast way")));
+        return Err(forbidden(
+            Forbidden::Broadcasting,
+            format!("the consumer group[{name}] can not consume by broadcast way"),
+        ));
     }
     let Some(subscription) = group.subscription(header.topic) else {
-        return Err(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, format!("the consumer's subscription not exist: {name} {}", header.topic)).into());
+        return Err(Refusal::new(
+            response::SUBSCRIPTION_NOT_EXIST,
+            format!("the consumer's subscription not exist: {name} {}", header.topic),
+        )
+        .into());
     };
     if subscription.version < header.sub_version {
-        return Err(Refusal::new(response::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest").into());
+        return Err(Refusal::new(
+            response::SUBSCRIPTION_NOT_LATEST,
+            "the consumer's subscription not latest",
+        )
+        .into());
     }
     check_expression_type(subscription.expression_type.as_deref())?;
     Ok(subscription.filter.clone())
@@ -129,5 +188,9 @@ fn check_expression_type(expression_type: Option<&str>) -> Result<(), PullRefusa
         return Ok(());
     }
     let kind = expression_type.unwrap_or_default();
-    Err(Refusal::new(response::SYSTEM_ERROR, format!("The broker does not support consumer to filter message by {kind}")).into())
+    Err(Refusal::new(
+        response::SYSTEM_ERROR,
+        format!("The broker does not support consumer to filter message by {kind}"),
+    )
+    .into())
 }

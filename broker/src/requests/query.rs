@@ -6,7 +6,8 @@
 //! | `indexType=T` (5.5) | tag | `maxNum` |
 //! | anything else | key | `maxNum` |
 //!
-//! Whatever was asked, not more than `maxMsgsNumBatch`. `lastKey` (5.5) is for the index in RocksDB, which this is not.
+//! Whatever was asked, not more than `maxMsgsNumBatch`. `lastKey` (5.5) is for the index in
+//! RocksDB, which this is not.
 
 use super::offsets::read_failed;
 use crate::reply::{Caller, Refusal};
@@ -18,7 +19,12 @@ use protocol::remoting::{CommandView, ExtWriter, write_command_head};
 use rt::{Runtime as _, Share};
 
 /// Looks messages up by key: answered by a task, because index and log may be on disk.
-pub(super) fn by_key(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+pub(super) fn by_key(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+) -> Result<(), Refusal> {
     let query = read_query(shard, command)?;
     if !shard.options.process.serve.queries {
         answer(net, caller, Queried::default());
@@ -45,11 +51,17 @@ pub(super) fn by_key(shard: &mut Shard, net: &mut Net, caller: Caller, command: 
 fn read_query(shard: &Shard, command: &CommandView<'_>) -> Result<KeyQuery, Refusal> {
     let ext = &command.ext;
     let asked = ext.require_i32("maxNum")?;
-    let is_unique = ext.get("_UNIQUE_KEY_QUERY").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
+    let is_unique =
+        ext.get("_UNIQUE_KEY_QUERY").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
     let max_messages = match usize::try_from(asked) {
         _ if is_unique => shard.options.process.serve.unique_query_messages_max,
         Ok(asked) => asked,
-        Err(_) => return Err(Refusal::new(response::SYSTEM_ERROR, format!("maxNum is {asked}, expected 0 or more"))),
+        Err(_) => {
+            return Err(Refusal::new(
+                response::SYSTEM_ERROR,
+                format!("maxNum is {asked}, expected 0 or more"),
+            ));
+        }
     };
     Ok(KeyQuery {
         topic: ext.require("topic")?.into(),

@@ -1,19 +1,24 @@
-//! SEND_MESSAGE 10, SEND_MESSAGE_V2 310, SEND_BATCH_MESSAGE 320: one message, or a batch, into the log.
+//! SEND_MESSAGE 10, SEND_MESSAGE_V2 310, SEND_BATCH_MESSAGE 320: one message, or a batch, into the
+//! log.
 //!
 //! ```text
 //!   receive buffer ──header in place──► checks ──pieces──► Store::append (the one copy) ──► answer
 //! ```
 //!
 //! **Which mark an answer waits for** (`Store::acknowledged`):
-//! - ASYNC_FLUSH on `direct`: `appended`. The message is in the broker's memory and visible to consumers, its write begins
-//!   when the one in flight ends. A machine or process that dies before that write ends loses it, as with RocketMQ's ASYNC_FLUSH.
-//! - ASYNC_FLUSH on `mmap`: `written`. The system has it: a killed process loses nothing, a dying machine may.
-//! - SYNC_FLUSH: `flushed`. It survives a power cut. A message with `WAIT=false` is answered at `appended` all the same.
+//! - ASYNC_FLUSH on `direct`: `appended`. The message is in the broker's memory and visible to
+//!   consumers, its write begins when the one in flight ends. A machine or process that dies before
+//!   that write ends loses it, as with RocketMQ's ASYNC_FLUSH.
+//! - ASYNC_FLUSH on `mmap`: `written`. The system has it: a killed process loses nothing, a dying
+//!   machine may.
+//! - SYNC_FLUSH: `flushed`. It survives a power cut. A message with `WAIT=false` is answered at
+//!   `appended` all the same.
 //!
 //! Until then the answer waits in [`crate::pending`].
 //!
-//! Nothing is allocated for a message in steady state: the header is decoded into a reused scratch, the properties are
-//! pieces of the receive buffer, the answer is written into the connection's outgoing bytes.
+//! Nothing is allocated for a message in steady state: the header is decoded into a reused scratch,
+//! the properties are pieces of the receive buffer, the answer is written into the connection's
+//! outgoing bytes.
 
 use super::properties::{self, Said};
 use super::send_check::{self, Target};
@@ -42,16 +47,36 @@ pub(crate) enum Outcome {
 }
 
 /// A send that arrived just now.
-pub(super) fn handle(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>, frame: &[u8]) {
+pub(super) fn handle(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+    frame: &[u8],
+) {
     // Behind others that wait, so that the order of a connection's sends survives.
-    let must_wait = !shard.waiting.is_empty() || matches!(process(shard, net, caller, command), Outcome::TailFull);
+    let must_wait = !shard.waiting.is_empty()
+        || matches!(process(shard, net, caller, command), Outcome::TailFull);
     if must_wait && !waiting::wait_for_room(shard, caller.conn, frame) {
-        refuse(shard, net, caller, &Refusal::new(response::SYSTEM_BUSY, "[OVERLOAD]system busy, start flow control for a while"));
+        refuse(
+            shard,
+            net,
+            caller,
+            &Refusal::new(
+                response::SYSTEM_BUSY,
+                "[OVERLOAD]system busy, start flow control for a while",
+            ),
+        );
     }
 }
 
 /// Appends and answers, or tells that there is no room.
-pub(super) fn process(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Outcome {
+pub(super) fn process(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+) -> Outcome {
     let mut scratch = std::mem::take(&mut shard.scratch);
     let outcome = match SendHeader::decode(&command.ext, &mut scratch) {
         Ok(header) => append(shard, net, caller, command, &header),
@@ -64,7 +89,13 @@ pub(super) fn process(shard: &mut Shard, net: &mut Net, caller: Caller, command:
     })
 }
 
-fn append(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>, header: &SendHeader<'_>) -> Result<Outcome, Refusal> {
+fn append(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+    header: &SendHeader<'_>,
+) -> Result<Outcome, Refusal> {
     let born_host = net.peer(caller.conn).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
     let mut target = send_check::check(shard, header, command.version, born_host)?;
     check_size(shard, command.body.len())?;
@@ -81,8 +112,18 @@ fn append(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandVie
     }
     let generated = generate_unique_key(shard, &said);
     let common = shard.common_properties.bytes();
-    let pieces = properties::pieces(header.properties, said.priority_alone().is_some(), generated.as_bytes(), common)
-        .ok_or_else(|| Refusal::new(response::MESSAGE_ILLEGAL, "the message has too many properties that only brokers set"))?;
+    let pieces = properties::pieces(
+        header.properties,
+        said.priority_alone().is_some(),
+        generated.as_bytes(),
+        common,
+    )
+    .ok_or_else(|| {
+        Refusal::new(
+            response::MESSAGE_ILLEGAL,
+            "the message has too many properties that only brokers set",
+        )
+    })?;
     let draft = draft(shard, header, &target, born_host, command.body, pieces.as_slice());
     match shard.store.append(&draft) {
         Ok(appended) => {
@@ -145,18 +186,31 @@ fn answer(shard: &mut Shard, net: &mut Net, caller: Caller, stored: &Stored, uni
     }
     let mut text = std::mem::take(&mut shard.text);
     text.clear();
-    OffsetMsgId { store_host: shard.options.store_host, physical_offset: stored.physical_offset }.write(&mut text);
-    answer_stored(shard, net, caller, response::SUCCESS, &SendResponseHeader {
-        msg_id: &text,
-        queue_id: stored.queue_id,
-        queue_offset: stored.queue_offset,
-        transaction_id: Some(unique_key).filter(|key| !key.is_empty()),
-    });
+    OffsetMsgId { store_host: shard.options.store_host, physical_offset: stored.physical_offset }
+        .write(&mut text);
+    answer_stored(
+        shard,
+        net,
+        caller,
+        response::SUCCESS,
+        &SendResponseHeader {
+            msg_id: &text,
+            queue_id: stored.queue_id,
+            queue_offset: stored.queue_offset,
+            transaction_id: Some(unique_key).filter(|key| !key.is_empty()),
+        },
+    );
     shard.text = text;
 }
 
 /// The answer to a stored message or batch: SUCCESS, or what is not known of it yet.
-pub(super) fn answer_stored(shard: &Shard, net: &mut Net, caller: Caller, code: i32, header: &SendResponseHeader<'_>) {
+pub(super) fn answer_stored(
+    shard: &Shard,
+    net: &mut Net,
+    caller: Caller,
+    code: i32,
+    header: &SendResponseHeader<'_>,
+) {
     let ext = |ext: &mut ExtWriter<'_>| {
         header.write(ext);
         ext.prepared(&shard.send_answer_fields);
@@ -164,7 +218,8 @@ pub(super) fn answer_stored(shard: &Shard, net: &mut Net, caller: Caller, code: 
     caller.answer(net, code, None, ext, &[]);
 }
 
-/// What every answer to a send carries, refusals too: Java's client reads it without looking whether it is there.
+/// What every answer to a send carries, refusals too: Java's client reads it without looking
+/// whether it is there.
 pub(crate) fn common_fields(region: &str, trace_on: bool) -> PreparedFields {
     PreparedFields::new(|ext| {
         ext.str("MSG_REGION", region);
@@ -174,7 +229,13 @@ pub(crate) fn common_fields(region: &str, trace_on: bool) -> PreparedFields {
 
 /// Answers a send that is not done.
 pub(super) fn refuse(shard: &Shard, net: &mut Net, caller: Caller, refusal: &Refusal) {
-    caller.answer(net, refusal.code, Some(&refusal.remark), |ext| ext.prepared(&shard.send_answer_fields), &[]);
+    caller.answer(
+        net,
+        refusal.code,
+        Some(&refusal.remark),
+        |ext| ext.prepared(&shard.send_answer_fields),
+        &[],
+    );
 }
 
 /// The record of a message, or what the records of a batch have in common.
@@ -208,21 +269,34 @@ pub(super) fn draft<'a>(
 pub(super) fn tail_full_or_refusal(shard: &Shard, error: AppendError) -> Result<Outcome, Refusal> {
     let code = match error {
         AppendError::TailFull { .. } => return Ok(Outcome::TailFull),
-        AppendError::TooLarge { .. } | AppendError::Record(_) | AppendError::NoCrcProperty | AppendError::EmptyBatch => return Err(illegal(shard, &error)),
+        AppendError::TooLarge { .. }
+        | AppendError::Record(_)
+        | AppendError::NoCrcProperty
+        | AppendError::EmptyBatch => return Err(illegal(shard, &error)),
         AppendError::QueueId { .. } => response::INVALID_PARAMETER,
-        AppendError::DiskFull { .. } | AppendError::DiskNearlyFull { .. } | AppendError::Poisoned { .. } | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
+        AppendError::DiskFull { .. }
+        | AppendError::DiskNearlyFull { .. }
+        | AppendError::Poisoned { .. }
+        | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
     };
     Err(Refusal::new(code, format!("service not available now: {error}")))
 }
 
-/// Delays and transactions have issues of their own. Storing such a message as a plain one would deliver it too early, or
-/// deliver what is rolled back: an error is what a client can act on.
+/// Delays and transactions have issues of their own. Storing such a message as a plain one would
+/// deliver it too early, or deliver what is rolled back: an error is what a client can act on.
 fn refuse_what_comes_later(said: &Said<'_>) -> Result<(), Refusal> {
     if said.transactional {
-        return Err(Refusal::new(response::NO_PERMISSION, "sending transaction message is forbidden: transactions are not in this version of RingMQ"));
+        return Err(Refusal::new(
+            response::NO_PERMISSION,
+            "sending transaction message is forbidden: transactions are not in this version of \
+                RingMQ",
+        ));
     }
     if said.delayed || said.timed {
-        return Err(Refusal::new(response::MESSAGE_ILLEGAL, "delayed and timed messages are not in this version of RingMQ"));
+        return Err(Refusal::new(
+            response::MESSAGE_ILLEGAL,
+            "delayed and timed messages are not in this version of RingMQ",
+        ));
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use super::send_check::Target;
 use crate::pending::{Pending, ShortText, StoredAt};
 use crate::reply::{Caller, Refusal};
 use crate::shard::Shard;
-use netcore::Net;
 use engine::AppendedBatch;
+use netcore::Net;
 use protocol::batch::{self, BatchEntry};
 use protocol::codes::response;
 use protocol::headers::{SendHeader, SendResponseHeader};
@@ -32,10 +32,14 @@ pub(super) fn append(
         return Err(illegal(format!("message topic length too long {}", header.topic.len())));
     }
     if names::is_retry_topic(header.topic) {
-        return Err(illegal(format!("batch request does not support retry group {}", header.topic)));
+        return Err(illegal(format!(
+            "batch request does not support retry group {}",
+            header.topic
+        )));
     }
     batch::check(body).map_err(|error| illegal(error.to_string()))?;
-    // The messages keep the properties they came with: Apache 5.5.0 adds the broker's to single messages only.
+    // The messages keep the properties they came with: Apache 5.5.0 adds the broker's to single
+    // messages only.
     let draft = send::draft(shard, header, target, born_host, &[], &[]);
     match shard.store.append_batch(&draft, entries(body)) {
         Ok(appended) => {
@@ -78,11 +82,27 @@ fn answer(
     }
     let (queue_id, queue_offset) = (common.queue_id, appended.first.queue_offset.0);
     if !said.no_wait && appended.end > shard.store.acknowledged() {
-        let (stored_at, unique_key) = (StoredAt::Batch(text.as_str().into()), ShortText::new(said.unique_key.unwrap_or_default()));
+        let (stored_at, unique_key) = (
+            StoredAt::Batch(text.as_str().into()),
+            ShortText::new(said.unique_key.unwrap_or_default()),
+        );
         let since_ms = shard.now_ms();
-        shard.pending.push(Pending { caller, end: appended.end, since_ms, stored_at, queue_id, queue_offset, unique_key });
+        shard.pending.push(Pending {
+            caller,
+            end: appended.end,
+            since_ms,
+            stored_at,
+            queue_id,
+            queue_offset,
+            unique_key,
+        });
     } else {
-        let header = SendResponseHeader { msg_id: &text, queue_id, queue_offset, transaction_id: said.unique_key };
+        let header = SendResponseHeader {
+            msg_id: &text,
+            queue_id,
+            queue_offset,
+            transaction_id: said.unique_key,
+        };
         send::answer_stored(shard, net, caller, response::SUCCESS, &header);
     }
     shard.text = text;

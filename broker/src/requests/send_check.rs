@@ -32,7 +32,12 @@ pub(super) struct Target<'a> {
 }
 
 /// Checks a send; creates its topic when that is missing and may be created.
-pub(super) fn check<'a>(shard: &mut Shard, header: &SendHeader<'a>, version: i32, peer: SocketAddr) -> Result<Target<'a>, Refusal> {
+pub(super) fn check<'a>(
+    shard: &mut Shard,
+    header: &SendHeader<'a>,
+    version: i32,
+    peer: SocketAddr,
+) -> Result<Target<'a>, Refusal> {
     accepting(shard)?;
     let topic = match shard.topics.get(header.topic) {
         Some(topic) => topic,
@@ -44,14 +49,22 @@ pub(super) fn check<'a>(shard: &mut Shard, header: &SendHeader<'a>, version: i32
     let permission = shard.options.process.permission;
     if permission & perm::WRITE == 0 && topic.config.order {
         let host = &shard.options.process.advertised_host;
-        return Err(Refusal::new(response::NO_PERMISSION, format!("the broker[{host}] sending message is forbidden")));
+        return Err(Refusal::new(
+            response::NO_PERMISSION,
+            format!("the broker[{host}] sending message is forbidden"),
+        ));
     }
     if !topic.accepts_sends {
         return Err(closed(header.topic));
     }
     let queue_id = choose_queue(shard, topic, header.queue_id, peer)?;
     let multi_tags = if topic.config.topic_filter_type == "MULTI_TAG" { MULTI_TAGS } else { 0 };
-    let target = Target { topic: Cow::Borrowed(header.topic), queue_id, write_queues: topic.config.write_queue_nums, sys_flag: header.sys_flag | multi_tags };
+    let target = Target {
+        topic: Cow::Borrowed(header.topic),
+        queue_id,
+        write_queues: topic.config.write_queue_nums,
+        sys_flag: header.sys_flag | multi_tags,
+    };
     if names::is_retry_topic(header.topic) {
         return retry_or_dead_letter(shard, header, version, target);
     }
@@ -61,27 +74,50 @@ pub(super) fn check<'a>(shard: &mut Shard, header: &SendHeader<'a>, version: i32
 fn accepting(shard: &Shard) -> Result<(), Refusal> {
     let from_ms = shard.options.process.serve.accept_sends_from_ms;
     if from_ms > 0 && shard.now_ms() < from_ms {
-        return Err(Refusal::new(response::SYSTEM_ERROR, format!("broker unable to service, until {from_ms} ms since 1970")));
+        return Err(Refusal::new(
+            response::SYSTEM_ERROR,
+            format!("broker unable to service, until {from_ms} ms since 1970"),
+        ));
     }
     Ok(())
 }
 
-fn choose_queue(shard: &Shard, topic: &Topic, asked: i32, peer: SocketAddr) -> Result<i32, Refusal> {
+fn choose_queue(
+    shard: &Shard,
+    topic: &Topic,
+    asked: i32,
+    peer: SocketAddr,
+) -> Result<i32, Refusal> {
     let config = &topic.config;
     if asked >= config.write_queue_nums.max(config.read_queue_nums) {
-        let remark = format!("request queueId[{asked}] is illegal, topic[{}] writeQueueNums:[{}] readQueueNums:[{}] Producer: {peer}", topic.name, config.write_queue_nums, config.read_queue_nums);
+        let remark = format!(
+            "request queueId[{asked}] is illegal, topic[{}] writeQueueNums:[{}] \
+                readQueueNums:[{}] Producer: {peer}",
+            topic.name, config.write_queue_nums, config.read_queue_nums
+        );
         return Err(Refusal::new(response::INVALID_PARAMETER, remark));
     }
     if asked >= 0 {
         return Ok(asked);
     }
     let queues = u64::try_from(config.write_queue_nums).unwrap_or_default();
-    let chosen = shard.core.random_u64().checked_rem(queues).and_then(|queue| i32::try_from(queue).ok());
-    chosen.ok_or_else(|| Refusal::new(response::SYSTEM_ERROR, format!("topic[{}] has no queue to write to", topic.name)))
+    let chosen =
+        shard.core.random_u64().checked_rem(queues).and_then(|queue| i32::try_from(queue).ok());
+    chosen.ok_or_else(|| {
+        Refusal::new(
+            response::SYSTEM_ERROR,
+            format!("topic[{}] has no queue to write to", topic.name),
+        )
+    })
 }
 
-fn create_missing(shard: &mut Shard, header: &SendHeader<'_>, peer: SocketAddr) -> Result<(), Refusal> {
-    names::check_topic(header.topic).map_err(|error| Refusal::new(response::INVALID_PARAMETER, error.to_string()))?;
+fn create_missing(
+    shard: &mut Shard,
+    header: &SendHeader<'_>,
+    peer: SocketAddr,
+) -> Result<(), Refusal> {
+    names::check_topic(header.topic)
+        .map_err(|error| Refusal::new(response::INVALID_PARAMETER, error.to_string()))?;
     if names::is_not_allowed_send(header.topic) {
         return Err(closed(header.topic));
     }
@@ -91,7 +127,12 @@ fn create_missing(shard: &mut Shard, header: &SendHeader<'_>, peer: SocketAddr) 
         (true, true) => SYS_FLAG_UNIT_SUB,
         (true, false) => SYS_FLAG_UNIT,
     };
-    let wanted = WantedTopic { name: header.topic, default_topic: header.default_topic, queues: header.default_topic_queue_nums, sys_flag };
+    let wanted = WantedTopic {
+        name: header.topic,
+        default_topic: header.default_topic,
+        queues: header.default_topic_queue_nums,
+        sys_flag,
+    };
     let now_ms = shard.now_ms();
     let created = match shard.topics.create_for_send(&wanted, now_ms) {
         Err(NotCreated::NoDefaultTopic | NotCreated::NotInherited) if retry => {
@@ -102,24 +143,43 @@ fn create_missing(shard: &mut Shard, header: &SendHeader<'_>, peer: SocketAddr) 
     };
     match created {
         Ok(topic) => {
-            tracing::info!("topic {} created with {} queues for the producer at {peer}", topic.name, topic.config.write_queue_nums);
+            tracing::info!(
+                "topic {} created with {} queues for the producer at {peer}",
+                topic.name,
+                topic.config.write_queue_nums
+            );
             let control = Control::CreateTopic(topic.config.clone());
             shard.tell_siblings(&control);
             Ok(())
         }
         Err(error) => {
-            shard.blame(Some(peer), &format_args!("sends to topic {}, which does not exist and is not created: {error}", header.topic));
+            shard.blame(
+                Some(peer),
+                &format_args!(
+                    "sends to topic {}, which does not exist and is not created: {error}",
+                    header.topic
+                ),
+            );
             Err(no_topic(header.topic))
         }
     }
 }
 
-/// A retried message whose retries are used up, or whose group consumes in order, goes to the group's dead letters.
-fn retry_or_dead_letter<'a>(shard: &mut Shard, header: &SendHeader<'a>, version: i32, target: Target<'a>) -> Result<Target<'a>, Refusal> {
+/// A retried message whose retries are used up, or whose group consumes in order, goes to the
+/// group's dead letters.
+fn retry_or_dead_letter<'a>(
+    shard: &mut Shard,
+    header: &SendHeader<'a>,
+    version: i32,
+    target: Target<'a>,
+) -> Result<Target<'a>, Refusal> {
     let now_ms = shard.now_ms();
     let name = header.topic.strip_prefix(names::RETRY_PREFIX).unwrap_or_default();
     let Some(group) = shard.groups.find_or_create(name, now_ms) else {
-        return Err(Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, format!("subscription group not exist, {name}")));
+        return Err(Refusal::new(
+            response::SUBSCRIPTION_GROUP_NOT_EXIST,
+            format!("subscription group not exist, {name}"),
+        ));
     };
     let client_max = header.max_reconsume_times.filter(|_| version >= VERSION_WITH_MAX_RECONSUME);
     let max = client_max.unwrap_or(group.config.retry_max_times);
@@ -128,14 +188,22 @@ fn retry_or_dead_letter<'a>(shard: &mut Shard, header: &SendHeader<'a>, version:
     }
     let dead_letters = names::dlq_topic(name);
     let config = TopicConfig::new(&dead_letters, 1, perm::READ | perm::WRITE);
-    shard.topics.create_if_absent(config, now_ms).map_err(|error| Refusal::new(response::SYSTEM_ERROR, format!("topic[{dead_letters}] not exist: {error}")))?;
+    shard.topics.create_if_absent(config, now_ms).map_err(|error| {
+        Refusal::new(response::SYSTEM_ERROR, format!("topic[{dead_letters}] not exist: {error}"))
+    })?;
     Ok(Target { topic: Cow::Owned(dead_letters), queue_id: 0, write_queues: 1, ..target })
 }
 
 fn no_topic(topic: &str) -> Refusal {
-    Refusal::new(response::TOPIC_NOT_EXIST, format!("topic[{topic}] not exist, apply first please!"))
+    Refusal::new(
+        response::TOPIC_NOT_EXIST,
+        format!("topic[{topic}] not exist, apply first please!"),
+    )
 }
 
 fn closed(topic: &str) -> Refusal {
-    Refusal::new(response::NO_PERMISSION, format!("Sending message to topic[{topic}] is forbidden."))
+    Refusal::new(
+        response::NO_PERMISSION,
+        format!("Sending message to topic[{topic}] is forbidden."),
+    )
 }

@@ -1,7 +1,8 @@
-//! Topics by request: UPDATE_AND_CREATE_TOPIC 17, DELETE_TOPIC_IN_BROKER 215, GET_ALL_TOPIC_CONFIG 21, GET_TOPIC_CONFIG 351,
-//! GET_SYSTEM_TOPIC_LIST_FROM_BROKER 305.
+//! Topics by request: UPDATE_AND_CREATE_TOPIC 17, DELETE_TOPIC_IN_BROKER 215, GET_ALL_TOPIC_CONFIG
+//! 21, GET_TOPIC_CONFIG 351, GET_SYSTEM_TOPIC_LIST_FROM_BROKER 305.
 //!
-//! A process presents one face: what is created or deleted on one shard is created or deleted on all.
+//! A process presents one face: what is created or deleted on one shard is created or deleted on
+//! all.
 
 use crate::control::Control;
 use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
@@ -20,16 +21,28 @@ fn invalid(remark: impl Into<String>) -> Refusal {
 }
 
 /// Creates a topic or changes it.
-pub(super) fn update(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+pub(super) fn update(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+) -> Result<(), Refusal> {
     let name = command.ext.require("topic")?;
     names::check_topic(&name).map_err(|error| invalid(error.to_string()))?;
     refuse_system(shard, &name)?;
     let current = shard.topics.get(&name).map(|topic| topic.config.attributes.clone());
     if current.is_none() && shard.topics.len() >= TOPICS_MAX {
-        return Err(Refusal::new(response::SYSTEM_ERROR, format!("the broker has {TOPICS_MAX} topics already")));
+        return Err(Refusal::new(
+            response::SYSTEM_ERROR,
+            format!("the broker has {TOPICS_MAX} topics already"),
+        ));
     }
     let config = requested(&command.ext, &name, current.unwrap_or_default())?;
-    tracing::info!("topic {name} created or changed at the request of {:?}: {} queues", net.peer(caller.conn), config.write_queue_nums);
+    tracing::info!(
+        "topic {name} created or changed at the request of {:?}: {} queues",
+        net.peer(caller.conn),
+        config.write_queue_nums
+    );
     let now_ms = shard.now_ms();
     if shard.topics.put(config.clone(), now_ms) {
         shard.tell_siblings(&Control::PutTopic(config));
@@ -45,17 +58,30 @@ fn refuse_system(shard: &Shard, name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn requested(ext: &Ext<'_>, name: &str, attributes: BTreeMap<String, String>) -> Result<TopicConfig, Refusal> {
+fn requested(
+    ext: &Ext<'_>,
+    name: &str,
+    attributes: BTreeMap<String, String>,
+) -> Result<TopicConfig, Refusal> {
     let queues = |field: &'static str| {
         let count = ext.require_i32(field)?;
-        if (0..=QUEUES_PER_TOPIC_MAX).contains(&count) { Ok(count) } else { Err(invalid(format!("{field} is {count}, 0 to {QUEUES_PER_TOPIC_MAX} are possible"))) }
+        if (0..=QUEUES_PER_TOPIC_MAX).contains(&count) {
+            Ok(count)
+        } else {
+            Err(invalid(format!("{field} is {count}, 0 to {QUEUES_PER_TOPIC_MAX} are possible")))
+        }
     };
     let filter_type = ext.get("topicFilterType").unwrap_or("SINGLE_TAG".into());
     if !matches!(&*filter_type, "SINGLE_TAG" | "MULTI_TAG") {
-        return Err(invalid(format!("topicFilterType is {filter_type}, SINGLE_TAG and MULTI_TAG are possible")));
+        return Err(invalid(format!(
+            "topicFilterType is {filter_type}, SINGLE_TAG and MULTI_TAG are possible"
+        )));
     }
     Ok(TopicConfig {
-        attributes: changed_attributes(attributes, ext.get("attributes").as_deref().unwrap_or_default())?,
+        attributes: changed_attributes(
+            attributes,
+            ext.get("attributes").as_deref().unwrap_or_default(),
+        )?,
         order: ext.get_bool("order").unwrap_or_default(),
         perm: ext.require_i32("perm")?,
         read_queue_nums: queues("readQueueNums")?,
@@ -67,21 +93,37 @@ fn requested(ext: &Ext<'_>, name: &str, attributes: BTreeMap<String, String>) ->
 }
 
 /// Applies `+key=value,-key` to the attributes of a topic.
-fn changed_attributes(mut attributes: BTreeMap<String, String>, changes: &str) -> Result<BTreeMap<String, String>, Refusal> {
+fn changed_attributes(
+    mut attributes: BTreeMap<String, String>,
+    changes: &str,
+) -> Result<BTreeMap<String, String>, Refusal> {
     for change in changes.split(',').map(str::trim).filter(|change| !change.is_empty()) {
         let set = change.strip_prefix('+').and_then(|change| change.split_once('='));
         match (set, change.strip_prefix('-')) {
-            (Some(("message.type", "MIXED")), _) => return Err(invalid("MIXED message type is not supported.")),
+            (Some(("message.type", "MIXED")), _) => {
+                return Err(invalid("MIXED message type is not supported."));
+            }
             (Some((key, value)), _) => _ = attributes.insert(key.to_owned(), value.to_owned()),
             (None, Some(key)) => _ = attributes.remove(key),
-            (None, None) => return Err(Refusal::new(response::SYSTEM_ERROR, format!("attribute change {change:?} is neither +key=value nor -key"))),
+            (None, None) => {
+                return Err(Refusal::new(
+                    response::SYSTEM_ERROR,
+                    format!("attribute change {change:?} is neither +key=value nor -key"),
+                ));
+            }
         }
     }
     Ok(attributes)
 }
 
-/// Deletes a topic: its settings, its queues, its offsets. A topic that does not exist is deleted already.
-pub(super) fn delete(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+/// Deletes a topic: its settings, its queues, its offsets. A topic that does not exist is deleted
+/// already.
+pub(super) fn delete(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+) -> Result<(), Refusal> {
     let name = command.ext.require("topic")?;
     if name.trim().is_empty() {
         return Err(invalid("The specified topic is blank."));
@@ -122,10 +164,18 @@ pub(super) fn all(shard: &mut Shard, net: &mut Net, caller: Caller) -> Result<()
 }
 
 /// One topic.
-pub(super) fn one(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+pub(super) fn one(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+) -> Result<(), Refusal> {
     let name = command.ext.require("topic")?;
     let Some(topic) = shard.topics.get(&name) else {
-        return Err(Refusal::new(response::TOPIC_NOT_EXIST, format!("No topic in this broker. topic: {name}")));
+        return Err(Refusal::new(
+            response::TOPIC_NOT_EXIST,
+            format!("No topic in this broker. topic: {name}"),
+        ));
     };
     caller.answer(net, response::SUCCESS, None, |_| {}, &json::to_fastjson(&topic.config));
     Ok(())
@@ -144,10 +194,20 @@ mod tests {
 
     #[test]
     fn attributes_are_set_and_deleted_by_sign() {
-        let before = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
+        let before =
+            BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
         let after = changed_attributes(before, "+message.type=FIFO, -a").unwrap();
-        assert_eq!(after.into_iter().collect::<Vec<_>>(), [("b".to_owned(), "2".to_owned()), ("message.type".to_owned(), "FIFO".to_owned())]);
-        assert_eq!(changed_attributes(BTreeMap::new(), "+message.type=MIXED").unwrap_err().code, response::INVALID_PARAMETER);
-        assert_eq!(changed_attributes(BTreeMap::new(), "a=b").unwrap_err().code, response::SYSTEM_ERROR);
+        assert_eq!(
+            after.into_iter().collect::<Vec<_>>(),
+            [("b".to_owned(), "2".to_owned()), ("message.type".to_owned(), "FIFO".to_owned())]
+        );
+        assert_eq!(
+            changed_attributes(BTreeMap::new(), "+message.type=MIXED").unwrap_err().code,
+            response::INVALID_PARAMETER
+        );
+        assert_eq!(
+            changed_attributes(BTreeMap::new(), "a=b").unwrap_err().code,
+            response::SYSTEM_ERROR
+        );
     }
 }

@@ -10,12 +10,18 @@ use protocol::remoting::{CommandView, write_command_head};
 use rt::{BufSlice, Runtime as _, Share};
 
 /// One message by its physical offset, from memory or from disk: answered by a task.
-pub(super) fn by_id(shard: &mut Shard, net: &mut Net, caller: Caller, command: &CommandView<'_>) -> Result<(), Refusal> {
+pub(super) fn by_id(
+    shard: &mut Shard,
+    net: &mut Net,
+    caller: Caller,
+    command: &CommandView<'_>,
+) -> Result<(), Refusal> {
     let offset = command.ext.require_i64("offset")?;
     let Ok(at) = u64::try_from(offset) else { return Err(not_found(offset)) };
     let Some(network) = shard.network.clone() else { return Ok(()) };
     if !shard.begin_cold_read() {
-        caller.refuse(net, &Refusal::new(response::SYSTEM_BUSY, "too many reads from disk at once"));
+        caller
+            .refuse(net, &Refusal::new(response::SYSTEM_BUSY, "too many reads from disk at once"));
         return Ok(());
     }
     let store = shard.store.clone();
@@ -42,7 +48,12 @@ fn answer(net: &mut Net, caller: Caller, message: BufSlice) {
         return;
     }
     if let Some(out) = net.out(caller.conn) {
-        write_command_head(out.bytes(), &caller.head(response::SUCCESS, None), |_| {}, message.len());
+        write_command_head(
+            out.bytes(),
+            &caller.head(response::SUCCESS, None),
+            |_| {},
+            message.len(),
+        );
         out.slice(message);
     }
 }

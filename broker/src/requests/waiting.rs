@@ -1,9 +1,10 @@
-//! Sends that found no room in the log's tail: they wait for the device, in order, for as long as a client should.
+//! Sends that found no room in the log's tail: they wait for the device, in order, for as long as a
+//! client should.
 
 use super::send::{self, Outcome};
+use crate::native;
 use crate::reply::{Caller, Refusal};
 use crate::shard::Shard;
-use crate::native;
 use crate::waiting::Waiting;
 use netcore::{ConnId, Net};
 use protocol::codes::response;
@@ -57,7 +58,13 @@ fn drain(shard: &mut Shard, net: &mut Net) -> bool {
 /// A request that was read once already, in the lane it came over.
 fn process(shard: &mut Shard, net: &mut Net, waiting: &Waiting<ConnId>) -> Outcome {
     if native::is_native(&waiting.frame) {
-        return native::process_waiting(shard, net, waiting.conn, &waiting.frame, waiting.since_nanos);
+        return native::process_waiting(
+            shard,
+            net,
+            waiting.conn,
+            &waiting.frame,
+            waiting.since_nanos,
+        );
     }
     match CommandView::parse(&waiting.frame) {
         Ok(command) => send::process(shard, net, Caller::new(waiting.conn, &command), &command),
@@ -70,14 +77,20 @@ pub(crate) fn refuse_overdue(shard: &mut Shard, net: &mut Net, now_ms: i64) {
     let Some(limit_ms) = shard.options.process.serve.send_wait_ms else { return };
     while let Some(late) = shard.waiting.pop_overdue(limit_ms, now_ms) {
         let remark = format!(
-            "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: {}ms, size of queue: {}",
+            "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: \
+                {}ms, size of queue: {}",
             now_ms - late.since_ms,
             shard.waiting.len()
         );
         if native::is_native(&late.frame) {
             native::refuse_waiting(net, late.conn, &late.frame, remark);
         } else if let Ok(command) = CommandView::parse(&late.frame) {
-            send::refuse(shard, net, Caller::new(late.conn, &command), &Refusal::new(response::SYSTEM_BUSY, remark));
+            send::refuse(
+                shard,
+                net,
+                Caller::new(late.conn, &command),
+                &Refusal::new(response::SYSTEM_BUSY, remark),
+            );
         }
     }
 }

@@ -26,7 +26,11 @@ pub(super) fn topics(options: &ShardOptions) -> Vec<TopicConfig> {
         TopicConfig::new(names::SCHEDULE_TOPIC, SCHEDULE_TOPIC_QUEUES, READ_WRITE),
         TopicConfig::new(&format!("{cluster}_REPLY_TOPIC"), 1, READ_WRITE),
         TopicConfig::new(&format!("rmq_sys_REVIVE_LOG_{cluster}"), REVIVE_QUEUES, READ_WRITE),
-        TopicConfig::new(&format!("rmq_sys_SYNC_BROKER_MEMBER_{}", options.broker), 1, perm::INHERIT),
+        TopicConfig::new(
+            &format!("rmq_sys_SYNC_BROKER_MEMBER_{}", options.broker),
+            1,
+            perm::INHERIT,
+        ),
         TopicConfig::new(names::TRANS_HALF_TOPIC, 1, READ_WRITE),
         TopicConfig::new(names::TRANS_OP_HALF_TOPIC, 1, READ_WRITE),
         TopicConfig::new(names::ROCKSDB_TRANS_HALF_TOPIC, 1, READ_WRITE),
@@ -34,7 +38,11 @@ pub(super) fn topics(options: &ShardOptions) -> Vec<TopicConfig> {
         TopicConfig::new(names::TIMER_TOPIC, 1, READ_WRITE),
     ];
     if create.topics {
-        topics.push(TopicConfig::new(names::AUTO_CREATE_TOPIC, create.topic_queues, inherited(true)));
+        topics.push(TopicConfig::new(
+            names::AUTO_CREATE_TOPIC,
+            create.topic_queues,
+            inherited(true),
+        ));
     }
     if let Some(trace) = &create.trace_topic {
         topics.push(TopicConfig::new(trace, 1, READ_WRITE));

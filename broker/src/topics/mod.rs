@@ -1,7 +1,9 @@
-//! The topics of one shard: queue counts and permissions, what exists from the start, what sends create.
+//! The topics of one shard: queue counts and permissions, what exists from the start, what sends
+//! create.
 //!
-//! Pure: the clock comes in as `now_ms`; writing `topics.json` and telling the name servers are the caller's, who finds
-//! what to do in [`Topics::take_changed`] and [`Topics::take_unsaved`]. Bounded by `TOPICS_MAX`.
+//! Pure: the clock comes in as `now_ms`; writing `topics.json` and telling the name servers are the
+//! caller's, who finds what to do in [`Topics::take_changed`] and [`Topics::take_unsaved`]. Bounded
+//! by `TOPICS_MAX`.
 
 mod builtin;
 
@@ -27,7 +29,8 @@ pub struct Topic {
 /// Why a send created nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotCreated {
-    /// The topic to inherit from does not exist: automatic creation is off, or a client's own default topic is missing.
+    /// The topic to inherit from does not exist: automatic creation is off, or a client's own
+    /// default topic is missing.
     #[error("the default topic does not exist")]
     NoDefaultTopic,
     /// It exists and does not give its settings.
@@ -53,7 +56,13 @@ impl Topics {
     #[must_use]
     pub fn new(options: &ShardOptions, now_ms: i64) -> Self {
         let version = DataVersion { counter: 0, state_version: 0, timestamp: now_ms };
-        let mut topics = Self { table: HashMap::new(), system: HashSet::new(), version, changed: vec![], unsaved: true };
+        let mut topics = Self {
+            table: HashMap::new(),
+            system: HashSet::new(),
+            version,
+            changed: vec![],
+            unsaved: true,
+        };
         for config in builtin::topics(options) {
             topics.system.insert(config.topic_name.clone());
             topics.insert(config);
@@ -110,7 +119,11 @@ impl Topics {
     }
 
     /// Creates the topic of a send after the client's default topic (automatic creation).
-    pub fn create_for_send(&mut self, want: &WantedTopic<'_>, now_ms: i64) -> Result<&Topic, NotCreated> {
+    pub fn create_for_send(
+        &mut self,
+        want: &WantedTopic<'_>,
+        now_ms: i64,
+    ) -> Result<&Topic, NotCreated> {
         let default = self.table.get(want.default_topic).ok_or(NotCreated::NoDefaultTopic)?;
         if default.config.perm & perm::INHERIT == 0 {
             return Err(NotCreated::NotInherited);
@@ -122,8 +135,13 @@ impl Topics {
         self.create(config, now_ms)
     }
 
-    /// Creates a topic that is missing: a retry or dead letter topic, one that a sibling shard created.
-    pub fn create_if_absent(&mut self, config: TopicConfig, now_ms: i64) -> Result<&Topic, NotCreated> {
+    /// Creates a topic that is missing: a retry or dead letter topic, one that a sibling shard
+    /// created.
+    pub fn create_if_absent(
+        &mut self,
+        config: TopicConfig,
+        now_ms: i64,
+    ) -> Result<&Topic, NotCreated> {
         if self.table.contains_key(config.topic_name.as_str()) {
             return self.table.get(config.topic_name.as_str()).ok_or(NotCreated::TooMany);
         }
@@ -142,7 +160,9 @@ impl Topics {
     /// Creates or replaces a topic; false when it is as it was or there is no room.
     pub fn put(&mut self, config: TopicConfig, now_ms: i64) -> bool {
         let old = self.table.get(config.topic_name.as_str());
-        if old.is_some_and(|old| old.config == config) || (old.is_none() && self.table.len() >= TOPICS_MAX) {
+        if old.is_some_and(|old| old.config == config)
+            || (old.is_none() && self.table.len() >= TOPICS_MAX)
+        {
             return false;
         }
         let name = self.insert(config);
@@ -193,7 +213,8 @@ impl Topics {
         self.version
     }
 
-    /// The table as files, registrations and GET_ALL_TOPIC_CONFIG have it; `only`: these topics alone.
+    /// The table as files, registrations and GET_ALL_TOPIC_CONFIG have it; `only`: these topics
+    /// alone.
     #[must_use]
     pub fn wrapper(&self, only: Option<&[Rc<str>]>) -> TopicConfigSerializeWrapper {
         let pair = |topic: &Topic| (topic.config.topic_name.clone(), topic.config.clone());
@@ -201,7 +222,11 @@ impl Topics {
             None => self.table.values().map(pair).collect(),
             Some(names) => names.iter().filter_map(|name| self.table.get(name)).map(pair).collect(),
         };
-        TopicConfigSerializeWrapper { topic_config_table: table, data_version: self.version, ..Default::default() }
+        TopicConfigSerializeWrapper {
+            topic_config_table: table,
+            data_version: self.version,
+            ..Default::default()
+        }
     }
 
     fn insert(&mut self, mut config: TopicConfig) -> Rc<str> {

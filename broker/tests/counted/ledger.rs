@@ -1,5 +1,5 @@
-//! A ledger of what a running broker allocates and copies: every heap allocation, and every copy of [`COPY_BYTES_MIN`] bytes or
-//! more, with the functions that led to it.
+//! A ledger of what a running broker allocates and copies: every heap allocation, and every copy of
+//! [`COPY_BYTES_MIN`] bytes or more, with the functions that led to it.
 //!
 //! ```text
 //!   GlobalAlloc ──┐                                        ┌─ same stack as before: count and bytes grow
@@ -7,9 +7,10 @@
 //!   memcpy     ───┘                                        └─ a new one: its functions are looked up, once
 //! ```
 //!
-//! How copies are seen: this binary has a `memcpy` and a `memmove` of its own, which all Rust code in it is linked to. A copy that the
-//! compiler writes out in place is not seen, and it does so only for lengths that it knows and that are short: the bytes of a
-//! message have neither. What the kernel copies (into a receive buffer, out of a send) is not the broker's.
+//! How copies are seen: this binary has a `memcpy` and a `memmove` of its own, which all Rust code
+//! in it is linked to. A copy that the compiler writes out in place is not seen, and it does so
+//! only for lengths that it knows and that are short: the bytes of a message have neither. What the
+//! kernel copies (into a receive buffer, out of a send) is not the broker's.
 //!
 //! The thread that plays the client is left out. Nothing here counts itself.
 
@@ -44,7 +45,8 @@ pub struct Row {
     pub kind: Kind,
     pub count: u64,
     pub bytes: u64,
-    /// Functions and their files, the innermost first; those of `std` and of this file are left out.
+    /// Functions and their files, the innermost first; those of `std` and of this file are left
+    /// out.
     pub stack: Vec<String>,
     addresses: [usize; DEPTH_MAX],
 }
@@ -73,7 +75,8 @@ pub fn counted(run: impl FnOnce()) -> Vec<Row> {
     COUNTING.store(true, Ordering::SeqCst);
     run();
     COUNTING.store(false, Ordering::SeqCst);
-    let mut found: Vec<Row> = rows(|rows| rows.iter().filter(|row| row.count > 0).cloned().collect());
+    let mut found: Vec<Row> =
+        rows(|rows| rows.iter().filter(|row| row.count > 0).cloned().collect());
     found.sort_by_key(|row| std::cmp::Reverse(row.count));
     found
 }
@@ -195,7 +198,9 @@ unsafe fn copy_forward(to: *mut u8, from: *const u8, len: usize) {
     for word in 0..words {
         let at = word * WORD;
         // SAFETY: `at + WORD` is not above `len`; unaligned places are what `Word` is for.
-        unsafe { to.add(at).cast::<Word>().write_volatile(from.add(at).cast::<Word>().read_volatile()) };
+        unsafe {
+            to.add(at).cast::<Word>().write_volatile(from.add(at).cast::<Word>().read_volatile())
+        };
     }
     for at in words * WORD..len {
         // SAFETY: below `len`.

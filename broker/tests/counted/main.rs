@@ -1,20 +1,28 @@
-//! Zero copies and zero allocations, counted: the real broker in this process, a client over a socket, and a ledger of all
-//! that the broker allocates and copies meanwhile ([`ledger`]), by the place in the code that does it.
+//! Zero copies and zero allocations, counted: the real broker in this process, a client over a
+//! socket, and a ledger of all that the broker allocates and copies meanwhile ([`ledger`]), by the
+//! place in the code that does it.
 //!
 //! A protocol is counted by being a [`lane::Lane`]: what is asserted is the same for all.
 //!
 //! What is asserted for a message in steady state:
-//! - the handling of its frame and of its answer allocates nothing, nor does the device write that it goes with (what memory a write
-//!   took before is used again);
-//! - its body is copied once on its way in, from the receive buffer to the log's tail, and not at all on its way out.
+//! - the handling of its frame and of its answer allocates nothing, nor does the device write that
+//!   it goes with (what memory a write took before is used again);
+//! - its body is copied once on its way in, from the receive buffer to the log's tail, and not at
+//!   all on its way out.
 //!
-//! What is counted apart, because it is not of a message: what glommio allocates when the core goes to sleep and wakes up, the
-//! background tasks (index, ConsumeQueue files, timers), the rest of a half frame that leaves the receive buffer, the log's last
-//! block in front of a write, sends that wait because the device is behind.
+//! What is counted apart, because it is not of a message: what glommio allocates when the core goes
+//! to sleep and wakes up, the background tasks (index, ConsumeQueue files, timers), the rest of a
+//! half frame that leaves the receive buffer, the log's last block in front of a write, sends that
+//! wait because the device is behind.
 //!
-//! `LEDGER=1 cargo test -p broker --test counted -- --nocapture` prints the ledger, with the stack of every row.
+//! `LEDGER=1 cargo test -p broker --test counted -- --nocapture` prints the ledger, with the stack
+//! of every row.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and these print what they counted")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and these print what they counted"
+)]
 
 mod instance;
 mod lane;
@@ -31,7 +39,8 @@ use std::collections::BTreeMap;
 
 const MESSAGES: usize = 6400;
 const IN_FLIGHT: usize = 32;
-/// A buffer may still grow when more arrives at once than ever before: by doubling, so a few times at most.
+/// A buffer may still grow when more arrives at once than ever before: by doubling, so a few times
+/// at most.
 const GROWTHS_MAX: u64 = 32;
 
 /// Count and bytes of one kind by place.
@@ -51,11 +60,17 @@ fn print(what: &str, messages: usize, body_bytes: usize, rows: &[Row]) {
         println!("  {:7.4} allocations per message: {place:?}", count as f64 / messages as f64);
     }
     for (place, (_, bytes)) in by_place(rows, Kind::Copy) {
-        println!("  {:7.4} copies of a body's bytes per message: {place:?}", bytes as f64 / (messages * body_bytes) as f64);
+        println!(
+            "  {:7.4} copies of a body's bytes per message: {place:?}",
+            bytes as f64 / (messages * body_bytes) as f64
+        );
     }
     let asleep = by_place(rows, Kind::Allocation).get(&Place::Sleep).map_or(0, |(count, _)| *count);
     let sleeps: u64 = rows.iter().filter(|row| place::is_sleep(row)).map(|row| row.count).sum();
-    println!("  {:7.1} allocations each of the {sleeps} times that the core went to sleep", asleep as f64 / sleeps.max(1) as f64);
+    println!(
+        "  {:7.1} allocations each of the {sleeps} times that the core went to sleep",
+        asleep as f64 / sleeps.max(1) as f64
+    );
     if std::env::var_os("LEDGER").is_some() {
         rows.iter().for_each(|row| println!("{:?} {:?}{}", row.kind, place::of(row), told(row)));
     }
@@ -73,7 +88,11 @@ fn tell(rows: &[Row], kind: Kind, wanted: Place) -> String {
 fn assert_none_allocated(rows: &[Row]) {
     for place in [Place::Frame, Place::LogWrite, Place::Other] {
         let (count, _) = by_place(rows, Kind::Allocation).get(&place).copied().unwrap_or_default();
-        assert!(count <= GROWTHS_MAX, "{place:?}: {count} allocations{}", tell(rows, Kind::Allocation, place));
+        assert!(
+            count <= GROWTHS_MAX,
+            "{place:?}: {count} allocations{}",
+            tell(rows, Kind::Allocation, place)
+        );
     }
 }
 
@@ -82,7 +101,12 @@ fn assert_copied(rows: &[Row], messages: usize, body_bytes: usize, expected: u64
     let copies = by_place(rows, Kind::Copy);
     let (count, bytes) = copies.get(&Place::Append).copied().unwrap_or_default();
     let bodies = expected * messages as u64;
-    assert_eq!((count, bytes), (bodies, bodies * body_bytes as u64), "copies into the tail{}", tell(rows, Kind::Copy, Place::Append));
+    assert_eq!(
+        (count, bytes),
+        (bodies, bodies * body_bytes as u64),
+        "copies into the tail{}",
+        tell(rows, Kind::Copy, Place::Append)
+    );
     let (elsewhere, _) = copies.get(&Place::Other).copied().unwrap_or_default();
     assert!(elsewhere <= GROWTHS_MAX, "copies elsewhere{}", tell(rows, Kind::Copy, Place::Other));
     // The rest of a half frame goes into the connection's own buffer: at most once.
@@ -94,7 +118,12 @@ fn produce(broker: &Broker, lane: &mut dyn Lane) {
     lane.send(2 * MESSAGES, IN_FLIGHT); // past the first lap of the tail: its chunks are used again
     counted(|| lane.send(MESSAGES, IN_FLIGHT)); // what a stack is called is looked up at its first time
     let rows = counted(|| lane.send(MESSAGES, IN_FLIGHT));
-    print(&format!("{}, {}, produce, {IN_FLIGHT} in flight", lane.name(), broker.policy()), MESSAGES, lane.body_bytes(), &rows);
+    print(
+        &format!("{}, {}, produce, {IN_FLIGHT} in flight", lane.name(), broker.policy()),
+        MESSAGES,
+        lane.body_bytes(),
+        &rows,
+    );
     assert_none_allocated(&rows);
     assert_copied(&rows, MESSAGES, lane.copied_bytes(), 1);
 }
@@ -104,7 +133,12 @@ fn consume(broker: &Broker, lane: &mut dyn Lane) {
     lane.pull(MESSAGES);
     counted(|| lane.pull(MESSAGES));
     let rows = counted(|| lane.pull(MESSAGES));
-    print(&format!("{}, {}, pull, hot", lane.name(), broker.policy()), MESSAGES, lane.body_bytes(), &rows);
+    print(
+        &format!("{}, {}, pull, hot", lane.name(), broker.policy()),
+        MESSAGES,
+        lane.body_bytes(),
+        &rows,
+    );
     assert_none_allocated(&rows);
     assert_copied(&rows, MESSAGES, lane.copied_bytes(), 0);
 }
@@ -122,9 +156,16 @@ fn both_lanes(flush: &'static str, test: fn(&Broker, &mut dyn Lane)) {
 fn the_ledger_sees_allocations_and_copies_and_where_they_are_made() {
     ledger::leave_out_this_thread();
     let _turn = instance::turn();
-    let rows = counted(|| std::thread::spawn(|| std::hint::black_box(vec![7_u8; 4096]).clone()).join().map(drop).unwrap());
+    let rows = counted(|| {
+        std::thread::spawn(|| std::hint::black_box(vec![7_u8; 4096]).clone())
+            .join()
+            .map(drop)
+            .unwrap()
+    });
     for (kind, count) in [(Kind::Allocation, 2), (Kind::Copy, 1)] {
-        let seen = rows.iter().filter(|row| row.kind == kind && row.bytes == 4096 && place::of(row) == Place::Other);
+        let seen = rows
+            .iter()
+            .filter(|row| row.kind == kind && row.bytes == 4096 && place::of(row) == Place::Other);
         let here: Vec<_> = seen.filter(|row| row.stack[0].contains("counted/main.rs")).collect();
         assert_eq!(here.len(), count, "{rows:?}");
     }

@@ -1,7 +1,10 @@
 //! The native lane: Produce and Fetch, as `client/` writes them.
 
 use crate::lane::Lane;
-use protocol::native::{Ack, ArchivedFetched, ArchivedProduced, Fetch, FrameView, Header, Hello, Kind, Prefix, Produce, Route, append_frame};
+use protocol::native::{
+    Ack, ArchivedFetched, ArchivedProduced, Fetch, FrameView, Header, Hello, Kind, Prefix, Produce,
+    Route, append_frame,
+};
 use protocol::record::RecordDraft;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -21,7 +24,8 @@ impl Native {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
         let mut native = Self { stream, sent_messages: 0 };
-        let hello = Hello { version_min: 1, version_max: 1, capabilities: 0, client: "counting".into() };
+        let hello =
+            Hello { version_min: 1, version_max: 1, capabilities: 0, client: "counting".into() };
         native.call(Kind::Hello, &hello);
         native.call(Kind::Route, &Route { create_queues: 1, topic: TOPIC.into() });
         native
@@ -74,7 +78,11 @@ fn record() -> Vec<u8> {
 }
 
 fn produce_frame() -> Vec<u8> {
-    frame(Kind::Produce, &Produce { records: 1, ack: Ack::Configured as u8, wants_stages: true }, &record())
+    frame(
+        Kind::Produce,
+        &Produce { records: 1, ack: Ack::Configured as u8, wants_stages: true },
+        &record(),
+    )
 }
 
 impl Lane for Native {
@@ -96,7 +104,14 @@ impl Lane for Native {
             self.stream.write_all(&frames).unwrap();
             for _ in 0..in_flight {
                 let answer = self.answer();
-                assert_eq!(FrameView::parse(&answer).unwrap().header::<ArchivedProduced>().unwrap().records, 1);
+                assert_eq!(
+                    FrameView::parse(&answer)
+                        .unwrap()
+                        .header::<ArchivedProduced>()
+                        .unwrap()
+                        .records,
+                    1
+                );
             }
         }
         self.sent_messages += messages;
@@ -105,7 +120,15 @@ impl Lane for Native {
     fn pull(&mut self, messages: usize) {
         let offset = i64::try_from(self.sent_messages - FETCH_MESSAGES).unwrap();
         let messages_max = u32::try_from(FETCH_MESSAGES).unwrap();
-        let fetch = Fetch { queue_id: 0, offset, messages_max, bytes_max: 1 << 20, hold_ms: 0, topic: TOPIC.into(), tags: vec![] };
+        let fetch = Fetch {
+            queue_id: 0,
+            offset,
+            messages_max,
+            bytes_max: 1 << 20,
+            hold_ms: 0,
+            topic: TOPIC.into(),
+            tags: vec![],
+        };
         let request = frame(Kind::Fetch, &fetch, &[]);
         let mut fetched = 0;
         while fetched < messages {

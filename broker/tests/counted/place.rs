@@ -5,23 +5,28 @@ use crate::ledger::{Kind, Row};
 /// Where something was allocated or copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// A send that has to wait because the device is behind by as much as the tail holds: it is kept whole.
+    /// A send that has to wait because the device is behind by as much as the tail holds: it is
+    /// kept whole.
     Waiting,
-    /// While a frame was handled, an answer written or a turn of the ring ended: what every message goes through.
+    /// While a frame was handled, an answer written or a turn of the ring ended: what every message
+    /// goes through.
     Frame,
     /// Copied: the record, into the log's tail.
     Append,
     /// Copied: what did not fit the receive buffer, into the connection's own.
     HalfFrame,
-    /// Copied: the log's partial last block, in front of a device write or to the next chunk of the tail.
+    /// Copied: the log's partial last block, in front of a device write or to the next chunk of the
+    /// tail.
     LastBlock,
     /// The task that writes the log: once for each device write.
     LogWrite,
     /// Copied: the state of a task that does a file operation, when it is moved to where it waits.
     Task,
-    /// glommio's, and the core's eventfd through it: each time the core sleeps or looks after its timers.
+    /// glommio's, and the core's eventfd through it: each time the core sleeps or looks after its
+    /// timers.
     Sleep,
-    /// Tasks that run by time or by the size of the log: index, ConsumeQueue files, manifest, the tick.
+    /// Tasks that run by time or by the size of the log: index, ConsumeQueue files, manifest, the
+    /// tick.
     Background,
     /// Anything else.
     Other,
@@ -31,7 +36,15 @@ pub enum Place {
 const ALLOCATES: [(Place, &[&str]); 5] = [
     (Place::Waiting, &["src/waiting.rs"]),
     (Place::Frame, &["netcore/src/"]),
-    (Place::Sleep, &["glommio-0.9.0/src/reactor.rs", "glommio-0.9.0/src/sys/", "glommio-0.9.0/src/timer/", "rt/src/real/driver.rs"]),
+    (
+        Place::Sleep,
+        &[
+            "glommio-0.9.0/src/reactor.rs",
+            "glommio-0.9.0/src/sys/",
+            "glommio-0.9.0/src/timer/",
+            "rt/src/real/driver.rs",
+        ],
+    ),
     (Place::LogWrite, &["write_log::"]),
     (Place::Background, &["engine/src/", "src/serve.rs"]),
 ];
@@ -42,7 +55,14 @@ const COPIES: [(Place, &[&str]); 6] = [
     (Place::Append, &["protocol/src/record/", "engine/src/store/append_records.rs"]),
     (Place::HalfFrame, &["netcore/src/"]),
     (Place::LastBlock, &["engine/src/commitlog/writer.rs", "engine/src/tail.rs"]),
-    (Place::Task, &["engine/src/store/background.rs", "engine/src/consumequeue/disk.rs", "rt/src/real/file.rs"]),
+    (
+        Place::Task,
+        &[
+            "engine/src/store/background.rs",
+            "engine/src/consumequeue/disk.rs",
+            "rt/src/real/file.rs",
+        ],
+    ),
     (Place::Background, &["engine/src/consumequeue/", "engine/src/index/"]),
 ];
 
@@ -51,17 +71,25 @@ pub fn of(row: &Row) -> Place {
         Kind::Allocation => (&ALLOCATES[..], row.stack.as_slice()),
         Kind::Copy => (&COPIES[..], innermost(&row.stack)),
     };
-    let is_there = |paths: &[&str]| functions.iter().any(|function| paths.iter().any(|path| function.contains(path)));
+    let is_there = |paths: &[&str]| {
+        functions.iter().any(|function| paths.iter().any(|path| function.contains(path)))
+    };
     places.iter().find(|(_, paths)| is_there(paths)).map_or(Place::Other, |(place, _)| *place)
 }
 
 /// The function that copies, not counting the buffer's own.
 fn innermost(stack: &[String]) -> &[String] {
-    let at = stack.iter().position(|function| !function.contains("rt/src/buf.rs")).unwrap_or_default();
+    let at =
+        stack.iter().position(|function| !function.contains("rt/src/buf.rs")).unwrap_or_default();
     stack.get(at..=at).unwrap_or_default()
 }
 
-/// Whether the row counts sleeps: for each the ring's eventfd is read through glommio, which takes one scheduling record.
+/// Whether the row counts sleeps: for each the ring's eventfd is read through glommio, which takes
+/// one scheduling record.
 pub fn is_sleep(row: &Row) -> bool {
-    of(row) == Place::Sleep && row.stack.first().is_some_and(|function| function.contains("glommio-0.9.0/src/io/sched.rs"))
+    of(row) == Place::Sleep
+        && row
+            .stack
+            .first()
+            .is_some_and(|function| function.contains("glommio-0.9.0/src/io/sched.rs"))
 }

@@ -60,7 +60,11 @@ impl Remoting {
         self.stream.write_all(&frame).unwrap();
         let answer = self.answer();
         let view = CommandView::parse(&answer).unwrap();
-        assert_eq!((view.code, view.remark().as_deref()), (response::SUCCESS, Some("FOUND")), "pull at {offset}");
+        assert_eq!(
+            (view.code, view.remark().as_deref()),
+            (response::SUCCESS, Some("FOUND")),
+            "pull at {offset}"
+        );
         assert!(view.body.len() >= messages * BODY_BYTES);
         let next = PullResponseHeader::decode(&view.ext).unwrap().next_begin_offset;
         usize::try_from(next).unwrap() - offset

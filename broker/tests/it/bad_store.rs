@@ -1,5 +1,6 @@
-//! A store that is not as it should be: a clear error naming path, place, expected and found, an exit code that is not zero, and
-//! nothing overwritten; or a start that says what is lost, and serves the rest.
+//! A store that is not as it should be: a clear error naming path, place, expected and found, an
+//! exit code that is not zero, and nothing overwritten; or a start that says what is lost, and
+//! serves the rest.
 
 use crate::client::pull_from;
 use crate::cluster::{Cluster, eventually};
@@ -10,10 +11,12 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
-const SETTINGS: [&str; 3] = ["mappedFileSizeCommitLog=1048576", "maxMessageSize=65536", "mappedFileSizeConsumeQueue=2000"];
+const SETTINGS: [&str; 3] =
+    ["mappedFileSizeCommitLog=1048576", "maxMessageSize=65536", "mappedFileSizeConsumeQueue=2000"];
 const FILE_BYTES: u64 = 1 << 20;
 
-/// A broker that had 50 messages of 60 KB and was closed: three log files and the beginning of a fourth.
+/// A broker that had 50 messages of 60 KB and was closed: three log files and the beginning of a
+/// fourth.
 fn closed() -> Cluster {
     let mut cluster = Cluster::start(1, &SETTINGS);
     let mut client = cluster.client(0);
@@ -67,23 +70,31 @@ fn starts_again(mut cluster: Cluster) {
 #[test]
 fn a_log_file_that_is_missing_or_of_another_size_is_refused() {
     let cluster = closed();
-    let (first, middle, last) = (log_file(&cluster, 0), log_file(&cluster, 1), log_file(&cluster, 2));
+    let (first, middle, last) =
+        (log_file(&cluster, 0), log_file(&cluster, 1), log_file(&cluster, 2));
     let kept = fs::read(&middle).unwrap();
 
     fs::remove_file(&middle).unwrap();
     refuses(&cluster, &[middle.to_str().unwrap(), "missing", "restore it"]);
     fs::write(&middle, &kept[..500_000]).unwrap();
-    refuses(&cluster, &[middle.to_str().unwrap(), "500000 bytes", "expected 1048576", "mappedFileSizeCommitLog"]);
+    refuses(
+        &cluster,
+        &[middle.to_str().unwrap(), "500000 bytes", "expected 1048576", "mappedFileSizeCommitLog"],
+    );
     fs::write(&middle, [kept.as_slice(), b"more"].concat()).unwrap();
     refuses(&cluster, &[middle.to_str().unwrap(), "1048580 bytes", "expected 1048576"]);
     fs::write(&middle, &kept).unwrap();
 
     // The files behind the last message are only made ahead.
-    let later: Vec<PathBuf> = (3..).map(|nth| log_file(&cluster, nth)).take_while(|path| path.exists()).collect();
+    let later: Vec<PathBuf> =
+        (3..).map(|nth| log_file(&cluster, nth)).take_while(|path| path.exists()).collect();
     later.iter().for_each(|path| fs::remove_file(path).unwrap());
     let kept = fs::read(&last).unwrap();
     fs::write(&last, &kept[..600_000]).unwrap();
-    refuses(&cluster, &[last.to_str().unwrap(), "600000 bytes, expected at least", "consumequeue.manifest"]);
+    refuses(
+        &cluster,
+        &[last.to_str().unwrap(), "600000 bytes, expected at least", "consumequeue.manifest"],
+    );
     fs::remove_file(&last).unwrap();
     refuses(&cluster, &[last.to_str().unwrap(), "0 bytes, expected at least"]);
     fs::write(&last, &kept).unwrap();
@@ -102,7 +113,10 @@ fn a_newer_format_is_refused() {
     let manifest = cluster.store().join("consumequeue.manifest");
     let kept = fs::read(&manifest).unwrap();
     fs::write(&manifest, b"{\"version\":77,\"something\":\"new\"}\n").unwrap();
-    refuses(&cluster, &[manifest.to_str().unwrap(), "version 77", "knows up to", "nothing was changed"]);
+    refuses(
+        &cluster,
+        &[manifest.to_str().unwrap(), "version 77", "knows up to", "nothing was changed"],
+    );
     fs::write(&manifest, kept).unwrap();
     starts_again(cluster);
 }
@@ -136,7 +150,11 @@ fn files_and_folders_in_each_others_place_are_refused() {
     fs::rename(&store, &aside).unwrap();
     fs::write(&store, "a file").unwrap();
     let (code, said) = cluster.refused_broker();
-    assert!(code == Some(1) && said.contains(&format!("{}: expected a folder, found a file", store.display())), "{said}");
+    assert!(
+        code == Some(1)
+            && said.contains(&format!("{}: expected a folder, found a file", store.display())),
+        "{said}"
+    );
     assert_eq!(fs::read(&store).unwrap(), b"a file");
     fs::remove_file(&store).unwrap();
     fs::rename(&aside, &store).unwrap();
@@ -154,25 +172,53 @@ fn a_folder_that_may_not_be_written_is_refused() {
     fs::copy(as_configured.get_program(), &program).unwrap();
     let mut command = std::process::Command::new(&program);
     command.args(as_configured.get_args());
-    assert!(std::process::Command::new("chmod").args(["-R", "a+rX,go-w"]).arg(dir).status().unwrap().success());
+    assert!(
+        std::process::Command::new("chmod")
+            .args(["-R", "a+rX,go-w"])
+            .arg(dir)
+            .status()
+            .unwrap()
+            .success()
+    );
     if fs::metadata(dir).is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0) {
         command.uid(65_534).gid(65_534);
     } else {
-        assert!(std::process::Command::new("chmod").args(["-R", "a-w"]).arg(cluster.store()).status().unwrap().success());
+        assert!(
+            std::process::Command::new("chmod")
+                .args(["-R", "a-w"])
+                .arg(cluster.store())
+                .status()
+                .unwrap()
+                .success()
+        );
     }
     let before = content(&cluster.store());
     let (code, said) = cluster.refused(command);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("Permission denied") && said.contains(cluster.store().to_str().unwrap()), "{said}");
+    assert!(
+        said.contains("Permission denied") && said.contains(cluster.store().to_str().unwrap()),
+        "{said}"
+    );
     assert!(content(&cluster.store()) == before);
-    assert!(std::process::Command::new("chmod").args(["-R", "u+w"]).arg(dir).status().unwrap().success());
+    assert!(
+        std::process::Command::new("chmod")
+            .args(["-R", "u+w"])
+            .arg(dir)
+            .status()
+            .unwrap()
+            .success()
+    );
     starts_again(cluster);
 }
 
 #[test]
-fn a_table_cut_short_is_replaced_by_its_backup_and_said_and_without_one_refused_with_the_position() {
+fn a_table_cut_short_is_replaced_by_its_backup_and_said_and_without_one_refused_with_the_position()
+{
     let mut cluster = closed();
-    let (file, backup) = (cluster.store().join("config/consumerOffset.json"), cluster.store().join("config/consumerOffset.json.bak"));
+    let (file, backup) = (
+        cluster.store().join("config/consumerOffset.json"),
+        cluster.store().join("config/consumerOffset.json.bak"),
+    );
     let whole = fs::read(&file).unwrap();
     for (cut, said) in [(whole.len() / 2, "at byte"), (0, "it is empty")] {
         fs::write(&file, &whole[..cut]).unwrap();
@@ -191,7 +237,11 @@ fn a_table_cut_short_is_replaced_by_its_backup_and_said_and_without_one_refused_
     });
     let query = [("consumerGroup", "g"), ("topic", "T"), ("queueId", "0")];
     assert_eq!(cluster.client(0).call(request::QUERY_CONSUMER_OFFSET, &query).number("offset"), 3);
-    assert_eq!((fs::read(&file).unwrap(), fs::read(&backup).unwrap()), (whole.clone(), whole.clone()), "the damaged one is no backup");
+    assert_eq!(
+        (fs::read(&file).unwrap(), fs::read(&backup).unwrap()),
+        (whole.clone(), whole.clone()),
+        "the damaged one is no backup"
+    );
     assert_eq!(fs::read(file.with_extension("json.damaged")).unwrap(), &whole[..whole.len() / 2]);
 }
 
@@ -207,7 +257,12 @@ fn a_damaged_message_is_said_and_skipped_and_the_rest_is_served() {
             fs::remove_dir_all(cluster.store().join("consumequeue")).unwrap();
         }
         cluster.restart_broker();
-        assert_eq!(cluster.broker.said().contains("UNREADABLE in the log: 1 stretches"), is_rebuilt, "{}", cluster.broker.said());
+        assert_eq!(
+            cluster.broker.said().contains("UNREADABLE in the log: 1 stretches"),
+            is_rebuilt,
+            "{}",
+            cluster.broker.said()
+        );
         let mut client = cluster.client(0);
         let (mut offset, mut skipped, mut served) = (0, vec![], 0);
         while offset < 50 {
@@ -216,7 +271,9 @@ fn a_damaged_message_is_said_and_skipped_and_the_rest_is_served() {
             match answer.code {
                 response::SUCCESS => {
                     let messages = answer.messages();
-                    assert!(messages.iter().all(|message| message.text().starts_with(&format!("{}-", message.queue_offset))));
+                    assert!(messages.iter().all(|message| {
+                        message.text().starts_with(&format!("{}-", message.queue_offset))
+                    }));
                     served += messages.len();
                 }
                 response::PULL_RETRY_IMMEDIATELY => skipped.push(offset),
@@ -227,7 +284,13 @@ fn a_damaged_message_is_said_and_skipped_and_the_rest_is_served() {
         }
         assert_eq!((served, skipped.len()), (49, 1));
         let path = log_file(&cluster, 1).display().to_string();
-        eventually("it is logged", || cluster.broker.log().lines().any(|line| line.contains("not served") && line.contains(&path)));
+        eventually("it is logged", || {
+            cluster
+                .broker
+                .log()
+                .lines()
+                .any(|line| line.contains("not served") && line.contains(&path))
+        });
         cluster.broker.signal("TERM");
         assert_eq!(cluster.broker.wait(), Some(0));
     }

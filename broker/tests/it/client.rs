@@ -4,7 +4,9 @@ use crate::cluster::SOON;
 use protocol::codes::request;
 use protocol::headers::{PullHeader, SendHeader};
 use protocol::record::RecordView;
-use protocol::remoting::{CommandHead, CommandView, ExtWriter, FLAG_ONEWAY, SerializeType, write_command};
+use protocol::remoting::{
+    CommandHead, CommandView, ExtWriter, FLAG_ONEWAY, SerializeType, write_command,
+};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -38,7 +40,8 @@ impl Frame {
         let mut rest = self.body.as_slice();
         let mut messages = vec![];
         while !rest.is_empty() {
-            let length = usize::try_from(u32::from_be_bytes(rest[..4].try_into().unwrap())).unwrap();
+            let length =
+                usize::try_from(u32::from_be_bytes(rest[..4].try_into().unwrap())).unwrap();
             messages.push(Stored::parse(&rest[..length]));
             rest = &rest[length..];
         }
@@ -96,9 +99,21 @@ impl Client {
     }
 
     /// Sends one request; its number.
-    pub fn send(&mut self, code: i32, flag: i32, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) -> i32 {
+    pub fn send(
+        &mut self,
+        code: i32,
+        flag: i32,
+        ext: impl FnOnce(&mut ExtWriter<'_>),
+        body: &[u8],
+    ) -> i32 {
         self.opaque += 1;
-        let head = CommandHead { code, flag, opaque: self.opaque, serialize: self.serialize, ..CommandHead::default() };
+        let head = CommandHead {
+            code,
+            flag,
+            opaque: self.opaque,
+            serialize: self.serialize,
+            ..CommandHead::default()
+        };
         let mut frame = Vec::new();
         write_command(&mut frame, &head, ext, body);
         self.stream.write_all(&frame).unwrap();
@@ -122,18 +137,25 @@ impl Client {
             serialize: view.serialize,
             version: view.version,
             remark: view.remark().unwrap_or_default().into_owned(),
-            ext: view.ext.iter().map(|(key, value)| (key.into_owned(), value.into_owned())).collect(),
+            ext: view
+                .ext
+                .iter()
+                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .collect(),
             body: view.body.to_vec(),
         })
     }
 
     /// The answer to a request; other frames are kept.
     pub fn answer_to(&mut self, opaque: i32) -> Frame {
-        if let Some(index) = self.others.iter().position(|frame| frame.is_response && frame.opaque == opaque) {
+        if let Some(index) =
+            self.others.iter().position(|frame| frame.is_response && frame.opaque == opaque)
+        {
             return self.others.remove(index);
         }
         loop {
-            let frame = self.receive_within(SOON).unwrap_or_else(|| panic!("no answer to {opaque}"));
+            let frame =
+                self.receive_within(SOON).unwrap_or_else(|| panic!("no answer to {opaque}"));
             if frame.is_response && frame.opaque == opaque {
                 assert_eq!(frame.serialize, self.serialize, "answered as asked");
                 return frame;
@@ -145,7 +167,9 @@ impl Client {
     /// A push with this code, from what was kept or what comes.
     pub fn push(&mut self, code: i32) -> Frame {
         loop {
-            if let Some(index) = self.others.iter().position(|frame| !frame.is_response && frame.code == code) {
+            if let Some(index) =
+                self.others.iter().position(|frame| !frame.is_response && frame.code == code)
+            {
                 return self.others.remove(index);
             }
             let frame = self.receive_within(SOON).unwrap_or_else(|| panic!("no push {code}"));
@@ -154,7 +178,8 @@ impl Client {
     }
 
     pub fn call_with(&mut self, code: i32, ext: &[(&str, &str)], body: &[u8]) -> Frame {
-        let opaque = self.send(code, 0, |w| ext.iter().for_each(|(key, value)| w.str(key, value)), body);
+        let opaque =
+            self.send(code, 0, |w| ext.iter().for_each(|(key, value)| w.str(key, value)), body);
         self.answer_to(opaque)
     }
 
@@ -171,7 +196,10 @@ impl Client {
     /// Sends a text to queue 0 of `topic`, which must succeed.
     pub fn put(&mut self, topic: &str, tag: &str, text: &str) -> Frame {
         let properties = if tag.is_empty() { String::new() } else { format!("TAGS\u{1}{tag}") };
-        let reply = self.send_message(&SendHeader { properties: &properties, ..message(topic) }, text.as_bytes());
+        let reply = self.send_message(
+            &SendHeader { properties: &properties, ..message(topic) },
+            text.as_bytes(),
+        );
         assert_eq!(reply.code, 0, "{reply:?}");
         reply
     }
@@ -230,5 +258,9 @@ pub fn pull_from(topic: &str, offset: i64) -> PullHeader<'_> {
 /// The same, held for up to `ms`.
 pub fn long_pull_from(topic: &str, offset: i64, ms: i64) -> PullHeader<'_> {
     let plain = pull_from(topic, offset);
-    PullHeader { sys_flag: plain.sys_flag | protocol::sys_flag::pull::SUSPEND, suspend_timeout_ms: ms, ..plain }
+    PullHeader {
+        sys_flag: plain.sys_flag | protocol::sys_flag::pull::SUSPEND,
+        suspend_timeout_ms: ms,
+        ..plain
+    }
 }

@@ -1,5 +1,5 @@
-//! A cluster that a test owns: a name server and a broker process on free loopback ports, with a store in a temporary
-//! folder. Killed when dropped; what they log is kept for the failure message.
+//! A cluster that a test owns: a name server and a broker process on free loopback ports, with a
+//! store in a temporary folder. Killed when dropped; what they log is kept for the failure message.
 
 use crate::client::Client;
 use protocol::codes::request;
@@ -32,7 +32,12 @@ pub struct Process {
 
 impl Process {
     pub fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let said = keep(child.stdout.take().unwrap());
         let log = keep(child.stderr.take().unwrap());
         Self { child, said, log }
@@ -53,7 +58,12 @@ impl Process {
         let start = Instant::now();
         while self.said().matches(text).count() < times {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && start.elapsed() < SOON, "no {text:?} ({ended:?}); it said {}, log: {}", self.said(), self.log());
+            assert!(
+                ended.is_none() && start.elapsed() < SOON,
+                "no {text:?} ({ended:?}); it said {}, log: {}",
+                self.said(),
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -113,7 +123,11 @@ fn keep(mut stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 /// A program of the workspace, from the folder this test's own broker was built into.
 fn program(name: &str) -> Command {
     let path = Path::new(env!("CARGO_BIN_EXE_mqbroker")).with_file_name(name);
-    assert!(path.exists(), "{} is not built: run `cargo build -p namesrv`, or test the whole workspace", path.display());
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo build -p namesrv`, or test the whole workspace",
+        path.display()
+    );
     let mut command = Command::new(path);
     command.env_remove("NAMESRV_ADDR").env_remove("RUST_LOG");
     command
@@ -124,11 +138,15 @@ pub fn run_broker(args: &[&str]) -> Output {
     program("mqbroker").args(args).stdin(Stdio::null()).output().unwrap()
 }
 
-/// A port whose neighbours for `shards` shards and their VIP ports are free as well: a block of its own for each cluster of
-/// this program, below the range that the kernel hands out to connections, so that tests side by side never meet.
+/// A port whose neighbours for `shards` shards and their VIP ports are free as well: a block of its
+/// own for each cluster of this program, below the range that the kernel hands out to connections,
+/// so that tests side by side never meet.
 fn free_ports(shards: u16) -> u16 {
     static NEXT_BLOCK: AtomicU16 = AtomicU16::new(0);
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("0.0.0.0", port)).is_ok();
+    let free = |port: u16| {
+        TcpListener::bind(("127.0.0.1", port)).is_ok()
+            && TcpListener::bind(("0.0.0.0", port)).is_ok()
+    };
     let first = u16::try_from(std::process::id() % 200).unwrap();
     loop {
         let block = (first + NEXT_BLOCK.fetch_add(1, Ordering::Relaxed)) % 200;
@@ -147,7 +165,8 @@ pub struct Cluster {
     pub shards: u16,
     pub port: u16,
     settings: Vec<String>,
-    /// Last: fields are dropped in order, and a broker that still runs would put files into a folder being removed.
+    /// Last: fields are dropped in order, and a broker that still runs would put files into a
+    /// folder being removed.
     pub dir: tempfile::TempDir,
 }
 
@@ -157,11 +176,25 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         let mut command = program("mqnamesrv");
         let kv_path = format!("kvConfigPath={}", dir.path().join("kv.json").display());
-        command.args(["--set", "listenPort=0", "--set", "bindAddress=127.0.0.1", "--set", &kv_path]);
+        command.args([
+            "--set",
+            "listenPort=0",
+            "--set",
+            "bindAddress=127.0.0.1",
+            "--set",
+            &kv_path,
+        ]);
         let mut name_server = Process::spawn(command);
         name_server.wait_for("boot success", 1);
         let said = name_server.said();
-        let name_server_addr = said.lines().find_map(|line| line.split_once("address ")).unwrap().1.trim().parse().unwrap();
+        let name_server_addr = said
+            .lines()
+            .find_map(|line| line.split_once("address "))
+            .unwrap()
+            .1
+            .trim()
+            .parse()
+            .unwrap();
         let port = free_ports(shards);
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let broker = start_broker(dir.path(), name_server_addr, shards, port, &settings);
@@ -170,7 +203,13 @@ impl Cluster {
 
     /// Starts the broker anew on the same ports and store, after it ended.
     pub fn restart_broker(&mut self) {
-        self.broker = start_broker(self.dir.path(), self.name_server_addr, self.shards, self.port, &self.settings);
+        self.broker = start_broker(
+            self.dir.path(),
+            self.name_server_addr,
+            self.shards,
+            self.port,
+            &self.settings,
+        );
     }
 
     /// Starts the broker, which is expected to refuse: its exit code and what it logged.
@@ -189,7 +228,13 @@ impl Cluster {
 
     /// The command that starts the broker.
     pub fn broker_command(&self) -> Command {
-        broker_command(self.dir.path(), self.name_server_addr, self.shards, self.port, &self.settings)
+        broker_command(
+            self.dir.path(),
+            self.name_server_addr,
+            self.shards,
+            self.port,
+            &self.settings,
+        )
     }
 
     /// The broker's store.
@@ -209,12 +254,15 @@ impl Cluster {
 
     /// The brokers that the name server names for a topic.
     pub fn brokers_of(&self, topic: &str) -> Vec<String> {
-        let reply = Client::connect(self.name_server_addr).call(request::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)]);
+        let reply = Client::connect(self.name_server_addr)
+            .call(request::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)]);
         if reply.code != 0 {
             return vec![];
         }
-        let route: protocol::bodies::TopicRouteData = protocol::json::from_lenient(&reply.body).unwrap();
-        let mut brokers: Vec<_> = route.queue_datas.into_iter().map(|queues| queues.broker_name).collect();
+        let route: protocol::bodies::TopicRouteData =
+            protocol::json::from_lenient(&reply.body).unwrap();
+        let mut brokers: Vec<_> =
+            route.queue_datas.into_iter().map(|queues| queues.broker_name).collect();
         brokers.sort();
         brokers
     }
@@ -224,20 +272,40 @@ fn store_of(dir: &Path) -> PathBuf {
     dir.join("store")
 }
 
-fn broker_command(dir: &Path, name_server: SocketAddr, shards: u16, port: u16, settings: &[String]) -> Command {
+fn broker_command(
+    dir: &Path,
+    name_server: SocketAddr,
+    shards: u16,
+    port: u16,
+    settings: &[String],
+) -> Command {
     let mut command = program("mqbroker");
     command.args(["-n", &name_server.to_string()]);
     let store = format!("storePathRootDir={}", store_of(dir).display());
     let (port, count) = (format!("listenPort={port}"), format!("shardCount={shards}"));
-    // Files of 64 MiB: the broker reserves a whole file at once, and dozens of clusters run at the same time.
-    let own = ["brokerName=broker-a", "brokerIP1=127.0.0.1", "mappedFileSizeCommitLog=67108864", &store, &port, &count];
+    // Files of 64 MiB: the broker reserves a whole file at once, and dozens of clusters run at the
+    // same time.
+    let own = [
+        "brokerName=broker-a",
+        "brokerIP1=127.0.0.1",
+        "mappedFileSizeCommitLog=67108864",
+        &store,
+        &port,
+        &count,
+    ];
     for setting in own.into_iter().chain(settings.iter().map(String::as_str)) {
         command.args(["--set", setting]);
     }
     command
 }
 
-fn start_broker(dir: &Path, name_server: SocketAddr, shards: u16, port: u16, settings: &[String]) -> Process {
+fn start_broker(
+    dir: &Path,
+    name_server: SocketAddr,
+    shards: u16,
+    port: u16,
+    settings: &[String],
+) -> Process {
     let mut broker = Process::spawn(broker_command(dir, name_server, shards, port, settings));
     broker.wait_for("boot success", shards.into());
     broker

@@ -17,9 +17,19 @@ fn heartbeat(client: &mut Client, id: &str, expression: &str, version: i64) {
         r#"{{"consumeFromWhere":"CONSUME_FROM_LAST_OFFSET","consumeType":"CONSUME_PASSIVELY","groupName":"g","messageModel":"CLUSTERING",
         "subscriptionDataSet":[{subscription}],"unitMode":false}}"#
     );
-    let body = format!(r#"{{"clientID":"{id}","consumerDataSet":[{consumer}],"heartbeatFingerprint":0,"producerDataSet":[{{"groupName":"p"}}]}}"#);
+    let body = format!(
+        r#"{{"clientID":"{id}","consumerDataSet":[{consumer}],"heartbeatFingerprint":0,"producerDataSet":[{{"groupName":"p"}}]}}"#
+    );
     let reply = client.call_with(request::HEART_BEAT, &[], body.as_bytes());
-    assert_eq!((reply.code, reply.version, reply.field("IS_SUPPORT_HEART_BEAT_V2"), reply.field("IS_SUB_CHANGE")), (0, 513, "true", "true"));
+    assert_eq!(
+        (
+            reply.code,
+            reply.version,
+            reply.field("IS_SUPPORT_HEART_BEAT_V2"),
+            reply.field("IS_SUB_CHANGE")
+        ),
+        (0, 513, "true", "true")
+    );
 }
 
 fn members(client: &mut Client) -> Vec<String> {
@@ -35,7 +45,8 @@ fn members(client: &mut Client) -> Vec<String> {
 #[test]
 fn members_hear_of_each_other_and_of_their_ends() {
     let cluster = Cluster::start(1, &[]);
-    let (mut first, mut second, mut third) = (cluster.client(0), cluster.client(0), cluster.client(0));
+    let (mut first, mut second, mut third) =
+        (cluster.client(0), cluster.client(0), cluster.client(0));
     assert!(members(&mut first).is_empty());
     heartbeat(&mut first, "c1", "*", 1);
     assert_eq!(first.push(request::NOTIFY_CONSUMER_IDS_CHANGED).field("consumerGroup"), "g");
@@ -50,11 +61,17 @@ fn members_hear_of_each_other_and_of_their_ends() {
     drop(third);
     first.push(request::NOTIFY_CONSUMER_IDS_CHANGED);
     assert_eq!(members(&mut first), ["c1", "c2"]);
-    assert_eq!(second.call(request::UNREGISTER_CLIENT, &[("clientID", "c2"), ("consumerGroup", "g")]).code, 0);
+    assert_eq!(
+        second.call(request::UNREGISTER_CLIENT, &[("clientID", "c2"), ("consumerGroup", "g")]).code,
+        0
+    );
     first.push(request::NOTIFY_CONSUMER_IDS_CHANGED);
     assert_eq!(members(&mut second), ["c1"]);
     heartbeat(&mut first, "c1", "*", 2);
-    assert!(first.others.is_empty() && first.receive_within(Duration::from_millis(200)).is_none(), "nothing changed");
+    assert!(
+        first.others.is_empty() && first.receive_within(Duration::from_millis(200)).is_none(),
+        "nothing changed"
+    );
 }
 
 #[test]
@@ -62,7 +79,9 @@ fn a_groups_retry_topic_is_in_the_route_from_its_first_heartbeat_on() {
     let cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);
     heartbeat(&mut client, "c1", "*", 1);
-    eventually("the retry topic is in the route", || cluster.brokers_of("%RETRY%g") == ["broker-a"]);
+    eventually("the retry topic is in the route", || {
+        cluster.brokers_of("%RETRY%g") == ["broker-a"]
+    });
 }
 
 #[test]
@@ -77,8 +96,14 @@ fn the_heartbeats_subscription_decides_what_a_bare_pull_gets() {
     let reply = client.pull(&bare);
     let texts: Vec<_> = reply.messages().iter().map(|message| message.text().to_owned()).collect();
     assert_eq!((texts, reply.number("nextBeginOffset")), (vec!["1".to_owned(), "3".to_owned()], 3));
-    assert_eq!(client.pull(&PullHeader { sub_version: 6, ..bare }).code, response::SUBSCRIPTION_NOT_LATEST);
-    assert_eq!(client.pull(&PullHeader { topic: "TBW102", ..bare }).code, response::SUBSCRIPTION_NOT_EXIST);
+    assert_eq!(
+        client.pull(&PullHeader { sub_version: 6, ..bare }).code,
+        response::SUBSCRIPTION_NOT_LATEST
+    );
+    assert_eq!(
+        client.pull(&PullHeader { topic: "TBW102", ..bare }).code,
+        response::SUBSCRIPTION_NOT_EXIST
+    );
 }
 
 #[test]
@@ -87,7 +112,11 @@ fn a_queue_is_locked_by_one_consumer() {
     let mut client = cluster.client(0);
     let body = |id: &str| {
         let queue = |id: u8| format!(r#"{{"brokerName":"broker-a","queueId":{id},"topic":"T"}}"#);
-        format!(r#"{{"clientId":"{id}","consumerGroup":"g","mqSet":[{},{}],"onlyThisBroker":false}}"#, queue(0), queue(1))
+        format!(
+            r#"{{"clientId":"{id}","consumerGroup":"g","mqSet":[{},{}],"onlyThisBroker":false}}"#,
+            queue(0),
+            queue(1)
+        )
     };
     let mut lock = |id: &str| {
         let reply = client.call_with(request::LOCK_BATCH_MQ, &[], body(id).as_bytes());

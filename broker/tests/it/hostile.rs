@@ -1,5 +1,5 @@
-//! Whatever a peer does costs its own connection only: the broker's memory stays bounded, the log names the peer, and
-//! every other client is served on.
+//! Whatever a peer does costs its own connection only: the broker's memory stays bounded, the log
+//! names the peer, and every other client is served on.
 
 use crate::client::{Client, message, pull_from};
 use crate::cluster::{Cluster, eventually};
@@ -55,7 +55,9 @@ fn broken_bytes_end_their_own_connection_and_the_log_names_the_peer() {
         bad.stream.write_all(&bytes).unwrap();
         bad.stream.shutdown(std::net::Shutdown::Write).unwrap();
         assert!(bad.is_closed(), "{what}");
-        eventually(&format!("the log names the peer of {what}"), || cluster.broker.log().contains(&peer));
+        eventually(&format!("the log names the peer of {what}"), || {
+            cluster.broker.log().contains(&peer)
+        });
         witness.is_served();
     }
 }
@@ -101,10 +103,15 @@ fn a_peer_that_never_reads_its_answers_is_held_back_and_memory_stays_bounded() {
     (0..8).for_each(|_| assert_eq!(client.send_message(&message("Big"), &body).code, 0));
     let mut deaf = cluster.client(0);
     deaf.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-    // Each pull is answered with at least one message of 1 MiB; none is read. 1 GiB of answers is asked for.
+    // Each pull is answered with at least one message of 1 MiB; none is read. 1 GiB of answers is
+    // asked for.
     let pull = PullHeader { max_msg_nums: 1, ..pull_from("Big", 0) };
     let mut request = Vec::new();
-    let head = protocol::remoting::CommandHead { code: request::PULL_MESSAGE, opaque: 1, ..Default::default() };
+    let head = protocol::remoting::CommandHead {
+        code: request::PULL_MESSAGE,
+        opaque: 1,
+        ..Default::default()
+    };
     protocol::remoting::write_command(&mut request, &head, |w| pull.write(w), &[]);
     for _ in 0..1024 {
         if deaf.stream.write_all(&request).is_err() {
@@ -135,6 +142,9 @@ fn a_body_that_does_not_match_its_header_is_refused_and_stores_nothing() {
     }
     client.put("T", "", "second");
     let stored = client.pull(&pull_from("T", 0));
-    assert_eq!(stored.messages().iter().map(|m| m.text().to_owned()).collect::<Vec<_>>(), ["first", "second"]);
+    assert_eq!(
+        stored.messages().iter().map(|m| m.text().to_owned()).collect::<Vec<_>>(),
+        ["first", "second"]
+    );
     witness.is_served();
 }

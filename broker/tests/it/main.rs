@@ -8,9 +8,9 @@ mod mount;
 mod native_client;
 
 mod apache_store;
+mod bad_store;
 mod faults;
 mod flush;
-mod bad_store;
 mod groups;
 mod hostile;
 mod native;

@@ -1,4 +1,5 @@
-//! A small file system of a test's own, in a file, so that a test may fill it or make it stall without touching the host's.
+//! A small file system of a test's own, in a file, so that a test may fill it or make it stall
+//! without touching the host's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,24 +10,32 @@ pub struct Mount {
 }
 
 fn run(program: &str, args: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(format!("{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr))) }
+    let output =
+        Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr)))
+    }
 }
 
 impl Mount {
-    /// `mebibytes` of ext4. `None`, said loudly, where this host does not let a test mount (it takes root and loop devices):
-    /// the only reason for which a test may end early.
+    /// `mebibytes` of ext4. `None`, said loudly, where this host does not let a test mount (it
+    /// takes root and loop devices): the only reason for which a test may end early.
     pub fn new(mebibytes: u64) -> Option<Self> {
         let mount = Self { dir: tempfile::tempdir().unwrap() };
         let image = mount.dir.path().join("image");
         std::fs::File::create(&image).unwrap().set_len(mebibytes << 20).unwrap();
         std::fs::create_dir(mount.path()).unwrap();
         let (image, path) = (image.display().to_string(), mount.path().display().to_string());
-        let made = run("mkfs.ext4", &["-q", "-m", "0", &image]).and_then(|()| run("mount", &["-o", "loop", &image, &path]));
+        let made = run("mkfs.ext4", &["-q", "-m", "0", &image])
+            .and_then(|()| run("mount", &["-o", "loop", &image, &path]));
         match made {
             Ok(()) => Some(mount),
             Err(why) => {
-                eprintln!("SKIPPED: this host does not let a test mount a file system of its own: {why}");
+                eprintln!(
+                    "SKIPPED: this host does not let a test mount a file system of its own: {why}"
+                );
                 None
             }
         }
@@ -52,7 +61,8 @@ impl Drop for Mount {
     fn drop(&mut self) {
         let path = self.path().display().to_string();
         let _thawed = run("fsfreeze", &["-u", &path]); // a test that failed may have left it frozen
-        let is_mounted = || std::fs::read_to_string("/proc/mounts").unwrap_or_default().contains(&path);
+        let is_mounted =
+            || std::fs::read_to_string("/proc/mounts").unwrap_or_default().contains(&path);
         if is_mounted() && Path::new(&path).exists() {
             let _gone = run("umount", &["-l", &path]);
         }

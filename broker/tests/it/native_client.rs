@@ -1,9 +1,11 @@
-//! A native client in bytes: frames written and read as docs/FORMATS.md says, good ones and bad ones.
+//! A native client in bytes: frames written and read as docs/FORMATS.md says, good ones and bad
+//! ones.
 
 use crate::cluster::{Cluster, SOON};
 use protocol::native::{
-    ArchivedErrorAnswer, ArchivedFetched, ArchivedProduced, Ack, ErrorCode, Fetch, FrameView, Header, Hello, Kind, NO_RECORD, PREFIX_BYTES, Placed, Prefix,
-    Produce, Route, Stages, append_frame,
+    Ack, ArchivedErrorAnswer, ArchivedFetched, ArchivedProduced, ErrorCode, Fetch, FrameView,
+    Header, Hello, Kind, NO_RECORD, PREFIX_BYTES, Placed, Prefix, Produce, Route, Stages,
+    append_frame,
 };
 use protocol::record::RecordDraft;
 use std::io::{Read, Write};
@@ -43,7 +45,11 @@ impl Answer {
         let view = self.view();
         assert_eq!(view.kind, Kind::Error, "{self:?}");
         let error = view.header::<ArchivedErrorAnswer>().unwrap();
-        (ErrorCode::from_number(error.code.to_native()).unwrap(), error.record.to_native(), error.reason.as_str().to_owned())
+        (
+            ErrorCode::from_number(error.code.to_native()).unwrap(),
+            error.record.to_native(),
+            error.reason.as_str().to_owned(),
+        )
     }
 
     pub fn produced(&self) -> Produced {
@@ -60,7 +66,12 @@ impl Answer {
             replicated_nanos: header.stages.replicated_nanos.to_native(),
             answered_nanos: header.stages.answered_nanos.to_native(),
         };
-        Produced { is_late: header.is_late, store_timestamp_ms: header.store_timestamp_ms.to_native(), stages, placed }
+        Produced {
+            is_late: header.is_late,
+            store_timestamp_ms: header.store_timestamp_ms.to_native(),
+            stages,
+            placed,
+        }
     }
 
     pub fn fetched(&self) -> Fetched {
@@ -76,7 +87,12 @@ impl Answer {
         }
         assert_eq!(messages.len(), header.messages.to_native() as usize);
         let range = (header.min_offset.to_native(), header.max_offset.to_native());
-        Fetched { status: header.status, next_offset: header.next_offset.to_native(), range, messages }
+        Fetched {
+            status: header.status,
+            next_offset: header.next_offset.to_native(),
+            range,
+            messages,
+        }
     }
 }
 
@@ -116,7 +132,14 @@ impl Native {
         let mut bytes = vec![0; PREFIX_BYTES];
         match self.stream.read_exact(&mut bytes) {
             Ok(()) => {}
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset) => return None,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                return None;
+            }
             Err(error) => panic!("nothing came: {error}"),
         }
         let prefix = Prefix::parse(&bytes).unwrap();
@@ -160,11 +183,23 @@ pub fn hello(version_min: u16, version_max: u16) -> Hello {
 }
 
 pub fn produce(records: usize) -> Produce {
-    Produce { records: u32::try_from(records).unwrap(), ack: Ack::Configured as u8, wants_stages: true }
+    Produce {
+        records: u32::try_from(records).unwrap(),
+        ack: Ack::Configured as u8,
+        wants_stages: true,
+    }
 }
 
 pub fn fetch(topic: &str, offset: i64, hold_ms: u32) -> Fetch {
-    Fetch { queue_id: 0, offset, messages_max: 100, bytes_max: 1 << 20, hold_ms, topic: topic.into(), tags: vec![] }
+    Fetch {
+        queue_id: 0,
+        offset,
+        messages_max: 100,
+        bytes_max: 1 << 20,
+        hold_ms,
+        topic: topic.into(),
+        tags: vec![],
+    }
 }
 
 pub fn frame(kind: Kind, correlation: u32, header: &impl Header, payload: &[u8]) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! Whatever is wrong on the native lane: a typed answer or a closed connection, nothing stored, nobody else disturbed.
+//! Whatever is wrong on the native lane: a typed answer or a closed connection, nothing stored,
+//! nobody else disturbed.
 
 use crate::client::pull_from;
 use crate::cluster::{Cluster, eventually};
@@ -23,7 +24,8 @@ impl Witness {
 
     /// Both lanes serve, and the queue holds what this witness stored and nothing else.
     fn alone_is_served(&mut self, after: &str) {
-        let placed = self.native.produce(&[record("Witness", 0, "", "still here")]).produced().placed;
+        let placed =
+            self.native.produce(&[record("Witness", 0, "", "still here")]).produced().placed;
         assert_eq!(placed[0].queue_offset, self.stored, "{after}: nobody else stored anything");
         self.stored += 1;
         let pulled = self.remoting.pull(&pull_from("Witness", self.stored - 1));
@@ -51,7 +53,11 @@ fn a_conversation_that_does_not_begin_with_a_hello_we_speak_is_ended_with_the_re
         ("a hello from the past", frame(Kind::Hello, 1, &hello(0, 0), &[]), ErrorCode::Version),
         ("a hello of nothing", frame(Kind::Hello, 1, &hello(9, 1), &[]), ErrorCode::Version),
         ("a long name", frame(Kind::Hello, 1, &long_name, &[]), ErrorCode::Request),
-        ("produce without hello", frame(Kind::Produce, 1, &produce(1), &good()), ErrorCode::HelloFirst),
+        (
+            "produce without hello",
+            frame(Kind::Produce, 1, &produce(1), &good()),
+            ErrorCode::HelloFirst,
+        ),
         ("ping without hello", frame(Kind::Ping, 1, &(), &[]), ErrorCode::HelloFirst),
     ];
     for (what, bytes, code) in cases {
@@ -83,13 +89,18 @@ fn frames_whose_parts_contradict_each_other_end_the_connection() {
         ("a header longer than the frame", with(8, &u16::MAX.to_le_bytes())),
         ("flags of a later version", with(11, &[1])),
         ("another magic", with(1, b"X")),
-        ("remoting in the middle of the native lane", [0, 0, 0, 20].iter().chain(&[b'{'; 40]).copied().collect()),
+        (
+            "remoting in the middle of the native lane",
+            [0, 0, 0, 20].iter().chain(&[b'{'; 40]).copied().collect(),
+        ),
     ];
     for (what, bytes) in cases {
         let mut bad = Native::connect(&cluster);
         let peer = bad.stream.local_addr().unwrap().to_string();
         bad.raw(&bytes);
-        eventually(&format!("the log names the peer of {what}"), || cluster.broker.log().contains(&peer));
+        eventually(&format!("the log names the peer of {what}"), || {
+            cluster.broker.log().contains(&peer)
+        });
         witness.alone_is_served(what);
     }
     // Longer than it says: what follows is no frame.
@@ -129,7 +140,10 @@ fn headers_that_point_outside_themselves_are_refused_and_the_connection_lives() 
             }
             native.stream.write_all(&bytes).unwrap();
             let (code, record, _) = native.receive().unwrap().error();
-            assert!(matches!(code, ErrorCode::Header | ErrorCode::Topic) && record == WHOLE_FRAME, "{distance} {list}: {code:?}");
+            assert!(
+                matches!(code, ErrorCode::Header | ErrorCode::Topic) && record == WHOLE_FRAME,
+                "{distance} {list}: {code:?}"
+            );
             refused += usize::from(code == ErrorCode::Header);
         }
     }
@@ -158,10 +172,18 @@ fn one_bad_record_refuses_its_frame_whole_and_is_named() {
         ("another magic", changed(4, &[0; 4]), ErrorCode::Record),
         ("a blank's magic", changed(4, &(-875_286_124_i32).to_be_bytes()), ErrorCode::Record),
         ("a body length that lies", changed(body_at - 4, &9_i32.to_be_bytes()), ErrorCode::Record),
-        ("a negative body length", changed(body_at - 4, &(-1_i32).to_be_bytes()), ErrorCode::Record),
+        (
+            "a negative body length",
+            changed(body_at - 4, &(-1_i32).to_be_bytes()),
+            ErrorCode::Record,
+        ),
         ("a size that lies", changed(0, &91_i32.to_be_bytes()), ErrorCode::Record),
         ("a negative size", changed(0, &(-1_i32).to_be_bytes()), ErrorCode::Record),
-        ("room for an IPv6 host", record("Witness", 0, "", "x").tap(|bytes| bytes[39] |= 0x20), ErrorCode::Record),
+        (
+            "room for an IPv6 host",
+            record("Witness", 0, "", "x").tap(|bytes| bytes[39] |= 0x20),
+            ErrorCode::Record,
+        ),
         ("transaction bits", changed(36, &4_i32.to_be_bytes()), ErrorCode::Unsupported),
         ("a transaction's offset", changed(body_at - 12, &1_i64.to_be_bytes()), ErrorCode::Record),
         ("a delay", record("Witness", 0, "DELAY\u{1}3\u{2}", "x"), ErrorCode::Unsupported),
@@ -171,7 +193,11 @@ fn one_bad_record_refuses_its_frame_whole_and_is_named() {
         ("a queue too high", record("Witness", 4, "", "x"), ErrorCode::Queue),
         ("a negative queue", record("Witness", -1, "", "x"), ErrorCode::Queue),
         ("a body too long", record("Witness", 0, "", &"x".repeat(4097)), ErrorCode::TooLarge),
-        ("a topic of the broker's own", record("SCHEDULE_TOPIC_XXXX", 0, "", "x"), ErrorCode::Permission),
+        (
+            "a topic of the broker's own",
+            record("SCHEDULE_TOPIC_XXXX", 0, "", "x"),
+            ErrorCode::Permission,
+        ),
     ];
     for (what, bad, code) in cases {
         for nth in 0..3_u32 {
@@ -179,7 +205,10 @@ fn one_bad_record_refuses_its_frame_whole_and_is_named() {
             records.insert(nth as usize, bad.clone());
             let (found, record, reason) = native.produce(&records).error();
             assert!(found == code && !reason.is_empty(), "{what} at {nth}: {found:?} {reason}");
-            assert!(record == nth || (what.contains("size") && record == nth + 1), "{what} at {nth}: record {record} is blamed: {reason}");
+            assert!(
+                record == nth || (what.contains("size") && record == nth + 1),
+                "{what} at {nth}: record {record} is blamed: {reason}"
+            );
         }
         witness.alone_is_served(what);
     }
@@ -202,25 +231,44 @@ fn requests_that_contradict_themselves_are_refused() {
     let cluster = Cluster::start(1, &[]);
     let mut witness = Witness::of(&cluster);
     let mut native = Native::connect(&cluster);
-    let mut refused = |header: &Produce, payload: &[u8]| native.call(Kind::Produce, header, payload).error();
+    let mut refused =
+        |header: &Produce, payload: &[u8]| native.call(Kind::Produce, header, payload).error();
     for records in [0, 1, 3, 2_049, u32::MAX] {
-        let (code, _, reason) = refused(&Produce { records, ..produce(0) }, &[good(), good()].concat());
+        let (code, _, reason) =
+            refused(&Produce { records, ..produce(0) }, &[good(), good()].concat());
         assert!(code == ErrorCode::Request && reason.contains("announced"), "{records}: {reason}");
     }
     assert_eq!(refused(&produce(0), &[]).0, ErrorCode::Request);
     assert_eq!(refused(&produce(1), &[]).0, ErrorCode::Request);
     assert_eq!(refused(&Produce { ack: 2, ..produce(1) }, &good()).0, ErrorCode::Request);
-    assert_eq!(refused(&Produce { ack: Ack::Appended as u8, ..produce(2) }, &good()).0, ErrorCode::Request);
-    assert_eq!(native.call(Kind::Pong, &(), &[]).error().0, ErrorCode::Kind, "an answer is no request");
+    assert_eq!(
+        refused(&Produce { ack: Ack::Appended as u8, ..produce(2) }, &good()).0,
+        ErrorCode::Request
+    );
+    assert_eq!(
+        native.call(Kind::Pong, &(), &[]).error().0,
+        ErrorCode::Kind,
+        "an answer is no request"
+    );
     let mut unknown = frame(Kind::Ping, 77, &(), &[]);
     unknown[10] = 0x42;
     native.stream.write_all(&unknown).unwrap();
     let answer = native.receive().unwrap();
-    assert_eq!((answer.error().0, answer.view().correlation), (ErrorCode::Kind, 77), "a kind of a later version");
+    assert_eq!(
+        (answer.error().0, answer.view().correlation),
+        (ErrorCode::Kind, 77),
+        "a kind of a later version"
+    );
     let wrong_queue = protocol::native::Fetch { queue_id: 9, ..fetch("Witness", 0, 0) };
     assert_eq!(native.call(Kind::Fetch, &wrong_queue, &[]).error().0, ErrorCode::Queue);
     assert_eq!(native.call(Kind::Fetch, &fetch("Nowhere", 0, 0), &[]).error().0, ErrorCode::Topic);
-    assert_eq!(native.call(Kind::Route, &Route { create_queues: 1, topic: "bad name!".into() }, &[]).error().0, ErrorCode::Request);
+    assert_eq!(
+        native
+            .call(Kind::Route, &Route { create_queues: 1, topic: "bad name!".into() }, &[])
+            .error()
+            .0,
+        ErrorCode::Request
+    );
     witness.alone_is_served("requests that contradict themselves");
 }
 
@@ -241,5 +289,8 @@ fn a_producer_that_never_reads_acknowledgements_is_held_back_and_memory_stays_bo
     assert!(taken < 2_000, "after {taken} frames of 190 KiB it was still being read");
     (0..20).for_each(|_| witness.alone_is_served("a deaf producer"));
     let resident = cluster.broker.resident_bytes_peak();
-    assert!(resident < 512 << 20, "{resident} bytes resident for acknowledgements that nobody reads");
+    assert!(
+        resident < 512 << 20,
+        "{resident} bytes resident for acknowledgements that nobody reads"
+    );
 }

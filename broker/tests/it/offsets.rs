@@ -13,7 +13,8 @@ fn query(client: &mut Client, group: &str, topic: &str, more: &[(&str, &str)]) -
 }
 
 fn commit(client: &mut Client, group: &str, topic: &str, queue: &str, offset: &str) -> i32 {
-    let ext = [("consumerGroup", group), ("topic", topic), ("queueId", queue), ("commitOffset", offset)];
+    let ext =
+        [("consumerGroup", group), ("topic", topic), ("queueId", queue), ("commitOffset", offset)];
     client.call(request::UPDATE_CONSUMER_OFFSET, &ext).code
 }
 
@@ -24,14 +25,32 @@ fn a_groups_offset_is_what_it_committed_last() {
     client.put("T", "", "one");
     assert_eq!(commit(&mut client, "g", "T", "0", "1"), response::SUBSCRIPTION_GROUP_NOT_EXIST);
     client.pull(&pull_from("T", 0)); // the group comes into being
-    assert_eq!(query(&mut client, "g", "T", &[]), Ok(0), "the queue has its first message in memory");
-    assert_eq!(query(&mut client, "g", "T", &[("setZeroIfNotFound", "false")]), Err(response::QUERY_NOT_FOUND));
+    assert_eq!(
+        query(&mut client, "g", "T", &[]),
+        Ok(0),
+        "the queue has its first message in memory"
+    );
+    assert_eq!(
+        query(&mut client, "g", "T", &[("setZeroIfNotFound", "false")]),
+        Err(response::QUERY_NOT_FOUND)
+    );
     assert_eq!(query(&mut client, "g", "unknown", &[]), Err(response::QUERY_NOT_FOUND));
-    assert_eq!(commit(&mut client, "g", "T", "0", "-1"), 0, "ali-ons says −1 before it has consumed");
-    assert_eq!(query(&mut client, "g", "T", &[("setZeroIfNotFound", "false")]), Err(response::QUERY_NOT_FOUND));
+    assert_eq!(
+        commit(&mut client, "g", "T", "0", "-1"),
+        0,
+        "ali-ons says −1 before it has consumed"
+    );
+    assert_eq!(
+        query(&mut client, "g", "T", &[("setZeroIfNotFound", "false")]),
+        Err(response::QUERY_NOT_FOUND)
+    );
     assert_eq!(commit(&mut client, "g", "T", "0", "41"), 0);
     assert_eq!(query(&mut client, "g", "T", &[]), Ok(41));
-    client.pull(&PullHeader { sys_flag: pull_from("T", 0).sys_flag | COMMIT_OFFSET, commit_offset: 7, ..pull_from("T", 0) });
+    client.pull(&PullHeader {
+        sys_flag: pull_from("T", 0).sys_flag | COMMIT_OFFSET,
+        commit_offset: 7,
+        ..pull_from("T", 0)
+    });
     assert_eq!(query(&mut client, "g", "T", &[]), Ok(7), "a pull commits too");
     assert_eq!(commit(&mut client, "g", "T", "4", "1"), response::INVALID_PARAMETER);
     assert_eq!(commit(&mut client, "g", "unknown", "0", "1"), response::TOPIC_NOT_EXIST);
@@ -54,10 +73,20 @@ fn a_queue_tells_its_range_and_what_was_when() {
     assert_eq!(client.call(request::GET_MIN_OFFSET, &queue).number("offset"), 0);
     let earliest = client.call(request::GET_EARLIEST_MSG_STORETIME, &queue).number("timestamp");
     assert!((before..=between).contains(&earliest), "{before} {earliest} {between}");
-    for (time_ms, boundary, offset) in [(before - 1_000, "LOWER", 0), (between, "lower", 1), (between, "UPPER", 0), (now_ms() + 60_000, "UPPER", 1)] {
+    for (time_ms, boundary, offset) in [
+        (before - 1_000, "LOWER", 0),
+        (between, "lower", 1),
+        (between, "UPPER", 0),
+        (now_ms() + 60_000, "UPPER", 1),
+    ] {
         let time = time_ms.to_string();
-        let ext = [("topic", "T"), ("queueId", "0"), ("timestamp", &time), ("boundaryType", boundary)];
-        assert_eq!(client.call(request::SEARCH_OFFSET_BY_TIMESTAMP, &ext).number("offset"), offset, "{boundary} {time}");
+        let ext =
+            [("topic", "T"), ("queueId", "0"), ("timestamp", &time), ("boundaryType", boundary)];
+        assert_eq!(
+            client.call(request::SEARCH_OFFSET_BY_TIMESTAMP, &ext).number("offset"),
+            offset,
+            "{boundary} {time}"
+        );
     }
 }
 

@@ -25,21 +25,42 @@ fn sends_are_refused_with_rocketmqs_codes() {
         (SendHeader { default_topic: "unknown", ..message("new") }, response::TOPIC_NOT_EXIST),
         (SendHeader { queue_id: 4, ..message("T") }, response::INVALID_PARAMETER),
         (SendHeader { properties: "DELAY\u{1}3", ..message("T") }, response::MESSAGE_ILLEGAL),
-        (SendHeader { properties: "TIMER_DELAY_SEC\u{1}3", ..message("T") }, response::MESSAGE_ILLEGAL),
+        (
+            SendHeader { properties: "TIMER_DELAY_SEC\u{1}3", ..message("T") },
+            response::MESSAGE_ILLEGAL,
+        ),
         (SendHeader { properties: "TRAN_MSG\u{1}true", ..message("T") }, response::NO_PERMISSION),
     ];
     for (header, code) in cases {
         assert_eq!(refused(&mut client, &header, b"x"), code, "{header:?}");
     }
     let zero = SendHeader { properties: "a\u{1}b\u{0}c", ..message("T") };
-    assert_eq!(refused(&mut client, &zero, b"x"), response::MESSAGE_ILLEGAL, "recovery takes a zero for a torn record");
+    assert_eq!(
+        refused(&mut client, &zero, b"x"),
+        response::MESSAGE_ILLEGAL,
+        "recovery takes a zero for a torn record"
+    );
     let huge_properties = format!("a\u{1}{}", "x".repeat(32_768));
-    assert_eq!(refused(&mut client, &SendHeader { properties: &huge_properties, ..message("T") }, b"x"), response::MESSAGE_ILLEGAL);
-    assert_eq!(refused(&mut client, &message("T"), &vec![0; (4 << 20) + 1]), response::MESSAGE_ILLEGAL);
-    assert_eq!(client.send_message(&message("T"), &vec![0; 4 << 20]).code, response::SUCCESS, "4 MiB is still a message");
+    assert_eq!(
+        refused(&mut client, &SendHeader { properties: &huge_properties, ..message("T") }, b"x"),
+        response::MESSAGE_ILLEGAL
+    );
+    assert_eq!(
+        refused(&mut client, &message("T"), &vec![0; (4 << 20) + 1]),
+        response::MESSAGE_ILLEGAL
+    );
+    assert_eq!(
+        client.send_message(&message("T"), &vec![0; 4 << 20]).code,
+        response::SUCCESS,
+        "4 MiB is still a message"
+    );
     let batch = SendHeader { batch: true, ..message("T") };
     assert_eq!(refused(&mut client, &batch, b"not a batch"), response::MESSAGE_ILLEGAL);
-    assert_eq!(client.pull(&pull_from("T", 0)).messages().len(), 1, "the second does not fit the first one's answer");
+    assert_eq!(
+        client.pull(&pull_from("T", 0)).messages().len(),
+        1,
+        "the second does not fit the first one's answer"
+    );
 }
 
 #[test]
@@ -53,8 +74,18 @@ fn pulls_are_refused_with_rocketmqs_codes() {
         (known("unknown"), response::TOPIC_NOT_EXIST),
         (PullHeader { queue_id: 4, ..known("T") }, response::INVALID_PARAMETER),
         (PullHeader { queue_id: -1, ..known("T") }, response::INVALID_PARAMETER),
-        (PullHeader { subscription: Some("||"), ..known("T") }, response::SUBSCRIPTION_PARSE_FAILED),
-        (PullHeader { expression_type: Some("SQL92"), subscription: Some("a > 1"), ..known("T") }, response::SYSTEM_ERROR),
+        (
+            PullHeader { subscription: Some("||"), ..known("T") },
+            response::SUBSCRIPTION_PARSE_FAILED,
+        ),
+        (
+            PullHeader {
+                expression_type: Some("SQL92"),
+                subscription: Some("a > 1"),
+                ..known("T")
+            },
+            response::SYSTEM_ERROR,
+        ),
         (PullHeader { sys_flag: 0, ..known("T") }, response::SUBSCRIPTION_NOT_EXIST),
     ];
     for (header, code) in cases {
@@ -63,7 +94,11 @@ fn pulls_are_refused_with_rocketmqs_codes() {
     }
     assert_eq!(client.pull(&known("T")).code, response::SUCCESS);
     let mut vip = Client::connect(([127, 0, 0, 1], cluster.port - 2).into());
-    assert_eq!(vip.pull(&known("T")).code, response::REQUEST_CODE_NOT_SUPPORTED, "the VIP port serves no pulls");
+    assert_eq!(
+        vip.pull(&known("T")).code,
+        response::REQUEST_CODE_NOT_SUPPORTED,
+        "the VIP port serves no pulls"
+    );
     vip.put("T", "", "but it takes messages");
 }
 
@@ -72,16 +107,33 @@ fn unknown_requests_and_wrong_headers_and_bodies_are_answered() {
     let cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);
     let unknown = client.call(9_999, &[]);
-    assert_eq!((unknown.code, unknown.remark.as_str()), (response::REQUEST_CODE_NOT_SUPPORTED, " request type 9999 not supported"));
-    for code in [request::SEND_MESSAGE_V2, request::PULL_MESSAGE, request::UPDATE_CONSUMER_OFFSET, request::VIEW_MESSAGE_BY_ID] {
+    assert_eq!(
+        (unknown.code, unknown.remark.as_str()),
+        (response::REQUEST_CODE_NOT_SUPPORTED, " request type 9999 not supported")
+    );
+    for code in [
+        request::SEND_MESSAGE_V2,
+        request::PULL_MESSAGE,
+        request::UPDATE_CONSUMER_OFFSET,
+        request::VIEW_MESSAGE_BY_ID,
+    ] {
         let reply = client.call(code, &[("queueId", "many"), ("e", "many")]);
-        assert!(reply.code == response::SYSTEM_ERROR && !reply.remark.is_empty(), "{code}: {reply:?}");
+        assert!(
+            reply.code == response::SYSTEM_ERROR && !reply.remark.is_empty(),
+            "{code}: {reply:?}"
+        );
     }
     for code in [request::HEART_BEAT, request::LOCK_BATCH_MQ, request::CHECK_CLIENT_CONFIG] {
         let reply = client.call_with(code, &[], b"{\"clientID\":");
-        assert!(reply.code == response::SYSTEM_ERROR && !reply.remark.is_empty(), "{code}: {reply:?}");
+        assert!(
+            reply.code == response::SYSTEM_ERROR && !reply.remark.is_empty(),
+            "{code}: {reply:?}"
+        );
     }
-    let back = client.call(request::CONSUMER_SEND_MSG_BACK, &[("group", "g"), ("offset", "0"), ("delayLevel", "0")]);
+    let back = client.call(
+        request::CONSUMER_SEND_MSG_BACK,
+        &[("group", "g"), ("offset", "0"), ("delayLevel", "0")],
+    );
     assert_eq!(back.code, response::SYSTEM_ERROR, "a consumer keeps the message and tries again");
 }
 

@@ -5,7 +5,12 @@ use crate::cluster::Cluster;
 use protocol::codes::request;
 
 fn texts(client: &mut Client, offset: i64) -> Vec<String> {
-    client.pull(&pull_from("T", offset)).messages().iter().map(|message| message.text().to_owned()).collect()
+    client
+        .pull(&pull_from("T", offset))
+        .messages()
+        .iter()
+        .map(|message| message.text().to_owned())
+        .collect()
 }
 
 #[test]
@@ -41,6 +46,9 @@ fn a_killed_broker_comes_back_with_what_it_had_written() {
     cluster.broker.wait();
     cluster.restart_broker();
     let mut client = cluster.client(0);
-    assert_eq!(client.call(request::GET_MAX_OFFSET, &[("topic", "T"), ("queueId", "0")]).number("offset"), 20);
+    assert_eq!(
+        client.call(request::GET_MAX_OFFSET, &[("topic", "T"), ("queueId", "0")]).number("offset"),
+        20
+    );
     assert_eq!(texts(&mut client, 0)[..2], ["0", "1"]);
 }

@@ -6,8 +6,13 @@ use protocol::codes::{request, response};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SMALL: [&str; 5] =
-    ["mappedFileSizeCommitLog=1048576", "maxMessageSize=65536", "tailCacheBytes=8388608", "mappedFileSizeConsumeQueue=200", "cleanResourceInterval=50"];
+const SMALL: [&str; 5] = [
+    "mappedFileSizeCommitLog=1048576",
+    "maxMessageSize=65536",
+    "tailCacheBytes=8388608",
+    "mappedFileSizeConsumeQueue=200",
+    "cleanResourceInterval=50",
+];
 const ALL_DAY: &str = "deleteWhen=0;1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16;17;18;19;20;21;22;23";
 
 fn min_offset(client: &mut Client) -> i64 {
@@ -25,11 +30,17 @@ fn log_bytes(store: &Path) -> u64 {
 
 #[test]
 fn old_messages_go_and_consumers_are_led_to_what_is_there() {
-    let settings: Vec<&str> = SMALL.iter().copied().chain(["fileReservedTime=0", ALL_DAY, "deleteCommitLogFilesInterval=0"]).collect();
+    let settings: Vec<&str> = SMALL
+        .iter()
+        .copied()
+        .chain(["fileReservedTime=0", ALL_DAY, "deleteCommitLogFilesInterval=0"])
+        .collect();
     let mut cluster = Cluster::start(1, &settings);
     let (mut client, mut waiting) = (cluster.client(0), cluster.client(0));
     for _ in 0..100 {
-        eventually("it is taken", || client.send_message(&message("T"), &large()).code == response::SUCCESS);
+        eventually("it is taken", || {
+            client.send_message(&message("T"), &large()).code == response::SUCCESS
+        });
     }
     let held = waiting.start_pull(&long_pull_from("T", 100, 30_000));
     eventually("the beginning has gone", || min_offset(&mut client) > 60);
@@ -38,7 +49,11 @@ fn old_messages_go_and_consumers_are_led_to_what_is_there() {
     assert!(!store.join("consumequeue/T/0/00000000000000000000").exists());
     let min = min_offset(&mut client);
     let moved = client.pull(&pull_from("T", 0));
-    assert_eq!((moved.code, moved.number("nextBeginOffset")), (response::PULL_OFFSET_MOVED, min), "{moved:?}");
+    assert_eq!(
+        (moved.code, moved.number("nextBeginOffset")),
+        (response::PULL_OFFSET_MOVED, min),
+        "{moved:?}"
+    );
     let there = client.pull(&pull_from("T", min));
     assert_eq!((there.code, there.messages()[0].queue_offset), (response::SUCCESS, min));
     client.put("T", "", "for who waited");
@@ -48,7 +63,10 @@ fn old_messages_go_and_consumers_are_led_to_what_is_there() {
     cluster.restart_broker();
     let mut client = cluster.client(0);
     assert!(min_offset(&mut client) >= min);
-    assert_eq!(client.call(request::GET_MAX_OFFSET, &[("topic", "T"), ("queueId", "0")]).number("offset"), 101);
+    assert_eq!(
+        client.call(request::GET_MAX_OFFSET, &[("topic", "T"), ("queueId", "0")]).number("offset"),
+        101
+    );
     assert_eq!(client.pull(&pull_from("T", 0)).code, response::PULL_OFFSET_MOVED);
 }
 
@@ -61,11 +79,17 @@ impl SmallDisk {
     /// `None`, said loudly, where mounting is not allowed.
     fn mount(test: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=20m", "tmpfs"]).arg(dir.path()).output();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=20m", "tmpfs"])
+            .arg(dir.path())
+            .output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self { dir }),
             refused => {
-                eprintln!("\n*** SKIPPED: {test} needs a disk that it can fill, and mounting a tmpfs is not allowed here: {refused:?}\n");
+                eprintln!(
+                    "\n*** SKIPPED: {test} needs a disk that it can fill, and mounting a tmpfs \
+                        is not allowed here: {refused:?}\n"
+                );
                 None
             }
         }
@@ -76,7 +100,11 @@ impl SmallDisk {
     }
 
     fn available(&self) -> u64 {
-        let output = Command::new("df").args(["--output=avail", "-B1"]).arg(self.dir.path()).output().unwrap();
+        let output = Command::new("df")
+            .args(["--output=avail", "-B1"])
+            .arg(self.dir.path())
+            .output()
+            .unwrap();
         String::from_utf8_lossy(&output.stdout).lines().nth(1).unwrap().trim().parse().unwrap()
     }
 }
@@ -89,11 +117,16 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_refuses_sends_in_time_and_they_resume_by_themselves() {
-    let Some(disk) = SmallDisk::mount("a_full_disk_refuses_sends_in_time_and_they_resume_by_themselves") else { return };
+    let Some(disk) =
+        SmallDisk::mount("a_full_disk_refuses_sends_in_time_and_they_resume_by_themselves")
+    else {
+        return;
+    };
     let ballast = disk.dir.path().join("somebody's file");
     std::fs::write(&ballast, vec![1; 8 << 20]).unwrap();
     let store = format!("storePathRootDir={}", disk.store().display());
-    let settings: Vec<&str> = SMALL.iter().copied().chain(["cleanFileForciblyEnable=false", &store]).collect();
+    let settings: Vec<&str> =
+        SMALL.iter().copied().chain(["cleanFileForciblyEnable=false", &store]).collect();
     let cluster = Cluster::start(1, &settings);
     let (mut client, mut waiting) = (cluster.client(0), cluster.client(0));
     let mut sent = 0;
@@ -107,31 +140,56 @@ fn a_full_disk_refuses_sends_in_time_and_they_resume_by_themselves() {
         assert!(sent < 1000, "the disk has room for 300");
     };
     assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{refused:?}");
-    assert!(refused.remark.contains("% full") && refused.remark.contains("diskSpaceWarningLevelRatio"), "{}", refused.remark);
+    assert!(
+        refused.remark.contains("% full") && refused.remark.contains("diskSpaceWarningLevelRatio"),
+        "{}",
+        refused.remark
+    );
     assert!(disk.available() > 0, "before the file system is full");
-    eventually("the refusal is logged", || cluster.broker.log().contains("messages are refused until"));
+    eventually("the refusal is logged", || {
+        cluster.broker.log().contains("messages are refused until")
+    });
     assert_eq!(client.pull(&pull_from("T", 0)).messages()[0].queue_offset, 0, "reads go on");
     let held = waiting.start_pull(&long_pull_from("T", sent, 30_000));
     std::thread::sleep(std::time::Duration::from_millis(200));
-    assert_eq!(client.send_message(&message("T"), b"x").code, response::SERVICE_NOT_AVAILABLE, "it does not come and go");
+    assert_eq!(
+        client.send_message(&message("T"), b"x").code,
+        response::SERVICE_NOT_AVAILABLE,
+        "it does not come and go"
+    );
     std::fs::remove_file(&ballast).unwrap();
-    eventually("sends are taken again", || client.send_message(&message("T"), b"again").code == response::SUCCESS);
+    eventually("sends are taken again", || {
+        client.send_message(&message("T"), b"again").code == response::SUCCESS
+    });
     assert_eq!(waiting.answer_to(held).messages()[0].text(), "again");
     assert_eq!(min_offset(&mut client), 0, "nothing was removed");
-    eventually("it is logged that it goes on", || cluster.broker.log().contains("messages are taken again"));
+    eventually("it is logged that it goes on", || {
+        cluster.broker.log().contains("messages are taken again")
+    });
 }
 
 #[test]
 fn a_disk_that_would_fill_up_loses_its_oldest_messages_instead() {
-    let Some(disk) = SmallDisk::mount("a_disk_that_would_fill_up_loses_its_oldest_messages_instead") else { return };
+    let Some(disk) =
+        SmallDisk::mount("a_disk_that_would_fill_up_loses_its_oldest_messages_instead")
+    else {
+        return;
+    };
     let store = format!("storePathRootDir={}", disk.store().display());
-    let settings: Vec<&str> = SMALL.iter().copied().chain(["deleteCommitLogFilesInterval=0", "deleteFileBatchMax=2", &store]).collect();
+    let settings: Vec<&str> = SMALL
+        .iter()
+        .copied()
+        .chain(["deleteCommitLogFilesInterval=0", "deleteFileBatchMax=2", &store])
+        .collect();
     let mut cluster = Cluster::start(1, &settings);
     let mut client = cluster.client(0);
     for _ in 0..1000 {
-        eventually("it is taken", || client.send_message(&message("T"), &large()).code == response::SUCCESS);
+        eventually("it is taken", || {
+            client.send_message(&message("T"), &large()).code == response::SUCCESS
+        });
     }
-    // A removal under way moves the minimum in memory first and then in the manifest: a kill between the two takes it back.
+    // A removal under way moves the minimum in memory first and then in the manifest: a kill
+    // between the two takes it back.
     let mut min = -1;
     eventually("no removal is under way", || {
         let before = std::mem::replace(&mut min, min_offset(&mut client));

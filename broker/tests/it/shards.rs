@@ -12,10 +12,14 @@ fn a_topic_that_one_shard_creates_is_on_both_at_once_and_in_both_routes() {
     // A producer that knows of the second shard's queues may send there right away.
     let mut refuses_creation = message("T");
     refuses_creation.default_topic = "none";
-    eventually("the sibling has it", || second.send_message(&refuses_creation, b"on the second").code == 0);
+    eventually("the sibling has it", || {
+        second.send_message(&refuses_creation, b"on the second").code == 0
+    });
     assert_eq!(first.pull(&pull_from("T", 0)).messages()[0].text(), "on the first");
     assert_eq!(second.pull(&pull_from("T", 0)).messages()[0].text(), "on the second");
-    eventually("both are in the route", || cluster.brokers_of("T") == ["broker-a-s0", "broker-a-s1"]);
+    eventually("both are in the route", || {
+        cluster.brokers_of("T") == ["broker-a-s0", "broker-a-s1"]
+    });
     let id = second.put("T", "", "id").field("msgId").to_owned();
     let host = protocol::ids::OffsetMsgId::parse(&id).unwrap().store_host;
     assert_eq!(host, cluster.shard_addr(1), "the message id leads to the shard");
@@ -26,7 +30,9 @@ fn each_shard_has_rocketmqs_layout_in_its_own_folder() {
     let cluster = Cluster::start(2, &[]);
     cluster.client(1).put("T", "", "x");
     eventually("files are there", || {
-        ["shard-0/commitlog", "shard-1/commitlog", "shard-1/config/topics.json"].iter().all(|path| cluster.store().join(path).exists())
+        ["shard-0/commitlog", "shard-1/commitlog", "shard-1/config/topics.json"]
+            .iter()
+            .all(|path| cluster.store().join(path).exists())
     });
     assert!(!cluster.store().join("commitlog").exists());
 }
@@ -37,9 +43,15 @@ fn another_number_of_shards_is_refused_with_the_fix() {
     cluster.broker.signal("TERM");
     assert_eq!(cluster.broker.wait(), Some(0));
     let store = format!("storePathRootDir={}", cluster.store().display());
-    let output = run_broker(&["--set", &store, "--set", "shardCount=1", "--set", "brokerIP1=127.0.0.1"]);
+    let output =
+        run_broker(&["--set", &store, "--set", "shardCount=1", "--set", "brokerIP1=127.0.0.1"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("has 2 shard(s)") && said.contains("Fix: set shardCount=2"), "{said}");
+    assert!(
+        !output.status.success()
+            && said.contains("has 2 shard(s)")
+            && said.contains("Fix: set shardCount=2"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -50,6 +62,7 @@ fn the_shards_leave_the_route_when_the_broker_stops() {
     cluster.broker.signal("INT");
     assert_eq!(cluster.broker.wait(), Some(0));
     assert!(cluster.brokers_of("T").is_empty());
-    let info = crate::client::Client::connect(cluster.name_server_addr).call(request::GET_BROKER_CLUSTER_INFO, &[]);
+    let info = crate::client::Client::connect(cluster.name_server_addr)
+        .call(request::GET_BROKER_CLUSTER_INFO, &[]);
     assert!(!String::from_utf8_lossy(&info.body).contains("broker-a"));
 }

@@ -24,7 +24,8 @@ fn the_greeting_says_what_runs() {
     }
     eventually("the log names the keys", || {
         let log = cluster.broker.log();
-        log.contains("putMsgIndexHightWater has no effect here") && log.contains("unknown key noSuchKey")
+        log.contains("putMsgIndexHightWater has no effect here")
+            && log.contains("unknown key noSuchKey")
     });
     cluster.broker.signal("INT");
     assert_eq!(cluster.broker.wait(), Some(0));
@@ -36,9 +37,15 @@ fn a_wrong_configuration_names_file_line_key_and_what_is_accepted() {
     let file = dir.path().join("broker.properties");
     let path = file.to_str().unwrap();
     for (text, expected) in [
-        ("brokerName=b\nlistenPort=abc\n", ["broker.properties:2", "listenPort", "\"abc\"", "accepted"]),
+        (
+            "brokerName=b\nlistenPort=abc\n",
+            ["broker.properties:2", "listenPort", "\"abc\"", "accepted"],
+        ),
         ("flushDiskType=NEVER\n", ["broker.properties:1", "flushDiskType", "NEVER", "SYNC_FLUSH"]),
-        ("brokerRole=SLAVE\n", ["broker.properties:1", "brokerRole", "SLAVE", "not in this version"]),
+        (
+            "brokerRole=SLAVE\n",
+            ["broker.properties:1", "brokerRole", "SLAVE", "not in this version"],
+        ),
         ("shardCores=0-9999\n", ["broker.properties:1", "shardCores", "0-9999", "accepted"]),
     ] {
         std::fs::write(&file, text).unwrap();
@@ -59,11 +66,17 @@ fn a_taken_port_and_a_taken_store_say_the_fix() {
     let other_store = format!("storePathRootDir={}", dir.path().display());
     let output = run_broker(&["--set", &port, "--set", ip, "--set", &other_store]);
     let said = stderr(&output);
-    assert!(!output.status.success() && said.contains("already in use") && said.contains("Fix:"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("already in use") && said.contains("Fix:"),
+        "{said}"
+    );
     let same_store = format!("storePathRootDir={}", cluster.store().display());
     let output = run_broker(&["--set", "listenPort=61911", "--set", ip, "--set", &same_store]);
     let said = stderr(&output);
-    assert!(!output.status.success() && said.contains("another process has this store open"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("another process has this store open"),
+        "{said}"
+    );
     cluster.client(0).put("T", "", "the one that runs is undisturbed");
 }
 
@@ -71,7 +84,12 @@ fn a_taken_port_and_a_taken_store_say_the_fix() {
 fn the_configuration_is_printed_and_the_help_teaches() {
     let all = run_broker(&["-p", "-n", "localhost:9876", "--set", "brokerName=x"]);
     let all = String::from_utf8_lossy(&all.stdout).into_owned();
-    assert!(["namesrvAddr=localhost:9876", "brokerName=x", "deleteWhen=04", "shardCount=1"].iter().all(|line| all.contains(line)), "{all}");
+    assert!(
+        ["namesrvAddr=localhost:9876", "brokerName=x", "deleteWhen=04", "shardCount=1"]
+            .iter()
+            .all(|line| all.contains(line)),
+        "{all}"
+    );
     let important = run_broker(&["-m"]);
     let important = String::from_utf8_lossy(&important.stdout).into_owned();
     assert!(important.contains("listenPort=10911") && !important.contains("putMsgIndexHightWater"));
@@ -87,7 +105,9 @@ fn a_lost_name_server_is_named_once_and_the_broker_works_on() {
     eventually("registered", || cluster.brokers_of("T") == ["broker-a"]);
     cluster.name_server.signal("KILL");
     cluster.name_server.wait();
-    eventually("it is named", || cluster.broker.log().contains(&format!("name server {} is lost", cluster.name_server_addr)));
+    eventually("it is named", || {
+        cluster.broker.log().contains(&format!("name server {} is lost", cluster.name_server_addr))
+    });
     std::thread::sleep(std::time::Duration::from_secs(5));
     assert_eq!(cluster.broker.log().matches("trying again every 2 s").count(), 1);
     cluster.client(0).put("T", "", "and the broker works on");

@@ -31,15 +31,25 @@ fn a_topic_is_created_changed_and_deleted_on_all_shards() {
     let cluster = Cluster::start(2, &[]);
     let (mut here, mut there) = (cluster.client(0), cluster.client(1));
     assert_eq!(create(&mut here, "T", "3"), 0);
-    eventually("it is in the route of both", || cluster.brokers_of("T") == ["broker-a-s0", "broker-a-s1"]);
+    eventually("it is in the route of both", || {
+        cluster.brokers_of("T") == ["broker-a-s0", "broker-a-s1"]
+    });
     assert_eq!(config(&mut there, "T").unwrap().write_queue_nums, 3);
     assert_eq!(create(&mut there, "T", "5"), 0);
-    eventually("the change is on the first shard", || config(&mut here, "T").unwrap().write_queue_nums == 5);
+    eventually("the change is on the first shard", || {
+        config(&mut here, "T").unwrap().write_queue_nums == 5
+    });
     here.put("T", "", "old");
     assert_eq!(there.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", "T")]).code, 0);
-    eventually("it is gone from both", || config(&mut here, "T").is_none() && config(&mut there, "T").is_none());
+    eventually("it is gone from both", || {
+        config(&mut here, "T").is_none() && config(&mut there, "T").is_none()
+    });
     assert_eq!(here.pull(&pull_from("T", 0)).code, response::TOPIC_NOT_EXIST);
-    assert_eq!(here.put("T", "", "new").number("queueOffset"), 0, "a topic of the same name begins anew");
+    assert_eq!(
+        here.put("T", "", "new").number("queueOffset"),
+        0,
+        "a topic of the same name begins anew"
+    );
     assert_eq!(here.pull(&pull_from("T", 0)).messages()[0].text(), "new");
 }
 
@@ -48,11 +58,21 @@ fn wrong_and_protected_topics_are_refused() {
     let cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);
     for (topic, queues) in [("bad topic", "3"), ("TBW102", "3"), ("T", "-1"), ("T", "100000")] {
-        assert_eq!(create(&mut client, topic, queues), response::INVALID_PARAMETER, "{topic} {queues}");
+        assert_eq!(
+            create(&mut client, topic, queues),
+            response::INVALID_PARAMETER,
+            "{topic} {queues}"
+        );
     }
-    assert_eq!(client.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", "SCHEDULE_TOPIC_XXXX")]).code, response::INVALID_PARAMETER);
+    assert_eq!(
+        client.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", "SCHEDULE_TOPIC_XXXX")]).code,
+        response::INVALID_PARAMETER
+    );
     assert_eq!(client.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", "missing")]).code, 0);
-    assert_eq!(client.call(request::GET_TOPIC_CONFIG, &[("topic", "missing")]).code, response::TOPIC_NOT_EXIST);
+    assert_eq!(
+        client.call(request::GET_TOPIC_CONFIG, &[("topic", "missing")]).code,
+        response::TOPIC_NOT_EXIST
+    );
 }
 
 #[test]
@@ -62,8 +82,15 @@ fn the_tools_lists_have_what_exists() {
     client.send_message(&message("T"), b"x");
     let all = client.call(request::GET_ALL_TOPIC_CONFIG, &[]);
     let table = from_lenient::<TopicConfigSerializeWrapper>(&all.body).unwrap().topic_config_table;
-    assert_eq!((table["T"].write_queue_nums, i64::try_from(table.len()).unwrap()), (4, all.number("totalTopicNum")));
+    assert_eq!(
+        (table["T"].write_queue_nums, i64::try_from(table.len()).unwrap()),
+        (4, all.number("totalTopicNum"))
+    );
     let system = client.call(request::GET_SYSTEM_TOPIC_LIST_FROM_BROKER, &[]);
     let list = from_lenient::<TopicList>(&system.body).unwrap().topic_list;
-    assert!(list.contains(&"TBW102".to_owned()) && list.contains(&"broker-a".to_owned()) && !list.contains(&"T".to_owned()));
+    assert!(
+        list.contains(&"TBW102".to_owned())
+            && list.contains(&"broker-a".to_owned())
+            && !list.contains(&"T".to_owned())
+    );
 }

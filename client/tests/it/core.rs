@@ -22,7 +22,9 @@ fn tasks_of_one_core_send_side_by_side_and_share_frames() {
                 let client = on_core(&core, &[&addr], config)?;
                 client.connect().await?;
                 client.create_topic("T", 2).await?;
-                let tickets = (0..1_000).map(|_| client.submit(&Message::new("T", b"m"))).collect::<client::Result<Vec<_>>>()?;
+                let tickets = (0..1_000)
+                    .map(|_| client.submit(&Message::new("T", b"m")))
+                    .collect::<client::Result<Vec<_>>>()?;
                 for ticket in tickets {
                     client.completion_of(ticket).await?;
                 }
@@ -50,7 +52,8 @@ fn connections_end_with_the_last_handle_although_the_core_goes_on() {
     let main = move |core: rt::real::Core, _shard| {
         let (addr, peer) = (addr.clone(), watched.clone());
         async move {
-            let client = on_core(&core, &[&addr], ClientConfig::default()).map_err(|error| io::Error::other(error.to_string()))?;
+            let client = on_core(&core, &[&addr], ClientConfig::default())
+                .map_err(|error| io::Error::other(error.to_string()))?;
             rt::Runtime::sleep(&core, Duration::from_millis(100)).await;
             assert!(!peer.is_finished());
             drop(client);

@@ -13,7 +13,9 @@ fn a_fetch_at_the_end_is_held_and_a_message_ends_the_wait() {
     let mut client = broker.client();
     client.create_topic("T", 1).unwrap();
     let start = Instant::now();
-    let nothing = client.fetch("T", QUEUE, 0, &FetchOptions { hold_ms: 300, ..FetchOptions::default() }).unwrap();
+    let nothing = client
+        .fetch("T", QUEUE, 0, &FetchOptions { hold_ms: 300, ..FetchOptions::default() })
+        .unwrap();
     assert_eq!((nothing.status, nothing.messages().count()), (Some(FetchStatus::AtEnd), 0));
     // The broker counts whole milliseconds of the time that its turn began with.
     assert!(start.elapsed() >= Duration::from_millis(250), "{:?}", start.elapsed());
@@ -22,13 +24,19 @@ fn a_fetch_at_the_end_is_held_and_a_message_ends_the_wait() {
             // Both on one connection: the send overtakes the fetch that is held.
             let options = FetchOptions { hold_ms: 20_000, ..FetchOptions::default() };
             let mut held = std::pin::pin!(client.fetch("T", QUEUE, 0, &options));
-            let is_held = std::future::poll_fn(|context| std::task::Poll::Ready(held.as_mut().poll(context).is_pending())).await;
+            let is_held = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(held.as_mut().poll(context).is_pending())
+            })
+            .await;
             assert!(is_held);
             client.send(&Message::new("T", b"wake up")).await?;
             held.await
         })
         .unwrap();
-    assert_eq!(got.messages().map(|message| message.unwrap().body().to_vec()).collect::<Vec<_>>(), [b"wake up"]);
+    assert_eq!(
+        got.messages().map(|message| message.unwrap().body().to_vec()).collect::<Vec<_>>(),
+        [b"wake up"]
+    );
     assert_eq!((got.status, got.next_offset), (Some(FetchStatus::Found), 1));
 }
 
@@ -42,12 +50,15 @@ fn offsets_are_committed_and_found_again_and_a_fetch_beyond_the_end_says_where_t
     client.commit("g", "T", QUEUE, 2).unwrap();
     let is = client.offsets("g", "T", QUEUE).unwrap();
     assert_eq!((is.committed, is.min_offset, is.max_offset), (2, 0, 3));
-    let beyond = client.fetch("T", QUEUE, 99, &FetchOptions { hold_ms: 0, ..FetchOptions::default() }).unwrap();
+    let beyond = client
+        .fetch("T", QUEUE, 99, &FetchOptions { hold_ms: 0, ..FetchOptions::default() })
+        .unwrap();
     assert_eq!((beyond.status, beyond.next_offset), (Some(FetchStatus::BeyondEnd), 3));
 }
 
 #[test]
-fn a_request_that_nobody_waits_for_any_more_gives_its_place_back() { // 512 may wait at the same time
+fn a_request_that_nobody_waits_for_any_more_gives_its_place_back() {
+    // 512 may wait at the same time
     let broker = Broker::start(1, &[]);
     let mut client = broker.client();
     client.create_topic("T", 1).unwrap();
@@ -56,7 +67,10 @@ fn a_request_that_nobody_waits_for_any_more_gives_its_place_back() { // 512 may 
             let dropped = client.wait(|client| async move {
                 let options = FetchOptions { hold_ms: 0, ..FetchOptions::default() };
                 let mut fetch = Box::pin(client.fetch("T", QUEUE, 0, &options));
-                std::future::poll_fn(|context| std::task::Poll::Ready(Ok(fetch.as_mut().poll(context).is_pending()))).await
+                std::future::poll_fn(|context| {
+                    std::task::Poll::Ready(Ok(fetch.as_mut().poll(context).is_pending()))
+                })
+                .await
             });
             assert!(dropped.unwrap());
         }

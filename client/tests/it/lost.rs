@@ -10,7 +10,8 @@ fn what_was_in_flight_when_the_broker_was_killed_is_unknown_and_is_never_sent_ag
     let mut broker = Broker::start(1, &["flushDiskType=SYNC_FLUSH"]);
     let mut client = broker.client();
     client.create_topic("T", 2).unwrap();
-    let (mut bodies, mut acknowledged, mut unknown) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut bodies, mut acknowledged, mut unknown) =
+        (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     let mut is_killed = false;
     let mut number = 0;
     // Messages go on while the broker dies; the client redials meanwhile.
@@ -20,7 +21,10 @@ fn what_was_in_flight_when_the_broker_was_killed_is_unknown_and_is_never_sent_ag
             number += 1;
             match client.client().submit(&Message::new("T", body.as_bytes())) {
                 Ok(ticket) => drop(bodies.insert(ticket, body)),
-                Err(error) => assert!(error.is_full() || matches!(error, ClientError::NotSent { .. }), "{error}"),
+                Err(error) => assert!(
+                    error.is_full() || matches!(error, ClientError::NotSent { .. }),
+                    "{error}"
+                ),
             }
         }
         client.turn(std::time::Duration::from_millis(1)).unwrap();
@@ -31,7 +35,9 @@ fn what_was_in_flight_when_the_broker_was_killed_is_unknown_and_is_never_sent_ag
         while let Some(done) = client.client().try_completion() {
             match done.outcome {
                 Ok(_) => drop(acknowledged.insert(done.ticket)),
-                Err(error) => assert!(error.outcome_is_unknown() && unknown.insert(done.ticket), "{error}"),
+                Err(error) => {
+                    assert!(error.outcome_is_unknown() && unknown.insert(done.ticket), "{error}")
+                }
             }
         }
     }
@@ -44,24 +50,41 @@ fn what_was_in_flight_when_the_broker_was_killed_is_unknown_and_is_never_sent_ag
             Err(error) => assert!(matches!(error, ClientError::NotSent { .. }), "{error}"),
         }
     }
-    eventually("the client is connected again", || client.send(&Message::new("T", b"after")).is_ok());
+    eventually("the client is connected again", || {
+        client.send(&Message::new("T", b"after")).is_ok()
+    });
     let mut stored: BTreeMap<String, u32> = BTreeMap::new();
-    read_all(&mut client, "T").into_values().flatten().for_each(|body| *stored.entry(body).or_default() += 1);
+    read_all(&mut client, "T")
+        .into_values()
+        .flatten()
+        .for_each(|body| *stored.entry(body).or_default() += 1);
     stored.remove("after");
-    assert!(acknowledged.iter().all(|ticket| stored.get(&bodies[ticket]) == Some(&1)), "acknowledged under SYNC_FLUSH: there once");
+    assert!(
+        acknowledged.iter().all(|ticket| stored.get(&bodies[ticket]) == Some(&1)),
+        "acknowledged under SYNC_FLUSH: there once"
+    );
     assert!(stored.values().all(|times| *times == 1), "nothing twice");
-    let known: BTreeSet<&String> = acknowledged.iter().chain(&unknown).map(|ticket| &bodies[ticket]).collect();
-    assert!(stored.keys().all(|body| known.contains(body)), "what was said not to be sent is not there");
+    let known: BTreeSet<&String> =
+        acknowledged.iter().chain(&unknown).map(|ticket| &bodies[ticket]).collect();
+    assert!(
+        stored.keys().all(|body| known.contains(body)),
+        "what was said not to be sent is not there"
+    );
 }
 
 #[test]
 fn a_shard_that_is_gone_is_passed_over_and_one_that_comes_back_is_used_again() {
     let mut first = Broker::start(1, &["brokerName=broker-one"]);
     let second = Broker::start(1, &["brokerName=broker-two"]);
-    let mut client = client::ThreadClient::connect(&[&first.addr(), &second.addr()], client::ClientConfig::default()).unwrap();
+    let mut client = client::ThreadClient::connect(
+        &[&first.addr(), &second.addr()],
+        client::ClientConfig::default(),
+    )
+    .unwrap();
     client.create_topic("T", 2).unwrap();
     let shards_used = |client: &mut client::ThreadClient| -> BTreeSet<u32> {
-        let tickets: Vec<_> = (0..8).map(|_| client.submit_waiting(&Message::new("T", b"m")).unwrap()).collect();
+        let tickets: Vec<_> =
+            (0..8).map(|_| client.submit_waiting(&Message::new("T", b"m")).unwrap()).collect();
         while client.completion().unwrap().is_some() {}
         tickets.into_iter().map(|ticket| ticket.shard).collect()
     };
@@ -95,6 +118,14 @@ fn errors_while_a_shard_is_away_say_why_it_is() {
         error.to_string().contains("refused")
     });
     let ours = |reason: &String| reason.contains("cancel") || reason.contains("Broken pipe");
-    assert!(!reasons.iter().any(ours), "the ends of our own operations are no reasons: {reasons:?}");
-    assert!(reasons.iter().all(|reason| reason.starts_with(&format!("query offset at {}: ", broker.addr()))), "{reasons:?}");
+    assert!(
+        !reasons.iter().any(ours),
+        "the ends of our own operations are no reasons: {reasons:?}"
+    );
+    assert!(
+        reasons
+            .iter()
+            .all(|reason| reason.starts_with(&format!("query offset at {}: ", broker.addr()))),
+        "{reasons:?}"
+    );
 }

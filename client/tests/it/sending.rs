@@ -14,7 +14,14 @@ pub fn read_all(client: &mut ThreadClient, topic: &str) -> BTreeMap<(u32, i32), 
         let end = client.offsets("reader", topic, queue).unwrap().max_offset;
         let mut offset = 0;
         while offset < end {
-            let batch = client.fetch(topic, queue, offset, &FetchOptions { hold_ms: 0, ..FetchOptions::default() }).unwrap();
+            let batch = client
+                .fetch(
+                    topic,
+                    queue,
+                    offset,
+                    &FetchOptions { hold_ms: 0, ..FetchOptions::default() },
+                )
+                .unwrap();
             for message in batch.messages() {
                 let message = message.unwrap();
                 assert_eq!(message.queue_offset(), i64::try_from(bodies.len()).unwrap());
@@ -43,9 +50,18 @@ fn pipelined(settings: &[&str], linger: Duration) {
     let mut stored: BTreeMap<u32, BTreeSet<i64>> = BTreeMap::new();
     while let Some(done) = client.completion().unwrap() {
         assert!(sent.contains_key(&done.ticket));
-        assert!(stored.entry(done.ticket.shard).or_default().insert(done.outcome.unwrap().physical_offset));
+        assert!(
+            stored
+                .entry(done.ticket.shard)
+                .or_default()
+                .insert(done.outcome.unwrap().physical_offset)
+        );
     }
-    assert_eq!(stored.values().map(BTreeSet::len).collect::<Vec<_>>(), [1_500, 1_500], "queues of both shards take turns");
+    assert_eq!(
+        stored.values().map(BTreeSet::len).collect::<Vec<_>>(),
+        [1_500, 1_500],
+        "queues of both shards take turns"
+    );
     let found = read_all(&mut client, "T");
     assert_eq!(found.len(), 4);
     let bodies: BTreeSet<String> = found.into_values().flatten().collect();
@@ -70,26 +86,56 @@ fn a_sync_send_tells_where_its_message_lies_and_where_the_time_went() {
     let mut client = broker.client_with(config);
     client.create_topic("T", 1).unwrap();
     let start = Instant::now();
-    let Stored { queue_offset, stages, is_late, .. } = client.send(&Message::new("T", b"x")).unwrap();
+    let Stored { queue_offset, stages, is_late, .. } =
+        client.send(&Message::new("T", b"x")).unwrap();
     let took_nanos = u64::try_from(start.elapsed().as_nanos()).unwrap();
     assert!(queue_offset == 0 && !is_late);
-    assert!(0 < stages.appended_nanos && stages.appended_nanos <= stages.flushed_nanos, "{stages:?}");
-    assert!(stages.flushed_nanos <= stages.answered_nanos && stages.answered_nanos <= took_nanos, "{stages:?} of {took_nanos}");
+    assert!(
+        0 < stages.appended_nanos && stages.appended_nanos <= stages.flushed_nanos,
+        "{stages:?}"
+    );
+    assert!(
+        stages.flushed_nanos <= stages.answered_nanos && stages.answered_nanos <= took_nanos,
+        "{stages:?} of {took_nanos}"
+    );
 }
 
 #[test]
 fn a_topic_or_queue_that_is_not_there_is_a_typed_refusal_and_the_connection_goes_on() {
     let broker = Broker::start(1, &[]);
     let mut client = broker.client();
-    assert!(matches!(client.send(&Message::new("Missing", b"x")), Err(ClientError::Refused { refusal, .. }) if refusal.code() == Some(ErrorCode::Topic)));
+    assert!(
+        matches!(client.send(&Message::new("Missing", b"x")), Err(ClientError::Refused { refusal, .. }) if refusal.code() == Some(ErrorCode::Topic))
+    );
     client.create_topic("T", 1).unwrap();
-    let good = client.client().submit_to(Queue { shard: 0, queue_id: 0 }, &Message::new("T", b"good")).unwrap();
-    let bad = client.client().submit_to(Queue { shard: 0, queue_id: 9 }, &Message::new("T", b"bad")).unwrap();
-    let errors = [good, bad].map(|ticket| client.wait(|client| async move { client.completion_of(ticket).await }).unwrap_err());
-    assert!(matches!(&errors[0], ClientError::Neighbour { .. }), "the whole frame is refused: {}", errors[0]);
-    assert!(matches!(&errors[1], ClientError::Refused { refusal, .. } if refusal.code() == Some(ErrorCode::Queue)), "{}", errors[1]);
-    assert_eq!(client.send(&Message::new("T", b"again")).unwrap().queue_offset, 0, "nothing of the refused frame was stored");
-    let shard = client.client().submit_to(Queue { shard: 7, queue_id: 0 }, &Message::new("T", b"x"));
+    let good = client
+        .client()
+        .submit_to(Queue { shard: 0, queue_id: 0 }, &Message::new("T", b"good"))
+        .unwrap();
+    let bad = client
+        .client()
+        .submit_to(Queue { shard: 0, queue_id: 9 }, &Message::new("T", b"bad"))
+        .unwrap();
+    let errors = [good, bad].map(|ticket| {
+        client.wait(|client| async move { client.completion_of(ticket).await }).unwrap_err()
+    });
+    assert!(
+        matches!(&errors[0], ClientError::Neighbour { .. }),
+        "the whole frame is refused: {}",
+        errors[0]
+    );
+    assert!(
+        matches!(&errors[1], ClientError::Refused { refusal, .. } if refusal.code() == Some(ErrorCode::Queue)),
+        "{}",
+        errors[1]
+    );
+    assert_eq!(
+        client.send(&Message::new("T", b"again")).unwrap().queue_offset,
+        0,
+        "nothing of the refused frame was stored"
+    );
+    let shard =
+        client.client().submit_to(Queue { shard: 7, queue_id: 0 }, &Message::new("T", b"x"));
     assert!(matches!(shard, Err(ClientError::NoQueue { .. })));
 }
 
@@ -114,7 +160,13 @@ fn a_broker_that_stands_still_gives_back_pressure_then_timeouts_that_name_it() {
     let mut timed_out = 0;
     while let Some(done) = client.completion().unwrap() {
         let error = done.outcome.unwrap_err();
-        assert!(error.outcome_is_unknown() && error.to_string().starts_with(&format!("produce at {}: no answer within 7", broker.addr())), "{error}");
+        assert!(
+            error.outcome_is_unknown()
+                && error
+                    .to_string()
+                    .starts_with(&format!("produce at {}: no answer within 7", broker.addr())),
+            "{error}"
+        );
         timed_out += 1;
     }
     assert_eq!(timed_out, taken);

@@ -80,7 +80,9 @@ impl Recorder {
     pub fn saw(&mut self, connection: u64, way: Way, frame: &[u8]) {
         let Some(head) = parse(frame) else { return };
         let (code, response) = if head.is_response {
-            let Some(code) = self.pending.remove(&(connection, way.back(), head.opaque)) else { return };
+            let Some(code) = self.pending.remove(&(connection, way.back(), head.opaque)) else {
+                return;
+            };
             (code, Some(head.code))
         } else {
             self.pending.insert((connection, way, head.opaque), head.code);
@@ -103,14 +105,20 @@ impl Recorder {
 
     /// Wanted files without a frame.
     pub fn missing(&self) -> Vec<String> {
-        wanted::lines().filter_map(wanted::file_name).filter(|name| !self.kept.contains_key(name)).collect()
+        wanted::lines()
+            .filter_map(wanted::file_name)
+            .filter(|name| !self.kept.contains_key(name))
+            .collect()
     }
 }
 
-/// Reads the header, by hand like the request in `registration`: fixtures must not come through the code they test.
+/// Reads the header, by hand like the request in `registration`: fixtures must not come through the
+/// code they test.
 fn parse(frame: &[u8]) -> Option<Head> {
     let kind = *frame.get(4)?;
-    let header_len = usize::try_from(u32::from_be_bytes([0, *frame.get(5)?, *frame.get(6)?, *frame.get(7)?])).ok()?;
+    let header_len =
+        usize::try_from(u32::from_be_bytes([0, *frame.get(5)?, *frame.get(6)?, *frame.get(7)?]))
+            .ok()?;
     let header = frame.get(8..8 + header_len)?;
     match kind {
         0 => json_head(header),
@@ -122,7 +130,12 @@ fn parse(frame: &[u8]) -> Option<Head> {
 fn json_head(header: &[u8]) -> Option<Head> {
     let value: serde_json::Value = serde_json::from_slice(header).ok()?;
     let field = |name: &str| value.get(name)?.as_i64().and_then(|n| i32::try_from(n).ok());
-    Some(Head { serialize: "json", code: field("code")?, opaque: field("opaque")?, is_response: field("flag")? & 1 == 1 })
+    Some(Head {
+        serialize: "json",
+        code: field("code")?,
+        opaque: field("opaque")?,
+        is_response: field("flag")? & 1 == 1,
+    })
 }
 
 /// code i16, language u8, version i16, opaque i32, flag i32, …
@@ -160,13 +173,28 @@ mod tests {
     fn an_answer_is_kept_under_its_requests_code() {
         let mut recorder = Recorder { label: "5.5.0".into(), ..Recorder::default() };
         let connection = recorder.connection();
-        recorder.saw(connection, Way::ToServer, &json_frame(r#"{"code":105,"flag":0,"opaque":3}"#, b""));
-        recorder.saw(connection, Way::ToClient, &json_frame(r#"{"code":0,"flag":1,"opaque":3}"#, b"{}"));
-        recorder.saw(connection, Way::ToClient, &json_frame(r#"{"code":0,"flag":1,"opaque":99}"#, b"to nobody"));
+        recorder.saw(
+            connection,
+            Way::ToServer,
+            &json_frame(r#"{"code":105,"flag":0,"opaque":3}"#, b""),
+        );
+        recorder.saw(
+            connection,
+            Way::ToClient,
+            &json_frame(r#"{"code":0,"flag":1,"opaque":3}"#, b"{}"),
+        );
+        recorder.saw(
+            connection,
+            Way::ToClient,
+            &json_frame(r#"{"code":0,"flag":1,"opaque":99}"#, b"to nobody"),
+        );
         let names: Vec<&String> = recorder.kept().keys().collect();
         assert_eq!(
             names,
-            ["5.5.0-json-105-get-routeinfo-by-topic-req.frame", "5.5.0-json-105-get-routeinfo-by-topic-resp.frame"]
+            [
+                "5.5.0-json-105-get-routeinfo-by-topic-req.frame",
+                "5.5.0-json-105-get-routeinfo-by-topic-resp.frame"
+            ]
         );
     }
 

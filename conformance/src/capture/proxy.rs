@@ -20,11 +20,12 @@ pub struct Proxy;
 impl Proxy {
     /// Listens on 127.0.0.2 and forwards to 127.0.0.1.
     pub fn start(port: u16, recorder: Arc<Mutex<Recorder>>) -> Result<Self, Stop> {
-        let listener =
-            TcpListener::bind((LISTEN, port)).map_err(Stop::while_doing(format!("listening on {LISTEN}:{port}")))?;
+        let listener = TcpListener::bind((LISTEN, port))
+            .map_err(Stop::while_doing(format!("listening on {LISTEN}:{port}")))?;
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // A server that is not up yet: the client sees a closed connection, as it would without us.
+                // A server that is not up yet: the client sees a closed connection, as it would
+                // without us.
                 if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
                     let _ = join(client, server, &recorder);
                 }
@@ -34,18 +35,23 @@ impl Proxy {
     }
 }
 
-fn join(client: TcpStream, server: TcpStream, recorder: &Arc<Mutex<Recorder>>) -> std::io::Result<()> {
+fn join(
+    client: TcpStream,
+    server: TcpStream,
+    recorder: &Arc<Mutex<Recorder>>,
+) -> std::io::Result<()> {
     let connection = recorder.lock().unwrap_or_else(PoisonError::into_inner).connection();
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    for (from, to, way) in [
-        (client.try_clone()?, server.try_clone()?, Way::ToServer),
-        (server, client, Way::ToClient),
-    ] {
+    for (from, to, way) in
+        [(client.try_clone()?, server.try_clone()?, Way::ToServer), (server, client, Way::ToClient)]
+    {
         let recorder = Arc::clone(recorder);
-        thread::spawn(move || copy(from, to, |frame| {
-            recorder.lock().unwrap_or_else(PoisonError::into_inner).saw(connection, way, frame);
-        }));
+        thread::spawn(move || {
+            copy(from, to, |frame| {
+                recorder.lock().unwrap_or_else(PoisonError::into_inner).saw(connection, way, frame);
+            })
+        });
     }
     Ok(())
 }

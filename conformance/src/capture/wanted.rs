@@ -1,9 +1,11 @@
 //! Which frames become fixtures.
 
-/// `CLIENT SERIALIZE CODE KIND [RESPONSE_CODE]`, one line a fixture; `resp` without a code means SUCCESS.
+/// `CLIENT SERIALIZE CODE KIND [RESPONSE_CODE]`, one line a fixture; `resp` without a code means
+/// SUCCESS.
 ///
-/// `4.9.8` and `5.5.0` are the Java clients (and what they were answered), `broker5.5.0` is Apache's broker talking to
-/// its name server, `v300` and `v399` are hand-written route requests of older versions.
+/// `4.9.8` and `5.5.0` are the Java clients (and what they were answered), `broker5.5.0` is
+/// Apache's broker talking to its name server, `v300` and `v399` are hand-written route requests of
+/// older versions.
 const WANTED: &str = "
 4.9.8 json 105 req
 4.9.8 json 34 req
@@ -100,14 +102,18 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// `<client>-<serialize>-<code>-<name>-<req|resp>.frame`; an answer other than SUCCESS has its code in the name.
+    /// `<client>-<serialize>-<code>-<name>-<req|resp>.frame`; an answer other than SUCCESS has its
+    /// code in the name.
     pub fn file_name(&self) -> String {
-        let name = NAMES.iter().find(|(code, _)| *code == self.code).map_or("unnamed", |(_, name)| name);
+        let name =
+            NAMES.iter().find(|(code, _)| *code == self.code).map_or("unnamed", |(_, name)| name);
         let (client, serialize, code) = (&self.client, self.serialize, self.code);
         match self.response {
             None => format!("{client}-{serialize}-{code}-{name}-req.frame"),
             Some(0) => format!("{client}-{serialize}-{code}-{name}-resp.frame"),
-            Some(other) => format!("{client}-{serialize}-{code}-{name}-answered-{other}-resp.frame"),
+            Some(other) => {
+                format!("{client}-{serialize}-{code}-{name}-answered-{other}-resp.frame")
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! A machine whose log writes go nowhere: a bench that appends for seconds must not keep gigabytes of simulated disk.
+//! A machine whose log writes go nowhere: a bench that appends for seconds must not keep gigabytes
+//! of simulated disk.
 
 use rt::sim::{Sim, SimFile};
 use rt::{BufSlice, DirEntry, DiskSpace, File, OpenMode, Runtime, Share};
@@ -41,7 +42,10 @@ impl Runtime for Discard {
     }
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<DiscardFile> {
         let file = self.0.open(path, mode).await?;
-        Ok(DiscardFile { file, forgets: mode == OpenMode::Direct || path.starts_with("/bench/index") })
+        Ok(DiscardFile {
+            file,
+            forgets: mode == OpenMode::Direct || path.starts_with("/bench/index"),
+        })
     }
     async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.0.create_dir_all(path).await
@@ -52,7 +56,12 @@ impl Runtime for Discard {
     async fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.0.read_file(path).await
     }
-    async fn replace_file(&self, path: &Path, content: Vec<u8>, keep_backup: bool) -> io::Result<()> {
+    async fn replace_file(
+        &self,
+        path: &Path,
+        content: Vec<u8>,
+        keep_backup: bool,
+    ) -> io::Result<()> {
         self.0.replace_file(path, content, keep_backup).await
     }
     async fn remove_file(&self, path: &Path) -> io::Result<()> {

@@ -1,4 +1,5 @@
-//! What the benches on real files share: a store full of messages, and what the disk does bare with the same files.
+//! What the benches on real files share: a store full of messages, and what the disk does bare with
+//! the same files.
 
 use engine::{AppendError, Store, StoreConfig};
 use futures_lite::future::{poll_once, yield_now};
@@ -28,18 +29,32 @@ pub struct Size {
 /// As much as a memory does not hide under `cargo bench`, hardly anything under `cargo test`.
 pub fn size() -> Size {
     let args: Vec<String> = std::env::args().collect();
-    let option = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)).and_then(|value| value.parse().ok());
+    let option = |name: &str| {
+        args.iter()
+            .position(|arg| arg == name)
+            .and_then(|at| args.get(at + 1))
+            .and_then(|value| value.parse().ok())
+    };
     if args.iter().any(|arg| arg == "--bench") && !args.iter().any(|arg| arg == "--smoke") {
         let mebibytes: u64 = option("--mib").unwrap_or(2048);
-        Size { log_bytes: mebibytes << 20, file_bytes: 256 << 20, rounds: option("--rounds").and_then(|rounds| usize::try_from(rounds).ok()).unwrap_or(5) }
+        Size {
+            log_bytes: mebibytes << 20,
+            file_bytes: 256 << 20,
+            rounds: option("--rounds").and_then(|rounds| usize::try_from(rounds).ok()).unwrap_or(5),
+        }
     } else {
         Size { log_bytes: 20 << 20, file_bytes: 8 << 20, rounds: 1 }
     }
 }
 
-/// A store's configuration for a bench: without the index, which would read the log at the same time.
+/// A store's configuration for a bench: without the index, which would read the log at the same
+/// time.
 pub fn config(root: &Path, size: Size) -> StoreConfig {
-    StoreConfig { commitlog_file_bytes: size.file_bytes, index_enabled: false, ..StoreConfig::new(root) }
+    StoreConfig {
+        commitlog_file_bytes: size.file_bytes,
+        index_enabled: false,
+        ..StoreConfig::new(root)
+    }
 }
 
 /// Opens the store, which must succeed.
@@ -51,7 +66,9 @@ pub async fn open(core: &Core, config: &StoreConfig) -> Store<Core> {
 }
 
 /// Runs `main` on a core of its own and hands back what it returns.
-pub fn on_core<T: Send + 'static, F: Future<Output = T> + 'static>(main: impl FnOnce(Core) -> F + Send + Clone + 'static) -> T {
+pub fn on_core<T: Send + 'static, F: Future<Output = T> + 'static>(
+    main: impl FnOnce(Core) -> F + Send + Clone + 'static,
+) -> T {
     let (sender, receiver) = std::sync::mpsc::channel();
     let running = launch(&[CorePlacement::Unpinned], RingConfig::default(), move |core, _| {
         let (main, sender) = (main.clone(), sender.clone());
@@ -82,10 +99,12 @@ pub async fn fill(store: &Store<Core>, size: Size, body: usize) {
 
 /// The log's files below `end`, each with the bytes of it that are used.
 fn log_files(root: &Path, size: Size, end: u64) -> Vec<(PathBuf, u64)> {
-    (0..end.div_ceil(size.file_bytes)).map(|nth| {
-        let start = nth * size.file_bytes;
-        (root.join(format!("commitlog/{start:020}")), size.file_bytes.min(end - start))
-    }).collect()
+    (0..end.div_ceil(size.file_bytes))
+        .map(|nth| {
+            let start = nth * size.file_bytes;
+            (root.join(format!("commitlog/{start:020}")), size.file_bytes.min(end - start))
+        })
+        .collect()
 }
 
 type Reading = Pin<Box<dyn Future<Output = io::Result<BufSlice>>>>;
@@ -95,14 +114,17 @@ pub async fn bare_read(core: &Core, root: &Path, size: Size, end: u64) -> f64 {
     let (start, mut read) = (Instant::now(), 0);
     let mut on_their_way: VecDeque<Reading> = VecDeque::new();
     for (path, used) in log_files(root, size, end) {
-        let Ok(file) = core.open(&path, OpenMode::Direct).await else { panic!("{}: no O_DIRECT", path.display()) };
+        let Ok(file) = core.open(&path, OpenMode::Direct).await else {
+            panic!("{}: no O_DIRECT", path.display())
+        };
         let mut at = 0;
         while at < used {
             if on_their_way.len() == READS_AHEAD {
                 read += arrived(&mut on_their_way).await;
             }
             let (file, from) = (file.clone(), at);
-            let mut reading: Reading = Box::pin(async move { file.read_at(from, READ_BYTES).await });
+            let mut reading: Reading =
+                Box::pin(async move { file.read_at(from, READ_BYTES).await });
             assert!(poll_once(&mut reading).await.is_none(), "a read takes time");
             yield_now().await;
             on_their_way.push_back(reading);
@@ -117,7 +139,9 @@ pub async fn bare_read(core: &Core, root: &Path, size: Size, end: u64) -> f64 {
 
 async fn arrived(on_their_way: &mut VecDeque<Reading>) -> u64 {
     match on_their_way.pop_front() {
-        Some(reading) => reading.await.map_or_else(|error| panic!("{error}"), |bytes| bytes.len() as u64),
+        Some(reading) => {
+            reading.await.map_or_else(|error| panic!("{error}"), |bytes| bytes.len() as u64)
+        }
         None => 0,
     }
 }
@@ -135,7 +159,12 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 
 /// One row: what was reached, and its share of the bare rate, round by round.
 pub fn print_row(name: &str, bare: &[f64], reached: &[f64]) {
-    let share = median(bare.iter().zip(reached).map(|(bare, reached)| 100.0 * reached / bare).collect());
+    let share =
+        median(bare.iter().zip(reached).map(|(bare, reached)| 100.0 * reached / bare).collect());
     let mib = |values: &[f64]| median(values.to_vec()) / f64::from(1 << 20);
-    println!("{name:<32} {:>8.0} MiB/s  bare {:>8.0} MiB/s  {share:>5.0} %", mib(reached), mib(bare));
+    println!(
+        "{name:<32} {:>8.0} MiB/s  bare {:>8.0} MiB/s  {share:>5.0} %",
+        mib(reached),
+        mib(bare)
+    );
 }

@@ -20,6 +20,8 @@ pub fn draft(body: &[u8]) -> RecordDraft<'_> {
         reconsume_times: 0,
         prepared_transaction_offset: 0,
         body,
-        properties: &[b"UNIQ_KEY\x017F0000010001AABBCCDD0000000000\x02WAIT\x01true\x02TAGS\x01red\x02"],
+        properties: &[
+            b"UNIQ_KEY\x017F0000010001AABBCCDD0000000000\x02WAIT\x01true\x02TAGS\x01red\x02",
+        ],
     }
 }

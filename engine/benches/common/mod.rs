@@ -9,7 +9,8 @@ pub use draft::draft;
 use engine::{Store, StoreConfig};
 use rt::sim::Sim;
 
-/// A store with RocketMQ's defaults on a simulated machine. The index works beside what is measured: only its own bench wants it.
+/// A store with RocketMQ's defaults on a simulated machine. The index works beside what is
+/// measured: only its own bench wants it.
 pub fn store(index_enabled: bool) -> (Sim, Store<Discard>) {
     let sim = Sim::new(1);
     let mut config = StoreConfig::new("/bench");

@@ -1,7 +1,7 @@
 //! The files of the log: one size, no gap between them, made ahead of need and off the path.
 //!
-//! Opened with O_DIRECT, or mapped with `logBackend=mmap`. A filesystem that has none is used through the page cache instead, once and for all files, and
-//! [`LogFiles::is_buffered`] says so.
+//! Opened with O_DIRECT, or mapped with `logBackend=mmap`. A filesystem that has none is used
+//! through the page cache instead, once and for all files, and [`LogFiles::is_buffered`] says so.
 
 use crate::config::LogBackend;
 use crate::error::{FileError, is_no_space};
@@ -29,7 +29,14 @@ pub(crate) struct LogFiles<R: Runtime> {
 
 impl<R: Runtime> LogFiles<R> {
     /// The files `[begin, created_upto)`, which are there.
-    pub(crate) fn new(rt: R, paths: Paths, backend: LogBackend, file_bytes: u64, begin: u64, created_upto: u64) -> Self {
+    pub(crate) fn new(
+        rt: R,
+        paths: Paths,
+        backend: LogBackend,
+        file_bytes: u64,
+        begin: u64,
+        created_upto: u64,
+    ) -> Self {
         Self {
             rt,
             paths,
@@ -70,9 +77,19 @@ impl<R: Runtime> LogFiles<R> {
         self.paths.commitlog_file(self.start_of(offset))
     }
 
-    /// What `map_err` needs for an operation at `offset` of the log. The path is made only when there is an error.
-    pub(crate) fn failed(&self, operation: &'static str, offset: u64) -> impl FnOnce(io::Error) -> FileError {
-        move |source| FileError { operation, path: self.path_of(offset), offset: offset % self.file_bytes, source }
+    /// What `map_err` needs for an operation at `offset` of the log. The path is made only when
+    /// there is an error.
+    pub(crate) fn failed(
+        &self,
+        operation: &'static str,
+        offset: u64,
+    ) -> impl FnOnce(io::Error) -> FileError {
+        move |source| FileError {
+            operation,
+            path: self.path_of(offset),
+            offset: offset % self.file_bytes,
+            source,
+        }
     }
 
     /// The file that holds `offset`, which exists.
@@ -97,18 +114,27 @@ impl<R: Runtime> LogFiles<R> {
         if start >= self.begin.get() {
             return Ok(());
         }
-        let source = io::Error::new(io::ErrorKind::NotFound, "the file's time was up: it is removed");
-        Err(FileError { operation: "open", path: self.paths.commitlog_file(start), offset: 0, source })
+        let source =
+            io::Error::new(io::ErrorKind::NotFound, "the file's time was up: it is removed");
+        Err(FileError {
+            operation: "open",
+            path: self.paths.commitlog_file(start),
+            offset: 0,
+            source,
+        })
     }
 
     /// The log begins there from now on: the files before it are not opened any more.
     pub(crate) fn set_begin(&self, begin: u64) {
-        assert!(begin >= self.begin.get() && begin < self.created_upto.get(), "the log would begin at {begin}, outside of it");
+        assert!(
+            begin >= self.begin.get() && begin < self.created_upto.get(),
+            "the log would begin at {begin}, outside of it"
+        );
         self.begin.set(begin);
     }
 
-    /// Removes the file that begins at `start`, below the log's beginning. Reads under way keep their handle. One that is gone
-    /// already is no error.
+    /// Removes the file that begins at `start`, below the log's beginning. Reads under way keep
+    /// their handle. One that is gone already is no error.
     pub(crate) async fn remove(&self, start: u64) -> Result<(), FileError> {
         assert!(start < self.begin.get(), "{start} is in the log");
         self.open.borrow_mut().forget(|open| *open == start);
@@ -126,11 +152,17 @@ impl<R: Runtime> LogFiles<R> {
     async fn open_or_fall_back(&self, start: u64) -> Result<R::File, FileError> {
         let path = self.paths.commitlog_file(start);
         if self.backend == LogBackend::Mmap {
-            return self.rt.open(&path, OpenMode::Mapped).await.map_err(FileError::at("open", &path, 0));
+            return self
+                .rt
+                .open(&path, OpenMode::Mapped)
+                .await
+                .map_err(FileError::at("open", &path, 0));
         }
         if !self.buffered.get() {
             match self.rt.open(&path, OpenMode::Direct).await {
-                Err(refused) if refused.kind() == io::ErrorKind::InvalidInput => self.fall_back(&path),
+                Err(refused) if refused.kind() == io::ErrorKind::InvalidInput => {
+                    self.fall_back(&path)
+                }
                 opened => return opened.map_err(FileError::at("open", &path, 0)),
             }
         }
@@ -138,11 +170,13 @@ impl<R: Runtime> LogFiles<R> {
     }
 
     fn fall_back(&self, path: &std::path::Path) {
-        tracing::warn!(path = %path.display(), "this filesystem has no O_DIRECT: the log goes through the page cache");
+        tracing::warn!(path = %path.display(), "this filesystem has no O_DIRECT: the log goes \
+            through the page cache");
         self.buffered.set(true);
     }
 
-    /// Makes the file that begins at `start`, and those before it, unless they are there: allocated, and its name durable.
+    /// Makes the file that begins at `start`, and those before it, unless they are there:
+    /// allocated, and its name durable.
     pub(crate) async fn ensure(&self, start: u64) -> Result<(), FileError> {
         while self.created_upto.get() <= start {
             let turn = self.creating.take().await;
@@ -163,13 +197,15 @@ impl<R: Runtime> LogFiles<R> {
         let (path, folder) = (self.paths.commitlog_file(start), self.paths.commitlog());
         let file = self.file(start).await?;
         file.allocate(0, self.file_bytes).await.map_err(FileError::at("allocate", &path, 0))?;
-        // Its length must be durable before another file follows: only the last one may be short after a power cut.
+        // Its length must be durable before another file follows: only the last one may be short
+        // after a power cut.
         file.sync_data().await.map_err(FileError::at("fdatasync", &path, 0))?;
         self.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))
     }
 
-    /// A file that could not be made whole goes again: part of its space may be taken already (ext4 keeps what fallocate got
-    /// before the disk was full), and a short file is no log file. Left over it would only be completed at the next open.
+    /// A file that could not be made whole goes again: part of its space may be taken already (ext4
+    /// keeps what fallocate got before the disk was full), and a short file is no log file. Left
+    /// over it would only be completed at the next open.
     async fn remove_unfinished(&self, start: u64) {
         self.open.borrow_mut().forget(|open| *open == start);
         let path = self.paths.commitlog_file(start);
@@ -178,8 +214,9 @@ impl<R: Runtime> LogFiles<R> {
         }
     }
 
-    /// Makes everything from `end` on zeros, and forgets the files behind: what a crash left there must not come back to
-    /// life when the log grows over it. Cutting and extending does it without writing the zeros.
+    /// Makes everything from `end` on zeros, and forgets the files behind: what a crash left there
+    /// must not come back to life when the log grows over it. Cutting and extending does it without
+    /// writing the zeros.
     pub(crate) async fn cut(&self, end: u64) -> Result<(), FileError> {
         let folder = self.paths.commitlog();
         let keep_upto = end.next_multiple_of(self.file_bytes).max(self.begin.get());
@@ -197,13 +234,20 @@ impl<R: Runtime> LogFiles<R> {
         Ok(())
     }
 
-    /// Gives a file of a store that is being opened its full length, behind `at` as a hole where the disk has no space to reserve: the
-    /// store starts and is read, and what would be written there waits for space. Not a mapped file: a copy into a hole of a full
-    /// disk would end the process.
-    pub(crate) async fn make_whole(&self, file: &R::File, path: &std::path::Path, at: u64) -> Result<(), FileError> {
+    /// Gives a file of a store that is being opened its full length, behind `at` as a hole where
+    /// the disk has no space to reserve: the store starts and is read, and what would be written
+    /// there waits for space. Not a mapped file: a copy into a hole of a full disk would end the
+    /// process.
+    pub(crate) async fn make_whole(
+        &self,
+        file: &R::File,
+        path: &std::path::Path,
+        at: u64,
+    ) -> Result<(), FileError> {
         match file.allocate(0, self.file_bytes).await {
             Err(error) if is_no_space(&error) && self.backend == LogBackend::Direct => {
-                tracing::warn!(path = %path.display(), offset = at, "no space to reserve the rest of this log file: messages wait until there is");
+                tracing::warn!(path = %path.display(), offset = at, "no space to reserve the \
+                    rest of this log file: messages wait until there is");
                 file.set_len(self.file_bytes).await.map_err(FileError::at("extend", path, at))
             }
             reserved => reserved.map_err(FileError::at("allocate", path, at)),

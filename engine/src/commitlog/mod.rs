@@ -1,7 +1,9 @@
-//! The log of one shard: `commitlog/<20 digits>`, files of one size, records of all queues in the order they came.
+//! The log of one shard: `commitlog/<20 digits>`, files of one size, records of all queues in the
+//! order they came.
 //!
 //! - `files`: the files on disk: made ahead of need, opened when needed.
-//! - `writer`: tail to device, one write in flight, everything gathered meanwhile goes next; fdatasync behind it.
+//! - `writer`: tail to device, one write in flight, everything gathered meanwhile goes next;
+//!   fdatasync behind it.
 //! - `scan`: bytes to records, pure; `reader`: the bytes for it, read ahead.
 //! - `blank`: how a file ends.
 

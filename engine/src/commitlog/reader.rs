@@ -1,4 +1,5 @@
-//! The log's bytes in order, for a scan: the next windows are being read while this one is looked at.
+//! The log's bytes in order, for a scan: the next windows are being read while this one is looked
+//! at.
 //!
 //! ```text
 //!   log:    … | window | window | window | window | …          SCAN_READ_BYTES each, never across a file's end
@@ -58,7 +59,8 @@ impl<'a, R: Runtime> LogReader<'a, R> {
         Self { log, windows: VecDeque::new(), next: 0, upto, straddling: Vec::new() }
     }
 
-    /// The bytes at `at`: at least `needed`, fewer only where the file ends. Never beyond a file's end.
+    /// The bytes at `at`: at least `needed`, fewer only where the file ends. Never beyond a file's
+    /// end.
     pub(crate) async fn bytes(&mut self, at: u64, needed: usize) -> Result<&[u8], FileError> {
         let left_in_file = self.log.start_of(at) + self.log.file_bytes() - at;
         let needed = needed.min(usize::try_from(left_in_file).unwrap_or(usize::MAX));
@@ -83,15 +85,17 @@ impl<'a, R: Runtime> LogReader<'a, R> {
         }
     }
 
-    /// Keeps reads on their way, and those for everything below `end`. Being asked once submits a read; the turn of the loop
-    /// that is yielded to sends it off.
+    /// Keeps reads on their way, and those for everything below `end`. Being asked once submits a
+    /// read; the turn of the loop that is yielded to sends it off.
     async fn ask(&mut self, end: u64) {
         let mut asked = false;
         while self.next < self.upto && (self.windows.len() < SCAN_READS_AHEAD || self.next < end) {
             let (start, log) = (self.next, self.log);
-            let left_in_file = usize::try_from(log.start_of(start) + log.file_bytes() - start).unwrap_or(usize::MAX);
+            let left_in_file = usize::try_from(log.start_of(start) + log.file_bytes() - start)
+                .unwrap_or(usize::MAX);
             let len = SCAN_READ_BYTES.min(left_in_file);
-            // Opened here, once, and not by each of the reads. An error is met again where the bytes are needed.
+            // Opened here, once, and not by each of the reads. An error is met again where the
+            // bytes are needed.
             let is_open = log.file(start).await.is_ok();
             let mut reading: Reading<'a> = Box::pin(read(log, start, len));
             let content = match if is_open { poll_once(&mut reading).await } else { None } {
@@ -122,7 +126,8 @@ impl<'a, R: Runtime> LogReader<'a, R> {
             self.arrive(nth).await?;
             let from = at + self.straddling.len() as u64;
             let part = self.windows.get(nth).map_or(&[][..], |window| window.from(from));
-            self.straddling.extend_from_slice(part.get(..needed - self.straddling.len()).unwrap_or(part));
+            self.straddling
+                .extend_from_slice(part.get(..needed - self.straddling.len()).unwrap_or(part));
             if part.is_empty() || self.straddling.len() == needed {
                 break;
             }
@@ -131,7 +136,11 @@ impl<'a, R: Runtime> LogReader<'a, R> {
     }
 }
 
-async fn read<R: Runtime>(log: &LogFiles<R>, start: u64, len: usize) -> Result<BufSlice, FileError> {
+async fn read<R: Runtime>(
+    log: &LogFiles<R>,
+    start: u64,
+    len: usize,
+) -> Result<BufSlice, FileError> {
     let (path, in_file) = (log.path_of(start), start % log.file_bytes());
     let file = log.file(start).await?;
     file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))

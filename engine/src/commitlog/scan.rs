@@ -9,7 +9,8 @@ pub(crate) const NOTHING_WRITTEN: &str = "nothing was written";
 
 /// What lies at the beginning of a stretch of log.
 pub(crate) enum Scanned<'a> {
-    /// A record, whole, with a matching checksum and, where the scan is strict, no zeros where the checksum does not reach.
+    /// A record, whole, with a matching checksum and, where the scan is strict, no zeros where the
+    /// checksum does not reach.
     Record(RecordView<'a>),
     /// The file's rest is blank: go on at the next file.
     Blank,
@@ -24,8 +25,8 @@ pub(crate) enum Scanned<'a> {
 pub(crate) struct ScanLimits {
     pub(crate) file_bytes: u64,
     pub(crate) record_bytes_max: usize,
-    /// From here on a crash may have torn records: a zero byte in topic or properties means that a sector is missing. Below,
-    /// a zero is what a client of another broker sent.
+    /// From here on a crash may have torn records: a zero byte in topic or properties means that a
+    /// sector is missing. Below, a zero is what a client of another broker sent.
     pub(crate) strict_from: u64,
     /// Records stored before this are below it as well, wherever they lie.
     pub(crate) strict_from_ms: i64,
@@ -46,11 +47,21 @@ pub(crate) fn scan_one(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_>
     let left_in_file = limits.file_bytes - at % limits.file_bytes;
     let head = usize::try_from(BLANK_HEAD_BYTES).unwrap_or(8);
     let (Some(size), Some(magic)) = (i32_at(bytes, 0), i32_at(bytes, MAGIC_AT)) else {
-        return if left_in_file < BLANK_HEAD_BYTES { Scanned::End("less than a blank is left".to_owned()) } else { Scanned::NeedsBytes(head) };
+        return if left_in_file < BLANK_HEAD_BYTES {
+            Scanned::End("less than a blank is left".to_owned())
+        } else {
+            Scanned::NeedsBytes(head)
+        };
     };
     if magic == BLANK_MAGIC {
         let is_whole = u64::try_from(size) == Ok(left_in_file);
-        return if is_whole { Scanned::Blank } else { Scanned::End(format!("a blank of {size} bytes where {left_in_file} are left of the file")) };
+        return if is_whole {
+            Scanned::Blank
+        } else {
+            Scanned::End(format!(
+                "a blank of {size} bytes where {left_in_file} are left of the file"
+            ))
+        };
     }
     if size == 0 && magic == 0 {
         return Scanned::End(NOTHING_WRITTEN.to_owned());
@@ -60,7 +71,9 @@ pub(crate) fn scan_one(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_>
     }
     let size = usize::try_from(size).unwrap_or(0);
     if size > limits.record_bytes_max || size as u64 + BLANK_HEAD_BYTES > left_in_file {
-        return Scanned::End(format!("a record of {size} bytes where {left_in_file} are left of the file"));
+        return Scanned::End(format!(
+            "a record of {size} bytes where {left_in_file} are left of the file"
+        ));
     }
     if size > bytes.len() {
         return Scanned::NeedsBytes(size);
@@ -68,7 +81,8 @@ pub(crate) fn scan_one(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_>
     record(bytes, at, limits)
 }
 
-/// Where in `bytes` the next thing with a record's magic may begin: the place of its TOTALSIZE. Nothing says yet that it is one.
+/// Where in `bytes` the next thing with a record's magic may begin: the place of its TOTALSIZE.
+/// Nothing says yet that it is one.
 pub(crate) fn next_candidate(bytes: &[u8]) -> Option<usize> {
     let [a, b, c, last] = MAGIC_V1.to_be_bytes();
     let other = MAGIC_V2.to_be_bytes()[3];
@@ -92,7 +106,8 @@ fn record(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_> {
         return Scanned::End(format!("the record says that it lies at {}", view.physical_offset()));
     }
     let is_strict = limits.is_strict(at, &view) && !view.has_crc_property();
-    let is_intact = view.verify_intact().and_then(|()| if is_strict { view.verify_no_zero() } else { Ok(()) });
+    let is_intact =
+        view.verify_intact().and_then(|()| if is_strict { view.verify_no_zero() } else { Ok(()) });
     match is_intact {
         Ok(()) => Scanned::Record(view),
         Err(error) => Scanned::End(error.to_string()),
@@ -104,7 +119,8 @@ mod tests {
     use super::*;
     use protocol::record::RecordDraft;
 
-    const LIMITS: ScanLimits = ScanLimits { file_bytes: 8192, record_bytes_max: 5000, strict_from: 0, strict_from_ms: 0 };
+    const LIMITS: ScanLimits =
+        ScanLimits { file_bytes: 8192, record_bytes_max: 5000, strict_from: 0, strict_from_ms: 0 };
 
     fn record_at(at: i64) -> Vec<u8> {
         let host = "127.0.0.1:10911".parse().unwrap();
@@ -133,9 +149,15 @@ mod tests {
     fn every_cut_and_every_flipped_size_magic_offset_or_body_byte_ends_the_log() {
         let whole = record_at(100);
         assert!(matches!(scan_one(&whole, 100, LIMITS), Scanned::Record(_)));
-        assert!(matches!(scan_one(&whole, 101, LIMITS), Scanned::End(_)), "a record of another place is none of this one");
+        assert!(
+            matches!(scan_one(&whole, 101, LIMITS), Scanned::End(_)),
+            "a record of another place is none of this one"
+        );
         for cut in 0..whole.len() {
-            assert!(matches!(scan_one(&whole[..cut], 100, LIMITS), Scanned::NeedsBytes(_)), "cut at {cut}");
+            assert!(
+                matches!(scan_one(&whole[..cut], 100, LIMITS), Scanned::NeedsBytes(_)),
+                "cut at {cut}"
+            );
             let mut zeroed = whole.clone();
             zeroed[cut..].fill(0);
             assert!(matches!(scan_one(&zeroed, 100, LIMITS), Scanned::End(_)), "zeros from {cut}");
@@ -153,7 +175,9 @@ mod tests {
         let last = bytes.len() - 1;
         bytes[last] = 0;
         assert!(matches!(scan_one(&bytes, 100, LIMITS), Scanned::End(_)));
-        for limits in [ScanLimits { strict_from: 101, ..LIMITS }, ScanLimits { strict_from_ms: 3, ..LIMITS }] {
+        for limits in
+            [ScanLimits { strict_from: 101, ..LIMITS }, ScanLimits { strict_from_ms: 3, ..LIMITS }]
+        {
             assert!(matches!(scan_one(&bytes, 100, limits), Scanned::Record(_)));
         }
     }
@@ -176,7 +200,10 @@ mod tests {
         let mut blank = vec![0; 50];
         crate::commitlog::blank::encode_blank(&mut blank);
         assert!(matches!(scan_one(&blank, 8192 - 50, LIMITS), Scanned::Blank));
-        assert!(matches!(scan_one(&blank, 8192 - 51, LIMITS), Scanned::End(_)), "a blank takes the rest of its file");
+        assert!(
+            matches!(scan_one(&blank, 8192 - 51, LIMITS), Scanned::End(_)),
+            "a blank takes the rest of its file"
+        );
         assert!(matches!(scan_one(&[0; 50], 0, LIMITS), Scanned::End(_)));
         assert!(matches!(scan_one(&[0; 4], 8188, LIMITS), Scanned::End(_)));
     }

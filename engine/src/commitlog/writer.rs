@@ -1,8 +1,10 @@
-//! What to write next: whole blocks straight from the tail, and behind them the log's partial last block as a copy.
+//! What to write next: whole blocks straight from the tail, and behind them the log's partial last
+//! block as a copy.
 //!
-//! One write is in flight at a time; what is appended meanwhile goes with the next. The partial block is rewritten as it
-//! fills: both versions of each of its sectors hold the same bytes up to the earlier end, so a torn rewrite loses nothing that
-//! was written before. The kernel is given a copy that nobody changes (filesystems with checksums read it twice).
+//! One write is in flight at a time; what is appended meanwhile goes with the next. The partial
+//! block is rewritten as it fills: both versions of each of its sectors hold the same bytes up to
+//! the earlier end, so a torn rewrite loses nothing that was written before. The kernel is given a
+//! copy that nobody changes (filesystems with checksums read it twice).
 
 use crate::limits::{BLOCK_BYTES, WRITE_BYTES_MAX};
 use crate::tail::{Tail, block_floor};
@@ -23,13 +25,20 @@ pub(crate) struct WriteStep {
 }
 
 /// The next write of a log that is written up to `written`; `None` when all is.
-pub(crate) fn next_write(tail: &Tail, written: u64, file_bytes: u64, partial: &mut Rc<AppendBuf>) -> Option<WriteStep> {
+pub(crate) fn next_write(
+    tail: &Tail,
+    written: u64,
+    file_bytes: u64,
+    partial: &mut Rc<AppendBuf>,
+) -> Option<WriteStep> {
     let (at, end) = (block_floor(written), tail.end());
     if end == written {
         return None;
     }
     let file_end = at - at % file_bytes + file_bytes;
-    let blocks = tail.blocks(at, end.min(file_end).min(at + WRITE_BYTES_MAX)).unwrap_or_else(BufSlice::empty);
+    let blocks = tail
+        .blocks(at, end.min(file_end).min(at + WRITE_BYTES_MAX))
+        .unwrap_or_else(BufSlice::empty);
     let upto = at + blocks.len() as u64;
     if upto < file_end && end > upto && end - upto < BLOCK_BYTES {
         let bytes = tail.partial_block(upto)?;

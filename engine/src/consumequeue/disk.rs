@@ -1,4 +1,5 @@
-//! ConsumeQueue files: RocketMQ's size exactly, through the page cache, made sparse and filled from their beginning.
+//! ConsumeQueue files: RocketMQ's size exactly, through the page cache, made sparse and filled from
+//! their beginning.
 
 use super::table::QueueKey;
 use super::unit::{PRE_BLANK, UNIT_BYTES, Unit};
@@ -43,7 +44,13 @@ pub(crate) struct QueueFiles<R: Runtime> {
 impl<R: Runtime> QueueFiles<R> {
     pub(crate) fn new(rt: R, paths: Paths, units_per_file: u32) -> Self {
         let open = RefCell::new(OpenFiles::new(CONSUMEQUEUE_OPEN_FILES_MAX));
-        Self { rt, paths, units_per_file: u64::from(units_per_file), open, unsynced_folders: RefCell::default() }
+        Self {
+            rt,
+            paths,
+            units_per_file: u64::from(units_per_file),
+            open,
+            unsynced_folders: RefCell::default(),
+        }
     }
 
     /// The folder of all queues.
@@ -69,7 +76,8 @@ impl<R: Runtime> QueueFiles<R> {
 
     /// Units from `offset` to the end of its file.
     pub(crate) fn left_in_file(&self, offset: QueueOffset) -> usize {
-        usize::try_from((self.file_bytes() - self.at_in_file(offset)) / UNIT_LEN).unwrap_or(usize::MAX)
+        usize::try_from((self.file_bytes() - self.at_in_file(offset)) / UNIT_LEN)
+            .unwrap_or(usize::MAX)
     }
 
     pub(crate) fn path(&self, place: &QueuePlace, file_start: u64) -> PathBuf {
@@ -106,23 +114,41 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     fn note_unsynced(&self, place: &QueuePlace) {
-        let folders = [self.paths.queue(&place.topic, place.queue_id), self.paths.topic(&place.topic), self.paths.consumequeue()];
+        let folders = [
+            self.paths.queue(&place.topic, place.queue_id),
+            self.paths.topic(&place.topic),
+            self.paths.consumequeue(),
+        ];
         self.unsynced_folders.borrow_mut().extend(folders);
     }
 
-    /// A queue whose first message is not at a file's beginning has pre-blanks before it, as RocketMQ writes them.
-    async fn make_full_length(&self, file: &R::File, path: &Path, first_at: u64) -> Result<(), FileError> {
+    /// A queue whose first message is not at a file's beginning has pre-blanks before it, as
+    /// RocketMQ writes them.
+    async fn make_full_length(
+        &self,
+        file: &R::File,
+        path: &Path,
+        first_at: u64,
+    ) -> Result<(), FileError> {
         file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", path, 0))?;
         let blanks = usize::try_from(first_at / UNIT_LEN).unwrap_or(0);
         if blanks > 0 {
-            let bytes: Vec<u8> = std::iter::repeat_n(PRE_BLANK.encode(), blanks).flatten().collect();
-            file.write_at(0, AppendBuf::copy_of(&bytes)).await.map_err(FileError::at("write", path, 0))?;
+            let bytes: Vec<u8> =
+                std::iter::repeat_n(PRE_BLANK.encode(), blanks).flatten().collect();
+            file.write_at(0, AppendBuf::copy_of(&bytes))
+                .await
+                .map_err(FileError::at("write", path, 0))?;
         }
         Ok(())
     }
 
     /// Writes the units from `first` on, which lie in one file.
-    pub(crate) async fn write(&self, place: &QueuePlace, first: QueueOffset, units: BufSlice) -> Result<(), FileError> {
+    pub(crate) async fn write(
+        &self,
+        place: &QueuePlace,
+        first: QueueOffset,
+        units: BufSlice,
+    ) -> Result<(), FileError> {
         let file = self.to_write(place, first).await?;
         let at = self.at_in_file(first);
         let path = self.path(place, self.file_start(first));
@@ -130,7 +156,12 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     /// Syncs the files with the units `[from, upto)`.
-    pub(crate) async fn sync(&self, place: &QueuePlace, from: QueueOffset, upto: QueueOffset) -> Result<(), FileError> {
+    pub(crate) async fn sync(
+        &self,
+        place: &QueuePlace,
+        from: QueueOffset,
+        upto: QueueOffset,
+    ) -> Result<(), FileError> {
         let mut at = from;
         while at < upto {
             let file = self.to_write(place, at).await?;
@@ -154,12 +185,18 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     /// At most `most` units from `from` on, up to the end of its file or the first that is none.
-    pub(crate) async fn read(&self, place: &QueuePlace, from: QueueOffset, most: usize) -> Result<Vec<Unit>, FileError> {
+    pub(crate) async fn read(
+        &self,
+        place: &QueuePlace,
+        from: QueueOffset,
+        most: usize,
+    ) -> Result<Vec<Unit>, FileError> {
         let file = self.to_read(place, from).await?;
         let count = most.min(self.left_in_file(from));
         let at = self.at_in_file(from);
         let path = self.path(place, self.file_start(from));
-        let bytes = file.read_at(at, count * UNIT_BYTES).await.map_err(FileError::at("read", &path, at))?;
+        let bytes =
+            file.read_at(at, count * UNIT_BYTES).await.map_err(FileError::at("read", &path, at))?;
         Ok(bytes.chunks_exact(UNIT_BYTES).map_while(Unit::decode).collect())
     }
 
@@ -169,7 +206,8 @@ impl<R: Runtime> QueueFiles<R> {
             return Ok(file);
         }
         let path = self.path(place, key.file_start);
-        let file = self.rt.open(&path, OpenMode::Read).await.map_err(FileError::at("open", &path, 0))?;
+        let file =
+            self.rt.open(&path, OpenMode::Read).await.map_err(FileError::at("open", &path, 0))?;
         self.open.borrow_mut().insert(key, file.clone());
         Ok(file)
     }
@@ -183,10 +221,14 @@ impl<R: Runtime> QueueFiles<R> {
     pub(super) async fn starts(&self, place: &QueuePlace) -> Result<Vec<u64>, FileError> {
         let folder = self.paths.queue(&place.topic, place.queue_id);
         let entries = self.rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
-        Ok(entries.iter().filter_map(|entry| crate::paths::parse_offset_name(&entry.name)).collect())
+        Ok(entries
+            .iter()
+            .filter_map(|entry| crate::paths::parse_offset_name(&entry.name))
+            .collect())
     }
 
-    /// Removes one file. One that is gone already is no error: its topic may have been deleted meanwhile.
+    /// Removes one file. One that is gone already is no error: its topic may have been deleted
+    /// meanwhile.
     pub(super) async fn remove(&self, place: &QueuePlace, start: u64) -> Result<(), FileError> {
         self.open.borrow_mut().forget(|key| key.queue == place.key && key.file_start == start);
         let path = self.path(place, start);
@@ -201,15 +243,16 @@ impl<R: Runtime> QueueFiles<R> {
         self.open.borrow_mut().forget(|_| true);
     }
 
-    /// Makes everything from `next` on zeros and removes later files: after an unclean stop units may be there whose
-    /// records are not.
+    /// Makes everything from `next` on zeros and removes later files: after an unclean stop units
+    /// may be there whose records are not.
     pub(crate) async fn cut(&self, place: &QueuePlace, next: QueueOffset) -> Result<(), FileError> {
         let folder = self.paths.queue(&place.topic, place.queue_id);
         let entries = match self.rt.list_dir(&folder).await {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(FileError::at("list", &folder, 0))?,
         };
-        for start in entries.iter().filter_map(|entry| crate::paths::parse_offset_name(&entry.name)) {
+        for start in entries.iter().filter_map(|entry| crate::paths::parse_offset_name(&entry.name))
+        {
             let path = self.path(place, start);
             if start > self.file_start(next) {
                 self.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
@@ -221,15 +264,22 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     async fn zero_after(&self, path: &Path, at: u64) -> Result<(), FileError> {
-        let file = self.rt.open(path, OpenMode::Buffered).await.map_err(FileError::at("open", path, 0))?;
+        let file =
+            self.rt.open(path, OpenMode::Buffered).await.map_err(FileError::at("open", path, 0))?;
         file.set_len(at).await.map_err(FileError::at("truncate", path, at))?;
         file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", path, at))?;
         file.sync_data().await.map_err(FileError::at("fdatasync", path, at))
     }
 
-    /// Whether the files of the units `[min, max)` are all there at full length, and the first and last unit in each are units
-    /// whose messages lie in order and end at or below `log_end`.
-    pub(crate) async fn holds(&self, place: &QueuePlace, min: QueueOffset, max: QueueOffset, log_end: u64) -> Result<bool, FileError> {
+    /// Whether the files of the units `[min, max)` are all there at full length, and the first and
+    /// last unit in each are units whose messages lie in order and end at or below `log_end`.
+    pub(crate) async fn holds(
+        &self,
+        place: &QueuePlace,
+        min: QueueOffset,
+        max: QueueOffset,
+        log_end: u64,
+    ) -> Result<bool, FileError> {
         if min >= max {
             return Ok(min == max);
         }
@@ -244,7 +294,9 @@ impl<R: Runtime> QueueFiles<R> {
             let last = QueueOffset(at.plus(self.left_in_file(at)).min(max).0 - 1);
             for looked_at in [at, last] {
                 let units = self.read(place, looked_at, 1).await?;
-                let Some(unit) = units.first().filter(|unit| unit.at.0 >= ends_at) else { return Ok(false) };
+                let Some(unit) = units.first().filter(|unit| unit.at.0 >= ends_at) else {
+                    return Ok(false);
+                };
                 ends_at = unit.at.0;
             }
             at = last.plus(1);

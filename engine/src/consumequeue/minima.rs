@@ -17,9 +17,12 @@ struct Candidate {
 }
 
 impl<R: Runtime> Queues<R> {
-    /// For each queue whose first message lies below `begin` in the log: its first message that does not. The queue's end when
-    /// it has none.
-    pub(crate) async fn first_units_from(&self, begin: u64) -> Result<Vec<(QueueKey, QueueOffset)>, FileError> {
+    /// For each queue whose first message lies below `begin` in the log: its first message that
+    /// does not. The queue's end when it has none.
+    pub(crate) async fn first_units_from(
+        &self,
+        begin: u64,
+    ) -> Result<Vec<(QueueKey, QueueOffset)>, FileError> {
         let mut minima = Vec::new();
         for queue in self.candidates() {
             let min = self.first_from(&queue, begin).await?;
@@ -33,21 +36,35 @@ impl<R: Runtime> Queues<R> {
     fn candidates(&self) -> Vec<Candidate> {
         let table = self.table.borrow();
         let with_messages = table.iter().filter(|(_, queue)| queue.min < queue.next);
-        with_messages.map(|(key, queue)| Candidate { place: place_of(key, queue), min: queue.min, next: queue.next }).collect()
+        with_messages
+            .map(|(key, queue)| Candidate {
+                place: place_of(key, queue),
+                min: queue.min,
+                next: queue.next,
+            })
+            .collect()
     }
 
-    /// The first message at or above `begin`. Places whose message damage took don't count: a rebuild would not know of them.
+    /// The first message at or above `begin`. Places whose message damage took don't count: a
+    /// rebuild would not know of them.
     async fn first_from(&self, queue: &Candidate, begin: u64) -> Result<QueueOffset, FileError> {
         let mut first = self.first_unit_from(queue, begin).await?;
-        while first > queue.min && first < queue.next && self.unit(&queue.place, first).await?.is_some_and(|unit| unit.is_missing()) {
+        while first > queue.min
+            && first < queue.next
+            && self.unit(&queue.place, first).await?.is_some_and(|unit| unit.is_missing())
+        {
             first = first.plus(1);
         }
         Ok(first)
     }
 
-    /// A binary search: units of a queue ascend in the log. A unit that can't be told counts as one that stays, so that no
-    /// message is ever taken for gone.
-    async fn first_unit_from(&self, queue: &Candidate, begin: u64) -> Result<QueueOffset, FileError> {
+    /// A binary search: units of a queue ascend in the log. A unit that can't be told counts as one
+    /// that stays, so that no message is ever taken for gone.
+    async fn first_unit_from(
+        &self,
+        queue: &Candidate,
+        begin: u64,
+    ) -> Result<QueueOffset, FileError> {
         if !self.is_below(&queue.place, queue.min, begin).await? {
             return Ok(queue.min);
         }
@@ -57,16 +74,29 @@ impl<R: Runtime> Queues<R> {
         let (mut low, mut high) = (queue.min.0, queue.next.0 - 1);
         while low + 1 < high {
             let middle = low + (high - low) / 2;
-            if self.is_below(&queue.place, QueueOffset(middle), begin).await? { low = middle } else { high = middle }
+            if self.is_below(&queue.place, QueueOffset(middle), begin).await? {
+                low = middle
+            } else {
+                high = middle
+            }
         }
         Ok(QueueOffset(high))
     }
 
-    async fn is_below(&self, place: &QueuePlace, offset: QueueOffset, begin: u64) -> Result<bool, FileError> {
+    async fn is_below(
+        &self,
+        place: &QueuePlace,
+        offset: QueueOffset,
+        begin: u64,
+    ) -> Result<bool, FileError> {
         Ok(self.unit(place, offset).await?.is_some_and(|unit| unit.at.0 < begin))
     }
 
-    async fn unit(&self, place: &QueuePlace, offset: QueueOffset) -> Result<Option<Unit>, FileError> {
+    async fn unit(
+        &self,
+        place: &QueuePlace,
+        offset: QueueOffset,
+    ) -> Result<Option<Unit>, FileError> {
         match self.unit_in_memory(place.key, offset) {
             Some(unit) => Ok(Some(unit)),
             None => Ok(self.files.read(place, offset, 1).await?.first().copied()),
@@ -82,8 +112,8 @@ impl<R: Runtime> Queues<R> {
         }
     }
 
-    /// Queues begin there from now on. Units before that are never written or synced any more: on a full disk they could not
-    /// have been, and their files go.
+    /// Queues begin there from now on. Units before that are never written or synced any more: on a
+    /// full disk they could not have been, and their files go.
     pub(crate) fn raise_minima(&self, minima: &[(QueueKey, QueueOffset)]) {
         let mut table = self.table.borrow_mut();
         for (key, min) in minima {
@@ -96,10 +126,15 @@ impl<R: Runtime> Queues<R> {
         }
     }
 
-    /// Removes the files that hold nothing from a queue's beginning on; the last one stays, as in RocketMQ: it tells the end of
-    /// a queue without messages.
+    /// Removes the files that hold nothing from a queue's beginning on; the last one stays, as in
+    /// RocketMQ: it tells the end of a queue without messages.
     pub(crate) async fn remove_files_below_minima(&self) -> Result<(), FileError> {
-        let places: Vec<(QueuePlace, QueueOffset)> = self.table.borrow().iter().map(|(key, queue)| (place_of(key, queue), queue.min)).collect();
+        let places: Vec<(QueuePlace, QueueOffset)> = self
+            .table
+            .borrow()
+            .iter()
+            .map(|(key, queue)| (place_of(key, queue), queue.min))
+            .collect();
         for (place, min) in places.into_iter().filter(|(_, min)| min.0 > 0) {
             self.files.remove_below(&place, min).await?;
         }
@@ -114,7 +149,9 @@ impl<R: Runtime> QueueFiles<R> {
             starts => starts?,
         };
         let last = starts.last().copied().unwrap_or(0);
-        for start in starts.into_iter().filter(|start| *start < self.file_start(min) && *start != last) {
+        for start in
+            starts.into_iter().filter(|start| *start < self.file_start(min) && *start != last)
+        {
             self.remove(place, start).await?;
         }
         Ok(())

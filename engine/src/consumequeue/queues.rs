@@ -12,7 +12,8 @@ use std::io;
 pub(crate) struct Queues<R: Runtime> {
     pub(crate) table: RefCell<QueueTable>,
     pub(crate) files: QueueFiles<R>,
-    /// A sync failed: nobody knows what the files hold, and another fdatasync would say yes all the same.
+    /// A sync failed: nobody knows what the files hold, and another fdatasync would say yes all the
+    /// same.
     sync_failed: Cell<bool>,
 }
 
@@ -33,7 +34,8 @@ impl<R: Runtime> Queues<R> {
         Self { table: RefCell::default(), files, sync_failed: Cell::new(false) }
     }
 
-    /// Writes every unit that is in no file. One caller at a time. What a failure leaves is written by the next call.
+    /// Writes every unit that is in no file. One caller at a time. What a failure leaves is written
+    /// by the next call.
     pub(crate) async fn persist_dirty(&self) -> Result<(), FileError> {
         let dirty = self.table.borrow_mut().take_dirty();
         for (done, key) in dirty.iter().enumerate() {
@@ -60,22 +62,37 @@ impl<R: Runtime> Queues<R> {
         let most = PERSIST_UNITS_MAX.min(self.files.left_in_file(first));
         let bytes: Vec<u8> = queue.unpersisted(most).flat_map(super::unit::Unit::encode).collect();
         let count = bytes.len() / super::unit::UNIT_BYTES;
-        (count > 0).then(|| Batch { place: place_of(key, queue), first, count, bytes: AppendBuf::copy_of(&bytes) })
+        (count > 0).then(|| Batch {
+            place: place_of(key, queue),
+            first,
+            count,
+            bytes: AppendBuf::copy_of(&bytes),
+        })
     }
 
     /// Makes what is in files durable, names included. One caller at a time.
     ///
-    /// A failure is final: the kernel forgets pages that it could not write, and the next fdatasync succeeds without them. No
-    /// manifest may list these units, so none is written any more; the next open builds them from the log.
+    /// A failure is final: the kernel forgets pages that it could not write, and the next fdatasync
+    /// succeeds without them. No manifest may list these units, so none is written any more; the
+    /// next open builds them from the log.
     pub(crate) async fn sync(&self) -> Result<(), FileError> {
         if self.sync_failed.get() {
-            let source = io::Error::other("an earlier fdatasync of ConsumeQueue files failed; they are built anew at the next start");
-            return Err(FileError { operation: "fdatasync", path: self.files.root(), offset: 0, source });
+            let source = io::Error::other(
+                "an earlier fdatasync of ConsumeQueue files failed; they are built anew at the \
+                    next start",
+            );
+            return Err(FileError {
+                operation: "fdatasync",
+                path: self.files.root(),
+                offset: 0,
+                source,
+            });
         }
         let synced = self.sync_all().await;
         if let Err(error) = &synced {
             self.sync_failed.set(true);
-            tracing::error!(%error, "ConsumeQueue files can't be made durable: at the next start they are built from the log");
+            tracing::error!(%error, "ConsumeQueue files can't be made durable: at the next start \
+                they are built from the log");
         }
         synced
     }

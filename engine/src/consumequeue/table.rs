@@ -7,9 +7,10 @@
 //!   consumers see:   [---------------------------------------- visible)
 //! ```
 //!
-//! A queue belongs to its shard's core and lives from its first message to the deletion of its topic. What bounds it: units
-//! leave memory when they are in a file and their record has left the tail; units in no file yet are counted, and appends
-//! wait beyond a limit. An idle queue costs its row here and nothing else.
+//! A queue belongs to its shard's core and lives from its first message to the deletion of its
+//! topic. What bounds it: units leave memory when they are in a file and their record has left the
+//! tail; units in no file yet are counted, and appends wait beyond a limit. An idle queue costs its
+//! row here and nothing else.
 
 use super::unit::Unit;
 use crate::limits::QUEUE_ID_MAX;
@@ -51,7 +52,17 @@ pub(crate) enum Found {
 
 impl Queue {
     fn new(topic: Rc<str>, queue_id: i32, min: QueueOffset, next: QueueOffset) -> Self {
-        Self { topic, queue_id, min, next, visible: next, persisted: next, synced: next, recent: VecDeque::new(), is_dirty: false }
+        Self {
+            topic,
+            queue_id,
+            min,
+            next,
+            visible: next,
+            persisted: next,
+            synced: next,
+            recent: VecDeque::new(),
+            is_dirty: false,
+        }
     }
 
     pub(crate) fn first_recent(&self) -> QueueOffset {
@@ -75,7 +86,9 @@ impl Queue {
 
     fn trim(&mut self, tail_begin: u64) {
         let mut first = self.first_recent();
-        while first < self.persisted && self.recent.front().is_some_and(|unit| unit.at.0 < tail_begin) {
+        while first < self.persisted
+            && self.recent.front().is_some_and(|unit| unit.at.0 < tail_begin)
+        {
             self.recent.pop_front();
             first = first.plus(1);
         }
@@ -109,22 +122,43 @@ impl QueueTable {
     }
 
     pub(crate) fn get(&self, key: QueueKey) -> Option<&Queue> {
-        self.slots.get(key.slot as usize).filter(|slot| slot.generation == key.generation)?.queue.as_ref()
+        self.slots
+            .get(key.slot as usize)
+            .filter(|slot| slot.generation == key.generation)?
+            .queue
+            .as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, key: QueueKey) -> Option<&mut Queue> {
-        self.slots.get_mut(key.slot as usize).filter(|slot| slot.generation == key.generation)?.queue.as_mut()
+        self.slots
+            .get_mut(key.slot as usize)
+            .filter(|slot| slot.generation == key.generation)?
+            .queue
+            .as_mut()
     }
 
-    /// The queue, made empty with its first message at `first` when it is new. `None` when the id is no queue id.
-    pub(crate) fn key_or_new(&mut self, topic: &str, queue_id: i32, first: QueueOffset) -> Option<QueueKey> {
+    /// The queue, made empty with its first message at `first` when it is new. `None` when the id
+    /// is no queue id.
+    pub(crate) fn key_or_new(
+        &mut self,
+        topic: &str,
+        queue_id: i32,
+        first: QueueOffset,
+    ) -> Option<QueueKey> {
         self.key(topic, queue_id).or_else(|| self.insert(topic, queue_id, first, first))
     }
 
     /// Adds a queue whose units `min..next` are in its files.
-    pub(crate) fn insert(&mut self, topic: &str, queue_id: i32, min: QueueOffset, next: QueueOffset) -> Option<QueueKey> {
+    pub(crate) fn insert(
+        &mut self,
+        topic: &str,
+        queue_id: i32,
+        min: QueueOffset,
+        next: QueueOffset,
+    ) -> Option<QueueKey> {
         let index = usize::try_from(queue_id).ok().filter(|_| queue_id <= QUEUE_ID_MAX)?;
-        let name: Rc<str> = self.topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| name.clone());
+        let name: Rc<str> =
+            self.topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| name.clone());
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -199,7 +233,8 @@ impl QueueTable {
 
     /// Takes the queues that have units in no file.
     pub(crate) fn take_dirty(&mut self) -> Vec<QueueKey> {
-        // Collected, not taken: the list keeps its memory, so that an append that marks a queue allocates nothing.
+        // Collected, not taken: the list keeps its memory, so that an append that marks a queue
+        // allocates nothing.
         let dirty: Vec<QueueKey> = self.dirty.drain(..).collect();
         for key in &dirty {
             if let Some(queue) = self.get_mut(*key) {
@@ -212,7 +247,9 @@ impl QueueTable {
     /// Puts queues back that were taken and could not be written.
     pub(crate) fn mark_dirty(&mut self, keys: &[QueueKey]) {
         for key in keys {
-            let newly_dirty = self.get_mut(*key).is_some_and(|queue| !std::mem::replace(&mut queue.is_dirty, true));
+            let newly_dirty = self
+                .get_mut(*key)
+                .is_some_and(|queue| !std::mem::replace(&mut queue.is_dirty, true));
             if newly_dirty {
                 self.dirty.push(*key);
             }
@@ -270,7 +307,11 @@ mod tests {
         let key = table.key_or_new("t", 0, QueueOffset(0)).unwrap();
         (0..10).for_each(|nth| table.push(key, unit(nth * 100)));
         table.trim(500);
-        assert_eq!(table.get(key).unwrap().unit(QueueOffset(0)), Found::Memory(unit(0)), "in no file yet");
+        assert_eq!(
+            table.get(key).unwrap().unit(QueueOffset(0)),
+            Found::Memory(unit(0)),
+            "in no file yet"
+        );
         table.persisted(key, QueueOffset(8));
         assert_eq!(table.unpersisted(), 2);
         table.trim(500);
@@ -287,7 +328,9 @@ mod tests {
         assert_eq!(table.remove_topic("t"), vec![old]);
         assert_eq!(table.unpersisted(), 0);
         let new = table.key_or_new("u", 3, QueueOffset(0)).unwrap();
-        assert!(table.get(old).is_none() && table.get(new).is_some() && table.key("t", 3).is_none());
+        assert!(
+            table.get(old).is_none() && table.get(new).is_some() && table.key("t", 3).is_none()
+        );
     }
 
     #[test]

@@ -6,11 +6,11 @@
 //!                  |  i32  |
 //! ```
 //!
-//! Why fixed 20 bytes: unit `n` is at byte `n * 20`, so a queue offset needs no index. Zeros are no unit (size 0): a file
-//! is made at full length and filled from its beginning.
+//! Why fixed 20 bytes: unit `n` is at byte `n * 20`, so a queue offset needs no index. Zeros are no
+//! unit (size 0): a file is made at full length and filled from its beginning.
 //!
-//! A message that damage in the log took keeps its place, so that the queue offsets behind it stay: a unit of the size no
-//! record has ([`MISSING_SIZE`]) whose offset is where the damage begins.
+//! A message that damage in the log took keeps its place, so that the queue offsets behind it stay:
+//! a unit of the size no record has ([`MISSING_SIZE`]) whose offset is where the damage begins.
 
 use crate::offset::PhyOffset;
 
@@ -74,14 +74,24 @@ mod tests {
     fn roundtrip_and_golden_bytes() {
         let unit = Unit { at: PhyOffset(0x0102), size: 0x0A0B, tags_code: -2 };
         let bytes = unit.encode();
-        assert_eq!(bytes, [0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0x0A, 0x0B, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE]);
+        assert_eq!(
+            bytes,
+            [
+                0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0x0A, 0x0B, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+                0xFE
+            ]
+        );
         assert_eq!(Unit::decode(&bytes), Some(unit));
     }
 
     #[test]
     fn what_is_no_message_is_refused() {
         assert_eq!(Unit::decode(&[0; 20]), None);
-        assert_eq!(Unit::decode(&PRE_BLANK.encode()).map(|unit| unit.is_missing()), Some(true), "a place without a message");
+        assert_eq!(
+            Unit::decode(&PRE_BLANK.encode()).map(|unit| unit.is_missing()),
+            Some(true),
+            "a place without a message"
+        );
         assert_eq!(Unit::decode(&[0xFF; 20]), None);
         assert_eq!(Unit::decode(&[1; 19]), None);
     }

@@ -1,7 +1,7 @@
 //! The index folder: files by the time they were made, only the newest grows.
 //!
-//! Durable order at a checkpoint: entries, slots, header, fdatasync, then the manifest names the files ([`IndexMark`]). What
-//! opening keeps ([`Index::open`]):
+//! Durable order at a checkpoint: entries, slots, header, fdatasync, then the manifest names the
+//! files ([`IndexMark`]). What opening keeps ([`Index::open`]):
 //!
 //! | stop | kept |
 //! |---|---|
@@ -9,8 +9,8 @@
 //! | unclean, with a manifest | full files that are exactly as it says |
 //! | unclean, without | files whose last time is not after the checkpoint's `indexMsgTimestamp`, as Apache RocketMQ does |
 //!
-//! From the first file on that is missing or not as it should be, all are removed and built anew from the log.
-//! One caller at a time changes anything: it holds [`Index::turn`].
+//! From the first file on that is missing or not as it should be, all are removed and built anew
+//! from the log. One caller at a time changes anything: it holds [`Index::turn`].
 
 use super::layout::{HEADER_BYTES, Header, Shape};
 use super::newest::{Newest, Piece};
@@ -79,7 +79,8 @@ pub(crate) struct Opened {
     pub(crate) log_end: u64,
 }
 
-/// A file and what its header says; of the newest one it is in [`State::newest`] from the first key on.
+/// A file and what its header says; of the newest one it is in [`State::newest`] from the first key
+/// on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IndexFile {
     pub(super) name: u64,
@@ -91,7 +92,8 @@ pub(super) struct State {
     files: Vec<IndexFile>,
     /// Memory of the last of `files`.
     pub(super) newest: Option<Newest>,
-    /// The first file that was found to contradict itself: it and the later ones are to be built anew.
+    /// The first file that was found to contradict itself: it and the later ones are to be built
+    /// anew.
     damaged: Option<u64>,
 }
 
@@ -111,7 +113,10 @@ impl State {
 
     fn last(&self) -> Option<IndexFile> {
         let last = self.files.last()?;
-        Some(IndexFile { name: last.name, header: self.newest.as_ref().map_or(last.header, |newest| newest.header) })
+        Some(IndexFile {
+            name: last.name,
+            header: self.newest.as_ref().map_or(last.header, |newest| newest.header),
+        })
     }
 }
 
@@ -129,46 +134,74 @@ pub(crate) struct Index<R: Runtime> {
     last_name: Cell<u64>,
 }
 
-/// The number a file made at this local time is named by: its digits are year, month, day, hour, minute, second, millisecond.
+/// The number a file made at this local time is named by: its digits are year, month, day, hour,
+/// minute, second, millisecond.
 pub(super) fn name_at(local_ms: i64) -> u64 {
     let (days, ms) = (local_ms.div_euclid(86_400_000), local_ms.rem_euclid(86_400_000));
     // Days to a civil date, in eras of 400 years that begin on 1 March.
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    let number = [(month, 100), (day, 100), (hour, 100), (minute, 100), (second, 100), (ms % 1000, 1000)];
-    u64::try_from(number.iter().fold(year, |so_far, (part, scale)| so_far * scale + part)).unwrap_or(0)
+    let number =
+        [(month, 100), (day, 100), (hour, 100), (minute, 100), (second, 100), (ms % 1000, 1000)];
+    u64::try_from(number.iter().fold(year, |so_far, (part, scale)| so_far * scale + part))
+        .unwrap_or(0)
 }
 
 /// The number in a file's name, if it is an index file's.
 fn parse_name(name: &str) -> Option<u64> {
-    (name.len() == 17 && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok()).flatten()
+    (name.len() == 17 && name.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| name.parse().ok())
+        .flatten()
 }
 
 impl<R: Runtime> Index<R> {
     /// Takes over what can be trusted of the folder and removes the rest.
-    pub(crate) async fn open(rt: R, paths: Paths, shape: Shape, mark: Option<&IndexMark>, opened: Opened) -> Result<Self, FileError> {
+    pub(crate) async fn open(
+        rt: R,
+        paths: Paths,
+        shape: Shape,
+        mark: Option<&IndexMark>,
+        opened: Opened,
+    ) -> Result<Self, FileError> {
         let state = State { files: Vec::new(), newest: None, damaged: None };
         let open = RefCell::new(OpenFiles::new(OPEN_FILES_MAX));
-        let (turn, upto, names_unsynced, last_name) = (Turn::default(), Cell::new(opened.log_begin), Cell::new(false), Cell::new(0));
-        let index = Self { rt, paths, shape, state: RefCell::new(state), open, turn, upto, names_unsynced, last_name };
+        let (turn, upto, names_unsynced, last_name) =
+            (Turn::default(), Cell::new(opened.log_begin), Cell::new(false), Cell::new(0));
+        let index = Self {
+            rt,
+            paths,
+            shape,
+            state: RefCell::new(state),
+            open,
+            turn,
+            upto,
+            names_unsynced,
+            last_name,
+        };
         let found = index.list().await?;
         let (kept, complaint) = index.judge_all(&found, mark, opened).await;
         let is_whole = complaint.is_none();
         if let Some((path, reason)) = complaint {
-            tracing::warn!(path = %path.display(), %reason, "this index file and the later ones are built anew from the log");
+            tracing::warn!(path = %path.display(), %reason, "this index file and the later ones \
+                are built anew from the log");
         }
         for (name, _) in found.iter().skip(kept.len()) {
             index.remove(*name).await?;
         }
         index.last_name.set(found.last().map_or(0, |(name, _)| *name));
-        let entered = kept.iter().rev().find(|file| file.header.has_entries()).map_or(opened.log_begin, |file| file.header.end_phy);
+        let entered = kept
+            .iter()
+            .rev()
+            .find(|file| file.header.has_entries())
+            .map_or(opened.log_begin, |file| file.header.end_phy);
         let upto = mark.filter(|_| is_whole).map_or(entered, |mark| mark.upto.max(entered));
         index.upto.set(upto.clamp(opened.log_begin, opened.log_end.max(opened.log_begin)));
         index.state.borrow_mut().files = kept;
@@ -182,12 +215,25 @@ impl<R: Runtime> Index<R> {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(FileError::at("list", &folder, 0))?,
         };
-        Ok(entries.iter().filter_map(|entry| Some((parse_name(&entry.name)?, entry.bytes))).collect())
+        Ok(entries
+            .iter()
+            .filter_map(|entry| Some((parse_name(&entry.name)?, entry.bytes)))
+            .collect())
     }
 
     /// The files to keep, and what is wrong with the first that is not kept.
-    async fn judge_all(&self, found: &[(u64, u64)], mark: Option<&IndexMark>, opened: Opened) -> (Vec<IndexFile>, Option<(PathBuf, String)>) {
-        let mut listed = mark.map(|mark| mark.files.as_slice()).unwrap_or_default().iter().filter(|file| file.end_phy >= opened.log_begin).peekable();
+    async fn judge_all(
+        &self,
+        found: &[(u64, u64)],
+        mark: Option<&IndexMark>,
+        opened: Opened,
+    ) -> (Vec<IndexFile>, Option<(PathBuf, String)>) {
+        let mut listed = mark
+            .map(|mark| mark.files.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .filter(|file| file.end_phy >= opened.log_begin)
+            .peekable();
         let mut kept = Vec::new();
         for (name, bytes) in found {
             let path = self.path(*name);
@@ -209,24 +255,45 @@ impl<R: Runtime> Index<R> {
     }
 
     /// A file's header if it can be trusted.
-    async fn judge(&self, name: u64, bytes: u64, listed: Option<&ListedFile>, has_mark: bool, opened: Opened) -> Result<Header, String> {
+    async fn judge(
+        &self,
+        name: u64,
+        bytes: u64,
+        listed: Option<&ListedFile>,
+        has_mark: bool,
+        opened: Opened,
+    ) -> Result<Header, String> {
         let shape = self.shape;
         if bytes != shape.file_bytes() {
-            return Err(format!("{bytes} bytes, expected {} for {} slots and {} entries (maxHashSlotNum, maxIndexNum)", shape.file_bytes(), shape.slots, shape.entries));
+            return Err(format!(
+                "{bytes} bytes, expected {} for {} slots and {} entries (maxHashSlotNum, \
+                    maxIndexNum)",
+                shape.file_bytes(),
+                shape.slots,
+                shape.entries
+            ));
         }
         let head = self.read(name, 0, HEADER_BYTES).await.map_err(|error| error.to_string())?;
         let header = Header::decode(&head, shape)?;
         if header.has_entries() && header.end_phy >= opened.log_end {
-            return Err(format!("its last entry is for log offset {}, the log ends at {}", header.end_phy, opened.log_end));
+            return Err(format!(
+                "its last entry is for log offset {}, the log ends at {}",
+                header.end_phy, opened.log_end
+            ));
         }
         let is_full = header.is_full(shape);
         match listed.map(ListedFile::header) {
             Some(listed) if is_full && header == listed => return Ok(header),
-            Some(listed) if listed.is_full(shape) => return Err(format!("its header is {header:?}, expected {listed:?}")),
+            Some(listed) if listed.is_full(shape) => {
+                return Err(format!("its header is {header:?}, expected {listed:?}"));
+            }
             Some(listed) => {
-                let begins_alike = !listed.has_entries() || (header.begin_ms, header.begin_phy) == (listed.begin_ms, listed.begin_phy);
+                let begins_alike = !listed.has_entries()
+                    || (header.begin_ms, header.begin_phy) == (listed.begin_ms, listed.begin_phy);
                 if header.next_entry < listed.next_entry || !begins_alike {
-                    return Err(format!("its header is {header:?}, expected {listed:?} or a later one"));
+                    return Err(format!(
+                        "its header is {header:?}, expected {listed:?} or a later one"
+                    ));
                 }
             }
             None => {}
@@ -263,14 +330,23 @@ impl<R: Runtime> Index<R> {
         Ok(file)
     }
 
-    pub(super) async fn read(&self, name: u64, at: u64, len: usize) -> Result<rt::BufSlice, FileError> {
+    pub(super) async fn read(
+        &self,
+        name: u64,
+        at: u64,
+        len: usize,
+    ) -> Result<rt::BufSlice, FileError> {
         let file = self.file(name, false).await?;
         file.read_at(at, len).await.map_err(FileError::at("read", &self.path(name), at))
     }
 
     async fn write(&self, name: u64, piece: Piece) -> Result<(), FileError> {
         let file = self.file(name, true).await?;
-        file.write_at(piece.at, piece.data).await.map_err(FileError::at("write", &self.path(name), piece.at))
+        file.write_at(piece.at, piece.data).await.map_err(FileError::at(
+            "write",
+            &self.path(name),
+            piece.at,
+        ))
     }
 
     async fn remove(&self, name: u64) -> Result<(), FileError> {
@@ -284,7 +360,12 @@ impl<R: Runtime> Index<R> {
     }
 
     /// Enters a record's keys, unless they are there already. The caller has the turn.
-    pub(crate) async fn put(&self, hashes: &[u32], phy: u64, store_ms: i64) -> Result<(), FileError> {
+    pub(crate) async fn put(
+        &self,
+        hashes: &[u32],
+        phy: u64,
+        store_ms: i64,
+    ) -> Result<(), FileError> {
         if hashes.is_empty() || self.is_entered(phy) {
             return Ok(());
         }
@@ -301,19 +382,26 @@ impl<R: Runtime> Index<R> {
 
     fn try_put(&self, hash: u32, phy: u64, store_ms: i64) -> bool {
         let mut state = self.state.borrow_mut();
-        let Some(newest) = state.newest.as_mut().filter(|newest| !newest.is_full()) else { return false };
+        let Some(newest) = state.newest.as_mut().filter(|newest| !newest.is_full()) else {
+            return false;
+        };
         newest.put(hash, phy, store_ms);
         true
     }
 
-    /// A full file may lack some keys of its last record, so that one is entered again: a query gives each message once.
+    /// A full file may lack some keys of its last record, so that one is entered again: a query
+    /// gives each message once.
     fn is_entered(&self, phy: u64) -> bool {
         let state = self.state.borrow();
         if let Some(newest) = state.newest.as_ref().filter(|newest| newest.header.has_entries()) {
-            return phy < newest.header.end_phy || (phy == newest.header.end_phy && !newest.is_full());
+            return phy < newest.header.end_phy
+                || (phy == newest.header.end_phy && !newest.is_full());
         }
         let last = state.files.iter().rev().find(|file| file.header.has_entries());
-        last.is_some_and(|file| phy < file.header.end_phy || (phy == file.header.end_phy && !file.header.is_full(self.shape)))
+        last.is_some_and(|file| {
+            phy < file.header.end_phy
+                || (phy == file.header.end_phy && !file.header.is_full(self.shape))
+        })
     }
 
     /// Loads the newest file's slots, or begins the next file.
@@ -331,30 +419,49 @@ impl<R: Runtime> Index<R> {
     }
 
     async fn load(&self, last: IndexFile) -> Result<(), FileError> {
-        let (mut slots, end) = (Vec::with_capacity(self.shape.slots as usize), self.shape.slot_at(self.shape.slots));
+        let (mut slots, end) =
+            (Vec::with_capacity(self.shape.slots as usize), self.shape.slot_at(self.shape.slots));
         let mut at = self.shape.slot_at(0);
         while at < end {
-            let bytes = self.read(last.name, at, usize::try_from((end - at).min(SLOT_READ_BYTES)).unwrap_or(0)).await?;
-            slots.extend(bytes.chunks_exact(4).filter_map(|slot| slot.try_into().ok()).map(u32::from_be_bytes));
+            let bytes = self
+                .read(last.name, at, usize::try_from((end - at).min(SLOT_READ_BYTES)).unwrap_or(0))
+                .await?;
+            slots.extend(
+                bytes
+                    .chunks_exact(4)
+                    .filter_map(|slot| slot.try_into().ok())
+                    .map(u32::from_be_bytes),
+            );
             at = self.shape.slot_at(u32::try_from(slots.len()).unwrap_or(u32::MAX));
             if bytes.len() < 4 {
                 break;
             }
         }
         let used = slots.iter().filter(|slot| **slot != 0).count();
-        let is_sound = slots.len() == self.shape.slots as usize && used == last.header.used_slots as usize && slots.iter().all(|slot| *slot < last.header.next_entry);
+        let is_sound = slots.len() == self.shape.slots as usize
+            && used == last.header.used_slots as usize
+            && slots.iter().all(|slot| *slot < last.header.next_entry);
         if is_sound {
             self.state.borrow_mut().newest = Some(Newest::of(self.shape, last.header, slots));
             return Ok(());
         }
         let path = self.path(last.name);
-        let found = format!("{used} slots in use, expected {} with entries below {}", last.header.used_slots, last.header.next_entry);
+        let found = format!(
+            "{used} slots in use, expected {} with entries below {}",
+            last.header.used_slots, last.header.next_entry
+        );
         self.note_damage(last.name, &found);
-        Err(FileError { operation: "load slots of", path, offset: HEADER_BYTES as u64, source: io::Error::new(io::ErrorKind::InvalidData, found) })
+        Err(FileError {
+            operation: "load slots of",
+            path,
+            offset: HEADER_BYTES as u64,
+            source: io::Error::new(io::ErrorKind::InvalidData, found),
+        })
     }
 
     async fn begin_next(&self) -> Result<(), FileError> {
-        let name = name_at(self.rt.wall_ms() + self.rt.utc_offset_seconds() * 1000).max(self.last_name.get() + 1);
+        let name = name_at(self.rt.wall_ms() + self.rt.utc_offset_seconds() * 1000)
+            .max(self.last_name.get() + 1);
         self.last_name.set(name);
         let (folder, path) = (self.paths.index(), self.path(name));
         self.rt.create_dir_all(&folder).await.map_err(FileError::at("make folder", &folder, 0))?;
@@ -393,7 +500,9 @@ impl<R: Runtime> Index<R> {
     /// Everything in memory into the newest file: entries, slots, header.
     async fn write_out(&self) -> Result<(), FileError> {
         self.write_entries().await?;
-        while let Some((name, piece)) = self.take_piece(|newest| newest.slots_to_write(SLOT_PAGES_MAX)) {
+        while let Some((name, piece)) =
+            self.take_piece(|newest| newest.slots_to_write(SLOT_PAGES_MAX))
+        {
             self.write(name, piece).await?;
         }
         if let Some((name, piece)) = self.take_piece(|newest| Some(newest.header_to_write())) {
@@ -419,11 +528,15 @@ impl<R: Runtime> Index<R> {
         Ok(())
     }
 
-    /// Makes what is entered durable and says what that is. Takes the turn for writing, not for the fdatasync: a full file is
-    /// synced before the next one begins, and one that grows is only trusted after a clean stop.
+    /// Makes what is entered durable and says what that is. Takes the turn for writing, not for the
+    /// fdatasync: a full file is synced before the next one begins, and one that grows is only
+    /// trusted after a clean stop.
     pub(crate) async fn checkpoint(&self) -> Result<IndexMark, FileError> {
         let turn = self.turn.take().await;
-        let mark = IndexMark { upto: self.upto.get(), files: self.state.borrow().files().into_iter().map(ListedFile::new).collect() };
+        let mark = IndexMark {
+            upto: self.upto.get(),
+            files: self.state.borrow().files().into_iter().map(ListedFile::new).collect(),
+        };
         self.write_out().await?;
         drop(turn);
         if self.state.borrow().newest.is_some() || self.names_unsynced.get() {
@@ -437,7 +550,8 @@ impl<R: Runtime> Index<R> {
         let mut state = self.state.borrow_mut();
         if state.damaged.is_none_or(|known| name < known) {
             state.damaged = Some(name);
-            tracing::error!(path = %self.path(name).display(), found, "this index file is damaged: it and the later ones are built anew from the log");
+            tracing::error!(path = %self.path(name).display(), found, "this index file is \
+                damaged: it and the later ones are built anew from the log");
         }
     }
 
@@ -455,7 +569,8 @@ impl<R: Runtime> Index<R> {
         }
     }
 
-    /// Forgets the file that grows: after a failed write nobody knows what is in it. The caller has the turn.
+    /// Forgets the file that grows: after a failed write nobody knows what is in it. The caller has
+    /// the turn.
     pub(crate) async fn forget_newest(&self, log_begin: u64) -> Result<(), FileError> {
         let last = self.state.borrow().files.last().map(|file| file.name);
         match last {
@@ -473,20 +588,34 @@ impl<R: Runtime> Index<R> {
             }
             state.files.split_off(keep)
         };
-        let entered = self.state.borrow().files.iter().rev().find(|file| file.header.has_entries()).map(|file| file.header.end_phy);
-        self.upto.set(entered.unwrap_or(log_begin).clamp(log_begin, self.upto.get().max(log_begin)));
+        let entered = self
+            .state
+            .borrow()
+            .files
+            .iter()
+            .rev()
+            .find(|file| file.header.has_entries())
+            .map(|file| file.header.end_phy);
+        self.upto
+            .set(entered.unwrap_or(log_begin).clamp(log_begin, self.upto.get().max(log_begin)));
         for file in gone {
             self.remove(file.name).await?;
         }
         Ok(())
     }
 
-    /// Removes files whose every message lies below `log_begin`, never the newest. The caller has the turn.
+    /// Removes files whose every message lies below `log_begin`, never the newest. The caller has
+    /// the turn.
     pub(crate) async fn remove_below(&self, log_begin: u64) -> Result<(), FileError> {
         let gone = {
             let mut state = self.state.borrow_mut();
             let all_but_last = state.files.len().saturating_sub(1);
-            let below = state.files.iter().take(all_but_last).take_while(|file| file.header.end_phy < log_begin).count();
+            let below = state
+                .files
+                .iter()
+                .take(all_but_last)
+                .take_while(|file| file.header.end_phy < log_begin)
+                .count();
             state.files.drain(..below).collect::<Vec<_>>()
         };
         for file in gone {

@@ -59,7 +59,9 @@ fn for_each_key(record: &RecordView<'_>, mut each: impl FnMut(&str, KeyKind)) {
         each(&String::from_utf8_lossy(unique), KeyKind::Key);
     }
     let keys = keys.map(String::from_utf8_lossy).unwrap_or_default();
-    keys.split(KEYS_SEPARATOR).filter(|key| !key.is_empty()).for_each(|key| each(key, KeyKind::Key));
+    keys.split(KEYS_SEPARATOR)
+        .filter(|key| !key.is_empty())
+        .for_each(|key| each(key, KeyKind::Key));
     if let Some(tag) = tag {
         each(&String::from_utf8_lossy(tag), KeyKind::Tag);
     }
@@ -117,7 +119,8 @@ mod tests {
 
     #[test]
     fn unique_key_then_keys_then_tag() {
-        let expected = ["TopicTest#U1", "TopicTest#KEY1", "TopicTest#b", "TopicTest#T#red"].map(|key| positive(java_hash(key)));
+        let expected = ["TopicTest#U1", "TopicTest#KEY1", "TopicTest#b", "TopicTest#T#red"]
+            .map(|key| positive(java_hash(key)));
         assert_eq!(expected[1], 1_656_969_516);
         assert_eq!(hashes(b"TAGS\x01red\x02KEYS\x01KEY1  b \x02UNIQ_KEY\x01U1\x02", 0), expected);
         assert_eq!(hashes(b"a\x01b\x02", 0), [0u32; 0]);
@@ -135,8 +138,17 @@ mod tests {
     fn a_key_that_only_shares_the_hash_is_none_of_the_records() {
         let bytes = record(b"KEYS\x01Aa\x02TAGS\x01BB\x02", 0);
         let record = RecordView::parse(&bytes).unwrap();
-        assert_eq!(hash_of("TopicTest", "Aa", KeyKind::Key), hash_of("TopicTest", "BB", KeyKind::Key));
-        assert!(has_key(&record, "TopicTest", "Aa", KeyKind::Key) && !has_key(&record, "TopicTest", "BB", KeyKind::Key));
-        assert!(has_key(&record, "TopicTest", "BB", KeyKind::Tag) && !has_key(&record, "Topic", "Aa", KeyKind::Key));
+        assert_eq!(
+            hash_of("TopicTest", "Aa", KeyKind::Key),
+            hash_of("TopicTest", "BB", KeyKind::Key)
+        );
+        assert!(
+            has_key(&record, "TopicTest", "Aa", KeyKind::Key)
+                && !has_key(&record, "TopicTest", "BB", KeyKind::Key)
+        );
+        assert!(
+            has_key(&record, "TopicTest", "BB", KeyKind::Tag)
+                && !has_key(&record, "Topic", "Aa", KeyKind::Key)
+        );
     }
 }

@@ -12,7 +12,8 @@
 //!          | u32  | u64          | beginTime  i32      | u32, 0 none  |
 //! ```
 //!
-//! A slot holds the number of its newest entry, 0 when it has none; each entry names the one before it in its slot.
+//! A slot holds the number of its newest entry, 0 when it has none; each entry names the one before
+//! it in its slot.
 
 /// Bytes of the header.
 pub(crate) const HEADER_BYTES: usize = 40;
@@ -92,20 +93,36 @@ impl Header {
         let int = |at| part::<4>(bytes, at).map(i32::from_be_bytes).ok_or_else(short);
         let (begin_phy, end_phy) = (long(16)?, long(24)?);
         let (used_slots, next_entry) = (int(32)?, int(36)?);
-        let wrong = |what: &str, expected: String, found: i64| Err(format!("{what} {found}, expected {expected}"));
-        let (Ok(begin_phy), Ok(end_phy)) = (u64::try_from(begin_phy), u64::try_from(end_phy)) else {
+        let wrong = |what: &str, expected: String, found: i64| {
+            Err(format!("{what} {found}, expected {expected}"))
+        };
+        let (Ok(begin_phy), Ok(end_phy)) = (u64::try_from(begin_phy), u64::try_from(end_phy))
+        else {
             return wrong("log offset", "none below 0".to_owned(), begin_phy.min(end_phy));
         };
         // RocketMQ takes 0, a file that was made and never closed, as 1.
-        let (Ok(used_slots), Ok(next_entry)) = (u32::try_from(used_slots), u32::try_from(next_entry.max(1))) else {
+        let (Ok(used_slots), Ok(next_entry)) =
+            (u32::try_from(used_slots), u32::try_from(next_entry.max(1)))
+        else {
             return wrong("used slots", "none below 0".to_owned(), used_slots.into());
         };
-        let header = Self { begin_ms: long(0)?, end_ms: long(8)?, begin_phy, end_phy, used_slots, next_entry };
+        let header = Self {
+            begin_ms: long(0)?,
+            end_ms: long(8)?,
+            begin_phy,
+            end_phy,
+            used_slots,
+            next_entry,
+        };
         if next_entry > shape.entries.max(1) {
             return wrong("next entry", format!("at most {}", shape.entries), next_entry.into());
         }
         if used_slots > shape.slots.min(next_entry - 1) {
-            return wrong("used slots", format!("at most {}", shape.slots.min(next_entry - 1)), used_slots.into());
+            return wrong(
+                "used slots",
+                format!("at most {}", shape.slots.min(next_entry - 1)),
+                used_slots.into(),
+            );
         }
         // The last may lie before the first: a clock was set back.
         if header.begin_ms < 0 || header.end_ms < 0 {
@@ -188,15 +205,26 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let header = Header { begin_ms: 1, end_ms: 2, begin_phy: 3, end_phy: 4, used_slots: 5, next_entry: 6 };
+        let header = Header {
+            begin_ms: 1,
+            end_ms: 2,
+            begin_phy: 3,
+            end_phy: 4,
+            used_slots: 5,
+            next_entry: 6,
+        };
         let mut expected = [0; 40];
-        [(7, 1), (15, 2), (23, 3), (31, 4), (35, 5), (39, 6)].iter().for_each(|(at, value): &(usize, u8)| expected[*at] = *value);
+        [(7, 1), (15, 2), (23, 3), (31, 4), (35, 5), (39, 6)]
+            .iter()
+            .for_each(|(at, value): &(usize, u8)| expected[*at] = *value);
         assert_eq!(header.encode(), expected);
         assert_eq!(Header::decode(&expected, SHAPE), Ok(header));
         let entry = Entry { hash: 0x0102_0304, phy: 5, seconds: 6, before: 7 };
         let mut expected = [0; 20];
         expected[..4].copy_from_slice(&[1, 2, 3, 4]);
-        [(11, 5), (15, 6), (19, 7)].iter().for_each(|(at, value): &(usize, u8)| expected[*at] = *value);
+        [(11, 5), (15, 6), (19, 7)]
+            .iter()
+            .for_each(|(at, value): &(usize, u8)| expected[*at] = *value);
         assert_eq!(entry.encode(), expected);
         assert_eq!(Entry::decode(&expected), Some(entry));
         assert_eq!(Entry::decode(&expected[..19]), None);
@@ -204,7 +232,14 @@ mod tests {
 
     #[test]
     fn a_header_that_contradicts_itself_is_refused_and_no_bytes_panic() {
-        let good = Header { begin_ms: 100, end_ms: 200, begin_phy: 10, end_phy: 50, used_slots: 3, next_entry: 6 };
+        let good = Header {
+            begin_ms: 100,
+            end_ms: 200,
+            begin_phy: 10,
+            end_phy: 50,
+            used_slots: 3,
+            next_entry: 6,
+        };
         let bad = [
             Header { end_ms: -1, ..good },
             Header { begin_ms: -1, ..good },
@@ -215,7 +250,11 @@ mod tests {
             Header { next_entry: 41, ..good },
         ];
         assert!(bad.iter().all(|header| Header::decode(&header.encode(), SHAPE).is_err()));
-        assert_eq!(Header::decode(&[0; 40], SHAPE), Ok(Header::default()), "a file that was made and never closed");
+        assert_eq!(
+            Header::decode(&[0; 40], SHAPE),
+            Ok(Header::default()),
+            "a file that was made and never closed"
+        );
         for cut in 0..40 {
             assert!(Header::decode(&good.encode()[..cut], SHAPE).is_err());
         }

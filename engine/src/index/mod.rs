@@ -1,4 +1,5 @@
-//! The index by key: RocketMQ's IndexFiles, built behind the log, read from the newest message to the oldest.
+//! The index by key: RocketMQ's IndexFiles, built behind the log, read from the newest message to
+//! the oldest.
 //!
 //! ```text
 //!   log ─► keys of a record ─► newest file: slot table and last entries in memory ─► index/<17 digits>
@@ -15,11 +16,13 @@
 //!
 //! What is *not* here: the log. The task that reads it is in `store::indexing`.
 //!
-//! Bounds: 4 bytes a slot (20 MB by default) from the first key on, and [`crate::limits::INDEX_PENDING_ENTRIES_MAX`] entries.
+//! Bounds: 4 bytes a slot (20 MB by default) from the first key on, and
+//! [`crate::limits::INDEX_PENDING_ENTRIES_MAX`] entries.
 //!
-//! Derived, so nothing of it is trusted: what a query finds is checked against the record it points to; a file that contradicts
-//! itself is named in the log, removed and built anew from the log. After an unclean stop the file that was growing is
-//! removed too: its slots and entries were written in no certain order.
+//! Derived, so nothing of it is trusted: what a query finds is checked against the record it points
+//! to; a file that contradicts itself is named in the log, removed and built anew from the log.
+//! After an unclean stop the file that was growing is removed too: its slots and entries were
+//! written in no certain order.
 
 mod files;
 mod keys;

@@ -1,7 +1,9 @@
-//! The file that grows: its header, slots and last entries in memory. Pure; `files` moves them to disk.
+//! The file that grows: its header, slots and last entries in memory. Pure; `files` moves them to
+//! disk.
 //!
-//! Slots are changed at random, so they are written by pages, and only when a checkpoint asks; entries come in order and are
-//! written when enough have gathered. Whoever looks for an entry finds it here until the file has it.
+//! Slots are changed at random, so they are written by pages, and only when a checkpoint asks;
+//! entries come in order and are written when enough have gathered. Whoever looks for an entry
+//! finds it here until the file has it.
 
 use super::layout::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, SLOT_BYTES, Shape};
 use crate::limits::INDEX_PENDING_ENTRIES_MAX;
@@ -39,7 +41,15 @@ impl Newest {
 
     /// A file with entries, whose slots are `slots`.
     pub(crate) fn of(shape: Shape, header: Header, slots: Vec<u32>) -> Self {
-        Self { shape, header, slots, dirty: Vec::new(), pending: Vec::new(), pending_first: header.next_entry, writing: None }
+        Self {
+            shape,
+            header,
+            slots,
+            dirty: Vec::new(),
+            pending: Vec::new(),
+            pending_first: header.next_entry,
+            writing: None,
+        }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -97,7 +107,8 @@ impl Newest {
         })
     }
 
-    /// The entries that wait, to be written now; they stay visible until [`Newest::entries_written`].
+    /// The entries that wait, to be written now; they stay visible until
+    /// [`Newest::entries_written`].
     pub(crate) fn entries_to_write(&mut self) -> Option<Piece> {
         if self.pending.is_empty() {
             return None;
@@ -114,7 +125,8 @@ impl Newest {
         self.writing = None;
     }
 
-    /// Changed slots, neighbouring pages together, at most `most` pages; `None` when all are written.
+    /// Changed slots, neighbouring pages together, at most `most` pages; `None` when all are
+    /// written.
     pub(crate) fn slots_to_write(&mut self, most: u64) -> Option<Piece> {
         let first = self.next_dirty(0)?;
         let mut end = first;
@@ -124,14 +136,17 @@ impl Newest {
         let slots_end = self.shape.slot_at(self.shape.slots);
         let from = (first * PAGE_BYTES).max(HEADER_BYTES as u64);
         let upto = (end * PAGE_BYTES).min(slots_end);
-        let slot = |at: u64| usize::try_from((at - HEADER_BYTES as u64) / SLOT_BYTES as u64).unwrap_or(usize::MAX);
+        let slot = |at: u64| {
+            usize::try_from((at - HEADER_BYTES as u64) / SLOT_BYTES as u64).unwrap_or(usize::MAX)
+        };
         let slots = self.slots.get(slot(from)..slot(upto))?;
         let bytes: Vec<u8> = slots.iter().flat_map(|slot| slot.to_be_bytes()).collect();
         Some(Piece { at: from, data: AppendBuf::copy_of(&bytes) })
     }
 
     fn next_dirty(&self, from_word: usize) -> Option<u64> {
-        let (nth, word) = self.dirty.iter().enumerate().skip(from_word).find(|(_, word)| **word != 0)?;
+        let (nth, word) =
+            self.dirty.iter().enumerate().skip(from_word).find(|(_, word)| **word != 0)?;
         Some(nth as u64 * 64 + u64::from(word.trailing_zeros()))
     }
 
@@ -168,7 +183,11 @@ mod tests {
         let mut pieces = vec![newest.entries_to_write().unwrap()];
         newest.put(2, 400, 53_000);
         assert!(newest.is_full());
-        assert_eq!(newest.entry(3).unwrap(), Entry { hash: 7, phy: 300, seconds: 2, before: 2 }, "found while it is written");
+        assert_eq!(
+            newest.entry(3).unwrap(),
+            Entry { hash: 7, phy: 300, seconds: 2, before: 2 },
+            "found while it is written"
+        );
         newest.entries_written();
         assert!(newest.entry(3).is_none() && newest.entry(4).is_some());
         pieces.extend(newest.entries_to_write());
@@ -178,8 +197,10 @@ mod tests {
             let at = usize::try_from(piece.at).unwrap();
             file[at..at + piece.data.len()].copy_from_slice(&piece.data);
         }
-        let mut expected: Vec<u8> = [50_000i64, 53_000, 100, 400].iter().flat_map(|long| long.to_be_bytes()).collect();
-        let ints = |ints: &[u32]| -> Vec<u8> { ints.iter().flat_map(|int| int.to_be_bytes()).collect() };
+        let mut expected: Vec<u8> =
+            [50_000i64, 53_000, 100, 400].iter().flat_map(|long| long.to_be_bytes()).collect();
+        let ints =
+            |ints: &[u32]| -> Vec<u8> { ints.iter().flat_map(|int| int.to_be_bytes()).collect() };
         expected.extend(ints(&[2, 5])); // two slots in use, next entry 5
         expected.extend(ints(&[0, 3, 4])); // slots
         expected.extend(ints(&[0, 0, 0, 0, 0])); // entry 0 is never used
@@ -197,7 +218,8 @@ mod tests {
             newest.put(hash, 1, 1);
         }
         let pieces: Vec<Piece> = std::iter::from_fn(|| newest.slots_to_write(16)).collect();
-        let places: Vec<(u64, usize)> = pieces.iter().map(|piece| (piece.at, piece.data.len())).collect();
+        let places: Vec<(u64, usize)> =
+            pieces.iter().map(|piece| (piece.at, piece.data.len())).collect();
         assert_eq!(places, [(40, 8000)], "pages 0 and 1, without header and entries");
         assert!(newest.slots_to_write(16).is_none());
         newest.put(1999, 2, 2);

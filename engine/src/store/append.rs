@@ -1,4 +1,5 @@
-//! From a draft to a stored, indexed, visible message: one copy of the body, no allocation, no waiting.
+//! From a draft to a stored, indexed, visible message: one copy of the body, no allocation, no
+//! waiting.
 //!
 //! ```text
 //!   draft ─► room in the tail? ─► offsets and time filled in ─► encoded into the tail ─► ConsumeQueue unit ─► arrival
@@ -11,7 +12,9 @@ use crate::commitlog::blank::{blank_before, encode_blank};
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::error::AppendError;
-use crate::limits::{PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_MAX, UNPERSISTED_UNITS_WAKE};
+use crate::limits::{
+    PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_MAX, UNPERSISTED_UNITS_WAKE,
+};
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::batch::BatchEntry;
 use protocol::properties;
@@ -34,7 +37,8 @@ pub struct Appended {
 }
 
 impl Appended {
-    /// Where its record ends: once a mark has passed this, what the mark promises holds for the message.
+    /// Where its record ends: once a mark has passed this, what the mark promises holds for the
+    /// message.
     #[must_use]
     pub fn end(&self) -> PhyOffset {
         PhyOffset(self.physical_offset.0 + self.bytes as u64)
@@ -54,7 +58,9 @@ pub struct AppendedBatch {
 
 /// The tag's hash from a record's properties.
 pub(super) fn tags_code_of(record_properties: &[u8]) -> i64 {
-    let Some(tag) = properties::get_bytes(record_properties, properties::names::TAGS) else { return 0 };
+    let Some(tag) = properties::get_bytes(record_properties, properties::names::TAGS) else {
+        return 0;
+    };
     match std::str::from_utf8(tag) {
         Ok(tag) => tags_code(tag),
         Err(_) => tags_code(&String::from_utf8_lossy(tag)),
@@ -67,7 +73,8 @@ pub(super) fn is_indexed(sys_flag: i32) -> bool {
 }
 
 impl<R: Runtime> Store<R> {
-    /// Stores one message. `queue_offset`, `physical_offset` and `store_timestamp_ms` of the draft are filled in here.
+    /// Stores one message. `queue_offset`, `physical_offset` and `store_timestamp_ms` of the draft
+    /// are filled in here.
     pub fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, AppendError> {
         let inner = &*self.inner;
         let bytes = inner.encoded_len(draft)?;
@@ -80,8 +87,9 @@ impl<R: Runtime> Store<R> {
         Ok(appended)
     }
 
-    /// Stores the messages of a batch: all or none, in one file, at consecutive queue offsets. `common` gives everything but
-    /// flag, body and properties; its properties follow each message's own, as RocketMQ appends them.
+    /// Stores the messages of a batch: all or none, in one file, at consecutive queue offsets.
+    /// `common` gives everything but flag, body and properties; its properties follow each
+    /// message's own, as RocketMQ appends them.
     pub fn append_batch<'e>(
         &self,
         common: &RecordDraft<'_>,
@@ -90,7 +98,9 @@ impl<R: Runtime> Store<R> {
         let inner = &*self.inner;
         let mut total = 0;
         for entry in entries.clone() {
-            total += with_draft(common, &entry, |draft| draft.check_no_zero().and_then(|()| inner.encoded_len(draft)))?;
+            total += with_draft(common, &entry, |draft| {
+                draft.check_no_zero().and_then(|()| inner.encoded_len(draft))
+            })?;
         }
         if total == 0 {
             return Err(AppendError::EmptyBatch);
@@ -103,7 +113,8 @@ impl<R: Runtime> Store<R> {
         batch.ok_or(AppendError::EmptyBatch)
     }
 
-    /// Completes when an append that was refused with [`AppendError::TailFull`] may succeed, or will never.
+    /// Completes when an append that was refused with [`AppendError::TailFull`] may succeed, or
+    /// will never.
     pub async fn wait_writable(&self) {
         let inner = &*self.inner;
         loop {
@@ -120,12 +131,24 @@ impl<R: Runtime> Store<R> {
 }
 
 /// The draft of one message of a batch, its properties before the common ones.
-fn with_draft<T>(common: &RecordDraft<'_>, entry: &BatchEntry<'_>, run: impl FnOnce(&RecordDraft<'_>) -> T) -> T {
+fn with_draft<T>(
+    common: &RecordDraft<'_>,
+    entry: &BatchEntry<'_>,
+    run: impl FnOnce(&RecordDraft<'_>) -> T,
+) -> T {
     let mut pieces: [&[u8]; PROPERTY_PIECES_MAX] = [&[]; PROPERTY_PIECES_MAX];
-    assert!(common.properties.len() + 2 <= PROPERTY_PIECES_MAX, "a batch's common properties come in {} pieces", common.properties.len());
+    assert!(
+        common.properties.len() + 2 <= PROPERTY_PIECES_MAX,
+        "a batch's common properties come in {} pieces",
+        common.properties.len()
+    );
     let common_is_empty = common.properties.iter().all(|piece| piece.is_empty());
     pieces[0] = entry.properties;
-    pieces[1] = if !common_is_empty && properties::needs_separator(entry.properties) { &[properties::PROPERTY_SEPARATOR] } else { &[] };
+    pieces[1] = if !common_is_empty && properties::needs_separator(entry.properties) {
+        &[properties::PROPERTY_SEPARATOR]
+    } else {
+        &[]
+    };
     pieces[2..2 + common.properties.len()].copy_from_slice(common.properties);
     let used = pieces.get(..2 + common.properties.len()).unwrap_or_default();
     run(&RecordDraft { flag: entry.flag, body: entry.body, properties: used, ..*common })
@@ -140,7 +163,11 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn encoded_len(&self, draft: &RecordDraft<'_>) -> Result<usize, RecordError> {
-        if self.config.append_property_crc { draft.encoded_len_with_crc() } else { draft.encoded_len() }
+        if self.config.append_property_crc {
+            draft.encoded_len_with_crc()
+        } else {
+            draft.encoded_len()
+        }
     }
 
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), AppendError> {
@@ -157,15 +184,20 @@ impl<R: Runtime> Inner<R> {
         if !is_indexed(draft.sys_flag) {
             return Ok(None);
         }
-        let key = self.queues.table.borrow_mut().key_or_new(draft.topic, draft.queue_id, QueueOffset(0));
+        let key =
+            self.queues.table.borrow_mut().key_or_new(draft.topic, draft.queue_id, QueueOffset(0));
         key.map(Some).ok_or(wrong)
     }
 
-    /// Makes the next `bytes` appendable in one piece and one file, with a blank before them if the file is at its end.
+    /// Makes the next `bytes` appendable in one piece and one file, with a blank before them if the
+    /// file is at its end.
     pub(super) fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
         self.check_open()?;
         if let Some(used_percent) = self.nearly_full.get() {
-            return Err(AppendError::DiskNearlyFull { used_percent, resumes_percent: self.config.retention.clean_forcibly_percent });
+            return Err(AppendError::DiskNearlyFull {
+                used_percent,
+                resumes_percent: self.config.retention.clean_forcibly_percent,
+            });
         }
         let full = || AppendError::TailFull { unwritten_bytes: self.marks.unwritten_bytes() };
         if self.is_behind_in_queues() {
@@ -194,7 +226,11 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn can_take_record(&self) -> bool {
-        !self.is_behind_in_queues() && self.tail.borrow().could_reserve(self.config.record_bytes_max(), self.marks.written().0)
+        !self.is_behind_in_queues()
+            && self
+                .tail
+                .borrow()
+                .could_reserve(self.config.record_bytes_max(), self.marks.written().0)
     }
 
     pub(super) fn store_time_ms(&self) -> i64 {
@@ -212,33 +248,59 @@ impl<R: Runtime> Inner<R> {
         let now = self.store_time_ms();
         let mut batch: Option<AppendedBatch> = None;
         for entry in entries {
-            let appended = with_draft(common, &entry, |draft| self.encoded_len(draft).map(|bytes| self.put(queue, draft, bytes, now)))?;
+            let appended = with_draft(common, &entry, |draft| {
+                self.encoded_len(draft).map(|bytes| self.put(queue, draft, bytes, now))
+            })?;
             let end = appended.end();
-            batch = Some(batch.map_or(AppendedBatch { first: appended, count: 1, end }, |so_far| AppendedBatch { count: so_far.count + 1, end, ..so_far }));
+            batch =
+                Some(batch.map_or(AppendedBatch { first: appended, count: 1, end }, |so_far| {
+                    AppendedBatch { count: so_far.count + 1, end, ..so_far }
+                }));
         }
         Ok(batch)
     }
 
     /// Encodes into reserved room, then dispatches.
-    fn put(&self, queue: Option<QueueKey>, draft: &RecordDraft<'_>, bytes: usize, now_ms: i64) -> Appended {
+    fn put(
+        &self,
+        queue: Option<QueueKey>,
+        draft: &RecordDraft<'_>,
+        bytes: usize,
+        now_ms: i64,
+    ) -> Appended {
         let has_crc = self.config.append_property_crc;
         self.put_with(queue, bytes, now_ms, |out, at, queue_offset| {
-            let filled = RecordDraft { queue_offset: queue_offset.0, physical_offset: at.as_i64(), store_timestamp_ms: now_ms, ..*draft };
-            let properties_bytes = if has_crc { filled.properties_len_with_crc() } else { filled.properties_len() };
-            let encoded = if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
+            let filled = RecordDraft {
+                queue_offset: queue_offset.0,
+                physical_offset: at.as_i64(),
+                store_timestamp_ms: now_ms,
+                ..*draft
+            };
+            let properties_bytes =
+                if has_crc { filled.properties_len_with_crc() } else { filled.properties_len() };
+            let encoded =
+                if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
             tags_code_of(out.get(bytes - properties_bytes..).unwrap_or_default())
         })
     }
 
-    /// Has `fill` write a record of `bytes` into reserved room, then dispatches it. `fill` gets the room and the record's
-    /// places in log and queue, and gives the tag's hash.
-    pub(super) fn put_with(&self, queue: Option<QueueKey>, bytes: usize, now_ms: i64, fill: impl FnOnce(&mut [u8], PhyOffset, QueueOffset) -> i64) -> Appended {
+    /// Has `fill` write a record of `bytes` into reserved room, then dispatches it. `fill` gets the
+    /// room and the record's places in log and queue, and gives the tag's hash.
+    pub(super) fn put_with(
+        &self,
+        queue: Option<QueueKey>,
+        bytes: usize,
+        now_ms: i64,
+        fill: impl FnOnce(&mut [u8], PhyOffset, QueueOffset) -> i64,
+    ) -> Appended {
         let at = self.marks.appended();
-        let next = queue.and_then(|key| self.queues.table.borrow().get(key).map(|queue| queue.next));
+        let next =
+            queue.and_then(|key| self.queues.table.borrow().get(key).map(|queue| queue.next));
         let queue_offset = next.unwrap_or_default();
         let tags_code = self.tail.borrow_mut().append(bytes, |out| fill(out, at, queue_offset));
-        let appended = Appended { physical_offset: at, bytes, queue_offset, store_timestamp_ms: now_ms };
+        let appended =
+            Appended { physical_offset: at, bytes, queue_offset, store_timestamp_ms: now_ms };
         self.marks.append_to(appended.end().0);
         self.counts.add(|counts| {
             counts.messages += 1;

@@ -1,4 +1,5 @@
-//! Records that arrive in stored layout: copied once, as they are, and the broker's fields written over.
+//! Records that arrive in stored layout: copied once, as they are, and the broker's fields written
+//! over.
 //!
 //! ```text
 //!   payload, checked ─► room for all ─► each: copy into the tail ─► offsets, time, host patched ─► ConsumeQueue unit ─► arrival
@@ -16,11 +17,19 @@ use rt::Runtime;
 use std::net::SocketAddr;
 
 impl<R: Runtime> Store<R> {
-    /// Stores the records that `plans` point out in `payload`: all or none, next to each other in one file. The caller has
-    /// checked them (`protocol::native::records`). `each` is told where each went, in order; the end of the last is returned.
+    /// Stores the records that `plans` point out in `payload`: all or none, next to each other in
+    /// one file. The caller has checked them (`protocol::native::records`). `each` is told where
+    /// each went, in order; the end of the last is returned.
     ///
-    /// With `enabledAppendPropCRC` every record must end with that property; others are refused here.
-    pub fn append_records(&self, payload: &[u8], plans: &[RecordPlan], store_host: SocketAddr, mut each: impl FnMut(&Appended)) -> Result<PhyOffset, AppendError> {
+    /// With `enabledAppendPropCRC` every record must end with that property; others are refused
+    /// here.
+    pub fn append_records(
+        &self,
+        payload: &[u8],
+        plans: &[RecordPlan],
+        store_host: SocketAddr,
+        mut each: impl FnMut(&Appended),
+    ) -> Result<PhyOffset, AppendError> {
         let inner = &*self.inner;
         let mut total = 0;
         for plan in plans {
@@ -38,7 +47,11 @@ impl<R: Runtime> Store<R> {
         for plan in plans {
             let key = match last {
                 Some((key, before)) if before.same_queue(plan, payload) => Some(key),
-                _ => inner.queues.table.borrow_mut().key_or_new(plan.topic(payload), plan.queue_id, QueueOffset(0)),
+                _ => inner.queues.table.borrow_mut().key_or_new(
+                    plan.topic(payload),
+                    plan.queue_id,
+                    QueueOffset(0),
+                ),
             };
             let appended = inner.put_record(key, payload, plan, store_host, now_ms);
             last = key.map(|key| (key, *plan));
@@ -56,7 +69,11 @@ impl<R: Runtime> Inner<R> {
             return Err(AppendError::QueueId { found: plan.queue_id, limit: QUEUE_ID_MAX });
         }
         if plan.record(payload).len() != plan.bytes() {
-            return Err(RecordError::TooShort { expected: plan.bytes(), found: plan.record(payload).len() }.into());
+            return Err(RecordError::TooShort {
+                expected: plan.bytes(),
+                found: plan.record(payload).len(),
+            }
+            .into());
         }
         if self.config.append_property_crc && !plan.has_crc_property {
             return Err(AppendError::NoCrcProperty);
@@ -64,10 +81,22 @@ impl<R: Runtime> Inner<R> {
         Ok(())
     }
 
-    fn put_record(&self, key: Option<QueueKey>, payload: &[u8], plan: &RecordPlan, store_host: SocketAddr, now_ms: i64) -> Appended {
+    fn put_record(
+        &self,
+        key: Option<QueueKey>,
+        payload: &[u8],
+        plan: &RecordPlan,
+        store_host: SocketAddr,
+        now_ms: i64,
+    ) -> Appended {
         self.put_with(key, plan.bytes(), now_ms, |out, at, queue_offset| {
             out.copy_from_slice(plan.record(payload));
-            let fields = StoreFields { queue_offset: queue_offset.0, physical_offset: at.as_i64(), store_timestamp_ms: now_ms, store_host };
+            let fields = StoreFields {
+                queue_offset: queue_offset.0,
+                physical_offset: at.as_i64(),
+                store_timestamp_ms: now_ms,
+                store_host,
+            };
             fields.write(out, plan.sys_flag, plan.has_crc_property);
             plan.tags_code
         })

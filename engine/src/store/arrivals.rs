@@ -54,15 +54,19 @@ impl Arrivals {
         for entry in self.entries.drain(..) {
             newest.insert(entry.queue, entry.max_offset);
         }
-        let merged = newest.into_iter().map(|(queue, max_offset)| Entry { queue, max_offset, tags_code: None });
+        let merged = newest.into_iter().map(|(queue, max_offset)| Entry {
+            queue,
+            max_offset,
+            tags_code: None,
+        });
         self.entries.extend(merged);
         self.entries.sort_by_key(|entry| entry.max_offset);
         self.merge_at = 2 * self.entries.len();
     }
 }
 
-/// A message that is in its queue and not acknowledged yet. Bounded by the log's tail: what is hidden is unwritten or
-/// one flush behind.
+/// A message that is in its queue and not acknowledged yet. Bounded by the log's tail: what is
+/// hidden is unwritten or one flush behind.
 #[derive(Clone, Copy)]
 struct HiddenEntry {
     end: u64,
@@ -74,13 +78,25 @@ struct HiddenEntry {
 pub(super) struct Hidden(VecDeque<HiddenEntry>);
 
 impl<R: Runtime> Store<R> {
-    /// Calls `each` for what became visible since the last call, oldest first. `each` may use the store.
+    /// Calls `each` for what became visible since the last call, oldest first. `each` may use the
+    /// store.
     pub fn drain_arrivals(&self, mut each: impl FnMut(Arrival<'_>)) {
         let mut entries = self.inner.swap_arrivals();
         for entry in entries.drain(..) {
-            let queue = self.inner.queues.table.borrow().get(entry.queue).map(|queue| (queue.topic.clone(), queue.queue_id));
+            let queue = self
+                .inner
+                .queues
+                .table
+                .borrow()
+                .get(entry.queue)
+                .map(|queue| (queue.topic.clone(), queue.queue_id));
             if let Some((topic, queue_id)) = queue {
-                each(Arrival { topic: &topic, queue_id, max_offset: entry.max_offset, tags_code: entry.tags_code });
+                each(Arrival {
+                    topic: &topic,
+                    queue_id,
+                    max_offset: entry.max_offset,
+                    tags_code: entry.tags_code,
+                });
             }
         }
         self.inner.arrivals.borrow_mut().draining = entries;
@@ -96,15 +112,21 @@ impl<R: Runtime> Store<R> {
 impl<R: Runtime> Inner<R> {
     /// A message that ends at `end` was put into its queue and waits for its acknowledgement.
     pub(super) fn hide(&self, end: u64, queue: QueueKey, max_offset: QueueOffset, tags_code: i64) {
-        self.hidden.borrow_mut().0.push_back(HiddenEntry { end, entry: Entry { queue, max_offset, tags_code: Some(tags_code) } });
+        self.hidden.borrow_mut().0.push_back(HiddenEntry {
+            end,
+            entry: Entry { queue, max_offset, tags_code: Some(tags_code) },
+        });
     }
 
     /// Shows consumers what is acknowledged by now.
     pub(super) fn reveal(&self) {
         let visible = self.marks.visible().0;
         let mut hidden = self.hidden.borrow_mut();
-        let (mut table, mut arrivals) = (self.queues.table.borrow_mut(), self.arrivals.borrow_mut());
-        while let Some(HiddenEntry { entry, .. }) = hidden.0.pop_front_if(|first| first.end <= visible) {
+        let (mut table, mut arrivals) =
+            (self.queues.table.borrow_mut(), self.arrivals.borrow_mut());
+        while let Some(HiddenEntry { entry, .. }) =
+            hidden.0.pop_front_if(|first| first.end <= visible)
+        {
             table.reveal(entry.queue, entry.max_offset);
             arrivals.push(entry.queue, entry.max_offset, entry.tags_code.unwrap_or_default());
         }

@@ -1,19 +1,20 @@
-//! The tasks of an open store: the log's writer, its flusher, the preparer of files, and the writer of derived files.
+//! The tasks of an open store: the log's writer, its flusher, the preparer of files, and the writer
+//! of derived files.
 //!
-//! A failed write or flush of the log poisons the store: it takes no more messages, never tries the same flush again (the
-//! kernel may have dropped the pages, a second fdatasync would lie), and asks for a restart. Derived files are tried
-//! again: the log has everything.
+//! A failed write or flush of the log poisons the store: it takes no more messages, never tries the
+//! same flush again (the kernel may have dropped the pages, a second fdatasync would lie), and asks
+//! for a restart. Derived files are tried again: the log has everything.
 
 use super::indexing::build_index;
 use super::{Inner, Phase, Store, zeros};
 use crate::checkpoint::Checkpoint;
-use crate::config::{FlushPolicy, LogBackend};
 use crate::commitlog::writer::{WriteStep, next_write};
+use crate::config::{FlushPolicy, LogBackend};
 use crate::error::{FileError, StoreError};
 use crate::index::IndexMark;
 use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
-use crate::offset::PhyOffset;
 use crate::manifest::{ListedQueue, MANIFEST_VERSION, Manifest};
+use crate::offset::PhyOffset;
 use futures_lite::future::or;
 use rt::{File, Runtime, Share};
 use std::future::Future;
@@ -167,7 +168,10 @@ impl<R: Runtime> Inner<R> {
         self.queues.sync().await?;
         manifest.index = self.index_checkpoint().await;
         let path = self.paths.manifest();
-        self.rt.replace_file(&path, manifest.encode(), false).await.map_err(FileError::at("replace", &path, 0))?;
+        self.rt
+            .replace_file(&path, manifest.encode(), false)
+            .await
+            .map_err(FileError::at("replace", &path, 0))?;
         self.manifest_end.set(manifest.log_end);
         let checkpoint = Checkpoint {
             physic_timestamp_ms: manifest.last_store_ms,
@@ -178,33 +182,52 @@ impl<R: Runtime> Inner<R> {
         };
         self.checkpoint.set(checkpoint);
         let path = self.paths.checkpoint();
-        self.rt.replace_file(&path, checkpoint.encode(), false).await.map_err(FileError::at("replace", &path, 0))?;
+        self.rt
+            .replace_file(&path, checkpoint.encode(), false)
+            .await
+            .map_err(FileError::at("replace", &path, 0))?;
         Ok(())
     }
 
     fn manifest_now(&self) -> Manifest {
-        let (log_begin, log_end, last_store_ms) = (self.log.begin(), self.marks.appended().0, self.last_store_ms.get());
-        let mut manifest = Manifest { version: MANIFEST_VERSION, log_begin, log_end, last_store_ms, flush: self.config.flush, ..Manifest::default() };
+        let (log_begin, log_end, last_store_ms) =
+            (self.log.begin(), self.marks.appended().0, self.last_store_ms.get());
+        let mut manifest = Manifest {
+            version: MANIFEST_VERSION,
+            log_begin,
+            log_end,
+            last_store_ms,
+            flush: self.config.flush,
+            ..Manifest::default()
+        };
         manifest.own_from = Some(self.own_from);
         manifest.deleted.clone_from(&self.deleted.borrow());
         for (_, queue) in self.queues.table.borrow().iter() {
             let listed = ListedQueue { min: queue.min.0, max: queue.next.0 };
-            manifest.queues.entry(queue.topic.to_string()).or_default().insert(queue.queue_id, listed);
+            manifest
+                .queues
+                .entry(queue.topic.to_string())
+                .or_default()
+                .insert(queue.queue_id, listed);
         }
         manifest
     }
 }
 
-/// One write in flight; everything gathered meanwhile goes with the next. Where nobody waits for the write, a little is let
-/// gather for a moment first ([`WRITE_GATHER`]): a device write for each single message would cost more than the message, and
-/// stand in its way. Where producers wait for it (SYNC_FLUSH, mmap) a lone message goes at once: group commit without a timer.
+/// One write in flight; everything gathered meanwhile goes with the next. Where nobody waits for
+/// the write, a little is let gather for a moment first ([`WRITE_GATHER`]): a device write for each
+/// single message would cost more than the message, and stand in its way. Where producers wait for
+/// it (SYNC_FLUSH, mmap) a lone message goes at once: group commit without a timer.
 async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
     loop {
         let seen = inner.appended.seen();
         if inner.is_poisoned() {
             return;
         }
-        if inner.marks.answers_at_once() && inner.phase.get() == Phase::Open && (1..WRITE_GATHER_BYTES).contains(&inner.marks.unwritten_bytes()) {
+        if inner.marks.answers_at_once()
+            && inner.phase.get() == Phase::Open
+            && (1..WRITE_GATHER_BYTES).contains(&inner.marks.unwritten_bytes())
+        {
             inner.rt.sleep(WRITE_GATHER).await;
         }
         match inner.next_step() {
@@ -257,7 +280,13 @@ impl<R: Runtime> Inner<R> {
         let _turn = self.derived_turn.take().await;
         let persisted = self.queues.persist_dirty().await.map_err(StoreError::from);
         let done = match persisted {
-            Ok(()) if due && !self.queues.sync_failed() && self.manifest_end.get() != self.marks.appended().0 => self.write_checkpoint().await,
+            Ok(())
+                if due
+                    && !self.queues.sync_failed()
+                    && self.manifest_end.get() != self.marks.appended().0 =>
+            {
+                self.write_checkpoint().await
+            }
             other => other,
         };
         if let Err(error) = done {
@@ -269,7 +298,8 @@ impl<R: Runtime> Inner<R> {
     }
 }
 
-/// ConsumeQueue files every `consumequeue_interval_ms`, a checkpoint every `checkpoint_interval_ms`.
+/// ConsumeQueue files every `consumequeue_interval_ms`, a checkpoint every
+/// `checkpoint_interval_ms`.
 async fn write_derived<R: Runtime>(inner: Rc<Inner<R>>) {
     let interval = Duration::from_millis(inner.config.consumequeue_interval_ms);
     let checkpoint_nanos = inner.config.checkpoint_interval_ms.saturating_mul(1_000_000);
@@ -286,8 +316,8 @@ async fn write_derived<R: Runtime>(inner: Rc<Inner<R>>) {
 }
 
 impl<R: Runtime> Store<R> {
-    /// Writes and syncs everything, then says so by removing `abort`: the next open scans nothing. Appends are refused from
-    /// the call on, reads go on until the last handle is dropped.
+    /// Writes and syncs everything, then says so by removing `abort`: the next open scans nothing.
+    /// Appends are refused from the call on, reads go on until the last handle is dropped.
     pub async fn close(&self) -> Result<(), StoreError> {
         let inner = &*self.inner;
         if inner.phase.get() != Phase::Open {

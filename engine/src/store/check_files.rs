@@ -14,7 +14,8 @@ pub(super) struct LogRange {
     pub(super) created_upto: u64,
 }
 
-/// The store's folders, their names durable: a synced file in a folder that is gone after a crash is lost as well.
+/// The store's folders, their names durable: a synced file in a folder that is gone after a crash
+/// is lost as well.
 pub(super) async fn make_folders<R: Runtime>(rt: &R, paths: &Paths) -> Result<(), OpenError> {
     for folder in [paths.root(), &paths.commitlog(), &paths.consumequeue()] {
         make_folder(rt, folder).await?;
@@ -27,28 +28,48 @@ pub(super) async fn make_folders<R: Runtime>(rt: &R, paths: &Paths) -> Result<()
 
 async fn make_folder<R: Runtime>(rt: &R, folder: &Path) -> Result<(), OpenError> {
     match rt.create_dir_all(folder).await {
-        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+            ) =>
+        {
             Err(OpenError::NotAFolder { path: folder.to_owned() })
         }
         made => Ok(made.map_err(FileError::at("make folder", folder, 0))?),
     }
 }
 
-/// Checks the log's files: no gap, all of the configured size, none missing of what was written when the manifest was. Only the
-/// last ones may be shorter: a crash right after they were made.
-pub(super) async fn log_range<R: Runtime>(rt: &R, paths: &Paths, config: &StoreConfig, manifest: Option<&Manifest>) -> Result<LogRange, OpenError> {
+/// Checks the log's files: no gap, all of the configured size, none missing of what was written
+/// when the manifest was. Only the last ones may be shorter: a crash right after they were made.
+pub(super) async fn log_range<R: Runtime>(
+    rt: &R,
+    paths: &Paths,
+    config: &StoreConfig,
+    manifest: Option<&Manifest>,
+) -> Result<LogRange, OpenError> {
     let (folder, file_bytes) = (paths.commitlog(), config.commitlog_file_bytes);
     let entries = rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
     let log_begin = manifest.map_or(0, |manifest| manifest.log_begin);
-    let files = entries.iter().filter_map(|entry| Some((parse_offset_name(&entry.name)?, entry.bytes)));
+    let files =
+        entries.iter().filter_map(|entry| Some((parse_offset_name(&entry.name)?, entry.bytes)));
     // Files below the manifest's beginning are as good as removed: a crash came in between.
-    let files: Vec<(u64, u64)> = files.filter(|(start, _)| start.saturating_add(file_bytes) > log_begin).collect();
+    let files: Vec<(u64, u64)> =
+        files.filter(|(start, _)| start.saturating_add(file_bytes) > log_begin).collect();
     let begin = files.first().map_or(0, |(begin, _)| *begin);
     let mut expected_start = begin;
     for (nth, (start, bytes)) in files.iter().copied().enumerate() {
         let is_last = nth + 1 == files.len();
-        if bytes > file_bytes || (bytes < file_bytes && !is_last) || !start.is_multiple_of(file_bytes) {
-            return Err(OpenError::FileSize { path: paths.commitlog_file(start), expected: file_bytes, found: bytes, key: "mappedFileSizeCommitLog" });
+        if bytes > file_bytes
+            || (bytes < file_bytes && !is_last)
+            || !start.is_multiple_of(file_bytes)
+        {
+            return Err(OpenError::FileSize {
+                path: paths.commitlog_file(start),
+                expected: file_bytes,
+                found: bytes,
+                key: "mappedFileSizeCommitLog",
+            });
         }
         if start != expected_start {
             return Err(OpenError::MissingFile { path: paths.commitlog_file(expected_start) });
@@ -61,10 +82,24 @@ pub(super) async fn log_range<R: Runtime>(rt: &R, paths: &Paths, config: &StoreC
 }
 
 /// What the manifest says was flushed must be in the files.
-fn check_end(paths: &Paths, file_bytes: u64, last: (u64, u64), manifest: Option<&Manifest>) -> Result<(), OpenError> {
+fn check_end(
+    paths: &Paths,
+    file_bytes: u64,
+    last: (u64, u64),
+    manifest: Option<&Manifest>,
+) -> Result<(), OpenError> {
     let (start, bytes) = last;
-    let Some(log_end) = manifest.map(|manifest| manifest.log_end).filter(|log_end| *log_end > start + bytes) else { return Ok(()) };
+    let Some(log_end) =
+        manifest.map(|manifest| manifest.log_end).filter(|log_end| *log_end > start + bytes)
+    else {
+        return Ok(());
+    };
     let last_start = (log_end - 1) - (log_end - 1) % file_bytes;
     let found = if last_start == start { bytes } else { 0 };
-    Err(OpenError::CutShort { path: paths.commitlog_file(last_start), expected: log_end - last_start, found, manifest: paths.manifest() })
+    Err(OpenError::CutShort {
+        path: paths.commitlog_file(last_start),
+        expected: log_end - last_start,
+        found,
+        manifest: paths.manifest(),
+    })
 }

@@ -1,13 +1,18 @@
 //! The cold read: what is no longer in memory, from disk, with read-ahead.
 //!
-//! Units come from memory or the queue's file, records from the tail or the log's files, through [`super::read_ahead`]: a
-//! consumer that catches up reads neighbouring records. A record whose neighbours are far away is read alone.
+//! Units come from memory or the queue's file, records from the tail or the log's files, through
+//! [`super::read_ahead`]: a consumer that catches up reads neighbouring records. A record whose
+//! neighbours are far away is read alone.
 //!
-//! What comes from disk is checked before anybody gets it: lengths, the record's own offset and queue, its checksum. A message
-//! that is damaged, or that recovery found damaged, is never served: a read stops before it, and one that begins at it says
-//! MessageWasRemoving and where to go on. It is in the log once, with file and offset.
+//! What comes from disk is checked before anybody gets it: lengths, the record's own offset and
+//! queue, its checksum. A message that is damaged, or that recovery found damaged, is never served:
+//! a read stops before it, and one that begins at it says MessageWasRemoving and where to go on. It
+//! is in the log once, with file and offset.
 
-use super::read::{Budget, OwnedReadRequest, QueueRange, ReadRequest, ReadStatus, TagFilter, push_joined, status_by_range, units_looked_at_max};
+use super::read::{
+    Budget, OwnedReadRequest, QueueRange, ReadRequest, ReadStatus, TagFilter, push_joined,
+    status_by_range, units_looked_at_max,
+};
 use super::{Inner, Store};
 use crate::consumequeue::disk::QueuePlace;
 use crate::consumequeue::queues::place_of;
@@ -76,9 +81,20 @@ impl<R: Runtime> Store<R> {
     pub async fn read_cold(&self, request: OwnedReadRequest) -> Result<ColdRead, ReadError> {
         let request = request.as_request();
         let inner = &self.inner;
-        let nothing = |status, next_begin_offset, range| ColdRead { status, slices: Vec::new(), messages: 0, bytes: 0, next_begin_offset, range };
+        let nothing = |status, next_begin_offset, range| ColdRead {
+            status,
+            slices: Vec::new(),
+            messages: 0,
+            bytes: 0,
+            next_begin_offset,
+            range,
+        };
         let Some((place, range)) = inner.place(request.topic, request.queue_id) else {
-            return Ok(nothing(ReadStatus::NoMatchedLogicQueue, QueueOffset(0), QueueRange::default()));
+            return Ok(nothing(
+                ReadStatus::NoMatchedLogicQueue,
+                QueueOffset(0),
+                QueueRange::default(),
+            ));
         };
         if let Some((status, next)) = status_by_range(request.offset, range) {
             return Ok(nothing(status, next, range));
@@ -87,15 +103,29 @@ impl<R: Runtime> Store<R> {
         loop {
             let picked = inner.pick_units(&place, &request, range).await?;
             if let Some(at) = picked.damaged_at {
-                inner.report_damage(at, "a message", "the damage that was found when the store was opened");
+                inner.report_damage(
+                    at,
+                    "a message",
+                    "the damage that was found when the store was opened",
+                );
             }
-            let Fetched { slices, messages, bytes, stopped } = inner.fetch(&place, &picked.units).await?;
+            let Fetched { slices, messages, bytes, stopped } =
+                inner.fetch(&place, &picked.units).await?;
             if messages > 0 {
                 let next_begin_offset = stopped.map_or(picked.next, |stopped| stopped.offset);
-                return Ok(ColdRead { status: ReadStatus::Found, slices, messages, bytes, next_begin_offset, range });
+                return Ok(ColdRead {
+                    status: ReadStatus::Found,
+                    slices,
+                    messages,
+                    bytes,
+                    next_begin_offset,
+                    range,
+                });
             }
             let bad = stopped.as_ref().map(|stopped| stopped.offset).or(picked.hole);
-            let is_known = stopped.as_ref().is_some_and(|stopped| inner.reported_damage.borrow().contains(&stopped.unit.at.0));
+            let is_known = stopped
+                .as_ref()
+                .is_some_and(|stopped| inner.reported_damage.borrow().contains(&stopped.unit.at.0));
             if let Some(bad) = bad.filter(|_| repairs_left > 0 && !is_known)
                 && inner.repair_unit(&place, bad).await?.is_some()
             {
@@ -103,7 +133,11 @@ impl<R: Runtime> Store<R> {
                 continue;
             }
             if let Some(Stopped { offset, unit, found }) = stopped {
-                let expected = format_args!("message {offset} of queue {} of topic {} in {} bytes", place.queue_id, place.topic, unit.size).to_string();
+                let expected = format_args!(
+                    "message {offset} of queue {} of topic {} in {} bytes",
+                    place.queue_id, place.topic, unit.size
+                )
+                .to_string();
                 inner.report_damage(unit.at, &expected, &found);
                 return Ok(nothing(ReadStatus::MessageWasRemoving, offset.plus(1), range));
             }
@@ -121,10 +155,18 @@ impl<R: Runtime> Store<R> {
         let head = inner.log_bytes(at.0, HEAD_READ_BYTES).await?;
         let found = match RecordView::parse(&head) {
             Ok(record) => head.part(0..record.total_size()),
-            Err(RecordError::TooShort { expected, .. }) if expected <= inner.config.record_bytes_max() => inner.log_bytes(at.0, expected).await?,
+            Err(RecordError::TooShort { expected, .. })
+                if expected <= inner.config.record_bytes_max() =>
+            {
+                inner.log_bytes(at.0, expected).await?
+            }
             Err(_) => return Ok(None),
         };
-        let Some(record) = RecordView::parse(&found).ok().filter(|record| record.physical_offset() == at.as_i64()) else { return Ok(None) };
+        let Some(record) =
+            RecordView::parse(&found).ok().filter(|record| record.physical_offset() == at.as_i64())
+        else {
+            return Ok(None);
+        };
         if let Err(error) = inner.verify(&record, at) {
             inner.report_damage(at, "a record with its checksum", &error.to_string());
             return Ok(None);
@@ -134,7 +176,8 @@ impl<R: Runtime> Store<R> {
 }
 
 impl<R: Runtime> Inner<R> {
-    /// Whether a record that no queue vouches for is whole: recovery may have left it out for what a crash tore from it.
+    /// Whether a record that no queue vouches for is whole: recovery may have left it out for what
+    /// a crash tore from it.
     fn verify(&self, record: &RecordView<'_>, at: PhyOffset) -> Result<(), RecordError> {
         record.verify_intact()?;
         if at.0 >= self.own_from { record.verify_no_zero() } else { Ok(()) }
@@ -144,28 +187,54 @@ impl<R: Runtime> Inner<R> {
         let table = self.queues.table.borrow();
         let key = table.key(topic, queue_id)?;
         let queue = table.get(key)?;
-        Some((place_of(key, queue), QueueRange { min_offset: queue.min, max_offset: queue.visible }))
+        Some((
+            place_of(key, queue),
+            QueueRange { min_offset: queue.min, max_offset: queue.visible },
+        ))
     }
 
     fn cold_budget(&self, request: &ReadRequest<'_>, first: Option<&Unit>) -> Budget {
         let is_hot = first.is_some_and(|unit| unit.at.0 >= self.tail.borrow().begin());
         let config = &self.config;
-        let (messages, bytes) = if is_hot { (config.hot_messages_max, config.hot_bytes_max) } else { (config.cold_messages_max, config.cold_bytes_max) };
+        let (messages, bytes) = if is_hot {
+            (config.hot_messages_max, config.hot_bytes_max)
+        } else {
+            (config.cold_messages_max, config.cold_bytes_max)
+        };
         Budget::of(request, messages, bytes)
     }
 
-    async fn pick_units(&self, place: &QueuePlace, request: &ReadRequest<'_>, range: QueueRange) -> Result<Picked, ReadError> {
-        let at_once = if matches!(request.filter, TagFilter::All) { request.max_messages.max(1) } else { FILTER_UNITS_AT_ONCE };
-        let end = request.offset.plus(units_looked_at_max(request.max_messages)).min(range.max_offset);
-        let mut picked = Picked { units: Vec::new(), bytes: 0, next: request.offset, otherwise: ReadStatus::NoMatchedMessage, damaged_at: None, hole: None };
+    async fn pick_units(
+        &self,
+        place: &QueuePlace,
+        request: &ReadRequest<'_>,
+        range: QueueRange,
+    ) -> Result<Picked, ReadError> {
+        let at_once = if matches!(request.filter, TagFilter::All) {
+            request.max_messages.max(1)
+        } else {
+            FILTER_UNITS_AT_ONCE
+        };
+        let end =
+            request.offset.plus(units_looked_at_max(request.max_messages)).min(range.max_offset);
+        let mut picked = Picked {
+            units: Vec::new(),
+            bytes: 0,
+            next: request.offset,
+            otherwise: ReadStatus::NoMatchedMessage,
+            damaged_at: None,
+            hole: None,
+        };
         while picked.next < end {
-            let units = self.units_from(place, picked.next, at_once.min(end.since(picked.next))).await?;
+            let units =
+                self.units_from(place, picked.next, at_once.min(end.since(picked.next))).await?;
             if units.is_empty() {
                 picked.unit_is_missing(self.queues.files.left_in_file(picked.next));
                 picked.began_too_low(request.offset, self.range(place.key));
                 break;
             }
-            let budget = self.cold_budget(request, picked.units.first().map(|(_, unit)| unit).or(units.first()));
+            let budget = self
+                .cold_budget(request, picked.units.first().map(|(_, unit)| unit).or(units.first()));
             if !picked.take(&units, request, budget, self.log.begin()) {
                 break;
             }
@@ -173,18 +242,29 @@ impl<R: Runtime> Inner<R> {
         Ok(picked)
     }
 
-    /// Units from `at` on, at most `most`: from memory where they are there. Empty when the file has none or the queue is gone.
-    pub(super) async fn units_from(&self, place: &QueuePlace, at: QueueOffset, most: usize) -> Result<Vec<Unit>, ReadError> {
+    /// Units from `at` on, at most `most`: from memory where they are there. Empty when the file
+    /// has none or the queue is gone.
+    pub(super) async fn units_from(
+        &self,
+        place: &QueuePlace,
+        at: QueueOffset,
+        most: usize,
+    ) -> Result<Vec<Unit>, ReadError> {
         let in_file = {
             let table = self.queues.table.borrow();
-            let Some(queue) = table.get(place.key).filter(|queue| at >= queue.min && at < queue.next) else { return Ok(Vec::new()) };
+            let Some(queue) =
+                table.get(place.key).filter(|queue| at >= queue.min && at < queue.next)
+            else {
+                return Ok(Vec::new());
+            };
             let first_recent = queue.first_recent();
             if at >= first_recent {
                 let end = at.plus(most).min(queue.next);
-                let units = (at.0..end.0).map_while(|offset| match queue.unit(QueueOffset(offset)) {
-                    Found::Memory(unit) => Some(unit),
-                    Found::File => None,
-                });
+                let units =
+                    (at.0..end.0).map_while(|offset| match queue.unit(QueueOffset(offset)) {
+                        Found::Memory(unit) => Some(unit),
+                        Found::File => None,
+                    });
                 return Ok(units.collect());
             }
             first_recent.since(at)
@@ -193,7 +273,11 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// The records of `units`, in their order, up to the first that is damaged.
-    async fn fetch(self: &Rc<Self>, place: &QueuePlace, units: &[(QueueOffset, Unit)]) -> Result<Fetched, ReadError> {
+    async fn fetch(
+        self: &Rc<Self>,
+        place: &QueuePlace,
+        units: &[(QueueOffset, Unit)],
+    ) -> Result<Fetched, ReadError> {
         let mut fetched = Fetched { slices: Vec::new(), messages: 0, bytes: 0, stopped: None };
         for (nth, (offset, unit)) in units.iter().enumerate() {
             let size = usize::try_from(unit.size).unwrap_or(0);
@@ -201,8 +285,13 @@ impl<R: Runtime> Inner<R> {
             let record = match in_tail {
                 Some(record) => record,
                 None => {
-                    let is_possible = size <= self.config.record_bytes_max() && unit.end() <= self.marks.written().0;
-                    let record = if is_possible { self.cold_record(unit.at.0, size, self.has_neighbour(units, nth)).await? } else { BufSlice::empty() };
+                    let is_possible = size <= self.config.record_bytes_max()
+                        && unit.end() <= self.marks.written().0;
+                    let record = if is_possible {
+                        self.cold_record(unit.at.0, size, self.has_neighbour(units, nth)).await?
+                    } else {
+                        BufSlice::empty()
+                    };
                     if let Err(found) = check_record(place, *offset, unit, &record) {
                         fetched.stopped = Some(Stopped { offset: *offset, unit: *unit, found });
                         return Ok(fetched);
@@ -220,14 +309,18 @@ impl<R: Runtime> Inner<R> {
     /// Whether the message before or after in the queue lies in the same window of the log.
     fn has_neighbour(&self, units: &[(QueueOffset, Unit)], nth: usize) -> bool {
         let window = self.config.read_ahead_bytes as u64;
-        let near = |a: Option<&(QueueOffset, Unit)>, b: Option<&(QueueOffset, Unit)>| a.zip(b).is_some_and(|((_, a), (_, b))| b.end().saturating_sub(a.at.0) <= window);
-        near(units.get(nth), units.get(nth + 1)) || (nth > 0 && near(units.get(nth - 1), units.get(nth)))
+        let near = |a: Option<&(QueueOffset, Unit)>, b: Option<&(QueueOffset, Unit)>| {
+            a.zip(b).is_some_and(|((_, a), (_, b))| b.end().saturating_sub(a.at.0) <= window)
+        };
+        near(units.get(nth), units.get(nth + 1))
+            || (nth > 0 && near(units.get(nth - 1), units.get(nth)))
     }
 
     /// Up to `len` bytes at `at` from the file, fewer at its end and at the end of what is written.
     pub(super) async fn read_log(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
         let (path, in_file) = (self.log.path_of(at), at % self.log.file_bytes());
-        let readable = (self.log.file_bytes() - in_file).min(self.marks.written().0.saturating_sub(at));
+        let readable =
+            (self.log.file_bytes() - in_file).min(self.marks.written().0.saturating_sub(at));
         let len = len.min(usize::try_from(readable).unwrap_or(usize::MAX));
         let file = self.log.file(at).await?;
         Ok(file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?)
@@ -255,8 +348,14 @@ impl<R: Runtime> Inner<R> {
     }
 }
 
-/// Whether `bytes` are the record that the queue says: its place, its length, its queue, its checksum.
-pub(super) fn check_record(place: &QueuePlace, offset: QueueOffset, unit: &Unit, bytes: &BufSlice) -> Result<(), String> {
+/// Whether `bytes` are the record that the queue says: its place, its length, its queue, its
+/// checksum.
+pub(super) fn check_record(
+    place: &QueuePlace,
+    offset: QueueOffset,
+    unit: &Unit,
+    bytes: &BufSlice,
+) -> Result<(), String> {
     let record = RecordView::parse(bytes).map_err(|error| error.to_string())?;
     if record.total_size() != usize::try_from(unit.size).unwrap_or(0) {
         return Err(format!("a record of {} bytes", record.total_size()));
@@ -264,8 +363,15 @@ pub(super) fn check_record(place: &QueuePlace, offset: QueueOffset, unit: &Unit,
     if record.physical_offset() != unit.at.as_i64() {
         return Err(format!("the record of {}", record.physical_offset()));
     }
-    if (record.topic(), record.queue_id(), record.queue_offset()) != (&*place.topic, place.queue_id, offset.0) {
-        return Err(format!("message {} of queue {} of topic {}", record.queue_offset(), record.queue_id(), record.topic()));
+    if (record.topic(), record.queue_id(), record.queue_offset())
+        != (&*place.topic, place.queue_id, offset.0)
+    {
+        return Err(format!(
+            "message {} of queue {} of topic {}",
+            record.queue_offset(),
+            record.queue_id(),
+            record.topic()
+        ));
     }
     record.verify_intact().map_err(|error| error.to_string())
 }
@@ -282,16 +388,28 @@ impl Picked {
 
     /// The queue's first messages went while they were looked for.
     fn began_too_low(&mut self, offset: QueueOffset, range: Option<QueueRange>) {
-        if let Some(range) = range.filter(|range| self.units.is_empty() && offset < range.min_offset) {
+        if let Some(range) =
+            range.filter(|range| self.units.is_empty() && offset < range.min_offset)
+        {
             (self.otherwise, self.next) = (ReadStatus::OffsetTooSmall, range.min_offset);
         }
     }
 
     /// Looks at units in order; `false` when the answer is full.
-    fn take(&mut self, units: &[Unit], request: &ReadRequest<'_>, budget: Budget, log_begin: u64) -> bool {
+    fn take(
+        &mut self,
+        units: &[Unit],
+        request: &ReadRequest<'_>,
+        budget: Budget,
+        log_begin: u64,
+    ) -> bool {
         for unit in units {
-            // What is damaged is an answer of its own: what was found before goes out first, what lies behind comes next.
-            if self.units.len() >= budget.messages.max(1) || (unit.is_missing() && !self.units.is_empty()) || (self.damaged_at.is_some() && !unit.is_missing()) {
+            // What is damaged is an answer of its own: what was found before goes out first, what
+            // lies behind comes next.
+            if self.units.len() >= budget.messages.max(1)
+                || (unit.is_missing() && !self.units.is_empty())
+                || (self.damaged_at.is_some() && !unit.is_missing())
+            {
                 return false;
             }
             let size = usize::try_from(unit.size).unwrap_or(0);

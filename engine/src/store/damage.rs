@@ -13,11 +13,12 @@
 //! | | stored before the checkpoint's time (a store without manifest) | damage |
 //! | | ASYNC_FLUSH after a crash | the torn end: cut, the log stays a prefix |
 //!
-//! Under SYNC_FLUSH that may take what a power cut tore for damage: what was acknowledged behind a break must never be cut,
-//! and nobody can see from the log what was.
+//! Under SYNC_FLUSH that may take what a power cut tore for damage: what was acknowledged behind a
+//! break must never be cut, and nobody can see from the log what was.
 //!
-//! Damage is reported once with file and offset; nothing of it is ever served, nothing is written over it, its messages keep
-//! their places in their queues (see [`crate::consumequeue::unit`]) and what follows stays readable.
+//! Damage is reported once with file and offset; nothing of it is ever served, nothing is written
+//! over it, its messages keep their places in their queues (see [`crate::consumequeue::unit`]) and
+//! what follows stays readable.
 
 use crate::commitlog::files::LogFiles;
 use crate::commitlog::reader::LogReader;
@@ -57,12 +58,14 @@ impl Known {
         if self.is_clean { u64::MAX } else { self.flushed_upto }
     }
 
-    /// Where zeros tell that a record was torn, by this crash or an earlier one: what was damage must stay damage.
+    /// Where zeros tell that a record was torn, by this crash or an earlier one: what was damage
+    /// must stay damage.
     pub(super) fn strict_from(&self) -> u64 {
         self.torn_from().min(self.own_from.unwrap_or(u64::MAX))
     }
 
-    /// Whether what lies behind a break makes a difference: looking for it may mean reading a file to its end.
+    /// Whether what lies behind a break makes a difference: looking for it may mean reading a file
+    /// to its end.
     pub(super) fn must_look_behind(&self, at: u64, reason: &str) -> bool {
         if at < self.flushed_upto {
             return true;
@@ -74,14 +77,19 @@ impl Known {
     /// Where a scan goes on after a break at `at`; `None` when the log ends there.
     pub(super) fn goes_on_at(&self, at: u64, behind: Option<Behind>) -> Option<u64> {
         if at < self.flushed_upto {
-            return Some(behind.map_or(self.flushed_upto, |behind| behind.at.min(self.flushed_upto)));
+            return Some(
+                behind.map_or(self.flushed_upto, |behind| behind.at.min(self.flushed_upto)),
+            );
         }
-        let is_damage = |behind: &Behind| self.is_clean || self.was_sync_flush || behind.store_ms < self.flushed_ms;
+        let is_damage = |behind: &Behind| {
+            self.is_clean || self.was_sync_flush || behind.store_ms < self.flushed_ms
+        };
         behind.filter(is_damage).map(|behind| behind.at)
     }
 }
 
-/// The first record that begins in `from..upto`: its magic, its own offset, its lengths and its checksum all agree.
+/// The first record that begins in `from..upto`: its magic, its own offset, its lengths and its
+/// checksum all agree.
 pub(super) async fn find_record<R: Runtime>(
     reader: &mut LogReader<'_, R>,
     log: &LogFiles<R>,
@@ -96,7 +104,11 @@ pub(super) async fn find_record<R: Runtime>(
         let Some(skip) = next_candidate(bytes) else {
             // A magic may straddle the end of these bytes; a file's end it never does.
             let looked_at = (bytes.len() as u64).saturating_sub(MAGIC_AT as u64 + 3);
-            at += if looked_at == 0 || bytes.len() as u64 >= left_in_file { left_in_file } else { looked_at };
+            at += if looked_at == 0 || bytes.len() as u64 >= left_in_file {
+                left_in_file
+            } else {
+                looked_at
+            };
             continue;
         };
         let place = at + skip as u64;
@@ -111,12 +123,18 @@ pub(super) async fn find_record<R: Runtime>(
     Ok(None)
 }
 
-async fn record_at<R: Runtime>(reader: &mut LogReader<'_, R>, limits: ScanLimits, at: u64) -> Result<Option<Behind>, FileError> {
+async fn record_at<R: Runtime>(
+    reader: &mut LogReader<'_, R>,
+    limits: ScanLimits,
+    at: u64,
+) -> Result<Option<Behind>, FileError> {
     let mut needed = RECORD_BYTES_MIN;
     loop {
         let bytes = reader.bytes(at, needed).await?;
         match scan_one(bytes, at, limits) {
-            Scanned::Record(record) => return Ok(Some(Behind { at, store_ms: record.store_timestamp_ms() })),
+            Scanned::Record(record) => {
+                return Ok(Some(Behind { at, store_ms: record.store_timestamp_ms() }));
+            }
             Scanned::NeedsBytes(more) if more > bytes.len() && more > needed => needed = more,
             _ => return Ok(None),
         }
@@ -143,7 +161,8 @@ impl Damage {
         let (path, in_file, bytes) = (log.path_of(at), at % log.file_bytes(), end - at);
         tracing::error!(
             path = %path.display(), offset = in_file, bytes, found,
-            "damage in the log: expected a record; the messages in this stretch are lost to readers, those behind it are served; restore the file from a copy to have them back"
+            "damage in the log: expected a record; the messages in this stretch are lost to \
+                readers, those behind it are served; restore the file from a copy to have them back"
         );
     }
 
@@ -162,17 +181,27 @@ mod tests {
     #[test]
     fn a_break_is_damage_or_the_torn_end_as_the_table_says() {
         let crashed = Known { has_manifest: true, flushed_upto: 30, ..Known::default() };
-        assert_eq!(crashed.goes_on_at(20, AT_50), Some(30), "what was flushed is a record's beginning");
+        assert_eq!(
+            crashed.goes_on_at(20, AT_50),
+            Some(30),
+            "what was flushed is a record's beginning"
+        );
         assert_eq!(crashed.goes_on_at(20, None), Some(30));
         assert_eq!(crashed.goes_on_at(20, Some(Behind { at: 25, store_ms: 7 })), Some(25));
         assert_eq!(crashed.goes_on_at(40, AT_50), None);
         assert!(!crashed.must_look_behind(40, "anything"), "it would make no difference");
         let clean = Known { is_clean: true, ..crashed };
         assert_eq!((clean.goes_on_at(40, AT_50), clean.goes_on_at(40, None)), (Some(50), None));
-        assert!(clean.must_look_behind(40, "a torn record") && !clean.must_look_behind(40, NOTHING_WRITTEN));
+        assert!(
+            clean.must_look_behind(40, "a torn record")
+                && !clean.must_look_behind(40, NOTHING_WRITTEN)
+        );
         let sync = Known { was_sync_flush: true, ..crashed };
         assert_eq!(sync.goes_on_at(40, AT_50), Some(50));
         let apache = |flushed_ms| Known { flushed_ms, ..Known::default() };
-        assert_eq!((apache(8).goes_on_at(40, AT_50), apache(7).goes_on_at(40, AT_50)), (Some(50), None));
+        assert_eq!(
+            (apache(8).goes_on_at(40, AT_50), apache(7).goes_on_at(40, AT_50)),
+            (Some(50), None)
+        );
     }
 }

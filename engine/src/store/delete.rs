@@ -1,19 +1,24 @@
-//! Deleting a topic: its queues are forgotten at once, its files removed, and a rebuild will not bring it back.
+//! Deleting a topic: its queues are forgotten at once, its files removed, and a rebuild will not
+//! bring it back.
 
 use super::{Inner, Store};
 use crate::error::{FileError, StoreError};
 use rt::Runtime;
 
 impl<R: Runtime> Store<R> {
-    /// Removes a topic's queues; its records stay in the log until their file goes. From the call on reads find no queue;
-    /// when it returns the deletion survives a crash. Messages sent to the topic afterwards begin at offset 0 again.
-    /// Returns whether there was such a topic.
+    /// Removes a topic's queues; its records stay in the log until their file goes. From the call
+    /// on reads find no queue; when it returns the deletion survives a crash. Messages sent to the
+    /// topic afterwards begin at offset 0 again. Returns whether there was such a topic.
     ///
-    /// The queues are forgotten before this returns its future: a message sent right after the call is one of the new topic,
-    /// and never goes down with the old one.
-    pub fn delete_topic(&self, topic: &str) -> impl Future<Output = Result<bool, StoreError>> + 'static {
+    /// The queues are forgotten before this returns its future: a message sent right after the call
+    /// is one of the new topic, and never goes down with the old one.
+    pub fn delete_topic(
+        &self,
+        topic: &str,
+    ) -> impl Future<Output = Result<bool, StoreError>> + 'static {
         let was_there = self.inner.forget_topic(topic);
-        // An earlier deletion may have failed to reach the disk: whoever tries again must not be told that all is well.
+        // An earlier deletion may have failed to reach the disk: whoever tries again must not be
+        // told that all is well.
         let may_come_back = self.inner.deleted.borrow().contains_key(topic);
         let (inner, topic) = (self.inner.clone(), topic.to_owned());
         async move {
@@ -21,8 +26,8 @@ impl<R: Runtime> Store<R> {
                 return Ok(false);
             }
             let _turn = inner.derived_turn.take().await;
-            // The folder goes first: the manifest that no longer lists the topic must not find its old units under a new
-            // queue of the same name.
+            // The folder goes first: the manifest that no longer lists the topic must not find its
+            // old units under a new queue of the same name.
             inner.remove_folder(&topic).await?;
             inner.write_checkpoint().await?;
             Ok(was_there)
@@ -44,7 +49,11 @@ impl<R: Runtime> Inner<R> {
 
     async fn remove_folder(&self, topic: &str) -> Result<(), StoreError> {
         let (folder, parent) = (self.paths.topic(topic), self.paths.consumequeue());
-        self.rt.remove_dir_all(&folder).await.map_err(FileError::at("remove folder", &folder, 0))?;
+        self.rt.remove_dir_all(&folder).await.map_err(FileError::at(
+            "remove folder",
+            &folder,
+            0,
+        ))?;
         self.rt.sync_dir(&parent).await.map_err(FileError::at("sync folder", &parent, 0))?;
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Scanned records into their queues, each at its own queue offset; what does not follow its queue is looked at twice.
+//! Scanned records into their queues, each at its own queue offset; what does not follow its queue
+//! is looked at twice.
 //!
 //! | the record's queue offset | |
 //! |---|---|
@@ -7,10 +8,11 @@
 //! | anything else, while only the end of the log is scanned | the files and the log disagree: all is built anew from the log |
 //! | anything else, while the whole log is scanned | suspect, until the queue's next record tells which of the two is right |
 //!
-//! A suspect whose follower goes on from it is right: the topic was deleted and began anew (what the queue had from there on is
-//! forgotten), or messages are missing. One whose follower goes on from the queue's end has a damaged queue offset: BODYCRC
-//! does not cover it, the record is reported and never served. Damage between a suspect and its follower may have taken messages
-//! of their queue: "goes on" then leaves that many out.
+//! A suspect whose follower goes on from it is right: the topic was deleted and began anew (what
+//! the queue had from there on is forgotten), or messages are missing. One whose follower goes on
+//! from the queue's end has a damaged queue offset: BODYCRC does not cover it, the record is
+//! reported and never served. Damage between a suspect and its follower may have taken messages of
+//! their queue: "goes on" then leaves that many out.
 
 use super::append::{is_indexed, tags_code_of};
 use super::damage::Damage;
@@ -46,18 +48,20 @@ struct Suspect {
 }
 
 impl Suspect {
-    /// Whether it is the message behind the one at `offset`, but for those that damage since `suspect` can have taken.
+    /// Whether it is the message behind the one at `offset`, but for those that damage since
+    /// `suspect` can have taken.
     fn goes_on_from(self, suspect: Self, offset: QueueOffset) -> bool {
         let taken = self.damaged_before - suspect.damaged_before;
         self.offset > offset && self.offset.since(offset.plus(1)) as u64 <= taken
     }
 
-    /// Whether `suspect` is right. Where damage leaves both possible, a first message means a topic that began anew, and any
-    /// other a damaged queue offset.
+    /// Whether `suspect` is right. Where damage leaves both possible, a first message means a topic
+    /// that began anew, and any other a damaged queue offset.
     fn proves(self, suspect: Self, next: QueueOffset) -> bool {
         let is_next = self.offset == suspect.offset.plus(1);
         let fits_old = self.offset == next || self.goes_on_from(suspect, next);
-        self.goes_on_from(suspect, suspect.offset) && (is_next || suspect.offset == QueueOffset(0) || !fits_old)
+        self.goes_on_from(suspect, suspect.offset)
+            && (is_next || suspect.offset == QueueOffset(0) || !fits_old)
     }
 }
 
@@ -73,8 +77,21 @@ pub(super) struct QueueFill<'a, R: Runtime> {
 }
 
 impl<'a, R: Runtime> QueueFill<'a, R> {
-    pub(super) fn new(log: &'a LogFiles<R>, queues: &'a Queues<R>, deleted: &'a BTreeMap<String, u64>, is_whole: bool) -> Self {
-        Self { log, queues, deleted, is_whole, suspects: HashMap::new(), anew: HashSet::new(), damage: Damage::default() }
+    pub(super) fn new(
+        log: &'a LogFiles<R>,
+        queues: &'a Queues<R>,
+        deleted: &'a BTreeMap<String, u64>,
+        is_whole: bool,
+    ) -> Self {
+        Self {
+            log,
+            queues,
+            deleted,
+            is_whole,
+            suspects: HashMap::new(),
+            anew: HashSet::new(),
+            damage: Damage::default(),
+        }
     }
 
     /// Puts the record at `at` into its queue.
@@ -104,14 +121,22 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         } else if self.is_whole && record.sys_flag() & INNER_BATCH == 0 {
             self.suspects.insert(key, met);
         } else {
-            return Err(Gap { at, topic: record.topic().to_owned(), queue_id: record.queue_id(), expected: next.0, found: offset.0 });
+            return Err(Gap {
+                at,
+                topic: record.topic().to_owned(),
+                queue_id: record.queue_id(),
+                expected: next.0,
+                found: offset.0,
+            });
         }
         Ok(())
     }
 
-    /// A queue whose first message is met at `offset` begins there, unless damage took those before it.
+    /// A queue whose first message is met at `offset` begins there, unless damage took those before
+    /// it.
     fn key(&self, record: &RecordView<'_>, offset: QueueOffset) -> Option<QueueKey> {
-        let may_be_damaged = self.log.begin() == 0 && u64::try_from(offset.0).is_ok_and(|before| before <= self.damage.messages_max());
+        let may_be_damaged = self.log.begin() == 0
+            && u64::try_from(offset.0).is_ok_and(|before| before <= self.damage.messages_max());
         let first = if may_be_damaged { QueueOffset(0) } else { offset };
         self.queues.table.borrow_mut().key_or_new(record.topic(), record.queue_id(), first)
     }
@@ -135,7 +160,12 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
 
     fn report(&mut self, unit: Unit, offset: QueueOffset) {
         let end = unit.end();
-        self.damage.report(self.log, unit.at.0, end, &format!("a record whose queue offset {offset} does not follow its queue"));
+        self.damage.report(
+            self.log,
+            unit.at.0,
+            end,
+            &format!("a record whose queue offset {offset} does not follow its queue"),
+        );
     }
 
     /// The queue's next record after a suspect.
@@ -177,7 +207,8 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         true
     }
 
-    /// What is still undecided at the end of the log; and queues that were longer than what was found of them.
+    /// What is still undecided at the end of the log; and queues that were longer than what was
+    /// found of them.
     pub(super) fn finish(&mut self, listed: Option<&Manifest>) {
         for (key, suspect) in std::mem::take(&mut self.suspects) {
             // A topic that began anew with one message yet.
@@ -195,14 +226,19 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         self.keep_ends(listed);
     }
 
-    /// A queue whose every message has left the log goes on where it ended: a group that stands there must not meet other
-    /// messages at offsets it has passed.
+    /// A queue whose every message has left the log goes on where it ended: a group that stands
+    /// there must not meet other messages at offsets it has passed.
     fn keep_ends(&self, listed: Option<&Manifest>) {
         let mut table = self.queues.table.borrow_mut();
         for (topic, queues) in listed.iter().flat_map(|manifest| &manifest.queues) {
             for (queue_id, listed) in queues {
                 if table.key(topic, *queue_id).is_none() {
-                    table.insert(topic, *queue_id, QueueOffset(listed.max), QueueOffset(listed.max));
+                    table.insert(
+                        topic,
+                        *queue_id,
+                        QueueOffset(listed.max),
+                        QueueOffset(listed.max),
+                    );
                 }
             }
         }
@@ -214,7 +250,8 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
                 let (min, max) = (QueueOffset(listed.min), QueueOffset(listed.max));
                 let known = self.queues.table.borrow().key(topic, *queue_id);
                 let next = known.map_or(min, |key| self.next(key));
-                let is_explained = (1..=self.damage.messages_max()).contains(&(max.since(next) as u64));
+                let is_explained =
+                    (1..=self.damage.messages_max()).contains(&(max.since(next) as u64));
                 if !is_explained || known.is_some_and(|key| self.anew.contains(&key)) {
                     continue;
                 }

@@ -1,7 +1,8 @@
-//! The task that reads the log for the index: from where it is to `visible`, from memory when that has it, from the files when
-//! not, a piece at a time so that others get their turn.
+//! The task that reads the log for the index: from where it is to `visible`, from memory when that
+//! has it, from the files when not, a piece at a time so that others get their turn.
 //!
-//! A failed write costs the file that was growing: it is removed and built anew. Nothing else of the store waits for the index.
+//! A failed write costs the file that was growing: it is removed and built anew. Nothing else of
+//! the store waits for the index.
 
 use super::{Inner, Phase};
 use crate::error::{FileError, ReadError};
@@ -44,7 +45,9 @@ enum Step {
 impl<R: Runtime> Inner<R> {
     async fn index_round(&self) -> Result<(), ReadError> {
         self.drop_old_index_files().await?;
-        while self.phase.get() == Phase::Open && (self.index.upto() < self.marks.visible().0 || self.index.is_damaged()) {
+        while self.phase.get() == Phase::Open
+            && (self.index.upto() < self.marks.visible().0 || self.index.is_damaged())
+        {
             self.index_piece(self.marks.visible().0).await?;
             yield_now().await;
         }
@@ -57,16 +60,25 @@ impl<R: Runtime> Inner<R> {
         self.index.remove_below(self.log.begin()).await
     }
 
-    /// Indexes everything, when the store closes. It may take a while after a rebuild began, so it says how far it is.
+    /// Indexes everything, when the store closes. It may take a while after a rebuild began, so it
+    /// says how far it is.
     pub(super) async fn finish_index(&self) {
         let (target, mut said) = (self.marks.appended().0, self.rt.now_nanos());
-        while self.config.index_enabled && !self.is_poisoned() && (self.index.upto() < target || self.index.is_damaged()) {
+        while self.config.index_enabled
+            && !self.is_poisoned()
+            && (self.index.upto() < target || self.index.is_damaged())
+        {
             if self.rt.now_nanos() - said > PROGRESS_NANOS {
                 said = self.rt.now_nanos();
-                tracing::info!(indexed = self.index.upto(), log_end = target, "closing: messages are indexed");
+                tracing::info!(
+                    indexed = self.index.upto(),
+                    log_end = target,
+                    "closing: messages are indexed"
+                );
             }
             if let Err(error) = self.index_piece(target).await {
-                tracing::warn!(%error, "the index is not complete; it is completed after the next start");
+                tracing::warn!(%error, "the index is not complete; it is completed after the \
+                    next start");
                 return;
             }
         }
@@ -75,7 +87,10 @@ impl<R: Runtime> Inner<R> {
     /// Brings the index up to what a query made now may see, when it is nearly there.
     pub(super) async fn catch_up_index(&self, lag_max: u64) {
         let target = self.marks.visible().0;
-        while self.config.index_enabled && self.phase.get() == Phase::Open && self.index.upto() < target {
+        while self.config.index_enabled
+            && self.phase.get() == Phase::Open
+            && self.index.upto() < target
+        {
             if target - self.index.upto() > lag_max || self.index_piece(target).await.is_err() {
                 return;
             }
@@ -117,7 +132,8 @@ impl<R: Runtime> Inner<R> {
     async fn index_records(&self, at: u64, piece: &BufSlice, target: u64) -> Result<(), FileError> {
         let (mut done, mut hashes) = (0, Vec::new());
         while at + done < target {
-            let rest = usize::try_from(done).ok().and_then(|done| piece.get(done..)).unwrap_or_default();
+            let rest =
+                usize::try_from(done).ok().and_then(|done| piece.get(done..)).unwrap_or_default();
             let (store_ms, step) = self.look_at(rest, at + done, &mut hashes);
             match step {
                 Step::On(bytes) => {
@@ -145,11 +161,15 @@ impl<R: Runtime> Inner<R> {
         Ok(hashes)
     }
 
-    /// The record at the beginning of `bytes`: its keys' hashes into `hashes`, its store time, and where to go on.
+    /// The record at the beginning of `bytes`: its keys' hashes into `hashes`, its store time, and
+    /// where to go on.
     fn look_at(&self, bytes: &[u8], at: u64, hashes: &mut Vec<u32>) -> (i64, Step) {
         hashes.clear();
         let left_in_file = self.log.start_of(at) + self.log.file_bytes() - at;
-        let magic = bytes.get(MAGIC_AT..MAGIC_AT + 4).and_then(|magic| magic.try_into().ok()).map(i32::from_be_bytes);
+        let magic = bytes
+            .get(MAGIC_AT..MAGIC_AT + 4)
+            .and_then(|magic| magic.try_into().ok())
+            .map(i32::from_be_bytes);
         if left_in_file < BLANK_HEAD_BYTES || magic == Some(BLANK_MAGIC) {
             return (0, Step::On(left_in_file));
         }
@@ -158,22 +178,42 @@ impl<R: Runtime> Inner<R> {
                 hashes_of(&record, hashes);
                 (record.store_timestamp_ms(), Step::On(record.total_size() as u64))
             }
-            Err(RecordError::TooShort { expected, .. }) if expected <= self.config.record_bytes_max() => (0, Step::Needs(expected)),
+            Err(RecordError::TooShort { expected, .. })
+                if expected <= self.config.record_bytes_max() =>
+            {
+                (0, Step::Needs(expected))
+            }
             _ => (0, Step::Needs(0)),
         }
     }
 
-    /// No record lies at `at`: the damage has no keys. Goes on at the next place that looks like a record's beginning.
+    /// No record lies at `at`: the damage has no keys. Goes on at the next place that looks like a
+    /// record's beginning.
     fn skip_damage(&self, at: u64, piece: &BufSlice, target: u64) {
-        let offset_at = |skip: usize| piece.get(skip + PHYSICAL_OFFSET_AT..skip + PHYSICAL_OFFSET_AT + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
-        let is_record = |skip: &usize| offset_at(*skip) == Some(at + *skip as u64) && matches!(self.look_at(&piece[*skip..], at + *skip as u64, &mut Vec::new()).1, Step::On(_) | Step::Needs(1..));
-        let next = (1..piece.len()).find(is_record).unwrap_or(piece.len().saturating_sub(PHYSICAL_OFFSET_AT + 8).max(1));
+        let offset_at = |skip: usize| {
+            piece
+                .get(skip + PHYSICAL_OFFSET_AT..skip + PHYSICAL_OFFSET_AT + 8)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map(u64::from_be_bytes)
+        };
+        let is_record = |skip: &usize| {
+            offset_at(*skip) == Some(at + *skip as u64)
+                && matches!(
+                    self.look_at(&piece[*skip..], at + *skip as u64, &mut Vec::new()).1,
+                    Step::On(_) | Step::Needs(1..)
+                )
+        };
+        let next = (1..piece.len())
+            .find(is_record)
+            .unwrap_or(piece.len().saturating_sub(PHYSICAL_OFFSET_AT + 8).max(1));
         let next = (at + next as u64).min(target);
-        tracing::warn!(path = %self.log.path_of(at).display(), offset = at, next, "no record here: messages between these offsets cannot be found by key");
+        tracing::warn!(path = %self.log.path_of(at).display(), offset = at, next, "no record \
+            here: messages between these offsets cannot be found by key");
         self.index.set_upto(next);
     }
 
-    /// The index's part of a checkpoint. When it fails the old mark stays: opening then finds the files not as it says.
+    /// The index's part of a checkpoint. When it fails the old mark stays: opening then finds the
+    /// files not as it says.
     pub(super) async fn index_checkpoint(&self) -> Option<IndexMark> {
         if self.config.index_enabled {
             match self.index.checkpoint().await {

@@ -1,8 +1,8 @@
 //! The store of one shard: what the other modules are joined to.
 //!
-//! A [`Store`] is a handle to state owned by one core. Its life: [`Store::open`] (recovery, then three tasks start: the log's
-//! writer, its flusher, the ConsumeQueues' writer), appends and reads, [`Store::close`]. Every method that is not async
-//! completes at once and touches memory only.
+//! A [`Store`] is a handle to state owned by one core. Its life: [`Store::open`] (recovery, then
+//! three tasks start: the log's writer, its flusher, the ConsumeQueues' writer), appends and reads,
+//! [`Store::close`]. Every method that is not async completes at once and touches memory only.
 
 mod append;
 mod append_records;
@@ -30,7 +30,9 @@ pub use arrivals::Arrival;
 pub use cold::ColdRead;
 pub use open::Recovered;
 pub use query::{KeyQuery, Queried};
-pub use read::{OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus, TagFilter};
+pub use read::{
+    OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus, TagFilter,
+};
 pub use search::Boundary;
 
 use crate::checkpoint::Checkpoint;
@@ -65,8 +67,8 @@ pub struct WriteCounts {
     pub messages: u64,
     /// Bytes of their records, each copied once: from the request into the log's tail.
     pub record_bytes: u64,
-    /// Bytes copied a second time: last blocks, to the next chunk of the tail and padded for a write;
-    /// on `mmap` everything, into the mapping.
+    /// Bytes copied a second time: last blocks, to the next chunk of the tail and padded for a
+    /// write; on `mmap` everything, into the mapping.
     pub copied_again_bytes: u64,
     /// Writes of the log.
     pub log_writes: u64,
@@ -172,13 +174,15 @@ impl<R: Runtime> Store<R> {
         self.inner.marks.flushed()
     }
 
-    /// Up to here producers may be answered: the mark that the configuration's flush policy and backend promise.
+    /// Up to here producers may be answered: the mark that the configuration's flush policy and
+    /// backend promise.
     #[must_use]
     pub fn acknowledged(&self) -> PhyOffset {
         self.inner.marks.acknowledged()
     }
 
-    /// Completes when [`Store::acknowledged`] has passed `seen` or the store was poisoned: then it never will.
+    /// Completes when [`Store::acknowledged`] has passed `seen` or the store was poisoned: then it
+    /// never will.
     pub async fn acknowledged_beyond(&self, seen: PhyOffset) {
         let inner = &*self.inner;
         loop {
@@ -208,7 +212,8 @@ impl<R: Runtime> Store<R> {
         PhyOffset(self.inner.log.begin())
     }
 
-    /// Whether the log goes through the page cache because the filesystem has no O_DIRECT: the broker should say so.
+    /// Whether the log goes through the page cache because the filesystem has no O_DIRECT: the
+    /// broker should say so.
     #[must_use]
     pub fn is_buffered(&self) -> bool {
         self.inner.log.is_buffered()

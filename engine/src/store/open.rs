@@ -1,9 +1,9 @@
 //! Opening a store: lock, files, recovery, tasks.
 
 use super::arrivals::Arrivals;
-use super::read_ahead::ColdCache;
 use super::check_files;
 use super::damage::Known;
+use super::read_ahead::ColdCache;
 use super::recover::{Recovery, ScanResult};
 use super::{Inner, Phase, Store};
 use crate::checkpoint::{CHECKPOINT_BYTES, Checkpoint};
@@ -34,7 +34,8 @@ pub struct Recovered {
     pub scanned_from: u64,
     /// Records scanned.
     pub records_scanned: u64,
-    /// Damage found in the middle of the log: stretches of it that hold no readable message any more.
+    /// Damage found in the middle of the log: stretches of it that hold no readable message any
+    /// more.
     pub damaged_stretches: u64,
     /// Bytes of all of them.
     pub damaged_bytes: u64,
@@ -58,14 +59,32 @@ impl<R: Runtime> Store<R> {
         let range = check_files::log_range(&rt, &paths, &config, manifest.as_ref()).await?;
         // Up to here nothing was changed: a store that is refused stays as it was.
         let pid = config.process_id.to_string().into_bytes();
-        rt.replace_file(&paths.abort(), pid, false).await.map_err(FileError::at("replace", &paths.abort(), 0))?;
+        rt.replace_file(&paths.abort(), pid, false).await.map_err(FileError::at(
+            "replace",
+            &paths.abort(),
+            0,
+        ))?;
         super::retain::finish_removal(&rt, &paths, &config, manifest.as_ref()).await?;
-        let log = LogFiles::new(rt.clone(), paths.clone(), config.backend, config.commitlog_file_bytes, range.begin, range.created_upto);
+        let log = LogFiles::new(
+            rt.clone(),
+            paths.clone(),
+            config.backend,
+            config.commitlog_file_bytes,
+            range.begin,
+            range.created_upto,
+        );
         complete_last_file(&log).await?;
-        let queues = Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
-        let mut opening = Opening { rt, config, paths, log, queues, checkpoint, manifest, partial: Vec::new() };
+        let queues =
+            Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
+        let mut opening =
+            Opening { rt, config, paths, log, queues, checkpoint, manifest, partial: Vec::new() };
         let scanned = opening.recover(was_unclean).await?;
-        super::retain::correct_minima(&opening.queues, opening.log.begin(), opening.manifest.as_ref()).await?;
+        super::retain::correct_minima(
+            &opening.queues,
+            opening.log.begin(),
+            opening.manifest.as_ref(),
+        )
+        .await?;
         let recovered = Recovered {
             was_unclean,
             scanned_from: scanned.from,
@@ -75,12 +94,14 @@ impl<R: Runtime> Store<R> {
             log_end: scanned.end,
             nanos: opening.rt.now_nanos() - started,
         };
-        let flush_before = opening.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
+        let flush_before =
+            opening.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
         let flush_changes = flush_before != opening.config.flush;
         let index = opening.open_index(&scanned, was_unclean).await?;
         let inner = Rc::new(opening.into_inner(&scanned, recovered, index, lock));
         if flush_changes {
-            // Before the first append: the next recovery must know under which policy what it finds was written.
+            // Before the first append: the next recovery must know under which policy what it finds
+            // was written.
             inner.write_checkpoint().await?;
         }
         inner.start();
@@ -134,33 +155,62 @@ impl<R: Runtime> Opening<R> {
 
     fn known(&self, is_clean: bool) -> Known {
         // A rebuild of a store that had no manifest knows nothing of its log.
-        let manifest = self.manifest.as_ref().filter(|manifest| !manifest.is_rebuilding || manifest.log_end > self.log.begin());
+        let manifest = self
+            .manifest
+            .as_ref()
+            .filter(|manifest| !manifest.is_rebuilding || manifest.log_end > self.log.begin());
         Known {
             is_clean,
             has_manifest: manifest.is_some(),
             flushed_upto: manifest.map_or(0, |manifest| manifest.log_end),
             flushed_ms: if manifest.is_some() { 0 } else { self.checkpoint.physic_timestamp_ms },
-            was_sync_flush: self.manifest.as_ref().is_some_and(|manifest| manifest.flush == FlushPolicy::Sync),
+            was_sync_flush: self
+                .manifest
+                .as_ref()
+                .is_some_and(|manifest| manifest.flush == FlushPolicy::Sync),
             own_from: self.own_from(),
         }
     }
 
-    async fn open_index(&self, scanned: &ScanResult, was_unclean: bool) -> Result<Index<R>, OpenError> {
+    async fn open_index(
+        &self,
+        scanned: &ScanResult,
+        was_unclean: bool,
+    ) -> Result<Index<R>, OpenError> {
         let shape = Shape { slots: self.config.index_slots, entries: self.config.index_entries };
         let (log_begin, log_end) = (self.log.begin(), scanned.end);
-        let opened = index::Opened { was_unclean, checkpoint_ms: self.checkpoint.index_timestamp_ms, log_begin, log_end };
+        let opened = index::Opened {
+            was_unclean,
+            checkpoint_ms: self.checkpoint.index_timestamp_ms,
+            log_begin,
+            log_end,
+        };
         let mark = self.manifest.as_ref().and_then(|manifest| manifest.index.as_ref());
         Ok(Index::open(self.rt.clone(), self.paths.clone(), shape, mark, opened).await?)
     }
 
-    fn into_inner(self, scanned: &ScanResult, recovered: Recovered, index: Index<R>, lock: R::File) -> Inner<R> {
+    fn into_inner(
+        self,
+        scanned: &ScanResult,
+        recovered: Recovered,
+        index: Index<R>,
+        lock: R::File,
+    ) -> Inner<R> {
         let end = scanned.end;
         let own_from = self.own_from().unwrap_or(end);
         let manifest = self.manifest.unwrap_or_default();
-        let last_store_ms = scanned.last_store_ms.max(manifest.last_store_ms).max(self.checkpoint.logics_timestamp_ms);
+        let last_store_ms = scanned
+            .last_store_ms
+            .max(manifest.last_store_ms)
+            .max(self.checkpoint.logics_timestamp_ms);
         Inner {
             marks: Marks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
-            tail: RefCell::new(Tail::new(end, self.partial, self.config.chunk_bytes, self.config.tail_bytes_max)),
+            tail: RefCell::new(Tail::new(
+                end,
+                self.partial,
+                self.config.chunk_bytes,
+                self.config.tail_bytes_max,
+            )),
             unit_cache: RefCell::default(),
             window_arrived: Signal::default(),
             cold_cache: RefCell::new(ColdCache::new(self.config.cold_cache_bytes_max)),
@@ -204,7 +254,9 @@ impl<R: Runtime> Opening<R> {
 
 async fn take_lock<R: Runtime>(rt: &R, path: &Path) -> Result<R::File, OpenError> {
     match rt.lock_file(path).await {
-        Err(taken) if taken.kind() == io::ErrorKind::WouldBlock => Err(OpenError::Locked { path: path.to_owned() }),
+        Err(taken) if taken.kind() == io::ErrorKind::WouldBlock => {
+            Err(OpenError::Locked { path: path.to_owned() })
+        }
         other => Ok(other.map_err(FileError::at("lock", path, 0))?),
     }
 }
@@ -222,10 +274,13 @@ async fn read_manifest<R: Runtime>(rt: &R, path: &Path) -> Result<Option<Manifes
     match Manifest::decode(&bytes) {
         Decoded::Good(manifest) => Ok(Some(manifest)),
         Decoded::Damaged(reason) => {
-            tracing::error!(path = %path.display(), reason, "the manifest is damaged: building all ConsumeQueues from the log; topics deleted before may be back");
+            tracing::error!(path = %path.display(), reason, "the manifest is damaged: building \
+                all ConsumeQueues from the log; topics deleted before may be back");
             Ok(None)
         }
-        Decoded::Newer(found) => Err(OpenError::Newer { path: path.to_owned(), found, known: MANIFEST_VERSION }),
+        Decoded::Newer(found) => {
+            Err(OpenError::Newer { path: path.to_owned(), found, known: MANIFEST_VERSION })
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The hot read: a pull answered from memory, at once, without allocation; and what hot and cold reads have in common.
+//! The hot read: a pull answered from memory, at once, without allocation; and what hot and cold
+//! reads have in common.
 //!
 //! Statuses and `next_begin_offset` as RocketMQ's `DefaultMessageStore.getMessage` gives them:
 //!
@@ -37,7 +38,9 @@ impl TagFilter<'_> {
     pub(super) fn takes(&self, tags_code: i64) -> bool {
         match self {
             Self::All => true,
-            Self::Codes(codes) => codes.iter().any(|code| i64::from(*code) & 0xFFFF_FFFF == tags_code & 0xFFFF_FFFF),
+            Self::Codes(codes) => {
+                codes.iter().any(|code| i64::from(*code) & 0xFFFF_FFFF == tags_code & 0xFFFF_FFFF)
+            }
         }
     }
 }
@@ -57,7 +60,8 @@ pub struct ReadRequest<'a> {
     pub max_bytes: usize,
     /// Only these.
     pub filter: TagFilter<'a>,
-    /// `max_messages` and `max_bytes` alone count, not RocketMQ's `maxTransfer…` keys, which are made for its pulls.
+    /// `max_messages` and `max_bytes` alone count, not RocketMQ's `maxTransfer…` keys, which are
+    /// made for its pulls.
     pub as_asked: bool,
 }
 
@@ -155,7 +159,8 @@ pub enum ReadStatus {
 }
 
 impl ReadStatus {
-    /// RocketMQ's name for it, as answers carry it in their remark. A cold read is none of RocketMQ's.
+    /// RocketMQ's name for it, as answers carry it in their remark. A cold read is none of
+    /// RocketMQ's.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -230,11 +235,16 @@ pub(super) struct Budget {
 impl Budget {
     /// What was asked for, within the configured limits if they count.
     pub(super) fn of(request: &ReadRequest<'_>, messages_max: usize, bytes_max: usize) -> Self {
-        let (messages_max, bytes_max) = if request.as_asked { (usize::MAX, usize::MAX) } else { (messages_max, bytes_max) };
-        Self { messages: request.max_messages.min(messages_max), bytes: request.max_bytes.min(bytes_max) }
+        let (messages_max, bytes_max) =
+            if request.as_asked { (usize::MAX, usize::MAX) } else { (messages_max, bytes_max) };
+        Self {
+            messages: request.max_messages.min(messages_max),
+            bytes: request.max_bytes.min(bytes_max),
+        }
     }
 
-    /// Whether a record of `size` still goes with `messages` of `bytes` together. The first always does.
+    /// Whether a record of `size` still goes with `messages` of `bytes` together. The first always
+    /// does.
     pub(super) fn takes(self, messages: usize, bytes: usize, size: usize) -> bool {
         messages == 0 || (messages < self.messages && bytes + size <= self.bytes)
     }
@@ -246,7 +256,10 @@ pub(super) fn units_looked_at_max(max_messages: usize) -> usize {
 }
 
 /// What the range alone decides: `None` when there is something to look at.
-pub(super) fn status_by_range(offset: QueueOffset, range: QueueRange) -> Option<(ReadStatus, QueueOffset)> {
+pub(super) fn status_by_range(
+    offset: QueueOffset,
+    range: QueueRange,
+) -> Option<(ReadStatus, QueueOffset)> {
     if range.max_offset.0 == 0 {
         return Some((ReadStatus::NoMessageInQueue, QueueOffset(0)));
     }
@@ -278,11 +291,16 @@ impl<R: Runtime> Store<R> {
     /// Calls `each` for every queue there is: its topic, its id and its range.
     pub fn for_each_queue(&self, mut each: impl FnMut(&str, i32, QueueRange)) {
         for (_, queue) in self.inner.queues.table.borrow().iter() {
-            each(&queue.topic, queue.queue_id, QueueRange { min_offset: queue.min, max_offset: queue.visible });
+            each(
+                &queue.topic,
+                queue.queue_id,
+                QueueRange { min_offset: queue.min, max_offset: queue.visible },
+            );
         }
     }
 
-    /// Reads what memory has. [`ReadStatus::Cold`] when the first message wanted is not in memory: then nothing was read.
+    /// Reads what memory has. [`ReadStatus::Cold`] when the first message wanted is not in memory:
+    /// then nothing was read.
     pub fn read(&self, request: &ReadRequest<'_>, out: &mut ReadSlices) -> ReadStatus {
         out.clear();
         let key = self.inner.queues.table.borrow().key(request.topic, request.queue_id);
@@ -297,13 +315,15 @@ impl<R: Runtime> Store<R> {
         self.inner.read_units(key, request, out)
     }
 
-    /// Whether the message at `offset` is in memory (or there is none there): what RocketMQ calls "in memory" when a
-    /// new group without offsets starts.
+    /// Whether the message at `offset` is in memory (or there is none there): what RocketMQ calls
+    /// "in memory" when a new group without offsets starts.
     #[must_use]
     pub fn is_hot(&self, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
         let table = self.inner.queues.table.borrow();
         let queue = table.key(topic, queue_id).and_then(|key| table.get(key));
-        let unit = queue.filter(|queue| offset >= queue.min && offset < queue.visible).map(|queue| queue.unit(offset));
+        let unit = queue
+            .filter(|queue| offset >= queue.min && offset < queue.visible)
+            .map(|queue| queue.unit(offset));
         match unit {
             None => true,
             Some(Found::Memory(unit)) => unit.at.0 >= self.inner.tail.borrow().begin(),
@@ -318,7 +338,12 @@ impl<R: Runtime> Inner<R> {
         table.get(key).map(|queue| QueueRange { min_offset: queue.min, max_offset: queue.visible })
     }
 
-    fn read_units(&self, key: QueueKey, request: &ReadRequest<'_>, out: &mut ReadSlices) -> ReadStatus {
+    fn read_units(
+        &self,
+        key: QueueKey,
+        request: &ReadRequest<'_>,
+        out: &mut ReadSlices,
+    ) -> ReadStatus {
         let table = self.queues.table.borrow();
         let Some(queue) = table.get(key) else { return ReadStatus::NoMatchedLogicQueue };
         let budget = Budget::of(request, self.config.hot_messages_max, self.config.hot_bytes_max);
@@ -332,7 +357,8 @@ impl<R: Runtime> Inner<R> {
             match step {
                 Step::On => at = at.plus(1),
                 Step::Full => break,
-                // Looking at filtered units in memory may end at a record that is not: the cold read begins anew.
+                // Looking at filtered units in memory may end at a record that is not: the cold
+                // read begins anew.
                 Step::Cold if out.messages == 0 => {
                     out.next_begin_offset = request.offset;
                     return ReadStatus::Cold;
@@ -344,7 +370,13 @@ impl<R: Runtime> Inner<R> {
         if out.messages > 0 { ReadStatus::Found } else { ReadStatus::NoMatchedMessage }
     }
 
-    fn read_unit(&self, unit: &Unit, request: &ReadRequest<'_>, budget: Budget, out: &mut ReadSlices) -> Step {
+    fn read_unit(
+        &self,
+        unit: &Unit,
+        request: &ReadRequest<'_>,
+        budget: Budget,
+        out: &mut ReadSlices,
+    ) -> Step {
         if out.messages >= budget.messages.max(1) {
             return Step::Full;
         }
@@ -377,7 +409,8 @@ mod tests {
 
     #[test]
     fn the_range_decides_these() {
-        let range = |min, max| QueueRange { min_offset: QueueOffset(min), max_offset: QueueOffset(max) };
+        let range =
+            |min, max| QueueRange { min_offset: QueueOffset(min), max_offset: QueueOffset(max) };
         let table = [
             (0, range(0, 0), Some((ReadStatus::NoMessageInQueue, 0))),
             (7, range(0, 0), Some((ReadStatus::NoMessageInQueue, 0))),
@@ -389,7 +422,11 @@ mod tests {
         ];
         for (offset, range, expected) in table {
             let expected = expected.map(|(status, next)| (status, QueueOffset(next)));
-            assert_eq!(status_by_range(QueueOffset(offset), range), expected, "{offset} in {range:?}");
+            assert_eq!(
+                status_by_range(QueueOffset(offset), range),
+                expected,
+                "{offset} in {range:?}"
+            );
         }
     }
 }

@@ -1,21 +1,23 @@
-//! What reads from disk keep in memory: stretches of the log and of ConsumeQueues, and the reads that are ahead of a consumer.
+//! What reads from disk keep in memory: stretches of the log and of ConsumeQueues, and the reads
+//! that are ahead of a consumer.
 //!
 //! ```text
 //!   log:   … | window | window | window | window | …
 //!             ▲ used    ▲ here    ▲ on its way        a consumer in sequence finds the next window already here
 //! ```
 //!
-//! A first read of a place fetches one window. When the next is needed right behind it the consumer is catching up: from then
-//! on `READ_AHEAD_WINDOWS` windows are kept ahead of it while its records are handed out. A record that straddles two windows is
-//! put together by a copy, one in each window. What was read ahead and not used yet is at most half of the cache: beyond
-//! that further consumers read window by window, and nobody's windows are pushed out before they are used.
+//! A first read of a place fetches one window. When the next is needed right behind it the consumer
+//! is catching up: from then on `READ_AHEAD_WINDOWS` windows are kept ahead of it while its records
+//! are handed out. A record that straddles two windows is put together by a copy, one in each
+//! window. What was read ahead and not used yet is at most half of the cache: beyond that further
+//! consumers read window by window, and nobody's windows are pushed out before they are used.
 
 use super::Inner;
 use crate::consumequeue::disk::QueuePlace;
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::error::{FileError, ReadError};
-use crate::limits::{READ_AHEAD_WINDOWS, UNITS_READ_AHEAD, UNIT_RUNS_MAX};
+use crate::limits::{READ_AHEAD_WINDOWS, UNIT_RUNS_MAX, UNITS_READ_AHEAD};
 use crate::offset::QueueOffset;
 use crate::tail::block_floor;
 use futures_lite::future::yield_now;
@@ -42,7 +44,8 @@ impl Window {
 
     /// `[from, upto)` as far as it is here.
     fn part(&self, from: u64, upto: u64) -> BufSlice {
-        let clip = |at: u64| usize::try_from(at.clamp(self.start, self.end()) - self.start).unwrap_or(0);
+        let clip =
+            |at: u64| usize::try_from(at.clamp(self.start, self.end()) - self.start).unwrap_or(0);
         self.bytes.part(clip(from)..clip(upto))
     }
 }
@@ -75,13 +78,21 @@ impl ColdCache {
         let end = at + len as u64;
         let Some(nth) = self.windows.iter().rposition(|window| window.holds(at)) else {
             let in_sequence = self.windows.iter().any(|window| window.end() == at);
-            return if self.is_coming(at) { Found::OnItsWay } else { Found::Nowhere { in_sequence } };
+            return if self.is_coming(at) {
+                Found::OnItsWay
+            } else {
+                Found::Nowhere { in_sequence }
+            };
         };
-        let Some(first_end) = self.windows.get(nth).map(Window::end) else { return Found::Nowhere { in_sequence: false } };
+        let Some(first_end) = self.windows.get(nth).map(Window::end) else {
+            return Found::Nowhere { in_sequence: false };
+        };
         if end > first_end {
             return self.straddling(at, end);
         }
-        let Some(mut window) = self.windows.remove(nth) else { return Found::Nowhere { in_sequence: false } };
+        let Some(mut window) = self.windows.remove(nth) else {
+            return Found::Nowhere { in_sequence: false };
+        };
         let part = window.part(at, end);
         window.is_used = true;
         let ahead_of = window.in_sequence.then(|| window.end());
@@ -95,7 +106,11 @@ impl ColdCache {
         let mut place = at;
         while place < end {
             let Some(window) = self.windows.iter().rfind(|window| window.holds(place)) else {
-                return if self.is_coming(place) { Found::OnItsWay } else { Found::Nowhere { in_sequence: true } };
+                return if self.is_coming(place) {
+                    Found::OnItsWay
+                } else {
+                    Found::Nowhere { in_sequence: true }
+                };
             };
             whole.extend_from_slice(&window.part(place, end));
             place = window.end();
@@ -118,26 +133,38 @@ impl ColdCache {
     }
 
     fn unused_bytes(&self) -> u64 {
-        let here = self.windows.iter().filter(|window| !window.is_used).map(|window| window.bytes.len() as u64);
+        let here = self
+            .windows
+            .iter()
+            .filter(|window| !window.is_used)
+            .map(|window| window.bytes.len() as u64);
         here.chain(self.on_their_way.iter().map(|(start, end)| end - start)).sum()
     }
 
     /// Whether the window that begins at `start` should be read now.
     fn wants(&self, start: u64, bytes: u64) -> bool {
-        let is_there = self.windows.iter().any(|window| window.start == start) || self.on_their_way.iter().any(|(other, _)| *other == start);
+        let is_there = self.windows.iter().any(|window| window.start == start)
+            || self.on_their_way.iter().any(|(other, _)| *other == start);
         !is_there && self.unused_bytes() + bytes <= self.bytes_max as u64 / 2
     }
 
     /// Where the window at `start` ends, when it is here or on its way.
     fn end_of(&self, start: u64) -> Option<u64> {
-        let coming = self.on_their_way.iter().find(|(other, _)| *other == start).map(|(_, end)| *end);
+        let coming =
+            self.on_their_way.iter().find(|(other, _)| *other == start).map(|(_, end)| *end);
         coming.or_else(|| self.windows.iter().find(|window| window.start == start).map(Window::end))
     }
 }
 
 impl<R: Runtime> Inner<R> {
-    /// The `len` bytes of a record at `at`, from what was read ahead; reads a window when nothing was and `fetches_window`.
-    pub(super) async fn cold_record(self: &Rc<Self>, at: u64, len: usize, fetches_window: bool) -> Result<BufSlice, ReadError> {
+    /// The `len` bytes of a record at `at`, from what was read ahead; reads a window when nothing
+    /// was and `fetches_window`.
+    pub(super) async fn cold_record(
+        self: &Rc<Self>,
+        at: u64,
+        len: usize,
+        fetches_window: bool,
+    ) -> Result<BufSlice, ReadError> {
         loop {
             let seen = self.window_arrived.seen();
             let found = self.cold_cache.borrow_mut().find(at, len);
@@ -148,13 +175,20 @@ impl<R: Runtime> Inner<R> {
                     return Ok(record);
                 }
                 Found::OnItsWay => self.window_arrived.changed_since(seen).await,
-                Found::Nowhere { in_sequence } if fetches_window || in_sequence => return self.read_window(at, len, in_sequence).await,
+                Found::Nowhere { in_sequence } if fetches_window || in_sequence => {
+                    return self.read_window(at, len, in_sequence).await;
+                }
                 Found::Nowhere { .. } => return self.read_log(at, len).await,
             }
         }
     }
 
-    async fn read_window(self: &Rc<Self>, at: u64, len: usize, in_sequence: bool) -> Result<BufSlice, ReadError> {
+    async fn read_window(
+        self: &Rc<Self>,
+        at: u64,
+        len: usize,
+        in_sequence: bool,
+    ) -> Result<BufSlice, ReadError> {
         let end = block_floor(at + self.config.read_ahead_bytes as u64).max(at + len as u64);
         if in_sequence {
             self.read_on(end).await;
@@ -165,19 +199,23 @@ impl<R: Runtime> Inner<R> {
         Ok(record)
     }
 
-    /// Keeps windows ahead of a consumer: those behind `from`. The yield lets the reads begin while the caller goes on.
+    /// Keeps windows ahead of a consumer: those behind `from`. The yield lets the reads begin while
+    /// the caller goes on.
     async fn read_on(self: &Rc<Self>, mut from: u64) {
         let mut has_begun = false;
         for _ in 0..READ_AHEAD_WINDOWS {
             let file_end = self.log.start_of(from) + self.log.file_bytes();
-            let upto = (from + self.config.read_ahead_bytes as u64).min(file_end).min(block_floor(self.marks.written().0));
+            let upto = (from + self.config.read_ahead_bytes as u64)
+                .min(file_end)
+                .min(block_floor(self.marks.written().0));
             if upto <= from {
                 break;
             }
             if self.cold_cache.borrow().wants(from, upto - from) {
                 self.cold_cache.borrow_mut().on_their_way.push((from, upto));
                 let (inner, start) = (self.clone(), from);
-                self.rt.spawn(Share::Foreground, async move { inner.fetch_ahead(start, upto).await });
+                self.rt
+                    .spawn(Share::Foreground, async move { inner.fetch_ahead(start, upto).await });
                 has_begun = true;
             }
             let end = self.cold_cache.borrow().end_of(from);
@@ -209,7 +247,8 @@ struct UnitRun {
     units: Vec<Unit>,
 }
 
-/// Runs of units from files, the least recently used forgotten first. Units in files do not change, but for repairs.
+/// Runs of units from files, the least recently used forgotten first. Units in files do not change,
+/// but for repairs.
 #[derive(Default)]
 pub(super) struct UnitCache {
     runs: VecDeque<UnitRun>,
@@ -217,7 +256,9 @@ pub(super) struct UnitCache {
 
 impl UnitCache {
     fn get(&mut self, queue: QueueKey, from: QueueOffset, most: usize) -> Option<Vec<Unit>> {
-        let holds = |run: &UnitRun| run.queue == queue && from >= run.first && from.since(run.first) < run.units.len();
+        let holds = |run: &UnitRun| {
+            run.queue == queue && from >= run.first && from.since(run.first) < run.units.len()
+        };
         let nth = self.runs.iter().position(holds)?;
         let run = self.runs.remove(nth)?;
         let units = run.units.iter().skip(from.since(run.first)).take(most).copied().collect();
@@ -239,8 +280,15 @@ impl UnitCache {
 }
 
 impl<R: Runtime> Inner<R> {
-    /// Units that are in a queue's file: `in_file` of them from `from` on. More than `most` are read, for the next reads.
-    pub(super) async fn units_in_file(&self, place: &QueuePlace, from: QueueOffset, most: usize, in_file: usize) -> Result<Vec<Unit>, FileError> {
+    /// Units that are in a queue's file: `in_file` of them from `from` on. More than `most` are
+    /// read, for the next reads.
+    pub(super) async fn units_in_file(
+        &self,
+        place: &QueuePlace,
+        from: QueueOffset,
+        most: usize,
+        in_file: usize,
+    ) -> Result<Vec<Unit>, FileError> {
         let cached = self.unit_cache.borrow_mut().get(place.key, from, most.min(in_file));
         if let Some(units) = cached {
             return Ok(units);
@@ -285,10 +333,16 @@ mod tests {
         cache.insert(0, window(1, 1000), true, true);
         assert!(matches!(cache.find(990, 20), Found::Nowhere { in_sequence: true }));
         cache.on_their_way.push((1000, 2000));
-        assert!(matches!(cache.find(990, 20), Found::OnItsWay) && matches!(cache.find(1000, 20), Found::OnItsWay));
+        assert!(
+            matches!(cache.find(990, 20), Found::OnItsWay)
+                && matches!(cache.find(1000, 20), Found::OnItsWay)
+        );
         cache.insert(1000, window(2, 1000), true, false);
         assert_eq!(here(cache.find(990, 20)), Some([vec![1; 10], vec![2; 10]].concat()));
-        assert!(matches!(cache.find(2000, 5), Found::Nowhere { in_sequence: true }) && matches!(cache.find(2001, 5), Found::Nowhere { in_sequence: false }));
+        assert!(
+            matches!(cache.find(2000, 5), Found::Nowhere { in_sequence: true })
+                && matches!(cache.find(2001, 5), Found::Nowhere { in_sequence: false })
+        );
     }
 
     #[test]

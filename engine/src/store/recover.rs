@@ -1,4 +1,5 @@
-//! From the files of a stopped store to its state in memory. See [`crate::manifest`] for what is trusted and why.
+//! From the files of a stopped store to its state in memory. See [`crate::manifest`] for what is
+//! trusted and why.
 //!
 //! ```text
 //!   manifest good? ──yes──► adopt its queues ──► scan the log from its log_end ─┐
@@ -7,8 +8,9 @@
 //!   after an unclean stop: fdatasync what was read, zeros behind the end, ConsumeQueue files cut
 //! ```
 //!
-//! A scan takes record after record (magic, size, own offset, checksum). Where one is none, [`super::damage`] decides whether
-//! that is the torn end of the log or damage to go around; [`super::fill`] puts records into their queues.
+//! A scan takes record after record (magic, size, own offset, checksum). Where one is none,
+//! [`super::damage`] decides whether that is the torn end of the log or damage to go around;
+//! [`super::fill`] puts records into their queues.
 
 use super::damage::{Damage, Known, find_record};
 use super::fill::{Gap, QueueFill};
@@ -23,8 +25,8 @@ use crate::limits::{OPENING_QUEUES_AT_ONCE, UNPERSISTED_UNITS_WAKE};
 use crate::manifest::{MANIFEST_VERSION, Manifest};
 use crate::offset::QueueOffset;
 use crate::paths::Paths;
-use protocol::record::RecordView;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use protocol::record::RecordView;
 use rt::{File, Runtime};
 use std::collections::BTreeMap;
 use std::io;
@@ -70,7 +72,13 @@ impl<R: Runtime> Recovery<'_, R> {
             match self.scan(manifest.log_end, false).await? {
                 Ok(scanned) => return Ok(scanned),
                 Err(Gap { topic, queue_id, expected, found, .. }) => {
-                    tracing::warn!(topic, queue_id, expected, found, "ConsumeQueue units are missing: building all of them from the log");
+                    tracing::warn!(
+                        topic,
+                        queue_id,
+                        expected,
+                        found,
+                        "ConsumeQueue units are missing: building all of them from the log"
+                    );
                 }
             }
         }
@@ -78,7 +86,14 @@ impl<R: Runtime> Recovery<'_, R> {
         let scanned = self.scan(begin, true).await?;
         scanned.map_err(|gap| {
             let Gap { at, topic, queue_id, expected, found } = gap;
-            OpenError::QueueGap { path: self.log.path_of(at), offset: at % self.log.file_bytes(), topic, queue: queue_id, expected, found }
+            OpenError::QueueGap {
+                path: self.log.path_of(at),
+                offset: at % self.log.file_bytes(),
+                topic,
+                queue: queue_id,
+                expected,
+                found,
+            }
         })
     }
 
@@ -88,8 +103,15 @@ impl<R: Runtime> Recovery<'_, R> {
         for (topic, queues) in &manifest.queues {
             for (queue_id, range) in queues {
                 let (min, max) = (QueueOffset(range.min), QueueOffset(range.max));
-                let Some(key) = self.queues.table.borrow_mut().insert(topic, *queue_id, min, max) else { return Ok(false) };
-                listed.push((QueuePlace { key, topic: topic.as_str().into(), queue_id: *queue_id }, min, max));
+                let Some(key) = self.queues.table.borrow_mut().insert(topic, *queue_id, min, max)
+                else {
+                    return Ok(false);
+                };
+                listed.push((
+                    QueuePlace { key, topic: topic.as_str().into(), queue_id: *queue_id },
+                    min,
+                    max,
+                ));
             }
         }
         let check = |(place, min, max): (QueuePlace, QueueOffset, QueueOffset)| async move {
@@ -98,22 +120,37 @@ impl<R: Runtime> Recovery<'_, R> {
         };
         let checks = stream::iter(listed).map(check).buffer_unordered(OPENING_QUEUES_AT_ONCE);
         let mut strange = pin!(checks.try_filter_map(|place| std::future::ready(Ok(place))));
-        let Some(QueuePlace { topic, queue_id, .. }) = strange.try_next().await? else { return Ok(true) };
-        tracing::warn!(%topic, queue_id, "ConsumeQueue files are not as they were: building all of them from the log");
+        let Some(QueuePlace { topic, queue_id, .. }) = strange.try_next().await? else {
+            return Ok(true);
+        };
+        tracing::warn!(%topic, queue_id, "ConsumeQueue files are not as they were: building all \
+            of them from the log");
         Ok(false)
     }
 
-    /// Forgets every ConsumeQueue, in memory and on disk. The manifest is replaced first: one that lists queues must not
-    /// meet half-built ones after a crash in the middle of a rebuild. What it knows of the log stays.
+    /// Forgets every ConsumeQueue, in memory and on disk. The manifest is replaced first: one that
+    /// lists queues must not meet half-built ones after a crash in the middle of a rebuild. What it
+    /// knows of the log stays.
     async fn start_over(&self) -> Result<(), OpenError> {
         *self.queues.table.borrow_mut() = Default::default();
         // The new table gives the same keys to other queues.
         self.queues.files.forget_all();
-        let known = self.manifest.clone().unwrap_or_else(|| Manifest { log_end: self.log.begin(), ..Manifest::default() });
+        let known = self
+            .manifest
+            .clone()
+            .unwrap_or_else(|| Manifest { log_end: self.log.begin(), ..Manifest::default() });
         let rebuilding = Manifest { version: MANIFEST_VERSION, is_rebuilding: true, ..known };
-        let (manifest, folder, root) = (self.paths.manifest(), self.paths.consumequeue(), self.paths.root());
-        self.rt.replace_file(&manifest, rebuilding.encode(), false).await.map_err(FileError::at("replace", &manifest, 0))?;
-        self.rt.remove_dir_all(&folder).await.map_err(FileError::at("remove folder", &folder, 0))?;
+        let (manifest, folder, root) =
+            (self.paths.manifest(), self.paths.consumequeue(), self.paths.root());
+        self.rt
+            .replace_file(&manifest, rebuilding.encode(), false)
+            .await
+            .map_err(FileError::at("replace", &manifest, 0))?;
+        self.rt.remove_dir_all(&folder).await.map_err(FileError::at(
+            "remove folder",
+            &folder,
+            0,
+        ))?;
         self.rt.create_dir_all(&folder).await.map_err(FileError::at("make folder", &folder, 0))?;
         self.rt.sync_dir(root).await.map_err(FileError::at("sync folder", root, 0))?;
         Ok(())
@@ -168,7 +205,12 @@ impl<R: Runtime> Recovery<'_, R> {
     }
 
     /// Takes the records at the beginning of `bytes`, which lie at `result.end`.
-    fn take_records(&self, bytes: &[u8], result: &mut ScanResult, fill: &mut QueueFill<'_, R>) -> Result<Stop, Gap> {
+    fn take_records(
+        &self,
+        bytes: &[u8],
+        result: &mut ScanResult,
+        fill: &mut QueueFill<'_, R>,
+    ) -> Result<Stop, Gap> {
         let (limits, mut rest) = (self.limits(), bytes);
         loop {
             match scan_one(rest, result.end, limits) {
@@ -185,10 +227,17 @@ impl<R: Runtime> Recovery<'_, R> {
     }
 
     /// Whether the log goes on behind a break, and from where.
-    async fn go_around(&self, reader: &mut LogReader<'_, R>, result: &mut ScanResult, damage: &mut Damage, reason: String) -> Result<bool, OpenError> {
+    async fn go_around(
+        &self,
+        reader: &mut LogReader<'_, R>,
+        result: &mut ScanResult,
+        damage: &mut Damage,
+        reason: String,
+    ) -> Result<bool, OpenError> {
         let (known, at) = (&self.known, result.end);
         let behind = if known.must_look_behind(at, &reason) {
-            let upto = if at < known.flushed_upto { known.flushed_upto } else { self.log.created_upto() };
+            let upto =
+                if at < known.flushed_upto { known.flushed_upto } else { self.log.created_upto() };
             find_record(reader, self.log, self.limits(), at + 1, upto).await?
         } else {
             None
@@ -198,7 +247,11 @@ impl<R: Runtime> Recovery<'_, R> {
             return Ok(false);
         };
         let may_be_torn = at >= known.torn_from();
-        let found = if may_be_torn { format!("{reason} (damage, or what the crash tore before it was acknowledged)") } else { reason };
+        let found = if may_be_torn {
+            format!("{reason} (damage, or what the crash tore before it was acknowledged)")
+        } else {
+            reason
+        };
         damage.report(self.log, at, goes_on_at, &found);
         result.end = goes_on_at;
         Ok(true)
@@ -222,7 +275,8 @@ impl<R: Runtime> Recovery<'_, R> {
             at = self.log.start_of(at) + self.log.file_bytes();
         }
         self.log.cut(scanned.end).await?;
-        let cuts = stream::iter(self.queues.ends()).map(|(place, next)| async move { self.queues.files.cut(&place, next).await });
+        let cuts = stream::iter(self.queues.ends())
+            .map(|(place, next)| async move { self.queues.files.cut(&place, next).await });
         cuts.buffer_unordered(OPENING_QUEUES_AT_ONCE).try_collect::<()>().await?;
         self.remove_strange_queues().await
     }
@@ -234,16 +288,24 @@ impl<R: Runtime> Recovery<'_, R> {
         for topic in topics.iter().filter(|topic| topic.is_dir) {
             let path = self.paths.topic(&topic.name);
             let queues = self.rt.list_dir(&path).await.map_err(FileError::at("list", &path, 0))?;
-            for queue in queues.iter().filter(|queue| queue.is_dir && !self.knows(&topic.name, &queue.name)) {
+            for queue in
+                queues.iter().filter(|queue| queue.is_dir && !self.knows(&topic.name, &queue.name))
+            {
                 let path = path.join(&queue.name);
-                self.rt.remove_dir_all(&path).await.map_err(FileError::at("remove folder", &path, 0))?;
+                self.rt.remove_dir_all(&path).await.map_err(FileError::at(
+                    "remove folder",
+                    &path,
+                    0,
+                ))?;
             }
         }
         Ok(())
     }
 
     fn knows(&self, topic: &str, queue: &str) -> bool {
-        queue.parse().is_ok_and(|queue_id| self.queues.table.borrow().key(topic, queue_id).is_some())
+        queue
+            .parse()
+            .is_ok_and(|queue_id| self.queues.table.borrow().key(topic, queue_id).is_some())
     }
 
     /// The bytes of the log's last block, up to its end.
@@ -252,9 +314,13 @@ impl<R: Runtime> Recovery<'_, R> {
         let Ok(len @ 1..) = usize::try_from(end - start) else { return Ok(Vec::new()) };
         let (path, in_file) = (self.log.path_of(start), start % self.log.file_bytes());
         let file = self.log.file(start).await?;
-        let bytes = file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?;
+        let bytes =
+            file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?;
         if bytes.len() < len {
-            let source = io::Error::new(io::ErrorKind::UnexpectedEof, format!("expected {len} bytes, found {}", bytes.len()));
+            let source = io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("expected {len} bytes, found {}", bytes.len()),
+            );
             return Err(FileError { operation: "read", path, offset: in_file, source }.into());
         }
         Ok(bytes.to_vec())

@@ -1,12 +1,13 @@
-//! A ConsumeQueue unit that does not lead to its message: the message is looked for in the log, and the unit written anew.
+//! A ConsumeQueue unit that does not lead to its message: the message is looked for in the log, and
+//! the unit written anew.
 //!
 //! ```text
 //!   units:  … good | bad | …            log:  … | message of `good` | … | the message? | …
 //!              └──────────────────────────────► └── scanned from here, a bounded stretch
 //! ```
 //!
-//! The log alone decides (design D8): a flipped bit or a hole in a derived file must not cost a message that is whole. When the
-//! log does not have it either, the message is damaged.
+//! The log alone decides (design D8): a flipped bit or a hole in a derived file must not cost a
+//! message that is whole. When the log does not have it either, the message is damaged.
 
 use super::Inner;
 use super::append::tags_code_of;
@@ -23,27 +24,44 @@ use protocol::record::RecordView;
 use rt::{AppendBuf, Runtime};
 
 impl<R: Runtime> Inner<R> {
-    /// Finds the message `offset` of a queue in the log and writes its unit; `None` when it is not where it would have to be.
-    pub(super) async fn repair_unit(&self, place: &QueuePlace, offset: QueueOffset) -> Result<Option<Unit>, ReadError> {
+    /// Finds the message `offset` of a queue in the log and writes its unit; `None` when it is not
+    /// where it would have to be.
+    pub(super) async fn repair_unit(
+        &self,
+        place: &QueuePlace,
+        offset: QueueOffset,
+    ) -> Result<Option<Unit>, ReadError> {
         let from = self.log_end_of_unit_before(place, offset).await?;
         let Some(unit) = self.find_message(place, offset, from).await? else { return Ok(None) };
         tracing::error!(
             topic = &*place.topic, queue_id = place.queue_id, offset = offset.0, at = unit.at.0,
             path = %self.queues.files.path(place, self.queues.files.file_start(offset)).display(),
-            "a unit of a ConsumeQueue was damaged and is written anew from the log; if there are many, stop the broker and delete the consumequeue folder: it is rebuilt from the log"
+            "a unit of a ConsumeQueue was damaged and is written anew from the log; if there are \
+                many, stop the broker and delete the consumequeue folder: it is rebuilt from the \
+                log"
         );
         self.unit_cache.borrow_mut().forget(place.key);
         self.queues.files.write(place, offset, AppendBuf::copy_of(&unit.encode())).await?;
         Ok(Some(unit))
     }
 
-    /// Where the message of a good unit before `offset` ends; the log's beginning when there is none.
-    async fn log_end_of_unit_before(&self, place: &QueuePlace, offset: QueueOffset) -> Result<u64, ReadError> {
+    /// Where the message of a good unit before `offset` ends; the log's beginning when there is
+    /// none.
+    async fn log_end_of_unit_before(
+        &self,
+        place: &QueuePlace,
+        offset: QueueOffset,
+    ) -> Result<u64, ReadError> {
         let mut back = 1;
         while let Some(before) = offset.0.checked_sub(back).map(QueueOffset) {
             let units = self.units_from(place, before, 1).await?;
-            if let Some(unit) = units.first().filter(|unit| unit.at.0 >= self.log.begin() && unit.end() <= self.marks.written().0 && !unit.is_missing()) {
-                let record = self.log_bytes(unit.at.0, usize::try_from(unit.size).unwrap_or(0)).await?;
+            if let Some(unit) = units.first().filter(|unit| {
+                unit.at.0 >= self.log.begin()
+                    && unit.end() <= self.marks.written().0
+                    && !unit.is_missing()
+            }) {
+                let record =
+                    self.log_bytes(unit.at.0, usize::try_from(unit.size).unwrap_or(0)).await?;
                 if check_record(place, before, unit, &record).is_ok() {
                     return Ok(unit.end());
                 }
@@ -59,7 +77,12 @@ impl<R: Runtime> Inner<R> {
         self.queues.table.borrow().get(place.key).is_none_or(|queue| offset < queue.min)
     }
 
-    async fn find_message(&self, place: &QueuePlace, offset: QueueOffset, from: u64) -> Result<Option<Unit>, ReadError> {
+    async fn find_message(
+        &self,
+        place: &QueuePlace,
+        offset: QueueOffset,
+        from: u64,
+    ) -> Result<Option<Unit>, ReadError> {
         let upto = self.marks.written().0.min(from.saturating_add(REPAIR_SCAN_BYTES_MAX));
         let limits = ScanLimits {
             file_bytes: self.log.file_bytes(),
@@ -111,5 +134,9 @@ fn compare(record: &RecordView<'_>, place: &QueuePlace, offset: QueueOffset) -> 
 }
 
 fn unit_of(record: &RecordView<'_>, at: u64) -> Unit {
-    Unit { at: PhyOffset(at), size: u32::try_from(record.total_size()).unwrap_or(0), tags_code: tags_code_of(record.properties()) }
+    Unit {
+        at: PhyOffset(at),
+        size: u32::try_from(record.total_size()).unwrap_or(0),
+        tags_code: tags_code_of(record.properties()),
+    }
 }

@@ -1,13 +1,14 @@
-//! Removing what is too old or too much, and refusing sends while the disk is nearly full. The rules are in
-//! [`crate::retention`]; here is the order of things:
+//! Removing what is too old or too much, and refusing sends while the disk is nearly full. The
+//! rules are in [`crate::retention`]; here is the order of things:
 //!
 //! ```text
 //!   which files may go ─► first message of every queue behind them (reads) ─► begin and minima move, at once
 //!     ─► manifest: from here on the files are gone, whatever happens ─► log files ─► ConsumeQueue and index files
 //! ```
 //!
-//! A read that had begun on a removed file goes on: it has the file open, or finds that it is gone, which is that read's error
-//! alone. A crash before the manifest leaves the store as it was; after it, the next open removes the rest.
+//! A read that had begun on a removed file goes on: it has the file open, or finds that it is gone,
+//! which is that read's error alone. A crash before the manifest leaves the store as it was; after
+//! it, the next open removes the rest.
 
 use super::{Inner, Phase};
 use crate::config::StoreConfig;
@@ -47,19 +48,24 @@ impl<R: Runtime> Inner<R> {
         let used = match self.rt.disk_space(&folder).await {
             Ok(space) => space.used_percent(),
             Err(error) => {
-                tracing::warn!(path = %folder.display(), %error, "how full the disk is can't be known; nothing is removed for space");
+                tracing::warn!(path = %folder.display(), %error, "how full the disk is can't be \
+                    known; nothing is removed for space");
                 return Judgement { refuse: refused.is_some(), clean: false, at_once: false };
             }
         };
         let judgement = judge(&self.config.retention, used, refused.is_some());
         match (refused, judgement.refuse) {
             (None, true) => tracing::error!(
-                "the disk of {} is {used} % full, diskSpaceWarningLevelRatio is {}: messages are refused until no more than {} % are used",
+                "the disk of {} is {used} % full, diskSpaceWarningLevelRatio is {}: messages are \
+                    refused until no more than {} % are used",
                 folder.display(),
                 self.config.retention.warning_percent,
                 self.config.retention.clean_forcibly_percent
             ),
-            (Some(_), false) => tracing::info!("the disk of {} is {used} % full: messages are taken again", folder.display()),
+            (Some(_), false) => tracing::info!(
+                "the disk of {} is {used} % full: messages are taken again",
+                folder.display()
+            ),
             _ => {}
         }
         self.nearly_full.set(judgement.refuse.then_some(used));
@@ -79,11 +85,21 @@ impl<R: Runtime> Inner<R> {
 
     async fn remove_oldest(&self, at_once: bool) -> Result<(), ReadError> {
         let all = self.log_files().await?;
-        let (left_over, files): (Vec<LogFile>, Vec<LogFile>) = all.iter().partition(|file| file.start < self.log.begin());
-        // A log that ends with its last file, while there is no space for the next, still begins in a file that is there.
+        let (left_over, files): (Vec<LogFile>, Vec<LogFile>) =
+            all.iter().partition(|file| file.start < self.log.begin());
+        // A log that ends with its last file, while there is no space for the next, still begins in
+        // a file that is there.
         let last_file = self.log.created_upto().saturating_sub(self.log.file_bytes());
-        let keep_from = self.log.start_of(self.marks.flushed().0.min(self.marks.visible().0)).min(last_file);
-        let begin = begin_after(&self.config.retention, &files, self.log.file_bytes(), keep_from, self.rt.wall_ms(), at_once);
+        let keep_from =
+            self.log.start_of(self.marks.flushed().0.min(self.marks.visible().0)).min(last_file);
+        let begin = begin_after(
+            &self.config.retention,
+            &files,
+            self.log.file_bytes(),
+            keep_from,
+            self.rt.wall_ms(),
+            at_once,
+        );
         let begin = begin.filter(|begin| *begin > self.log.begin());
         if begin.is_none() && left_over.is_empty() {
             return Ok(());
@@ -100,7 +116,12 @@ impl<R: Runtime> Inner<R> {
     /// From here on the log begins at `begin`, for who reads and for the next open.
     async fn move_begin(&self, begin: u64, at_once: bool) -> Result<(), ReadError> {
         let minima = self.queues.first_units_from(begin).await?;
-        tracing::info!(from = self.log.begin(), to = begin, by_force = at_once, "the oldest log files go");
+        tracing::info!(
+            from = self.log.begin(),
+            to = begin,
+            by_force = at_once,
+            "the oldest log files go"
+        );
         self.log.set_begin(begin);
         self.queues.raise_minima(&minima);
         self.deleted.borrow_mut().retain(|_, below| *below > begin);
@@ -112,19 +133,26 @@ impl<R: Runtime> Inner<R> {
     async fn log_files(&self) -> Result<Vec<LogFile>, FileError> {
         let folder = self.paths.commitlog();
         let entries = self.rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
-        let file = |entry: &DirEntry| Some(LogFile { start: parse_offset_name(&entry.name)?, modified_ms: entry.modified_ms });
+        let file = |entry: &DirEntry| {
+            Some(LogFile { start: parse_offset_name(&entry.name)?, modified_ms: entry.modified_ms })
+        };
         Ok(entries.iter().filter_map(file).collect())
     }
 
-    /// Says in the manifest that the log begins at `begin`. The whole manifest anew when that is possible; when it is not (the
-    /// writer itself waits for space), the old one with new beginnings. Without either the files go all the same: opening
-    /// then finds the minima by itself.
+    /// Says in the manifest that the log begins at `begin`. The whole manifest anew when that is
+    /// possible; when it is not (the writer itself waits for space), the old one with new
+    /// beginnings. Without either the files go all the same: opening then finds the minima by
+    /// itself.
     async fn commit_begin(&self, begin: u64) {
         if self.write_checkpoint().await.is_ok() {
             return;
         }
         let path = self.paths.manifest();
-        let Some(Decoded::Good(mut manifest)) = self.rt.read_file(&path).await.ok().map(|bytes| Manifest::decode(&bytes)) else { return };
+        let Some(Decoded::Good(mut manifest)) =
+            self.rt.read_file(&path).await.ok().map(|bytes| Manifest::decode(&bytes))
+        else {
+            return;
+        };
         manifest.begin_at(begin, |topic, queue_id| self.min_of(topic, queue_id));
         if let Err(error) = self.rt.replace_file(&path, manifest.encode(), false).await {
             tracing::warn!(path = %path.display(), %error, "the manifest could not be replaced");
@@ -136,8 +164,8 @@ impl<R: Runtime> Inner<R> {
         table.key(topic, queue_id).and_then(|key| table.get(key)).map(|queue| queue.min.0)
     }
 
-    /// The lowest first, and none after one that could not be removed: a log with a gap is refused at the next open, which may not
-    /// know where the log begins.
+    /// The lowest first, and none after one that could not be removed: a log with a gap is refused
+    /// at the next open, which may not know where the log begins.
     async fn remove_log_files(&self, all: &[LogFile]) -> Result<(), FileError> {
         let pause = Duration::from_millis(self.config.retention.file_interval_ms);
         for (nth, file) in all.iter().filter(|file| file.start < self.log.begin()).enumerate() {
@@ -152,12 +180,19 @@ impl<R: Runtime> Inner<R> {
 }
 
 /// Removes the log files that a manifest said are gone before a crash could remove them.
-pub(super) async fn finish_removal<R: Runtime>(rt: &R, paths: &Paths, config: &StoreConfig, manifest: Option<&Manifest>) -> Result<(), OpenError> {
+pub(super) async fn finish_removal<R: Runtime>(
+    rt: &R,
+    paths: &Paths,
+    config: &StoreConfig,
+    manifest: Option<&Manifest>,
+) -> Result<(), OpenError> {
     let Some(manifest) = manifest.filter(|manifest| manifest.log_begin > 0) else { return Ok(()) };
     let folder = paths.commitlog();
     let entries = rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
     let starts = entries.iter().filter_map(|entry| parse_offset_name(&entry.name));
-    let gone: Vec<u64> = starts.filter(|start| start.saturating_add(config.commitlog_file_bytes) <= manifest.log_begin).collect();
+    let gone: Vec<u64> = starts
+        .filter(|start| start.saturating_add(config.commitlog_file_bytes) <= manifest.log_begin)
+        .collect();
     for start in &gone {
         let path = paths.commitlog_file(*start);
         rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
@@ -169,7 +204,11 @@ pub(super) async fn finish_removal<R: Runtime>(rt: &R, paths: &Paths, config: &S
 }
 
 /// Queues whose first messages left the log without the manifest knowing: their minima, found anew.
-pub(super) async fn correct_minima<R: Runtime>(queues: &Queues<R>, begin: u64, manifest: Option<&Manifest>) -> Result<(), OpenError> {
+pub(super) async fn correct_minima<R: Runtime>(
+    queues: &Queues<R>,
+    begin: u64,
+    manifest: Option<&Manifest>,
+) -> Result<(), OpenError> {
     if begin <= manifest.map_or(0, |manifest| manifest.log_begin) {
         return Ok(());
     }

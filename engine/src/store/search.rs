@@ -25,7 +25,8 @@ const UNITS_AT_ONCE: usize = 16;
 
 /// `None` when no record lies there.
 fn store_time_in(head: &[u8], at: PhyOffset) -> Option<i64> {
-    let says_at = i64::from_be_bytes(head.get(PHYSICAL_OFFSET_AT..PHYSICAL_OFFSET_AT + 8)?.try_into().ok()?);
+    let says_at =
+        i64::from_be_bytes(head.get(PHYSICAL_OFFSET_AT..PHYSICAL_OFFSET_AT + 8)?.try_into().ok()?);
     if says_at != at.as_i64() {
         return None;
     }
@@ -36,14 +37,25 @@ fn store_time_in(head: &[u8], at: PhyOffset) -> Option<i64> {
 
 impl<R: Runtime> Store<R> {
     /// The offset for a time, as [`Boundary`] says; 0 for a queue that is not there.
-    pub async fn offset_by_time(&self, topic: &str, queue_id: i32, timestamp_ms: i64, boundary: Boundary) -> Result<QueueOffset, ReadError> {
-        let Some((place, range)) = self.inner.place(topic, queue_id) else { return Ok(QueueOffset(0)) };
+    pub async fn offset_by_time(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        timestamp_ms: i64,
+        boundary: Boundary,
+    ) -> Result<QueueOffset, ReadError> {
+        let Some((place, range)) = self.inner.place(topic, queue_id) else {
+            return Ok(QueueOffset(0));
+        };
         let (mut low, mut high) = (range.min_offset.0, range.max_offset.0);
         // Everything below `low` is before the boundary, everything from `high` on is behind it.
         while low < high {
             let middle = low + (high - low) / 2;
-            let Some((found, stored_ms)) = self.inner.store_time_from(&place, QueueOffset(middle), QueueOffset(high)).await? else {
-                // From the middle on there is no message with a time: what is asked for lies before, if anywhere.
+            let Some((found, stored_ms)) =
+                self.inner.store_time_from(&place, QueueOffset(middle), QueueOffset(high)).await?
+            else {
+                // From the middle on there is no message with a time: what is asked for lies
+                // before, if anywhere.
                 high = middle;
                 continue;
             };
@@ -60,7 +72,12 @@ impl<R: Runtime> Store<R> {
     }
 
     /// When the message at `offset` was stored; `None` when there is none.
-    pub async fn store_time_at(&self, topic: &str, queue_id: i32, offset: QueueOffset) -> Result<Option<i64>, ReadError> {
+    pub async fn store_time_at(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        offset: QueueOffset,
+    ) -> Result<Option<i64>, ReadError> {
         match self.inner.place(topic, queue_id) {
             Some((place, _)) => self.inner.store_time(&place, offset).await,
             None => Ok(None),
@@ -69,12 +86,25 @@ impl<R: Runtime> Store<R> {
 }
 
 impl<R: Runtime> Inner<R> {
-    async fn store_time(&self, place: &QueuePlace, offset: QueueOffset) -> Result<Option<i64>, ReadError> {
-        Ok(self.store_time_from(place, offset, offset.plus(1)).await?.map(|(_, stored_ms)| stored_ms))
+    async fn store_time(
+        &self,
+        place: &QueuePlace,
+        offset: QueueOffset,
+    ) -> Result<Option<i64>, ReadError> {
+        Ok(self
+            .store_time_from(place, offset, offset.plus(1))
+            .await?
+            .map(|(_, stored_ms)| stored_ms))
     }
 
-    /// The first message of `from..upto` that has a store time: damaged ones have none, and neither have removed ones.
-    async fn store_time_from(&self, place: &QueuePlace, from: QueueOffset, upto: QueueOffset) -> Result<Option<(QueueOffset, i64)>, ReadError> {
+    /// The first message of `from..upto` that has a store time: damaged ones have none, and neither
+    /// have removed ones.
+    async fn store_time_from(
+        &self,
+        place: &QueuePlace,
+        from: QueueOffset,
+        upto: QueueOffset,
+    ) -> Result<Option<(QueueOffset, i64)>, ReadError> {
         let mut at = from;
         while at < upto {
             let units = self.units_from(place, at, UNITS_AT_ONCE.min(upto.since(at))).await?;
@@ -84,7 +114,11 @@ impl<R: Runtime> Inner<R> {
             }
             for unit in units {
                 let is_there = unit.at.0 >= self.log.begin() && !unit.is_missing();
-                let stored_ms = if is_there { store_time_in(&self.log_bytes(unit.at.0, TIME_READ_BYTES).await?, unit.at) } else { None };
+                let stored_ms = if is_there {
+                    store_time_in(&self.log_bytes(unit.at.0, TIME_READ_BYTES).await?, unit.at)
+                } else {
+                    None
+                };
                 if let Some(stored_ms) = stored_ms {
                     return Ok(Some((at, stored_ms)));
                 }

@@ -1,5 +1,5 @@
-//! A full disk is waited out: no file operation that found no space stops the store, and what was refused meanwhile is taken
-//! again as soon as there is room.
+//! A full disk is waited out: no file operation that found no space stops the store, and what was
+//! refused meanwhile is taken again as soon as there is room.
 
 use super::{Inner, Phase};
 use crate::error::{FileError, StoreError, is_no_space};
@@ -11,13 +11,16 @@ use std::time::Duration;
 const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
 
 impl<R: Runtime> Inner<R> {
-    /// Makes the log file that begins at `start` unless it is there; waits for space while the store is open.
+    /// Makes the log file that begins at `start` unless it is there; waits for space while the
+    /// store is open.
     pub(super) async fn ensure_file(&self, start: u64) -> Result<(), FileError> {
         let before = self.log.created_upto();
         loop {
             let made = self.log.ensure(start).await;
             match made {
-                Err(full) if is_no_space(&full.source) && self.phase.get() == Phase::Open => self.wait_for_space(&full).await,
+                Err(full) if is_no_space(&full.source) && self.phase.get() == Phase::Open => {
+                    self.wait_for_space(&full).await
+                }
                 Ok(()) => {
                     if self.log.created_upto() > before {
                         self.disk_full_at.set(None);
@@ -33,9 +36,11 @@ impl<R: Runtime> Inner<R> {
     async fn wait_for_space(&self, error: &FileError) {
         let next_file = self.log.created_upto();
         if self.disk_full_at.replace(Some(next_file)).is_none() {
-            tracing::warn!(%error, "no space for the next log file: messages are refused from there on until space is free");
+            tracing::warn!(%error, "no space for the next log file: messages are refused from \
+                there on until space is free");
         }
-        // Who waits for the writer must not wait for space: what frees it may be waiting behind them.
+        // Who waits for the writer must not wait for space: what frees it may be waiting behind
+        // them.
         self.written.notify();
         self.pause(DISK_FULL_RETRY).await;
     }
@@ -43,7 +48,9 @@ impl<R: Runtime> Inner<R> {
     /// An error while the log's writer stands before a file there is no space for.
     pub(super) fn check_writer_has_space(&self) -> Result<(), StoreError> {
         match self.disk_full_at.get() {
-            Some(next_file) if self.marks.written().0 >= next_file => Err(StoreError::DiskFull { next_file: PhyOffset(next_file) }),
+            Some(next_file) if self.marks.written().0 >= next_file => {
+                Err(StoreError::DiskFull { next_file: PhyOffset(next_file) })
+            }
             _ => Ok(()),
         }
     }

@@ -5,13 +5,15 @@
 //!                          written ^          ^ issued           ^ zeroed
 //! ```
 //!
-//! Why: a durable 4 KiB write into an extent that was written before needs no journal commit; into one that is only reserved
-//! it does (bench `durable_write` of rt). Not whole files ahead: that would double the bytes written long before they are
-//! needed. Not when the log goes in large writes: from [`ZEROS_WRITE_BYTES_MAX`] on the zeros cost the device more than the
-//! commits they save.
+//! Why: a durable 4 KiB write into an extent that was written before needs no journal commit; into
+//! one that is only reserved it does (bench `durable_write` of rt). Not whole files ahead: that
+//! would double the bytes written long before they are needed. Not when the log goes in large
+//! writes: from [`ZEROS_WRITE_BYTES_MAX`] on the zeros cost the device more than the commits they
+//! save.
 //!
-//! Zeros must never land on a record. The two writers share one rule: a log write first claims its place
-//! ([`Zeros::begin_write`]) and waits for zeros in flight below its end; zeros begin only behind what is claimed.
+//! Zeros must never land on a record. The two writers share one rule: a log write first claims its
+//! place ([`Zeros::begin_write`]) and waits for zeros in flight below its end; zeros begin only
+//! behind what is claimed.
 
 use super::{Inner, Phase};
 use crate::error::FileError;
@@ -40,7 +42,13 @@ impl Zeros {
     /// For a log that ends at `end`.
     pub(super) fn at(end: u64) -> Self {
         let place = || Cell::new(end.next_multiple_of(crate::limits::BLOCK_BYTES));
-        Self { issued: place(), zeroed: place(), in_flight: Cell::new(None), ended: Signal::default(), mean_write_bytes: Cell::new(0) }
+        Self {
+            issued: place(),
+            zeroed: place(),
+            in_flight: Cell::new(None),
+            ended: Signal::default(),
+            mean_write_bytes: Cell::new(0),
+        }
     }
 
     /// Claims everything below `upto` for the log, and waits until no zeros are on their way there.
@@ -57,7 +65,8 @@ impl Zeros {
         }
     }
 
-    /// Where the next zeros go in a log whose files reach to `created_upto`; `None` when there are enough.
+    /// Where the next zeros go in a log whose files reach to `created_upto`; `None` when there are
+    /// enough.
     fn next(&self, file_bytes: u64, created_upto: u64) -> Option<(u64, u64)> {
         let (issued, from) = (self.issued.get(), self.zeroed.get().max(self.issued.get()));
         let file_end = from - from % file_bytes + file_bytes;
@@ -69,7 +78,11 @@ impl Zeros {
 
     /// Marks the place as being written; the guard's end says that it is done.
     fn begin_zeros(&self, from: u64, upto: u64) -> InFlight<'_> {
-        assert!(from >= self.issued.get() && self.in_flight.get().is_none(), "zeros at {from} would meet the log, which goes to {}", self.issued.get());
+        assert!(
+            from >= self.issued.get() && self.in_flight.get().is_none(),
+            "zeros at {from} would meet the log, which goes to {}",
+            self.issued.get()
+        );
         self.in_flight.set(Some((from, upto)));
         InFlight(self)
     }
@@ -84,14 +97,17 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Keeps zeros ahead of the log until the store closes. A failure stops the store as one of the log does: the files are the
-/// same, and of an fdatasync that failed the kernel tells once; the log's next one could say yes to what was lost.
+/// Keeps zeros ahead of the log until the store closes. A failure stops the store as one of the log
+/// does: the files are the same, and of an fdatasync that failed the kernel tells once; the log's
+/// next one could say yes to what was lost.
 pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
     let zeros = AppendBuf::copy_of(&vec![0; usize::try_from(ZEROS_STEP_BYTES).unwrap_or(0)]);
     while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
         let (seen, stopping) = (inner.written.seen(), inner.stopping.seen());
         match inner.zeros.next(inner.log.file_bytes(), inner.log.created_upto()) {
-            None => or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await,
+            None => {
+                or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await
+            }
             Some((from, upto)) => {
                 if let Err(error) = inner.write_zeros(from, upto, &zeros).await {
                     return inner.poison_with(&error);
@@ -111,7 +127,8 @@ impl<R: Runtime> Inner<R> {
         }
         let in_flight = self.zeros.begin_zeros(from, upto);
         let len = usize::try_from(upto - from).unwrap_or(0);
-        let written = file.write_both_durably_at(in_file, zeros.part(0..len), BufSlice::empty()).await;
+        let written =
+            file.write_both_durably_at(in_file, zeros.part(0..len), BufSlice::empty()).await;
         drop(in_flight);
         written.map_err(self.log.failed("write zeros", from))?;
         self.zeros.zeroed.set(upto);

@@ -30,7 +30,8 @@ fn open_error(damage: impl AsyncFn(&Sim), config: StoreConfig) -> OpenError {
 fn a_missing_middle_file_is_named() {
     let path = PathBuf::from(format!("/store/commitlog/{:020}", 96 * 1024));
     let missing = path.clone();
-    let error = open_error(async |sim| sim.remove_file(&missing).await.unwrap(), small_config("/store"));
+    let error =
+        open_error(async |sim| sim.remove_file(&missing).await.unwrap(), small_config("/store"));
     assert!(matches!(&error, OpenError::MissingFile { path: found } if *found == path), "{error}");
 }
 
@@ -41,7 +42,10 @@ fn files_of_another_size_are_refused_with_the_key_to_change() {
     let error = open_error(async |_| (), config);
     let text = error.to_string();
     assert!(matches!(error, OpenError::FileSize { .. }), "{text}");
-    assert!(text.contains("98304 bytes, expected 196608") && text.contains("mappedFileSizeCommitLog"), "{text}");
+    assert!(
+        text.contains("98304 bytes, expected 196608") && text.contains("mappedFileSizeCommitLog"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -21,13 +21,22 @@ fn a_batch_gets_consecutive_offsets_and_the_common_properties() {
             BatchEntry { flag: 2, body: b"two", properties: b"TAGS\x01blue" },
             BatchEntry { flag: 0, body: b"three", properties: b"" },
         ];
-        let batch = store.append_batch(&draft("t", 0, b"", &[b"CLUSTER\x01c\x02"]), entries.iter().copied()).unwrap();
-        assert_eq!((batch.count, batch.first.queue_offset, batch.end), (3, QueueOffset(1), store.appended()));
+        let batch = store
+            .append_batch(&draft("t", 0, b"", &[b"CLUSTER\x01c\x02"]), entries.iter().copied())
+            .unwrap();
+        assert_eq!(
+            (batch.count, batch.first.queue_offset, batch.end),
+            (3, QueueOffset(1), store.appended())
+        );
         let mut out = ReadSlices::default();
         assert_eq!(store.read(&request("t", 0, 1, TagFilter::All), &mut out), ReadStatus::Found);
         let records = split(&out.slices);
-        let views: Vec<RecordView<'_>> = records.iter().map(|record| RecordView::parse(record).unwrap()).collect();
-        assert_eq!(views.iter().map(|view| view.body()).collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
+        let views: Vec<RecordView<'_>> =
+            records.iter().map(|record| RecordView::parse(record).unwrap()).collect();
+        assert_eq!(
+            views.iter().map(|view| view.body()).collect::<Vec<_>>(),
+            [&b"one"[..], b"two", b"three"]
+        );
         assert_eq!(views[0].properties(), b"TAGS\x01red\x02CLUSTER\x01c\x02");
         assert_eq!(views[1].properties(), b"TAGS\x01blue\x02CLUSTER\x01c\x02");
         assert_eq!(views[2].properties(), b"CLUSTER\x01c\x02");
@@ -43,7 +52,8 @@ fn a_batch_that_does_not_fit_the_file_goes_to_the_next_as_a_whole() {
         let store = Store::open(sim.clone(), config()).await.unwrap();
         let body = [7; 3000];
         for _ in 0..50 {
-            let entries = std::iter::repeat_n(BatchEntry { flag: 0, body: &body, properties: b"" }, 5);
+            let entries =
+                std::iter::repeat_n(BatchEntry { flag: 0, body: &body, properties: b"" }, 5);
             let batch = loop {
                 match store.append_batch(&draft("t", 0, b"", &[]), entries.clone()) {
                     Err(AppendError::TailFull { .. }) => store.wait_writable().await,
@@ -51,7 +61,11 @@ fn a_batch_that_does_not_fit_the_file_goes_to_the_next_as_a_whole() {
                 }
             };
             let file_bytes = config().commitlog_file_bytes;
-            assert_eq!(batch.first.physical_offset.0 / file_bytes, (batch.end.0 - 1) / file_bytes, "in one file");
+            assert_eq!(
+                batch.first.physical_offset.0 / file_bytes,
+                (batch.end.0 - 1) / file_bytes,
+                "in one file"
+            );
         }
         store.close().await.unwrap();
     });
@@ -64,14 +78,35 @@ fn what_is_too_large_or_empty_is_refused_and_nothing_is_stored() {
         let store = Store::open(sim.clone(), config()).await.unwrap();
         let limit = config().record_bytes_max();
         let body = vec![0; limit];
-        assert_eq!(store.append(&draft("t", 0, &body, &[])), Err(AppendError::TooLarge { found: limit + 92, limit }));
-        let entries = std::iter::repeat_n(BatchEntry { flag: 0, body: &body[..limit / 2], properties: b"" }, 3);
-        assert!(matches!(store.append_batch(&draft("t", 0, b"", &[]), entries), Err(AppendError::TooLarge { .. })));
-        assert_eq!(store.append_batch(&draft("t", 0, b"", &[]), std::iter::empty()), Err(AppendError::EmptyBatch));
-        assert!(matches!(store.append(&draft("t", -1, b"x", &[])), Err(AppendError::QueueId { .. })));
-        assert!(matches!(store.append(&draft("t", 70_000, b"x", &[])), Err(AppendError::QueueId { .. })));
+        assert_eq!(
+            store.append(&draft("t", 0, &body, &[])),
+            Err(AppendError::TooLarge { found: limit + 92, limit })
+        );
+        let entries = std::iter::repeat_n(
+            BatchEntry { flag: 0, body: &body[..limit / 2], properties: b"" },
+            3,
+        );
+        assert!(matches!(
+            store.append_batch(&draft("t", 0, b"", &[]), entries),
+            Err(AppendError::TooLarge { .. })
+        ));
+        assert_eq!(
+            store.append_batch(&draft("t", 0, b"", &[]), std::iter::empty()),
+            Err(AppendError::EmptyBatch)
+        );
+        assert!(matches!(
+            store.append(&draft("t", -1, b"x", &[])),
+            Err(AppendError::QueueId { .. })
+        ));
+        assert!(matches!(
+            store.append(&draft("t", 70_000, b"x", &[])),
+            Err(AppendError::QueueId { .. })
+        ));
         let long = vec![b'a'; 40_000];
-        assert!(matches!(store.append(&draft("t", 0, b"x", &[&long])), Err(AppendError::Record(_))));
+        assert!(matches!(
+            store.append(&draft("t", 0, b"x", &[&long])),
+            Err(AppendError::Record(_))
+        ));
         assert_eq!((store.appended().0, store.queue_range("t", 0)), (0, None));
         store.close().await.unwrap();
         assert_eq!(store.append(&draft("t", 0, b"x", &[])), Err(AppendError::Closed));

@@ -1,4 +1,5 @@
-//! ConsumeQueues can be deleted while the store is stopped, all, one, or one file: no answer changes.
+//! ConsumeQueues can be deleted while the store is stopped, all, one, or one file: no answer
+//! changes.
 
 use crate::oracle::{Oracle, small_config};
 use engine::Store;
@@ -38,12 +39,16 @@ fn deleting_changes_nothing(delete: impl AsyncFn(&Sim)) {
 
 #[test]
 fn deleting_all_consumequeues_changes_no_answer() {
-    deleting_changes_nothing(async |sim| sim.remove_dir_all(Path::new("/store/consumequeue")).await.unwrap());
+    deleting_changes_nothing(async |sim| {
+        sim.remove_dir_all(Path::new("/store/consumequeue")).await.unwrap()
+    });
 }
 
 #[test]
 fn deleting_one_queue_changes_no_answer() {
-    deleting_changes_nothing(async |sim| sim.remove_dir_all(Path::new("/store/consumequeue/alpha/1")).await.unwrap());
+    deleting_changes_nothing(async |sim| {
+        sim.remove_dir_all(Path::new("/store/consumequeue/alpha/1")).await.unwrap()
+    });
 }
 
 #[test]

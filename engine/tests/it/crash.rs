@@ -1,6 +1,7 @@
-//! A crash at any point: the log is a prefix of what was appended, with everything that was flushed (power cut) or written
-//! (SIGKILL), and the queues agree with it. Under SYNC_FLUSH what nobody was told of may be missing in between: a break with
-//! records behind it is not cut there, because it could be damage with acknowledged messages behind it.
+//! A crash at any point: the log is a prefix of what was appended, with everything that was flushed
+//! (power cut) or written (SIGKILL), and the queues agree with it. Under SYNC_FLUSH what nobody was
+//! told of may be missing in between: a break with records behind it is not cut there, because it
+//! could be damage with acknowledged messages behind it.
 
 use crate::oracle::{Oracle, Replay, Sent, seeds, small_config};
 use engine::{FlushPolicy, LogBackend, PhyOffset, Store, StoreConfig};
@@ -56,7 +57,10 @@ impl Witness {
         self.before.set(self.oracle.borrow().sent.len());
         loop {
             let random = sim.random_u64();
-            let queue = (["alpha", "beta"][usize::try_from(random & 1).unwrap()], i32::try_from((random >> 1) % 3).unwrap());
+            let queue = (
+                ["alpha", "beta"][usize::try_from(random & 1).unwrap()],
+                i32::try_from((random >> 1) % 3).unwrap(),
+            );
             let len = usize::try_from((random >> 16) % 3000).unwrap();
             let appended = self.oracle.borrow_mut().append(&store, queue, "red", len);
             match appended {
@@ -66,34 +70,51 @@ impl Witness {
         }
     }
 
-    /// The log ends somewhere: nothing that had to survive is behind the end, and the oracle forgets the rest.
+    /// The log ends somewhere: nothing that had to survive is behind the end, and the oracle
+    /// forgets the rest.
     fn forget_lost(&self, store: &Store<Sim>) {
         let (end, survives) = (store.appended(), self.survives.get());
         let mut oracle = self.oracle.borrow_mut();
         let must_stay = oracle.sent.iter().filter(|sent| sent.at.end() <= survives).count();
         let sent = oracle.sent.len();
         oracle.sent.retain(|sent| sent.at.end() <= end);
-        assert!(oracle.sent.len() >= must_stay, "{} of {must_stay} are there: the log ends at {end}, {survives} had to survive", oracle.sent.len());
+        assert!(
+            oracle.sent.len() >= must_stay,
+            "{} of {must_stay} are there: the log ends at {end}, {survives} had to survive",
+            oracle.sent.len()
+        );
         let mut tally = self.tally.borrow_mut();
         tally.messages_lost += sent - oracle.sent.len();
         tally.messages_kept += oracle.sent.len();
         tally.scanned += store.recovered().records_scanned;
     }
 
-    /// What is left is served. Where the log need not be a prefix, what is torn out was never acknowledged.
+    /// What is left is served. Where the log need not be a prefix, what is torn out was never
+    /// acknowledged.
     async fn check(&self, store: &Store<Sim>, is_prefix: bool) {
         let sent = self.oracle.borrow().sent.clone();
         let mut torn_out = BTreeSet::new();
         for sent in sent.iter().filter(|_| !is_prefix) {
             if store.message_at(sent.at.physical_offset).await.unwrap().is_none() {
-                assert!(self.unacknowledged.borrow().contains(&sent.at.physical_offset), "{:?} was acknowledged and is gone", sent.at);
+                assert!(
+                    self.unacknowledged.borrow().contains(&sent.at.physical_offset),
+                    "{:?} was acknowledged and is gone",
+                    sent.at
+                );
                 torn_out.insert(sent.at.physical_offset);
             }
         }
         // The last of a queue leave nothing behind: their queue offsets are free again.
-        let is_free = |sent: &Sent| torn_out.contains(&sent.at.physical_offset) && store.queue_range(&sent.topic, sent.queue_id).is_none_or(|range| sent.at.queue_offset >= range.max_offset);
+        let is_free = |sent: &Sent| {
+            torn_out.contains(&sent.at.physical_offset)
+                && store
+                    .queue_range(&sent.topic, sent.queue_id)
+                    .is_none_or(|range| sent.at.queue_offset >= range.max_offset)
+        };
         let kept = Oracle { sent: sent.into_iter().filter(|sent| !is_free(sent)).collect() };
-        let lost: Vec<usize> = (0..kept.sent.len()).filter(|nth| torn_out.contains(&kept.sent[*nth].at.physical_offset)).collect();
+        let lost: Vec<usize> = (0..kept.sent.len())
+            .filter(|nth| torn_out.contains(&kept.sent[*nth].at.physical_offset))
+            .collect();
         if lost.is_empty() {
             kept.check(store).await;
         }
@@ -108,7 +129,11 @@ impl Witness {
             self.survives.set(survives);
             let oracle = self.oracle.borrow();
             let of_this_life = oracle.sent.iter().skip(self.before.replace(usize::MAX));
-            self.unacknowledged.borrow_mut().extend(of_this_life.filter(|sent| sent.at.end() > survives).map(|sent| sent.at.physical_offset));
+            self.unacknowledged.borrow_mut().extend(
+                of_this_life
+                    .filter(|sent| sent.at.end() > survives)
+                    .map(|sent| sent.at.physical_offset),
+            );
         }
         if !power_cut {
             return sim.kill();
@@ -150,9 +175,15 @@ fn a_power_cut_loses_nothing_that_was_flushed() {
     }
     let Tally { torn, unsynced, messages_lost, messages_kept, scanned, torn_out } = all;
     assert_eq!(torn_out, 0, "under ASYNC_FLUSH the log is a prefix");
-    eprintln!("{unsynced} writes un-synced at the crashes, {torn} torn; messages: {messages_lost} lost, {messages_kept} kept, {scanned} scanned");
+    eprintln!(
+        "{unsynced} writes un-synced at the crashes, {torn} torn; messages: {messages_lost} \
+            lost, {messages_kept} kept, {scanned} scanned"
+    );
     if seeds.len() > 1 {
-        assert!(torn > 20 && messages_lost > 50 && messages_kept > 1000 && scanned > 100, "the crashes were too tame");
+        assert!(
+            torn > 20 && messages_lost > 50 && messages_kept > 1000 && scanned > 100,
+            "the crashes were too tame"
+        );
     }
 }
 
@@ -167,7 +198,10 @@ fn a_power_cut_loses_nothing_that_sync_flush_acknowledged() {
     }
     eprintln!("{all:?}");
     if seeds.len() > 1 {
-        assert!(all.torn > 10 && all.messages_lost > 20 && all.messages_kept > 1000, "the crashes were too tame: {all:?}");
+        assert!(
+            all.torn > 10 && all.messages_lost > 20 && all.messages_kept > 1000,
+            "the crashes were too tame: {all:?}"
+        );
     }
 }
 
@@ -206,12 +240,16 @@ fn nothing_that_was_cut_comes_back() {
             oracle.fill(&sim, &store, 120).await;
             sim.sleep(Duration::from_millis(100)).await;
         });
-        // The log is torn in the middle of what nobody had flushed, as far as anybody knows: neither manifest nor checkpoint
-        // says so. What follows is cut, and must stay cut when the log grows to just before it again.
+        // The log is torn in the middle of what nobody had flushed, as far as anybody knows:
+        // neither manifest nor checkpoint says so. What follows is cut, and must stay cut when the
+        // log grows to just before it again.
         let sim = sim.kill();
         let nth = oracle.sent.iter().skip(60).position(|sent| sent.at.bytes > 200).unwrap() + 60;
         let victim = oracle.sent[nth].at;
-        let path = format!("/store/commitlog/{:020}", victim.physical_offset.0 / (96 * 1024) * (96 * 1024));
+        let path = format!(
+            "/store/commitlog/{:020}",
+            victim.physical_offset.0 / (96 * 1024) * (96 * 1024)
+        );
         sim.damage(std::path::Path::new(&path), victim.physical_offset.0 % (96 * 1024) + 90);
         sim.block_on(async {
             sim.remove_file(std::path::Path::new("/store/consumequeue.manifest")).await.unwrap();
@@ -220,12 +258,21 @@ fn nothing_that_was_cut_comes_back() {
             assert_eq!(store.appended(), victim.physical_offset);
             oracle.sent.truncate(nth);
             oracle.check(&store).await;
-            let filler = oracle.append_waiting(&store, ("alpha", 0), "red", victim.bytes - 91 - 5 - 9).await;
-            assert_eq!(filler.end(), victim.end(), "the filler ends where the damaged record ended");
+            let filler =
+                oracle.append_waiting(&store, ("alpha", 0), "red", victim.bytes - 91 - 5 - 9).await;
+            assert_eq!(
+                filler.end(),
+                victim.end(),
+                "the filler ends where the damaged record ended"
+            );
             store.close().await.unwrap();
             sim.remove_file(std::path::Path::new("/store/consumequeue.manifest")).await.unwrap();
             let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
-            assert_eq!(store.appended(), filler.end(), "what followed the damaged record has not come back");
+            assert_eq!(
+                store.appended(),
+                filler.end(),
+                "what followed the damaged record has not come back"
+            );
             oracle.check(&store).await;
             store.close().await.unwrap();
         });

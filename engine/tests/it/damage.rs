@@ -1,5 +1,5 @@
-//! Damage in the middle of the log: reported with file and offset, never served, and what follows stays readable at its own
-//! queue offsets.
+//! Damage in the middle of the log: reported with file and offset, never served, and what follows
+//! stays readable at its own queue offsets.
 
 use crate::oracle::{Oracle, Replay, log_place, logged, overwrite, request, seeds, small_config};
 use engine::{Boundary, QueueOffset, Store, TagFilter};
@@ -21,7 +21,8 @@ async fn filled(sim: &Sim, count: usize) -> Oracle {
     oracle
 }
 
-/// Opens, checks, adds, closes; and the same again: what is damaged stays so, what is added is there.
+/// Opens, checks, adds, closes; and the same again: what is damaged stays so, what is added is
+/// there.
 async fn works_on(sim: &Sim, oracle: &mut Oracle, lost: &[usize]) {
     for _ in 0..2 {
         let store = open(sim).await;
@@ -37,10 +38,14 @@ fn a_damaged_record_is_reported_not_served_and_what_follows_keeps_its_offsets() 
     // The size, the magic, the record's own offset, the body: all that shows.
     for byte in [0, 2, 4, 7, 30, 35, 90] {
         for seed in seeds(4) {
-            let _replay = Replay(seed, "a_damaged_record_is_reported_not_served_and_what_follows_keeps_its_offsets");
+            let _replay = Replay(
+                seed,
+                "a_damaged_record_is_reported_not_served_and_what_follows_keeps_its_offsets",
+            );
             let sim = Sim::new(seed);
             let mut oracle = sim.block_on(filled(&sim, 150));
-            let nth = oracle.sent.iter().skip(20).position(|sent| sent.at.bytes > 200).unwrap() + 20;
+            let nth =
+                oracle.sent.iter().skip(20).position(|sent| sent.at.bytes > 200).unwrap() + 20;
             let (path, in_file) = log_place(oracle.sent[nth].at.physical_offset.0);
             sim.damage(&path, in_file + byte);
             let (recovered, log) = logged(|| {
@@ -53,10 +58,23 @@ fn a_damaged_record_is_reported_not_served_and_what_follows_keeps_its_offsets() 
                     recovered
                 })
             });
-            assert_eq!((recovered.damaged_stretches, recovered.damaged_bytes), (1, oracle.sent[nth].at.bytes as u64), "byte {byte}");
+            assert_eq!(
+                (recovered.damaged_stretches, recovered.damaged_bytes),
+                (1, oracle.sent[nth].at.bytes as u64),
+                "byte {byte}"
+            );
             let place = format!("path={} offset={in_file}", path.display());
-            assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("damage in the log") && line.contains(&place)), "{place} in {log}");
-            assert_eq!(log.matches("not served").count(), 1, "however often it is asked for: {log}");
+            assert!(
+                log.lines().any(|line| line.contains("ERROR")
+                    && line.contains("damage in the log")
+                    && line.contains(&place)),
+                "{place} in {log}"
+            );
+            assert_eq!(
+                log.matches("not served").count(),
+                1,
+                "however often it is asked for: {log}"
+            );
             sim.block_on(works_on(&sim, &mut oracle, &[nth]));
         }
     }
@@ -74,8 +92,10 @@ fn a_stretch_of_zeros_over_many_records_costs_these_alone() {
             let (path, in_file) = log_place(from);
             let len = len.min(96 * 1024 - in_file);
             overwrite(&sim, &path, in_file, &vec![0; usize::try_from(len).unwrap()]).await;
-            let touches = |at: &engine::Appended| at.physical_offset.0 < from + len && at.end().0 > from;
-            let lost: Vec<usize> = (0..oracle.sent.len()).filter(|nth| touches(&oracle.sent[*nth].at)).collect();
+            let touches =
+                |at: &engine::Appended| at.physical_offset.0 < from + len && at.end().0 > from;
+            let lost: Vec<usize> =
+                (0..oracle.sent.len()).filter(|nth| touches(&oracle.sent[*nth].at)).collect();
             assert!(!lost.is_empty());
             sim.remove_file(Path::new(MANIFEST)).await.unwrap();
             let store = open(&sim).await;
@@ -136,14 +156,34 @@ fn damage_that_no_scan_met_is_found_by_the_read_that_reaches_it() {
     let ((), log) = logged(|| {
         sim.block_on(async {
             let store = open(&sim).await;
-            assert_eq!((store.recovered().records_scanned, store.recovered().damaged_stretches), (0, 0));
+            assert_eq!(
+                (store.recovered().records_scanned, store.recovered().damaged_stretches),
+                (0, 0)
+            );
             oracle.check_but(&store, &victims).await;
             oracle.check_but(&store, &victims).await;
             for nth in &victims {
                 let sent = &oracle.sent[*nth];
-                assert!(store.message_at(sent.at.physical_offset).await.unwrap().is_none(), "by its offset neither");
-                let read = store.read_cold(request(&sent.topic, sent.queue_id, sent.at.queue_offset.0, TagFilter::Codes(&[1])).to_owned()).await.unwrap();
-                assert!(read.messages == 0 && read.next_begin_offset > sent.at.queue_offset, "a filter goes past it");
+                assert!(
+                    store.message_at(sent.at.physical_offset).await.unwrap().is_none(),
+                    "by its offset neither"
+                );
+                let read = store
+                    .read_cold(
+                        request(
+                            &sent.topic,
+                            sent.queue_id,
+                            sent.at.queue_offset.0,
+                            TagFilter::Codes(&[1]),
+                        )
+                        .to_owned(),
+                    )
+                    .await
+                    .unwrap();
+                assert!(
+                    read.messages == 0 && read.next_begin_offset > sent.at.queue_offset,
+                    "a filter goes past it"
+                );
             }
             store.close().await.unwrap();
         });
@@ -169,12 +209,23 @@ fn a_search_by_time_goes_around_damage() {
         }
         sim.remove_file(Path::new(MANIFEST)).await.unwrap();
         let store = open(&sim).await;
-        for (nth, sent) in oracle.sent.iter().enumerate().filter(|(nth, _)| !(40..60).contains(nth)) {
-            let found = store.offset_by_time("alpha", 0, sent.at.store_timestamp_ms, Boundary::Lower).await.unwrap();
+        for (nth, sent) in oracle.sent.iter().enumerate().filter(|(nth, _)| !(40..60).contains(nth))
+        {
+            let found = store
+                .offset_by_time("alpha", 0, sent.at.store_timestamp_ms, Boundary::Lower)
+                .await
+                .unwrap();
             let expected = if nth == 60 { 40..=60 } else { nth..=nth };
             assert!(expected.contains(&usize::try_from(found.0).unwrap()), "{nth}: {found}");
-            let found = store.offset_by_time("alpha", 0, sent.at.store_timestamp_ms, Boundary::Upper).await.unwrap();
-            assert!((nth..=if nth == 39 { 59 } else { nth }).contains(&usize::try_from(found.0).unwrap()), "{nth}: {found}");
+            let found = store
+                .offset_by_time("alpha", 0, sent.at.store_timestamp_ms, Boundary::Upper)
+                .await
+                .unwrap();
+            assert!(
+                (nth..=if nth == 39 { 59 } else { nth })
+                    .contains(&usize::try_from(found.0).unwrap()),
+                "{nth}: {found}"
+            );
         }
         assert_eq!(store.store_time_at("alpha", 0, QueueOffset(45)).await.unwrap(), None);
         store.close().await.unwrap();
@@ -183,12 +234,15 @@ fn a_search_by_time_goes_around_damage() {
 
 #[test]
 fn a_wrong_queue_offset_costs_its_record_alone() {
-    // BODYCRC does not cover it; the queue's next record gives it away. Bits of all sizes, up and down.
+    // BODYCRC does not cover it; the queue's next record gives it away. Bits of all sizes, up and
+    // down.
     for bit in [0, 1, 3, 6, 13, 40, 63] {
         let sim = Sim::new(bit);
         sim.block_on(async {
             let mut oracle = filled(&sim, 200).await;
-            let nth = oracle.sent.iter().skip(100).position(|sent| sent.at.queue_offset.0 > 8).unwrap() + 100;
+            let nth =
+                oracle.sent.iter().skip(100).position(|sent| sent.at.queue_offset.0 > 8).unwrap()
+                    + 100;
             let sent = &oracle.sent[nth];
             let wrong = sent.at.queue_offset.0 ^ (1 << bit);
             let (path, in_file) = log_place(sent.at.physical_offset.0);

@@ -1,6 +1,9 @@
-//! A deleted topic is gone at once, stays gone over restarts and rebuilds, and begins anew at offset 0.
+//! A deleted topic is gone at once, stays gone over restarts and rebuilds, and begins anew at
+//! offset 0.
 
-use crate::oracle::{Oracle, Replay, assert_record, consume, log_place, overwrite, seeds, small_config};
+use crate::oracle::{
+    Oracle, Replay, assert_record, consume, log_place, overwrite, seeds, small_config,
+};
 use engine::{ReadSlices, ReadStatus, Store, TagFilter};
 use rt::Runtime;
 use rt::sim::{Fault, FaultOp, Sim};
@@ -19,7 +22,8 @@ fn a_deleted_topic_does_not_come_back_from_the_log() {
             assert!(!store.delete_topic("alpha").await.unwrap());
             oracle.sent.retain(|sent| sent.topic != "alpha");
             let mut out = ReadSlices::default();
-            let status = store.read(&crate::oracle::request("alpha", 0, 0, TagFilter::All), &mut out);
+            let status =
+                store.read(&crate::oracle::request("alpha", 0, 0, TagFilter::All), &mut out);
             assert_eq!(status, ReadStatus::NoMatchedLogicQueue);
             oracle.check(&store).await;
         });
@@ -83,8 +87,8 @@ fn a_topic_that_begins_anew_has_only_its_new_messages() {
     });
 }
 
-/// Simulation seed 20854: damage had taken the second and third message of the new topic. Its first was then held for one with a
-/// damaged queue offset, and was gone.
+/// Simulation seed 20854: damage had taken the second and third message of the new topic. Its first
+/// was then held for one with a damaged queue offset, and was gone.
 #[test]
 fn a_topic_that_begins_anew_keeps_its_first_message_when_damage_took_the_next_ones() {
     for damaged in 1..5 {

@@ -1,8 +1,12 @@
-//! A device that answers with errors: a failed write or flush of the log stops that store's appends for good and nothing else;
-//! a failed read is that read's alone; derived files that could not be synced are not believed; a full disk is waited out.
+//! A device that answers with errors: a failed write or flush of the log stops that store's appends
+//! for good and nothing else; a failed read is that read's alone; derived files that could not be
+//! synced are not believed; a full disk is waited out.
 
 use crate::oracle::{Oracle, Replay, assert_record, consume, draft, request, seeds, small_config};
-use engine::{AppendError, FlushPolicy, LogBackend, PhyOffset, ReadError, ReadSlices, ReadStatus, Store, StoreConfig, StoreError, TagFilter};
+use engine::{
+    AppendError, FlushPolicy, LogBackend, PhyOffset, ReadError, ReadSlices, ReadStatus, Store,
+    StoreConfig, StoreError, TagFilter,
+};
 use rt::Runtime;
 use rt::sim::{Fault, FaultOp, Sim, SimConfig};
 use std::path::Path;
@@ -32,7 +36,10 @@ fn failing_operation(seed: u64) -> (StoreConfig, FaultOp) {
 #[test]
 fn a_failed_write_or_flush_of_the_log_stops_appends_with_the_reason_and_reads_go_on() {
     for seed in seeds(80) {
-        let _replay = Replay(seed, "a_failed_write_or_flush_of_the_log_stops_appends_with_the_reason_and_reads_go_on");
+        let _replay = Replay(
+            seed,
+            "a_failed_write_or_flush_of_the_log_stops_appends_with_the_reason_and_reads_go_on",
+        );
         let (config, op) = failing_operation(seed);
         let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
         let flushed = sim.block_on(async {
@@ -52,7 +59,11 @@ fn a_failed_write_or_flush_of_the_log_stops_appends_with_the_reason_and_reads_go
             store.acknowledged_beyond(PhyOffset(last.end().0 - 1)).await;
             sim.sleep(Duration::from_secs(20)).await;
             let counts = sim.fault_counts();
-            assert_eq!(counts.write_errors + counts.sync_errors, 1, "what failed is never tried again");
+            assert_eq!(
+                counts.write_errors + counts.sync_errors,
+                1,
+                "what failed is never tried again"
+            );
             // What nobody was told of is not shown either; all before is still read.
             if store.acknowledged() < last.end() {
                 oracle.sent.pop();
@@ -60,7 +71,11 @@ fn a_failed_write_or_flush_of_the_log_stops_appends_with_the_reason_and_reads_go
             oracle.check(&store).await;
             let flushed = store.flushed();
             assert!(matches!(store.close().await.unwrap_err(), StoreError::Poisoned { .. }));
-            assert_eq!(sim.fault_counts().write_errors + sim.fault_counts().sync_errors, 1, "not at the close either");
+            assert_eq!(
+                sim.fault_counts().write_errors + sim.fault_counts().sync_errors,
+                1,
+                "not at the close either"
+            );
             assert!(sim.read_file(Path::new("/store/abort")).await.is_ok(), "it was no clean stop");
             flushed
         });
@@ -69,10 +84,16 @@ fn a_failed_write_or_flush_of_the_log_stops_appends_with_the_reason_and_reads_go
             let store = Store::open(sim.clone(), config).await.unwrap();
             assert!(store.recovered().was_unclean && store.appended() >= flushed);
             oracle.sent.truncate(80);
-            assert_eq!(store.queue_range("beta", 0).unwrap().max_offset.0, i64::try_from(oracle.queue("beta", 0).count()).unwrap());
+            assert_eq!(
+                store.queue_range("beta", 0).unwrap().max_offset.0,
+                i64::try_from(oracle.queue("beta", 0).count()).unwrap()
+            );
             let read = consume(&store, "alpha", 0, TagFilter::All).await;
             let sent: Vec<_> = oracle.queue("alpha", 0).collect();
-            assert!(read.len() == sent.len() || read.len() == sent.len() + 1, "the message in doubt is there or not");
+            assert!(
+                read.len() == sent.len() || read.len() == sent.len() + 1,
+                "the message in doubt is there or not"
+            );
             read.iter().zip(sent).for_each(|(record, sent)| assert_record(record, sent));
             store.close().await.unwrap();
         });
@@ -95,7 +116,10 @@ fn whoever_waits_for_room_is_woken_when_the_store_stops() {
             std::future::pending::<()>().await;
         };
         futures_lite::future::or(waiting.wait_writable(), release).await;
-        assert!(matches!(store.append(&draft("t", 0, &body, &[])), Err(AppendError::Poisoned { .. })));
+        assert!(matches!(
+            store.append(&draft("t", 0, &body, &[])),
+            Err(AppendError::Poisoned { .. })
+        ));
     });
 }
 
@@ -110,11 +134,20 @@ fn a_failed_read_is_that_reads_alone() {
             sim.sleep(Duration::from_millis(100)).await;
             for folder in [LOG, QUEUES] {
                 let mut out = ReadSlices::default();
-                assert_eq!(store.read(&request("alpha", 0, 0, TagFilter::All), &mut out), ReadStatus::Cold);
+                assert_eq!(
+                    store.read(&request("alpha", 0, 0, TagFilter::All), &mut out),
+                    ReadStatus::Cold
+                );
                 sim.inject(Fault::eio(FaultOp::Read, folder).times(1));
-                let failed = store.read_cold(request("alpha", 0, 0, TagFilter::All).to_owned()).await.unwrap_err();
+                let failed = store
+                    .read_cold(request("alpha", 0, 0, TagFilter::All).to_owned())
+                    .await
+                    .unwrap_err();
                 let ReadError::File(error) = failed;
-                assert!(error.path.starts_with(folder) && error.source.raw_os_error() == Some(5), "{error}");
+                assert!(
+                    error.path.starts_with(folder) && error.source.raw_os_error() == Some(5),
+                    "{error}"
+                );
                 assert_eq!(store.poisoned(), None);
                 oracle.append_waiting(&store, ("beta", 1), "red", 50).await;
                 sim.inject(Fault::short_reads("/store").one_in(3));
@@ -127,12 +160,16 @@ fn a_failed_read_is_that_reads_alone() {
     }
 }
 
-/// The kernel drops what a failed fdatasync of a cached file could not write, and says yes to the next one.
+/// The kernel drops what a failed fdatasync of a cached file could not write, and says yes to the
+/// next one.
 #[test]
 fn consumequeue_files_that_could_not_be_synced_are_not_believed_after_a_power_cut() {
     let mut struck = 0;
     for seed in seeds(60) {
-        let _replay = Replay(seed, "consumequeue_files_that_could_not_be_synced_are_not_believed_after_a_power_cut");
+        let _replay = Replay(
+            seed,
+            "consumequeue_files_that_could_not_be_synced_are_not_believed_after_a_power_cut",
+        );
         let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
         sim.block_on(async {
             let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
@@ -160,8 +197,12 @@ fn consumequeue_files_that_could_not_be_synced_are_not_believed_after_a_power_cu
 #[test]
 fn a_store_opens_on_a_full_disk_with_a_last_file_that_a_kill_left_short() {
     for seed in seeds(30) {
-        let _replay = Replay(seed, "a_store_opens_on_a_full_disk_with_a_last_file_that_a_kill_left_short");
-        let sim = Sim::with_config(SimConfig { capacity_bytes: Some(8 << 20), ..SimConfig::with_seed(seed) });
+        let _replay =
+            Replay(seed, "a_store_opens_on_a_full_disk_with_a_last_file_that_a_kill_left_short");
+        let sim = Sim::with_config(SimConfig {
+            capacity_bytes: Some(8 << 20),
+            ..SimConfig::with_seed(seed)
+        });
         let mut oracle = Oracle::default();
         sim.block_on(async {
             let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
@@ -173,7 +214,9 @@ fn a_store_opens_on_a_full_disk_with_a_last_file_that_a_kill_left_short() {
             // Between the making of a file and the reserving of its space.
             let files = sim.list_dir(Path::new(LOG)).await.unwrap();
             let next = files.len() as u64 * 96 * 1024;
-            sim.open(&Path::new(LOG).join(format!("{next:020}")), rt::OpenMode::Buffered).await.unwrap();
+            sim.open(&Path::new(LOG).join(format!("{next:020}")), rt::OpenMode::Buffered)
+                .await
+                .unwrap();
             let space = sim.disk_space(Path::new("/store")).await.unwrap();
             sim.set_capacity(Some(space.total_bytes - space.available_bytes + 48 * 1024));
             let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
@@ -194,8 +237,14 @@ fn a_store_opens_on_a_full_disk_with_a_last_file_that_a_kill_left_short() {
 #[test]
 fn a_disk_without_space_for_the_next_log_file_refuses_and_goes_on_by_itself() {
     for seed in seeds(30) {
-        let _replay = Replay(seed, "a_disk_without_space_for_the_next_log_file_refuses_and_goes_on_by_itself");
-        let sim = Sim::with_config(SimConfig { capacity_bytes: Some(1 << 20), ..SimConfig::with_seed(seed) });
+        let _replay = Replay(
+            seed,
+            "a_disk_without_space_for_the_next_log_file_refuses_and_goes_on_by_itself",
+        );
+        let sim = Sim::with_config(SimConfig {
+            capacity_bytes: Some(1 << 20),
+            ..SimConfig::with_seed(seed)
+        });
         let mut oracle = Oracle::default();
         sim.block_on(async {
             let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
@@ -214,7 +263,11 @@ fn a_disk_without_space_for_the_next_log_file_refuses_and_goes_on_by_itself() {
                 }
                 sim.sleep(Duration::from_micros(200)).await;
             }
-            assert!(refused > 0 && sim.fault_counts().no_space > 0, "{refused} refused, {:?}", sim.fault_counts());
+            assert!(
+                refused > 0 && sim.fault_counts().no_space > 0,
+                "{refused} refused, {:?}",
+                sim.fault_counts()
+            );
             assert_eq!(store.poisoned(), None, "a full disk is no broken one");
             oracle.check(&store).await;
             sim.set_capacity(None);
@@ -253,12 +306,18 @@ fn a_device_that_takes_seconds_delays_and_loses_nothing() {
     }
 }
 
-/// Zeros written ahead and the log share files: an fdatasync tells of an error once, to whoever asks first.
+/// Zeros written ahead and the log share files: an fdatasync tells of an error once, to whoever
+/// asks first.
 #[test]
 fn a_failed_flush_of_zeros_is_one_of_the_log() {
     let sim = Sim::with_config(SimConfig { direct_io: false, ..SimConfig::with_seed(11) });
     sim.block_on(async {
-        let store = Store::open(sim.clone(), StoreConfig { flush: FlushPolicy::Sync, ..small_config("/store") }).await.unwrap();
+        let store = Store::open(
+            sim.clone(),
+            StoreConfig { flush: FlushPolicy::Sync, ..small_config("/store") },
+        )
+        .await
+        .unwrap();
         // Making the first file syncs it and the folder.
         sim.inject(Fault::eio(FaultOp::Sync, LOG).after(2).times(1));
         let reason = poisoned(&sim, &store).await;

@@ -1,4 +1,5 @@
-//! A tag filter returns exactly the messages with that tag, hot and cold, and looks at a bounded number of others.
+//! A tag filter returns exactly the messages with that tag, hot and cold, and looks at a bounded
+//! number of others.
 
 use crate::oracle::{Oracle, code_of, consume, draft, request, small_config};
 use engine::limits::FILTER_UNITS_MAX;
@@ -16,10 +17,13 @@ fn a_filter_returns_exactly_the_messages_of_its_tags() {
             let codes: Vec<i32> = tags.iter().map(|tag| code_of(tag)).collect();
             for (topic, queue_id) in oracle.queues() {
                 let read = consume(&store, &topic, queue_id, TagFilter::Codes(&codes)).await;
-                let sent = oracle.queue(&topic, queue_id).filter(|sent| tags.contains(&sent.tag.as_str()));
+                let sent =
+                    oracle.queue(&topic, queue_id).filter(|sent| tags.contains(&sent.tag.as_str()));
                 let sent: Vec<_> = sent.collect();
                 assert_eq!(read.len(), sent.len(), "{topic}/{queue_id} {tags:?}");
-                read.iter().zip(sent).for_each(|(record, sent)| crate::oracle::assert_record(record, sent));
+                read.iter()
+                    .zip(sent)
+                    .for_each(|(record, sent)| crate::oracle::assert_record(record, sent));
             }
         }
         store.close().await.unwrap();
@@ -40,11 +44,20 @@ fn a_filter_that_matches_nothing_stops_after_a_bounded_number_and_goes_on_there(
         let mut out = ReadSlices::default();
         let looked_at = QueueOffset(i64::try_from(FILTER_UNITS_MAX).unwrap());
         let first = request("t", 0, 0, TagFilter::Codes(&codes));
-        assert_eq!((store.read(&first, &mut out), out.next_begin_offset), (ReadStatus::NoMatchedMessage, looked_at));
+        assert_eq!(
+            (store.read(&first, &mut out), out.next_begin_offset),
+            (ReadStatus::NoMatchedMessage, looked_at)
+        );
         let cold = store.read_cold(first.to_owned()).await.unwrap();
-        assert_eq!((cold.status, cold.next_begin_offset), (ReadStatus::NoMatchedMessage, looked_at));
+        assert_eq!(
+            (cold.status, cold.next_begin_offset),
+            (ReadStatus::NoMatchedMessage, looked_at)
+        );
         let second = request("t", 0, looked_at.0, TagFilter::Codes(&codes));
-        assert_eq!((store.read(&second, &mut out), out.next_begin_offset), (ReadStatus::NoMatchedMessage, out.range.max_offset));
+        assert_eq!(
+            (store.read(&second, &mut out), out.next_begin_offset),
+            (ReadStatus::NoMatchedMessage, out.range.max_offset)
+        );
         store.close().await.unwrap();
     });
 }
@@ -60,7 +73,8 @@ fn the_last_message_looked_at_is_where_the_next_read_begins() {
         }
         let mut out = ReadSlices::default();
         let codes = [code_of("red")];
-        let two = engine::ReadRequest { max_messages: 2, ..request("t", 0, 0, TagFilter::Codes(&codes)) };
+        let two =
+            engine::ReadRequest { max_messages: 2, ..request("t", 0, 0, TagFilter::Codes(&codes)) };
         assert_eq!(store.read(&two, &mut out), ReadStatus::Found);
         assert_eq!((out.messages, out.next_begin_offset), (2, QueueOffset(14)));
         let cold = store.read_cold(two.to_owned()).await.unwrap();

@@ -1,10 +1,14 @@
-//! Bit flips, cuts and zeros in any file of a store: opening it either succeeds and every message that is served is the one
-//! that was sent, or it is refused with the name of a file. Never a panic, never a wrong byte.
+//! Bit flips, cuts and zeros in any file of a store: opening it either succeeds and every message
+//! that is served is the one that was sent, or it is refused with the name of a file. Never a
+//! panic, never a wrong byte.
 //!
-//! With `enabledAppendPropCRC` a wrong byte is found anywhere in a record; without it where BODYCRC, lengths, magic, the
-//! record's own offset and its queue show it: there a flipped bit in what nothing covers may be served, and only that bit.
+//! With `enabledAppendPropCRC` a wrong byte is found anywhere in a record; without it where
+//! BODYCRC, lengths, magic, the record's own offset and its queue show it: there a flipped bit in
+//! what nothing covers may be served, and only that bit.
 
-use crate::oracle::{Got, Oracle, Replay, consume_around_damage, logged, overwrite, seeds, small_config, split};
+use crate::oracle::{
+    Got, Oracle, Replay, consume_around_damage, logged, overwrite, seeds, small_config, split,
+};
 use engine::{FlushPolicy, Store, StoreConfig, TagFilter};
 use rt::Runtime;
 use rt::sim::Sim;
@@ -58,7 +62,9 @@ async fn harm(sim: &Sim, path: &Path, len: u64) -> Harm {
         }
         1 => {
             let bytes = sim.read_file(path).await.unwrap();
-            sim.replace_file(path, bytes[..usize::try_from(at).unwrap()].to_vec(), false).await.unwrap();
+            sim.replace_file(path, bytes[..usize::try_from(at).unwrap()].to_vec(), false)
+                .await
+                .unwrap();
             Harm::Cut { at }
         }
         _ => {
@@ -75,7 +81,9 @@ async fn records(store: &Store<Sim>, oracle: &Oracle) -> BTreeMap<(String, i32, 
     let mut all = BTreeMap::new();
     for (topic, queue_id) in oracle.queues() {
         let read = crate::oracle::consume(store, &topic, queue_id, TagFilter::All).await;
-        all.extend((0..).zip(read).map(|(offset, record)| ((topic.clone(), queue_id, offset), record)));
+        all.extend(
+            (0..).zip(read).map(|(offset, record)| ((topic.clone(), queue_id, offset), record)),
+        );
     }
     all
 }
@@ -102,23 +110,48 @@ fn one_life(seed: u64, config: &StoreConfig, tally: &mut Tally) {
             sim.remove_dir_all(Path::new("/store/consumequeue")).await.unwrap();
             sim.create_dir_all(Path::new("/store/consumequeue")).await.unwrap();
         }
-        let files: Vec<_> = all_files(&sim, Path::new("/store")).await.into_iter().filter(|(_, bytes)| *bytes > 0).collect();
-        let (path, len) = files[usize::try_from(sim.random_u64() % files.len() as u64).unwrap()].clone();
+        let files: Vec<_> = all_files(&sim, Path::new("/store"))
+            .await
+            .into_iter()
+            .filter(|(_, bytes)| *bytes > 0)
+            .collect();
+        let (path, len) =
+            files[usize::try_from(sim.random_u64() % files.len() as u64).unwrap()].clone();
         let harm = harm(&sim, &path, len).await;
         (path, harm)
     });
-    let folder = path.strip_prefix("/store").unwrap().components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+    let folder = path
+        .strip_prefix("/store")
+        .unwrap()
+        .components()
+        .next()
+        .unwrap()
+        .as_os_str()
+        .to_string_lossy()
+        .into_owned();
     *tally.by_folder.entry(folder.clone()).or_default() += 1;
     let (lost, log) = logged(|| sim.block_on(reopen(&sim, config, &before, (&path, &harm), tally)));
     let is_said = log.contains("ERROR") || log.contains("WARN");
-    assert!(lost == 0 || is_said, "{path:?} {harm:?}: {lost} messages are gone and nothing is said");
+    assert!(
+        lost == 0 || is_said,
+        "{path:?} {harm:?}: {lost} messages are gone and nothing is said"
+    );
 }
 
-async fn reopen(sim: &Sim, config: &StoreConfig, before: &BTreeMap<(String, i32, i64), Vec<u8>>, harmed: (&Path, &Harm), tally: &mut Tally) -> usize {
+async fn reopen(
+    sim: &Sim,
+    config: &StoreConfig,
+    before: &BTreeMap<(String, i32, i64), Vec<u8>>,
+    harmed: (&Path, &Harm),
+    tally: &mut Tally,
+) -> usize {
     let store = match Store::open(sim.clone(), config.clone()).await {
         Ok(store) => store,
         Err(error) => {
-            assert!(error.to_string().contains("/store/"), "{harmed:?}: no file is named in {error}");
+            assert!(
+                error.to_string().contains("/store/"),
+                "{harmed:?}: no file is named in {error}"
+            );
             tally.refused += 1;
             return 0;
         }
@@ -126,16 +159,20 @@ async fn reopen(sim: &Sim, config: &StoreConfig, before: &BTreeMap<(String, i32,
     tally.opened += 1;
     let is_log = harmed.0.starts_with("/store/commitlog");
     let mut lost = 0;
-    let mut queues: Vec<(String, i32)> = before.keys().map(|(topic, queue_id, _)| (topic.clone(), *queue_id)).collect();
+    let mut queues: Vec<(String, i32)> =
+        before.keys().map(|(topic, queue_id, _)| (topic.clone(), *queue_id)).collect();
     queues.dedup();
     for (topic, queue_id) in queues {
         let mut seen = 0;
         for (offset, got) in consume_around_damage(&store, &topic, queue_id).await {
             let key = (topic.clone(), queue_id, offset);
-            let sent = before.get(&key).unwrap_or_else(|| panic!("{harmed:?}: {key:?} was never sent"));
+            let sent =
+                before.get(&key).unwrap_or_else(|| panic!("{harmed:?}: {key:?} was never sent"));
             seen = offset + 1;
             match got {
-                Got::Record(record) => tally.uncovered += check(&record, sent, config, is_log, harmed),
+                Got::Record(record) => {
+                    tally.uncovered += check(&record, sent, config, is_log, harmed)
+                }
                 Got::Damaged => lost += 1,
             }
             tally.served += 1;
@@ -160,18 +197,29 @@ async fn reopen(sim: &Sim, config: &StoreConfig, before: &BTreeMap<(String, i32,
     lost
 }
 
-/// What is served is what was sent; without a checksum over all of it, but for the bit that was flipped. Returns 1 for that.
-fn check(record: &[u8], sent: &[u8], config: &StoreConfig, is_log: bool, harmed: (&Path, &Harm)) -> usize {
+/// What is served is what was sent; without a checksum over all of it, but for the bit that was
+/// flipped. Returns 1 for that.
+fn check(
+    record: &[u8],
+    sent: &[u8],
+    config: &StoreConfig,
+    is_log: bool,
+    harmed: (&Path, &Harm),
+) -> usize {
     if record == sent {
         return 0;
     }
     assert!(!config.append_property_crc && is_log, "{harmed:?}: a wrong byte was served");
-    let differ: Vec<usize> = (0..sent.len().max(record.len())).filter(|at| record.get(*at) != sent.get(*at)).collect();
-    let Harm::Flip { .. } = harmed.1 else { panic!("{harmed:?}: more than a bit differs, at {differ:?}") };
+    let differ: Vec<usize> =
+        (0..sent.len().max(record.len())).filter(|at| record.get(*at) != sent.get(*at)).collect();
+    let Harm::Flip { .. } = harmed.1 else {
+        panic!("{harmed:?}: more than a bit differs, at {differ:?}")
+    };
     assert_eq!(differ.len(), 1, "{harmed:?}");
     let body_at = 88;
     let body_len = usize::try_from(u32::from_be_bytes(sent[84..88].try_into().unwrap())).unwrap();
-    let is_covered = |at: usize| at < 16 || (20..36).contains(&at) || (84..body_at + body_len).contains(&at);
+    let is_covered =
+        |at: usize| at < 16 || (20..36).contains(&at) || (84..body_at + body_len).contains(&at);
     assert!(!is_covered(differ[0]), "{harmed:?}: byte {} of a record", differ[0]);
     1
 }
@@ -184,13 +232,22 @@ fn campaign(name: &'static str, config: &StoreConfig) {
     }
     eprintln!("{tally:?}");
     if seeds.len() > 1 {
-        assert!(tally.refused > 5 && tally.opened > 200 && tally.damaged > 20 && tally.by_folder.len() >= 5, "too tame: {tally:?}");
+        assert!(
+            tally.refused > 5
+                && tally.opened > 200
+                && tally.damaged > 20
+                && tally.by_folder.len() >= 5,
+            "too tame: {tally:?}"
+        );
     }
 }
 
 #[test]
 fn no_wrong_byte_is_served_whatever_bit_is_flipped() {
-    campaign("no_wrong_byte_is_served_whatever_bit_is_flipped", &StoreConfig { append_property_crc: true, ..small_config("/store") });
+    campaign(
+        "no_wrong_byte_is_served_whatever_bit_is_flipped",
+        &StoreConfig { append_property_crc: true, ..small_config("/store") },
+    );
 }
 
 #[test]
@@ -200,5 +257,8 @@ fn no_wrong_body_is_served_without_the_checksum_over_all() {
 
 #[test]
 fn under_sync_flush_nothing_behind_damage_is_lost() {
-    campaign("under_sync_flush_nothing_behind_damage_is_lost", &StoreConfig { flush: FlushPolicy::Sync, ..small_config("/store") });
+    campaign(
+        "under_sync_flush_nothing_behind_damage_is_lost",
+        &StoreConfig { flush: FlushPolicy::Sync, ..small_config("/store") },
+    );
 }

@@ -89,9 +89,15 @@ fn adjacent_messages_are_one_slice_and_the_limits_hold() {
         assert_eq!(store.read(&request("t", 0, 0, TagFilter::All), &mut out), ReadStatus::Found);
         assert_eq!((out.slices.len(), out.messages), (1, 1000 / 93));
         assert_eq!(store.read(&request("t", 1, 0, TagFilter::All), &mut out), ReadStatus::Found);
-        assert_eq!(out.messages, 1, "one message is returned even when it is larger than the limit");
+        assert_eq!(
+            out.messages, 1,
+            "one message is returned even when it is larger than the limit"
+        );
         let one = engine::ReadRequest { max_messages: 1, ..request("t", 0, 5, TagFilter::All) };
-        assert_eq!((store.read(&one, &mut out), out.messages, out.next_begin_offset), (ReadStatus::Found, 1, QueueOffset(6)));
+        assert_eq!(
+            (store.read(&one, &mut out), out.messages, out.next_begin_offset),
+            (ReadStatus::Found, 1, QueueOffset(6))
+        );
         store.close().await.unwrap();
     });
 }

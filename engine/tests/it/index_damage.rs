@@ -1,5 +1,5 @@
-//! The index is derived: deleted, cut or damaged files change no answer once they are built anew, and damage that shows nowhere
-//! still never gives a message that does not have the key.
+//! The index is derived: deleted, cut or damaged files change no answer once they are built anew,
+//! and damage that shows nowhere still never gives a message that does not have the key.
 
 use crate::index::{Keyed, filled, index_files, open, query};
 use crate::oracle::{Replay, seeds};
@@ -79,7 +79,9 @@ fn deleting_manifest_and_checkpoint_changes_no_answer() {
 #[test]
 fn strange_files_in_the_folder_are_left_alone() {
     changes_nothing(10, async |sim, _| {
-        sim.replace_file(Path::new("/store/index/readme.txt"), b"mine".to_vec(), false).await.unwrap();
+        sim.replace_file(Path::new("/store/index/readme.txt"), b"mine".to_vec(), false)
+            .await
+            .unwrap();
     });
 }
 
@@ -89,7 +91,10 @@ async fn check_sound(keyed: &Keyed, store: &engine::Store<Sim>) -> usize {
     for ((topic, key), sent) in &keyed.by_key {
         let found = crate::index::places(store, query(topic, key)).await;
         let known: Vec<u64> = sent.iter().map(|at| at.physical_offset.0).collect();
-        assert!(found.iter().all(|place| known.contains(place)), "{topic} {key}: {found:?} of {known:?}");
+        assert!(
+            found.iter().all(|place| known.contains(place)),
+            "{topic} {key}: {found:?} of {known:?}"
+        );
         missing += known.len().min(64) - found.len();
     }
     missing
@@ -99,7 +104,8 @@ async fn check_sound(keyed: &Keyed, store: &engine::Store<Sim>) -> usize {
 fn damage_anywhere_never_gives_a_wrong_message_and_what_shows_is_repaired() {
     let (mut repaired, mut all) = (0, 0);
     for seed in seeds(60) {
-        let _replay = Replay(seed, "damage_anywhere_never_gives_a_wrong_message_and_what_shows_is_repaired");
+        let _replay =
+            Replay(seed, "damage_anywhere_never_gives_a_wrong_message_and_what_shows_is_repaired");
         let sim = Sim::new(seed);
         sim.block_on(async {
             let keyed = filled(&sim, 150).await;

@@ -1,11 +1,13 @@
-//! The store's properties, each file one of them, on the simulated runtime (and on real files in `real_files`).
+//! The store's properties, each file one of them, on the simulated runtime (and on real files in
+//! `real_files`).
 //!
-//! A failing run prints its seed; `ENGINE_SEED=<seed> cargo test -p engine --test it <test>` replays it alone.
+//! A failing run prints its seed; `ENGINE_SEED=<seed> cargo test -p engine --test it <test>`
+//! replays it alone.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is a failed test")]
 
-mod batch;
 mod bad_store;
+mod batch;
 mod consumequeue_is_derived;
 mod copied_once;
 mod crash;

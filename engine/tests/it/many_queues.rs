@@ -27,7 +27,11 @@ fn ten_thousand_queues_open_again_with_everything() {
         store.close().await.unwrap();
         let store = Store::open(sim.clone(), config).await.unwrap();
         assert_eq!(store.recovered().records_scanned, 0);
-        assert!((0..QUEUES).all(|queue_id| store.queue_range("t", queue_id).unwrap().max_offset == QueueOffset(2)));
+        assert!(
+            (0..QUEUES)
+                .all(|queue_id| store.queue_range("t", queue_id).unwrap().max_offset
+                    == QueueOffset(2))
+        );
         store.close().await.unwrap();
     });
 }

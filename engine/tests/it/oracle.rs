@@ -1,6 +1,9 @@
 //! The naive store that the real one is held against: every message in a list.
 
-use engine::{AppendError, Appended, OwnedReadRequest, QueueOffset, ReadRequest, ReadSlices, ReadStatus, Store, StoreConfig, TagFilter};
+use engine::{
+    AppendError, Appended, OwnedReadRequest, QueueOffset, ReadRequest, ReadSlices, ReadStatus,
+    Store, StoreConfig, TagFilter,
+};
 use protocol::record::{RecordDraft, RecordView};
 use protocol::tags::tags_code;
 use rt::Runtime;
@@ -27,7 +30,12 @@ pub fn small_config(root: &str) -> StoreConfig {
 }
 
 /// A draft with everything that a test does not care about.
-pub fn draft<'a>(topic: &'a str, queue_id: i32, body: &'a [u8], properties: &'a [&'a [u8]]) -> RecordDraft<'a> {
+pub fn draft<'a>(
+    topic: &'a str,
+    queue_id: i32,
+    body: &'a [u8],
+    properties: &'a [&'a [u8]],
+) -> RecordDraft<'a> {
     let host = "127.0.0.1:10911".parse().unwrap();
     RecordDraft {
         topic,
@@ -65,19 +73,41 @@ pub struct Oracle {
 
 impl Oracle {
     /// Sends one message to both. The body says which one it is.
-    pub fn append<R: Runtime>(&mut self, store: &Store<R>, queue: (&str, i32), tag: &str, len: usize) -> Result<Appended, AppendError> {
+    pub fn append<R: Runtime>(
+        &mut self,
+        store: &Store<R>,
+        queue: (&str, i32),
+        tag: &str,
+        len: usize,
+    ) -> Result<Appended, AppendError> {
         let mut body = format!("{}-", self.sent.len()).into_bytes();
         body.resize(len.max(body.len()), u8::try_from(self.sent.len() % 251).unwrap());
         let property = format!("TAGS\u{1}{tag}\u{2}");
         let at = store.append(&draft(queue.0, queue.1, &body, &[property.as_bytes()]))?;
         let next = self.queue(queue.0, queue.1).count();
-        assert_eq!(at.queue_offset, QueueOffset(i64::try_from(next).unwrap()), "offsets count messages");
-        self.sent.push(Sent { topic: queue.0.to_owned(), queue_id: queue.1, body, tag: tag.to_owned(), at });
+        assert_eq!(
+            at.queue_offset,
+            QueueOffset(i64::try_from(next).unwrap()),
+            "offsets count messages"
+        );
+        self.sent.push(Sent {
+            topic: queue.0.to_owned(),
+            queue_id: queue.1,
+            body,
+            tag: tag.to_owned(),
+            at,
+        });
         Ok(at)
     }
 
     /// Sends and waits while the tail is full.
-    pub async fn append_waiting<R: Runtime>(&mut self, store: &Store<R>, queue: (&str, i32), tag: &str, len: usize) -> Appended {
+    pub async fn append_waiting<R: Runtime>(
+        &mut self,
+        store: &Store<R>,
+        queue: (&str, i32),
+        tag: &str,
+        len: usize,
+    ) -> Appended {
         loop {
             match self.append(store, queue, tag, len) {
                 Ok(appended) => return appended,
@@ -99,12 +129,17 @@ impl Oracle {
         }
     }
 
-    pub fn queue<'s>(&'s self, topic: &'s str, queue_id: i32) -> impl Iterator<Item = &'s Sent> + 's {
+    pub fn queue<'s>(
+        &'s self,
+        topic: &'s str,
+        queue_id: i32,
+    ) -> impl Iterator<Item = &'s Sent> + 's {
         self.sent.iter().filter(move |sent| sent.topic == topic && sent.queue_id == queue_id)
     }
 
     pub fn queues(&self) -> Vec<(String, i32)> {
-        let names: BTreeMap<(String, i32), ()> = self.sent.iter().map(|sent| ((sent.topic.clone(), sent.queue_id), ())).collect();
+        let names: BTreeMap<(String, i32), ()> =
+            self.sent.iter().map(|sent| ((sent.topic.clone(), sent.queue_id), ())).collect();
         names.into_keys().collect()
     }
 
@@ -114,7 +149,11 @@ impl Oracle {
             let read = consume(store, &topic, queue_id, TagFilter::All).await;
             let sent: Vec<&Sent> = self.queue(&topic, queue_id).collect();
             let range = store.queue_range(&topic, queue_id).unwrap_or_default();
-            assert_eq!(usize::try_from(range.max_offset.0).unwrap(), sent.len(), "{topic}/{queue_id}");
+            assert_eq!(
+                usize::try_from(range.max_offset.0).unwrap(),
+                sent.len(),
+                "{topic}/{queue_id}"
+            );
             assert_eq!(read.len(), sent.len(), "{topic}/{queue_id}");
             for (record, sent) in read.iter().zip(sent) {
                 assert_record(record, sent);
@@ -128,8 +167,14 @@ pub fn assert_record(record: &[u8], sent: &Sent) {
     let view = RecordView::parse(record).unwrap();
     view.verify_crc().unwrap();
     assert!(view.body() == sent.body, "body of {:?}", sent.at);
-    assert_eq!((view.topic(), view.queue_id(), view.flag()), (sent.topic.as_str(), sent.queue_id, 3));
-    assert_eq!((view.queue_offset(), view.physical_offset()), (sent.at.queue_offset.0, sent.at.physical_offset.as_i64()));
+    assert_eq!(
+        (view.topic(), view.queue_id(), view.flag()),
+        (sent.topic.as_str(), sent.queue_id, 3)
+    );
+    assert_eq!(
+        (view.queue_offset(), view.physical_offset()),
+        (sent.at.queue_offset.0, sent.at.physical_offset.as_i64())
+    );
     assert_eq!(view.store_timestamp_ms(), sent.at.store_timestamp_ms);
     assert_eq!(protocol::properties::get(view.properties(), "TAGS"), Some(sent.tag.as_str()));
 }
@@ -140,12 +185,30 @@ pub fn split<S: std::ops::Deref<Target = [u8]>>(slices: &[S]) -> Vec<Vec<u8>> {
     protocol::record::records(&bytes).map(|record| record.unwrap().bytes().to_vec()).collect()
 }
 
-pub fn request<'a>(topic: &'a str, queue_id: i32, offset: i64, filter: TagFilter<'a>) -> ReadRequest<'a> {
-    ReadRequest { topic, queue_id, offset: QueueOffset(offset), max_messages: 32, max_bytes: 1 << 20, filter, as_asked: false }
+pub fn request<'a>(
+    topic: &'a str,
+    queue_id: i32,
+    offset: i64,
+    filter: TagFilter<'a>,
+) -> ReadRequest<'a> {
+    ReadRequest {
+        topic,
+        queue_id,
+        offset: QueueOffset(offset),
+        max_messages: 32,
+        max_bytes: 1 << 20,
+        filter,
+        as_asked: false,
+    }
 }
 
 /// Pulls a queue to its end: hot where it can, cold where it must.
-pub async fn consume<R: Runtime>(store: &Store<R>, topic: &str, queue_id: i32, filter: TagFilter<'_>) -> Vec<Vec<u8>> {
+pub async fn consume<R: Runtime>(
+    store: &Store<R>,
+    topic: &str,
+    queue_id: i32,
+    filter: TagFilter<'_>,
+) -> Vec<Vec<u8>> {
     let (mut offset, mut all, mut hot) = (0, Vec::new(), ReadSlices::default());
     loop {
         let request = request(topic, queue_id, offset, filter);
@@ -153,7 +216,10 @@ pub async fn consume<R: Runtime>(store: &Store<R>, topic: &str, queue_id: i32, f
             ReadStatus::Cold => cold(store, request.to_owned()).await,
             status => (status, hot.next_begin_offset, split(&hot.slices)),
         };
-        assert!(next.0 > offset || !matches!(status, ReadStatus::Found | ReadStatus::NoMatchedMessage), "{status:?} stands still at {offset}");
+        assert!(
+            next.0 > offset || !matches!(status, ReadStatus::Found | ReadStatus::NoMatchedMessage),
+            "{status:?} stands still at {offset}"
+        );
         all.extend(records);
         match status {
             ReadStatus::Found | ReadStatus::NoMatchedMessage => offset = next.0,
@@ -162,7 +228,10 @@ pub async fn consume<R: Runtime>(store: &Store<R>, topic: &str, queue_id: i32, f
     }
 }
 
-async fn cold<R: Runtime>(store: &Store<R>, request: OwnedReadRequest) -> (ReadStatus, QueueOffset, Vec<Vec<u8>>) {
+async fn cold<R: Runtime>(
+    store: &Store<R>,
+    request: OwnedReadRequest,
+) -> (ReadStatus, QueueOffset, Vec<Vec<u8>>) {
     let read = store.read_cold(request).await.unwrap();
     assert_eq!(read.bytes, read.slices.iter().map(|slice| slice.len()).sum::<usize>());
     let records = split(&read.slices);
@@ -190,23 +259,37 @@ pub enum Got {
     Damaged,
 }
 
-/// Pulls a queue to its end as [`consume`] does, going on behind what is damaged. One entry for every offset.
-pub async fn consume_around_damage<R: Runtime>(store: &Store<R>, topic: &str, queue_id: i32) -> Vec<(i64, Got)> {
+/// Pulls a queue to its end as [`consume`] does, going on behind what is damaged. One entry for
+/// every offset.
+pub async fn consume_around_damage<R: Runtime>(
+    store: &Store<R>,
+    topic: &str,
+    queue_id: i32,
+) -> Vec<(i64, Got)> {
     let (mut offset, mut all) = (0, Vec::new());
     loop {
-        let read = store.read_cold(request(topic, queue_id, offset, TagFilter::All).to_owned()).await.unwrap();
+        let read = store
+            .read_cold(request(topic, queue_id, offset, TagFilter::All).to_owned())
+            .await
+            .unwrap();
         let next = read.next_begin_offset.0;
         match read.status {
             ReadStatus::Found => {
                 let records = split(&read.slices);
-                assert_eq!(i64::try_from(records.len()).unwrap(), next - offset, "nothing is skipped silently");
+                assert_eq!(
+                    i64::try_from(records.len()).unwrap(),
+                    next - offset,
+                    "nothing is skipped silently"
+                );
                 all.extend((offset..next).zip(records.into_iter().map(Got::Record)));
             }
             ReadStatus::MessageWasRemoving => {
                 assert!(next > offset, "stands still at {offset}");
                 all.extend((offset..next).map(|offset| (offset, Got::Damaged)));
             }
-            ReadStatus::OffsetTooSmall => assert!(next > offset, "goes back to {next} from {offset}"),
+            ReadStatus::OffsetTooSmall => {
+                assert!(next > offset, "goes back to {next} from {offset}")
+            }
             _ => return all,
         }
         offset = next;
@@ -217,7 +300,12 @@ impl Oracle {
     /// Every message but those at the places in `lost` is served, and those are said to be damaged.
     pub async fn check_but<R: Runtime>(&self, store: &Store<R>, lost: &[usize]) {
         for (topic, queue_id) in self.queues() {
-            let sent: Vec<(usize, &Sent)> = self.sent.iter().enumerate().filter(|(_, sent)| sent.topic == topic && sent.queue_id == queue_id).collect();
+            let sent: Vec<(usize, &Sent)> = self
+                .sent
+                .iter()
+                .enumerate()
+                .filter(|(_, sent)| sent.topic == topic && sent.queue_id == queue_id)
+                .collect();
             let got = consume_around_damage(store, &topic, queue_id).await;
             assert_eq!(got.len(), sent.len(), "{topic}/{queue_id}");
             for ((offset, got), (nth, sent)) in got.iter().zip(sent) {
@@ -227,7 +315,11 @@ impl Oracle {
                         assert!(!lost.contains(&nth), "message {nth} is damaged and was served");
                         assert_record(record, sent);
                     }
-                    Got::Damaged => assert!(lost.contains(&nth), "message {nth} at {} was not served", sent.at.physical_offset),
+                    Got::Damaged => assert!(
+                        lost.contains(&nth),
+                        "message {nth} at {} was not served",
+                        sent.at.physical_offset
+                    ),
                 }
             }
         }
@@ -236,11 +328,13 @@ impl Oracle {
 
 /// Runs `run` and returns what was logged meanwhile on this thread.
 pub fn logged<T>(run: impl FnOnce() -> T) -> (T, String) {
-    // One subscriber for the whole program that keeps each thread's lines apart: tracing caches globally whether anybody wants a
-    // line, and with a subscriber for each test another test's thread could cache a "nobody" for this one's.
+    // One subscriber for the whole program that keeps each thread's lines apart: tracing caches
+    // globally whether anybody wants a line, and with a subscriber for each test another test's
+    // thread could cache a "nobody" for this one's.
     static SUBSCRIBER: std::sync::Once = std::sync::Once::new();
     SUBSCRIBER.call_once(|| {
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(|| ThreadLog).finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(|| ThreadLog).finish();
         tracing::subscriber::set_global_default(subscriber).unwrap();
     });
     THREAD_LOG.set(Some(Vec::new()));
@@ -258,7 +352,8 @@ struct ThreadLog;
 
 impl std::io::Write for ThreadLog {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        THREAD_LOG.with_borrow_mut(|log| log.iter_mut().for_each(|log| log.extend_from_slice(bytes)));
+        THREAD_LOG
+            .with_borrow_mut(|log| log.iter_mut().for_each(|log| log.extend_from_slice(bytes)));
         Ok(bytes.len())
     }
 

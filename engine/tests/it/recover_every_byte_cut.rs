@@ -19,7 +19,11 @@ enum Behind {
 
 fn config() -> StoreConfig {
     // No background round between opening and killing, so that each store is what the cut made it.
-    StoreConfig { checkpoint_interval_ms: 1 << 30, consumequeue_interval_ms: 1 << 30, ..small_config("/store") }
+    StoreConfig {
+        checkpoint_interval_ms: 1 << 30,
+        consumequeue_interval_ms: 1 << 30,
+        ..small_config("/store")
+    }
 }
 
 /// A small log: its bytes and what was sent.
@@ -64,7 +68,11 @@ fn every_cut_leaves_the_longest_prefix_of_whole_records_and_a_store_that_works()
                 let store = Store::open(sim.clone(), config()).await.unwrap();
                 let end = left.sent.last().map_or(0, |sent| sent.at.end().0);
                 let recovered = store.recovered();
-                assert_eq!((store.appended().0, recovered.damaged_stretches), (end, 0), "cut at {cut}");
+                assert_eq!(
+                    (store.appended().0, recovered.damaged_stretches),
+                    (end, 0),
+                    "cut at {cut}"
+                );
                 left.check(&store).await;
                 left.append(&store, ("alpha", 0), "blue", 30).unwrap();
                 left.append(&store, ("beta", 0), "blue", 30).unwrap();

@@ -16,7 +16,11 @@ fn a_closed_store_opens_with_everything_and_scans_nothing() {
             for life in 0..4 {
                 let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
                 let recovered = store.recovered();
-                assert_eq!((recovered.was_unclean, recovered.records_scanned), (false, 0), "life {life}");
+                assert_eq!(
+                    (recovered.was_unclean, recovered.records_scanned),
+                    (false, 0),
+                    "life {life}"
+                );
                 oracle.check(&store).await;
                 oracle.fill(&sim, &store, 70).await;
                 oracle.check(&store).await;
@@ -31,18 +35,35 @@ fn the_folder_is_rocketmqs() {
     let sim = Sim::new(1);
     sim.block_on(async {
         let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
-        let names = async || -> Vec<String> { sim.list_dir(Path::new("/store")).await.unwrap().into_iter().map(|entry| entry.name).collect() };
+        let names = async || -> Vec<String> {
+            sim.list_dir(Path::new("/store"))
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|entry| entry.name)
+                .collect()
+        };
         assert!(names().await.contains(&"abort".to_owned()));
         assert_eq!(sim.read_file(Path::new("/store/abort")).await.unwrap(), b"1");
         let mut oracle = Oracle::default();
         oracle.fill(&sim, &store, 10).await;
         store.close().await.unwrap();
-        assert_eq!(names().await, ["checkpoint", "commitlog", "consumequeue", "consumequeue.manifest", "index", "lock"]);
+        assert_eq!(
+            names().await,
+            ["checkpoint", "commitlog", "consumequeue", "consumequeue.manifest", "index", "lock"]
+        );
         let checkpoint = sim.read_file(Path::new("/store/checkpoint")).await.unwrap();
         assert_eq!(checkpoint.len(), 4096);
         let last_ms = oracle.sent.last().unwrap().at.store_timestamp_ms;
-        assert_eq!((&checkpoint[..8], &checkpoint[8..16]), (&last_ms.to_be_bytes()[..], &last_ms.to_be_bytes()[..]));
-        assert_eq!(checkpoint[16..24], last_ms.to_be_bytes(), "the last message has a tag, so the index ends with it");
+        assert_eq!(
+            (&checkpoint[..8], &checkpoint[8..16]),
+            (&last_ms.to_be_bytes()[..], &last_ms.to_be_bytes()[..])
+        );
+        assert_eq!(
+            checkpoint[16..24],
+            last_ms.to_be_bytes(),
+            "the last message has a tag, so the index ends with it"
+        );
         assert_eq!(checkpoint[40..48], store.appended().0.to_be_bytes());
     });
 }
@@ -57,7 +78,10 @@ fn a_store_is_open_once() {
         store.close().await.unwrap();
         let third = Store::open(sim.clone(), small_config("/store")).await.unwrap();
         third.close().await.unwrap();
-        assert!(matches!(third.append(&crate::oracle::draft("t", 0, b"x", &[])), Err(AppendError::Closed)));
+        assert!(matches!(
+            third.append(&crate::oracle::draft("t", 0, b"x", &[])),
+            Err(AppendError::Closed)
+        ));
     });
 }
 

@@ -1,7 +1,11 @@
-//! Old files go and full disks are emptied: minima move, files follow, reads and restarts agree, and what is not due stays.
+//! Old files go and full disks are emptied: minima move, files follow, reads and restarts agree,
+//! and what is not due stays.
 
 use crate::oracle::{Oracle, Replay, Sent, assert_record, request, seeds, small_config, split};
-use engine::{AppendError, DeleteWhen, FlushPolicy, OwnedReadRequest, PhyOffset, ReadError, ReadSlices, ReadStatus, RetentionConfig, Store, StoreConfig, TagFilter};
+use engine::{
+    AppendError, DeleteWhen, FlushPolicy, OwnedReadRequest, PhyOffset, ReadError, ReadSlices,
+    ReadStatus, RetentionConfig, Store, StoreConfig, TagFilter,
+};
 use rt::Runtime;
 use rt::sim::{Fault, FaultOp, Sim, SimConfig};
 use std::path::Path;
@@ -13,7 +17,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Looks every 100 ms, at any hour.
 fn eager() -> StoreConfig {
     let all_day = (0..24).map(|hour| hour.to_string()).collect::<Vec<_>>().join(";");
-    let retention = RetentionConfig { delete_when: DeleteWhen::parse(&all_day).unwrap(), interval_ms: 100, ..RetentionConfig::default() };
+    let retention = RetentionConfig {
+        delete_when: DeleteWhen::parse(&all_day).unwrap(),
+        interval_ms: 100,
+        ..RetentionConfig::default()
+    };
     StoreConfig { retention, ..small_config("/store") }
 }
 
@@ -21,7 +29,8 @@ async fn files(sim: &Sim, folder: &str) -> Vec<String> {
     sim.list_dir(Path::new(folder)).await.unwrap().into_iter().map(|entry| entry.name).collect()
 }
 
-/// Every queue holds exactly what it should: the messages from the log's beginning on, at their offsets, to the end.
+/// Every queue holds exactly what it should: the messages from the log's beginning on, at their
+/// offsets, to the end.
 async fn check_kept(sim: &Sim, store: &Store<Sim>, oracle: &Oracle) {
     let begin = store.log_begin();
     for (topic, queue_id) in oracle.queues() {
@@ -29,11 +38,19 @@ async fn check_kept(sim: &Sim, store: &Store<Sim>, oracle: &Oracle) {
         let gone = all.iter().filter(|sent| sent.at.physical_offset < begin).count();
         let range = store.queue_range(&topic, queue_id).unwrap();
         let (min, max) = (i64::try_from(gone).unwrap(), i64::try_from(all.len()).unwrap());
-        assert_eq!((range.min_offset.0, range.max_offset.0), (min, max), "{topic}/{queue_id}, the log begins at {begin}");
+        assert_eq!(
+            (range.min_offset.0, range.max_offset.0),
+            (min, max),
+            "{topic}/{queue_id}, the log begins at {begin}"
+        );
         if gone > 0 {
             let mut out = ReadSlices::default();
             let status = store.read(&request(&topic, queue_id, min - 1, TagFilter::All), &mut out);
-            assert_eq!((status, out.next_begin_offset.0), (ReadStatus::OffsetTooSmall, min), "the corrected offset");
+            assert_eq!(
+                (status, out.next_begin_offset.0),
+                (ReadStatus::OffsetTooSmall, min),
+                "the corrected offset"
+            );
         }
         let kept = read_from(store, &topic, queue_id, min).await;
         assert_eq!(kept.len(), all.len() - gone, "{topic}/{queue_id}");
@@ -43,7 +60,11 @@ async fn check_kept(sim: &Sim, store: &Store<Sim>, oracle: &Oracle) {
         }
         let names = files(sim, &format!("/store/consumequeue/{topic}/{queue_id}")).await;
         let first: u64 = names.first().unwrap().parse().unwrap();
-        assert!(first / 20 <= u64::try_from(min).unwrap() && names.len() <= 1 + (all.len() - gone) / 50 + 1, "{names:?} for {min}..{max}");
+        assert!(
+            first / 20 <= u64::try_from(min).unwrap()
+                && names.len() <= 1 + (all.len() - gone) / 50 + 1,
+            "{names:?} for {min}..{max}"
+        );
     }
     let names = files(sim, "/store/commitlog").await;
     assert_eq!(names[0], format!("{:020}", begin.0));
@@ -52,7 +73,10 @@ async fn check_kept(sim: &Sim, store: &Store<Sim>, oracle: &Oracle) {
 async fn read_from(store: &Store<Sim>, topic: &str, queue_id: i32, from: i64) -> Vec<Vec<u8>> {
     let (mut records, mut offset) = (Vec::new(), from);
     loop {
-        let read = store.read_cold(request(topic, queue_id, offset, TagFilter::All).to_owned()).await.unwrap();
+        let read = store
+            .read_cold(request(topic, queue_id, offset, TagFilter::All).to_owned())
+            .await
+            .unwrap();
         if read.status != ReadStatus::Found {
             return records;
         }
@@ -64,7 +88,8 @@ async fn read_from(store: &Store<Sim>, topic: &str, queue_id: i32, from: i64) ->
 #[test]
 fn old_files_go_at_their_hour_and_everything_follows_and_a_restart_agrees() {
     for seed in seeds(20) {
-        let _replay = Replay(seed, "old_files_go_at_their_hour_and_everything_follows_and_a_restart_agrees");
+        let _replay =
+            Replay(seed, "old_files_go_at_their_hour_and_everything_follows_and_a_restart_agrees");
         let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
         let begin = sim.block_on(async {
             let store = Store::open(sim.clone(), eager()).await.unwrap();
@@ -76,18 +101,28 @@ fn old_files_go_at_their_hour_and_everything_follows_and_a_restart_agrees() {
             sim.advance_wall(40 * HOUR);
             sim.sleep(Duration::from_secs(2)).await;
             let begin = store.log_begin();
-            assert!(begin.0 >= FILE_BYTES && begin.0 < store.appended().0 - 2 * FILE_BYTES, "the first part is old: {begin}");
+            assert!(
+                begin.0 >= FILE_BYTES && begin.0 < store.appended().0 - 2 * FILE_BYTES,
+                "the first part is old: {begin}"
+            );
             check_kept(&sim, &store, &oracle).await;
             sim.advance_wall(100 * HOUR);
             sim.sleep(Duration::from_secs(5)).await;
-            assert!(store.log_begin() > begin && store.appended().0 - store.log_begin().0 < 2 * FILE_BYTES, "only what is being written stays");
+            assert!(
+                store.log_begin() > begin
+                    && store.appended().0 - store.log_begin().0 < 2 * FILE_BYTES,
+                "only what is being written stays"
+            );
             check_kept(&sim, &store, &oracle).await;
             let index_before = files(&sim, "/store/index").await;
             oracle.fill(&sim, &store, 30).await;
             sim.sleep(Duration::from_secs(5)).await;
             check_kept(&sim, &store, &oracle).await;
             let index = files(&sim, "/store/index").await;
-            assert!(index.len() < index_before.len() && index[0] > index_before[0], "index files follow: {index_before:?}, then {index:?}");
+            assert!(
+                index.len() < index_before.len() && index[0] > index_before[0],
+                "index files follow: {index_before:?}, then {index:?}"
+            );
             if seed % 2 == 0 {
                 store.close().await.unwrap();
             } else {
@@ -130,9 +165,15 @@ fn nothing_goes_outside_its_hour_while_there_is_space() {
 #[test]
 fn a_disk_that_fills_up_loses_its_oldest_files_refuses_in_time_and_goes_on_by_itself() {
     for seed in seeds(20) {
-        let _replay = Replay(seed, "a_disk_that_fills_up_loses_its_oldest_files_refuses_in_time_and_goes_on_by_itself");
+        let _replay = Replay(
+            seed,
+            "a_disk_that_fills_up_loses_its_oldest_files_refuses_in_time_and_goes_on_by_itself",
+        );
         let capacity = 24 * FILE_BYTES;
-        let sim = Sim::with_config(SimConfig { capacity_bytes: Some(capacity), ..SimConfig::with_seed(seed) });
+        let sim = Sim::with_config(SimConfig {
+            capacity_bytes: Some(capacity),
+            ..SimConfig::with_seed(seed)
+        });
         let forcibly = seed % 2 == 0;
         let mut config = eager();
         config.retention.clean_forcibly = forcibly;
@@ -159,7 +200,10 @@ fn a_disk_that_fills_up_loses_its_oldest_files_refuses_in_time_and_goes_on_by_it
             if forcibly {
                 assert!(store.log_begin().0 > 0);
             } else {
-                assert!(refused > 0 && store.log_begin().0 == 0, "young files stay when nobody may force them: {refused} refused");
+                assert!(
+                    refused > 0 && store.log_begin().0 == 0,
+                    "young files stay when nobody may force them: {refused} refused"
+                );
                 // Reads go on; old files go; messages are taken again.
                 check_kept(&sim, &store, &oracle).await;
                 sim.advance_wall(73 * HOUR);
@@ -200,7 +244,11 @@ fn a_disk_filled_by_others_to_the_last_byte_is_recovered_from() {
                 }
             }
             assert_eq!(store.poisoned(), None);
-            assert!(refused > 0 && store.log_begin().0 > 0, "{refused} refused, the log begins at {}", store.log_begin());
+            assert!(
+                refused > 0 && store.log_begin().0 > 0,
+                "{refused} refused, the log begins at {}",
+                store.log_begin()
+            );
             sim.set_capacity(None);
             sim.sleep(Duration::from_secs(3)).await;
             oracle.fill(&sim, &store, 20).await;
@@ -210,8 +258,9 @@ fn a_disk_filled_by_others_to_the_last_byte_is_recovered_from() {
     }
 }
 
-/// Simulation seed 20156, with faults five times as often: a file that could not be removed was forgotten, a later round removed
-/// the one behind it, no manifest could say so, and the store with a gap in it was refused.
+/// Simulation seed 20156, with faults five times as often: a file that could not be removed was
+/// forgotten, a later round removed the one behind it, no manifest could say so, and the store with
+/// a gap in it was refused.
 #[test]
 fn removals_that_fail_leave_no_gap() {
     let mut failed = 0;
@@ -246,7 +295,8 @@ fn removals_that_fail_leave_no_gap() {
     assert!(failed > 30 || std::env::var("ENGINE_SEED").is_ok(), "{failed} removals failed");
 }
 
-/// The log written to the very end of its last file, and no space for the next: the last file is the log's all the same.
+/// The log written to the very end of its last file, and no space for the next: the last file is
+/// the log's all the same.
 #[test]
 fn the_last_file_stays_also_when_it_is_full() {
     for seed in seeds(10) {
@@ -264,7 +314,10 @@ fn the_last_file_stays_also_when_it_is_full() {
                 oracle.append(&store, ("alpha", 0), "red", 4000).unwrap();
             }
             sim.sleep(Duration::from_secs(3)).await;
-            assert_eq!((store.flushed().0, store.log_begin().0, store.poisoned()), (FILE_BYTES, 0, None));
+            assert_eq!(
+                (store.flushed().0, store.log_begin().0, store.poisoned()),
+                (FILE_BYTES, 0, None)
+            );
             check_kept(&sim, &store, &oracle).await;
             sim.set_capacity(None);
             sim.sleep(Duration::from_secs(3)).await;
@@ -288,7 +341,12 @@ fn a_read_on_a_file_that_goes_is_right_or_that_reads_error() {
             sim.sleep(Duration::from_millis(200)).await;
             store.close().await.unwrap();
             // Nothing is kept of what was read: every read goes to the file.
-            let store = Store::open(sim.clone(), engine::StoreConfig { cold_cache_bytes_max: 0, ..eager() }).await.unwrap();
+            let store = Store::open(
+                sim.clone(),
+                engine::StoreConfig { cold_cache_bytes_max: 0, ..eager() },
+            )
+            .await
+            .unwrap();
             sim.inject(Fault::slow(FaultOp::Read, "/store", Duration::from_millis(150)));
             sim.advance_wall(80 * HOUR);
             let sent: Vec<&Sent> = oracle.queue("alpha", 0).collect();
@@ -296,12 +354,21 @@ fn a_read_on_a_file_that_goes_is_right_or_that_reads_error() {
                 match store.read_cold(first_of("alpha")).await {
                     Ok(read) if read.status == ReadStatus::Found => {
                         for record in split(&read.slices) {
-                            let nth = protocol::record::RecordView::parse(&record).unwrap().queue_offset();
+                            let nth = protocol::record::RecordView::parse(&record)
+                                .unwrap()
+                                .queue_offset();
                             assert_record(&record, sent[usize::try_from(nth).unwrap()]);
                         }
                         right += usize::from(store.log_begin().0 > 0);
                     }
-                    Ok(read) => assert!(matches!(read.status, ReadStatus::MessageWasRemoving | ReadStatus::OffsetTooSmall), "{:?}", read.status),
+                    Ok(read) => assert!(
+                        matches!(
+                            read.status,
+                            ReadStatus::MessageWasRemoving | ReadStatus::OffsetTooSmall
+                        ),
+                        "{:?}",
+                        read.status
+                    ),
                     Err(ReadError::File(gone)) => {
                         assert_eq!(gone.source.kind(), std::io::ErrorKind::NotFound, "{gone}");
                         wrong += 1;
@@ -312,7 +379,11 @@ fn a_read_on_a_file_that_goes_is_right_or_that_reads_error() {
             sim.sleep(Duration::from_secs(2)).await;
             check_kept(&sim, &store, &oracle).await;
             store.close().await.unwrap();
-            assert_eq!(files(&sim, "/store/commitlog").await[0], format!("{:020}", store.log_begin().0), "no file came back");
+            assert_eq!(
+                files(&sim, "/store/commitlog").await[0],
+                format!("{:020}", store.log_begin().0),
+                "no file came back"
+            );
         });
     }
     eprintln!("{right} reads were right although their file went, {wrong} were errors");
@@ -327,7 +398,8 @@ fn first_of(topic: &str) -> OwnedReadRequest {
 fn a_crash_while_files_go_leaves_a_store_that_opens_with_the_same_messages() {
     let mut moved = 0;
     for seed in seeds(100) {
-        let _replay = Replay(seed, "a_crash_while_files_go_leaves_a_store_that_opens_with_the_same_messages");
+        let _replay =
+            Replay(seed, "a_crash_while_files_go_leaves_a_store_that_opens_with_the_same_messages");
         let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
         let mut config = StoreConfig { flush: FlushPolicy::Sync, ..eager() };
         config.retention.file_interval_ms = 1;
@@ -337,7 +409,8 @@ fn a_crash_while_files_go_leaves_a_store_that_opens_with_the_same_messages() {
             store.close().await.unwrap();
             let store = Store::open(sim.clone(), config.clone()).await.unwrap();
             sim.advance_wall(80 * HOUR);
-            sim.sleep(Duration::from_millis(99) + Duration::from_micros(sim.random_u64() % 20_000)).await;
+            sim.sleep(Duration::from_millis(99) + Duration::from_micros(sim.random_u64() % 20_000))
+                .await;
             drop(store);
         });
         let sim = if seed % 2 == 0 { sim.crash().0 } else { sim.kill() };
@@ -355,7 +428,10 @@ fn a_crash_while_files_go_leaves_a_store_that_opens_with_the_same_messages() {
             store.close().await.unwrap();
         });
     }
-    assert!((10..90).contains(&moved) || std::env::var("ENGINE_SEED").is_ok(), "{moved} of 100 crashes after the removal began");
+    assert!(
+        (10..90).contains(&moved) || std::env::var("ENGINE_SEED").is_ok(),
+        "{moved} of 100 crashes after the removal began"
+    );
 }
 
 #[test]
@@ -378,7 +454,11 @@ fn a_queue_that_lost_every_message_goes_on_at_its_offset_also_after_a_rebuild() 
         store.close().await.unwrap();
         sim.remove_dir_all(Path::new("/store/consumequeue")).await.unwrap();
         let store = Store::open(sim.clone(), eager()).await.unwrap();
-        assert_eq!(store.queue_range("idle", 2), Some(range), "a group at offset 70 must not meet other messages below it");
+        assert_eq!(
+            store.queue_range("idle", 2),
+            Some(range),
+            "a group at offset 70 must not meet other messages below it"
+        );
         let next = oracle.append_waiting(&store, ("idle", 2), "red", 100).await;
         assert_eq!(next.queue_offset.0, 70);
         store.close().await.unwrap();
@@ -393,7 +473,12 @@ fn a_deleted_topic_is_forgotten_with_its_last_record() {
         oracle.fill(&sim, &store, 100).await;
         store.delete_topic("alpha").await.unwrap();
         oracle.sent.retain(|sent| sent.topic != "alpha");
-        let manifest = || async { String::from_utf8(sim.read_file(Path::new("/store/consumequeue.manifest")).await.unwrap()).unwrap() };
+        let manifest = || async {
+            String::from_utf8(
+                sim.read_file(Path::new("/store/consumequeue.manifest")).await.unwrap(),
+            )
+            .unwrap()
+        };
         assert!(manifest().await.contains("alpha"));
         while store.appended().0 < 6 * FILE_BYTES {
             oracle.append_waiting(&store, ("beta", 1), "red", 2000).await;

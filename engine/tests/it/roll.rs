@@ -23,11 +23,19 @@ fn a_full_file_ends_with_a_blank_and_the_next_begins_with_a_record() {
         for pair in files.windows(2).take(files.len() - 2) {
             let start: u64 = pair[0].name.parse().unwrap();
             assert_eq!(pair[1].name, format!("{:020}", start + file_bytes));
-            let last = oracle.sent.iter().rfind(|sent| sent.at.physical_offset.0 < start + file_bytes).unwrap();
-            let bytes = sim.read_file(&Path::new("/store/commitlog").join(&pair[0].name)).await.unwrap();
+            let last = oracle
+                .sent
+                .iter()
+                .rfind(|sent| sent.at.physical_offset.0 < start + file_bytes)
+                .unwrap();
+            let bytes =
+                sim.read_file(&Path::new("/store/commitlog").join(&pair[0].name)).await.unwrap();
             let end = usize::try_from(last.at.end().0 - start).unwrap();
             let remaining = u32::try_from(bytes.len() - end).unwrap();
-            assert_eq!(bytes[end..end + 8], [&remaining.to_be_bytes()[..], &[0xCB, 0xD4, 0x31, 0x94]].concat());
+            assert_eq!(
+                bytes[end..end + 8],
+                [&remaining.to_be_bytes()[..], &[0xCB, 0xD4, 0x31, 0x94]].concat()
+            );
             assert!(bytes[end + 8..].iter().all(|byte| *byte == 0));
             assert!(oracle.sent.iter().any(|sent| sent.at.physical_offset.0 == start + file_bytes));
         }

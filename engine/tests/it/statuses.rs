@@ -1,4 +1,5 @@
-//! Every status of a read, with its `next_begin_offset` and range, hot and cold alike; and what arrives is told.
+//! Every status of a read, with its `next_begin_offset` and range, hot and cold alike; and what
+//! arrives is told.
 
 use crate::oracle::{draft, request, small_config};
 use engine::{Arrival, QueueOffset, QueueRange, ReadSlices, ReadStatus, Store, TagFilter};
@@ -31,9 +32,17 @@ fn every_status_has_its_next_offset() {
             let request = request(topic, queue_id, offset, filter);
             let range = QueueRange { min_offset: QueueOffset(0), max_offset: QueueOffset(max) };
             let found = (store.read(&request, &mut out), out.next_begin_offset, out.range);
-            assert_eq!(found, (status, QueueOffset(next), range), "hot: {topic}/{queue_id} at {offset}");
+            assert_eq!(
+                found,
+                (status, QueueOffset(next), range),
+                "hot: {topic}/{queue_id} at {offset}"
+            );
             let cold = store.read_cold(request.to_owned()).await.unwrap();
-            assert_eq!((cold.status, cold.next_begin_offset, cold.range), found, "cold: {topic}/{queue_id} at {offset}");
+            assert_eq!(
+                (cold.status, cold.next_begin_offset, cold.range),
+                found,
+                "cold: {topic}/{queue_id} at {offset}"
+            );
         }
         store.close().await.unwrap();
     });
@@ -49,7 +58,10 @@ fn a_read_of_what_left_memory_says_cold_and_reads_nothing() {
         let mut out = ReadSlices::default();
         assert_eq!(store.read(&request("alpha", 0, 0, TagFilter::All), &mut out), ReadStatus::Cold);
         assert_eq!((out.messages, out.slices.len(), out.next_begin_offset), (0, 0, QueueOffset(0)));
-        assert!(!store.is_hot("alpha", 0, QueueOffset(0)) && store.is_hot("alpha", 0, out.range.max_offset));
+        assert!(
+            !store.is_hot("alpha", 0, QueueOffset(0))
+                && store.is_hot("alpha", 0, out.range.max_offset)
+        );
         store.close().await.unwrap();
     });
 }
@@ -59,7 +71,10 @@ fn prepared_messages_are_in_the_log_and_in_no_queue() {
     let sim = Sim::new(33);
     sim.block_on(async {
         let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
-        let half = protocol::record::RecordDraft { sys_flag: protocol::sys_flag::TRANSACTION_PREPARED, ..draft("t", 0, b"half", &[]) };
+        let half = protocol::record::RecordDraft {
+            sys_flag: protocol::sys_flag::TRANSACTION_PREPARED,
+            ..draft("t", 0, b"half", &[])
+        };
         let at = store.append(&half).unwrap();
         assert_eq!((store.queue_range("t", 0), store.dispatched()), (None, at.end()));
         assert!(store.message_at(at.physical_offset).await.unwrap().is_some());
@@ -76,7 +91,14 @@ fn every_arrival_is_told_once_in_order_and_without_limit() {
         store.append(&draft("t", 1, b"x", &[b"TAGS\x01red\x02"])).unwrap();
         store.append(&draft("u", 0, b"x", &[])).unwrap();
         let mut told = Vec::new();
-        let note = |told: &mut Vec<_>, arrival: Arrival<'_>| told.push((arrival.topic.to_owned(), arrival.queue_id, arrival.max_offset.0, arrival.tags_code));
+        let note = |told: &mut Vec<_>, arrival: Arrival<'_>| {
+            told.push((
+                arrival.topic.to_owned(),
+                arrival.queue_id,
+                arrival.max_offset.0,
+                arrival.tags_code,
+            ))
+        };
         store.drain_arrivals(|arrival| note(&mut told, arrival));
         let red = protocol::tags::tags_code("red");
         assert_eq!(told, [("t".to_owned(), 1, 1, Some(red)), ("u".to_owned(), 0, 1, Some(0))]);
@@ -89,7 +111,10 @@ fn every_arrival_is_told_once_in_order_and_without_limit() {
         told.clear();
         store.drain_arrivals(|arrival| note(&mut told, arrival));
         assert!(told.len() < 10, "merged to {}", told.len());
-        assert_eq!((told[0].3, told.last().unwrap().2), (None, i64::try_from(engine::limits::ARRIVALS_MAX + 6).unwrap()));
+        assert_eq!(
+            (told[0].3, told.last().unwrap().2),
+            (None, i64::try_from(engine::limits::ARRIVALS_MAX + 6).unwrap())
+        );
         store.close().await.unwrap();
     });
 }

@@ -1,4 +1,5 @@
-//! A device that stalls: appends are refused at the tail's bound, wait, and go on; nothing is lost or doubled.
+//! A device that stalls: appends are refused at the tail's bound, wait, and go on; nothing is lost
+//! or doubled.
 
 use crate::oracle::{Oracle, small_config};
 use engine::{AppendError, Store};

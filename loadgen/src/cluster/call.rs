@@ -22,9 +22,11 @@ impl Caller {
     pub fn connect(operation: &'static str, peer: &str) -> Result<Self> {
         let named = |source| Error::Peer { operation, peer: peer.to_owned(), source };
         let addr = peer.to_socket_addrs().map_err(named)?.next();
-        let addr = addr.ok_or_else(|| named(io::Error::new(ErrorKind::NotFound, "the name has no address")))?;
+        let addr = addr
+            .ok_or_else(|| named(io::Error::new(ErrorKind::NotFound, "the name has no address")))?;
         let stream = TcpStream::connect_timeout(&addr, CALL_TIMEOUT).map_err(named)?;
-        let ready = stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(CALL_TIMEOUT)));
+        let ready =
+            stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(CALL_TIMEOUT)));
         ready.and_then(|()| stream.set_write_timeout(Some(CALL_TIMEOUT))).map_err(named)?;
         Ok(Self { stream, addr, opaque: 0 })
     }
@@ -39,15 +41,28 @@ impl Caller {
     ///
     /// # Errors
     /// When the connection fails; a refusal is in the reply's code.
-    pub fn call(&mut self, operation: &'static str, code: i32, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) -> Result<Reply> {
+    pub fn call(
+        &mut self,
+        operation: &'static str,
+        code: i32,
+        ext: impl FnOnce(&mut ExtWriter<'_>),
+        body: &[u8],
+    ) -> Result<Reply> {
         self.opaque += 1;
-        let head = CommandHead { serialize: SerializeType::Json, code, opaque: self.opaque, flag: 0, remark: None };
+        let head = CommandHead {
+            serialize: SerializeType::Json,
+            code,
+            opaque: self.opaque,
+            flag: 0,
+            remark: None,
+        };
         let mut frame = Vec::new();
         write_command(&mut frame, &head, ext, body);
         let peer = self.addr;
         self.stream.write_all(&frame).map_err(Error::peer(operation, peer))?;
         loop {
-            let reply = Reply { frame: self.read_frame().map_err(Error::peer(operation, peer))?, peer };
+            let reply =
+                Reply { frame: self.read_frame().map_err(Error::peer(operation, peer))?, peer };
             let view = reply.view()?;
             if view.is_response() && view.opaque == self.opaque {
                 return Ok(reply);
@@ -60,7 +75,10 @@ impl Caller {
         self.stream.read_exact(&mut length)?;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if length > FRAME_BYTES_MAX {
-            return Err(io::Error::new(ErrorKind::InvalidData, format!("frame of {length} bytes: this is not a RocketMQ remoting port")));
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                format!("frame of {length} bytes: this is not a RocketMQ remoting port"),
+            ));
         }
         let mut frame = vec![0; length];
         self.stream.read_exact(&mut frame)?;
@@ -81,7 +99,8 @@ impl Reply {
     /// # Errors
     /// When it is none.
     pub fn view(&self) -> Result<CommandView<'_>> {
-        CommandView::parse(&self.frame).map_err(|error| self.unreadable("a request", &error.to_string()))
+        CommandView::parse(&self.frame)
+            .map_err(|error| self.unreadable("a request", &error.to_string()))
     }
 
     /// RocketMQ's response code.

@@ -1,7 +1,8 @@
-//! The control side: routes, topics, offsets and facts, over plain blocking connections. Nothing here is measured.
+//! The control side: routes, topics, offsets and facts, over plain blocking connections. Nothing
+//! here is measured.
 //!
-//! Works against any RocketMQ-compatible cluster: only requests every version answers are used, and an optional
-//! one that is refused leaves a fact unknown instead of failing the run.
+//! Works against any RocketMQ-compatible cluster: only requests every version answers are used, and
+//! an optional one that is refused leaves a fact unknown instead of failing the run.
 
 mod call;
 
@@ -25,7 +26,8 @@ pub struct Broker {
     pub addr: SocketAddr,
 }
 
-/// How long a created topic may take to appear in the route: brokers tell name servers at once, old ones every 30 s.
+/// How long a created topic may take to appear in the route: brokers tell name servers at once, old
+/// ones every 30 s.
 const TOPIC_VISIBLE_TIMEOUT: Duration = Duration::from_secs(40);
 const PERM_READ: i64 = 4;
 const PERM_WRITE: i64 = 2;
@@ -43,7 +45,8 @@ impl Cluster {
     /// # Errors
     /// When none does; the error names the last.
     pub fn connect(namesrv: &str) -> Result<Self> {
-        let mut last = Error::Usage("--namesrv is empty: give host:port, or several separated by ;".into());
+        let mut last =
+            Error::Usage("--namesrv is empty: give host:port, or several separated by ;".into());
         for addr in namesrv.split(';').map(str::trim).filter(|addr| !addr.is_empty()) {
             match Caller::connect("connect to name server", addr) {
                 Ok(namesrv) => return Ok(Self { namesrv }),
@@ -58,13 +61,17 @@ impl Cluster {
     /// # Errors
     /// When the name server does not answer well.
     pub fn brokers(&mut self) -> Result<Vec<Broker>> {
-        let reply = self.namesrv.call("cluster info", request::GET_BROKER_CLUSTER_INFO, |_| (), &[])?.success("cluster info")?;
+        let reply = self
+            .namesrv
+            .call("cluster info", request::GET_BROKER_CLUSTER_INFO, |_| (), &[])?
+            .success("cluster info")?;
         let info = json(&reply, "cluster info")?;
         let table = info.get("brokerAddrTable").and_then(Value::as_object);
         Ok(table.into_iter().flatten().filter_map(|(_, broker)| master_of(broker)).collect())
     }
 
-    /// The writable queues of a topic, numbered over all brokers; `None` when the name server knows no such topic.
+    /// The writable queues of a topic, numbered over all brokers; `None` when the name server knows
+    /// no such topic.
     ///
     /// # Errors
     /// When the name server does not answer well.
@@ -81,7 +88,8 @@ impl Cluster {
         Ok(Some(queues_of_route(&json(&reply, "topic route")?)))
     }
 
-    /// The queues of a topic, which is created with `queues` queues on every master when it is missing.
+    /// The queues of a topic, which is created with `queues` queues on every master when it is
+    /// missing.
     ///
     /// # Errors
     /// When the topic can't be created or does not appear in the route in time.
@@ -91,7 +99,11 @@ impl Cluster {
         }
         let brokers = self.brokers()?;
         if brokers.is_empty() {
-            return Err(Error::Usage(format!("name server {} knows no master broker: is a broker running and registered with it?", self.namesrv.addr())));
+            return Err(Error::Usage(format!(
+                "name server {} knows no master broker: is a broker running and registered with \
+                    it?",
+                self.namesrv.addr()
+            )));
         }
         for broker in &brokers {
             create_topic(broker, topic, queues)?;
@@ -103,7 +115,8 @@ impl Cluster {
         let start = Instant::now();
         loop {
             if let Some(found) = self.queues(topic)? {
-                let mut names: Vec<&str> = found.iter().map(|queue| queue.broker.as_str()).collect();
+                let mut names: Vec<&str> =
+                    found.iter().map(|queue| queue.broker.as_str()).collect();
                 names.dedup();
                 if names.len() >= brokers {
                     return Ok(found);
@@ -111,7 +124,10 @@ impl Cluster {
             }
             if start.elapsed() > TOPIC_VISIBLE_TIMEOUT {
                 let waited_s = TOPIC_VISIBLE_TIMEOUT.as_secs();
-                return Err(Error::Usage(format!("topic {topic} was created on {brokers} brokers but is not in the name server's route after {waited_s} s")));
+                return Err(Error::Usage(format!(
+                    "topic {topic} was created on {brokers} brokers but is not in the name \
+                        server's route after {waited_s} s"
+                )));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -130,7 +146,9 @@ fn create_topic(broker: &Broker, topic: &str, queues: u32) -> Result<()> {
         ext.int("topicSysFlag", 0);
         ext.bool("order", false);
     };
-    caller.call("create topic", request::UPDATE_AND_CREATE_TOPIC, fill, &[])?.success("create topic")?;
+    caller
+        .call("create topic", request::UPDATE_AND_CREATE_TOPIC, fill, &[])?
+        .success("create topic")?;
     Ok(())
 }
 
@@ -139,7 +157,11 @@ fn create_topic(broker: &Broker, topic: &str, queues: u32) -> Result<()> {
 /// # Errors
 /// When the broker does not answer well.
 pub fn queue_offset(caller: &mut Caller, topic: &str, queue_id: u32, min: bool) -> Result<u64> {
-    let (operation, code) = if min { ("min offset", request::GET_MIN_OFFSET) } else { ("max offset", request::GET_MAX_OFFSET) };
+    let (operation, code) = if min {
+        ("min offset", request::GET_MIN_OFFSET)
+    } else {
+        ("max offset", request::GET_MAX_OFFSET)
+    };
     let fill = |ext: &mut protocol::remoting::ExtWriter<'_>| {
         ext.str("topic", topic);
         ext.int("queueId", queue_id);
@@ -150,17 +172,35 @@ pub fn queue_offset(caller: &mut Caller, topic: &str, queue_id: u32, min: bool) 
     offset.and_then(|offset| u64::try_from(offset.max(0)).ok()).ok_or_else(missing)
 }
 
-/// What a broker says about itself; what it refuses to say stays unknown. Also its configuration text.
+/// What a broker says about itself; what it refuses to say stays unknown. Also its configuration
+/// text.
 #[must_use]
 pub fn facts(broker: &Broker) -> (BrokerFacts, Option<String>) {
-    let mut facts = BrokerFacts { name: broker.name.clone(), addr: broker.addr.to_string(), ..BrokerFacts::default() };
-    let Ok(mut caller) = Caller::connect("connect to broker", &broker.addr.to_string()) else { return (facts, None) };
-    let mut ask = |operation, code| caller.call(operation, code, |_| (), &[]).and_then(|reply| reply.success(operation)).ok();
-    let config = ask("broker config", request::GET_BROKER_CONFIG).and_then(|reply| reply.view().ok().map(|view| String::from_utf8_lossy(view.body).into_owned()));
-    let runtime = ask("runtime info", request::GET_BROKER_RUNTIME_INFO).and_then(|reply| json(&reply, "runtime info").ok());
-    facts.version = runtime.as_ref().and_then(|runtime| runtime.get("table")?.get("brokerVersionDesc")?.as_str().map(str::to_owned));
+    let mut facts = BrokerFacts {
+        name: broker.name.clone(),
+        addr: broker.addr.to_string(),
+        ..BrokerFacts::default()
+    };
+    let Ok(mut caller) = Caller::connect("connect to broker", &broker.addr.to_string()) else {
+        return (facts, None);
+    };
+    let mut ask = |operation, code| {
+        caller.call(operation, code, |_| (), &[]).and_then(|reply| reply.success(operation)).ok()
+    };
+    let config = ask("broker config", request::GET_BROKER_CONFIG).and_then(|reply| {
+        reply.view().ok().map(|view| String::from_utf8_lossy(view.body).into_owned())
+    });
+    let runtime = ask("runtime info", request::GET_BROKER_RUNTIME_INFO)
+        .and_then(|reply| json(&reply, "runtime info").ok());
+    facts.version = runtime.as_ref().and_then(|runtime| {
+        runtime.get("table")?.get("brokerVersionDesc")?.as_str().map(str::to_owned)
+    });
     if let Some(text) = &config {
-        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(|value| value.trim().to_owned());
+        let value = |key: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+                .map(|value| value.trim().to_owned())
+        };
         facts.flush_disk_type = value("flushDiskType");
         facts.broker_role = value("brokerRole");
         facts.config_crc32 = Some(format!("{:08x}", crc32fast::hash(text.as_bytes())));
@@ -187,13 +227,20 @@ fn queues_of_route(route: &Value) -> Vec<QueuePlan> {
     let mut queues = Vec::new();
     for broker in &masters {
         let data = list("queueDatas");
-        let of_broker = data.iter().find(|data| data.get("brokerName").and_then(Value::as_str) == Some(broker.name.as_str()));
+        let of_broker = data.iter().find(|data| {
+            data.get("brokerName").and_then(Value::as_str) == Some(broker.name.as_str())
+        });
         let number = |key: &str| of_broker.and_then(|data| data.get(key)?.as_i64()).unwrap_or(0);
         let writable = number("perm") & PERM_WRITE != 0;
         let count = if writable { u32::try_from(number("writeQueueNums")).unwrap_or(0) } else { 0 };
         for queue_id in 0..count {
             let index = u32::try_from(queues.len()).unwrap_or(u32::MAX);
-            queues.push(QueuePlan { index, broker: broker.name.clone(), addr: broker.addr, queue_id });
+            queues.push(QueuePlan {
+                index,
+                broker: broker.name.clone(),
+                addr: broker.addr,
+                queue_id,
+            });
         }
     }
     queues
@@ -211,7 +258,10 @@ mod tests {
                "queueDatas":[{"brokerName":"b","perm":6,"writeQueueNums":1},{"brokerName":"a","perm":6,"writeQueueNums":2},{"brokerName":"slave-only","perm":6,"writeQueueNums":9}]}"#,
         );
         let queues = queues_of_route(&route.unwrap());
-        let seen: Vec<_> = queues.iter().map(|queue| (queue.index, queue.broker.as_str(), queue.queue_id, queue.addr.port())).collect();
+        let seen: Vec<_> = queues
+            .iter()
+            .map(|queue| (queue.index, queue.broker.as_str(), queue.queue_id, queue.addr.port()))
+            .collect();
         assert_eq!(seen, [(0, "a", 0, 10911), (1, "a", 1, 10911), (2, "b", 0, 20911)]);
     }
 

@@ -46,18 +46,27 @@ impl Cpu {
 }
 
 fn field<'a>(cpuinfo: &'a str, name: &str) -> Option<&'a str> {
-    let line = cpuinfo.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+    let line = cpuinfo
+        .lines()
+        .find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
     line.split_once(':').map(|(_, value)| value.trim())
 }
 
 /// The model name; ARM kernels say less and get their implementer and part.
 fn model(cpuinfo: &str) -> Option<String> {
-    let arm = || Some(format!("ARM implementer {} part {}", field(cpuinfo, "CPU implementer")?, field(cpuinfo, "CPU part")?));
+    let arm = || {
+        Some(format!(
+            "ARM implementer {} part {}",
+            field(cpuinfo, "CPU implementer")?,
+            field(cpuinfo, "CPU part")?
+        ))
+    };
     field(cpuinfo, "model name").map(str::to_owned).or_else(arm)
 }
 
 fn virtual_machine(cpuinfo: &str) -> bool {
-    field(cpuinfo, "flags").is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor"))
+    field(cpuinfo, "flags")
+        .is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor"))
 }
 
 #[cfg(test)]

@@ -38,7 +38,10 @@ impl StoreDisk {
     pub fn collect(folder: &Path) -> Self {
         let mounts = text("/proc/self/mountinfo");
         let absolute = std::fs::canonicalize(folder).ok();
-        let mount = mounts.as_deref().zip(absolute.as_deref()).and_then(|(mounts, folder)| mount_of(mounts, folder));
+        let mount = mounts
+            .as_deref()
+            .zip(absolute.as_deref())
+            .and_then(|(mounts, folder)| mount_of(mounts, folder));
         let queue = std::fs::metadata(folder).ok().and_then(|facts| queue_folder(facts.dev()));
         let read = |name: &str| queue.as_ref().and_then(|queue| text(format!("{queue}/{name}")));
         Self {
@@ -68,7 +71,8 @@ pub fn free_bytes(folder: &Path) -> Option<u64> {
     facts.f_bavail.checked_mul(facts.f_frsize)
 }
 
-/// Tries it: a filesystem says by refusing the open (tmpfs before Linux 6.6 and many network filesystems do).
+/// Tries it: a filesystem says by refusing the open (tmpfs before Linux 6.6 and many network
+/// filesystems do).
 fn takes_o_direct(folder: &Path) -> Option<bool> {
     let probe = tempfile::Builder::new().prefix(".o_direct-probe-").tempfile_in(folder).ok()?;
     let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
@@ -97,14 +101,21 @@ fn mount_line(line: &str) -> Option<Mount> {
     let (point, options) = (front.next()?, front.next()?);
     let mut back = back.split(' ');
     let (filesystem, device, more) = (back.next()?, back.next()?, back.next().unwrap_or_default());
-    Some(Mount { point: point.replace("\\040", " "), filesystem: filesystem.into(), device: device.into(), options: format!("{options},{more}") })
+    Some(Mount {
+        point: point.replace("\\040", " "),
+        filesystem: filesystem.into(),
+        device: device.into(),
+        options: format!("{options},{more}"),
+    })
 }
 
 /// The `queue` folder of the block device with this number; a partition has its disk's.
 fn queue_folder(device: u64) -> Option<String> {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let block = format!("/sys/dev/block/{major}:{minor}");
-    [format!("{block}/queue"), format!("{block}/../queue")].into_iter().find(|path| Path::new(path).is_dir())
+    [format!("{block}/queue"), format!("{block}/../queue")]
+        .into_iter()
+        .find(|path| Path::new(path).is_dir())
 }
 
 #[cfg(test)]
@@ -115,9 +126,15 @@ mod tests {
     fn the_deepest_mount_above_the_store_is_taken() {
         let mounts = include_str!("../../tests/fixtures/mountinfo.txt");
         let at = |folder: &str| mount_of(mounts, Path::new(folder)).unwrap();
-        assert_eq!((at("/srv/x").filesystem.as_str(), at("/srv/x").device.as_str()), ("ext4", "/dev/vda"));
+        assert_eq!(
+            (at("/srv/x").filesystem.as_str(), at("/srv/x").device.as_str()),
+            ("ext4", "/dev/vda")
+        );
         let data = at("/mnt/my disk/store");
-        assert_eq!((data.filesystem.as_str(), data.options.as_str()), ("xfs", "rw,noatime,rw,attr2,inode64"));
+        assert_eq!(
+            (data.filesystem.as_str(), data.options.as_str()),
+            ("xfs", "rw,noatime,rw,attr2,inode64")
+        );
         assert_eq!(at("/mnt/my diskette").point, "/");
     }
 

@@ -1,7 +1,8 @@
-//! The environment that travels with every result: without it a figure can't be compared with another.
+//! The environment that travels with every result: without it a figure can't be compared with
+//! another.
 //!
-//! Every fact is read from a text file of the kernel by a pure parser. What can't be read is `null`, never an error: a
-//! container without sysfs still gets its result.
+//! Every fact is read from a text file of the kernel by a pure parser. What can't be read is
+//! `null`, never an error: a container without sysfs still gets its result.
 
 pub mod cpu;
 pub mod disk;
@@ -97,10 +98,13 @@ impl Environment {
         let rlimit = |resource| rustix::process::getrlimit(resource).current;
         Self {
             host: text("/proc/sys/kernel/hostname"),
-            kernel: text("/proc/sys/kernel/osrelease").map(|release| format!("{release} {}", text("/proc/sys/kernel/version").unwrap_or_default())),
+            kernel: text("/proc/sys/kernel/osrelease").map(|release| {
+                format!("{release} {}", text("/proc/sys/kernel/version").unwrap_or_default())
+            }),
             kernel_command_line: text("/proc/cmdline"),
             cpu: cpu::Cpu::collect(),
-            transparent_huge_pages: text("/sys/kernel/mm/transparent_hugepage/enabled").and_then(|modes| chosen(&modes)),
+            transparent_huge_pages: text("/sys/kernel/mm/transparent_hugepage/enabled")
+                .and_then(|modes| chosen(&modes)),
             memory_bytes: text("/proc/meminfo").and_then(|text| memory_bytes(&text)),
             memlock_bytes: rlimit(rustix::process::Resource::Memlock),
             open_files: rlimit(rustix::process::Resource::Nofile),
@@ -150,21 +154,36 @@ fn memory_bytes(meminfo: &str) -> Option<u64> {
 
 /// The folder of our cgroup (version 2) below `/sys/fs/cgroup`.
 fn cgroup_folder(proc_self_cgroup: &str) -> Option<String> {
-    proc_self_cgroup.lines().find_map(|line| line.strip_prefix("0::")).map(|path| format!("/sys/fs/cgroup{path}"))
+    proc_self_cgroup
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .map(|path| format!("/sys/fs/cgroup{path}"))
 }
 
 fn cgroup() -> Cgroup {
     let folder = text("/proc/self/cgroup").and_then(|text| cgroup_folder(&text));
     let read = |file: &str| folder.as_ref().and_then(|folder| text(format!("{folder}/{file}")));
-    Cgroup { cpu_max: read("cpu.max"), memory_max: read("memory.max"), io_max: read("io.max"), cpus: read("cpuset.cpus.effective") }
+    Cgroup {
+        cpu_max: read("cpu.max"),
+        memory_max: read("memory.max"),
+        io_max: read("io.max"),
+        cpus: read("cpuset.cpus.effective"),
+    }
 }
 
 /// The commit checked out where we run, as git says it.
 fn revision() -> Option<String> {
     let here = std::env::current_dir().ok()?;
-    let output = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).current_dir(here).output().ok()?;
+    let output = std::process::Command::new("git")
+        .args(["rev-parse", "--short=12", "HEAD"])
+        .current_dir(here)
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let dirty = std::process::Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]).output().ok()?;
+    let dirty = std::process::Command::new("git")
+        .args(["status", "--porcelain", "--untracked-files=no"])
+        .output()
+        .ok()?;
     let mark = if dirty.stdout.is_empty() { "" } else { "-dirty" };
     (output.status.success() && !text.trim().is_empty()).then(|| format!("{}{mark}", text.trim()))
 }
@@ -181,9 +200,15 @@ mod tests {
 
     #[test]
     fn memory_and_cgroup_lines_are_read() {
-        assert_eq!(memory_bytes("MemTotal:       24611508 kB\nMemFree: 1 kB\n"), Some(24_611_508 * 1024));
+        assert_eq!(
+            memory_bytes("MemTotal:       24611508 kB\nMemFree: 1 kB\n"),
+            Some(24_611_508 * 1024)
+        );
         assert_eq!(memory_bytes("nothing"), None);
-        assert_eq!(cgroup_folder("1:cpu:/x\n0::/user.slice/a\n").as_deref(), Some("/sys/fs/cgroup/user.slice/a"));
+        assert_eq!(
+            cgroup_folder("1:cpu:/x\n0::/user.slice/a\n").as_deref(),
+            Some("/sys/fs/cgroup/user.slice/a")
+        );
     }
 
     #[test]

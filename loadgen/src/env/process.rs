@@ -13,7 +13,9 @@ pub fn thread_cpu_ns() -> Option<u64> {
 #[must_use]
 pub fn process_cpu_ns(pid: u32) -> Option<u64> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let times = tasks.filter_map(|task| text(task.ok()?.path().join("schedstat")).and_then(|line| run_ns(&line)));
+    let times = tasks.filter_map(|task| {
+        text(task.ok()?.path().join("schedstat")).and_then(|line| run_ns(&line))
+    });
     Some(times.sum())
 }
 
@@ -61,7 +63,9 @@ impl NoiseStart {
     /// Reads the counters now.
     #[must_use]
     pub fn now() -> Self {
-        let pressure = |what: &str| text(format!("/proc/pressure/{what}")).and_then(|text| some_total_us(&text));
+        let pressure = |what: &str| {
+            text(format!("/proc/pressure/{what}")).and_then(|text| some_total_us(&text))
+        };
         Self {
             at: std::time::Instant::now(),
             cpu: text("/proc/stat").and_then(|text| cpu_times(&text)),
@@ -82,7 +86,12 @@ impl NoiseStart {
             let total = end.total.saturating_sub(start.total).max(1);
             end.steal.saturating_sub(start.steal) as f64 * 100.0 / total as f64
         });
-        Noise { steal_percent: steal, cpu_pressure_percent: percent(0), io_pressure_percent: percent(1), memory_pressure_percent: percent(2) }
+        Noise {
+            steal_percent: steal,
+            cpu_pressure_percent: percent(0),
+            io_pressure_percent: percent(1),
+            memory_pressure_percent: percent(2),
+        }
     }
 }
 
@@ -112,7 +121,8 @@ mod tests {
 
     #[test]
     fn pressure_totals_are_read() {
-        let text = "some avg10=0.00 avg60=0.12 avg300=0.00 total=458291\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=3\n";
+        let text = "some avg10=0.00 avg60=0.12 avg300=0.00 total=458291\nfull avg10=0.00 \
+            avg60=0.00 avg300=0.00 total=3\n";
         assert_eq!(some_total_us(text), Some(458_291));
         assert_eq!(some_total_us(""), None);
     }

@@ -1,6 +1,8 @@
-//! Cuts a byte stream into frames. Remoting's: a 4-byte big-endian length, then so many bytes; the native lane's are the client's.
+//! Cuts a byte stream into frames. Remoting's: a 4-byte big-endian length, then so many bytes; the
+//! native lane's are the client's.
 //!
-//! Whole frames inside one received chunk are handed out in place; only what a chunk cuts in two is copied.
+//! Whole frames inside one received chunk are handed out in place; only what a chunk cuts in two is
+//! copied.
 
 use crate::lane::Protocol;
 use crate::limits::FRAME_BYTES_MAX;
@@ -31,7 +33,9 @@ impl Splitting {
     /// When the bytes are not the protocol's; the connection can't be used any more.
     pub fn feed(&mut self, chunk: &[u8], on_frame: impl FnMut(&[u8])) -> Result<(), String> {
         match self {
-            Self::Remoting(splitter) => splitter.feed(chunk, on_frame).map_err(|bad| format!("answer frame of {} bytes: not a RocketMQ remoting port?", bad.0)),
+            Self::Remoting(splitter) => splitter.feed(chunk, on_frame).map_err(|bad| {
+                format!("answer frame of {} bytes: not a RocketMQ remoting port?", bad.0)
+            }),
             Self::Native(cutter) => cutter.feed(chunk, on_frame).map_err(|error| error.to_string()),
         }
     }
@@ -54,7 +58,11 @@ impl Splitter {
     ///
     /// # Errors
     /// [`BadLength`] when a length is over the limit; the connection can't be used any more.
-    pub fn feed(&mut self, mut chunk: &[u8], mut on_frame: impl FnMut(&[u8])) -> Result<(), BadLength> {
+    pub fn feed(
+        &mut self,
+        mut chunk: &[u8],
+        mut on_frame: impl FnMut(&[u8]),
+    ) -> Result<(), BadLength> {
         if !self.rest.is_empty() {
             chunk = self.complete(chunk, &mut on_frame)?;
         }
@@ -67,7 +75,11 @@ impl Splitter {
     }
 
     /// Adds to the kept part until its frame is whole; gives back what is left of the chunk.
-    fn complete<'a>(&mut self, mut chunk: &'a [u8], on_frame: &mut impl FnMut(&[u8])) -> Result<&'a [u8], BadLength> {
+    fn complete<'a>(
+        &mut self,
+        mut chunk: &'a [u8],
+        on_frame: &mut impl FnMut(&[u8]),
+    ) -> Result<&'a [u8], BadLength> {
         let missing_length = LENGTH_BYTES.saturating_sub(self.rest.len()).min(chunk.len());
         self.rest.extend_from_slice(&chunk[..missing_length]);
         chunk = &chunk[missing_length..];
@@ -113,7 +125,11 @@ mod tests {
             for chunk in bytes.chunks(piece) {
                 splitter.feed(chunk, |frame| frames.push(frame.to_vec())).unwrap();
             }
-            assert_eq!(frames, [b"a".to_vec(), Vec::new(), b"hello".to_vec(), vec![9; 300]], "pieces of {piece}");
+            assert_eq!(
+                frames,
+                [b"a".to_vec(), Vec::new(), b"hello".to_vec(), vec![9; 300]],
+                "pieces of {piece}"
+            );
         }
     }
 

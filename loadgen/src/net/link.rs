@@ -5,8 +5,8 @@
 //!                                        ring --Received--> splitter --> Event::Frame
 //! ```
 //!
-//! One send at a time per connection: while it is on its way, the next frames gather in the filling queue. So a busy
-//! connection sends many frames with one entry, and an idle one sends at once.
+//! One send at a time per connection: while it is on its way, the next frames gather in the filling
+//! queue. So a busy connection sends many frames with one entry, and an idle one sends at once.
 
 use super::frames::Splitting;
 use crate::error::{Error, Result};
@@ -71,7 +71,10 @@ impl Link {
     /// # Errors
     /// When the kernel refuses the ring; the error says the fix.
     pub fn new(connections: usize, protocol: Protocol) -> Result<Self> {
-        let ring = Ring::new(&RingConfig::default()).map_err(|source| Error::Ring { operation: "make it", source: io::Error::other(source) })?;
+        let ring = Ring::new(&RingConfig::default()).map_err(|source| Error::Ring {
+            operation: "make it",
+            source: io::Error::other(source),
+        })?;
         let state = State {
             conns: Vec::with_capacity(connections),
             dirty: Vec::with_capacity(connections),
@@ -85,7 +88,9 @@ impl Link {
     /// # Errors
     /// When the socket can't be set up.
     pub fn add(&mut self, stream: TcpStream) -> Result<usize> {
-        stream.set_nodelay(true).map_err(|source| Error::Ring { operation: "set TCP_NODELAY", source })?;
+        stream
+            .set_nodelay(true)
+            .map_err(|source| Error::Ring { operation: "set TCP_NODELAY", source })?;
         Ok(self.add_socket(Socket::new(OwnedFd::from(stream))))
     }
 
@@ -114,11 +119,16 @@ impl Link {
         self.state.conns[conn].filling.bytes()
     }
 
-    /// Sends what is queued, receives what is there, and hands it to `on_event` with the connection's outgoing bytes.
+    /// Sends what is queued, receives what is there, and hands it to `on_event` with the
+    /// connection's outgoing bytes.
     ///
     /// # Errors
     /// When the ring itself fails; a connection's failure is an [`Event::Closed`].
-    pub fn turn(&mut self, wait: Wait, on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>)) -> Result<()> {
+    pub fn turn(
+        &mut self,
+        wait: Wait,
+        on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>),
+    ) -> Result<()> {
         self.submit(on_event);
         let wait = match wait {
             Wait::Poll => ring::Wait::No,
@@ -149,7 +159,8 @@ impl Link {
             if conn.sending {
                 return true;
             }
-            // Before, not after: the ring may send at once, and the answer may be here before this thread goes on.
+            // Before, not after: the ring may send at once, and the answer may be here before this
+            // thread goes on.
             on_event(index, Event::Written, conn.filling.bytes());
             let queue = std::mem::replace(&mut conn.filling, std::mem::take(&mut conn.spare));
             ring.send(token_of(index), socket, queue);
@@ -169,7 +180,11 @@ impl State {
         }
     }
 
-    fn on_ring_event(&mut self, event: ring::Event<'_>, on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>)) {
+    fn on_ring_event(
+        &mut self,
+        event: ring::Event<'_>,
+        on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>),
+    ) {
         match event {
             ring::Event::Received { token, data } => self.received(index_of(token), data, on_event),
             ring::Event::Sent { token, mut queue, result } => {
@@ -182,7 +197,9 @@ impl State {
                 }
             }
             ring::Event::ReceiveEnded { token, why } => match why {
-                ReceiveEnd::Failed(error) => self.closed(index_of(token), &error.to_string(), on_event),
+                ReceiveEnd::Failed(error) => {
+                    self.closed(index_of(token), &error.to_string(), on_event)
+                }
                 ReceiveEnd::Peer => self.closed(index_of(token), "closed by the peer", on_event),
                 ReceiveEnd::Stopped => {}
             },
@@ -191,14 +208,20 @@ impl State {
         }
     }
 
-    fn received(&mut self, index: usize, data: &[u8], on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>)) {
+    fn received(
+        &mut self,
+        index: usize,
+        data: &[u8],
+        on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>),
+    ) {
         let conn = &mut self.conns[index];
         if conn.socket.is_none() {
             return;
         }
         let Conn { splitting, filling, .. } = conn;
         let before = filling.queued_bytes();
-        let fed = splitting.feed(data, |frame| on_event(index, Event::Frame(frame), filling.bytes()));
+        let fed =
+            splitting.feed(data, |frame| on_event(index, Event::Frame(frame), filling.bytes()));
         let wrote = filling.queued_bytes() > before;
         if wrote {
             self.mark(index);
@@ -208,7 +231,12 @@ impl State {
         }
     }
 
-    fn closed(&mut self, index: usize, why: &str, on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>)) {
+    fn closed(
+        &mut self,
+        index: usize,
+        why: &str,
+        on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>),
+    ) {
         let conn = &mut self.conns[index];
         if conn.socket.take().is_some() {
             on_event(index, Event::Closed(why), conn.filling.bytes());
@@ -245,17 +273,24 @@ mod tests {
         link.out(conn).extend_from_slice(b"\0\0\0\x05hello");
         let (mut frames, mut closes) = (Vec::new(), 0);
         while closes == 0 {
-            let turned = link.turn(Wait::AtMost(Duration::from_millis(50)), &mut |_, event, _| match event {
-                Event::Frame(frame) => frames.push(frame.to_vec()),
-                Event::Closed(_) => closes += 1,
-                Event::Written => {}
-            });
+            let turned =
+                link.turn(
+                    Wait::AtMost(Duration::from_millis(50)),
+                    &mut |_, event, _| match event {
+                        Event::Frame(frame) => frames.push(frame.to_vec()),
+                        Event::Closed(_) => closes += 1,
+                        Event::Written => {}
+                    },
+                );
             turned.unwrap();
         }
         peer.join().unwrap();
         assert_eq!(frames, [b"hello".to_vec()]);
         link.out(conn).extend_from_slice(b"late");
-        link.turn(Wait::Poll, &mut |_, event, _| closes += i32::from(matches!(event, Event::Closed(_)))).unwrap();
+        link.turn(Wait::Poll, &mut |_, event, _| {
+            closes += i32::from(matches!(event, Event::Closed(_)))
+        })
+        .unwrap();
         assert_eq!(closes, 1);
     }
 
@@ -296,11 +331,14 @@ mod tests {
         link.listen(listener);
         let mut done = false;
         while !done {
-            let turned = link.turn(Wait::AtMost(Duration::from_millis(50)), &mut |_, event, out| match event {
-                Event::Frame(_) => out.push(b'z'),
-                Event::Closed(_) => done = true,
-                Event::Written => {}
-            });
+            let turned = link.turn(
+                Wait::AtMost(Duration::from_millis(50)),
+                &mut |_, event, out| match event {
+                    Event::Frame(_) => out.push(b'z'),
+                    Event::Closed(_) => done = true,
+                    Event::Written => {}
+                },
+            );
             turned.unwrap();
         }
         assert_eq!(client.join().unwrap(), [b'z']);

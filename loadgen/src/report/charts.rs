@@ -1,4 +1,5 @@
-//! The report's charts as SVG text. The durability level is in every title: a latency without it means nothing.
+//! The report's charts as SVG text. The durability level is in every title: a latency without it
+//! means nothing.
 
 use super::hgrm::spectrum;
 use super::text::{count, time_us};
@@ -10,8 +11,14 @@ use plotters::prelude::*;
 const SIZE: (u32, u32) = (920, 380);
 const FONT: &str = "sans-serif";
 /// Told apart by colour-blind readers too (Okabe and Ito's set).
-const COLOURS: [RGBColor; 6] =
-    [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167), RGBColor(86, 180, 233), RGBColor(230, 159, 0)];
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+];
 const GRID: RGBColor = RGBColor(225, 225, 225);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
@@ -32,16 +39,37 @@ pub fn percentile_spectrum(rows: &[Row], durability: &str) -> Option<String> {
     for (row, colour) in loads(rows) {
         let recorder = row.recorder.as_ref()?;
         let invalid = if row.invalid.is_empty() { "" } else { " INVALID" };
-        lines.push(Line { label: format!("{}{invalid}", row.label), points: spectrum(&recorder.response), colour, dashed: false });
+        lines.push(Line {
+            label: format!("{}{invalid}", row.label),
+            points: spectrum(&recorder.response),
+            colour,
+            dashed: false,
+        });
         if row.kind == Kind::Open {
-            lines.push(Line { label: format!("{} (service time)", row.label), points: spectrum(&recorder.service), colour, dashed: true });
+            lines.push(Line {
+                label: format!("{} (service time)", row.label),
+                points: spectrum(&recorder.service),
+                colour,
+                dashed: true,
+            });
         }
     }
     let lines: Vec<Line> = lines.into_iter().filter(|line| !line.points.is_empty()).collect();
-    let x_max = lines.iter().flat_map(|line| &line.points).map(|point| point.0).fold(100.0, f64::max);
+    let x_max =
+        lines.iter().flat_map(|line| &line.points).map(|point| point.0).fold(100.0, f64::max);
     let title = format!("Response time by percentile · {durability}");
     let place = SeriesLabelPosition::LowerRight;
-    svg(|area| draw_lines(area, &title, ("percentile", "response time"), &lines, place, (1.0..x_max * 1.1).log_scale(), &percentile))
+    svg(|area| {
+        draw_lines(
+            area,
+            &title,
+            ("percentile", "response time"),
+            &lines,
+            place,
+            (1.0..x_max * 1.1).log_scale(),
+            &percentile,
+        )
+    })
 }
 
 /// p50, p99 and max of one row over time.
@@ -53,19 +81,36 @@ pub fn over_time(row: &Row, durability: &str) -> Option<String> {
         colour: COLOURS[colour],
         dashed: false,
     };
-    let lines = [series("max", 1, |slice| slice.max_us), series("p99", 5, |slice| slice.p99_us), series("p50", 0, |slice| slice.p50_us)];
+    let lines = [
+        series("max", 1, |slice| slice.max_us),
+        series("p99", 5, |slice| slice.p99_us),
+        series("p50", 0, |slice| slice.p50_us),
+    ];
     if lines[0].points.is_empty() {
         return None;
     }
     let title = format!("Response time over time · {} · {durability}", row.label);
     let place = SeriesLabelPosition::UpperLeft;
-    svg(|area| draw_lines(area, &title, ("seconds", "response time"), &lines, place, 0.0..row.seconds, &|x| format!("{x:.1}")))
+    svg(|area| {
+        draw_lines(
+            area,
+            &title,
+            ("seconds", "response time"),
+            &lines,
+            place,
+            0.0..row.seconds,
+            &|x| format!("{x:.1}"),
+        )
+    })
 }
 
 /// Rates of all rows as bars, the floor's as an outline around them.
 #[must_use]
 pub fn rates(rows: &[Row], durability: &str) -> Option<String> {
-    let top = rows.iter().flat_map(|row| [row.rate_per_s, row.floor.map_or(0.0, |floor| floor.rate_per_s)]).fold(0.0, f64::max);
+    let top = rows
+        .iter()
+        .flat_map(|row| [row.rate_per_s, row.floor.map_or(0.0, |floor| floor.rate_per_s)])
+        .fold(0.0, f64::max);
     if top <= 0.0 {
         return None;
     }
@@ -76,7 +121,8 @@ pub fn rates(rows: &[Row], durability: &str) -> Option<String> {
 /// Mean time of each stage, one bar a row; the bar's length is the mean response time.
 #[must_use]
 pub fn stages(rows: &[Row], durability: &str) -> Option<String> {
-    let told: Vec<(&Row, &StageRow)> = rows.iter().filter_map(|row| Some((row, row.stages.as_ref()?))).collect();
+    let told: Vec<(&Row, &StageRow)> =
+        rows.iter().filter_map(|row| Some((row, row.stages.as_ref()?))).collect();
     let top = told.iter().map(|(_, stages)| stages.sum_of_means_us).fold(0.0, f64::max);
     if top <= 0.0 {
         return None;
@@ -109,7 +155,15 @@ fn svg(draw: impl FnOnce(&Area<'_>) -> Drawn) -> Option<String> {
     Some(text)
 }
 
-fn draw_lines<X>(area: &Area<'_>, title: &str, axes: (&str, &str), lines: &[Line], legend_at: SeriesLabelPosition, x: X, x_label: &dyn Fn(f64) -> String) -> Drawn
+fn draw_lines<X>(
+    area: &Area<'_>,
+    title: &str,
+    axes: (&str, &str),
+    lines: &[Line],
+    legend_at: SeriesLabelPosition,
+    x: X,
+    x_label: &dyn Fn(f64) -> String,
+) -> Drawn
 where
     X: AsRangedCoord<Value = f64>,
     X::CoordDescType: ValueFormatter<f64>,
@@ -124,13 +178,21 @@ where
     mesh.x_desc(axes.0).y_desc(axes.1).x_label_formatter(&x_text).y_label_formatter(&y_text);
     mesh.light_line_style(GRID.mix(0.4)).bold_line_style(GRID).label_style((FONT, 13)).draw()?;
     for line in lines {
-        let style = ShapeStyle::from(line.colour.mix(if line.dashed { 0.65 } else { 1.0 })).stroke_width(if line.dashed { 1 } else { 2 });
+        let style = ShapeStyle::from(line.colour.mix(if line.dashed { 0.65 } else { 1.0 }))
+            .stroke_width(if line.dashed { 1 } else { 2 });
         let points = line.points.iter().map(|point| (point.0, point.1.max(0.1)));
         let drawn = chart.draw_series(LineSeries::new(points, style))?;
-        drawn.label(&line.label).legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+        drawn
+            .label(&line.label)
+            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
     }
     let mut legend = chart.configure_series_labels();
-    legend.position(legend_at).background_style(WHITE.mix(0.85)).border_style(GRID).label_font((FONT, 13)).draw()?;
+    legend
+        .position(legend_at)
+        .background_style(WHITE.mix(0.85))
+        .border_style(GRID)
+        .label_font((FONT, 13))
+        .draw()?;
     Ok(())
 }
 
@@ -141,17 +203,29 @@ fn draw_rates(area: &Area<'_>, title: &str, rows: &[Row], top: f64) -> Drawn {
     let mut chart = builder.build_cartesian_2d(0.0..top * 1.18, 0.0..rows_f)?;
     let mut mesh = chart.configure_mesh();
     let x_text = |x: &f64| count(*x);
-    mesh.disable_y_mesh().disable_y_axis().x_label_formatter(&x_text).light_line_style(GRID.mix(0.4)).bold_line_style(GRID);
+    mesh.disable_y_mesh()
+        .disable_y_axis()
+        .x_label_formatter(&x_text)
+        .light_line_style(GRID.mix(0.4))
+        .bold_line_style(GRID);
     mesh.y_labels(0).label_style((FONT, 13)).draw()?;
     for (index, row) in rows.iter().enumerate() {
         let bottom = rows_f - 1.0 - index as f64;
-        let colour = COLOURS[if row.kind == Kind::Consume { 2 } else { 0 }].mix(if row.invalid.is_empty() { 0.9 } else { 0.35 });
-        chart.draw_series([Rectangle::new([(0.0, bottom + 0.25), (row.rate_per_s, bottom + 0.75)], colour.filled())])?;
+        let colour = COLOURS[if row.kind == Kind::Consume { 2 } else { 0 }]
+            .mix(if row.invalid.is_empty() { 0.9 } else { 0.35 });
+        chart.draw_series([Rectangle::new(
+            [(0.0, bottom + 0.25), (row.rate_per_s, bottom + 0.75)],
+            colour.filled(),
+        )])?;
         if let Some(floor) = row.floor {
-            chart.draw_series([Rectangle::new([(0.0, bottom + 0.18), (floor.rate_per_s, bottom + 0.82)], BLACK.mix(0.5))])?;
+            chart.draw_series([Rectangle::new(
+                [(0.0, bottom + 0.18), (floor.rate_per_s, bottom + 0.82)],
+                BLACK.mix(0.5),
+            )])?;
         }
         let end = row.floor.map_or(0.0, |floor| floor.rate_per_s).max(row.rate_per_s) + top * 0.008;
-        let value = Text::new(format!("{}/s", count(row.rate_per_s)), (end, bottom + 0.58), (FONT, 13));
+        let value =
+            Text::new(format!("{}/s", count(row.rate_per_s)), (end, bottom + 0.58), (FONT, 13));
         chart.draw_series([value])?;
         let middle = chart.backend_coord(&(0.0, bottom + 0.58));
         area.draw(&Text::new(row.label.clone(), (14, middle.1), (FONT, 13)))?;
@@ -167,7 +241,11 @@ fn draw_stages(area: &Area<'_>, title: &str, told: &[(&Row, &StageRow)], top: f6
     let mut chart = builder.build_cartesian_2d(0.0..top * 1.5, 0.0..rows_f)?;
     let mut mesh = chart.configure_mesh();
     let x_text = |x: &f64| time_us(*x);
-    mesh.disable_y_mesh().disable_y_axis().x_label_formatter(&x_text).light_line_style(GRID.mix(0.4)).bold_line_style(GRID);
+    mesh.disable_y_mesh()
+        .disable_y_axis()
+        .x_label_formatter(&x_text)
+        .light_line_style(GRID.mix(0.4))
+        .bold_line_style(GRID);
     mesh.y_labels(0).label_style((FONT, 13)).draw()?;
     for (at, (name, colour)) in NAMES.into_iter().zip(COLOURS).enumerate() {
         // What the stages before it took is where a stage begins.
@@ -177,16 +255,28 @@ fn draw_stages(area: &Area<'_>, title: &str, told: &[(&Row, &StageRow)], top: f6
             let end = before + row.stages.get(at).map_or(0.0, |stage| stage.mean_us);
             Rectangle::new([(before, bottom + 0.25), (end, bottom + 0.75)], colour.filled())
         });
-        chart.draw_series(bars)?.label(name).legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
+        chart
+            .draw_series(bars)?
+            .label(name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
     }
     for (index, (row, stages)) in told.iter().enumerate() {
         let bottom = rows_f - 1.0 - index as f64;
-        chart.draw_series([Text::new(time_us(stages.sum_of_means_us), (stages.sum_of_means_us + top * 0.008, bottom + 0.58), (FONT, 13))])?;
+        chart.draw_series([Text::new(
+            time_us(stages.sum_of_means_us),
+            (stages.sum_of_means_us + top * 0.008, bottom + 0.58),
+            (FONT, 13),
+        )])?;
         let middle = chart.backend_coord(&(0.0, bottom + 0.58));
         area.draw(&Text::new(row.label.clone(), (14, middle.1), (FONT, 13)))?;
     }
     let mut legend = chart.configure_series_labels();
-    legend.position(SeriesLabelPosition::UpperRight).background_style(WHITE.mix(0.85)).border_style(GRID).label_font((FONT, 13)).draw()?;
+    legend
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(GRID)
+        .label_font((FONT, 13))
+        .draw()?;
     Ok(())
 }
 

@@ -11,7 +11,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A folder being filled. Removed when it is dropped before [`RunFolder::finish`]: an interrupted run leaves nothing.
+/// A folder being filled. Removed when it is dropped before [`RunFolder::finish`]: an interrupted
+/// run leaves nothing.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -64,12 +65,17 @@ impl RunFolder {
         self.write("README.md", readme(result, command, None).as_bytes())
     }
 
-    /// Writes all results, renames the folder to `.FAIL` when the run is not valid, adds a line to the ledger. Gives
-    /// back where the folder is.
+    /// Writes all results, renames the folder to `.FAIL` when the run is not valid, adds a line to
+    /// the ledger. Gives back where the folder is.
     ///
     /// # Errors
     /// When something can't be written.
-    pub fn finish(mut self, result: &mut RunResult, environment: &Environment, command: &str) -> Result<PathBuf> {
+    pub fn finish(
+        mut self,
+        result: &mut RunResult,
+        environment: &Environment,
+        command: &str,
+    ) -> Result<PathBuf> {
         let valid = result.is_valid();
         if !valid {
             result.name.push_str(".FAIL");
@@ -94,12 +100,30 @@ impl RunFolder {
         fs::create_dir_all(&each).map_err(Error::file("create", each))?;
         for row in &result.rows {
             let Some(recorder) = &row.recorder else { continue };
-            self.write(&format!("hgrm/{}-response.hgrm", row.name), percentile_text(&recorder.response).as_bytes())?;
-            self.write(&format!("hgrm/{}-service.hgrm", row.name), percentile_text(&recorder.service).as_bytes())?;
-            self.write(&format!("hgrm/{}-lag.hgrm", row.name), percentile_text(&recorder.lag).as_bytes())?;
+            self.write(
+                &format!("hgrm/{}-response.hgrm", row.name),
+                percentile_text(&recorder.response).as_bytes(),
+            )?;
+            self.write(
+                &format!("hgrm/{}-service.hgrm", row.name),
+                percentile_text(&recorder.service).as_bytes(),
+            )?;
+            self.write(
+                &format!("hgrm/{}-lag.hgrm", row.name),
+                percentile_text(&recorder.lag).as_bytes(),
+            )?;
             for (stage, histogram) in recorder.stages.iter().flat_map(|stages| stages.named()) {
-                let stage: String = stage.chars().filter(|c| *c != '+').collect::<String>().split_whitespace().collect::<Vec<_>>().join("-");
-                self.write(&format!("hgrm/{}-stage-{stage}.hgrm", row.name), percentile_text(histogram).as_bytes())?;
+                let stage: String = stage
+                    .chars()
+                    .filter(|c| *c != '+')
+                    .collect::<String>()
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join("-");
+                self.write(
+                    &format!("hgrm/{}-stage-{stage}.hgrm", row.name),
+                    percentile_text(histogram).as_bytes(),
+                )?;
             }
         }
         if let Some(recorder) = result.headline().and_then(|row| row.recorder.as_ref()) {
@@ -142,9 +166,11 @@ struct LedgerRow<'a> {
     valid: bool,
 }
 
-/// The ledger lies beside the `runs` folder: `bench-results/ledger.jsonl`; beside the run for another `--out`.
+/// The ledger lies beside the `runs` folder: `bench-results/ledger.jsonl`; beside the run for
+/// another `--out`.
 fn append_to_ledger(out: &Path, result: &RunResult) -> Result<()> {
-    let beside_runs = out.file_name().is_some_and(|name| name == "runs").then(|| out.parent()).flatten();
+    let beside_runs =
+        out.file_name().is_some_and(|name| name == "runs").then(|| out.parent()).flatten();
     let path = beside_runs.unwrap_or(out).join("ledger.jsonl");
     let rows = result.rows.iter().map(|row| LedgerRow {
         name: &row.name,
@@ -176,15 +202,24 @@ fn append_to_ledger(out: &Path, result: &RunResult) -> Result<()> {
 /// # Errors
 /// When a value has no JSON form, which ours all have.
 pub fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec_pretty(value).map_err(|error| Error::Usage(format!("cannot write JSON: {error}")))
+    serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::Usage(format!("cannot write JSON: {error}")))
 }
 
 fn readme(result: &RunResult, command: &str, answer: Option<&str>) -> String {
-    let expectation = result.expectation.as_deref().unwrap_or("None was written before the run (give one with `--expect`).");
-    let answer = answer.map_or_else(|| "The run has not ended, or did not end well.".to_owned(), |answer| format!("```text\n{answer}\n```"));
+    let expectation = result
+        .expectation
+        .as_deref()
+        .unwrap_or("None was written before the run (give one with `--expect`).");
+    let answer = answer.map_or_else(
+        || "The run has not ended, or did not end well.".to_owned(),
+        |answer| format!("```text\n{answer}\n```"),
+    );
     format!(
         "# {}\n\n## Question\n\n{}\n\n## Expectation, written before the run\n\n{expectation}\n\n## Answer\n\n{answer}\n\n## Exact command\n\n```text\n{command}\n```\n\n\
-         Charts: `report.html`. Figures: `result.json`. Histograms: `response.hgrm`, `service.hgrm` (headline row), `hgrm/` (all rows). Where it ran: `environment.json`. What ran: `config/`.\n",
+         Charts: `report.html`. Figures: `result.json`. Histograms: `response.hgrm`, \
+         `service.hgrm` (headline row), `hgrm/` (all rows). Where it ran: `environment.json`. \
+         What ran: `config/`.\n",
         result.name, result.question
     )
 }

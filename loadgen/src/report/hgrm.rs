@@ -1,4 +1,5 @@
-//! Histograms in HdrHistogram's percentile text format (`.hgrm`), which its plotting tools read. Values in µs.
+//! Histograms in HdrHistogram's percentile text format (`.hgrm`), which its plotting tools read.
+//! Values in µs.
 
 use crate::row::{count_f64, micros};
 use hdrhistogram::Histogram;
@@ -10,7 +11,10 @@ const TICKS_PER_HALF_DISTANCE: u32 = 5;
 /// The text of one histogram of nanoseconds.
 #[must_use]
 pub fn percentile_text(histogram: &Histogram<u64>) -> String {
-    let mut text = format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+    let mut text = format!(
+        "{:>12} {:>14} {:>10} {:>14}\n\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    );
     let mut total = 0;
     for value in histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
         total += value.count_since_last_iteration();
@@ -24,7 +28,8 @@ pub fn percentile_text(histogram: &Histogram<u64>) -> String {
     }
     let _infallible = write!(
         text,
-        "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]\n#[Max     = {:12.3}, Total count    = {:12}]\n#[Buckets = {:12}, SubBuckets     = {:12}]\n",
+        "#[Mean    = {:12.3}, StdDeviation   = {:12.3}]\n#[Max     = {:12.3}, Total count    = \
+            {:12}]\n#[Buckets = {:12}, SubBuckets     = {:12}]\n",
         histogram.mean() / 1000.0,
         histogram.stdev() / 1000.0,
         micros(histogram.max()),
@@ -64,7 +69,10 @@ mod tests {
         let mut histogram = fine();
         (1..=1000u64).for_each(|value| histogram.saturating_record(value * 1000));
         let text = percentile_text(&histogram);
-        assert!(text.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n\n"), "{text}");
+        assert!(
+            text.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n\n"),
+            "{text}"
+        );
         let last = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
         let words: Vec<&str> = last.split_whitespace().collect();
         assert_eq!(words[1..], ["1.000000000000", "1000", "inf"]);

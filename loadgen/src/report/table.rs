@@ -1,40 +1,81 @@
 //! The one table that is shown at the end.
 
 use super::text::{count, time_us};
-use crate::result::RunResult;
 use crate::lane::Protocol;
+use crate::result::RunResult;
 use crate::row::{Kind, Percentiles, Row};
 use crate::stages::{NAMES, StageRow};
 use crate::verdict::HIDES_STALLS;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-const HEADER: [&str; 10] = ["load", "rate/s", "RT p50", "p99", "p99.9", "max", "errors", "CPU/msg", "floor/s", "floor p50"];
+const HEADER: [&str; 10] = [
+    "load",
+    "rate/s",
+    "RT p50",
+    "p99",
+    "p99.9",
+    "max",
+    "errors",
+    "CPU/msg",
+    "floor/s",
+    "floor p50",
+];
 
 /// The table and what belongs to it: verdicts, notes, integrity.
 #[must_use]
 pub fn summary(result: &RunResult) -> String {
-    let lane = if result.rows.iter().any(|row| row.protocol == Protocol::Native) { " · native lane" } else { "" };
-    let mut lines = vec![format!("{} · {}{lane} · {}", result.target, result.durability, result.started), rows_table(&result.rows)];
+    let lane = if result.rows.iter().any(|row| row.protocol == Protocol::Native) {
+        " · native lane"
+    } else {
+        ""
+    };
+    let mut lines = vec![
+        format!("{} · {}{lane} · {}", result.target, result.durability, result.started),
+        rows_table(&result.rows),
+    ];
     lines.extend(stages_table(&result.rows));
-    lines.push("RT = response time, from when the message was due; service time from when it was sent. CPU/msg = the broker's.".into());
-    lines.push("Floor = the same load against a no-op target: the instrument and the loopback alone.".into());
+    lines.push(
+        "RT = response time, from when the message was due; service time from when it was \
+        sent. CPU/msg = the broker's."
+            .into(),
+    );
+    lines.push(
+        "Floor = the same load against a no-op target: the instrument and the loopback alone."
+            .into(),
+    );
     for row in &result.rows {
         lines.extend(row.invalid.iter().map(|reason| format!("INVALID  {}: {reason}", row.label)));
     }
     for row in &result.rows {
         // The table itself says what a closed loop hides.
-        lines.extend(row.notes.iter().filter(|note| *note != HIDES_STALLS).map(|note| format!("note     {}: {note}", row.label)));
+        lines.extend(
+            row.notes
+                .iter()
+                .filter(|note| *note != HIDES_STALLS)
+                .map(|note| format!("note     {}: {note}", row.label)),
+        );
         lines.extend(row.errors.iter().map(|(what, times)| {
-            let remark = row.remarks.get(what).filter(|remark| !remark.is_empty()).map(|remark| format!(" ({remark})")).unwrap_or_default();
+            let remark = row
+                .remarks
+                .get(what)
+                .filter(|remark| !remark.is_empty())
+                .map(|remark| format!(" ({remark})"))
+                .unwrap_or_default();
             format!("errors   {}: {times} × {what}{remark}", row.label)
         }));
     }
     lines.extend(result.notes.iter().map(|note| format!("note     {note}")));
     match &result.integrity {
-        Some(integrity) if integrity.acknowledged == 0 => lines.push("integrity: nothing was acknowledged, so nothing is shown".into()),
-        Some(integrity) if integrity.holds() => lines.push(format!("integrity OK: {}", integrity.sentence())),
+        Some(integrity) if integrity.acknowledged == 0 => {
+            lines.push("integrity: nothing was acknowledged, so nothing is shown".into())
+        }
+        Some(integrity) if integrity.holds() => {
+            lines.push(format!("integrity OK: {}", integrity.sentence()))
+        }
         Some(integrity) => lines.push(format!("INTEGRITY FAILED: {}", integrity.sentence())),
-        None => lines.push("integrity not checked: the messages were not read back (--consume)".into()),
+        None => {
+            lines.push("integrity not checked: the messages were not read back (--consume)".into())
+        }
     }
     lines.extend(result.invalid.iter().map(|reason| format!("RUN INVALID: {reason}")));
     lines.join("\n")
@@ -44,7 +85,9 @@ pub fn summary(result: &RunResult) -> String {
 #[must_use]
 pub fn rows_table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(HEADER);
     for row in rows {
         for cells in row_cells(row) {
@@ -60,12 +103,15 @@ pub fn rows_table(rows: &[Row]) -> String {
 /// Where the time of sends went, when the lane tells.
 #[must_use]
 pub fn stages_table(rows: &[Row]) -> Vec<String> {
-    let told: Vec<(&Row, &StageRow)> = rows.iter().filter_map(|row| Some((row, row.stages.as_ref()?))).collect();
+    let told: Vec<(&Row, &StageRow)> =
+        rows.iter().filter_map(|row| Some((row, row.stages.as_ref()?))).collect();
     if told.is_empty() {
         return Vec::new();
     }
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["where the time went", ""].into_iter().chain(NAMES).chain(["sum"]));
     for (row, stages) in &told {
         table.add_row(stage_cells(row, stages).into_iter().enumerate().map(|(index, text)| {
@@ -73,22 +119,39 @@ pub fn stages_table(rows: &[Row]) -> Vec<String> {
             Cell::new(text).set_alignment(alignment)
         }));
     }
-    let mut lines = vec![table.to_string(), "Client queue = due until given to the kernel. The means add up to the mean response time; percentiles do not add up.".into()];
+    let mut lines = vec![
+        table.to_string(),
+        "Client queue = due until given to the kernel. The \
+        means add up to the mean response time; percentiles do not add up."
+            .into(),
+    ];
     let faults = told.iter().filter(|(_, stages)| stages.faults > 0);
-    lines.extend(faults.map(|(row, stages)| format!("note     {}: {} answers told stages that do not fit their service time; they are not in this table", row.label, stages.faults)));
+    lines.extend(faults.map(|(row, stages)| {
+        format!(
+            "note     {}: {} answers told stages that do \
+        not fit their service time; they are not in this table",
+            row.label, stages.faults
+        )
+    }));
     lines
 }
 
 fn stage_cells(row: &Row, stages: &StageRow) -> Vec<String> {
-    let each = |value: fn(&crate::stages::Stage) -> f64| stages.stages.iter().map(value).map(time_us).collect::<Vec<_>>();
-    let three = each(|stage| stage.mean_us).into_iter().zip(each(|stage| stage.times.p50_us)).zip(each(|stage| stage.times.p99_us));
+    let each = |value: fn(&crate::stages::Stage) -> f64| {
+        stages.stages.iter().map(value).map(time_us).collect::<Vec<_>>()
+    };
+    let three = each(|stage| stage.mean_us)
+        .into_iter()
+        .zip(each(|stage| stage.times.p50_us))
+        .zip(each(|stage| stage.times.p99_us));
     let mut cells = vec![row.label.clone(), "mean\np50\np99".to_owned()];
     cells.extend(three.map(|((mean, p50), p99)| format!("{mean}\n{p50}\n{p99}")));
     cells.push(time_us(stages.sum_of_means_us));
     cells
 }
 
-/// One line, and for an open loop a second one with the service times that a closed loop would have shown.
+/// One line, and for an open loop a second one with the service times that a closed loop would have
+/// shown.
 fn row_cells(row: &Row) -> Vec<Vec<String>> {
     let mut label = row.label.clone();
     if row.kind == Kind::Closed {

@@ -1,4 +1,5 @@
-//! A broker that freezes once: response time sees everybody who waited, service time and a closed loop do not.
+//! A broker that freezes once: response time sees everybody who waited, service time and a closed
+//! loop do not.
 
 use crate::fake_broker::{Stall, start};
 use loadgen::clock::Clock;
@@ -45,12 +46,17 @@ const OPEN: Mode = Mode::Open { rate: 1000.0, shape: Shape::Constant };
 fn response_time_shows_a_stall_that_service_time_hides() {
     let row = run(stalling(), OPEN, 1, 1).row;
     let (response, service) = (row.response.unwrap(), row.service.unwrap());
-    // 400 of 1500 messages were due in the stall: a quarter of all waited, half of those more than 200 ms.
+    // 400 of 1500 messages were due in the stall: a quarter of all waited, half of those more than
+    // 200 ms.
     assert!(response.p90_us > 150_000.0, "response p90 {} µs", response.p90_us);
     // One sender with one message in flight: a single send sat through the stall.
     assert!(service.p99_us < 50_000.0, "service p99 {} µs", service.p99_us);
     assert!(service.max_us > 300_000.0, "service max {} µs", service.max_us);
-    assert!(row.invalid.iter().any(|reason| reason.contains("lag")), "and the row says that it was late: {:?}", row.invalid);
+    assert!(
+        row.invalid.iter().any(|reason| reason.contains("lag")),
+        "and the row says that it was late: {:?}",
+        row.invalid
+    );
 }
 
 #[test]

@@ -4,20 +4,35 @@ use std::process::{Command, Output};
 
 fn crash(args: &[&str]) -> Output {
     let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_loadgen")).arg("crash").args(args).arg("--json").arg("--dir").arg(dir.path()).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .arg("crash")
+        .args(args)
+        .arg("--json")
+        .arg("--dir")
+        .arg(dir.path())
+        .output()
+        .unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
     output
 }
 
 fn nothing_is_missing(args: &[&str]) {
     let output = crash(args);
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(output.status.code(), Some(0), "{said}");
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let number = |pointer: &str| result.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap();
+    let number =
+        |pointer: &str| result.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap();
     eprintln!("{said}");
     assert_eq!((number("/kills"), number("/integrity/lost")), (20, 0));
-    assert!(number("/kills_in_flight") >= 10 && number("/integrity/acknowledged") > 500, "too tame: {said}");
+    assert!(
+        number("/kills_in_flight") >= 10 && number("/integrity/acknowledged") > 500,
+        "too tame: {said}"
+    );
 }
 
 #[test]
@@ -32,8 +47,20 @@ fn twenty_kills_take_nothing_that_async_flush_on_mmap_acknowledged() {
 
 #[test]
 fn a_broker_whose_log_goes_back_is_caught() {
-    // ASYNC_FLUSH on direct acknowledges from memory. The check has to see what a kill takes, else it could not fail at all.
-    let output = crash(&["--flush", "async", "--backend", "direct", "--kills", "8", "--senders", "32", "--in-flight", "16"]);
+    // ASYNC_FLUSH on direct acknowledges from memory. The check has to see what a kill takes, else
+    // it could not fail at all.
+    let output = crash(&[
+        "--flush",
+        "async",
+        "--backend",
+        "direct",
+        "--kills",
+        "8",
+        "--senders",
+        "32",
+        "--in-flight",
+        "16",
+    ]);
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(result.get("promised"), Some(&serde_json::Value::Bool(false)));
     let lost = result.pointer("/integrity/lost").and_then(serde_json::Value::as_u64).unwrap();

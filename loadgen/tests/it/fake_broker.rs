@@ -43,7 +43,12 @@ fn serve(mut stream: TcpStream, stall: Option<Stall>, first: &OnceLock<Instant>)
         }
         let request = CommandView::parse(&frame).unwrap();
         let mut answer = Vec::new();
-        write_command(&mut answer, &CommandHead::answer(&request, 0), |ext| ext.int("queueOffset", offset), &[]);
+        write_command(
+            &mut answer,
+            &CommandHead::answer(&request, 0),
+            |ext| ext.int("queueOffset", offset),
+            &[],
+        );
         offset += 1;
         if stream.write_all(&answer).is_err() {
             return;

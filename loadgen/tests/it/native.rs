@@ -1,13 +1,26 @@
-//! The native lane measured on the real broker: every message there, and the stages of a send add up.
+//! The native lane measured on the real broker: every message there, and the stages of a send add
+//! up.
 
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs `quick` over the native lane; its result. A row may be INVALID on a loaded machine, which is not what these tests are about.
+/// Runs `quick` over the native lane; its result. A row may be INVALID on a loaded machine, which
+/// is not what these tests are about.
 fn quick(base: &Path, more: &[&str]) -> (Value, String) {
     let mut quick = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    quick.args(["quick", "--protocol", "native", "--seconds-per-phase", "0.4", "--threads", "2", "--json", "--broker-config", "mappedFileSizeCommitLog=67108864"]);
+    quick.args([
+        "quick",
+        "--protocol",
+        "native",
+        "--seconds-per-phase",
+        "0.4",
+        "--threads",
+        "2",
+        "--json",
+        "--broker-config",
+        "mappedFileSizeCommitLog=67108864",
+    ]);
     quick.args(more).arg("--out").arg(base.join("out")).arg("--dir").arg(base.join("store"));
     let ended = quick.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
@@ -25,20 +38,42 @@ fn check_stages(result: &Value) -> impl Fn(&str) -> f64 + '_ {
     assert_eq!(rows.len(), 5, "three closed loops, an open one, the read");
     for row in rows.iter().filter(|row| row["kind"] != "consume") {
         let stages = &row["stages"];
-        assert_eq!((row["protocol"].as_str(), stages["faults"].as_u64()), (Some("native"), Some(0)), "a stage would be negative: {row}");
+        assert_eq!(
+            (row["protocol"].as_str(), stages["faults"].as_u64()),
+            (Some("native"), Some(0)),
+            "a stage would be negative: {row}"
+        );
         assert_eq!(stages["messages"], row["acknowledged"], "every answer told its stages");
-        let (sum, response) = (number(&stages["sum_of_means_us"]), number(&stages["response_mean_us"]));
-        assert!((sum - response).abs() <= 1e-6 * response, "stages {sum}, response time {response}");
+        let (sum, response) =
+            (number(&stages["sum_of_means_us"]), number(&stages["response_mean_us"]));
+        assert!(
+            (sum - response).abs() <= 1e-6 * response,
+            "stages {sum}, response time {response}"
+        );
         let (service, lag) = (number(&stages["service_mean_us"]), number(&stages["lag_mean_us"]));
-        assert!((sum - lag - service).abs() <= 1e-6 * response, "stages without lag {}, service time {service}", sum - lag);
+        assert!(
+            (sum - lag - service).abs() <= 1e-6 * response,
+            "stages without lag {}, service time {service}",
+            sum - lag
+        );
         // The histograms of the same times, which were recorded apart: three digits.
         for (exact, histogram) in [(response, &row["response"]), (service, &row["service"])] {
             let mean = number(&histogram["mean_us"]);
-            assert!((exact - mean).abs() <= 0.002 * mean + 0.001, "exact mean {exact}, the histogram's {mean}");
+            assert!(
+                (exact - mean).abs() <= 0.002 * mean + 0.001,
+                "exact mean {exact}, the histogram's {mean}"
+            );
         }
         for stage in stages["stages"].as_array().unwrap() {
-            let (p50, p99, max) = (number(&stage["times"]["p50_us"]), number(&stage["times"]["p99_us"]), number(&stage["times"]["max_us"]));
-            assert!(0.0 <= p50 && p50 <= p99 && p99 <= max && number(&stage["mean_us"]) <= max, "{stage}");
+            let (p50, p99, max) = (
+                number(&stage["times"]["p50_us"]),
+                number(&stage["times"]["p99_us"]),
+                number(&stage["times"]["max_us"]),
+            );
+            assert!(
+                0.0 <= p50 && p50 <= p99 && p99 <= max && number(&stage["mean_us"]) <= max,
+                "{stage}"
+            );
         }
     }
     move |name| {
@@ -72,16 +107,40 @@ fn with_sync_flush_the_wait_for_the_disk_is_a_stage_of_its_own() {
     let (result, _) = quick(base.path(), &["--flush", "sync"]);
     check_integrity(&result);
     let mean_us = check_stages(&result);
-    assert!(mean_us("flush wait") > mean_us("append"), "flush wait {} µs, append {} µs", mean_us("flush wait"), mean_us("append"));
-    assert!(result["rows"][0]["floor"]["rate_per_s"].as_f64().unwrap() > 0.0, "the no-op target speaks the native lane too");
-    let folder = std::fs::read_dir(base.path().join("out")).unwrap().flatten().map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+    assert!(
+        mean_us("flush wait") > mean_us("append"),
+        "flush wait {} µs, append {} µs",
+        mean_us("flush wait"),
+        mean_us("append")
+    );
+    assert!(
+        result["rows"][0]["floor"]["rate_per_s"].as_f64().unwrap() > 0.0,
+        "the no-op target speaks the native lane too"
+    );
+    let folder = std::fs::read_dir(base.path().join("out"))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.is_dir())
+        .unwrap();
     let summary = std::fs::read_to_string(folder.join("summary.txt")).unwrap();
-    for part in ["native lane", "where the time went", "client queue", "network + loop", "flush wait", "mean", "p99"] {
+    for part in [
+        "native lane",
+        "where the time went",
+        "client queue",
+        "network + loop",
+        "flush wait",
+        "mean",
+        "p99",
+    ] {
         assert!(summary.contains(part), "no {part:?} in {summary}");
     }
     let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
     assert!(report.contains("Where the time of a send went"));
-    assert!(folder.join("hgrm/closed-1x1-stage-flush-wait.hgrm").exists() && folder.join("hgrm/closed-1x1-stage-network-loop.hgrm").exists());
+    assert!(
+        folder.join("hgrm/closed-1x1-stage-flush-wait.hgrm").exists()
+            && folder.join("hgrm/closed-1x1-stage-network-loop.hgrm").exists()
+    );
 }
 
 /// Children of a test: stopped however it ends.
@@ -99,41 +158,102 @@ impl Drop for Children {
 #[test]
 fn a_running_cluster_is_measured_over_the_lane_and_says_how_durable_it_is() {
     let base = tempfile::tempdir().unwrap();
-    let (namesrv, port) = (loadgen::children::free_port().unwrap(), loadgen::children::free_port().unwrap());
+    let (namesrv, port) =
+        (loadgen::children::free_port().unwrap(), loadgen::children::free_port().unwrap());
     let set = |key: &str, value: String| ["--set".to_owned(), format!("{key}={value}")];
     let mut children = Children(Vec::new());
     let mut start = |program: &str, args: Vec<String>| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-        command.arg(program).arg("--exit-with-parent").args(args).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command
+            .arg(program)
+            .arg("--exit-with-parent")
+            .args(args)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
         children.0.push(command.spawn().unwrap());
     };
     let kv = base.path().join("kv.json").display().to_string();
-    start("mqnamesrv", [set("listenPort", namesrv.to_string()), set("bindAddress", "127.0.0.1".into()), set("kvConfigPath", kv)].concat());
+    start(
+        "mqnamesrv",
+        [
+            set("listenPort", namesrv.to_string()),
+            set("bindAddress", "127.0.0.1".into()),
+            set("kvConfigPath", kv),
+        ]
+        .concat(),
+    );
     let store = base.path().join("store").display().to_string();
     let files = set("mappedFileSizeCommitLog", "67108864".into());
-    let names = [set("brokerName", "broker-a".into()), set("brokerIP1", "127.0.0.1".into()), set("namesrvAddr", format!("127.0.0.1:{namesrv}"))].concat();
-    start("mqbroker", [names, files.into(), set("listenPort", port.to_string()).into(), set("storePathRootDir", store).into(), set("flushDiskType", "SYNC_FLUSH".into()).into()].concat());
+    let names = [
+        set("brokerName", "broker-a".into()),
+        set("brokerIP1", "127.0.0.1".into()),
+        set("namesrvAddr", format!("127.0.0.1:{namesrv}")),
+    ]
+    .concat();
+    start(
+        "mqbroker",
+        [
+            names,
+            files.into(),
+            set("listenPort", port.to_string()).into(),
+            set("storePathRootDir", store).into(),
+            set("flushDiskType", "SYNC_FLUSH".into()).into(),
+        ]
+        .concat(),
+    );
     let start = std::time::Instant::now();
     let result = loop {
         let mut run = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-        run.args(["run", "--namesrv", &format!("127.0.0.1:{namesrv}"), "--protocol", "native", "--senders", "4", "--in-flight", "2", "--duration", "0.4", "--warmup", "0.1"]);
-        let ended = run.args(["--consume", "--no-floor", "--json", "--out"]).arg(base.path().join("out")).output().unwrap();
+        run.args([
+            "run",
+            "--namesrv",
+            &format!("127.0.0.1:{namesrv}"),
+            "--protocol",
+            "native",
+            "--senders",
+            "4",
+            "--in-flight",
+            "2",
+            "--duration",
+            "0.4",
+            "--warmup",
+            "0.1",
+        ]);
+        let ended = run
+            .args(["--consume", "--no-floor", "--json", "--out"])
+            .arg(base.path().join("out"))
+            .output()
+            .unwrap();
         if let Ok(result) = serde_json::from_slice::<Value>(&ended.stdout) {
             break result;
         }
         // Not up yet: an error that names what is missing.
-        assert!(start.elapsed() < std::time::Duration::from_secs(30), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(30),
+            "{}",
+            String::from_utf8_lossy(&ended.stderr)
+        );
         std::thread::sleep(std::time::Duration::from_millis(100));
     };
     check_integrity(&result);
-    assert_eq!((result["rows"][0]["stages"]["faults"].as_u64(), result["rows"][0]["name"].as_str()), (Some(0), Some("closed-4x2")));
-    assert!(result["durability"].as_str().unwrap().starts_with("SYNC_FLUSH"), "{}", result["durability"]);
+    assert_eq!(
+        (result["rows"][0]["stages"]["faults"].as_u64(), result["rows"][0]["name"].as_str()),
+        (Some(0), Some("closed-4x2"))
+    );
+    assert!(
+        result["durability"].as_str().unwrap().starts_with("SYNC_FLUSH"),
+        "{}",
+        result["durability"]
+    );
     assert!(result["name"].as_str().unwrap().contains("run-native-closed-4x2"));
 }
 
 #[test]
 fn a_broker_that_does_not_speak_the_native_lane_is_an_error_that_names_it() {
     let mut listener = std::net::TcpStream::connect(crate::fake_broker::start(None)).unwrap();
-    let error = loadgen::native_wire::greet(&mut listener, "127.0.0.1:9".parse().unwrap()).unwrap_err().to_string();
+    let error = loadgen::native_wire::greet(&mut listener, "127.0.0.1:9".parse().unwrap())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("greet, over the native lane, broker 127.0.0.1:9"), "{error}");
 }

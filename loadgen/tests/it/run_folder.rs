@@ -45,7 +45,12 @@ fn result(lost: u64) -> RunResult {
         question: "How fast?".into(),
         expectation: Some("fast".into()),
         rows: vec![Row::of_load("closed-1x1", "1 sender <closed>", &load, recorder)],
-        integrity: Some(IntegrityReport { acknowledged: 999, consumed: 999 - lost, lost, ..IntegrityReport::default() }),
+        integrity: Some(IntegrityReport {
+            acknowledged: 999,
+            consumed: 999 - lost,
+            lost,
+            ..IntegrityReport::default()
+        }),
         invalid: Vec::new(),
         notes: Vec::new(),
     }
@@ -55,7 +60,10 @@ fn finish(out: &Path, lost: u64) -> std::path::PathBuf {
     let mut result = result(lost);
     let folder = RunFolder::create(out, &result.name).unwrap();
     folder.write_question(&result, "loadgen quick").unwrap();
-    assert!(fs::read_to_string(folder.path().join("README.md")).unwrap().contains("fast"), "the expectation is there before the run");
+    assert!(
+        fs::read_to_string(folder.path().join("README.md")).unwrap().contains("fast"),
+        "the expectation is there before the run"
+    );
     result.judge();
     folder.finish(&mut result, &Environment::collect(out), "loadgen quick").unwrap()
 }
@@ -66,19 +74,40 @@ fn a_good_run_leaves_every_file_and_a_ledger_line() {
     let out = base.path().join("bench-results/runs");
     let folder = finish(&out, 0);
     assert_eq!(folder, out.join("20260101T000000-h-v1-quick"));
-    for file in ["README.md", "environment.json", "result.json", "response.hgrm", "service.hgrm", "report.html", "summary.txt", "hgrm/closed-1x1-lag.hgrm", "config"] {
+    for file in [
+        "README.md",
+        "environment.json",
+        "result.json",
+        "response.hgrm",
+        "service.hgrm",
+        "report.html",
+        "summary.txt",
+        "hgrm/closed-1x1-lag.hgrm",
+        "config",
+    ] {
         assert!(folder.join(file).exists(), "{file} is missing");
     }
     let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
     let readme = read("README.md");
-    for part in ["## Question", "How fast?", "## Expectation", "## Answer", "integrity OK", "## Exact command", "loadgen quick"] {
+    for part in [
+        "## Question",
+        "How fast?",
+        "## Expectation",
+        "## Answer",
+        "integrity OK",
+        "## Exact command",
+        "loadgen quick",
+    ] {
         assert!(readme.contains(part), "README without {part:?}");
     }
     let json: serde_json::Value = serde_json::from_str(&read("result.json")).unwrap();
     assert_eq!(json["rows"][0]["acknowledged"], 999);
     let ledger = fs::read_to_string(base.path().join("bench-results/ledger.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(ledger.trim()).unwrap();
-    assert_eq!((line["valid"].as_bool(), line["rows"][0]["name"].as_str()), (Some(true), Some("closed-1x1")));
+    assert_eq!(
+        (line["valid"].as_bool(), line["rows"][0]["name"].as_str()),
+        (Some(true), Some("closed-1x1"))
+    );
 }
 
 #[test]
@@ -87,10 +116,22 @@ fn the_report_is_self_contained_and_every_chart_names_the_durability() {
     let page = fs::read_to_string(finish(base.path(), 0).join("report.html")).unwrap();
     let charts: Vec<&str> = page.split("<svg").skip(1).collect();
     assert_eq!(charts.len(), 3, "rates, percentile spectrum, over time");
-    assert!(charts.iter().all(|chart| chart.split("</svg>").next().unwrap().contains("ASYNC_FLUSH, ASYNC_MASTER")));
+    assert!(
+        charts.iter().all(|chart| chart
+            .split("</svg>")
+            .next()
+            .unwrap()
+            .contains("ASYNC_FLUSH, ASYNC_MASTER"))
+    );
     let outside = page.replace("http://www.w3.org/2000/svg", "");
-    assert!(!outside.contains("http") && !outside.contains("<script") && !outside.contains("src="), "the page needs something else");
-    assert!(page.contains("1 sender &lt;closed&gt;") && !page.contains("1 sender <closed>"), "text is escaped");
+    assert!(
+        !outside.contains("http") && !outside.contains("<script") && !outside.contains("src="),
+        "the page needs something else"
+    );
+    assert!(
+        page.contains("1 sender &lt;closed&gt;") && !page.contains("1 sender <closed>"),
+        "text is escaped"
+    );
 }
 
 #[test]
@@ -99,7 +140,9 @@ fn a_lost_message_names_the_folder_fail() {
     let folder = finish(base.path(), 1);
     assert!(folder.ends_with("20260101T000000-h-v1-quick.FAIL") && folder.is_dir());
     assert!(fs::read_to_string(folder.join("summary.txt")).unwrap().contains("INTEGRITY FAILED"));
-    assert!(fs::read_to_string(base.path().join("ledger.jsonl")).unwrap().contains("\"valid\":false"));
+    assert!(
+        fs::read_to_string(base.path().join("ledger.jsonl")).unwrap().contains("\"valid\":false")
+    );
 }
 
 #[test]

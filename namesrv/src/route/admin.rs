@@ -1,4 +1,5 @@
-//! What an administrator changes by hand. All of it is in memory only: a broker that registers changed topics wins.
+//! What an administrator changes by hand. All of it is in memory only: a broker that registers
+//! changed topics wins.
 
 use super::{PERM_READ, PERM_WRITE, Queues, RouteTable};
 use crate::limits;
@@ -14,13 +15,17 @@ impl<C: Copy + Eq> RouteTable<C> {
         of_broker.map(|queues| queues.perm = change(queues.perm)).count()
     }
 
-    /// Forgets a topic's queues, everywhere or in one cluster. Brokers that still have it bring it back when they change.
+    /// Forgets a topic's queues, everywhere or in one cluster. Brokers that still have it bring it
+    /// back when they change.
     pub fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) -> usize {
         let Some(of_topic) = self.topics.get(topic) else { return 0 };
         let names = cluster.map(|cluster| self.clusters.get(cluster).cloned().unwrap_or_default());
         let leaves = |broker: &str| names.as_ref().is_none_or(|names| names.contains(broker));
-        let kept: std::collections::BTreeMap<_, _> =
-            of_topic.iter().filter(|(broker, _)| !leaves(broker)).map(|(broker, queues)| (broker.clone(), *queues)).collect();
+        let kept: std::collections::BTreeMap<_, _> = of_topic
+            .iter()
+            .filter(|(broker, _)| !leaves(broker))
+            .map(|(broker, queues)| (broker.clone(), *queues))
+            .collect();
         let removed = of_topic.len() - kept.len();
         self.topic_queues -= removed;
         if kept.is_empty() {
@@ -31,7 +36,8 @@ impl<C: Copy + Eq> RouteTable<C> {
         removed
     }
 
-    /// Gives a topic queues on known brokers. False, and nothing changed: one of the brokers is unknown or the table full.
+    /// Gives a topic queues on known brokers. False, and nothing changed: one of the brokers is
+    /// unknown or the table full.
     pub fn register_topic(&mut self, topic: &str, queues: &[(String, Queues)]) -> bool {
         let room = self.topic_queues + queues.len() <= limits::TOPIC_QUEUES_MAX
             && self.topics.len() < limits::TOPICS_MAX

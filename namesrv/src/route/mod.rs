@@ -7,18 +7,22 @@
 //! topics     topic            -> broker name -> queues
 //! ```
 //!
-//! Pure: time and connections come in as arguments, so every rule of liveness is a plain test. `C` is the caller's name
-//! for a connection.
+//! Pure: time and connections come in as arguments, so every rule of liveness is a plain test. `C`
+//! is the caller's name for a connection.
 //!
 //! Invariants (checked by `RouteTable::check` in tests after every step):
-//! - a broker name has at least one address, an address has one id under it, and the name is in exactly its own cluster;
-//! - an address is under a broker name if and only if exactly one live entry says so: nothing can stay in a route for good;
-//! - a cluster has at least one name, a topic has queues on at least one broker, every topic's broker is known.
+//! - a broker name has at least one address, an address has one id under it, and the name is in
+//!   exactly its own cluster;
+//! - an address is under a broker name if and only if exactly one live entry says so: nothing can
+//!   stay in a route for good;
+//! - a cluster has at least one name, a topic has queues on at least one broker, every topic's
+//!   broker is known.
 //!
-//! The rules are those of RocketMQ's name server, so that its brokers register here and its clients look up here. Where we
-//! differ, it is to keep the invariants: a refused registration leaves nothing behind, a broker that changes its name or
-//! cluster leaves the old one at once, an address that loses its id to another is no longer alive, and a lost connection
-//! takes down every broker registered through it, not only the first.
+//! The rules are those of RocketMQ's name server, so that its brokers register here and its clients
+//! look up here. Where we differ, it is to keep the invariants: a refused registration leaves
+//! nothing behind, a broker that changes its name or cluster leaves the old one at once, an address
+//! that loses its id to another is no longer alive, and a lost connection takes down every broker
+//! registered through it, not only the first.
 
 mod admin;
 mod query;
@@ -27,8 +31,8 @@ mod remove;
 #[cfg(test)]
 mod tests;
 
-pub use register::{Registered, Registration, RegisterError};
 pub use query::UnitFilter;
+pub use register::{RegisterError, Registered, Registration};
 pub use remove::Expired;
 
 use protocol::bodies::DataVersion;
@@ -96,7 +100,8 @@ struct Live<C> {
     filter_servers: Vec<String>,
 }
 
-/// The tables. One core owns it; it lives as long as the server and starts empty: brokers fill it by registering.
+/// The tables. One core owns it; it lives as long as the server and starts empty: brokers fill it
+/// by registering.
 #[derive(Debug, Clone)]
 pub struct RouteTable<C> {
     options: RouteOptions,
@@ -145,7 +150,8 @@ impl<C: Copy + Eq> RouteTable<C> {
         }
     }
 
-    /// Takes queues away for every (topic, broker) that `gone` names; topics left without any go too.
+    /// Takes queues away for every (topic, broker) that `gone` names; topics left without any go
+    /// too.
     fn remove_queues(&mut self, mut gone: impl FnMut(&str, &str) -> bool) -> usize {
         let mut removed = 0;
         self.topics.retain(|topic, of_topic| {
@@ -160,7 +166,10 @@ impl<C: Copy + Eq> RouteTable<C> {
 
     /// The live entry of a broker's address, whatever cluster it gave.
     fn live_of(&self, broker_name: &str, addr: &str) -> Option<&Live<C>> {
-        self.live.iter().find(|(key, live)| key.addr == addr && live.broker_name == broker_name).map(|(_, live)| live)
+        self.live
+            .iter()
+            .find(|(key, live)| key.addr == addr && live.broker_name == broker_name)
+            .map(|(_, live)| live)
     }
 
     fn no_master(&self, broker_name: &str) -> bool {

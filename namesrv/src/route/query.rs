@@ -4,7 +4,8 @@ use super::{Broker, MASTER_ID, PERM_WRITE, Queues, RouteTable};
 use protocol::bodies::{BrokerData, ClusterInfo, QueueData, TopicRouteData};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Topics with this prefix keep brokers of one name in touch: their routes never show a stand-in as master.
+/// Topics with this prefix keep brokers of one name in touch: their routes never show a stand-in as
+/// master.
 const SYNC_BROKER_MEMBER_PREFIX: &str = "rmq_sys_SYNC_BROKER_MEMBER_";
 const UNIT_FLAG: i32 = 1;
 const UNIT_SUB_FLAG: i32 = 1 << 1;
@@ -41,7 +42,9 @@ impl<C: Copy + Eq> RouteTable<C> {
             if let Some(broker) = self.brokers.get(name) {
                 let mut data = broker_data(name, broker);
                 self.add_filter_servers(name, broker, &mut route.filter_server_table);
-                if self.options.support_acting_master && !topic.starts_with(SYNC_BROKER_MEMBER_PREFIX) {
+                if self.options.support_acting_master
+                    && !topic.starts_with(SYNC_BROKER_MEMBER_PREFIX)
+                {
                     stand_in(&mut data, queues);
                 }
                 route.broker_datas.push(data);
@@ -50,9 +53,17 @@ impl<C: Copy + Eq> RouteTable<C> {
         Some(route)
     }
 
-    fn add_filter_servers(&self, name: &str, broker: &Broker, servers: &mut BTreeMap<String, Vec<String>>) {
+    fn add_filter_servers(
+        &self,
+        name: &str,
+        broker: &Broker,
+        servers: &mut BTreeMap<String, Vec<String>>,
+    ) {
         for addr in broker.addrs.values() {
-            let known = self.live_of(name, addr).map(|live| &live.filter_servers).filter(|known| !known.is_empty());
+            let known = self
+                .live_of(name, addr)
+                .map(|live| &live.filter_servers)
+                .filter(|known| !known.is_empty());
             if let Some(known) = known {
                 servers.insert(addr.clone(), known.clone());
             }
@@ -62,7 +73,11 @@ impl<C: Copy + Eq> RouteTable<C> {
     /// All clusters and brokers.
     pub fn cluster_info(&self) -> ClusterInfo {
         ClusterInfo {
-            broker_addr_table: self.brokers.iter().map(|(name, broker)| (name.clone(), broker_data(name, broker))).collect(),
+            broker_addr_table: self
+                .brokers
+                .iter()
+                .map(|(name, broker)| (name.clone(), broker_data(name, broker)))
+                .collect(),
             cluster_addr_table: self
                 .clusters
                 .iter()
@@ -84,11 +99,15 @@ impl<C: Copy + Eq> RouteTable<C> {
     /// The topics with queues on a broker of this cluster.
     pub fn topics_of_cluster(&self, cluster: &str) -> Vec<String> {
         let Some(names) = self.clusters.get(cluster) else { return Vec::new() };
-        let there = self.topics.iter().filter(|(_, brokers)| brokers.keys().any(|broker| names.contains(broker)));
+        let there = self
+            .topics
+            .iter()
+            .filter(|(_, brokers)| brokers.keys().any(|broker| names.contains(broker)));
         there.map(|(topic, _)| topic.clone()).collect()
     }
 
-    /// The topics that exist because a cluster and a broker do (each has one of its name), and the address of some broker.
+    /// The topics that exist because a cluster and a broker do (each has one of its name), and the
+    /// address of some broker.
     pub fn system_topics(&self) -> (Vec<String>, Option<String>) {
         let of_clusters = self.clusters.keys().chain(self.clusters.values().flatten());
         let topics: BTreeSet<&String> = of_clusters.collect();
@@ -98,7 +117,9 @@ impl<C: Copy + Eq> RouteTable<C> {
 
     /// The topics by their unit flags, as the first of their brokers has them.
     pub fn unit_topics(&self, filter: UnitFilter) -> Vec<String> {
-        let accepted = |brokers: &BTreeMap<_, Queues>| brokers.values().next().is_some_and(|q| filter.accepts(q.sys_flag));
+        let accepted = |brokers: &BTreeMap<_, Queues>| {
+            brokers.values().next().is_some_and(|q| filter.accepts(q.sys_flag))
+        };
         let flagged = self.topics.iter().filter(|(_, brokers)| accepted(brokers));
         flagged.map(|(topic, _)| topic.clone()).collect()
     }
@@ -106,7 +127,9 @@ impl<C: Copy + Eq> RouteTable<C> {
 
 /// Shows the slave with the smallest id as master, when there is none and nobody may send to it.
 fn stand_in(data: &mut BrokerData, queues: &Queues) {
-    let lost_master = data.enable_acting_master && !data.broker_addrs.contains_key(&MASTER_ID) && queues.perm & PERM_WRITE == 0;
+    let lost_master = data.enable_acting_master
+        && !data.broker_addrs.contains_key(&MASTER_ID)
+        && queues.perm & PERM_WRITE == 0;
     if lost_master && let Some((_, addr)) = data.broker_addrs.pop_first() {
         data.broker_addrs.insert(MASTER_ID, addr);
     }

@@ -1,6 +1,8 @@
 //! A broker says who it is and what topics it has.
 
-use super::{Broker, HEARTBEAT_TIMEOUT_MS, Live, LiveKey, MASTER_ID, PERM_WRITE, Queues, RouteTable};
+use super::{
+    Broker, HEARTBEAT_TIMEOUT_MS, Live, LiveKey, MASTER_ID, PERM_WRITE, Queues, RouteTable,
+};
 use crate::limits;
 use protocol::bodies::DataVersion;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +48,8 @@ pub struct Registered {
 /// Why a registration was refused. Nothing of it was taken over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
-    /// A body with one topic is an update, and there is nothing to update. The broker then registers in full.
+    /// A body with one topic is an update, and there is nothing to update. The broker then
+    /// registers in full.
     #[error("register broker failed")]
     UpdateBeforeRegistration,
     /// The table is full, or a name is too long.
@@ -67,16 +70,27 @@ fn within(what: &'static str, found: usize, max: usize) -> Result<(), RegisterEr
 
 impl<C: Copy + Eq> RouteTable<C> {
     /// Takes over a registration that came in on `conn`.
-    pub fn register(&mut self, registration: Registration, conn: C, now_ms: i64) -> Result<Registered, RegisterError> {
+    pub fn register(
+        &mut self,
+        registration: Registration,
+        conn: C,
+        now_ms: i64,
+    ) -> Result<Registered, RegisterError> {
         self.check_limits(&registration)?;
-        let known = self.brokers.get(&registration.broker_name).is_some_and(|b| b.addrs.contains_key(&registration.broker_id));
+        let known = self
+            .brokers
+            .get(&registration.broker_name)
+            .is_some_and(|b| b.addrs.contains_key(&registration.broker_id));
         if !known && registration.topics.len() == 1 {
             return Err(RegisterError::UpdateBeforeRegistration);
         }
         self.leave_other_names(&registration);
         if let Some(broker) = self.brokers.get_mut(&registration.broker_name) {
-            // A slave that became a master registers its address under id 0: it is no slave any more.
-            broker.addrs.retain(|id, addr| *addr != registration.broker_addr || *id == registration.broker_id);
+            // A slave that became a master registers its address under id 0: it is no slave any
+            // more.
+            broker.addrs.retain(|id, addr| {
+                *addr != registration.broker_addr || *id == registration.broker_id
+            });
         }
         if let Some(conflict) = self.newer_holder(&registration) {
             self.forget_address(&registration.broker_name, &registration.broker_addr);
@@ -90,30 +104,46 @@ impl<C: Copy + Eq> RouteTable<C> {
     }
 
     fn check_limits(&self, r: &Registration) -> Result<(), RegisterError> {
-        for (what, name) in [("cluster name", &r.cluster), ("broker name", &r.broker_name), ("broker address", &r.broker_addr)] {
+        for (what, name) in [
+            ("cluster name", &r.cluster),
+            ("broker name", &r.broker_name),
+            ("broker address", &r.broker_addr),
+        ] {
             within(what, name.len(), limits::NAME_BYTES_MAX)?;
         }
         within("HA address", r.ha_addr.len(), limits::NAME_BYTES_MAX)?;
         for (topic, _) in &r.topics {
             within("topic name", topic.len(), limits::NAME_BYTES_MAX)?;
         }
-        within("filter servers", r.filter_servers.as_ref().map_or(0, Vec::len), limits::FILTER_SERVERS_MAX)?;
+        within(
+            "filter servers",
+            r.filter_servers.as_ref().map_or(0, Vec::len),
+            limits::FILTER_SERVERS_MAX,
+        )?;
         match self.brokers.get(&r.broker_name) {
             Some(broker) if broker.addrs.contains_key(&r.broker_id) => {}
-            Some(broker) => within("replicas of a broker", broker.addrs.len() + 1, limits::REPLICAS_MAX)?,
+            Some(broker) => {
+                within("replicas of a broker", broker.addrs.len() + 1, limits::REPLICAS_MAX)?
+            }
             None => within("brokers", self.brokers.len() + 1, limits::BROKERS_MAX)?,
         }
-        let new_topics = r.topics.iter().filter(|(topic, _)| !self.topics.contains_key(topic)).count();
+        let new_topics =
+            r.topics.iter().filter(|(topic, _)| !self.topics.contains_key(topic)).count();
         within("topics", self.topics.len() + new_topics, limits::TOPICS_MAX)?;
-        let has = |topic: &str| self.topics.get(topic).is_some_and(|brokers| brokers.contains_key(&r.broker_name));
+        let has = |topic: &str| {
+            self.topics.get(topic).is_some_and(|brokers| brokers.contains_key(&r.broker_name))
+        };
         let new_queues = r.topics.iter().filter(|(topic, _)| !has(topic)).count();
         within("topics over all brokers", self.topic_queues + new_queues, limits::TOPIC_QUEUES_MAX)
     }
 
-    /// The address was another broker's: that one is gone, or it would stay in routes and lead clients to this one.
+    /// The address was another broker's: that one is gone, or it would stay in routes and lead
+    /// clients to this one.
     fn leave_other_names(&mut self, r: &Registration) {
         let live = self.live.get(&LiveKey::new(&r.cluster, &r.broker_addr));
-        if let Some(old) = live.map(|live| live.broker_name.clone()).filter(|old| *old != r.broker_name) {
+        if let Some(old) =
+            live.map(|live| live.broker_name.clone()).filter(|old| *old != r.broker_name)
+        {
             self.unregister(&old, &r.broker_addr);
         }
     }
@@ -122,7 +152,8 @@ impl<C: Copy + Eq> RouteTable<C> {
     fn newer_holder(&self, r: &Registration) -> Option<String> {
         let holder = self.brokers.get(&r.broker_name)?.addrs.get(&r.broker_id)?;
         let live = self.live_of(&r.broker_name, holder)?;
-        (*holder != r.broker_addr && live.version.state_version > r.version.state_version).then(|| holder.clone())
+        (*holder != r.broker_addr && live.version.state_version > r.version.state_version)
+            .then(|| holder.clone())
     }
 
     fn forget_address(&mut self, broker_name: &str, addr: &str) {
@@ -139,7 +170,10 @@ impl<C: Copy + Eq> RouteTable<C> {
         });
         broker.acting_master = r.enable_acting_master.unwrap_or(false);
         broker.zone.clone_from(&r.zone);
-        let displaced = broker.addrs.insert(r.broker_id, r.broker_addr.clone()).filter(|old| *old != r.broker_addr);
+        let displaced = broker
+            .addrs
+            .insert(r.broker_id, r.broker_addr.clone())
+            .filter(|old| *old != r.broker_addr);
         if broker.cluster != r.cluster {
             let old = std::mem::replace(&mut broker.cluster, r.cluster.clone());
             self.leave_cluster(&old, &r.broker_name);
@@ -154,7 +188,9 @@ impl<C: Copy + Eq> RouteTable<C> {
     fn take_topics(&mut self, r: &Registration, first: bool) {
         let Some(broker) = self.brokers.get(&r.broker_name) else { return };
         let smallest = broker.addrs.keys().next().copied();
-        let prime_slave = r.enable_acting_master.is_some() && r.broker_id != MASTER_ID && smallest == Some(r.broker_id);
+        let prime_slave = r.enable_acting_master.is_some()
+            && r.broker_id != MASTER_ID
+            && smallest == Some(r.broker_id);
         if r.broker_id != MASTER_ID && !prime_slave {
             return;
         }
@@ -165,7 +201,8 @@ impl<C: Copy + Eq> RouteTable<C> {
         }
         let changed = first || self.version_changed(&r.cluster, &r.broker_addr, &r.version);
         for (topic, queues) in &r.topics {
-            let known = self.topics.get(topic).is_some_and(|brokers| brokers.contains_key(&r.broker_name));
+            let known =
+                self.topics.get(topic).is_some_and(|brokers| brokers.contains_key(&r.broker_name));
             if changed || !known {
                 let perm = if read_only { queues.perm & !PERM_WRITE } else { queues.perm };
                 self.put_queues(topic, &r.broker_name, Queues { perm, ..*queues });
@@ -174,12 +211,24 @@ impl<C: Copy + Eq> RouteTable<C> {
     }
 
     fn mark_alive(&mut self, r: Registration, conn: C, now_ms: i64) {
-        let known_filters = self.live_of(&r.broker_name, &r.broker_addr).map(|live| live.filter_servers.clone());
+        let known_filters =
+            self.live_of(&r.broker_name, &r.broker_addr).map(|live| live.filter_servers.clone());
         self.forget_address(&r.broker_name, &r.broker_addr);
-        let timeout_ms = r.heartbeat_timeout_ms.unwrap_or(HEARTBEAT_TIMEOUT_MS).clamp(0, limits::HEARTBEAT_TIMEOUT_MS_MAX);
+        let timeout_ms = r
+            .heartbeat_timeout_ms
+            .unwrap_or(HEARTBEAT_TIMEOUT_MS)
+            .clamp(0, limits::HEARTBEAT_TIMEOUT_MS_MAX);
         let filter_servers = r.filter_servers.or(known_filters).unwrap_or_default();
         let (broker_name, version, ha_addr) = (r.broker_name, r.version, r.ha_addr);
-        let live = Live { broker_name, last_ms: now_ms, timeout_ms, version, conn, ha_addr, filter_servers };
+        let live = Live {
+            broker_name,
+            last_ms: now_ms,
+            timeout_ms,
+            version,
+            conn,
+            ha_addr,
+            filter_servers,
+        };
         self.live.insert(LiveKey { cluster: r.cluster, addr: r.broker_addr }, live);
     }
 
@@ -187,12 +236,17 @@ impl<C: Copy + Eq> RouteTable<C> {
         let master = || {
             let addr = self.brokers.get(&r.broker_name)?.addrs.get(&MASTER_ID)?;
             let live = self.live_of(&r.broker_name, addr)?;
-            Some(Registered { ha_addr: Some(live.ha_addr.clone()), master_addr: Some(addr.clone()), conflict_with: None })
+            Some(Registered {
+                ha_addr: Some(live.ha_addr.clone()),
+                master_addr: Some(addr.clone()),
+                conflict_with: None,
+            })
         };
         if r.broker_id == MASTER_ID { Registered::default() } else { master().unwrap_or_default() }
     }
 
-    /// Whether a broker's topics are of another version than the ones known here (also: not known at all).
+    /// Whether a broker's topics are of another version than the ones known here (also: not known
+    /// at all).
     pub fn version_changed(&self, cluster: &str, addr: &str, version: &DataVersion) -> bool {
         self.known_version(cluster, addr) != Some(version)
     }

@@ -18,7 +18,8 @@ pub struct Expired<C> {
 }
 
 impl<C: Copy + Eq> RouteTable<C> {
-    /// A broker says that it goes: the address under this name. Unknown ones are no error, they may have expired just now.
+    /// A broker says that it goes: the address under this name. Unknown ones are no error, they may
+    /// have expired just now.
     pub fn unregister(&mut self, broker_name: &str, addr: &str) {
         self.live.retain(|key, live| key.addr != addr || live.broker_name != broker_name);
         let Some(broker) = self.brokers.get_mut(broker_name) else { return };
@@ -30,10 +31,12 @@ impl<C: Copy + Eq> RouteTable<C> {
         }
     }
 
-    /// A connection is gone, and with it every broker whose latest registration came in on it. Returns their addresses.
+    /// A connection is gone, and with it every broker whose latest registration came in on it.
+    /// Returns their addresses.
     pub fn connection_lost(&mut self, conn: C) -> Vec<String> {
         let of_conn = self.live.iter().filter(|(_, live)| live.conn == conn);
-        let gone: Vec<_> = of_conn.map(|(key, live)| (live.broker_name.clone(), key.addr.clone())).collect();
+        let gone: Vec<_> =
+            of_conn.map(|(key, live)| (live.broker_name.clone(), key.addr.clone())).collect();
         gone.iter().for_each(|(broker_name, addr)| self.unregister(broker_name, addr));
         gone.into_iter().map(|(_, addr)| addr).collect()
     }
@@ -70,7 +73,8 @@ impl<C: Copy + Eq> RouteTable<C> {
         }
     }
 
-    /// Nobody can send to this broker any more, until it registers changed topics. Returns how many topics it has.
+    /// Nobody can send to this broker any more, until it registers changed topics. Returns how many
+    /// topics it has.
     pub fn wipe_write_perm(&mut self, broker_name: &str) -> usize {
         self.change_perm(broker_name, |perm| perm & !PERM_WRITE)
     }

@@ -1,4 +1,5 @@
-//! What people change through `mqadmin`: key-value entries, permissions, topics, the running configuration.
+//! What people change through `mqadmin`: key-value entries, permissions, topics, the running
+//! configuration.
 
 use super::{Answer, Answered, NameServer, Refusal, json_body, name, optional};
 use crate::route::Queues;
@@ -23,7 +24,10 @@ impl<C: Copy + Eq> NameServer<C> {
         let (namespace, key) = (name(request, "namespace")?, name(request, "key")?);
         Ok(match self.kv.get(&namespace, &key) {
             Some(value) => Answer::ok().with("value", value),
-            None => Answer::error(response::QUERY_NOT_FOUND, format!("No config item, Namespace: {namespace} Key: {key}")),
+            None => Answer::error(
+                response::QUERY_NOT_FOUND,
+                format!("No config item, Namespace: {namespace} Key: {key}"),
+            ),
         })
     }
 
@@ -38,18 +42,29 @@ impl<C: Copy + Eq> NameServer<C> {
         let namespace = name(request, "namespace")?;
         match self.kv.namespace(&namespace) {
             Some(table) => Ok(Answer::body(to_fastjson(&KvTable { table: table.clone() }))),
-            None => Ok(Answer::error(response::QUERY_NOT_FOUND, format!("No config item, Namespace: {namespace}"))),
+            None => Ok(Answer::error(
+                response::QUERY_NOT_FOUND,
+                format!("No config item, Namespace: {namespace}"),
+            )),
         }
     }
 
-    pub(super) fn wipe_write_perm(&mut self, request: &CommandView<'_>, peer: SocketAddr) -> Answered {
+    pub(super) fn wipe_write_perm(
+        &mut self,
+        request: &CommandView<'_>,
+        peer: SocketAddr,
+    ) -> Answered {
         let broker = name(request, "brokerName")?;
         let topics = self.routes.wipe_write_perm(&broker);
         info!(%peer, %broker, topics, "write permission wiped");
         Ok(Answer::ok().with("wipeTopicCount", topics))
     }
 
-    pub(super) fn add_write_perm(&mut self, request: &CommandView<'_>, peer: SocketAddr) -> Answered {
+    pub(super) fn add_write_perm(
+        &mut self,
+        request: &CommandView<'_>,
+        peer: SocketAddr,
+    ) -> Answered {
         let broker = name(request, "brokerName")?;
         let topics = self.routes.add_write_perm(&broker);
         info!(%peer, %broker, topics, "write permission added");
@@ -67,30 +82,46 @@ impl<C: Copy + Eq> NameServer<C> {
         let topic = name(request, "topic")?;
         let route: TopicRouteData = json_body(request, "TopicRouteData")?;
         let queues = route.queue_datas.into_iter().map(|q| {
-            let queues = Queues { read: q.read_queue_nums, write: q.write_queue_nums, perm: q.perm, sys_flag: q.topic_sys_flag };
+            let queues = Queues {
+                read: q.read_queue_nums,
+                write: q.write_queue_nums,
+                perm: q.perm,
+                sys_flag: q.topic_sys_flag,
+            };
             (q.broker_name, queues)
         });
         let queues: Vec<_> = queues.collect();
         // RocketMQ answers success here too, and logs.
         if !queues.is_empty() && !self.routes.register_topic(&topic, &queues) {
-            warn!(%topic, "topic not registered: one of its brokers is unknown, or the table is full");
+            warn!(%topic, "topic not registered: one of its brokers is unknown, or the table is \
+                full");
         }
         Ok(Answer::ok())
     }
 
-    /// Takes all of the changes or none. They last until the server stops: its file stays as its owner wrote it.
-    pub(super) fn update_config(&mut self, request: &CommandView<'_>, peer: SocketAddr) -> Answered {
+    /// Takes all of the changes or none. They last until the server stops: its file stays as its
+    /// owner wrote it.
+    pub(super) fn update_config(
+        &mut self,
+        request: &CommandView<'_>,
+        peer: SocketAddr,
+    ) -> Answered {
         let refuse = |error: &dyn std::error::Error| Refusal::Other(error.to_string());
-        let properties = Properties::parse("request", request.body).map_err(|error| refuse(&error))?;
+        let properties =
+            Properties::parse("request", request.body).map_err(|error| refuse(&error))?;
         if let Some(key) = self.config.protected(properties.iter().map(|(key, _)| key)) {
             warn!(%peer, key, "configuration change refused: the key is protected");
-            return Ok(Answer::error(response::NO_PERMISSION, "Can not update config in black list."));
+            return Ok(Answer::error(
+                response::NO_PERMISSION,
+                "Can not update config in black list.",
+            ));
         }
         let mut settings = self.config.settings.clone();
         for (key, entry) in properties.iter() {
             if settings.knows(key) {
                 settings.update(key, &entry.value, "request").map_err(|error| refuse(&error))?;
-                info!(%peer, key, value = %entry.value, "configuration changed until the next start");
+                info!(%peer, key, value = %entry.value, "configuration changed until the next \
+                    start");
             } else {
                 warn!(%peer, key, "unknown configuration key, ignored");
             }

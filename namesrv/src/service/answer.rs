@@ -43,12 +43,21 @@ impl Answer {
 
     /// Appends the frame that answers `request`, in the serialize type of the request.
     pub fn write(&self, request: &CommandView<'_>, out: &mut Vec<u8>) {
-        let head = CommandHead { remark: self.remark.as_deref(), ..CommandHead::answer(request, self.code) };
-        write_command(out, &head, |ext| self.ext.iter().for_each(|(key, value)| ext.str(key, value)), &self.body);
+        let head = CommandHead {
+            remark: self.remark.as_deref(),
+            ..CommandHead::answer(request, self.code)
+        };
+        write_command(
+            out,
+            &head,
+            |ext| self.ext.iter().for_each(|(key, value)| ext.str(key, value)),
+            &self.body,
+        );
     }
 }
 
-/// Why a request can't be done as it is: code 1 and this text, as RocketMQ answers when a processor throws.
+/// Why a request can't be done as it is: code 1 and this text, as RocketMQ answers when a processor
+/// throws.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A header field is missing or not what it should be.

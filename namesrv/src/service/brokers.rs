@@ -4,7 +4,8 @@ use super::{Answer, Answered, Asker, NameServer, Refusal, json_body, name, optio
 use crate::kv::ORDER_TOPIC_CONFIG;
 use crate::route::{Queues, Registration};
 use protocol::bodies::{
-    BrokerMemberGroup, DataVersion, GetBrokerMemberGroupResponseBody, KvTable, RegisterBrokerBody, TopicConfigSerializeWrapper,
+    BrokerMemberGroup, DataVersion, GetBrokerMemberGroupResponseBody, KvTable, RegisterBrokerBody,
+    TopicConfigSerializeWrapper,
 };
 use protocol::codes::version;
 use protocol::json::to_fastjson;
@@ -16,7 +17,11 @@ use tracing::{debug, info, warn};
 const REGISTER_BODY_SINCE: i32 = version::V3_0_11;
 
 impl<C: Copy + Eq> NameServer<C> {
-    pub(super) fn register_broker(&mut self, request: &CommandView<'_>, asker: Asker<C>) -> Answered {
+    pub(super) fn register_broker(
+        &mut self,
+        request: &CommandView<'_>,
+        asker: Asker<C>,
+    ) -> Answered {
         check_crc(request)?;
         let registration = registration(request)?;
         let (broker, addr) = (registration.broker_name.clone(), registration.broker_addr.clone());
@@ -25,8 +30,13 @@ impl<C: Copy + Eq> NameServer<C> {
         let registered = self.routes.register(registration, asker.conn, asker.now_ms);
         let registered = registered.map_err(|error| Refusal::Other(error.to_string()))?;
         match &registered.conflict_with {
-            Some(holder) => warn!(peer = %asker.peer, %broker, %addr, %holder, "ignored: a newer broker holds this id"),
-            None if !known => info!(peer = %asker.peer, %broker, %addr, topics, "broker registered"),
+            Some(holder) => {
+                warn!(peer = %asker.peer, %broker, %addr, %holder, "ignored: a newer broker \
+                    holds this id")
+            }
+            None if !known => {
+                info!(peer = %asker.peer, %broker, %addr, topics, "broker registered")
+            }
             None => debug!(peer = %asker.peer, %broker, %addr, topics, "broker registered again"),
         }
         let mut answer = Answer::ok();
@@ -41,7 +51,11 @@ impl<C: Copy + Eq> NameServer<C> {
         Ok(answer)
     }
 
-    pub(super) fn unregister_broker(&mut self, request: &CommandView<'_>, peer: SocketAddr) -> Answered {
+    pub(super) fn unregister_broker(
+        &mut self,
+        request: &CommandView<'_>,
+        peer: SocketAddr,
+    ) -> Answered {
         let (broker, addr) = (name(request, "brokerName")?, name(request, "brokerAddr")?);
         info!(%peer, %broker, %addr, "broker unregisters");
         self.routes.unregister(&broker, &addr);
@@ -49,11 +63,19 @@ impl<C: Copy + Eq> NameServer<C> {
     }
 
     pub(super) fn broker_heartbeat(&mut self, request: &CommandView<'_>, now_ms: i64) -> Answered {
-        self.routes.heartbeat(&name(request, "clusterName")?, &name(request, "brokerAddr")?, now_ms);
+        self.routes.heartbeat(
+            &name(request, "clusterName")?,
+            &name(request, "brokerAddr")?,
+            now_ms,
+        );
         Ok(Answer::ok())
     }
 
-    pub(super) fn query_data_version(&mut self, request: &CommandView<'_>, now_ms: i64) -> Answered {
+    pub(super) fn query_data_version(
+        &mut self,
+        request: &CommandView<'_>,
+        now_ms: i64,
+    ) -> Answered {
         let (cluster, addr) = (name(request, "clusterName")?, name(request, "brokerAddr")?);
         let version: DataVersion = json_body(request, "DataVersion")?;
         let changed = self.routes.version_changed(&cluster, &addr, &version);
@@ -66,10 +88,13 @@ impl<C: Copy + Eq> NameServer<C> {
     }
 
     pub(super) fn broker_member_group(&self, request: &CommandView<'_>) -> Answered {
-        let (cluster, broker_name) = (name(request, "clusterName")?.into_owned(), name(request, "brokerName")?.into_owned());
+        let (cluster, broker_name) =
+            (name(request, "clusterName")?.into_owned(), name(request, "brokerName")?.into_owned());
         let broker_addrs = self.routes.member_addrs(&broker_name);
         let group = BrokerMemberGroup { broker_addrs, broker_name, cluster };
-        Ok(Answer::body(to_fastjson(&GetBrokerMemberGroupResponseBody { broker_member_group: group })))
+        Ok(Answer::body(to_fastjson(&GetBrokerMemberGroupResponseBody {
+            broker_member_group: group,
+        })))
     }
 }
 
@@ -77,7 +102,11 @@ fn check_crc(request: &CommandView<'_>) -> Result<(), Refusal> {
     let declared = request.ext.get_i32("bodyCrc32")?.unwrap_or(0);
     // Java's crc32 is cut to a positive int.
     let found = crc32fast::hash(request.body) & 0x7fff_ffff;
-    if declared == 0 || u32::try_from(declared) == Ok(found) { Ok(()) } else { Err(Refusal::Other("crc32 not match".to_owned())) }
+    if declared == 0 || u32::try_from(declared) == Ok(found) {
+        Ok(())
+    } else {
+        Err(Refusal::Other("crc32 not match".to_owned()))
+    }
 }
 
 fn registration(request: &CommandView<'_>) -> Result<Registration, Refusal> {
@@ -93,12 +122,18 @@ fn registration(request: &CommandView<'_>) -> Result<Registration, Refusal> {
         heartbeat_timeout_ms: request.ext.get_i64("heartbeatTimeoutMillis")?,
         enable_acting_master: request.ext.get_bool("enableActingMaster"),
         version: data_version,
-        topics: topics.topic_config_table.into_iter().map(|(topic, config)| (topic, queues_of(&config))).collect(),
+        topics: topics
+            .topic_config_table
+            .into_iter()
+            .map(|(topic, config)| (topic, queues_of(&config)))
+            .collect(),
         filter_servers,
     })
 }
 
-fn body(request: &CommandView<'_>) -> Result<(TopicConfigSerializeWrapper, Option<Vec<String>>), Refusal> {
+fn body(
+    request: &CommandView<'_>,
+) -> Result<(TopicConfigSerializeWrapper, Option<Vec<String>>), Refusal> {
     if request.body.is_empty() {
         return Ok((TopicConfigSerializeWrapper::default(), None));
     }
@@ -106,11 +141,14 @@ fn body(request: &CommandView<'_>) -> Result<(TopicConfigSerializeWrapper, Optio
         return Ok((json_body(request, "TopicConfigSerializeWrapper")?, None));
     }
     let compressed = request.ext.get_bool("compressed").unwrap_or(false);
-    let body = RegisterBrokerBody::decode(request.body, compressed, request.version).map_err(|error| Refusal::Body {
-        what: "RegisterBrokerBody",
-        bytes: request.body.len(),
-        reason: error.to_string(),
-    })?;
+    let body =
+        RegisterBrokerBody::decode(request.body, compressed, request.version).map_err(|error| {
+            Refusal::Body {
+                what: "RegisterBrokerBody",
+                bytes: request.body.len(),
+                reason: error.to_string(),
+            }
+        })?;
     Ok((body.topic_config_serialize_wrapper, Some(body.filter_server_list)))
 }
 

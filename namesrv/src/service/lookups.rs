@@ -43,12 +43,22 @@ impl<C: Copy + Eq> NameServer<C> {
         }
         let (topic_list, broker_addr) = match request.code {
             code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => (self.routes.all_topics(), None),
-            code::GET_TOPICS_BY_CLUSTER => (self.routes.topics_of_cluster(&name(request, "cluster")?), None),
+            code::GET_TOPICS_BY_CLUSTER => {
+                (self.routes.topics_of_cluster(&name(request, "cluster")?), None)
+            }
             code::GET_SYSTEM_TOPIC_LIST_FROM_NS => self.routes.system_topics(),
             code::GET_UNIT_TOPIC_LIST => (self.routes.unit_topics(UnitFilter::Unit), None),
-            code::GET_HAS_UNIT_SUB_TOPIC_LIST => (self.routes.unit_topics(UnitFilter::UnitSub), None),
-            code::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST => (self.routes.unit_topics(UnitFilter::UnitSubOnly), None),
-            other => return Err(Refusal::Other(format!("request type {other} asks for no list of topics"))),
+            code::GET_HAS_UNIT_SUB_TOPIC_LIST => {
+                (self.routes.unit_topics(UnitFilter::UnitSub), None)
+            }
+            code::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST => {
+                (self.routes.unit_topics(UnitFilter::UnitSubOnly), None)
+            }
+            other => {
+                return Err(Refusal::Other(format!(
+                    "request type {other} asks for no list of topics"
+                )));
+            }
         };
         Ok(Answer::body(to_fastjson(&TopicList { broker_addr, topic_list })))
     }

@@ -1,6 +1,8 @@
-//! Requests to answers: what each request code does to the tables. Pure: time, connection and file writing are the caller's.
+//! Requests to answers: what each request code does to the tables. Pure: time, connection and file
+//! writing are the caller's.
 //!
-//! One file per family: `brokers` (what brokers send), `lookups` (what clients and tools ask), `admin` (what people change).
+//! One file per family: `brokers` (what brokers send), `lookups` (what clients and tools ask),
+//! `admin` (what people change).
 
 mod admin;
 mod answer;
@@ -102,7 +104,10 @@ fn optional<'a>(request: &CommandView<'a>, field: &'static str) -> Option<Cow<'a
 }
 
 /// The body as JSON in fastjson's dialect.
-fn json_body<T: serde::de::DeserializeOwned>(request: &CommandView<'_>, what: &'static str) -> Result<T, Refusal> {
+fn json_body<T: serde::de::DeserializeOwned>(
+    request: &CommandView<'_>,
+    what: &'static str,
+) -> Result<T, Refusal> {
     protocol::json::from_lenient(request.body).map_err(|error| Refusal::Body {
         what,
         bytes: request.body.len(),

@@ -27,14 +27,28 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn new(code: i32, ext: &'a [(&'a str, &'a str)]) -> Self {
-        Self { code, version: version::V5_5_0, serialize: SerializeType::Json, ext, body: Vec::new(), now_ms: 0 }
+        Self {
+            code,
+            version: version::V5_5_0,
+            serialize: SerializeType::Json,
+            ext,
+            body: Vec::new(),
+            now_ms: 0,
+        }
     }
 
     fn frame(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let head = CommandHead { code: self.code, opaque: 7, serialize: self.serialize, ..CommandHead::default() };
+        let head = CommandHead {
+            code: self.code,
+            opaque: 7,
+            serialize: self.serialize,
+            ..CommandHead::default()
+        };
         let sender = Sender { version: self.version, ..Sender::default() };
-        let ext = |w: &mut protocol::remoting::ExtWriter<'_>| self.ext.iter().for_each(|(key, value)| w.str(key, value));
+        let ext = |w: &mut protocol::remoting::ExtWriter<'_>| {
+            self.ext.iter().for_each(|(key, value)| w.str(key, value))
+        };
         write_command_as(&mut out, sender, &head, ext, self.body.len());
         out.extend_from_slice(&self.body);
         out
@@ -43,7 +57,10 @@ impl<'a> Call<'a> {
     fn to(&self, server: &mut Server) -> Answer {
         let frame = self.frame();
         let request = CommandView::parse(&frame[4..]).unwrap();
-        server.answer(&request, Asker { conn: 1, peer: "127.0.0.1:5000".parse().unwrap(), now_ms: self.now_ms })
+        server.answer(
+            &request,
+            Asker { conn: 1, peer: "127.0.0.1:5000".parse().unwrap(), now_ms: self.now_ms },
+        )
     }
 }
 
@@ -72,12 +89,16 @@ fn register_body(topics: &[&str]) -> Vec<u8> {
     let table: serde_json::Map<String, Value> = topics.iter().map(|topic| config(topic)).collect();
     let version = json!({"counter": 1, "stateVersion": 0, "timestamp": 1_700_000_000_000_i64});
     let wrapper = json!({"dataVersion": version, "topicConfigTable": table});
-    serde_json::to_vec(&json!({"filterServerList": [], "topicConfigSerializeWrapper": wrapper})).unwrap()
+    serde_json::to_vec(&json!({"filterServerList": [], "topicConfigSerializeWrapper": wrapper}))
+        .unwrap()
 }
 
 fn registered_with(text: &str) -> Server {
     let mut server = server_with(text);
-    let call = Call { body: register_body(&["TopicTest", "Other"]), ..Call::new(code::REGISTER_BROKER, BROKER_A) };
+    let call = Call {
+        body: register_body(&["TopicTest", "Other"]),
+        ..Call::new(code::REGISTER_BROKER, BROKER_A)
+    };
     assert_eq!(call.to(&mut server).code, response::SUCCESS);
     server
 }
@@ -99,24 +120,34 @@ fn a_registered_topic_is_found_in_the_dialect_of_the_client() {
         assert!(body.contains(r#""brokerAddrs":{0:"10.0.0.1:10911"}"#), "version {old}: {body}");
         assert!(body.contains(r#""queueDatas":[{"brokerName":"broker-a""#), "{body}");
     }
-    assert!(route(&mut server, 317, &[("topic", "TopicTest"), ("acceptStandardJsonOnly", "true")]).contains(r#"{"0":"#));
+    assert!(
+        route(&mut server, 317, &[("topic", "TopicTest"), ("acceptStandardJsonOnly", "true")])
+            .contains(r#"{"0":"#)
+    );
 }
 
 #[test]
 fn an_unknown_topic_is_17_and_an_unready_server_says_so() {
     let mut server = registered_with("needWaitForService=true\nwaitSecondsForService=10");
-    let call = |now_ms| Call { now_ms, ..Call::new(code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "Nope")]) };
+    let call =
+        |now_ms| Call { now_ms, ..Call::new(code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "Nope")]) };
     let early = call(9_999).to(&mut server);
     assert_eq!((early.code, early.remark.as_deref()), (1, Some("name server not ready")));
     let late = call(10_000).to(&mut server);
     assert_eq!(late.code, response::TOPIC_NOT_EXIST);
-    assert_eq!(late.remark.as_deref(), Some("No topic route info in name server for the topic: Nope"));
+    assert_eq!(
+        late.remark.as_deref(),
+        Some("No topic route info in name server for the topic: Nope")
+    );
 }
 
 #[test]
 fn an_unknown_code_is_3_with_rocketmqs_words() {
     let answer = ask(&mut server_with(""), 12345, &[]);
-    assert_eq!((answer.code, answer.remark.as_deref()), (3, Some(" request type 12345 not supported")));
+    assert_eq!(
+        (answer.code, answer.remark.as_deref()),
+        (3, Some(" request type 12345 not supported"))
+    );
 }
 
 #[test]
@@ -129,7 +160,8 @@ fn missing_fields_wrong_numbers_and_broken_bodies_are_refused_with_the_reason() 
     };
     let reason = refused(Call::new(code::REGISTER_BROKER, &BROKER_A[1..]), &mut server);
     assert!(reason.contains("brokerName"), "{reason}");
-    let bad_id = [("brokerName", "a"), ("brokerAddr", "h:1"), ("clusterName", "c"), ("brokerId", "zero")];
+    let bad_id =
+        [("brokerName", "a"), ("brokerAddr", "h:1"), ("clusterName", "c"), ("brokerId", "zero")];
     let reason = refused(Call::new(code::REGISTER_BROKER, &bad_id), &mut server);
     assert!(reason.contains("brokerId") && reason.contains("zero"), "{reason}");
     let body = b"{\"topicConfigSerializeWrapper\":[".to_vec();
@@ -137,8 +169,12 @@ fn missing_fields_wrong_numbers_and_broken_bodies_are_refused_with_the_reason() 
     assert!(reason.starts_with("RegisterBrokerBody of 32 bytes does not decode: "), "{reason}");
     let reason = refused(Call::new(code::GET_ROUTEINFO_BY_TOPIC, &[]), &mut server);
     assert!(reason.contains("topic"), "{reason}");
-    let empty = [("brokerName", ""), ("brokerAddr", "h:1"), ("clusterName", "c"), ("brokerId", "0")];
-    assert_eq!(refused(Call::new(code::REGISTER_BROKER, &empty), &mut server), "the custom field <brokerName> is empty");
+    let empty =
+        [("brokerName", ""), ("brokerAddr", "h:1"), ("clusterName", "c"), ("brokerId", "0")];
+    assert_eq!(
+        refused(Call::new(code::REGISTER_BROKER, &empty), &mut server),
+        "the custom field <brokerName> is empty"
+    );
     assert_eq!(server.routes.live_brokers(), 0);
 }
 
@@ -146,11 +182,16 @@ fn missing_fields_wrong_numbers_and_broken_bodies_are_refused_with_the_reason() 
 fn registration_checks_the_crc_and_refuses_updates_of_unknown_brokers() {
     let mut server = server_with("");
     let call = |ext: &[(&str, &str)], server: &mut Server| {
-        Call { body: register_body(&["A", "B"]), ..Call::new(code::REGISTER_BROKER, ext) }.to(server)
+        Call { body: register_body(&["A", "B"]), ..Call::new(code::REGISTER_BROKER, ext) }
+            .to(server)
     };
     let with = |field: (&'static str, &'static str)| [BROKER_A, &[field]].concat();
-    assert_eq!(call(&with(("bodyCrc32", "12")), &mut server).remark.as_deref(), Some("crc32 not match"));
-    let one = Call { body: register_body(&["A"]), ..Call::new(code::REGISTER_BROKER, BROKER_A) }.to(&mut server);
+    assert_eq!(
+        call(&with(("bodyCrc32", "12")), &mut server).remark.as_deref(),
+        Some("crc32 not match")
+    );
+    let one = Call { body: register_body(&["A"]), ..Call::new(code::REGISTER_BROKER, BROKER_A) }
+        .to(&mut server);
     assert_eq!((one.code, one.remark.as_deref()), (1, Some("register broker failed")));
     let crc = (crc32fast::hash(&register_body(&["A", "B"])) & 0x7fff_ffff).to_string();
     let ext = [BROKER_A, &[("bodyCrc32", crc.as_str())]].concat();
@@ -161,23 +202,42 @@ fn registration_checks_the_crc_and_refuses_updates_of_unknown_brokers() {
 fn a_compressed_registration_counts_like_a_plain_one() {
     let mut server = server_with("");
     let ext = [BROKER_A, &[("compressed", "true")]].concat();
-    let plain: RegisterBrokerBody = protocol::json::from_lenient(&register_body(&["A", "B"])).unwrap();
+    let plain: RegisterBrokerBody =
+        protocol::json::from_lenient(&register_body(&["A", "B"])).unwrap();
     let body = plain.encode(true, version::V5_5_0);
     let answer = Call { body, ..Call::new(code::REGISTER_BROKER, &ext) }.to(&mut server);
     assert_eq!(answer, Answer::ok());
-    assert_eq!(json_of(&ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "B")]))["queueDatas"][0]["writeQueueNums"], 4);
+    assert_eq!(
+        json_of(&ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "B")]))["queueDatas"]
+            [0]["writeQueueNums"],
+        4
+    );
     let cut = plain.encode(true, version::V5_5_0).split_off(9);
-    assert_eq!(Call { body: cut, ..Call::new(code::REGISTER_BROKER, &ext) }.to(&mut server).code, response::SYSTEM_ERROR);
+    assert_eq!(
+        Call { body: cut, ..Call::new(code::REGISTER_BROKER, &ext) }.to(&mut server).code,
+        response::SYSTEM_ERROR
+    );
 }
 
 #[test]
 fn a_slave_is_told_its_master_and_everyone_the_order_topics() {
     let mut server = registered_with("");
-    ask(&mut server, code::PUT_KV_CONFIG, &[("namespace", "ORDER_TOPIC_CONFIG"), ("key", "T"), ("value", "broker-a:4")]);
+    ask(
+        &mut server,
+        code::PUT_KV_CONFIG,
+        &[("namespace", "ORDER_TOPIC_CONFIG"), ("key", "T"), ("value", "broker-a:4")],
+    );
     let mut ext = BROKER_A.to_vec();
     (ext[1], ext[4]) = (("brokerAddr", "10.0.0.2:10911"), ("brokerId", "1"));
-    let answer = Call { body: register_body(&[]), ..Call::new(code::REGISTER_BROKER, &ext) }.to(&mut server);
-    assert_eq!(answer.ext, [("haServerAddr", "10.0.0.1:10912".to_owned()), ("masterAddr", "10.0.0.1:10911".to_owned())]);
+    let answer =
+        Call { body: register_body(&[]), ..Call::new(code::REGISTER_BROKER, &ext) }.to(&mut server);
+    assert_eq!(
+        answer.ext,
+        [
+            ("haServerAddr", "10.0.0.1:10912".to_owned()),
+            ("masterAddr", "10.0.0.1:10911".to_owned())
+        ]
+    );
     assert_eq!(json_of(&answer), json!({"table": {"T": "broker-a:4"}}));
 }
 
@@ -190,14 +250,20 @@ fn clusters_and_members_are_written_with_unquoted_ids() {
     assert!(info.contains(r#""clusterAddrTable":{"DefaultCluster":["broker-a"]}"#), "{info}");
     let group = [("clusterName", "DefaultCluster"), ("brokerName", "broker-a")];
     let group = text(ask(&mut server, code::GET_BROKER_MEMBER_GROUP, &group));
-    assert!(group.starts_with(r#"{"brokerMemberGroup":{"brokerAddrs":{0:"10.0.0.1:10911"}"#), "{group}");
+    assert!(
+        group.starts_with(r#"{"brokerMemberGroup":{"brokerAddrs":{0:"10.0.0.1:10911"}"#),
+        "{group}"
+    );
 }
 
 #[test]
 fn the_data_version_is_compared_and_given_back() {
     let mut server = registered_with("");
     let mut query = |counter: i64| {
-        let body = json!({"counter": counter, "stateVersion": 0, "timestamp": 1_700_000_000_000_i64}).to_string().into_bytes();
+        let body =
+            json!({"counter": counter, "stateVersion": 0, "timestamp": 1_700_000_000_000_i64})
+                .to_string()
+                .into_bytes();
         Call { body, ..Call::new(code::QUERY_DATA_VERSION, BROKER_A) }.to(&mut server)
     };
     let same = query(1);
@@ -209,18 +275,29 @@ fn the_data_version_is_compared_and_given_back() {
 #[test]
 fn key_values_are_set_found_listed_and_deleted() {
     let mut server = server_with("");
-    let put = ask(&mut server, code::PUT_KV_CONFIG, &[("namespace", "n"), ("key", "k"), ("value", "v")]);
+    let put =
+        ask(&mut server, code::PUT_KV_CONFIG, &[("namespace", "n"), ("key", "k"), ("value", "v")]);
     assert!(put.after_kv_write && put.code == response::SUCCESS);
     let entry = [("namespace", "n"), ("key", "k")];
     assert_eq!(ask(&mut server, code::GET_KV_CONFIG, &entry).ext, [("value", "v".to_owned())]);
-    assert_eq!(json_of(&ask(&mut server, code::GET_KVLIST_BY_NAMESPACE, &entry)), json!({"table": {"k": "v"}}));
+    assert_eq!(
+        json_of(&ask(&mut server, code::GET_KVLIST_BY_NAMESPACE, &entry)),
+        json!({"table": {"k": "v"}})
+    );
     assert!(ask(&mut server, code::DELETE_KV_CONFIG, &entry).after_kv_write);
     assert!(!ask(&mut server, code::DELETE_KV_CONFIG, &entry).after_kv_write, "nothing to write");
     let gone = ask(&mut server, code::GET_KV_CONFIG, &entry);
     assert_eq!(gone.code, response::QUERY_NOT_FOUND);
     assert_eq!(gone.remark.as_deref(), Some("No config item, Namespace: n Key: k"));
-    assert_eq!(ask(&mut server, code::GET_KVLIST_BY_NAMESPACE, &[("namespace", "x")]).code, response::QUERY_NOT_FOUND);
-    assert_eq!(ask(&mut server, code::PUT_KV_CONFIG, &entry).code, response::SYSTEM_ERROR, "no value");
+    assert_eq!(
+        ask(&mut server, code::GET_KVLIST_BY_NAMESPACE, &[("namespace", "x")]).code,
+        response::QUERY_NOT_FOUND
+    );
+    assert_eq!(
+        ask(&mut server, code::PUT_KV_CONFIG, &entry).code,
+        response::SYSTEM_ERROR,
+        "no value"
+    );
 }
 
 #[test]
@@ -231,11 +308,15 @@ fn lists_of_topics_can_be_switched_off() {
         assert_eq!((answer.code, answer.remark.as_deref()), (1, Some("disable")), "{code}");
     }
     let system = json_of(&ask(&mut server, code::GET_SYSTEM_TOPIC_LIST_FROM_NS, &[]));
-    assert_eq!(system, json!({"brokerAddr": "10.0.0.1:10911", "topicList": ["DefaultCluster", "broker-a"]}));
+    assert_eq!(
+        system,
+        json!({"brokerAddr": "10.0.0.1:10911", "topicList": ["DefaultCluster", "broker-a"]})
+    );
     let mut server = registered_with("");
     let all = json_of(&ask(&mut server, code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, &[]));
     assert_eq!(all["topicList"], json!(["Other", "TopicTest"]));
-    let of_cluster = json_of(&ask(&mut server, code::GET_TOPICS_BY_CLUSTER, &[("cluster", "DefaultCluster")]));
+    let of_cluster =
+        json_of(&ask(&mut server, code::GET_TOPICS_BY_CLUSTER, &[("cluster", "DefaultCluster")]));
     assert_eq!(of_cluster["topicList"], json!(["Other", "TopicTest"]));
 }
 
@@ -243,38 +324,73 @@ fn lists_of_topics_can_be_switched_off() {
 fn permissions_and_topics_change_by_hand() {
     let mut server = registered_with("");
     let broker = [("brokerName", "broker-a")];
-    let perm = |server: &mut Server| json_of(&ask(server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "TopicTest")]))["queueDatas"][0]["perm"].clone();
-    assert_eq!(ask(&mut server, code::WIPE_WRITE_PERM_OF_BROKER, &broker).ext, [("wipeTopicCount", "2".to_owned())]);
+    let perm = |server: &mut Server| {
+        json_of(&ask(server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "TopicTest")]))["queueDatas"]
+            [0]["perm"]
+            .clone()
+    };
+    assert_eq!(
+        ask(&mut server, code::WIPE_WRITE_PERM_OF_BROKER, &broker).ext,
+        [("wipeTopicCount", "2".to_owned())]
+    );
     assert_eq!(perm(&mut server), 4);
-    assert_eq!(ask(&mut server, code::ADD_WRITE_PERM_OF_BROKER, &broker).ext, [("addTopicCount", "2".to_owned())]);
+    assert_eq!(
+        ask(&mut server, code::ADD_WRITE_PERM_OF_BROKER, &broker).ext,
+        [("addTopicCount", "2".to_owned())]
+    );
     assert_eq!(perm(&mut server), 6);
     let body = json!({"queueDatas": [{"brokerName": "broker-a", "readQueueNums": 2, "writeQueueNums": 2, "perm": 6}]}).to_string();
-    let call = Call { body: body.into_bytes(), ..Call::new(code::REGISTER_TOPIC_IN_NAMESRV, &[("topic", "ByHand")]) };
+    let call = Call {
+        body: body.into_bytes(),
+        ..Call::new(code::REGISTER_TOPIC_IN_NAMESRV, &[("topic", "ByHand")])
+    };
     assert_eq!(call.to(&mut server).code, response::SUCCESS);
-    assert_eq!(json_of(&ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "ByHand")]))["queueDatas"][0]["readQueueNums"], 2);
-    ask(&mut server, code::DELETE_TOPIC_IN_NAMESRV, &[("topic", "ByHand"), ("clusterName", "DefaultCluster")]);
-    assert_eq!(ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "ByHand")]).code, response::TOPIC_NOT_EXIST);
+    assert_eq!(
+        json_of(&ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "ByHand")]))["queueDatas"]
+            [0]["readQueueNums"],
+        2
+    );
+    ask(
+        &mut server,
+        code::DELETE_TOPIC_IN_NAMESRV,
+        &[("topic", "ByHand"), ("clusterName", "DefaultCluster")],
+    );
+    assert_eq!(
+        ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "ByHand")]).code,
+        response::TOPIC_NOT_EXIST
+    );
 }
 
 #[test]
 fn the_configuration_changes_as_a_whole_or_not_at_all() {
     let mut server = server_with("");
     let update = |text: &str, server: &mut Server| {
-        Call { body: text.as_bytes().to_vec(), ..Call::new(code::UPDATE_NAMESRV_CONFIG, &[]) }.to(server)
+        Call { body: text.as_bytes().to_vec(), ..Call::new(code::UPDATE_NAMESRV_CONFIG, &[]) }
+            .to(server)
     };
-    assert_eq!(update("enableTopicList=false\nenableAllTopicList=no", &mut server).code, response::SYSTEM_ERROR);
+    assert_eq!(
+        update("enableTopicList=false\nenableAllTopicList=no", &mut server).code,
+        response::SYSTEM_ERROR
+    );
     assert!(server.config().settings.bool("enableTopicList"), "nothing of a wrong change is taken");
     assert_eq!(update("kvConfigPath=/tmp/x", &mut server).code, response::NO_PERMISSION);
     assert_eq!(update("enableTopicList=false\nunknown=1", &mut server).code, response::SUCCESS);
     let shown = String::from_utf8(ask(&mut server, code::GET_NAMESRV_CONFIG, &[]).body).unwrap();
-    assert!(shown.contains("\nenableTopicList=false\n") && shown.contains("\nlistenPort=9876\n") || shown.starts_with("listenPort=9876\n"), "{shown}");
+    assert!(
+        shown.contains("\nenableTopicList=false\n") && shown.contains("\nlistenPort=9876\n")
+            || shown.starts_with("listenPort=9876\n"),
+        "{shown}"
+    );
     assert_eq!(ask(&mut server, code::GET_UNIT_TOPIC_LIST, &[]).remark.as_deref(), Some("disable"));
 }
 
 #[test]
 fn answers_come_in_the_serialize_type_of_the_request() {
     for serialize in [SerializeType::Json, SerializeType::RocketMq] {
-        let call = Call { serialize, ..Call::new(code::WIPE_WRITE_PERM_OF_BROKER, &[("brokerName", "b")]) };
+        let call = Call {
+            serialize,
+            ..Call::new(code::WIPE_WRITE_PERM_OF_BROKER, &[("brokerName", "b")])
+        };
         let (frame, mut out) = (call.frame(), Vec::new());
         let request = CommandView::parse(&frame[4..]).unwrap();
         call.to(&mut server_with("")).write(&request, &mut out);

@@ -11,13 +11,19 @@ fn a_registered_topic_is_found_by_clients_of_both_header_formats() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);
     let (mut broker, mut client) = (Client::connect(server.addr), Client::connect(server.addr));
-    assert_eq!(broker.register("broker-a", "10.0.0.1:10911", &["T1", "T2"], &[]).code, response::SUCCESS);
+    assert_eq!(
+        broker.register("broker-a", "10.0.0.1:10911", &["T1", "T2"], &[]).code,
+        response::SUCCESS
+    );
     for serialize in [SerializeType::Json, SerializeType::RocketMq] {
         client.serialize = serialize;
         let route = client.route("T1").unwrap();
         assert_eq!(route.broker_datas[0].broker_addrs[&0], "10.0.0.1:10911");
         assert_eq!(route.queue_datas[0].write_queue_nums, 4);
-        assert_eq!(client.call(code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "T9")]).code, response::TOPIC_NOT_EXIST);
+        assert_eq!(
+            client.call(code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "T9")]).code,
+            response::TOPIC_NOT_EXIST
+        );
     }
 }
 
@@ -25,14 +31,18 @@ fn a_registered_topic_is_found_by_clients_of_both_header_formats() {
 fn a_silent_broker_expires_and_a_beating_one_stays() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &["scanNotActiveBrokerInterval=20"]);
-    let (mut silent, mut beating, mut client) = (Client::connect(server.addr), Client::connect(server.addr), Client::connect(server.addr));
+    let (mut silent, mut beating, mut client) =
+        (Client::connect(server.addr), Client::connect(server.addr), Client::connect(server.addr));
     // Long enough that a slow machine's pause between two beats does not count as silence.
     let timeout = [("heartbeatTimeoutMillis", "1500")];
     silent.register("silent", "h:1", &["T1", "T2"], &timeout);
     beating.register("beating", "h:2", &["T1", "T2"], &timeout);
     assert_eq!(client.route("T1").unwrap().queue_datas.len(), 2);
     eventually("the silent broker is out of the route", || {
-        let beat = beating.call(code::BROKER_HEARTBEAT, &[("clusterName", "c"), ("brokerAddr", "h:2"), ("brokerName", "beating")]);
+        let beat = beating.call(
+            code::BROKER_HEARTBEAT,
+            &[("clusterName", "c"), ("brokerAddr", "h:2"), ("brokerName", "beating")],
+        );
         assert_eq!(beat.code, response::SUCCESS);
         std::thread::sleep(Duration::from_millis(20));
         client.route("T1").unwrap().queue_datas.len() == 1
@@ -52,7 +62,10 @@ fn a_lost_connection_removes_its_broker_at_once() {
     assert!(client.route("T1").is_some());
     drop(broker);
     eventually("the broker is gone with its connection", || client.route("T1").is_none());
-    assert_eq!(client.call(code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, &[]).body, br#"{"topicList":[]}"#);
+    assert_eq!(
+        client.call(code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, &[]).body,
+        br#"{"topicList":[]}"#
+    );
 }
 
 #[test]
@@ -66,7 +79,12 @@ fn unregistering_and_write_permission_show_in_routes() {
     assert_eq!(client.route("T1").unwrap().queue_datas[0].perm, 4);
     assert_eq!(client.call(code::ADD_WRITE_PERM_OF_BROKER, &broker).ext["addTopicCount"], "2");
     assert_eq!(client.route("T1").unwrap().queue_datas[0].perm, 6);
-    let gone = [("brokerName", "broker-a"), ("brokerAddr", "h:1"), ("clusterName", "c"), ("brokerId", "0")];
+    let gone = [
+        ("brokerName", "broker-a"),
+        ("brokerAddr", "h:1"),
+        ("clusterName", "c"),
+        ("brokerId", "0"),
+    ];
     assert_eq!(client.call(code::UNREGISTER_BROKER, &gone).code, response::SUCCESS);
     assert!(client.route("T1").is_none());
 }

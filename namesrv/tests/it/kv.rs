@@ -5,7 +5,8 @@ use crate::wire::Client;
 use protocol::codes::{request as code, response};
 use std::fs;
 
-const ENTRY: [(&str, &str); 3] = [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "T"), ("value", "broker-a:4")];
+const ENTRY: [(&str, &str); 3] =
+    [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "T"), ("value", "broker-a:4")];
 
 fn value(client: &mut Client) -> Option<String> {
     client.call(code::GET_KV_CONFIG, &ENTRY[..2]).ext.remove("value")
@@ -15,7 +16,10 @@ fn value(client: &mut Client) -> Option<String> {
 fn an_acknowledged_entry_survives_a_kill_and_a_deleted_one_stays_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);
-    assert_eq!(Client::connect(server.addr).call(code::PUT_KV_CONFIG, &ENTRY).code, response::SUCCESS);
+    assert_eq!(
+        Client::connect(server.addr).call(code::PUT_KV_CONFIG, &ENTRY).code,
+        response::SUCCESS
+    );
     assert_eq!(server.signal("KILL"), None);
     let server = Server::start(dir.path(), &[]);
     let mut client = Client::connect(server.addr);
@@ -34,7 +38,14 @@ fn changes_that_come_together_are_each_answered_once() {
     let server = Server::start(dir.path(), &[]);
     let mut client = Client::connect(server.addr);
     let keys: Vec<String> = (0..200).map(|n| format!("k{n}")).collect();
-    let put = |client: &mut Client, key: &str| client.send(code::PUT_KV_CONFIG, 0, &[("namespace", "n"), ("key", key), ("value", "v")], &[]);
+    let put = |client: &mut Client, key: &str| {
+        client.send(
+            code::PUT_KV_CONFIG,
+            0,
+            &[("namespace", "n"), ("key", key), ("value", "v")],
+            &[],
+        )
+    };
     let sent: Vec<i32> = keys.iter().map(|key| put(&mut client, key)).collect();
     let answered: Vec<i32> = sent.iter().map(|_| client.receive().opaque).collect();
     assert_eq!(answered, sent);
@@ -45,12 +56,17 @@ fn changes_that_come_together_are_each_answered_once() {
 #[test]
 fn a_file_that_cannot_be_written_is_an_error_to_whoever_changed_it() {
     let dir = tempfile::tempdir().unwrap();
-    // Nobody, root included, can make a folder there; that the file is missing is no reason not to start.
+    // Nobody, root included, can make a folder there; that the file is missing is no reason not to
+    // start.
     let server = Server::start(dir.path(), &["kvConfigPath=/proc/no/kvConfig.json"]);
     let mut client = Client::connect(server.addr);
     let reply = client.call(code::PUT_KV_CONFIG, &ENTRY);
     assert_eq!(reply.code, response::SYSTEM_ERROR);
-    assert!(reply.remark.starts_with("in force, but not kept over a restart: /proc/no/kvConfig.json: "), "{}", reply.remark);
+    assert!(
+        reply.remark.starts_with("in force, but not kept over a restart: /proc/no/kvConfig.json: "),
+        "{}",
+        reply.remark
+    );
     assert_eq!(value(&mut client).as_deref(), Some("broker-a:4"));
 }
 

@@ -1,4 +1,5 @@
-//! The real `mqnamesrv` on loopback, spoken to in bytes: what brokers, clients and whoever starts it see.
+//! The real `mqnamesrv` on loopback, spoken to in bytes: what brokers, clients and whoever starts
+//! it see.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

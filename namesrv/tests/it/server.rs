@@ -1,4 +1,5 @@
-//! A name server process that a test owns: started on a free port, stopped when dropped, its log kept.
+//! A name server process that a test owns: started on a free port, stopped when dropped, its log
+//! kept.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -41,9 +42,11 @@ impl Server {
     /// Starts one with its key-value file in `dir` and these `KEY=VALUE` settings.
     pub fn start(dir: &Path, settings: &[&str]) -> Self {
         let kv_path = format!("kvConfigPath={}", dir.join("namesrv/kvConfig.json").display());
-        let mut args = vec!["--set", "listenPort=0", "--set", "bindAddress=127.0.0.1", "--set", &kv_path];
+        let mut args =
+            vec!["--set", "listenPort=0", "--set", "bindAddress=127.0.0.1", "--set", &kv_path];
         settings.iter().for_each(|setting| args.extend(["--set", setting]));
-        let mut child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut greeting = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut greeting).unwrap();
         let log = Arc::new(Mutex::new(String::new()));
@@ -56,7 +59,8 @@ impl Server {
         });
         let expected = "The Name Server boot success. serializeType=JSON, address ";
         let addr = greeting.trim().strip_prefix(expected).map(|addr| addr.parse().unwrap());
-        let addr = addr.unwrap_or_else(|| panic!("it said {greeting:?}, log: {}", log.lock().unwrap()));
+        let addr =
+            addr.unwrap_or_else(|| panic!("it said {greeting:?}, log: {}", log.lock().unwrap()));
         Self { child, addr, log }
     }
 

@@ -28,7 +28,12 @@ fn p_prints_every_value_in_force_and_stops() {
     let out = run(&["-c", file.to_str().unwrap(), "-p"]);
     let printed = text(&out.stdout);
     assert_eq!(out.status.code(), Some(0));
-    for line in ["listenPort=9877", "enableTopicList=false", "scanNotActiveBrokerInterval=5000", "bindAddress=0.0.0.0"] {
+    for line in [
+        "listenPort=9877",
+        "enableTopicList=false",
+        "scanNotActiveBrokerInterval=5000",
+        "bindAddress=0.0.0.0",
+    ] {
         assert!(printed.lines().any(|printed| printed == line), "{line} is missing in:\n{printed}");
     }
     assert!(printed.contains(&format!("configStorePath={}", file.display())), "{printed}");
@@ -41,12 +46,23 @@ fn a_wrong_value_stops_the_start_naming_file_line_key_and_what_is_accepted() {
     fs::write(&file, "# name server\nlistenPort=many\n").unwrap();
     let out = run(&["-c", file.to_str().unwrap()]);
     assert_eq!(out.status.code(), Some(1));
-    let expected = format!("mqnamesrv: {}:2: listenPort is \"many\"; accepted: an integer from 0 to 65535\n", file.display());
+    let expected = format!(
+        "mqnamesrv: {}:2: listenPort is \"many\"; accepted: an integer from 0 to 65535\n",
+        file.display()
+    );
     assert_eq!(text(&out.stderr), expected);
     let out = run(&["-c", "/no/such/file"]);
-    assert!(!out.status.success() && text(&out.stderr).contains("/no/such/file: "), "{}", text(&out.stderr));
+    assert!(
+        !out.status.success() && text(&out.stderr).contains("/no/such/file: "),
+        "{}",
+        text(&out.stderr)
+    );
     let out = run(&["--set", "listenPort"]);
-    assert!(!out.status.success() && text(&out.stderr).contains("write KEY=VALUE"), "{}", text(&out.stderr));
+    assert!(
+        !out.status.success() && text(&out.stderr).contains("write KEY=VALUE"),
+        "{}",
+        text(&out.stderr)
+    );
 }
 
 #[test]
@@ -55,7 +71,8 @@ fn an_unknown_key_is_a_warning_with_the_nearest_known_one() {
     let server = Server::start(dir.path(), &["listenport=1", "defaultThreadPoolNums=4"]);
     eventually("both warnings are logged", || {
         let log = server.log();
-        log.contains("unknown key listenport, ignored (did you mean listenPort?)") && log.contains("defaultThreadPoolNums has no effect here")
+        log.contains("unknown key listenport, ignored (did you mean listenPort?)")
+            && log.contains("defaultThreadPoolNums has no effect here")
     });
 }
 
@@ -67,12 +84,21 @@ fn a_taken_port_is_an_error_that_says_the_fix() {
     let out = run(&["--set", &port, "--set", "bindAddress=127.0.0.1"]);
     let said = text(&out.stderr);
     assert_eq!(out.status.code(), Some(1), "{said}");
-    assert!(said.contains(&server.addr.to_string()) && said.contains("already in use") && said.contains("Fix: "), "{said}");
+    assert!(
+        said.contains(&server.addr.to_string())
+            && said.contains("already in use")
+            && said.contains("Fix: "),
+        "{said}"
+    );
 }
 
 #[test]
 fn the_help_teaches_and_lists_the_keys() {
     let help = text(&run(&["--help"]).stdout);
-    assert!(help.contains("mqnamesrv -c namesrv.properties -p") && help.contains("scanNotActiveBrokerInterval (default 5000"), "{help}");
+    assert!(
+        help.contains("mqnamesrv -c namesrv.properties -p")
+            && help.contains("scanNotActiveBrokerInterval (default 5000"),
+        "{help}"
+    );
     assert!(text(&run(&["-h"]).stdout).contains("Examples:"));
 }

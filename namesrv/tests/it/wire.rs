@@ -38,9 +38,20 @@ impl Client {
     /// Queues nothing, waits for nothing: the bytes of one request go out.
     pub fn send(&mut self, code: i32, flag: i32, ext: &[(&str, &str)], body: &[u8]) -> i32 {
         self.opaque += 1;
-        let head = CommandHead { code, flag, opaque: self.opaque, serialize: self.serialize, ..CommandHead::default() };
+        let head = CommandHead {
+            code,
+            flag,
+            opaque: self.opaque,
+            serialize: self.serialize,
+            ..CommandHead::default()
+        };
         let mut frame = Vec::new();
-        write_command(&mut frame, &head, |w| ext.iter().for_each(|(key, value)| w.str(key, value)), body);
+        write_command(
+            &mut frame,
+            &head,
+            |w| ext.iter().for_each(|(key, value)| w.str(key, value)),
+            body,
+        );
         self.stream.write_all(&frame).unwrap();
         self.opaque
     }
@@ -57,7 +68,11 @@ impl Client {
             opaque: reply.opaque,
             serialize: reply.serialize,
             remark: reply.remark().unwrap_or_default().into_owned(),
-            ext: reply.ext.iter().map(|(key, value)| (key.into_owned(), value.into_owned())).collect(),
+            ext: reply
+                .ext
+                .iter()
+                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .collect(),
             body: reply.body.to_vec(),
         }
     }
@@ -77,12 +92,27 @@ impl Client {
         self.send(code, FLAG_ONEWAY, ext, &[]);
     }
 
-    /// Registers `name` at `addr` with these topics (four queues each); more header fields in `more`.
-    pub fn register(&mut self, name: &str, addr: &str, topics: &[&str], more: &[(&str, &str)]) -> Reply {
-        let ext = [("brokerName", name), ("brokerAddr", addr), ("clusterName", "c"), ("haServerAddr", "ha"), ("brokerId", "0")];
+    /// Registers `name` at `addr` with these topics (four queues each); more header fields in
+    /// `more`.
+    pub fn register(
+        &mut self,
+        name: &str,
+        addr: &str,
+        topics: &[&str],
+        more: &[(&str, &str)],
+    ) -> Reply {
+        let ext = [
+            ("brokerName", name),
+            ("brokerAddr", addr),
+            ("clusterName", "c"),
+            ("haServerAddr", "ha"),
+            ("brokerId", "0"),
+        ];
         let mut body = RegisterBrokerBody::default();
         let table = &mut body.topic_config_serialize_wrapper.topic_config_table;
-        table.extend(topics.iter().map(|topic| ((*topic).to_owned(), TopicConfig::new(topic, 4, 6))));
+        table.extend(
+            topics.iter().map(|topic| ((*topic).to_owned(), TopicConfig::new(topic, 4, 6))),
+        );
         self.call_with(code::REGISTER_BROKER, &[&ext, more].concat(), &to_fastjson(&body))
     }
 

@@ -19,7 +19,12 @@ pub struct MessageQueue {
 /// Java's order: topic, broker name, queue. Clients rely on it to share queues out.
 impl Ord for MessageQueue {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |queue: &Self| (queue.topic.encode_utf16().collect::<Vec<_>>(), queue.broker_name.encode_utf16().collect::<Vec<_>>());
+        let key = |queue: &Self| {
+            (
+                queue.topic.encode_utf16().collect::<Vec<_>>(),
+                queue.broker_name.encode_utf16().collect::<Vec<_>>(),
+            )
+        };
         key(self).cmp(&key(other)).then(self.queue_id.cmp(&other.queue_id))
     }
 }
@@ -33,7 +38,11 @@ impl PartialOrd for MessageQueue {
 /// Java's `toString`, which the consistent-hash strategy hashes.
 impl std::fmt::Display for MessageQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "MessageQueue [topic={}, brokerName={}, queueId={}]", self.topic, self.broker_name, self.queue_id)
+        write!(
+            f,
+            "MessageQueue [topic={}, brokerName={}, queueId={}]",
+            self.topic, self.broker_name, self.queue_id
+        )
     }
 }
 

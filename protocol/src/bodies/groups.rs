@@ -47,7 +47,11 @@ pub struct GroupRetryPolicy {
 
 impl Default for GroupRetryPolicy {
     fn default() -> Self {
-        Self { customized_retry_policy: None, exponential_retry_policy: None, kind: "CUSTOMIZED".to_owned() }
+        Self {
+            customized_retry_policy: None,
+            exponential_retry_policy: None,
+            kind: "CUSTOMIZED".to_owned(),
+        }
     }
 }
 

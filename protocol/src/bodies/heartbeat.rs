@@ -53,7 +53,8 @@ pub enum ConsumeFromWhere {
 pub struct SubscriptionData {
     /// Class filter (removed long ago).
     pub class_filter_mode: bool,
-    /// Java hashes of the tags. C++ clients send other numbers: see [`SubscriptionData::tag_codes`].
+    /// Java hashes of the tags. C++ clients send other numbers: see
+    /// [`SubscriptionData::tag_codes`].
     pub code_set: Vec<i32>,
     /// TAG or SQL92.
     pub expression_type: String,
@@ -83,10 +84,12 @@ impl Default for SubscriptionData {
 }
 
 impl SubscriptionData {
-    /// A TAG subscription from its expression, as Java's `FilterAPI.buildSubscriptionData` makes it.
+    /// A TAG subscription from its expression, as Java's `FilterAPI.buildSubscriptionData` makes
+    /// it.
     #[must_use]
     pub fn from_tags(topic: &str, expression: &str, sub_version: i64) -> Self {
-        let mut tags: Vec<&str> = expression.split("||").map(str::trim).filter(|tag| !tag.is_empty()).collect();
+        let mut tags: Vec<&str> =
+            expression.split("||").map(str::trim).filter(|tag| !tag.is_empty()).collect();
         if expression.trim().is_empty() || expression == "*" {
             tags.clear();
         }
@@ -116,8 +119,9 @@ impl SubscriptionData {
 
     /// Hashes to compare a message's tag with; empty = all messages.
     ///
-    /// Both the client's own `code_set` and the hashes of `sub_string`'s tags: C++ clients fill the set with other numbers,
-    /// Rust clients hash untrimmed tags and expect the set to decide. A tag that passes by mistake is filtered by the client.
+    /// Both the client's own `code_set` and the hashes of `sub_string`'s tags: C++ clients fill the
+    /// set with other numbers, Rust clients hash untrimmed tags and expect the set to decide. A tag
+    /// that passes by mistake is filtered by the client.
     #[must_use]
     pub fn tag_codes(&self) -> Vec<i32> {
         if self.is_all() {

@@ -1,8 +1,9 @@
 //! Bodies of requests and answers as types.
 //!
-//! Read them with [`crate::json::from_lenient`]: keys may be missing (defaults as in the Java classes), unknown or null,
-//! numbers and booleans may be strings, enums ordinals. Write them with [`crate::json::to_fastjson`] unless a type has a
-//! writer of its own. Fields stand in alphabetical order of their keys, the order in which fastjson writes them.
+//! Read them with [`crate::json::from_lenient`]: keys may be missing (defaults as in the Java
+//! classes), unknown or null, numbers and booleans may be strings, enums ordinals. Write them with
+//! [`crate::json::to_fastjson`] unless a type has a writer of its own. Fields stand in alphabetical
+//! order of their keys, the order in which fastjson writes them.
 
 mod client;
 mod common;
@@ -15,19 +16,30 @@ mod route;
 mod stats;
 mod topic;
 
-pub use client::{Connection, ConsumerConnection, ConsumerList, ProducerConnection, ProducerInfo, ProducerTableInfo};
+pub use client::{
+    Connection, ConsumerConnection, ConsumerList, ProducerConnection, ProducerInfo,
+    ProducerTableInfo,
+};
 pub use common::{DataVersion, GroupList, KvTable, MessageQueue, TopicList};
 pub use groups::{
-    ExponentialRetryPolicy, GroupRetryPolicy, CustomizedRetryPolicy, SimpleSubscriptionData, SubscriptionGroupConfig,
-    SubscriptionGroupWrapper,
+    CustomizedRetryPolicy, ExponentialRetryPolicy, GroupRetryPolicy, SimpleSubscriptionData,
+    SubscriptionGroupConfig, SubscriptionGroupWrapper,
 };
 pub use heartbeat::{
-    CheckClientRequestBody, ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData, MessageModel, ProducerData,
-    SubscriptionData,
+    CheckClientRequestBody, ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData,
+    MessageModel, ProducerData, SubscriptionData,
 };
 pub use locks::{LockBatchRequestBody, LockBatchResponseBody};
-pub use offsets::{ConsumerOffsets, DelayOffsets, ResetOffsetBody, ResetOffsetBodyForC, ResetOffsetEntry};
+pub use offsets::{
+    ConsumerOffsets, DelayOffsets, ResetOffsetBody, ResetOffsetBodyForC, ResetOffsetEntry,
+};
 pub use register::{RegisterBodyError, RegisterBrokerBody};
-pub use route::{BrokerData, BrokerMemberGroup, ClusterInfo, GetBrokerMemberGroupResponseBody, QueueData, TopicRouteData};
+pub use route::{
+    BrokerData, BrokerMemberGroup, ClusterInfo, GetBrokerMemberGroupResponseBody, QueueData,
+    TopicRouteData,
+};
 pub use stats::{ConsumeStats, OffsetWrapper, TopicOffset, TopicStatsTable};
-pub use topic::{CreateTopicListRequestBody, TopicConfig, TopicConfigSerializeWrapper, TopicQueueMappingInfo, perm};
+pub use topic::{
+    CreateTopicListRequestBody, TopicConfig, TopicConfigSerializeWrapper, TopicQueueMappingInfo,
+    perm,
+};

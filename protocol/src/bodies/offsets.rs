@@ -26,7 +26,8 @@ pub struct DelayOffsets {
     pub offset_table: BTreeMap<i32, i64>,
 }
 
-/// Body of RESET_CONSUMER_CLIENT_OFFSET to Java and Go clients, answer of INVOKE_BROKER_TO_RESET_OFFSET.
+/// Body of RESET_CONSUMER_CLIENT_OFFSET to Java and Go clients, answer of
+/// INVOKE_BROKER_TO_RESET_OFFSET.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ResetOffsetBody {

@@ -62,7 +62,8 @@ pub enum RegisterBodyError {
 }
 
 impl RegisterBrokerBody {
-    /// Reads a registration as its header describes it: compressed or not, from a broker of this version.
+    /// Reads a registration as its header describes it: compressed or not, from a broker of this
+    /// version.
     pub fn decode(bytes: &[u8], compressed: bool, version: i32) -> Result<Self, RegisterBodyError> {
         if !compressed {
             return Ok(from_lenient(bytes)?);
@@ -121,7 +122,10 @@ fn topic_error(text: &str) -> RegisterBodyError {
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, RegisterBodyError> {
     let limit = u64::try_from(REGISTER_BODY_INFLATED_BYTES_MAX).unwrap_or(u64::MAX);
     let mut inflated = Vec::new();
-    ZlibDecoder::new(bytes).take(limit + 1).read_to_end(&mut inflated).map_err(RegisterBodyError::Inflate)?;
+    ZlibDecoder::new(bytes)
+        .take(limit + 1)
+        .read_to_end(&mut inflated)
+        .map_err(RegisterBodyError::Inflate)?;
     if inflated.len() > REGISTER_BODY_INFLATED_BYTES_MAX {
         return Err(RegisterBodyError::TooLong);
     }
@@ -167,13 +171,20 @@ mod tests {
     use super::*;
 
     fn body() -> RegisterBrokerBody {
-        let mut body = RegisterBrokerBody { filter_server_list: vec!["f".to_owned()], ..RegisterBrokerBody::default() };
+        let mut body = RegisterBrokerBody {
+            filter_server_list: vec!["f".to_owned()],
+            ..RegisterBrokerBody::default()
+        };
         let wrapper = &mut body.topic_config_serialize_wrapper;
         wrapper.data_version.counter = 7;
         for name in ["T1", "T2"] {
             wrapper.topic_config_table.insert(name.to_owned(), TopicConfig::new(name, 8, 6));
         }
-        let mapping = TopicQueueMappingInfo { topic: "S".to_owned(), total_queues: 2, ..TopicQueueMappingInfo::default() };
+        let mapping = TopicQueueMappingInfo {
+            topic: "S".to_owned(),
+            total_queues: 2,
+            ..TopicQueueMappingInfo::default()
+        };
         wrapper.topic_queue_mapping_info_map = Some([("S".to_owned(), mapping)].into());
         body
     }
@@ -181,7 +192,11 @@ mod tests {
     #[test]
     fn both_forms_read_back() {
         for (compressed, version) in [(false, 513), (true, 513)] {
-            let decoded = RegisterBrokerBody::decode(&body().encode(compressed, version), compressed, version);
+            let decoded = RegisterBrokerBody::decode(
+                &body().encode(compressed, version),
+                compressed,
+                version,
+            );
             assert_eq!(decoded.expect("registration"), body());
         }
         let old = RegisterBrokerBody::decode(&body().encode(true, 409), true, 409).expect("4.9");
@@ -194,12 +209,27 @@ mod tests {
         let decode = |plain: &[u8]| RegisterBrokerBody::decode(&deflate(plain), true, 513);
         let version = [&2i32.to_be_bytes()[..], b"{}"].concat();
         let with = |rest: &[u8]| decode(&[&version, rest].concat());
-        assert!(matches!(decode(&[0, 0, 0, 9]), Err(RegisterBodyError::Length { what: "the data version", offset: 0, total: 4 })));
-        assert!(matches!(with(&i32::MAX.to_be_bytes()), Err(RegisterBodyError::Length { what: "the topic count", .. })));
-        assert!(matches!(with(&[0, 0, 0, 1, 0, 0, 0, 1, b'x']), Err(RegisterBodyError::Topic { .. })));
-        assert!(matches!(RegisterBrokerBody::decode(b"not zlib", true, 513), Err(RegisterBodyError::Inflate(_))));
+        assert!(matches!(
+            decode(&[0, 0, 0, 9]),
+            Err(RegisterBodyError::Length { what: "the data version", offset: 0, total: 4 })
+        ));
+        assert!(matches!(
+            with(&i32::MAX.to_be_bytes()),
+            Err(RegisterBodyError::Length { what: "the topic count", .. })
+        ));
+        assert!(matches!(
+            with(&[0, 0, 0, 1, 0, 0, 0, 1, b'x']),
+            Err(RegisterBodyError::Topic { .. })
+        ));
+        assert!(matches!(
+            RegisterBrokerBody::decode(b"not zlib", true, 513),
+            Err(RegisterBodyError::Inflate(_))
+        ));
         let bomb = deflate(&vec![0; REGISTER_BODY_INFLATED_BYTES_MAX + 1]);
         assert!(bomb.len() < 1 << 20);
-        assert!(matches!(RegisterBrokerBody::decode(&bomb, true, 513), Err(RegisterBodyError::TooLong)));
+        assert!(matches!(
+            RegisterBrokerBody::decode(&bomb, true, 513),
+            Err(RegisterBodyError::TooLong)
+        ));
     }
 }

@@ -55,12 +55,16 @@ pub struct TopicRouteData {
 }
 
 impl TopicRouteData {
-    /// The route as the name server writes it to a client of this version: since 4.9.4, or when the client asks for it,
-    /// with quoted broker ids; older clients expect them bare. Compact, because Go's client cuts the text at commas and
-    /// colons.
+    /// The route as the name server writes it to a client of this version: since 4.9.4, or when the
+    /// client asks for it, with quoted broker ids; older clients expect them bare. Compact, because
+    /// Go's client cuts the text at commas and colons.
     #[must_use]
     pub fn encode_for(&self, client_version: i32, accept_standard_json_only: bool) -> Vec<u8> {
-        if client_version >= V4_9_4 || accept_standard_json_only { to_standard(self) } else { to_fastjson(self) }
+        if client_version >= V4_9_4 || accept_standard_json_only {
+            to_standard(self)
+        } else {
+            to_fastjson(self)
+        }
     }
 }
 

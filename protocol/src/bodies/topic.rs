@@ -72,9 +72,21 @@ impl TopicConfig {
     /// `topicName readQueueNums writeQueueNums perm topicFilterType attributesJson`.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let Self { topic_name, read_queue_nums, write_queue_nums, perm, topic_filter_type, attributes, .. } = self;
-        let attributes = String::from_utf8(crate::json::to_fastjson(attributes)).unwrap_or_default();
-        format!("{topic_name} {read_queue_nums} {write_queue_nums} {perm} {topic_filter_type} {attributes}")
+        let Self {
+            topic_name,
+            read_queue_nums,
+            write_queue_nums,
+            perm,
+            topic_filter_type,
+            attributes,
+            ..
+        } = self;
+        let attributes =
+            String::from_utf8(crate::json::to_fastjson(attributes)).unwrap_or_default();
+        format!(
+            "{topic_name} {read_queue_nums} {write_queue_nums} {perm} {topic_filter_type} \
+                {attributes}"
+        )
     }
 
     /// Reads the text form; `None` when it has fewer than five parts or a number is none.
@@ -87,7 +99,8 @@ impl TopicConfig {
         config.perm = parts.next()?.parse().ok()?;
         config.topic_filter_type = parts.next()?.to_owned();
         if let Some(attributes) = parts.next() {
-            config.attributes = crate::json::from_lenient(attributes.as_bytes()).unwrap_or_default();
+            config.attributes =
+                crate::json::from_lenient(attributes.as_bytes()).unwrap_or_default();
         }
         Some(config)
     }
@@ -113,7 +126,8 @@ pub struct TopicQueueMappingInfo {
     pub total_queues: i32,
 }
 
-/// All topics of a broker: part of its registration, answer of GET_ALL_TOPIC_CONFIG, and `topics.json`.
+/// All topics of a broker: part of its registration, answer of GET_ALL_TOPIC_CONFIG, and
+/// `topics.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TopicConfigSerializeWrapper {

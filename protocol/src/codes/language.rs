@@ -1,4 +1,5 @@
-//! `LanguageCode`: which client library speaks. The JSON header has its name, the binary header its number.
+//! `LanguageCode`: which client library speaks. The JSON header has its name, the binary header its
+//! number.
 
 /// Java; also what a server says of itself, the safest value for every client.
 pub const JAVA: u8 = 0;
@@ -20,7 +21,8 @@ pub const RUST: u8 = 12;
 pub const NODE_JS: u8 = 13;
 
 const NAMES: [&str; 14] = [
-    "JAVA", "CPP", "DOTNET", "PYTHON", "DELPHI", "ERLANG", "RUBY", "OTHER", "HTTP", "GO", "PHP", "OMS", "RUST", "NODE_JS",
+    "JAVA", "CPP", "DOTNET", "PYTHON", "DELPHI", "ERLANG", "RUBY", "OTHER", "HTTP", "GO", "PHP",
+    "OMS", "RUST", "NODE_JS",
 ];
 
 /// The name in a JSON header.

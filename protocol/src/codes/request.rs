@@ -1,4 +1,5 @@
-//! Request codes (`RequestCode.java`). Names are RocketMQ's; what each asks for is told by its name.
+//! Request codes (`RequestCode.java`). Names are RocketMQ's; what each asks for is told by its
+//! name.
 
 /// Send a message, V1 keys.
 pub const SEND_MESSAGE: i32 = 10;
@@ -237,8 +238,8 @@ pub const NOTIFY_UNSUBSCRIBE_LITE: i32 = 200_073;
 /// Batch ack message.
 pub const BATCH_ACK_MESSAGE: i32 = 200_151;
 
-/// The request code behind a 16-bit one. The binary header has two bytes for the code, so the POP codes (2000xx) arrive as
-/// their low 16 bits; none of RocketMQ's real codes lies there.
+/// The request code behind a 16-bit one. The binary header has two bytes for the code, so the POP
+/// codes (2000xx) arrive as their low 16 bits; none of RocketMQ's real codes lies there.
 #[must_use]
 pub fn from_short(code: i16) -> i32 {
     match code {

@@ -1,6 +1,8 @@
-//! `MQVersion` ordinals: two per release (snapshot, then release). Some servers' answers depend on the sender's.
+//! `MQVersion` ordinals: two per release (snapshot, then release). Some servers' answers depend on
+//! the sender's.
 
-/// What this broker says it is: 5.5.0. Clients refuse SQL92 pulls below 232, so the answer's version matters.
+/// What this broker says it is: 5.5.0. Clients refuse SQL92 pulls below 232, so the answer's
+/// version matters.
 pub const V5_5_0: i32 = 513;
 /// From here on RegisterBrokerBody's compressed form ends in the mapping section.
 pub const V5_0_0: i32 = 413;

@@ -45,7 +45,8 @@ fn at_line(line: Option<usize>) -> String {
     line.map_or_else(String::new, |line| format!(":{line}"))
 }
 
-/// Something in a configuration that works but that its author should know. Its `Display` is the log line.
+/// Something in a configuration that works but that its author should know. Its `Display` is the
+/// log line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Note {
     /// No program of ours knows this key.

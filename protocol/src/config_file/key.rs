@@ -1,11 +1,13 @@
-//! One key a program understands: the rows of the tables that `-p` prints and that files are checked against.
+//! One key a program understands: the rows of the tables that `-p` prints and that files are
+//! checked against.
 
 /// What values a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Any text.
     Text,
-    /// `true` or `false`, in any case. (Java takes every other word for `false`; here that is an error.)
+    /// `true` or `false`, in any case. (Java takes every other word for `false`; here that is an
+    /// error.)
     Bool,
     /// A decimal number between two bounds, both accepted.
     Int {
@@ -23,9 +25,17 @@ impl Kind {
     pub(super) fn normalise(self, value: &str) -> Option<String> {
         match self {
             Self::Text => Some(value.to_owned()),
-            Self::Bool => ["true", "false"].into_iter().find(|word| word.eq_ignore_ascii_case(value)).map(str::to_owned),
-            Self::Int { min, max } => value.parse::<i64>().ok().filter(|n| (min..=max).contains(n)).map(|n| n.to_string()),
-            Self::Choice(words) => words.iter().find(|word| word.eq_ignore_ascii_case(value)).map(|word| (*word).to_owned()),
+            Self::Bool => ["true", "false"]
+                .into_iter()
+                .find(|word| word.eq_ignore_ascii_case(value))
+                .map(str::to_owned),
+            Self::Int { min, max } => {
+                value.parse::<i64>().ok().filter(|n| (min..=max).contains(n)).map(|n| n.to_string())
+            }
+            Self::Choice(words) => words
+                .iter()
+                .find(|word| word.eq_ignore_ascii_case(value))
+                .map(|word| (*word).to_owned()),
         }
     }
 
@@ -68,16 +78,28 @@ impl Key {
     }
 
     /// A number from `min` to `max`.
-    pub const fn int(name: &'static str, min: i64, max: i64, default: &'static str, doc: &'static str) -> Self {
+    pub const fn int(
+        name: &'static str,
+        min: i64,
+        max: i64,
+        default: &'static str,
+        doc: &'static str,
+    ) -> Self {
         Self { name, kind: Kind::Int { min, max }, default, doc, no_effect: "" }
     }
 
     /// One of a few words.
-    pub const fn choice(name: &'static str, words: &'static [&'static str], default: &'static str, doc: &'static str) -> Self {
+    pub const fn choice(
+        name: &'static str,
+        words: &'static [&'static str],
+        default: &'static str,
+        doc: &'static str,
+    ) -> Self {
         Self { name, kind: Kind::Choice(words), default, doc, no_effect: "" }
     }
 
-    /// The same key, accepted and printed but without effect: a file that sets it gets a note with this reason.
+    /// The same key, accepted and printed but without effect: a file that sets it gets a note with
+    /// this reason.
     pub const fn without_effect(self, reason: &'static str) -> Self {
         Self { no_effect: reason, ..self }
     }

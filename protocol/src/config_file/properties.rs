@@ -49,17 +49,26 @@ pub struct Properties {
 impl Properties {
     /// Reads a file's content. `file` is only named in messages.
     ///
-    /// Bytes that are UTF-8 are read as UTF-8, others as ISO-8859-1, Java's default (as its superset windows-1252). A
-    /// trailing `// comment` after a blank is cut off: examples of RocketMQ are full of them, and Java's reader would make
-    /// them part of the value.
+    /// Bytes that are UTF-8 are read as UTF-8, others as ISO-8859-1, Java's default (as its
+    /// superset windows-1252). A trailing `// comment` after a blank is cut off: examples of
+    /// RocketMQ are full of them, and Java's reader would make them part of the value.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, ConfigError> {
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(ConfigError::TooLarge { file: file.to_owned(), found_bytes: bytes.len(), max_bytes: FILE_BYTES_MAX });
+            return Err(ConfigError::TooLarge {
+                file: file.to_owned(),
+                found_bytes: bytes.len(),
+                max_bytes: FILE_BYTES_MAX,
+            });
         }
         let mut properties = Self { file: file.to_owned(), ..Self::default() };
-        // The reader loses a last line that ends in a backslash, so the text always gets a line end of ours.
+        // The reader loses a last line that ends in a backslash, so the text always gets a line end
+        // of ours.
         let text = std::io::Read::chain(bytes, &b"\n"[..]);
-        let encoding = if std::str::from_utf8(bytes).is_ok() { encoding_rs::UTF_8 } else { encoding_rs::WINDOWS_1252 };
+        let encoding = if std::str::from_utf8(bytes).is_ok() {
+            encoding_rs::UTF_8
+        } else {
+            encoding_rs::WINDOWS_1252
+        };
         for line in PropertiesIter::new_with_encoding(text, encoding) {
             let line = line.map_err(|error| ConfigError::Syntax {
                 file: file.to_owned(),
@@ -88,12 +97,18 @@ impl Properties {
 
     /// Puts a value of the command line over whatever the file says.
     pub fn set(&mut self, key: &str, value: &str, option: &'static str) {
-        self.entries.insert(key.to_owned(), Entry { value: value.to_owned(), place: Place::Option(option) });
+        self.entries.insert(
+            key.to_owned(),
+            Entry { value: value.to_owned(), place: Place::Option(option) },
+        );
     }
 
-    /// Sets a value that counts only when the file and the command line are silent (the host's name, an environment variable).
+    /// Sets a value that counts only when the file and the command line are silent (the host's
+    /// name, an environment variable).
     pub fn set_if_absent(&mut self, key: &str, value: &str, option: &'static str) {
-        self.entries.entry(key.to_owned()).or_insert_with(|| Entry { value: value.to_owned(), place: Place::Option(option) });
+        self.entries
+            .entry(key.to_owned())
+            .or_insert_with(|| Entry { value: value.to_owned(), place: Place::Option(option) });
     }
 
     /// The value of a key and where it was set.
@@ -117,8 +132,9 @@ impl Properties {
     }
 }
 
-/// Cuts ` // …` off, and blanks at both ends (full-width ones too). `//` counts only after a blank, so that `http://` stays
-/// whole; at the very beginning it must also be followed by one, so that `//server/share` is a value.
+/// Cuts ` // …` off, and blanks at both ends (full-width ones too). `//` counts only after a blank,
+/// so that `http://` stays whole; at the very beginning it must also be followed by one, so that
+/// `//server/share` is a value.
 fn without_comment(value: &str) -> &str {
     let comment = value.match_indices("//").map(|(at, _)| at).find(|&at| {
         let before = value.get(..at).and_then(|text| text.chars().next_back());

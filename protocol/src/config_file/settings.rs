@@ -1,4 +1,5 @@
-//! The values in force: a table of keys with a file and a command line laid over its defaults, all checked.
+//! The values in force: a table of keys with a file and a command line laid over its defaults, all
+//! checked.
 
 use super::error::{ConfigError, Note};
 use super::key::{Key, Kind};
@@ -10,8 +11,9 @@ const ALIKE_MIN: f64 = 0.85;
 
 /// One checked value for each key of a table.
 ///
-/// Invariant: `values` has one entry for each row of `table`, in order, in the one spelling its kind has for it. So the
-/// typed getters can't fail but for a programmer's mistake: asking for a key that the table lacks, or as another type.
+/// Invariant: `values` has one entry for each row of `table`, in order, in the one spelling its
+/// kind has for it. So the typed getters can't fail but for a programmer's mistake: asking for a
+/// key that the table lacks, or as another type.
 #[derive(Debug, Clone)]
 pub struct Settings {
     table: &'static [Key],
@@ -21,11 +23,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks `properties` against `table`. Keys of no table become notes, wrong values the first error in table order.
+    /// Checks `properties` against `table`. Keys of no table become notes, wrong values the first
+    /// error in table order.
     pub fn resolve(table: &'static [Key], properties: &Properties) -> Result<Self, ConfigError> {
         let file = properties.file().to_owned();
         let mut notes = properties.notes().to_vec();
-        let values = table.iter().map(|key| resolve_key(key, properties)).collect::<Result<Vec<_>, _>>()?;
+        let values =
+            table.iter().map(|key| resolve_key(key, properties)).collect::<Result<Vec<_>, _>>()?;
         for (name, entry) in properties.iter() {
             notes.extend(note_for(table, &file, name, entry));
         }
@@ -50,13 +54,16 @@ impl Settings {
     /// The value of a number.
     pub fn i64(&self, name: &str) -> i64 {
         let text = self.text(name);
-        text.parse().unwrap_or_else(|_| panic!("{name} is not a number in the table of keys: {text:?}"))
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is not a number in the table of keys: {text:?}"))
     }
 
     /// The value of a number as another integer type. The bounds in the table make it fit.
     pub fn int<T: TryFrom<i64>>(&self, name: &str) -> T {
         let number = self.i64(name);
-        T::try_from(number).unwrap_or_else(|_| panic!("the bounds of {name} in the table of keys let {number} through"))
+        T::try_from(number).unwrap_or_else(|_| {
+            panic!("the bounds of {name} in the table of keys let {number} through")
+        })
     }
 
     /// Where the value of a key was set.
@@ -64,7 +71,8 @@ impl Settings {
         &self.entry(name).place
     }
 
-    /// The error for a value that its kind accepts and that is wrong all the same (a core list, an address).
+    /// The error for a value that its kind accepts and that is wrong all the same (a core list, an
+    /// address).
     pub fn wrong(&self, name: &str, accepted: impl Into<String>) -> ConfigError {
         let entry = self.entry(name);
         ConfigError::WrongValue {
@@ -77,7 +85,12 @@ impl Settings {
     }
 
     /// Changes a value of a running program, checked like one of the file.
-    pub fn update(&mut self, name: &str, value: &str, option: &'static str) -> Result<(), ConfigError> {
+    pub fn update(
+        &mut self,
+        name: &str,
+        value: &str,
+        option: &'static str,
+    ) -> Result<(), ConfigError> {
         let mut properties = Properties::default();
         properties.set(name, value, option);
         let index = self.index(name);
@@ -92,7 +105,8 @@ impl Settings {
         self.table.iter().any(|key| key.name == name)
     }
 
-    /// `name=value` lines in table order, as RocketMQ's `-p` and its GET_*_CONFIG answers have them.
+    /// `name=value` lines in table order, as RocketMQ's `-p` and its GET_*_CONFIG answers have
+    /// them.
     pub fn print(&self) -> String {
         let mut text = String::new();
         for (key, entry) in self.table.iter().zip(&self.values) {
@@ -105,9 +119,14 @@ impl Settings {
     pub fn help(table: &[Key]) -> String {
         let mut text = String::new();
         for key in table.iter().filter(|key| key.no_effect.is_empty()) {
-            let accepted = if key.kind == Kind::Text { String::new() } else { format!("; {}", key.kind.accepted()) };
+            let accepted = if key.kind == Kind::Text {
+                String::new()
+            } else {
+                format!("; {}", key.kind.accepted())
+            };
             let default = if key.default.is_empty() { "none" } else { key.default };
-            let _ = writeln!(text, "  {} (default {default}{accepted})\n      {}", key.name, key.doc);
+            let _ =
+                writeln!(text, "  {} (default {default}{accepted})\n      {}", key.name, key.doc);
         }
         text
     }
@@ -141,7 +160,9 @@ fn note_for(table: &[Key], file: &str, name: &str, entry: &Entry) -> Option<Note
     let (file, place, key) = (file.to_owned(), entry.place.clone(), name.to_owned());
     match table.iter().find(|key| key.name == name) {
         Some(known) if known.no_effect.is_empty() => None,
-        Some(known) => Some(Note::NoEffect { file, place, key, reason: known.no_effect.to_owned() }),
+        Some(known) => {
+            Some(Note::NoEffect { file, place, key, reason: known.no_effect.to_owned() })
+        }
         None => Some(Note::UnknownKey { file, place, nearest: nearest(table, name), key }),
     }
 }

@@ -9,8 +9,14 @@ const TABLE: &[Key] = &[
     Key::text("namesrvAddr", "", "name servers"),
     Key::int("listenPort", 1, 65535, "10911", "where it listens"),
     Key::bool("autoCreateTopicEnable", "true", "create topics on first send"),
-    Key::choice("flushDiskType", &["ASYNC_FLUSH", "SYNC_FLUSH"], "ASYNC_FLUSH", "when a send is answered"),
-    Key::int("sendMessageThreadPoolNums", 1, 1024, "1", "threads").without_effect("a core is one thread"),
+    Key::choice(
+        "flushDiskType",
+        &["ASYNC_FLUSH", "SYNC_FLUSH"],
+        "ASYNC_FLUSH",
+        "when a send is answered",
+    ),
+    Key::int("sendMessageThreadPoolNums", 1, 1024, "1", "threads")
+        .without_effect("a core is one thread"),
 ];
 
 fn settings(text: &str) -> Result<Settings, ConfigError> {
@@ -32,7 +38,8 @@ fn the_seeds_file_reads_as_its_author_meant_it() {
 
 #[test]
 fn a_url_or_a_network_path_is_not_a_comment() {
-    let text = "a=http://host/x\nb=http://host/x // the real one\nc=//server/share\nd= // nothing yet\ne=x //\n";
+    let text = "a=http://host/x\nb=http://host/x // the real one\nc=//server/share\nd= // \
+        nothing yet\ne=x //\n";
     let properties = Properties::parse("f", text.as_bytes()).unwrap();
     let value = |key: &str| properties.get(key).unwrap().value.as_str();
     assert_eq!(value("a"), "http://host/x");
@@ -52,20 +59,42 @@ fn latin_1_bytes_are_read_as_java_reads_them() {
 #[test]
 fn lines_are_counted_over_comments_blank_and_joined_lines() {
     let properties = Properties::parse("f", b"# c\n\na=1\nb=2,\\\n  3\r\nc : 4\nlast=5\\").unwrap();
-    let lines: Vec<_> = properties.iter().map(|(key, entry)| (key, entry.value.as_str(), entry.place.clone())).collect();
-    let expected =
-        [("a", "1", Place::Line(3)), ("b", "2,3", Place::Line(4)), ("c", "4", Place::Line(6)), ("last", "5", Place::Line(7))];
+    let lines: Vec<_> = properties
+        .iter()
+        .map(|(key, entry)| (key, entry.value.as_str(), entry.place.clone()))
+        .collect();
+    let expected = [
+        ("a", "1", Place::Line(3)),
+        ("b", "2,3", Place::Line(4)),
+        ("c", "4", Place::Line(6)),
+        ("last", "5", Place::Line(7)),
+    ];
     assert_eq!(lines, expected);
 }
 
 #[test]
 fn a_wrong_value_names_file_line_key_and_what_is_accepted() {
     let message = |text: &str| settings(text).unwrap_err().to_string();
-    assert_eq!(message("\nlistenPort=x"), r#"b.properties:2: listenPort is "x"; accepted: an integer from 1 to 65535"#);
-    assert_eq!(message("listenPort=70000"), r#"b.properties:1: listenPort is "70000"; accepted: an integer from 1 to 65535"#);
-    assert_eq!(message("brokerId=-1"), r#"b.properties:1: brokerId is "-1"; accepted: an integer of at least 0"#);
-    assert_eq!(message("autoCreateTopicEnable=yes"), r#"b.properties:1: autoCreateTopicEnable is "yes"; accepted: true or false"#);
-    assert_eq!(message("flushDiskType=NEVER"), r#"b.properties:1: flushDiskType is "NEVER"; accepted: ASYNC_FLUSH, SYNC_FLUSH"#);
+    assert_eq!(
+        message("\nlistenPort=x"),
+        r#"b.properties:2: listenPort is "x"; accepted: an integer from 1 to 65535"#
+    );
+    assert_eq!(
+        message("listenPort=70000"),
+        r#"b.properties:1: listenPort is "70000"; accepted: an integer from 1 to 65535"#
+    );
+    assert_eq!(
+        message("brokerId=-1"),
+        r#"b.properties:1: brokerId is "-1"; accepted: an integer of at least 0"#
+    );
+    assert_eq!(
+        message("autoCreateTopicEnable=yes"),
+        r#"b.properties:1: autoCreateTopicEnable is "yes"; accepted: true or false"#
+    );
+    assert_eq!(
+        message("flushDiskType=NEVER"),
+        r#"b.properties:1: flushDiskType is "NEVER"; accepted: ASYNC_FLUSH, SYNC_FLUSH"#
+    );
 }
 
 #[test]
@@ -78,11 +107,22 @@ fn bad_escapes_and_huge_files_are_errors() {
 
 #[test]
 fn an_unknown_key_is_a_note_with_the_nearest_known_one() {
-    let notes = |text: &str| settings(text).unwrap().notes().iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(notes("\nlistenport=1"), ["b.properties:2: unknown key listenport, ignored (did you mean listenPort?)"]);
+    let notes = |text: &str| {
+        settings(text).unwrap().notes().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        notes("\nlistenport=1"),
+        ["b.properties:2: unknown key listenport, ignored (did you mean listenPort?)"]
+    );
     assert_eq!(notes("zzz=1"), ["b.properties:1: unknown key zzz, ignored"]);
-    assert_eq!(notes("brokerId=1\nbrokerId=2"), ["b.properties:2: brokerId replaces its value of line 1"]);
-    assert_eq!(notes("sendMessageThreadPoolNums=9"), ["b.properties:1: sendMessageThreadPoolNums has no effect here: a core is one thread"]);
+    assert_eq!(
+        notes("brokerId=1\nbrokerId=2"),
+        ["b.properties:2: brokerId replaces its value of line 1"]
+    );
+    assert_eq!(
+        notes("sendMessageThreadPoolNums=9"),
+        ["b.properties:1: sendMessageThreadPoolNums has no effect here: a core is one thread"]
+    );
 }
 
 #[test]
@@ -93,12 +133,17 @@ fn the_command_line_goes_over_the_file_and_is_named_in_errors() {
     properties.set_if_absent("listenPort", "many", "LISTEN_PORT");
     assert_eq!(properties.get("namesrvAddr").unwrap().value, "b:2");
     let error = Settings::resolve(TABLE, &properties).unwrap_err();
-    assert_eq!(error.to_string(), r#"LISTEN_PORT: listenPort is "many"; accepted: an integer from 1 to 65535"#);
+    assert_eq!(
+        error.to_string(),
+        r#"LISTEN_PORT: listenPort is "many"; accepted: an integer from 1 to 65535"#
+    );
 }
 
 #[test]
 fn print_shows_every_key_and_reads_back_the_same() {
-    let first = settings("brokerName=broker-a\nflushDiskType=sync_flush\nautoCreateTopicEnable=FALSE").unwrap();
+    let first =
+        settings("brokerName=broker-a\nflushDiskType=sync_flush\nautoCreateTopicEnable=FALSE")
+            .unwrap();
     let printed = first.print();
     assert!(printed.contains("\nflushDiskType=SYNC_FLUSH\n"), "{printed}");
     assert_eq!(printed.lines().count(), TABLE.len());
@@ -112,7 +157,10 @@ fn a_running_value_changes_only_to_an_accepted_one() {
     let mut settings = settings("").unwrap();
     settings.update("listenPort", "1234", "request").unwrap();
     let error = settings.update("listenPort", "0", "request").unwrap_err();
-    assert_eq!(error.to_string(), r#"request: listenPort is "0"; accepted: an integer from 1 to 65535"#);
+    assert_eq!(
+        error.to_string(),
+        r#"request: listenPort is "0"; accepted: an integer from 1 to 65535"#
+    );
     assert_eq!(settings.i64("listenPort"), 1234);
 }
 

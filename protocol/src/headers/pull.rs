@@ -49,8 +49,24 @@ impl<'s> PullHeader<'s> {
                 *place = Some(value);
             }
         });
-        let [group, topic, queue, offset, max, sys, commit, suspend, sub, version, kind, bytes, source, lite] = found;
-        let [group, topic, subscription, expression_type, lite_topic] = scratch.resolve([group, topic, sub, kind, lite]);
+        let [
+            group,
+            topic,
+            queue,
+            offset,
+            max,
+            sys,
+            commit,
+            suspend,
+            sub,
+            version,
+            kind,
+            bytes,
+            source,
+            lite,
+        ] = found;
+        let [group, topic, subscription, expression_type, lite_topic] =
+            scratch.resolve([group, topic, sub, kind, lite]);
         Ok(Self {
             consumer_group: group.ok_or(HeaderError::Missing { field: "consumerGroup" })?,
             topic: topic.ok_or(HeaderError::Missing { field: "topic" })?,
@@ -112,7 +128,8 @@ fn slot(key: &str) -> Option<usize> {
     })
 }
 
-/// The answer to a pull. The first four fields must be in every answer of code 0, 19, 20 and 21, or clients fail.
+/// The answer to a pull. The first four fields must be in every answer of code 0, 19, 20 and 21, or
+/// clients fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PullResponseHeader {
     /// Broker id to ask next time; 0 = the master.
@@ -138,9 +155,11 @@ impl PullResponseHeader {
         ext.int("nextBeginOffset", self.next_begin_offset);
         ext.int("minOffset", self.min_offset);
         ext.int("maxOffset", self.max_offset);
-        for (key, value) in
-            [("topicSysFlag", self.topic_sys_flag), ("groupSysFlag", self.group_sys_flag), ("forbiddenType", self.forbidden_type)]
-        {
+        for (key, value) in [
+            ("topicSysFlag", self.topic_sys_flag),
+            ("groupSysFlag", self.group_sys_flag),
+            ("forbiddenType", self.forbidden_type),
+        ] {
             if let Some(value) = value {
                 ext.int(key, value);
             }

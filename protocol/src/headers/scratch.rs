@@ -1,10 +1,12 @@
-//! A place for texts that had escapes: reused, so that a steady stream of headers allocates nothing.
+//! A place for texts that had escapes: reused, so that a steady stream of headers allocates
+//! nothing.
 
 use std::ops::Range;
 
 use crate::json::text::RawText;
 
-/// What one header decode needs beyond the frame. One per core is enough; a header borrows it while it is in use.
+/// What one header decode needs beyond the frame. One per core is enough; a header borrows it while
+/// it is in use.
 ///
 /// It keeps the capacity of the largest header seen, bounded by the frame limit.
 #[derive(Debug, Default)]
@@ -20,7 +22,10 @@ impl Scratch {
     }
 
     /// Every text as a plain one: borrowed from the frame, or unescaped into this scratch.
-    pub(super) fn resolve<'s, const N: usize>(&'s mut self, raw: [Option<RawText<'s>>; N]) -> [Option<&'s str>; N] {
+    pub(super) fn resolve<'s, const N: usize>(
+        &'s mut self,
+        raw: [Option<RawText<'s>>; N],
+    ) -> [Option<&'s str>; N] {
         self.text.clear();
         let ranges = raw.map(|raw| raw.and_then(|raw| self.unescape(raw)));
         let text = self.text.as_str();
@@ -49,7 +54,12 @@ mod tests {
     fn plain_and_escaped_texts_come_out_in_their_places() {
         let mut scratch = Scratch::new();
         for _ in 0..2 {
-            let raw = [Some(RawText::plain("a")), None, Some(RawText::escaped(r"b\u0001")), Some(RawText::escaped(r"\n"))];
+            let raw = [
+                Some(RawText::plain("a")),
+                None,
+                Some(RawText::escaped(r"b\u0001")),
+                Some(RawText::escaped(r"\n")),
+            ];
             assert_eq!(scratch.resolve(raw), [Some("a"), None, Some("b\u{1}"), Some("\n")]);
         }
     }

@@ -1,4 +1,5 @@
-//! SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320): one header, two spellings of its keys.
+//! SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320): one header, two spellings of
+//! its keys.
 
 use super::{Scratch, is_true, opt_i32, opt_i64, req_i32, req_i64};
 use crate::json::text::RawText;
@@ -109,8 +110,22 @@ impl<'s> SendHeader<'s> {
     /// Reads the header from a request's fields, V1 and V2 keys alike.
     pub fn decode(ext: &Ext<'s>, scratch: &'s mut Scratch) -> Result<Self, HeaderError> {
         let Found(found) = Found::collect(ext);
-        let [group, topic, default_topic, queues, queue_id, sys_flag, born, flag, properties, reconsume, unit_mode, max, batch, broker] =
-            found;
+        let [
+            group,
+            topic,
+            default_topic,
+            queues,
+            queue_id,
+            sys_flag,
+            born,
+            flag,
+            properties,
+            reconsume,
+            unit_mode,
+            max,
+            batch,
+            broker,
+        ] = found;
         let texts = scratch.resolve([group, topic, default_topic, properties, broker]);
         let [group, topic, default_topic, properties, broker_name] = texts;
         let missing = |field| HeaderError::Missing { field };
@@ -199,7 +214,8 @@ impl<'s> SendResponseHeader<'s> {
 
     /// Reads the fields, as a client does.
     pub fn decode(ext: &Ext<'s>, scratch: &'s mut Scratch) -> Result<Self, HeaderError> {
-        let (mut msg_id, mut queue_id, mut queue_offset, mut transaction_id) = (None, None, None, None);
+        let (mut msg_id, mut queue_id, mut queue_offset, mut transaction_id) =
+            (None, None, None, None);
         for (key, value) in ext.entries() {
             match key.as_plain() {
                 Some("msgId") => msg_id = Some(value),
@@ -213,7 +229,8 @@ impl<'s> SendResponseHeader<'s> {
         Ok(Self {
             msg_id: msg_id.unwrap_or_default(),
             queue_id: req_i32("queueId", queue_id)?,
-            queue_offset: opt_i64("queueOffset", queue_offset)?.ok_or(HeaderError::Missing { field: "queueOffset" })?,
+            queue_offset: opt_i64("queueOffset", queue_offset)?
+                .ok_or(HeaderError::Missing { field: "queueOffset" })?,
             transaction_id,
         })
     }

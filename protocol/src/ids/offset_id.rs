@@ -77,14 +77,17 @@ impl OffsetMsgId {
         if let Some(offset) = text.bytes().position(|byte| !byte.is_ascii_hexdigit()) {
             return Err(OffsetMsgIdError::Digit { offset });
         }
-        let number = |from: usize, to: usize| u128::from_str_radix(text.get(from..to).unwrap_or_default(), 16).unwrap_or_default();
+        let number = |from: usize, to: usize| {
+            u128::from_str_radix(text.get(from..to).unwrap_or_default(), 16).unwrap_or_default()
+        };
         let ip: IpAddr = match u32::try_from(number(0, ip_digits)) {
             Ok(ip) if ip_digits == 8 => Ipv4Addr::from(ip).into(),
             _ => Ipv6Addr::from(number(0, ip_digits)).into(),
         };
         let found = u32::try_from(number(ip_digits, ip_digits + 8)).unwrap_or(u32::MAX);
         let port = u16::try_from(found).map_err(|_| OffsetMsgIdError::Port { found })?;
-        let physical_offset = u64::try_from(number(ip_digits + 8, ip_digits + 24)).unwrap_or_default().cast_signed();
+        let physical_offset =
+            u64::try_from(number(ip_digits + 8, ip_digits + 24)).unwrap_or_default().cast_signed();
         Ok(Self { store_host: SocketAddr::new(ip, port), physical_offset })
     }
 }
@@ -103,14 +106,20 @@ mod tests {
 
     #[test]
     fn writes_as_the_java_broker_does() {
-        let id = OffsetMsgId { store_host: "127.0.0.1:10911".parse().expect("address"), physical_offset: 0 };
+        let id = OffsetMsgId {
+            store_host: "127.0.0.1:10911".parse().expect("address"),
+            physical_offset: 0,
+        };
         assert_eq!(id.to_string(), "7F00000100002A9F0000000000000000");
     }
 
     #[test]
     fn both_families_read_back() {
-        for (host, offset) in [("10.1.2.3:65535", i64::MAX), ("[2001:db8::7]:10911", 1 << 40), ("[::1]:1", 0)] {
-            let id = OffsetMsgId { store_host: host.parse().expect("address"), physical_offset: offset };
+        for (host, offset) in
+            [("10.1.2.3:65535", i64::MAX), ("[2001:db8::7]:10911", 1 << 40), ("[::1]:1", 0)]
+        {
+            let id =
+                OffsetMsgId { store_host: host.parse().expect("address"), physical_offset: offset };
             assert_eq!(OffsetMsgId::parse(&id.to_string()), Ok(id));
         }
     }
@@ -120,6 +129,9 @@ mod tests {
         assert_eq!(OffsetMsgId::parse("7F"), Err(OffsetMsgIdError::Length { found: 2 }));
         assert_eq!(OffsetMsgId::parse(&"G".repeat(32)), Err(OffsetMsgIdError::Digit { offset: 0 }));
         assert_eq!(OffsetMsgId::parse(&"é".repeat(16)), Err(OffsetMsgIdError::Digit { offset: 0 }));
-        assert_eq!(OffsetMsgId::parse(&"F".repeat(32)), Err(OffsetMsgIdError::Port { found: u32::MAX }));
+        assert_eq!(
+            OffsetMsgId::parse(&"F".repeat(32)),
+            Err(OffsetMsgIdError::Port { found: u32::MAX })
+        );
     }
 }

@@ -4,8 +4,8 @@
 //!  | ip 4 or 16 bytes | pid u16 | hash u32 | ms since the start of the month u32 | counter u16 |   as 32 or 56 hex digits
 //! ```
 //!
-//! The broker makes one for a message that came without. `hash` is the class loader's in Java; here it is the caller's seed,
-//! so that two shards of one process differ.
+//! The broker makes one for a message that came without. `hash` is the class loader's in Java; here
+//! it is the caller's seed, so that two shards of one process differ.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,8 @@ use super::push_hex;
 
 /// Makes unique keys for one core.
 ///
-/// Bounded by its own fields: nothing is kept per key. Keys repeat only if 65,536 are made within one millisecond.
+/// Bounded by its own fields: nothing is kept per key. Keys repeat only if 65,536 are made within
+/// one millisecond.
 #[derive(Debug, Clone)]
 pub struct UniqKeys {
     prefix: String,
@@ -47,7 +48,8 @@ impl UniqKeys {
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Milliseconds since the first of the month, UTC. Java takes the local month; only uniqueness depends on it.
+/// Milliseconds since the first of the month, UTC. Java takes the local month; only uniqueness
+/// depends on it.
 fn ms_of_month(now_ms: i64) -> u32 {
     let (day, ms_of_day) = (now_ms.div_euclid(DAY_MS), now_ms.rem_euclid(DAY_MS));
     u32::try_from(day_of_month(day) * DAY_MS + ms_of_day).unwrap_or_default()
@@ -55,11 +57,13 @@ fn ms_of_month(now_ms: i64) -> u32 {
 
 /// Day of the month, from 0, of a day counted from 1970-01-01 in the Gregorian calendar.
 ///
-/// Years are counted from March, so that the leap day is the last one and months follow a 153-day pattern of five.
+/// Years are counted from March, so that the leap day is the last one and months follow a 153-day
+/// pattern of five.
 fn day_of_month(day: i64) -> i64 {
     const DAYS_TO_MARCH_0000: i64 = 719_468;
     const DAYS_OF_400_YEARS: i64 = 146_097;
-    let day_of_era = (day.rem_euclid(DAYS_OF_400_YEARS) + DAYS_TO_MARCH_0000).rem_euclid(DAYS_OF_400_YEARS);
+    let day_of_era =
+        (day.rem_euclid(DAYS_OF_400_YEARS) + DAYS_TO_MARCH_0000).rem_euclid(DAYS_OF_400_YEARS);
     let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
@@ -86,7 +90,8 @@ mod tests {
 
     #[test]
     fn months_start_at_zero() {
-        // 2023-11-14T22:13:20Z, 2024-02-29T00:00:00Z, 2024-03-01T00:00:00Z, 1970-01-01, 2000-12-31T23:59:59.999Z
+        // 2023-11-14T22:13:20Z, 2024-02-29T00:00:00Z, 2024-03-01T00:00:00Z, 1970-01-01,
+        // 2000-12-31T23:59:59.999Z
         for (now_ms, expected_day, ms_of_day) in [
             (1_700_000_000_000, 13, 80_000_000),
             (1_709_164_800_000, 28, 0),
@@ -94,7 +99,11 @@ mod tests {
             (0, 0, 0),
             (978_307_199_999, 30, DAY_MS - 1),
         ] {
-            assert_eq!(i64::from(ms_of_month(now_ms)), expected_day * DAY_MS + ms_of_day, "{now_ms}");
+            assert_eq!(
+                i64::from(ms_of_month(now_ms)),
+                expected_day * DAY_MS + ms_of_day,
+                "{now_ms}"
+            );
         }
         let _ = (ms_of_month(i64::MAX), ms_of_month(i64::MIN));
     }

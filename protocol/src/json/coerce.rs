@@ -18,13 +18,19 @@ pub(super) fn integer_of_text(text: &str) -> Result<i128, JsonError> {
     }
     let whole = text.parse::<f64>().map(f64::trunc).ok().filter(|number| number.abs() < 1e18);
     // Display of a whole f64 below 1e18 is its plain decimal digits.
-    whole.and_then(|number| format!("{number:.0}").parse().ok()).ok_or_else(|| wrong("a number", text))
+    whole
+        .and_then(|number| format!("{number:.0}").parse().ok())
+        .ok_or_else(|| wrong("a number", text))
 }
 
 /// A floating-point number from a number or a numeric string.
 pub(super) fn float(value: RawValue<'_>) -> Result<f64, JsonError> {
     let text = value.to_text().map(|text| text.to_cow()).unwrap_or_default();
-    text.trim().parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| wrong("a finite number", &text))
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())
+        .ok_or_else(|| wrong("a finite number", &text))
 }
 
 /// A boolean from `true`, "true" in any case, "1" or a number that is not 0.
@@ -43,7 +49,10 @@ pub(super) fn boolean(value: RawValue<'_>) -> Result<bool, JsonError> {
 }
 
 /// The name in `variants` that a name in any case, or an ordinal, stands for.
-pub(super) fn variant(value: RawValue<'_>, variants: &'static [&'static str]) -> Result<&'static str, JsonError> {
+pub(super) fn variant(
+    value: RawValue<'_>,
+    variants: &'static [&'static str],
+) -> Result<&'static str, JsonError> {
     let text = value.to_text().map(|text| text.to_cow()).unwrap_or_default();
     let by_name = variants.iter().find(|name| name.eq_ignore_ascii_case(&text));
     by_name

@@ -38,7 +38,11 @@ impl<'de> Deserializer<'de> for Key<'de> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, JsonError> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, JsonError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -55,9 +59,12 @@ impl<'de> Deserializer<'de> for Key<'de> {
         if let Some(plain) = self.0.as_plain() {
             return map_from_text(plain, visitor);
         }
-        // An object escaped into a string does not live in the frame: it goes through a value of its own.
+        // An object escaped into a string does not live in the frame: it goes through a value of
+        // its own.
         let object: serde_json::Value = from_text(&self.0.to_cow())?;
-        object.deserialize_map(visitor).map_err(|error| JsonError::Shape { message: error.to_string() })
+        object
+            .deserialize_map(visitor)
+            .map_err(|error| JsonError::Shape { message: error.to_string() })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(

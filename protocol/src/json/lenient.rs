@@ -1,10 +1,12 @@
 //! Bodies in: a serde deserializer straight over the scanner. Nothing is built but the target type.
 //!
-//! `null` counts as absent everywhere (fields keep their defaults, list elements and map entries vanish), as RocketMQ's
-//! Java classes treat it.
+//! `null` counts as absent everywhere (fields keep their defaults, list elements and map entries
+//! vanish), as RocketMQ's Java classes treat it.
 
 use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor,
+};
 
 use super::coerce;
 use super::keys::Key;
@@ -13,7 +15,8 @@ use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
 
 /// Reads a body as `T`, in fastjson's dialect.
 pub fn from_lenient<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| JsonError::Utf8 { offset: error.valid_up_to() })?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| JsonError::Utf8 { offset: error.valid_up_to() })?;
     from_text(text)
 }
 
@@ -27,14 +30,24 @@ pub(super) fn from_text<'de, T: de::Deserialize<'de>>(text: &'de str) -> Result<
 }
 
 /// A text that is one object, as a map: keys that are objects come through here.
-pub(super) fn map_from_text<'de, V: Visitor<'de>>(text: &'de str, visitor: V) -> Result<V::Value, JsonError> {
+pub(super) fn map_from_text<'de, V: Visitor<'de>>(
+    text: &'de str,
+    visitor: V,
+) -> Result<V::Value, JsonError> {
     whole(text, |lenient| lenient.deserialize_map(visitor))
 }
 
-fn whole<'de, T>(text: &'de str, read: impl FnOnce(Lenient<'_, 'de>) -> Result<T, JsonError>) -> Result<T, JsonError> {
+fn whole<'de, T>(
+    text: &'de str,
+    read: impl FnOnce(Lenient<'_, 'de>) -> Result<T, JsonError>,
+) -> Result<T, JsonError> {
     let mut scanner = Scanner::new(text);
     let mut values_left = JSON_VALUES_MAX;
-    let value = read(Lenient { scanner: &mut scanner, depth_left: JSON_DEPTH_MAX, values_left: &mut values_left })?;
+    let value = read(Lenient {
+        scanner: &mut scanner,
+        depth_left: JSON_DEPTH_MAX,
+        values_left: &mut values_left,
+    })?;
     scanner.end()?;
     Ok(value)
 }
@@ -58,11 +71,22 @@ impl<'s, 'de> Lenient<'s, 'de> {
     }
 
     /// Enters a container: takes its bracket, counts its depth.
-    fn enter(self, open: u8, close: u8, expected: &'static str) -> Result<Container<'s, 'de>, JsonError> {
+    fn enter(
+        self,
+        open: u8,
+        close: u8,
+        expected: &'static str,
+    ) -> Result<Container<'s, 'de>, JsonError> {
         let offset = self.scanner.offset();
         self.scanner.expect(open, expected)?;
         let depth_left = self.depth_left.checked_sub(1).ok_or(JsonError::TooDeep { offset })?;
-        Ok(Container { scanner: self.scanner, depth_left, values_left: self.values_left, first: true, close })
+        Ok(Container {
+            scanner: self.scanner,
+            depth_left,
+            values_left: self.values_left,
+            first: true,
+            close,
+        })
     }
 }
 
@@ -139,7 +163,11 @@ impl<'de> Deserializer<'de> for Lenient<'_, 'de> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, JsonError> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, JsonError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -213,7 +241,10 @@ impl<'de> Container<'_, 'de> {
 impl<'de> SeqAccess<'de> for Container<'_, 'de> {
     type Error = JsonError;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, JsonError> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, JsonError> {
         while self.scanner.more(&mut self.first, self.close)? {
             if !self.skip_null()? {
                 return self.next_value(seed).map(Some);
@@ -226,7 +257,10 @@ impl<'de> SeqAccess<'de> for Container<'_, 'de> {
 impl<'de> MapAccess<'de> for Container<'_, 'de> {
     type Error = JsonError;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, JsonError> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, JsonError> {
         while let Some(key) = self.scanner.next_key(&mut self.first)? {
             if !self.skip_null()? {
                 return seed.deserialize(Key(key)).map(Some);

@@ -1,8 +1,8 @@
 //! The scanner: walks a JSON text of fastjson's dialect without building anything.
 //!
-//! What it accepts beyond JSON: keys unquoted or in single quotes, strings in single quotes, keys that are numbers, objects
-//! or arrays (their own text is the key), repeated commas, raw control characters in strings. All of it occurs on the wire
-//! or is accepted by the Java broker.
+//! What it accepts beyond JSON: keys unquoted or in single quotes, strings in single quotes, keys
+//! that are numbers, objects or arrays (their own text is the key), repeated commas, raw control
+//! characters in strings. All of it occurs on the wire or is accepted by the Java broker.
 
 use super::text::{RawText, unescape};
 use crate::find::find_either;
@@ -144,7 +144,8 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next key of an object whose `{` was taken, its colon taken too; `None` after its `}`.
-    /// `first` starts true and is kept by the caller: it tells whether a comma must come before the key.
+    /// `first` starts true and is kept by the caller: it tells whether a comma must come before the
+    /// key.
     #[inline]
     pub fn next_key(&mut self, first: &mut bool) -> Result<Option<RawText<'a>>, JsonError> {
         if !self.more(first, b'}')? {
@@ -161,7 +162,8 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// Whether another element follows in a container whose opening bracket was taken; takes commas and `close`.
+    /// Whether another element follows in a container whose opening bracket was taken; takes commas
+    /// and `close`.
     #[inline]
     pub fn more(&mut self, first: &mut bool, close: u8) -> Result<bool, JsonError> {
         let mut separated = *first;
@@ -197,8 +199,8 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Takes `key` (quotes and colon included) and a whole 32-bit number right before a comma or the closing bracket. `None`, and nothing
-    /// taken, for any other form.
+    /// Takes `key` (quotes and colon included) and a whole 32-bit number right before a comma or
+    /// the closing bracket. `None`, and nothing taken, for any other form.
     #[inline]
     pub(crate) fn plain_int(&mut self, key: &[u8]) -> Option<i32> {
         let number = self.text.as_bytes().get(self.at..)?.strip_prefix(key)?;
@@ -223,8 +225,9 @@ impl<'a> Scanner<'a> {
         Some(value)
     }
 
-    /// Takes `"key":"value"` without white space, as Java clients write most fields: where both texts lie. The value's only escapes are the
-    /// separators of properties. `None`, and nothing taken, for any other form.
+    /// Takes `"key":"value"` without white space, as Java clients write most fields: where both
+    /// texts lie. The value's only escapes are the separators of properties. `None`, and nothing
+    /// taken, for any other form.
     #[inline]
     pub(crate) fn plain_member(&mut self) -> Option<[(usize, usize, bool); 2]> {
         let bytes = self.text.as_bytes();
@@ -277,14 +280,17 @@ impl<'a> Scanner<'a> {
         Ok(span)
     }
 
-    /// Takes a value; where its text lies (without quotes), and whether it has escapes. `None` for null.
+    /// Takes a value; where its text lies (without quotes), and whether it has escapes. `None` for
+    /// null.
     #[inline]
     pub(crate) fn value_span(&mut self) -> Result<Option<(usize, usize, bool)>, JsonError> {
         let quoted = matches!(self.peek(), Some(b'"' | b'\''));
         let start = self.at;
         Ok(match self.value()? {
             RawValue::Null => None,
-            RawValue::Text(text) => Some(span_of(start, self.at, quoted, text.as_plain().is_none())),
+            RawValue::Text(text) => {
+                Some(span_of(start, self.at, quoted, text.as_plain().is_none()))
+            }
             _ => Some((start, self.at, false)),
         })
     }
@@ -313,7 +319,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// The rest of a string from its first escape on.
-    fn string_with_escapes(&mut self, quote: u8, start: usize, mut found: Option<usize>) -> Result<RawText<'a>, JsonError> {
+    fn string_with_escapes(
+        &mut self,
+        quote: u8,
+        start: usize,
+        mut found: Option<usize>,
+    ) -> Result<RawText<'a>, JsonError> {
         loop {
             let Some(at) = found else {
                 self.at = self.text.len();
@@ -334,7 +345,9 @@ impl<'a> Scanner<'a> {
     fn number(&mut self) -> Result<&'a str, JsonError> {
         let start = self.at;
         let text = self.run(is_number_byte, "a number")?;
-        let is_integer = text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit()) && text != "-";
+        let is_integer =
+            text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit())
+                && text != "-";
         if is_integer || text.parse::<f64>().is_ok_and(f64::is_finite) {
             return Ok(text);
         }
@@ -355,7 +368,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn run(&mut self, belongs: impl Fn(u8) -> bool, expected: &'static str) -> Result<&'a str, JsonError> {
+    fn run(
+        &mut self,
+        belongs: impl Fn(u8) -> bool,
+        expected: &'static str,
+    ) -> Result<&'a str, JsonError> {
         self.peek();
         let rest = self.text.get(self.at..).unwrap_or_default();
         let length = rest.bytes().position(|byte| !belongs(byte)).unwrap_or(rest.len());
@@ -408,7 +425,9 @@ fn span_of(start: usize, end: usize, quoted: bool, escaped: bool) -> (usize, usi
 }
 
 fn is_key_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'-' | b'.' | b'+' | b'%' | b'@') || !byte.is_ascii()
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'_' | b'$' | b'-' | b'.' | b'+' | b'%' | b'@')
+        || !byte.is_ascii()
 }
 
 fn is_number_byte(byte: u8) -> bool {
@@ -432,7 +451,8 @@ mod tests {
 
     #[test]
     fn reads_the_dialect() {
-        let found = members("{a:1,'b':'x', \"c\" : true,,7:null,{\"q\":1}:[1,{z:2}],} \n").expect("dialect");
+        let found = members("{a:1,'b':'x', \"c\" : true,,7:null,{\"q\":1}:[1,{z:2}],} \n")
+            .expect("dialect");
         let expected = [
             ("a", RawValue::Number("1")),
             ("b", RawValue::Text(RawText::plain("x"))),
@@ -448,7 +468,20 @@ mod tests {
 
     #[test]
     fn refuses_what_fastjson_refuses() {
-        for text in ["", "{", "{a}", "{a:}", "{\"a:1}", "{a:1 b:2}", "{a:tru}", "{a:1}}", "{a:1]", "{a:\"\\q\"}", "{a:--1}", "[1]"] {
+        for text in [
+            "",
+            "{",
+            "{a}",
+            "{a:}",
+            "{\"a:1}",
+            "{a:1 b:2}",
+            "{a:tru}",
+            "{a:1}}",
+            "{a:1]",
+            "{a:\"\\q\"}",
+            "{a:--1}",
+            "[1]",
+        ] {
             assert!(members(text).is_err(), "{text}");
         }
     }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::find::find_either;
 
-/// A string as it stands between its quotes. Its escapes were checked when it was scanned, so unescaping can't fail.
+/// A string as it stands between its quotes. Its escapes were checked when it was scanned, so
+/// unescaping can't fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RawText<'a> {
     raw: &'a str,
@@ -42,7 +43,8 @@ impl<'a> RawText<'a> {
         }
     }
 
-    /// Appends the unescaped text; never longer than the raw text (`\xHH` of a non-ASCII byte: 4 bytes become 2).
+    /// Appends the unescaped text; never longer than the raw text (`\xHH` of a non-ASCII byte: 4
+    /// bytes become 2).
     pub fn append_to(&self, out: &mut String) {
         if !self.escaped {
             out.push_str(self.raw);
@@ -60,9 +62,11 @@ impl<'a> RawText<'a> {
     }
 }
 
-/// The character that an escape sequence at the start of `text` stands for, and the length of the sequence.
+/// The character that an escape sequence at the start of `text` stands for, and the length of the
+/// sequence.
 ///
-/// fastjson's escapes: JSON's own, `\'`, `\v`, `\xHH`, and octal digits. A lone surrogate becomes U+FFFD.
+/// fastjson's escapes: JSON's own, `\'`, `\v`, `\xHH`, and octal digits. A lone surrogate becomes
+/// U+FFFD.
 #[inline]
 pub(crate) fn unescape(text: &str) -> Option<(char, usize)> {
     // The separators of properties, by far the most frequent escapes: \u0001 and \u0002.

@@ -1,5 +1,6 @@
-//! Bodies out: a serde serializer that writes what fastjson writes. Compact, absent values (`None`) left out, fields in the
-//! order of their struct (RingMQ's body types list them alphabetically, as fastjson sorts them).
+//! Bodies out: a serde serializer that writes what fastjson writes. Compact, absent values (`None`)
+//! left out, fields in the order of their struct (RingMQ's body types list them alphabetically, as
+//! fastjson sorts them).
 //!
 //! The two styles differ in keys and escapes:
 //!
@@ -173,11 +174,20 @@ impl<'w, 'o> Serializer for &'w mut Writer<'o> {
         Ok(Wrote::Nothing)
     }
 
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<Wrote, WriteError> {
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> Result<Wrote, WriteError> {
         self.serialize_str(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<Wrote, WriteError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Wrote, WriteError> {
         value.serialize(self)
     }
 
@@ -199,7 +209,11 @@ impl<'w, 'o> Serializer for &'w mut Writer<'o> {
         Err(unsupported("a tuple"))
     }
 
-    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, WriteError> {
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleStruct, WriteError> {
         Err(unsupported(name))
     }
 
@@ -308,7 +322,11 @@ impl SerializeStruct for Container<'_, '_> {
     type Ok = Wrote;
     type Error = WriteError;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), WriteError> {
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), WriteError> {
         self.begin_entry();
         self.writer.key(key)?;
         self.value(value)

@@ -1,6 +1,7 @@
 //! Strings and integers as JSON text: what the header writer and the body writer share.
 
-/// Appends `text` in quotes, escaped as fastjson does: quotes, backslashes and control characters only.
+/// Appends `text` in quotes, escaped as fastjson does: quotes, backslashes and control characters
+/// only.
 #[inline]
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     if needs_escape(text.as_bytes()) {
@@ -14,7 +15,8 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
 fn write_escaped(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || matches!(*byte, b'"' | b'\\')) {
+    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || matches!(*byte, b'"' | b'\\'))
+    {
         let (before, after) = rest.split_at(at);
         out.extend_from_slice(before);
         let Some((special, after)) = after.split_first() else { break };
@@ -25,18 +27,23 @@ fn write_escaped(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Whether a text, which nearly never does, has bytes to escape: eight at a time, the last eight perhaps twice.
+/// Whether a text, which nearly never does, has bytes to escape: eight at a time, the last eight
+/// perhaps twice.
 #[inline]
 fn needs_escape(bytes: &[u8]) -> bool {
     let is_special = |byte: &u8| *byte < 0x20 || matches!(*byte, b'"' | b'\\');
     let (words, rest) = bytes.as_chunks::<8>();
     match (words, bytes.last_chunk::<8>()) {
-        (_, Some(last)) => words.iter().any(|word| word_needs_escape(*word)) || (!rest.is_empty() && word_needs_escape(*last)),
+        (_, Some(last)) => {
+            words.iter().any(|word| word_needs_escape(*word))
+                || (!rest.is_empty() && word_needs_escape(*last))
+        }
         (_, None) => rest.iter().any(is_special),
     }
 }
 
-/// The high bit of a byte below 0x20, or of a difference that is zero. Borrows may set one too many above it, never without it.
+/// The high bit of a byte below 0x20, or of a difference that is zero. Borrows may set one too many
+/// above it, never without it.
 #[inline]
 fn word_needs_escape(word: [u8; 8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -64,7 +71,8 @@ fn write_escape(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
-/// Appends `text` in quotes in ASCII only, as fastjson's BrowserCompatible feature does: the rest as UTF-16 escapes.
+/// Appends `text` in quotes in ASCII only, as fastjson's BrowserCompatible feature does: the rest
+/// as UTF-16 escapes.
 pub(crate) fn write_ascii_string(out: &mut Vec<u8>, text: &str) {
     if text.is_ascii() {
         return write_string(out, text);
@@ -124,7 +132,11 @@ mod tests {
                 for byte in 0..=255_u8 {
                     let mut bytes = vec![b'a'; length];
                     bytes[at] = byte;
-                    assert_eq!(needs_escape(&bytes), byte < 0x20 || matches!(byte, b'"' | b'\\'), "{byte} at {at} of {length}");
+                    assert_eq!(
+                        needs_escape(&bytes),
+                        byte < 0x20 || matches!(byte, b'"' | b'\\'),
+                        "{byte} at {at} of {length}"
+                    );
                 }
             }
         }

@@ -65,7 +65,8 @@ impl ErrorCode {
     }
 }
 
-/// How a fetch ended. In every case but [`FetchStatus::Found`] and [`FetchStatus::AtEnd`] the reader goes on at `next_offset`.
+/// How a fetch ended. In every case but [`FetchStatus::Found`] and [`FetchStatus::AtEnd`] the
+/// reader goes on at `next_offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FetchStatus {
@@ -84,7 +85,8 @@ pub enum FetchStatus {
 }
 
 impl FetchStatus {
-    const ALL: [Self; 6] = [Self::Found, Self::AtEnd, Self::NoMatch, Self::BelowMin, Self::BeyondEnd, Self::Removed];
+    const ALL: [Self; 6] =
+        [Self::Found, Self::AtEnd, Self::NoMatch, Self::BelowMin, Self::BeyondEnd, Self::Removed];
 
     /// The status of a number; `None` for one of a later version.
     #[must_use]
@@ -105,6 +107,9 @@ mod tests {
         for status in FetchStatus::ALL {
             assert_eq!(FetchStatus::from_number(status as u8), Some(status));
         }
-        assert_eq!((ErrorCode::from_number(0), ErrorCode::from_number(15), FetchStatus::from_number(6)), (None, None, None));
+        assert_eq!(
+            (ErrorCode::from_number(0), ErrorCode::from_number(15), FetchStatus::from_number(6)),
+            (None, None, None)
+        );
     }
 }

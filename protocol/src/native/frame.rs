@@ -6,8 +6,9 @@
 //!   |                        | u32 LE     | u16 LE    | u8   | u8, 0 | u32 LE      | H bytes | L - 16 - H    |
 //! ```
 //!
-//! L counts the whole frame, prefix included. An answer carries the correlation of its request; answers may overtake each
-//! other. Flags are 0 in version 1 and a frame with others is refused: a flag is for what may not be ignored.
+//! L counts the whole frame, prefix included. An answer carries the correlation of its request;
+//! answers may overtake each other. Flags are 0 in version 1 and a frame with others is refused: a
+//! flag is for what may not be ignored.
 
 use rkyv::api::low::{LowSerializer, LowValidator, access, to_bytes_in_with_alloc};
 use rkyv::bytecheck::CheckBytes;
@@ -124,8 +125,12 @@ pub enum NativeError {
         /// The number found.
         found: u8,
     },
-    /// The header is not a valid archive of its kind: too short, a text or list that points outside, text that is no UTF-8.
-    #[error("the header of {header} bytes is no valid {kind:?}: too short, or something in it points outside of it or is no UTF-8")]
+    /// The header is not a valid archive of its kind: too short, a text or list that points
+    /// outside, text that is no UTF-8.
+    #[error(
+        "the header of {header} bytes is no valid {kind:?}: too short, or something in it points \
+            outside of it or is no UTF-8"
+    )]
     Header {
         /// The kind it should be.
         kind: Kind,
@@ -133,7 +138,9 @@ pub enum NativeError {
         header: usize,
     },
     /// A header that does not fit 16 bits of length.
-    #[error("the header of a {kind:?} would take more than {HEADER_BYTES_MAX} bytes: shorten its texts")]
+    #[error(
+        "the header of a {kind:?} would take more than {HEADER_BYTES_MAX} bytes: shorten its texts"
+    )]
     HeaderTooLong {
         /// The kind.
         kind: Kind,
@@ -176,7 +183,9 @@ impl Prefix {
 
     /// From the first 16 bytes of a frame.
     pub fn parse(bytes: &[u8]) -> Result<Self, NativeError> {
-        let Some([m0, m1, m2, m3, l0, l1, l2, l3, h0, h1, kind, flags, c0, c1, c2, c3]) = bytes.first_chunk::<PREFIX_BYTES>().copied() else {
+        let Some([m0, m1, m2, m3, l0, l1, l2, l3, h0, h1, kind, flags, c0, c1, c2, c3]) =
+            bytes.first_chunk::<PREFIX_BYTES>().copied()
+        else {
             return Err(NativeError::TooShort { expected: PREFIX_BYTES, found: bytes.len() });
         };
         let found = [m0, m1, m2, m3];
@@ -213,35 +222,54 @@ impl<'a> FrameView<'a> {
         if frame != bytes.len() {
             return Err(NativeError::TooShort { expected: frame, found: bytes.len() });
         }
-        let (Some(payload), Some(header_bytes)) = (bytes.get(PREFIX_BYTES + header..), bytes.get(PREFIX_BYTES..PREFIX_BYTES + header)) else {
+        let (Some(payload), Some(header_bytes)) =
+            (bytes.get(PREFIX_BYTES + header..), bytes.get(PREFIX_BYTES..PREFIX_BYTES + header))
+        else {
             return Err(NativeError::HeaderLength { header, frame });
         };
         if prefix.flags != 0 {
             return Err(NativeError::Flags { found: prefix.flags });
         }
-        let kind = Kind::from_number(prefix.kind).ok_or(NativeError::Kind { found: prefix.kind })?;
+        let kind =
+            Kind::from_number(prefix.kind).ok_or(NativeError::Kind { found: prefix.kind })?;
         Ok(Self { kind, correlation: prefix.correlation, header: header_bytes, payload })
     }
 
     /// The header, validated, in place: `T` is the archived type of the frame's kind.
     pub fn header<T: ReadInPlace>(&self) -> Result<&'a T, NativeError> {
-        access::<T, Failure>(self.header).map_err(|Failure| NativeError::Header { kind: self.kind, header: self.header.len() })
+        access::<T, Failure>(self.header)
+            .map_err(|Failure| NativeError::Header { kind: self.kind, header: self.header.len() })
     }
 }
 
-/// A header that can be written: every type of [`super::headers`]. Implemented for whatever rkyv serializes this way.
-pub trait Header: for<'w, 's> Serialize<LowSerializer<&'w mut Vec<u8>, SubAllocator<'s>, Failure>> + Archive<Archived: ReadInPlace> {}
+/// A header that can be written: every type of [`super::headers`]. Implemented for whatever rkyv
+/// serializes this way.
+pub trait Header:
+    for<'w, 's> Serialize<LowSerializer<&'w mut Vec<u8>, SubAllocator<'s>, Failure>>
+    + Archive<Archived: ReadInPlace>
+{
+}
 
-impl<H> Header for H where H: for<'w, 's> Serialize<LowSerializer<&'w mut Vec<u8>, SubAllocator<'s>, Failure>> + Archive<Archived: ReadInPlace> {}
+impl<H> Header for H where
+    H: for<'w, 's> Serialize<LowSerializer<&'w mut Vec<u8>, SubAllocator<'s>, Failure>>
+        + Archive<Archived: ReadInPlace>
+{
+}
 
 /// An archived header that can be validated and read where it lies.
 pub trait ReadInPlace: Portable + for<'v> CheckBytes<LowValidator<'v, Failure>> {}
 
 impl<T> ReadInPlace for T where T: Portable + for<'v> CheckBytes<LowValidator<'v, Failure>> {}
 
-/// Appends prefix and header of a frame whose payload of `payload_bytes` follows, to whatever `out` holds. On an error `out`
-/// is as it was. Allocates nothing beside what `out` needs to grow.
-pub fn append_frame(out: &mut Vec<u8>, kind: Kind, correlation: u32, header: &impl Header, payload_bytes: usize) -> Result<(), NativeError> {
+/// Appends prefix and header of a frame whose payload of `payload_bytes` follows, to whatever `out`
+/// holds. On an error `out` is as it was. Allocates nothing beside what `out` needs to grow.
+pub fn append_frame(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    correlation: u32,
+    header: &impl Header,
+    payload_bytes: usize,
+) -> Result<(), NativeError> {
     let start = out.len();
     let appended = put(out, kind, correlation, header, payload_bytes);
     if appended.is_err() {
@@ -250,16 +278,24 @@ pub fn append_frame(out: &mut Vec<u8>, kind: Kind, correlation: u32, header: &im
     appended
 }
 
-fn put(out: &mut Vec<u8>, kind: Kind, correlation: u32, header: &impl Header, payload_bytes: usize) -> Result<(), NativeError> {
+fn put(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    correlation: u32,
+    header: &impl Header,
+    payload_bytes: usize,
+) -> Result<(), NativeError> {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX_BYTES]);
     let mut scratch = [MaybeUninit::<u8>::uninit(); SCRATCH_BYTES];
-    to_bytes_in_with_alloc::<_, _, Failure>(header, &mut *out, SubAllocator::new(&mut scratch)).map_err(|Failure| NativeError::HeaderTooLong { kind })?;
+    to_bytes_in_with_alloc::<_, _, Failure>(header, &mut *out, SubAllocator::new(&mut scratch))
+        .map_err(|Failure| NativeError::HeaderTooLong { kind })?;
     let header_bytes = out.len() - start - PREFIX_BYTES;
     let found = PREFIX_BYTES + header_bytes + payload_bytes;
     let prefix = Prefix {
         frame_bytes: u32::try_from(found).map_err(|_| NativeError::FrameTooLong { kind, found })?,
-        header_bytes: u16::try_from(header_bytes).map_err(|_| NativeError::HeaderTooLong { kind })?,
+        header_bytes: u16::try_from(header_bytes)
+            .map_err(|_| NativeError::HeaderTooLong { kind })?,
         kind: kind as u8,
         flags: 0,
         correlation,

@@ -1,8 +1,9 @@
 //! The header of every frame of version 1.
 //!
-//! All numbers little-endian, no padding, in the order written here: rkyv with `little_endian`, `unaligned`,
-//! `pointer_width_32`. Texts and lists are 8 bytes (rkyv's string: up to 8 bytes in place, else length and distance; a list:
-//! distance and length), what they refer to lies before the root. `docs/FORMATS.md` has the tables.
+//! All numbers little-endian, no padding, in the order written here: rkyv with `little_endian`,
+//! `unaligned`, `pointer_width_32`. Texts and lists are 8 bytes (rkyv's string: up to 8 bytes in
+//! place, else length and distance; a list: distance and length), what they refer to lies before
+//! the root. `docs/FORMATS.md` has the tables.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -13,7 +14,8 @@ pub struct Hello {
     pub version_min: u16,
     /// The highest version it speaks.
     pub version_max: u16,
-    /// Optional abilities, one bit each; version 1 defines none. Bits that the other side does not know are ignored.
+    /// Optional abilities, one bit each; version 1 defines none. Bits that the other side does not
+    /// know are ignored.
     pub capabilities: u64,
     /// Who it is, for the broker's log: at most 255 bytes.
     pub client: String,
@@ -61,9 +63,11 @@ pub struct Welcome {
     pub hold_ms_max: u32,
     /// What an acknowledgement waits for: a [`Durability`] as its number.
     pub durability: u8,
-    /// STOREHOST takes 20 bytes (IPv6) and not 8: records must leave that much room and say so in SYSFLAG.
+    /// STOREHOST takes 20 bytes (IPv6) and not 8: records must leave that much room and say so in
+    /// SYSFLAG.
     pub store_host_is_v6: bool,
-    /// Records must end with the property `__CRC32#` (20 bytes, any digits), which the broker fills in.
+    /// Records must end with the property `__CRC32#` (20 bytes, any digits), which the broker fills
+    /// in.
     pub needs_crc_property: bool,
     /// The broker's wall clock, milliseconds since 1970.
     pub wall_ms: i64,
@@ -77,7 +81,8 @@ pub struct Welcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Ack {
-    /// When the mark of the broker's configuration has passed its last record ([`Welcome::durability`]).
+    /// When the mark of the broker's configuration has passed its last record
+    /// ([`Welcome::durability`]).
     Configured = 0,
     /// As soon as it is in memory.
     Appended = 1,
@@ -94,7 +99,8 @@ pub struct Produce {
     pub wants_stages: bool,
 }
 
-/// Nanoseconds from the moment the broker handed the frame on until each stage had passed; 0: not waited for, or not asked.
+/// Nanoseconds from the moment the broker handed the frame on until each stage had passed; 0: not
+/// waited for, or not asked.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stages {
     /// In memory, offsets given.
@@ -112,7 +118,8 @@ pub struct Stages {
 pub struct Produced {
     /// How many records were stored.
     pub records: u32,
-    /// False: as durable as promised. True: stored, but the flush took longer than `syncFlushTimeout`.
+    /// False: as durable as promised. True: stored, but the flush took longer than
+    /// `syncFlushTimeout`.
     pub is_late: bool,
     /// STORETIMESTAMP of the records.
     pub store_timestamp_ms: i64,
@@ -151,10 +158,12 @@ impl Placed {
 
     /// The entries of a [`Produced`] frame's payload.
     pub fn iter(payload: &[u8]) -> impl ExactSizeIterator<Item = Self> + '_ {
-        payload.as_chunks::<PLACED_BYTES>().0.iter().map(|[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]| Self {
-            queue_offset: i64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
-            physical_offset: i64::from_le_bytes([*i, *j, *k, *l, *m, *n, *o, *p]),
-        })
+        payload.as_chunks::<PLACED_BYTES>().0.iter().map(
+            |[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]| Self {
+                queue_offset: i64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+                physical_offset: i64::from_le_bytes([*i, *j, *k, *l, *m, *n, *o, *p]),
+            },
+        )
     }
 }
 
@@ -173,7 +182,8 @@ pub struct Fetch {
     pub hold_ms: u32,
     /// The topic.
     pub topic: String,
-    /// Hash codes (Java's) of the tags wanted; empty: all messages. A match of the hash alone is delivered too.
+    /// Hash codes (Java's) of the tags wanted; empty: all messages. A match of the hash alone is
+    /// delivered too.
     pub tags: Vec<i32>,
 }
 
@@ -230,7 +240,8 @@ pub struct CommitOffset {
 /// Client → broker: the queues of a topic on this shard.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Creates the topic with so many queues when it does not exist and automatic creation is on; 0: does not.
+    /// Creates the topic with so many queues when it does not exist and automatic creation is on;
+    /// 0: does not.
     pub create_queues: u32,
     /// The topic.
     pub topic: String,

@@ -4,12 +4,13 @@
 //!   | prefix, 16 bytes | header: an rkyv archive, its root last | payload: records as they lie in the CommitLog |
 //! ```
 //!
-//! `docs/FORMATS.md` specifies it byte by byte; `tests/native_golden.rs` holds it to that. A header is validated and read where
-//! it was received, at any alignment, without allocating; a record is checked there too ([`records`]) and copied once, into
-//! the log.
+//! `docs/FORMATS.md` specifies it byte by byte; `tests/native_golden.rs` holds it to that. A header
+//! is validated and read where it was received, at any alignment, without allocating; a record is
+//! checked there too ([`records`]) and copied once, into the log.
 //!
-//! Compatibility: what version 1 defines here never changes. New things come as new kinds, as capability bits that both sides
-//! announce, or as a version that both sides speak (Hello, Welcome).
+//! Compatibility: what version 1 defines here never changes. New things come as new kinds, as
+//! capability bits that both sides announce, or as a version that both sides speak (Hello,
+//! Welcome).
 
 mod codes;
 mod frame;
@@ -17,12 +18,16 @@ mod headers;
 pub mod records;
 
 pub use codes::{ErrorCode, FetchStatus};
-pub use frame::{FrameView, HEADER_BYTES_MAX, Header, Kind, MAGIC, NativeError, PREFIX_BYTES, Prefix, ReadInPlace, append_frame};
+pub use frame::{
+    FrameView, HEADER_BYTES_MAX, Header, Kind, MAGIC, NativeError, PREFIX_BYTES, Prefix,
+    ReadInPlace, append_frame,
+};
 pub use headers::{
-    Ack, ArchivedCommitOffset, ArchivedErrorAnswer, ArchivedFetch, ArchivedFetched, ArchivedHello, ArchivedOffsetIs, ArchivedProduce,
-    ArchivedProduced, ArchivedQueryOffset, ArchivedRoute, ArchivedRouteIs, ArchivedStages, ArchivedWelcome, CommitOffset, Durability,
-    ErrorAnswer, Fetch, Fetched, Hello, NO_RECORD, OffsetIs, PLACED_BYTES, Placed, Produce, Produced, QueryOffset, Route, RouteIs,
-    ShardAddress, Stages, Welcome,
+    Ack, ArchivedCommitOffset, ArchivedErrorAnswer, ArchivedFetch, ArchivedFetched, ArchivedHello,
+    ArchivedOffsetIs, ArchivedProduce, ArchivedProduced, ArchivedQueryOffset, ArchivedRoute,
+    ArchivedRouteIs, ArchivedStages, ArchivedWelcome, CommitOffset, Durability, ErrorAnswer, Fetch,
+    Fetched, Hello, NO_RECORD, OffsetIs, PLACED_BYTES, Placed, Produce, Produced, QueryOffset,
+    Route, RouteIs, ShardAddress, Stages, Welcome,
 };
 
 /// The only version so far.

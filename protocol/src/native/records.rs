@@ -1,4 +1,5 @@
-//! The records of a produce frame: stored layout (`crate::record`) with the broker's fields left open.
+//! The records of a produce frame: stored layout (`crate::record`) with the broker's fields left
+//! open.
 //!
 //! | field | the client writes | the broker |
 //! |---|---|---|
@@ -7,7 +8,8 @@
 //! | PREPAREDTRANSACTIONOFFSET, transaction bits of SYSFLAG | 0 | refuses others |
 //! | everything else | as it is to be stored | checks, keeps |
 //!
-//! One walk over a record's properties decides everything: that they are well formed, the tag's hash, what is not supported.
+//! One walk over a record's properties decides everything: that they are well formed, the tag's
+//! hash, what is not supported.
 
 use crate::bytes::i32_at;
 use crate::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
@@ -31,13 +33,19 @@ pub enum RecordFault {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// A property is not `name 0x01 value 0x02`.
-    #[error("the properties are not well formed at byte {at}: each is name 0x01 value 0x02, without zero bytes; only the last 0x02 may be missing")]
+    #[error(
+        "the properties are not well formed at byte {at}: each is name 0x01 value 0x02, without \
+            zero bytes; only the last 0x02 may be missing"
+    )]
     Properties {
         /// Where, from the beginning of the properties.
         at: usize,
     },
     /// The room for STOREHOST is not what this broker needs.
-    #[error("SYSFLAG says that STOREHOST is IPv{found}, this broker's is IPv{expected}: Welcome.store_host_is_v6 tells")]
+    #[error(
+        "SYSFLAG says that STOREHOST is IPv{found}, this broker's is IPv{expected}: \
+            Welcome.store_host_is_v6 tells"
+    )]
     StoreHost {
         /// 4 or 6.
         expected: u8,
@@ -45,7 +53,10 @@ pub enum RecordFault {
         found: u8,
     },
     /// The magic says one length field for the topic, the topic's length needs another.
-    #[error("a topic of {topic_bytes} bytes: up to 127 need the magic da a3 20 a7, longer ones da a3 20 ab")]
+    #[error(
+        "a topic of {topic_bytes} bytes: up to 127 need the magic da a3 20 a7, longer ones da a3 \
+            20 ab"
+    )]
     Version {
         /// The topic's length.
         topic_bytes: usize,
@@ -69,7 +80,8 @@ pub struct CheckedRecord<'a> {
     pub has_crc_property: bool,
 }
 
-/// Where a checked record lies in a payload and what storing it needs: no borrow, so that a list of them is kept and reused.
+/// Where a checked record lies in a payload and what storing it needs: no borrow, so that a list of
+/// them is kept and reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPlan {
     /// From the payload's beginning.
@@ -97,11 +109,17 @@ impl RecordPlan {
     /// The record, in the payload that it was found in; empty in a shorter one.
     #[must_use]
     pub fn record<'p>(&self, payload: &'p [u8]) -> &'p [u8] {
-        payload.get(self.at as usize..).and_then(|rest| rest.get(..self.bytes as usize)).unwrap_or_default()
+        payload
+            .get(self.at as usize..)
+            .and_then(|rest| rest.get(..self.bytes as usize))
+            .unwrap_or_default()
     }
 
     fn topic_bytes<'p>(&self, payload: &'p [u8]) -> &'p [u8] {
-        payload.get(self.topic_at as usize..).and_then(|rest| rest.get(..self.topic_bytes as usize)).unwrap_or_default()
+        payload
+            .get(self.topic_at as usize..)
+            .and_then(|rest| rest.get(..self.topic_bytes as usize))
+            .unwrap_or_default()
     }
 
     /// Its topic.
@@ -122,7 +140,10 @@ impl CheckedRecord<'_> {
     #[must_use]
     pub fn plan(&self, at: usize) -> RecordPlan {
         let short = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX); // frames are far below
-        let topic_at = at + self.view.total_size() - 2 - self.view.properties().len() - self.view.topic().len();
+        let topic_at = at + self.view.total_size()
+            - 2
+            - self.view.properties().len()
+            - self.view.topic().len();
         RecordPlan {
             at: short(at),
             bytes: short(self.view.total_size()),
@@ -165,7 +186,10 @@ pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, 
     let is_v6 = sys_flag & STORE_HOST_V6 != 0;
     if is_v6 != store_host_is_v6 {
         let number = |v6| if v6 { 6 } else { 4 };
-        return Err(RecordFault::StoreHost { expected: number(store_host_is_v6), found: number(is_v6) });
+        return Err(RecordFault::StoreHost {
+            expected: number(store_host_is_v6),
+            found: number(is_v6),
+        });
     }
     if transaction_type(sys_flag) != 0 {
         return Err(RecordFault::Unsupported(Unsupported::Transactional));
@@ -182,9 +206,14 @@ pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, 
     let said = walk(view.properties())?;
     // What only resembles the checksum would be taken for a damaged one when the log is read.
     if view.has_crc_property() != said.ends_with_crc {
-        return Err(RecordFault::Reserved("__CRC32#, unless it is the last property and has ten digits,"));
+        return Err(RecordFault::Reserved(
+            "__CRC32#, unless it is the last property and has ten digits,",
+        ));
     }
-    let tags_code = said.tag.map_or(0, |tag| std::str::from_utf8(tag).map_or_else(|_| tags_code(&String::from_utf8_lossy(tag)), tags_code));
+    let tags_code = said.tag.map_or(0, |tag| {
+        std::str::from_utf8(tag)
+            .map_or_else(|_| tags_code(&String::from_utf8_lossy(tag)), tags_code)
+    });
     Ok(CheckedRecord { view, tags_code, has_crc_property: said.ends_with_crc })
 }
 
@@ -216,7 +245,11 @@ fn walk(properties: &[u8]) -> Result<Said<'_>, RecordFault> {
         let is_ended = !later.is_empty();
         rest = later.get(1..).unwrap_or_default();
         look_at(name, value, &mut said)?;
-        said.ends_with_crc = rest.is_empty() && is_ended && name == b"__CRC32#" && value.len() == 10 && value.iter().all(u8::is_ascii_digit);
+        said.ends_with_crc = rest.is_empty()
+            && is_ended
+            && name == b"__CRC32#"
+            && value.len() == 10
+            && value.iter().all(u8::is_ascii_digit);
     }
     Ok(said)
 }
@@ -226,8 +259,12 @@ fn look_at<'a>(name: &[u8], value: &'a [u8], said: &mut Said<'a>) -> Result<(), 
     match name {
         b"TAGS" if !value.is_empty() => said.tag = Some(value),
         b"DELAY" if value != b"0" => return Err(RecordFault::Unsupported(Unsupported::Delayed)),
-        b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => return Err(RecordFault::Unsupported(Unsupported::Delayed)),
-        b"TRAN_MSG" if value.eq_ignore_ascii_case(b"true") => return Err(RecordFault::Unsupported(Unsupported::Transactional)),
+        b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => {
+            return Err(RecordFault::Unsupported(Unsupported::Delayed));
+        }
+        b"TRAN_MSG" if value.eq_ignore_ascii_case(b"true") => {
+            return Err(RecordFault::Unsupported(Unsupported::Transactional));
+        }
         b"POP_CK" => return Err(RecordFault::Reserved("POP_CK")),
         _ => {}
     }
@@ -267,34 +304,69 @@ mod tests {
     fn a_good_record_passes_with_its_tag() {
         let bytes = record(b"UNIQ_KEY\x01k\x02TAGS\x01a\x02", 0);
         let checked = check(&bytes, false).unwrap();
-        assert_eq!((checked.tags_code, checked.has_crc_property, checked.view.body()), (97, false, b"body".as_slice()));
+        assert_eq!(
+            (checked.tags_code, checked.has_crc_property, checked.view.body()),
+            (97, false, b"body".as_slice())
+        );
         check(&record(b"", 0), false).unwrap();
         check(&record(b"TAGS\x01a", 0), false).unwrap();
         let with_crc = record(b"TAGS\x01a\x02__CRC32#\x010000000000\x02", 0);
         assert!(check(&with_crc, false).unwrap().has_crc_property);
-        for resembles in [b"__CRC32#\x01000000000\x02".as_slice(), b"__CRC32#\x010000000000", b"__CRC32x\x010000000000\x02", b"__CRC32#\x01000000000x\x02"] {
+        for resembles in [
+            b"__CRC32#\x01000000000\x02".as_slice(),
+            b"__CRC32#\x010000000000",
+            b"__CRC32x\x010000000000\x02",
+            b"__CRC32#\x01000000000x\x02",
+        ] {
             let bytes = record(&[b"TAGS\x01a\x02", resembles].concat(), 0);
-            assert!(check(&bytes, false).is_err_and(|fault| matches!(fault, RecordFault::Reserved(_))) || !RecordView::parse(&bytes).unwrap().has_crc_property());
+            assert!(
+                check(&bytes, false).is_err_and(|fault| matches!(fault, RecordFault::Reserved(_)))
+                    || !RecordView::parse(&bytes).unwrap().has_crc_property()
+            );
         }
     }
 
     #[test]
     fn properties_that_are_not_well_formed_are_refused_with_the_place() {
-        for (properties, at) in [(b"TAGS".as_slice(), 0), (b"\x01a\x02", 0), (b"a\x01b\x02\x02", 4), (b"a\x01b\x01c\x02", 0), (b"k\x01v\x02x\x02", 4)] {
-            assert_eq!(check(&record(properties, 0), false).err(), Some(RecordFault::Properties { at }), "{properties:?}");
+        for (properties, at) in [
+            (b"TAGS".as_slice(), 0),
+            (b"\x01a\x02", 0),
+            (b"a\x01b\x02\x02", 4),
+            (b"a\x01b\x01c\x02", 0),
+            (b"k\x01v\x02x\x02", 4),
+        ] {
+            assert_eq!(
+                check(&record(properties, 0), false).err(),
+                Some(RecordFault::Properties { at }),
+                "{properties:?}"
+            );
         }
-        assert_eq!(check(&record(b"a\x01b\x00\x02", 0), false).err(), Some(RecordFault::Properties { at: 3 }));
+        assert_eq!(
+            check(&record(b"a\x01b\x00\x02", 0), false).err(),
+            Some(RecordFault::Properties { at: 3 })
+        );
     }
 
     #[test]
     fn what_is_not_supported_or_not_the_clients_is_refused() {
-        let fault = |properties: &[u8], sys_flag| check(&record(properties, sys_flag), false).err().unwrap();
+        let fault = |properties: &[u8], sys_flag| {
+            check(&record(properties, sys_flag), false).err().unwrap()
+        };
         assert_eq!(fault(b"DELAY\x013\x02", 0), RecordFault::Unsupported(Unsupported::Delayed));
-        assert_eq!(fault(b"TIMER_DELAY_MS\x013\x02", 0), RecordFault::Unsupported(Unsupported::Delayed));
-        assert_eq!(fault(b"TRAN_MSG\x01true\x02", 0), RecordFault::Unsupported(Unsupported::Transactional));
+        assert_eq!(
+            fault(b"TIMER_DELAY_MS\x013\x02", 0),
+            RecordFault::Unsupported(Unsupported::Delayed)
+        );
+        assert_eq!(
+            fault(b"TRAN_MSG\x01true\x02", 0),
+            RecordFault::Unsupported(Unsupported::Transactional)
+        );
         assert_eq!(fault(b"", 0x4), RecordFault::Unsupported(Unsupported::Transactional));
         assert_eq!(fault(b"POP_CK\x01x\x02", 0), RecordFault::Reserved("POP_CK"));
-        assert_eq!(check(&record(b"", 0), true).err(), Some(RecordFault::StoreHost { expected: 6, found: 4 }));
+        assert_eq!(
+            check(&record(b"", 0), true).err(),
+            Some(RecordFault::StoreHost { expected: 6, found: 4 })
+        );
     }
 
     #[test]
@@ -317,7 +389,10 @@ mod tests {
         assert_eq!(next(&mut rest).unwrap().unwrap(), one);
         assert!(next(&mut rest).is_none());
         let plan = check(&one, false).unwrap().plan(one.len());
-        assert_eq!((plan.record(&both), plan.topic(&both), plan.record(&one)), (one.as_slice(), "T", [].as_slice()));
+        assert_eq!(
+            (plan.record(&both), plan.topic(&both), plan.record(&one)),
+            (one.as_slice(), "T", [].as_slice())
+        );
         for size in [0_i32, -1, 90, i32::MAX] {
             let mut lying = one.clone();
             lying[..4].copy_from_slice(&size.to_be_bytes());

@@ -1,4 +1,5 @@
-//! The property that ends a record written with RocketMQ's `enabledAppendPropCRC`: a checksum of everything before it.
+//! The property that ends a record written with RocketMQ's `enabledAppendPropCRC`: a checksum of
+//! everything before it.
 //!
 //! ```text
 //!  … BODY … TOPIC … | PROPERTIESLENGTH | properties … 0x02 | __CRC32# | 0x01 | 10 digits  | 0x02 |
@@ -6,7 +7,8 @@
 //!  |<──────────────── CRC-32, top bit cleared ────────────>|                   last digit first
 //! ```
 //!
-//! PROPERTIESLENGTH includes it. BODYCRC covers the body alone; this covers lengths, offsets, times, topic and properties too.
+//! PROPERTIESLENGTH includes it. BODYCRC covers the body alone; this covers lengths, offsets,
+//! times, topic and properties too.
 
 use super::RecordError;
 use crate::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
@@ -18,8 +20,8 @@ const _: () = assert!(CRC_PROPERTY_BYTES == 20);
 /// Its name.
 const NAME: &[u8] = b"__CRC32#";
 const DIGITS: usize = 10;
-/// The name and both separators: of these ten bytes as many must be right for it to be the property, so that one whose name is
-/// damaged is not taken for none.
+/// The name and both separators: of these ten bytes as many must be right for it to be the
+/// property, so that one whose name is damaged is not taken for none.
 const FIXED_BYTES_MIN: usize = 8;
 
 fn crc(bytes: &[u8]) -> u32 {
@@ -28,7 +30,9 @@ fn crc(bytes: &[u8]) -> u32 {
 
 /// Writes the property over the last bytes of `record`, whose other bytes are final.
 pub(super) fn write(record: &mut [u8]) {
-    let Some((covered, property)) = record.split_last_chunk_mut::<CRC_PROPERTY_BYTES>() else { return };
+    let Some((covered, property)) = record.split_last_chunk_mut::<CRC_PROPERTY_BYTES>() else {
+        return;
+    };
     let mut rest = crc(covered);
     let (name, value) = property.split_at_mut(NAME.len());
     name.copy_from_slice(NAME);
@@ -48,21 +52,29 @@ pub(super) fn is_there(properties: &[u8]) -> bool {
     let Some(property) = properties.last_chunk::<CRC_PROPERTY_BYTES>() else { return false };
     let (name, value) = property.split_at(NAME.len());
     let right = name.iter().zip(NAME).filter(|(found, expected)| found == expected).count();
-    let separators = usize::from(value.first() == Some(&NAME_VALUE_SEPARATOR)) + usize::from(value.last() == Some(&PROPERTY_SEPARATOR));
+    let separators = usize::from(value.first() == Some(&NAME_VALUE_SEPARATOR))
+        + usize::from(value.last() == Some(&PROPERTY_SEPARATOR));
     right + separators >= FIXED_BYTES_MIN
 }
 
 /// Checks a record that ends with the property.
 pub(super) fn verify(record: &[u8]) -> Result<(), RecordError> {
-    let Some((covered, property)) = record.split_last_chunk::<CRC_PROPERTY_BYTES>() else { return Ok(()) };
+    let Some((covered, property)) = record.split_last_chunk::<CRC_PROPERTY_BYTES>() else {
+        return Ok(());
+    };
     let computed = crc(covered);
-    let declared = property.iter().skip(NAME.len() + 1).take(DIGITS).rev().try_fold(0_u64, |number, digit| {
-        digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
-    });
-    let is_whole = property.starts_with(NAME) && property.get(NAME.len()) == Some(&NAME_VALUE_SEPARATOR) && property.last() == Some(&PROPERTY_SEPARATOR);
+    let declared =
+        property.iter().skip(NAME.len() + 1).take(DIGITS).rev().try_fold(0_u64, |number, digit| {
+            digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
+        });
+    let is_whole = property.starts_with(NAME)
+        && property.get(NAME.len()) == Some(&NAME_VALUE_SEPARATOR)
+        && property.last() == Some(&PROPERTY_SEPARATOR);
     match declared {
         Some(declared) if is_whole && declared == u64::from(computed) => Ok(()),
-        declared => Err(RecordError::PropertyCrc { declared: declared.filter(|_| is_whole), computed }),
+        declared => {
+            Err(RecordError::PropertyCrc { declared: declared.filter(|_| is_whole), computed })
+        }
     }
 }
 
@@ -126,7 +138,8 @@ mod tests {
             for bit in 0..8 {
                 let mut flipped = record.clone();
                 flipped[at] ^= 1 << bit;
-                let is_found = RecordView::parse(&flipped).and_then(|view| view.verify_intact()).is_err();
+                let is_found =
+                    RecordView::parse(&flipped).and_then(|view| view.verify_intact()).is_err();
                 assert!(is_found, "bit {bit} of byte {at}");
             }
         }

@@ -11,8 +11,9 @@ use crate::sys_flag::{BORN_HOST_V6, STORE_HOST_V6};
 
 /// A message that is about to be stored: everything a record has, borrowed.
 ///
-/// The receive path fills what the client sent; the store fills `queue_offset`, `physical_offset` and
-/// `store_timestamp_ms` when it has decided where the record goes. The host bits of `sys_flag` are set from the hosts.
+/// The receive path fills what the client sent; the store fills `queue_offset`, `physical_offset`
+/// and `store_timestamp_ms` when it has decided where the record goes. The host bits of `sys_flag`
+/// are set from the hosts.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordDraft<'a> {
     /// Topic name; beyond 127 bytes the record becomes V2.
@@ -50,7 +51,9 @@ impl RecordDraft<'_> {
     #[must_use]
     pub fn stored_sys_flag(&self) -> i32 {
         let bits = |host: &SocketAddr, bit| if host.is_ipv6() { bit } else { 0 };
-        self.sys_flag & !(BORN_HOST_V6 | STORE_HOST_V6) | bits(&self.born_host, BORN_HOST_V6) | bits(&self.store_host, STORE_HOST_V6)
+        self.sys_flag & !(BORN_HOST_V6 | STORE_HOST_V6)
+            | bits(&self.born_host, BORN_HOST_V6)
+            | bits(&self.store_host, STORE_HOST_V6)
     }
 
     /// Bytes of all properties together.
@@ -77,24 +80,36 @@ impl RecordDraft<'_> {
 
     /// Whether a property added at the end needs a separator before it.
     fn needs_separator(&self) -> bool {
-        self.properties.iter().rev().find(|piece| !piece.is_empty()).is_some_and(|last| properties::needs_separator(last))
+        self.properties
+            .iter()
+            .rev()
+            .find(|piece| !piece.is_empty())
+            .is_some_and(|last| properties::needs_separator(last))
     }
 
     fn len_with(&self, properties: usize) -> Result<usize, RecordError> {
         if self.topic.len() > RETRY_TOPIC_BYTES_MAX {
-            return Err(RecordError::TopicTooLong { found: self.topic.len(), max: RETRY_TOPIC_BYTES_MAX });
+            return Err(RecordError::TopicTooLong {
+                found: self.topic.len(),
+                max: RETRY_TOPIC_BYTES_MAX,
+            });
         }
         if properties > PROPERTIES_BYTES_MAX {
-            return Err(RecordError::PropertiesTooLong { found: properties, max: PROPERTIES_BYTES_MAX });
+            return Err(RecordError::PropertiesTooLong {
+                found: properties,
+                max: PROPERTIES_BYTES_MAX,
+            });
         }
         let topic_length_bytes = if needs_v2(self.topic) { 2 } else { 1 };
         let fixed = body_length_at(self.stored_sys_flag()) + 4 + topic_length_bytes + 2;
-        let found = fixed.saturating_add(self.body.len()).saturating_add(self.topic.len() + properties);
+        let found =
+            fixed.saturating_add(self.body.len()).saturating_add(self.topic.len() + properties);
         i32::try_from(found).map(|_| found).map_err(|_| RecordError::TooLong { found })
     }
 
-    /// Refuses zero bytes in topic and properties. BODYCRC covers neither, so a log that holds none can tell from a zero that
-    /// a crash tore the record there: sectors that were not written read as zeros.
+    /// Refuses zero bytes in topic and properties. BODYCRC covers neither, so a log that holds none
+    /// can tell from a zero that a crash tore the record there: sectors that were not written read
+    /// as zeros.
     pub fn check_no_zero(&self) -> Result<(), RecordError> {
         super::refuse_zero("topic", self.topic.as_bytes())?;
         self.properties.iter().try_for_each(|piece| super::refuse_zero("properties", piece))
@@ -105,15 +120,16 @@ impl RecordDraft<'_> {
         self.encode(out, self.properties_len())
     }
 
-    /// Writes the record, with a checksum over all of it as its last property, into `out`, which must have exactly
-    /// [`RecordDraft::encoded_len_with_crc`] bytes.
+    /// Writes the record, with a checksum over all of it as its last property, into `out`, which
+    /// must have exactly [`RecordDraft::encoded_len_with_crc`] bytes.
     pub fn encode_with_crc_into(&self, out: &mut [u8]) -> Result<(), RecordError> {
         self.encode(out, self.properties_len_with_crc())?;
         crc_property::write(out);
         Ok(())
     }
 
-    /// `properties_len` is the stored length; what it is longer than the properties is left to a checksum.
+    /// `properties_len` is the stored length; what it is longer than the properties is left to a
+    /// checksum.
     fn encode(&self, out: &mut [u8], properties_len: usize) -> Result<(), RecordError> {
         let total = self.len_with(properties_len)?;
         if out.len() != total {
@@ -165,7 +181,8 @@ impl RecordDraft<'_> {
     }
 }
 
-/// Writes forward through a slice whose size was computed beforehand; lengths were checked by `encoded_len`.
+/// Writes forward through a slice whose size was computed beforehand; lengths were checked by
+/// `encoded_len`.
 struct Put<'o> {
     rest: &'o mut [u8],
 }
@@ -173,7 +190,9 @@ struct Put<'o> {
 impl Put<'_> {
     #[inline]
     fn bytes(&mut self, bytes: &[u8]) {
-        if let Some((place, rest)) = std::mem::take(&mut self.rest).split_at_mut_checked(bytes.len()) {
+        if let Some((place, rest)) =
+            std::mem::take(&mut self.rest).split_at_mut_checked(bytes.len())
+        {
             place.copy_from_slice(bytes);
             self.rest = rest;
         }

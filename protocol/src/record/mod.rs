@@ -13,12 +13,13 @@
 //!  | TOPICLENGTH u8 (V1) or i16 (V2) | TOPIC … | PROPERTIESLENGTH i16 | PROPERTIES … |
 //! ```
 //!
-//! A host is the address (4 or 16 bytes) and the port as i32; SYSFLAG says which (`BORN_HOST_V6`, `STORE_HOST_V6`).
-//! V2 exists for topics longer than 127 bytes. BODYCRC covers the body only, with its top bit cleared; a record may end with
-//! a property that covers everything (`crc_property`).
+//! A host is the address (4 or 16 bytes) and the port as i32; SYSFLAG says which (`BORN_HOST_V6`,
+//! `STORE_HOST_V6`). V2 exists for topics longer than 127 bytes. BODYCRC covers the body only, with
+//! its top bit cleared; a record may end with a property that covers everything (`crc_property`).
 //!
-//! Why encoding fills every field at once: queue offset, physical offset and store time are known when the store has
-//! decided where the record goes, before it encodes; nothing is patched afterwards.
+//! Why encoding fills every field at once: queue offset, physical offset and store time are known
+//! when the store has decided where the record goes, before it encodes; nothing is patched
+//! afterwards.
 
 mod crc_property;
 mod draft;
@@ -74,19 +75,31 @@ const STORE_TIMESTAMP_BYTES: usize = 8;
 const AFTER_HOSTS_BYTES: usize = 4 + 8 + 4;
 
 /// Bytes of a V1 record with IPv4 hosts without body, topic and properties.
-pub const RECORD_BYTES_MIN: usize =
-    BORN_HOST_AT + HOST_V4_BYTES + STORE_TIMESTAMP_BYTES + HOST_V4_BYTES + AFTER_HOSTS_BYTES + 1 + 2;
+pub const RECORD_BYTES_MIN: usize = BORN_HOST_AT
+    + HOST_V4_BYTES
+    + STORE_TIMESTAMP_BYTES
+    + HOST_V4_BYTES
+    + AFTER_HOSTS_BYTES
+    + 1
+    + 2;
 
 const _: () = assert!(RECORD_BYTES_MIN == 91);
-const _: () = assert!(BORN_HOST_AT + HOST_V4_BYTES + STORE_TIMESTAMP_BYTES + HOST_V4_BYTES + AFTER_HOSTS_BYTES == 88);
-const _: () = assert!(MAGIC_V1.cast_unsigned() == 0xDAA3_20A7 && MAGIC_V2.cast_unsigned() == 0xDAA3_20AB);
+const _: () = assert!(
+    BORN_HOST_AT + HOST_V4_BYTES + STORE_TIMESTAMP_BYTES + HOST_V4_BYTES + AFTER_HOSTS_BYTES == 88
+);
+const _: () =
+    assert!(MAGIC_V1.cast_unsigned() == 0xDAA3_20A7 && MAGIC_V2.cast_unsigned() == 0xDAA3_20AB);
 const _: () = assert!(BLANK_MAGIC.cast_unsigned() == 0xCBD4_3194);
 
 /// Offset of BODYLENGTH for a SYSFLAG.
 #[must_use]
 pub const fn body_length_at(sys_flag: i32) -> usize {
-    BORN_HOST_AT + host_bytes(sys_flag, crate::sys_flag::BORN_HOST_V6) + STORE_TIMESTAMP_BYTES
-        + host_bytes(sys_flag, crate::sys_flag::STORE_HOST_V6) + AFTER_HOSTS_BYTES - 4
+    BORN_HOST_AT
+        + host_bytes(sys_flag, crate::sys_flag::BORN_HOST_V6)
+        + STORE_TIMESTAMP_BYTES
+        + host_bytes(sys_flag, crate::sys_flag::STORE_HOST_V6)
+        + AFTER_HOSTS_BYTES
+        - 4
 }
 
 /// Offset of STORETIMESTAMP for a SYSFLAG.

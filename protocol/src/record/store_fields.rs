@@ -22,7 +22,8 @@ pub struct StoreFields {
 }
 
 impl StoreFields {
-    /// Writes them over those of `record`, whose SYSFLAG is `sys_flag`; the checksum over the record last, if it has one.
+    /// Writes them over those of `record`, whose SYSFLAG is `sys_flag`; the checksum over the
+    /// record last, if it has one.
     pub fn write(&self, record: &mut [u8], sys_flag: i32, has_crc_property: bool) {
         put(record, QUEUE_OFFSET_AT, &self.queue_offset.to_be_bytes());
         put(record, PHYSICAL_OFFSET_AT, &self.physical_offset.to_be_bytes());
@@ -55,7 +56,11 @@ mod tests {
 
     #[test]
     fn a_filled_in_record_is_the_one_that_an_encoder_that_knew_would_have_written() {
-        for (born_host, store_host) in [("1.2.3.4:5", "10.0.0.1:10911"), ("[::1]:5", "10.0.0.1:10911"), ("1.2.3.4:5", "[2001:db8::7]:65535")] {
+        for (born_host, store_host) in [
+            ("1.2.3.4:5", "10.0.0.1:10911"),
+            ("[::1]:5", "10.0.0.1:10911"),
+            ("1.2.3.4:5", "[2001:db8::7]:65535"),
+        ] {
             let mut draft = RecordDraft {
                 topic: "TopicTest",
                 queue_id: 1,
@@ -66,24 +71,52 @@ mod tests {
                 born_timestamp_ms: 5,
                 born_host: born_host.parse().unwrap(),
                 store_timestamp_ms: 0,
-                store_host: if store_host.starts_with('[') { "[::]:0".parse().unwrap() } else { "0.0.0.0:0".parse().unwrap() },
+                store_host: if store_host.starts_with('[') {
+                    "[::]:0".parse().unwrap()
+                } else {
+                    "0.0.0.0:0".parse().unwrap()
+                },
                 reconsume_times: 3,
                 prepared_transaction_offset: 0,
                 body: b"the body",
                 properties: &[b"TAGS\x01a\x02"],
             };
-            let fields = StoreFields { queue_offset: 77, physical_offset: 1 << 40, store_timestamp_ms: 1_700_000_000_000, store_host: store_host.parse().unwrap() };
+            let fields = StoreFields {
+                queue_offset: 77,
+                physical_offset: 1 << 40,
+                store_timestamp_ms: 1_700_000_000_000,
+                store_host: store_host.parse().unwrap(),
+            };
             for has_crc in [false, true] {
                 let encode = |draft: &RecordDraft<'_>| {
-                    let mut bytes = vec![0; if has_crc { draft.encoded_len_with_crc() } else { draft.encoded_len() }.unwrap()];
-                    if has_crc { draft.encode_with_crc_into(&mut bytes) } else { draft.encode_into(&mut bytes) }.unwrap();
+                    let mut bytes = vec![
+                        0;
+                        if has_crc {
+                            draft.encoded_len_with_crc()
+                        } else {
+                            draft.encoded_len()
+                        }
+                        .unwrap()
+                    ];
+                    if has_crc {
+                        draft.encode_with_crc_into(&mut bytes)
+                    } else {
+                        draft.encode_into(&mut bytes)
+                    }
+                    .unwrap();
                     bytes
                 };
                 let mut record = encode(&draft);
                 let sys_flag = RecordView::parse(&record).unwrap().sys_flag();
                 fields.write(&mut record, sys_flag, has_crc);
                 let open = draft;
-                draft = RecordDraft { queue_offset: 77, physical_offset: 1 << 40, store_timestamp_ms: 1_700_000_000_000, store_host: fields.store_host, ..draft };
+                draft = RecordDraft {
+                    queue_offset: 77,
+                    physical_offset: 1 << 40,
+                    store_timestamp_ms: 1_700_000_000_000,
+                    store_host: fields.store_host,
+                    ..draft
+                };
                 assert_eq!(record, encode(&draft), "{born_host} {store_host} {has_crc}");
                 draft = open;
             }

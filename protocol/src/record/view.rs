@@ -4,13 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::crc_property;
 use super::{
-    BODY_CRC_AT, BORN_HOST_AT, BORN_TIMESTAMP_AT, FLAG_AT, MAGIC_AT, MAGIC_V1, MAGIC_V2, PHYSICAL_OFFSET_AT, QUEUE_ID_AT,
-    QUEUE_OFFSET_AT, RECORD_BYTES_MIN, RecordError, SYS_FLAG_AT, TOTAL_SIZE_AT, body_crc, body_length_at, store_timestamp_at,
+    BODY_CRC_AT, BORN_HOST_AT, BORN_TIMESTAMP_AT, FLAG_AT, MAGIC_AT, MAGIC_V1, MAGIC_V2,
+    PHYSICAL_OFFSET_AT, QUEUE_ID_AT, QUEUE_OFFSET_AT, RECORD_BYTES_MIN, RecordError, SYS_FLAG_AT,
+    TOTAL_SIZE_AT, body_crc, body_length_at, store_timestamp_at,
 };
 use crate::bytes::{i16_at, i32_at, i64_at};
 use crate::sys_flag::{BORN_HOST_V6, STORE_HOST_V6};
 
-/// One record. Its parts are where its lengths say and fill it exactly; the topic is UTF-8; the checksum is not yet checked.
+/// One record. Its parts are where its lengths say and fill it exactly; the topic is UTF-8; the
+/// checksum is not yet checked.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordView<'a> {
     bytes: &'a [u8],
@@ -24,7 +26,8 @@ impl<'a> RecordView<'a> {
     /// Reads the record at the start of `bytes`; more may follow it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RecordError> {
         let found = bytes.len();
-        let (Some(total), Some(magic)) = (i32_at(bytes, TOTAL_SIZE_AT), i32_at(bytes, MAGIC_AT)) else {
+        let (Some(total), Some(magic)) = (i32_at(bytes, TOTAL_SIZE_AT), i32_at(bytes, MAGIC_AT))
+        else {
             return Err(RecordError::TooShort { expected: RECORD_BYTES_MIN, found });
         };
         if magic != MAGIC_V1 && magic != MAGIC_V2 {
@@ -49,7 +52,8 @@ impl<'a> RecordView<'a> {
         if end != bytes.len() {
             return Err(RecordError::TotalSize { declared: total, parts: end });
         }
-        let topic = std::str::from_utf8(topic).map_err(|error| RecordError::Topic { offset: error.valid_up_to() })?;
+        let topic = std::str::from_utf8(topic)
+            .map_err(|error| RecordError::Topic { offset: error.valid_up_to() })?;
         Ok(Self { bytes, sys_flag, body, topic, properties })
     }
 
@@ -161,7 +165,8 @@ impl<'a> RecordView<'a> {
         self.properties
     }
 
-    /// What [`super::RecordDraft::check_no_zero`] promises of stored records, checked on one that a crash may have torn.
+    /// What [`super::RecordDraft::check_no_zero`] promises of stored records, checked on one that a
+    /// crash may have torn.
     pub fn verify_no_zero(&self) -> Result<(), RecordError> {
         super::refuse_zero("topic", self.topic().as_bytes())?;
         super::refuse_zero("properties", self.properties())
@@ -195,7 +200,12 @@ impl<'a> RecordView<'a> {
 }
 
 /// The bytes after a length field at `at`, and where they end.
-fn sized<'a>(bytes: &'a [u8], at: usize, length_bytes: usize, field: &'static str) -> Result<(&'a [u8], usize), RecordError> {
+fn sized<'a>(
+    bytes: &'a [u8],
+    at: usize,
+    length_bytes: usize,
+    field: &'static str,
+) -> Result<(&'a [u8], usize), RecordError> {
     let length = match length_bytes {
         1 => bytes.get(at).copied().map(i32::from),
         2 => i16_at(bytes, at).map(i32::from),
@@ -212,7 +222,8 @@ fn sized<'a>(bytes: &'a [u8], at: usize, length_bytes: usize, field: &'static st
     }
 }
 
-/// The port is stored in 32 bits; whatever lies above 16 is not a port and is cut off, as Java would fail on it.
+/// The port is stored in 32 bits; whatever lies above 16 is not a port and is cut off, as Java
+/// would fail on it.
 fn host(bytes: &[u8], at: usize, is_v6: bool) -> SocketAddr {
     let (ip, port_at): (IpAddr, usize) = if is_v6 {
         (Ipv6Addr::from(crate::bytes::array::<16>(bytes, at).unwrap_or_default()).into(), at + 16)

@@ -21,8 +21,11 @@ const _: () = assert!(HEADER_BYTES_MIN == 21);
 
 pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<'a>, DecodeError> {
     let mut reader = Reader::new(header);
-    let mut view = fixed_part(&mut reader, body)
-        .ok_or(DecodeError::TooShort { what: "the binary header", expected: HEADER_BYTES_MIN, found: header.len() })?;
+    let mut view = fixed_part(&mut reader, body).ok_or(DecodeError::TooShort {
+        what: "the binary header",
+        expected: HEADER_BYTES_MIN,
+        found: header.len(),
+    })?;
     let remark = sized(&mut reader, "remark")?;
     let remark = utf8(remark, "the remark", &reader)?;
     view.remark = (!remark.is_empty()).then(|| RawText::plain(remark));
@@ -56,9 +59,15 @@ fn sized<'a>(reader: &mut Reader<'a>, what: &'static str) -> Result<&'a [u8], De
     reader.sized_i32().ok_or(DecodeError::Length { what, offset, available })
 }
 
-fn utf8<'a>(bytes: &'a [u8], what: &'static str, reader: &Reader<'_>) -> Result<&'a str, DecodeError> {
-    std::str::from_utf8(bytes)
-        .map_err(|error| DecodeError::Utf8 { what, offset: reader.position() - bytes.len() + error.valid_up_to() })
+fn utf8<'a>(
+    bytes: &'a [u8],
+    what: &'static str,
+    reader: &Reader<'_>,
+) -> Result<&'a str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|error| DecodeError::Utf8 {
+        what,
+        offset: reader.position() - bytes.len() + error.valid_up_to(),
+    })
 }
 
 /// Every length and every text is checked here, so that walking the fields later can't fail.
@@ -67,7 +76,11 @@ fn read_entries(entries: &[u8]) -> Result<Ext<'_>, DecodeError> {
     let mut reader = Reader::new(entries);
     while reader.remaining() > 0 {
         let (offset, available) = (reader.position(), reader.remaining());
-        let key = reader.sized_i16().ok_or(DecodeError::Length { what: "a field's key", offset, available })?;
+        let key = reader.sized_i16().ok_or(DecodeError::Length {
+            what: "a field's key",
+            offset,
+            available,
+        })?;
         utf8(key, "a field's key", &reader)?;
         let key_end = reader.position();
         let value = sized(&mut reader, "a field's value")?;

@@ -60,7 +60,11 @@ impl<'a> CommandView<'a> {
     /// Reads a frame that comes without its 4-byte length.
     pub fn parse(frame: &'a [u8]) -> Result<Self, DecodeError> {
         let Some([serialize, high, middle, low]) = bytes::array(frame, 0) else {
-            return Err(DecodeError::TooShort { what: "the header length", expected: 4, found: frame.len() });
+            return Err(DecodeError::TooShort {
+                what: "the header length",
+                expected: 4,
+                found: frame.len(),
+            });
         };
         let declared = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         let rest = frame.get(4..).unwrap_or_default();

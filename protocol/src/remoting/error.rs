@@ -1,4 +1,5 @@
-//! What can be wrong with a frame (the connection is closed) and with a header's fields (the request is answered).
+//! What can be wrong with a frame (the connection is closed) and with a header's fields (the
+//! request is answered).
 
 use crate::json::JsonError;
 
@@ -51,7 +52,10 @@ pub enum DecodeError {
         found: String,
     },
     /// A length inside a binary header does not fit it.
-    #[error("frame header: the length of {what} at byte {offset} does not fit the {available} bytes left")]
+    #[error(
+        "frame header: the length of {what} at byte {offset} does not fit the {available} bytes \
+            left"
+    )]
     Length {
         /// The field.
         what: &'static str,
@@ -62,7 +66,8 @@ pub enum DecodeError {
     },
 }
 
-/// A request header whose fields don't fit the request. The request is answered with an error that says this.
+/// A request header whose fields don't fit the request. The request is answered with an error that
+/// says this.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// A mandatory field is absent.

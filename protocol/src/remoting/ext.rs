@@ -13,9 +13,10 @@ const INDEXED_MAX: usize = 20;
 
 /// The custom fields of one header: a view into the frame, validated when the frame was parsed.
 ///
-/// Where the first [`INDEXED_MAX`] fields lie is remembered from that parse; a header with more is scanned again at each
-/// access. A request of the data path is decoded in one walk by its own header type ([`crate::headers`]); the getters here
-/// are for the other requests. Of a repeated key the last value counts.
+/// Where the first [`INDEXED_MAX`] fields lie is remembered from that parse; a header with more is
+/// scanned again at each access. A request of the data path is decoded in one walk by its own
+/// header type ([`crate::headers`]); the getters here are for the other requests. Of a repeated key
+/// the last value counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Ext<'a> {
     source: Source<'a>,
@@ -31,8 +32,9 @@ enum Source<'a> {
     Binary(&'a [u8]),
 }
 
-/// Where a field's key and value lie in the source. Two bytes an offset, so that the index stays small enough to be moved
-/// around with its header; a header that needs more is not indexed ([`Ext::add`]).
+/// Where a field's key and value lie in the source. Two bytes an offset, so that the index stays
+/// small enough to be moved around with its header; a header that needs more is not indexed
+/// ([`Ext::add`]).
 #[derive(Debug, Clone, Copy, Default)]
 struct FieldAt {
     key: Span,
@@ -52,7 +54,8 @@ impl Span {
     /// `None` when it lies too far in, or is too long, for two bytes.
     fn new(start: usize, end: usize, escaped: bool) -> Option<Self> {
         let start_u16 = u16::try_from(start).ok()?;
-        let length = u16::try_from(end.checked_sub(start)?).ok().filter(|length| *length < ESCAPED)?;
+        let length =
+            u16::try_from(end.checked_sub(start)?).ok().filter(|length| *length < ESCAPED)?;
         Some(Self { start: start_u16, length: if escaped { length | ESCAPED } else { length } })
     }
 
@@ -76,16 +79,21 @@ impl<'a> Ext<'a> {
     pub(super) const EMPTY: Ext<'static> = Ext {
         source: Source::Binary(&[]),
         count: 0,
-        index: [FieldAt { key: Span { start: 0, length: 0 }, value: Span { start: 0, length: 0 } }; INDEXED_MAX],
+        index: [FieldAt { key: Span { start: 0, length: 0 }, value: Span { start: 0, length: 0 } };
+            INDEXED_MAX],
     };
 
-    /// Reads the object whose `{` was taken, checking every field, so that walking them later can't fail.
+    /// Reads the object whose `{` was taken, checking every field, so that walking them later can't
+    /// fail.
     pub(super) fn read_json(text: &'a str, scanner: &mut Scanner<'a>) -> Result<Self, JsonError> {
         let start = scanner.offset();
-        let mut ext = Self { source: Source::Json(text.get(start..).unwrap_or_default()), ..Self::EMPTY };
+        let mut ext =
+            Self { source: Source::Json(text.get(start..).unwrap_or_default()), ..Self::EMPTY };
         let mut first = true;
         'members: while scanner.more(&mut first, b'}')? {
-            let span = |(from, to, escaped): (usize, usize, bool)| Span::new(from - start, to - start, escaped);
+            let span = |(from, to, escaped): (usize, usize, bool)| {
+                Span::new(from - start, to - start, escaped)
+            };
             while let Some([key, value]) = scanner.plain_member() {
                 ext.add(span(key), span(value));
                 if !scanner.take_comma_before_quote() {
@@ -100,20 +108,29 @@ impl<'a> Ext<'a> {
         Ok(ext)
     }
 
-    /// Fields that were checked by the binary header's reader, which calls [`Ext::add_binary`] for each.
+    /// Fields that were checked by the binary header's reader, which calls [`Ext::add_binary`] for
+    /// each.
     pub(super) fn binary(entries: &'a [u8]) -> Self {
         Self { source: Source::Binary(entries), ..Self::EMPTY }
     }
 
-    /// One field of binary entries: the range of its key and of its value. Java reads a text of length 0 as null and puts
-    /// no null into the map.
-    pub(super) fn add_binary(&mut self, key: std::ops::Range<usize>, value: std::ops::Range<usize>) {
+    /// One field of binary entries: the range of its key and of its value. Java reads a text of
+    /// length 0 as null and puts no null into the map.
+    pub(super) fn add_binary(
+        &mut self,
+        key: std::ops::Range<usize>,
+        value: std::ops::Range<usize>,
+    ) {
         if !key.is_empty() && !value.is_empty() {
-            self.add(Span::new(key.start, key.end, false), Span::new(value.start, value.end, false));
+            self.add(
+                Span::new(key.start, key.end, false),
+                Span::new(value.start, value.end, false),
+            );
         }
     }
 
-    /// A field that the index can't hold makes the header one that is scanned at each access, as too many fields do.
+    /// A field that the index can't hold makes the header one that is scanned at each access, as
+    /// too many fields do.
     fn add(&mut self, key: Option<Span>, value: Option<Span>) {
         match (self.index.get_mut(self.count), key, value) {
             (Some(place), Some(key), Some(value)) => {
@@ -133,18 +150,27 @@ impl<'a> Ext<'a> {
                 Source::Binary(bytes) => Inner::Binary(Reader::new(bytes)),
             });
         }
-        Entries(Inner::Indexed { fields: self.index.get(..self.count).unwrap_or_default().iter(), source: self.source })
+        Entries(Inner::Indexed {
+            fields: self.index.get(..self.count).unwrap_or_default().iter(),
+            source: self.source,
+        })
     }
 
-    /// Calls `visit` for each of [`Ext::entries`]. The index is walked in one loop for its kind of source: what a request of the data
-    /// path is decoded by.
+    /// Calls `visit` for each of [`Ext::entries`]. The index is walked in one loop for its kind of
+    /// source: what a request of the data path is decoded by.
     #[inline]
     pub(crate) fn each(&self, mut visit: impl FnMut(Key<'a>, RawText<'a>)) {
         match self.source {
             Source::Json(text) if self.count <= INDEXED_MAX => {
                 for field in self.index.get(..self.count).unwrap_or_default() {
-                    let letter = if field.key.length == 1 { text.as_bytes().get(usize::from(field.key.start)) } else { None };
-                    let key = letter.map(|letter| Key::Letter(*letter)).or_else(|| field.key.of_text(text).map(Key::Text));
+                    let letter = if field.key.length == 1 {
+                        text.as_bytes().get(usize::from(field.key.start))
+                    } else {
+                        None
+                    };
+                    let key = letter
+                        .map(|letter| Key::Letter(*letter))
+                        .or_else(|| field.key.of_text(text).map(Key::Text));
                     let (Some(key), Some(value)) = (key, field.value.of_text(text)) else { return };
                     visit(key, value);
                 }
@@ -185,7 +211,8 @@ impl<'a> Ext<'a> {
         self.get(field).map_or(Ok(None), |text| parse_i64(field, &text))
     }
 
-    /// A boolean as Java reads it: "true" in any case is true, all else is false. `None` when absent.
+    /// A boolean as Java reads it: "true" in any case is true, all else is false. `None` when
+    /// absent.
     #[must_use]
     pub fn get_bool(&self, field: &str) -> Option<bool> {
         self.get(field).map(|text| parse_bool(&text))
@@ -224,7 +251,11 @@ pub(crate) fn parse_i64(field: &'static str, text: &str) -> Result<Option<i64>, 
     parse(field, text, "a 64-bit number")
 }
 
-fn parse<T: std::str::FromStr>(field: &'static str, text: &str, expected: &'static str) -> Result<Option<T>, HeaderError> {
+fn parse<T: std::str::FromStr>(
+    field: &'static str,
+    text: &str,
+    expected: &'static str,
+) -> Result<Option<T>, HeaderError> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -237,7 +268,8 @@ fn parse<T: std::str::FromStr>(field: &'static str, text: &str, expected: &'stat
 /// A field's key as [`Ext::each`] shows it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Key<'a> {
-    /// One byte without an escape, as all fields of a send have it. No text has to be cut out for it.
+    /// One byte without an escape, as all fields of a send have it. No text has to be cut out for
+    /// it.
     Letter(u8),
     /// Any key, also of one letter.
     Text(RawText<'a>),
@@ -263,8 +295,12 @@ impl<'a> Iterator for Entries<'_, 'a> {
             Inner::Indexed { fields, source } => {
                 let field = fields.next()?;
                 match source {
-                    Source::Json(text) => Some((field.key.of_text(text)?, field.value.of_text(text)?)),
-                    Source::Binary(bytes) => Some((field.key.of_bytes(bytes)?, field.value.of_bytes(bytes)?)),
+                    Source::Json(text) => {
+                        Some((field.key.of_text(text)?, field.value.of_text(text)?))
+                    }
+                    Source::Binary(bytes) => {
+                        Some((field.key.of_bytes(bytes)?, field.value.of_bytes(bytes)?))
+                    }
                 }
             }
             Inner::Json { scanner, first } => loop {

@@ -4,7 +4,8 @@
 //! {"code":310,"extFields":{"a":"group","b":"topic"},"flag":0,"language":"JAVA","opaque":7,"remark":"…","version":513}
 //! ```
 //!
-//! Keys come in any order, in fastjson's dialect; C++ clients write numbers into `extFields` and end the header in a newline.
+//! Keys come in any order, in fastjson's dialect; C++ clients write numbers into `extFields` and
+//! end the header in a newline.
 
 use super::command::{CommandView, SerializeType};
 use super::error::{DecodeError, excerpt};
@@ -14,8 +15,10 @@ use crate::json::JsonError;
 use crate::json::scan::{RawValue, Scanner};
 
 pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<'a>, DecodeError> {
-    let text = std::str::from_utf8(header)
-        .map_err(|error| DecodeError::Utf8 { what: "the JSON header", offset: error.valid_up_to() })?;
+    let text = std::str::from_utf8(header).map_err(|error| DecodeError::Utf8 {
+        what: "the JSON header",
+        offset: error.valid_up_to(),
+    })?;
     let mut view = CommandView {
         serialize: SerializeType::Json,
         code: 0,
@@ -56,10 +59,14 @@ pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<
     Ok(view)
 }
 
-/// Takes one of the known members if it stands there without white space and in its usual form: what nearly every header consists of.
-/// False, and nothing taken, for all else.
+/// Takes one of the known members if it stands there without white space and in its usual form:
+/// what nearly every header consists of. False, and nothing taken, for all else.
 #[inline]
-fn as_clients_write<'a>(view: &mut CommandView<'a>, text: &'a str, scanner: &mut Scanner<'a>) -> Result<bool, JsonError> {
+fn as_clients_write<'a>(
+    view: &mut CommandView<'a>,
+    text: &'a str,
+    scanner: &mut Scanner<'a>,
+) -> Result<bool, JsonError> {
     let place = match scanner.second_byte() {
         Some(b'e') if scanner.take_text(b"\"extFields\":{") => {
             view.ext = Ext::read_json(text, scanner)?;
@@ -97,7 +104,11 @@ fn int(field: &'static str, value: RawValue<'_>) -> Result<i32, DecodeError> {
         return Ok(number);
     }
     let text = text.to_cow();
-    text.parse().map_err(|_| DecodeError::Field { field, expected: "a 32-bit number", found: excerpt(&text) })
+    text.parse().map_err(|_| DecodeError::Field {
+        field,
+        expected: "a 32-bit number",
+        found: excerpt(&text),
+    })
 }
 
 fn language_code(value: RawValue<'_>) -> u8 {
@@ -122,7 +133,10 @@ mod tests {
             r#"{"code":310,"extFields":{"a":"g","i":"K\u0001v\u0002"},"flag":2,"language":"JAVA","opaque":-7,"serializeTypeCurrentRPC":"JSON","version":513}"#,
         )
         .expect("java header");
-        assert_eq!((view.code, view.flag, view.opaque, view.version, view.language), (310, 2, -7, 513, language::JAVA));
+        assert_eq!(
+            (view.code, view.flag, view.opaque, view.version, view.language),
+            (310, 2, -7, 513, language::JAVA)
+        );
         assert!(view.is_oneway() && !view.is_response());
         assert_eq!(view.ext.get("i").as_deref(), Some("K\u{1}v\u{2}"));
         assert_eq!(view.ext.get("missing"), None);
@@ -133,7 +147,8 @@ mod tests {
     #[test]
     fn reads_what_cpp_and_node_clients_write() {
         let view = view(
-            "{\"code\" : 11, extFields:{'queueId':3,\"order\":true,\"x\":null,\"empty\":\"\",deep:{a:[1]}},\"language\":\"CPP\",\"remark\":\"\",\"opaque\":1}\n",
+            "{\"code\" : 11, \
+                extFields:{'queueId':3,\"order\":true,\"x\":null,\"empty\":\"\",deep:{a:[1]}},\"language\":\"CPP\",\"remark\":\"\",\"opaque\":1}\n",
         )
         .expect("cpp header");
         assert_eq!(view.ext.get_i32("queueId"), Ok(Some(3)));
@@ -148,19 +163,61 @@ mod tests {
 
     #[test]
     fn the_usual_form_and_any_other_are_read_alike() {
-        let code = |header: &str| view(header).map(|view| (view.code, view.opaque, view.language)).map_err(drop);
-        let numbers = ["0", "-1", "-0", "007", "2147483647", "-2147483648", "2147483648", "99999999999", "-", "--1", "+1", "1.0", "1e3", "\"5\"", "null", "12x", ""];
+        let code = |header: &str| {
+            view(header).map(|view| (view.code, view.opaque, view.language)).map_err(drop)
+        };
+        let numbers = [
+            "0",
+            "-1",
+            "-0",
+            "007",
+            "2147483647",
+            "-2147483648",
+            "2147483648",
+            "99999999999",
+            "-",
+            "--1",
+            "+1",
+            "1.0",
+            "1e3",
+            "\"5\"",
+            "null",
+            "12x",
+            "",
+        ];
         for number in numbers {
             let usual = format!("{{\"code\":{number},\"language\":\"JAVA\",\"opaque\":3}}");
-            let other = format!("{{ \"code\" : {number} , \"language\" : \"JAVA\" , \"opaque\" : 3 }}");
+            let other =
+                format!("{{ \"code\" : {number} , \"language\" : \"JAVA\" , \"opaque\" : 3 }}");
             assert_eq!(code(&usual), code(&other), "{usual}");
         }
-        let field = |header: &str| view(header).map(|view| view.ext.get("i").map(std::borrow::Cow::into_owned)).map_err(drop);
-        let values = ["", "plain", r"\u0001", r"K\u0001v\u0002L\u0001w\u0002", r"\u0009\u0010", r"\u00e9", r"a\nb", r"\u0001\", r"\u000", r"\u0001\q", "é\u{1}"];
+        let field = |header: &str| {
+            view(header)
+                .map(|view| view.ext.get("i").map(std::borrow::Cow::into_owned))
+                .map_err(drop)
+        };
+        let values = [
+            "",
+            "plain",
+            r"\u0001",
+            r"K\u0001v\u0002L\u0001w\u0002",
+            r"\u0009\u0010",
+            r"\u00e9",
+            r"a\nb",
+            r"\u0001\",
+            r"\u000",
+            r"\u0001\q",
+            "é\u{1}",
+        ];
         for value in values {
             for key in ["i", "longer"] {
-                let usual = format!("{{\"extFields\":{{\"{key}\":\"x\",\"i\":\"{value}\",\"z\":\"\"}},\"version\":1}}");
-                let other = format!("{{ \"extFields\" : {{ \"{key}\" : \"x\" , \"i\" : \"{value}\" , \"z\" : \"\" }} , \"version\" : 1 }}");
+                let usual = format!(
+                    "{{\"extFields\":{{\"{key}\":\"x\",\"i\":\"{value}\",\"z\":\"\"}},\"version\":1}}"
+                );
+                let other = format!(
+                    "{{ \"extFields\" : {{ \"{key}\" : \"x\" , \"i\" : \"{value}\" , \"z\" : \
+                        \"\" }} , \"version\" : 1 }}"
+                );
                 assert_eq!(field(&usual), field(&other), "{usual}");
             }
         }
@@ -169,7 +226,10 @@ mod tests {
     #[test]
     fn fields_beyond_the_reach_of_the_index_are_found_too() {
         for long in [32_767, 32_768, 70_000] {
-            let header = format!("{{\"extFields\":{{\"a\":\"first\",\"i\":\"{}\",\"z\":\"last\"}}}}", "x".repeat(long));
+            let header = format!(
+                "{{\"extFields\":{{\"a\":\"first\",\"i\":\"{}\",\"z\":\"last\"}}}}",
+                "x".repeat(long)
+            );
             let view = view(&header).expect("long header");
             assert_eq!(view.ext.get("a").as_deref(), Some("first"));
             assert_eq!(view.ext.get("i").map(|text| text.len()), Some(long));
@@ -180,9 +240,20 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_header() {
-        for header in ["", "[]", "{\"code\":\"x\"}", "{\"code\":99999999999}", "{\"extFields\":[]}", "{\"code\":1}x", "{\"extFields\":{\"a\":}}"] {
+        for header in [
+            "",
+            "[]",
+            "{\"code\":\"x\"}",
+            "{\"code\":99999999999}",
+            "{\"extFields\":[]}",
+            "{\"code\":1}x",
+            "{\"extFields\":{\"a\":}}",
+        ] {
             assert!(view(header).is_err(), "{header}");
         }
-        assert!(matches!(parse(b"{\"code\":1,\"r\":\"\xff\"}", b""), Err(DecodeError::Utf8 { offset: 15, .. })));
+        assert!(matches!(
+            parse(b"{\"code\":1,\"r\":\"\xff\"}", b""),
+            Err(DecodeError::Utf8 { offset: 15, .. })
+        ));
     }
 }

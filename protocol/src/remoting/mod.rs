@@ -5,8 +5,9 @@
 //!  | L  u32 | type u8, H u24   | header, H bytes | body           |   big-endian
 //! ```
 //!
-//! `L` counts everything after itself. The header is JSON (type 0, [`json`]) or RocketMQ's binary form (type 1, [`binary`]);
-//! each frame says which. Readers get a frame without `L`, as the network layer split it.
+//! `L` counts everything after itself. The header is JSON (type 0, [`json`]) or RocketMQ's binary
+//! form (type 1, [`binary`]); each frame says which. Readers get a frame without `L`, as the
+//! network layer split it.
 
 mod binary;
 mod command;
@@ -17,6 +18,9 @@ mod write;
 
 pub use command::{CommandView, FLAG_ONEWAY, FLAG_RESPONSE, SerializeType};
 pub use error::{DecodeError, HeaderError};
-pub(crate) use ext::{Key, parse_bool, parse_i32, parse_i64};
 pub use ext::{Entries, Ext};
-pub use write::{CommandHead, ExtWriter, PreparedFields, Sender, write_command, write_command_as, write_command_head};
+pub(crate) use ext::{Key, parse_bool, parse_i32, parse_i64};
+pub use write::{
+    CommandHead, ExtWriter, PreparedFields, Sender, write_command, write_command_as,
+    write_command_head,
+};

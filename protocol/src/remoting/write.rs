@@ -24,7 +24,13 @@ impl<'a> CommandHead<'a> {
     /// The head of an answer to `request`: its serialization, its number.
     #[must_use]
     pub fn answer(request: &super::CommandView<'_>, code: i32) -> Self {
-        Self { serialize: request.serialize, code, opaque: request.opaque, flag: FLAG_RESPONSE, remark: None }
+        Self {
+            serialize: request.serialize,
+            code,
+            opaque: request.opaque,
+            flag: FLAG_RESPONSE,
+            remark: None,
+        }
     }
 
     /// The same head with a remark.
@@ -44,27 +50,38 @@ pub struct Sender {
 }
 
 impl Default for Sender {
-    /// JAVA and 5.5.0: every client knows both, and newer clients switch features on by the version.
+    /// JAVA and 5.5.0: every client knows both, and newer clients switch features on by the
+    /// version.
     fn default() -> Self {
         Self { language: language::JAVA, version: version::V5_5_0 }
     }
 }
 
 /// Appends a whole frame to `out`, its 4-byte length included.
-pub fn write_command(out: &mut Vec<u8>, head: &CommandHead<'_>, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) {
+pub fn write_command(
+    out: &mut Vec<u8>,
+    head: &CommandHead<'_>,
+    ext: impl FnOnce(&mut ExtWriter<'_>),
+    body: &[u8],
+) {
     write_command_as(out, Sender::default(), head, ext, body.len());
     out.extend_from_slice(body);
 }
 
 /// Appends a frame's length and header; the caller sends `body_bytes` bytes after it.
-pub fn write_command_head(out: &mut Vec<u8>, head: &CommandHead<'_>, ext: impl FnOnce(&mut ExtWriter<'_>), body_bytes: usize) {
+pub fn write_command_head(
+    out: &mut Vec<u8>,
+    head: &CommandHead<'_>,
+    ext: impl FnOnce(&mut ExtWriter<'_>),
+    body_bytes: usize,
+) {
     write_command_as(out, Sender::default(), head, ext, body_bytes);
 }
 
 /// [`write_command_head`] in another sender's name.
 ///
-/// A header too long for a frame (only possible when a peer's own oversized text is echoed) is replaced by SYSTEM_ERROR:
-/// what goes out is always a well-formed frame.
+/// A header too long for a frame (only possible when a peer's own oversized text is echoed) is
+/// replaced by SYSTEM_ERROR: what goes out is always a well-formed frame.
 ///
 /// # Panics
 /// If header and body are longer than a 32-bit length can say: no caller has such a body.
@@ -79,13 +96,18 @@ pub fn write_command_as(
     write_header(out, sender, head, ext);
     if out.len() - start - 8 > HEADER_BYTES_MAX {
         out.truncate(start);
-        let replaced = CommandHead { code: response::SYSTEM_ERROR, remark: Some("header too long for a frame"), ..*head };
+        let replaced = CommandHead {
+            code: response::SYSTEM_ERROR,
+            remark: Some("header too long for a frame"),
+            ..*head
+        };
         write_header(out, sender, &replaced, |_| {});
     }
     let header_bytes = out.len() - start - 8;
     let frame_bytes = 4 + header_bytes + body_bytes;
     let length = u32::try_from(frame_bytes).expect("a frame's length fits 32 bits");
-    let header_word = u32::try_from(header_bytes).expect("checked against HEADER_BYTES_MAX") | u32::from(head.serialize.byte()) << 24;
+    let header_word = u32::try_from(header_bytes).expect("checked against HEADER_BYTES_MAX")
+        | u32::from(head.serialize.byte()) << 24;
     fill(out, start, length);
     fill(out, start + 4, header_word);
 }
@@ -96,7 +118,12 @@ fn fill(out: &mut [u8], at: usize, word: u32) {
     }
 }
 
-fn write_header(out: &mut Vec<u8>, sender: Sender, head: &CommandHead<'_>, ext: impl FnOnce(&mut ExtWriter<'_>)) {
+fn write_header(
+    out: &mut Vec<u8>,
+    sender: Sender,
+    head: &CommandHead<'_>,
+    ext: impl FnOnce(&mut ExtWriter<'_>),
+) {
     out.extend_from_slice(&[0; 8]);
     match head.serialize {
         SerializeType::Json => write_json(out, sender, head, ext),
@@ -104,7 +131,12 @@ fn write_header(out: &mut Vec<u8>, sender: Sender, head: &CommandHead<'_>, ext: 
     }
 }
 
-fn write_json(out: &mut Vec<u8>, sender: Sender, head: &CommandHead<'_>, ext: impl FnOnce(&mut ExtWriter<'_>)) {
+fn write_json(
+    out: &mut Vec<u8>,
+    sender: Sender,
+    head: &CommandHead<'_>,
+    ext: impl FnOnce(&mut ExtWriter<'_>),
+) {
     out.extend_from_slice(b"{\"code\":");
     write_int(out, head.code.into());
     let before_ext = out.len();
@@ -136,7 +168,12 @@ fn write_json(out: &mut Vec<u8>, sender: Sender, head: &CommandHead<'_>, ext: im
     out.push(b'}');
 }
 
-fn write_binary(out: &mut Vec<u8>, sender: Sender, head: &CommandHead<'_>, ext: impl FnOnce(&mut ExtWriter<'_>)) {
+fn write_binary(
+    out: &mut Vec<u8>,
+    sender: Sender,
+    head: &CommandHead<'_>,
+    ext: impl FnOnce(&mut ExtWriter<'_>),
+) {
     out.extend_from_slice(&low_16_bits(head.code));
     out.push(sender.language);
     out.extend_from_slice(&low_16_bits(sender.version));
@@ -239,7 +276,8 @@ impl ExtWriter<'_> {
         }
     }
 
-    /// As [`ExtWriter::str`], of an answer that every send or pull has: its key in JSON is `json_key`, quotes and colon included.
+    /// As [`ExtWriter::str`], of an answer that every send or pull has: its key in JSON is
+    /// `json_key`, quotes and colon included.
     #[inline]
     pub(crate) fn known_str(&mut self, json_key: &'static [u8], key: &'static str, value: &str) {
         match self.serialize {

@@ -3,7 +3,10 @@
 #![allow(dead_code, reason = "each test that shares these uses some of them")]
 
 use protocol::batch::{self, BatchEntry};
-use protocol::bodies::{HeartbeatData, MessageModel, ResetOffsetBody, SubscriptionData, TopicConfig, TopicConfigSerializeWrapper};
+use protocol::bodies::{
+    HeartbeatData, MessageModel, ResetOffsetBody, SubscriptionData, TopicConfig,
+    TopicConfigSerializeWrapper,
+};
 use protocol::headers::{PullHeader, SendHeader};
 use protocol::json::to_fastjson;
 use protocol::record::RecordDraft;
@@ -26,8 +29,11 @@ pub fn send_header() -> SendHeader<'static> {
 
 /// Native frames, prefix included: the golden ones.
 pub fn native_frames() -> Vec<Vec<u8>> {
-    let lines = include_str!("../fixtures/native-v1.txt").lines().filter_map(|line| line.split_once(": ").filter(|_| !line.starts_with('#')));
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
+    let lines = include_str!("../fixtures/native-v1.txt")
+        .lines()
+        .filter_map(|line| line.split_once(": ").filter(|_| !line.starts_with('#')));
+    let byte =
+        |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
     lines.map(|(_, hex)| hex.as_bytes().chunks(2).map(byte).collect()).collect()
 }
 
@@ -52,8 +58,10 @@ pub fn frames() -> Vec<Vec<u8>> {
         frames.push(frame(serialize, 11, &|ext| pull.write(ext)));
         frames.push(frame(serialize, 34, &|_| {}));
     }
-    let cpp = b"{\"code\" : 11,\"extFields\":{\"queueId\":3,'x':true,y:null},\"language\":\"CPP\",\"opaque\":1,\"remark\":\"\"}\n";
-    frames.push([&u32::try_from(cpp.len()).expect("short").to_be_bytes()[..], cpp, b"body"].concat());
+    let cpp = b"{\"code\" : \
+        11,\"extFields\":{\"queueId\":3,'x':true,y:null},\"language\":\"CPP\",\"opaque\":1,\"remark\":\"\"}\n";
+    frames
+        .push([&u32::try_from(cpp.len()).expect("short").to_be_bytes()[..], cpp, b"body"].concat());
     frames
 }
 
@@ -107,7 +115,9 @@ pub fn records() -> Vec<Vec<u8>> {
 /// Batch bodies.
 pub fn batches() -> Vec<Vec<u8>> {
     let mut three = Vec::new();
-    for (flag, body, properties) in [(0, &b"one"[..], &b"TAGS\x01a\x02"[..]), (7, b"", b""), (-1, &[0xFF; 100], b"k\x01v")] {
+    for (flag, body, properties) in
+        [(0, &b"one"[..], &b"TAGS\x01a\x02"[..]), (7, b"", b""), (-1, &[0xFF; 100], b"k\x01v")]
+    {
         batch::write(&mut three, &BatchEntry { flag, body, properties }).expect("entry");
     }
     let mut one = Vec::new();
@@ -117,7 +127,8 @@ pub fn batches() -> Vec<Vec<u8>> {
 
 /// JSON bodies.
 pub fn bodies() -> Vec<Vec<u8>> {
-    let mut heartbeat = HeartbeatData { client_id: "10.0.0.5@1#2".to_owned(), ..HeartbeatData::default() };
+    let mut heartbeat =
+        HeartbeatData { client_id: "10.0.0.5@1#2".to_owned(), ..HeartbeatData::default() };
     heartbeat.consumer_data_set.push(protocol::bodies::ConsumerData {
         group_name: "g".to_owned(),
         message_model: MessageModel::Broadcasting,
@@ -127,7 +138,14 @@ pub fn bodies() -> Vec<Vec<u8>> {
     let mut topics = TopicConfigSerializeWrapper::default();
     topics.topic_config_table.insert("T".to_owned(), TopicConfig::new("T", 4, 6));
     let mut reset = ResetOffsetBody::default();
-    reset.offset_table.insert(protocol::bodies::MessageQueue { broker_name: "b".to_owned(), queue_id: 1, topic: "T".to_owned() }, 9);
+    reset.offset_table.insert(
+        protocol::bodies::MessageQueue {
+            broker_name: "b".to_owned(),
+            queue_id: 1,
+            topic: "T".to_owned(),
+        },
+        9,
+    );
     vec![
         to_fastjson(&heartbeat),
         to_fastjson(&topics),
@@ -140,5 +158,9 @@ pub fn bodies() -> Vec<Vec<u8>> {
 
 /// Property strings.
 pub fn properties() -> Vec<Vec<u8>> {
-    vec![b"TAGS\x01a\x02KEYS\x01k1 k2\x02".to_vec(), b"a\x01b".to_vec(), b"\x01\x02\x02a\x01\x02n\x011\x02n\x012".to_vec()]
+    vec![
+        b"TAGS\x01a\x02KEYS\x01k1 k2\x02".to_vec(),
+        b"a\x01b".to_vec(),
+        b"\x01\x02\x02a\x01\x02n\x011\x02n\x012".to_vec(),
+    ]
 }

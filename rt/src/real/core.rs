@@ -1,9 +1,11 @@
 //! The handle to one running core.
 
 use super::driver::Kick;
-use super::mailbox::{self, Mailbox, Sender};
 use super::file::CoreFile;
-use crate::ring::{Event, FileOps, Ring, RingConfig, RingError, RingFile, disk_space, utc_offset_seconds};
+use super::mailbox::{self, Mailbox, Sender};
+use crate::ring::{
+    Event, FileOps, Ring, RingConfig, RingError, RingFile, disk_space, utc_offset_seconds,
+};
 use crate::runtime::{DirEntry, DiskSpace, OpenMode, Runtime, Share};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -14,7 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What the driver of a core calls for network completions. Implemented by netcore.
 pub trait RingClient {
-    /// One completion. The ring is busy: queue what should be submitted until [`RingClient::end_turn`].
+    /// One completion. The ring is busy: queue what should be submitted until
+    /// [`RingClient::end_turn`].
     fn on_event(&self, event: Event<'_>);
     /// All completions of this turn are in: submit accepts, receives and sends.
     fn end_turn(&self, ring: &mut Ring);
@@ -33,7 +36,8 @@ pub(super) struct CoreInner {
     chance: Cell<u64>,
 }
 
-/// One running core: [`Runtime`] over glommio and the ring. Cloning gives another handle to the same core; it is not `Send`.
+/// One running core: [`Runtime`] over glommio and the ring. Cloning gives another handle to the
+/// same core; it is not `Send`.
 #[derive(Clone)]
 pub struct Core(pub(super) Rc<CoreInner>);
 
@@ -54,8 +58,16 @@ impl Core {
             client: RefCell::new(None),
             idle_spin: Cell::new(Duration::from_micros(20)),
             stopping: Cell::new(false),
-            foreground: executor.create_task_queue(glommio::Shares::Static(1000), matters, "foreground"),
-            background: executor.create_task_queue(glommio::Shares::Static(100), background, "background"),
+            foreground: executor.create_task_queue(
+                glommio::Shares::Static(1000),
+                matters,
+                "foreground",
+            ),
+            background: executor.create_task_queue(
+                glommio::Shares::Static(100),
+                background,
+                "background",
+            ),
             started: Instant::now(),
             chance: Cell::new(seed()),
         })))
@@ -86,20 +98,28 @@ impl Core {
         self.wake();
     }
 
-    /// A way for other threads to send to this core. It costs the data path nothing: the core sleeps on an eventfd.
+    /// A way for other threads to send to this core. It costs the data path nothing: the core
+    /// sleeps on an eventfd.
     pub fn mailbox<T: Send + 'static>(&self) -> io::Result<(Sender<T>, Mailbox<T>)> {
         mailbox::mailbox()
     }
 
-    /// Runs blocking work on one of this core's helper threads. It must not panic: glommio would never answer.
-    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    /// Runs blocking work on one of this core's helper threads. It must not panic: glommio would
+    /// never answer.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
         glommio::executor().spawn_blocking(work).await
     }
 }
 
 fn seed() -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
-    std::hash::Hash::hash(&(SystemTime::now(), std::process::id(), std::thread::current().id()), &mut hasher);
+    std::hash::Hash::hash(
+        &(SystemTime::now(), std::process::id(), std::thread::current().id()),
+        &mut hasher,
+    );
     std::hash::Hasher::finish(&hasher)
 }
 
@@ -120,7 +140,8 @@ impl Runtime for Core {
     }
 
     fn random_u64(&self) -> u64 {
-        // SplitMix64 (Steele, Lea, Flood 2014): enough for queue choice and unique keys, one word of state.
+        // SplitMix64 (Steele, Lea, Flood 2014): enough for queue choice and unique keys, one word
+        // of state.
         let state = self.0.chance.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
         self.0.chance.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -165,7 +186,12 @@ impl Runtime for Core {
         self.blocking(move || std::fs::read(path)).await
     }
 
-    async fn replace_file(&self, path: &Path, content: Vec<u8>, keep_backup: bool) -> io::Result<()> {
+    async fn replace_file(
+        &self,
+        path: &Path,
+        content: Vec<u8>,
+        keep_backup: bool,
+    ) -> io::Result<()> {
         let path = path.to_owned();
         self.blocking(move || super::fs::replace_file(&path, &content, keep_backup)).await
     }

@@ -30,8 +30,8 @@ impl Kick {
     }
 }
 
-/// What a sleeping core waits for through glommio. Both futures stay where they are from one sleep to the next and are made anew only
-/// when they completed: each costs glommio a few allocations.
+/// What a sleeping core waits for through glommio. Both futures stay where they are from one sleep
+/// to the next and are made anew only when they completed: each costs glommio a few allocations.
 struct Sleeper<'a, E, T> {
     /// A read of the ring's eventfd.
     event: Pin<&'a mut Option<E>>,
@@ -40,7 +40,8 @@ struct Sleeper<'a, E, T> {
 }
 
 impl<E: Future, T: Future> Sleeper<'_, E, T> {
-    /// Until the ring has completions, somebody kicks, or, with files under way, it is time to look.
+    /// Until the ring has completions, somebody kicks, or, with files under way, it is time to
+    /// look.
     async fn sleep(&mut self, core: &Core, read_event: impl Fn() -> E, timer: impl Fn() -> T) {
         let looks_again = core.0.ring.borrow().has_files_in_flight();
         if self.event.is_none() {
@@ -89,8 +90,9 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
         let completions = turn(&core)?;
         turns_since_yield += u32::from(completions > 0);
         let kicked = core.0.kick.pending.take();
-        // What this turn queued goes out with the next one: that comes first, and the tasks that completions woke (the
-        // log's writer, cold reads) run when the ring is quiet for a moment, or after enough turns in a row.
+        // What this turn queued goes out with the next one: that comes first, and the tasks that
+        // completions woke (the log's writer, cold reads) run when the ring is quiet for a moment,
+        // or after enough turns in a row.
         let quiet = completions == 0 && (turns_since_yield > 0 || kicked);
         if quiet || completions >= YIELD_AT_COMPLETIONS || turns_since_yield >= YIELD_AT_TURNS {
             turns_since_yield = 0;
@@ -109,8 +111,9 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
     Ok(())
 }
 
-/// A completion's signal is now and then not delivered to a sleeping core (seen on Linux 6.18 as a ring with finished reads, an
-/// eventfd that says 1, and nobody awake): with file operations under way the core looks by itself as well.
+/// A completion's signal is now and then not delivered to a sleeping core (seen on Linux 6.18 as a
+/// ring with finished reads, an eventfd that says 1, and nobody awake): with file operations under
+/// way the core looks by itself as well.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
 
 /// A turn with so many completions lets other tasks run before the next.
@@ -134,7 +137,8 @@ async fn spin(core: &Core) -> bool {
     let window = core.0.idle_spin.get();
     let started = Instant::now();
     while started.elapsed() < window {
-        // A short stretch at a time: other tasks (timers, files of glommio) must not wait for the whole of a long window.
+        // A short stretch at a time: other tasks (timers, files of glommio) must not wait for the
+        // whole of a long window.
         let stretch = Instant::now();
         while stretch.elapsed() < Duration::from_micros(5) {
             if core.0.ring.borrow_mut().has_work() || core.0.kick.pending.get() {

@@ -18,7 +18,8 @@ pub enum CoreFile {
     Mapped(MappedFile),
 }
 
-/// Reads and syncs go through the ring (the mapping and the page cache are one); writes are copied on a helper thread.
+/// Reads and syncs go through the ring (the mapping and the page cache are one); writes are copied
+/// on a helper thread.
 #[derive(Clone)]
 pub struct MappedFile {
     file: RingFile,
@@ -61,7 +62,9 @@ impl MappedFile {
         }
         let lending = Lending::new([first, second]);
         let [first, second] = lending.lent();
-        let copied = glommio::executor().spawn_blocking(move || mapping.copy(offset, &first) && mapping.copy(behind, &second)).await;
+        let copied = glommio::executor()
+            .spawn_blocking(move || mapping.copy(offset, &first) && mapping.copy(behind, &second))
+            .await;
         lending.end();
         if copied { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
@@ -76,14 +79,24 @@ impl File for CoreFile {
         self.write_both_at(offset, data, BufSlice::empty()).await
     }
 
-    async fn write_both_at(&self, offset: u64, first: BufSlice, second: BufSlice) -> io::Result<()> {
+    async fn write_both_at(
+        &self,
+        offset: u64,
+        first: BufSlice,
+        second: BufSlice,
+    ) -> io::Result<()> {
         match self {
             Self::Ring(file) => file.write_both_at(offset, first, second).await,
             Self::Mapped(file) => file.copy(offset, first, second).await,
         }
     }
 
-    async fn write_both_durably_at(&self, offset: u64, first: BufSlice, second: BufSlice) -> io::Result<()> {
+    async fn write_both_durably_at(
+        &self,
+        offset: u64,
+        first: BufSlice,
+        second: BufSlice,
+    ) -> io::Result<()> {
         match self {
             Self::Ring(file) => file.write_both_durably_at(offset, first, second).await,
             Self::Mapped(mapped) => {

@@ -28,7 +28,12 @@ pub(super) fn list_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
         let is_dir = metadata.is_dir();
         let name = entry.file_name().to_string_lossy().into_owned();
         let bytes = if is_dir { 0 } else { metadata.len() };
-        entries.push(DirEntry { name, bytes, is_dir, modified_ms: if is_dir { 0 } else { modified_ms(&metadata) } });
+        entries.push(DirEntry {
+            name,
+            bytes,
+            is_dir,
+            modified_ms: if is_dir { 0 } else { modified_ms(&metadata) },
+        });
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
@@ -36,7 +41,11 @@ pub(super) fn list_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
 
 /// Milliseconds since 1970; 0 where the file system keeps no such time.
 fn modified_ms(metadata: &fs::Metadata) -> i64 {
-    let since = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let since = metadata
+        .modified()
+        .ok()
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -31,7 +31,8 @@ pub enum LaunchError {
     /// glommio refused.
     #[error(
         "shard {shard}: the executor does not start on {placement:?}: {error}. Fix: `ulimit -l` must be at least 512 \
-         (KiB; LimitMEMLOCK=infinity in a unit file), io_uring must be allowed, and the core must be in this process's CPU set"
+         (KiB; LimitMEMLOCK=infinity in a unit file), io_uring must be allowed, and the core \
+         must be in this process's CPU set"
     )]
     Executor {
         /// Which shard.
@@ -60,16 +61,23 @@ impl Running {
     pub fn join(self) -> io::Result<()> {
         let mut outcome = Ok(());
         for thread in self.threads {
-            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a shard's thread panicked")));
+            let ended = thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a shard's thread panicked")));
             outcome = outcome.and(ended);
         }
         outcome
     }
 }
 
-/// Starts `main` on one executor per placement. `main` gets its core and the shard's number, and the core stops when it
-/// ends. Returns once every ring and executor is up; if one is not, the error says why and the others are not waited for.
-pub fn launch<M, F>(placements: &[CorePlacement], ring: RingConfig, main: M) -> Result<Running, LaunchError>
+/// Starts `main` on one executor per placement. `main` gets its core and the shard's number, and
+/// the core stops when it ends. Returns once every ring and executor is up; if one is not, the
+/// error says why and the others are not waited for.
+pub fn launch<M, F>(
+    placements: &[CorePlacement],
+    ring: RingConfig,
+    main: M,
+) -> Result<Running, LaunchError>
 where
     M: Fn(Core, usize) -> F + Clone + Send + 'static,
     F: Future<Output = io::Result<()>> + 'static,
@@ -78,15 +86,21 @@ where
     for (shard, &placement) in placements.iter().enumerate() {
         let main = main.clone();
         let (ready, is_ready) = mpsc::channel();
-        let thread = std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
-            run_shard(placement, ring, &ready, |core| main(core, shard))
-        });
-        let thread = thread.map_err(|error| LaunchError::Executor { shard, placement, error: error.to_string() })?;
+        let thread = std::thread::Builder::new()
+            .name(format!("shard-{shard}"))
+            .spawn(move || run_shard(placement, ring, &ready, |core| main(core, shard)));
+        let thread = thread.map_err(|error| LaunchError::Executor {
+            shard,
+            placement,
+            error: error.to_string(),
+        })?;
         threads.push(thread);
         match is_ready.recv() {
             Ok(Ok(())) => {}
             Ok(Err(Failure::Ring(error))) => return Err(LaunchError::Ring { shard, error }),
-            Ok(Err(Failure::Executor(error))) => return Err(LaunchError::Executor { shard, placement, error }),
+            Ok(Err(Failure::Executor(error))) => {
+                return Err(LaunchError::Executor { shard, placement, error });
+            }
             Err(_) => {
                 let error = "its thread ended before it was ready".to_owned();
                 return Err(LaunchError::Executor { shard, placement, error });
@@ -111,8 +125,11 @@ fn run_shard<F: Future<Output = io::Result<()>> + 'static>(
         CorePlacement::Pinned(cpu) => glommio::Placement::Fixed(cpu),
         CorePlacement::Unpinned => glommio::Placement::Unbound,
     };
-    // The log and the sockets have rings of their own: glommio's registered memory would only be resident and idle.
-    let builder = glommio::LocalExecutorBuilder::new(placed).io_memory(GLOMMIO_IO_MEMORY_BYTES).ring_depth(64);
+    // The log and the sockets have rings of their own: glommio's registered memory would only be
+    // resident and idle.
+    let builder = glommio::LocalExecutorBuilder::new(placed)
+        .io_memory(GLOMMIO_IO_MEMORY_BYTES)
+        .ring_depth(64);
     // Two helper threads, so that copies into mappings (logBackend=mmap) do not wait for a rename.
     let builder = builder.blocking_thread_pool_placement(glommio::PoolPlacement::Unbound(2));
     let executor = match builder.make() {
@@ -133,7 +150,8 @@ fn run_shard<F: Future<Output = io::Result<()>> + 'static>(
             }
         };
         let driving = core.clone();
-        let driver = glommio::spawn_local_into(driver::drive(driving), core.foreground()).map_err(|e| io::Error::other(e.to_string()))?;
+        let driver = glommio::spawn_local_into(driver::drive(driving), core.foreground())
+            .map_err(|e| io::Error::other(e.to_string()))?;
         let _told = ready.send(Ok(()));
         let outcome = main(core.clone()).await;
         core.stop_driver();

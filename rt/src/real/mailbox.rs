@@ -1,10 +1,11 @@
 //! From any thread to one core: the control plane between shards, and the stop signal.
 //!
-//! The queue has a lock, but the core touches it only after the eventfd said that something is there: the data path
-//! pays nothing for it.
+//! The queue has a lock, but the core touches it only after the eventfd said that something is
+//! there: the data path pays nothing for it.
 //!
-//! The eventfd is read through glommio's ring, not ours: a read that waits on one eventfd in a ring that itself signals
-//! an eventfd is a nested signal, which Linux 6.18 was seen not to deliver to a sleeping core.
+//! The eventfd is read through glommio's ring, not ours: a read that waits on one eventfd in a ring
+//! that itself signals an eventfd is a nested signal, which Linux 6.18 was seen not to deliver to a
+//! sleeping core.
 
 use crate::ring::EventFd;
 use std::collections::VecDeque;

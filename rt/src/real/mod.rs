@@ -6,8 +6,9 @@
 //!            nothing to do?  spin for a window, then sleep on the ring's eventfd
 //! ```
 //!
-//! An executor is started once per process and core and never restarted: glommio 0.9 leaks a descriptor each time.
-//! The broker's task queue is `Latency::Matters`, because glommio's preempt timer otherwise fires every 100 ms.
+//! An executor is started once per process and core and never restarted: glommio 0.9 leaks a
+//! descriptor each time. The broker's task queue is `Latency::Matters`, because glommio's preempt
+//! timer otherwise fires every 100 ms.
 
 mod core;
 mod driver;

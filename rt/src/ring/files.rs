@@ -49,7 +49,8 @@ impl FileOps {
     }
 }
 
-/// An open file whose reads, writes and syncs go through the core's ring. Closed with its last clone.
+/// An open file whose reads, writes and syncs go through the core's ring. Closed with its last
+/// clone.
 #[derive(Clone)]
 pub struct RingFile {
     ops: FileOps,
@@ -67,10 +68,19 @@ impl RingFile {
         Ok(self.fd.try_clone()?.into())
     }
 
-    /// As [`File::write_both_durably_at`], by RWF_DSYNC instead of a linked fdatasync. A little slower where both were
-    /// measured; kept so that the bench `durable_write` shows on any host which is better.
+    /// As [`File::write_both_durably_at`], by RWF_DSYNC instead of a linked fdatasync. A little
+    /// slower where both were measured; kept so that the bench `durable_write` shows on any host
+    /// which is better.
     pub async fn write_dsync_at(&self, offset: u64, data: BufSlice) -> io::Result<()> {
-        self.ops.submit(FileOpKind::write(&self.fd, offset, [data, BufSlice::empty()], WhenDone::Durable)).await.map(drop)
+        self.ops
+            .submit(FileOpKind::write(
+                &self.fd,
+                offset,
+                [data, BufSlice::empty()],
+                WhenDone::Durable,
+            ))
+            .await
+            .map(drop)
     }
 }
 
@@ -92,17 +102,38 @@ impl File for RingFile {
         if data.is_empty() {
             return Ok(());
         }
-        self.ops.submit(FileOpKind::write(&self.fd, offset, [data, BufSlice::empty()], WhenDone::Cached)).await.map(drop)
+        self.ops
+            .submit(FileOpKind::write(
+                &self.fd,
+                offset,
+                [data, BufSlice::empty()],
+                WhenDone::Cached,
+            ))
+            .await
+            .map(drop)
     }
 
-    async fn write_both_at(&self, offset: u64, first: BufSlice, second: BufSlice) -> io::Result<()> {
+    async fn write_both_at(
+        &self,
+        offset: u64,
+        first: BufSlice,
+        second: BufSlice,
+    ) -> io::Result<()> {
         if first.is_empty() && second.is_empty() {
             return Ok(());
         }
-        self.ops.submit(FileOpKind::write(&self.fd, offset, [first, second], WhenDone::Cached)).await.map(drop)
+        self.ops
+            .submit(FileOpKind::write(&self.fd, offset, [first, second], WhenDone::Cached))
+            .await
+            .map(drop)
     }
 
-    async fn write_both_durably_at(&self, offset: u64, first: BufSlice, second: BufSlice) -> io::Result<()> {
+    async fn write_both_durably_at(
+        &self,
+        offset: u64,
+        first: BufSlice,
+        second: BufSlice,
+    ) -> io::Result<()> {
         if first.is_empty() && second.is_empty() {
             return Ok(());
         }
@@ -122,7 +153,11 @@ impl File for RingFile {
     }
 
     async fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        let reserved = self.ops.submit(FileOpKind::Allocate { fd: self.fd.clone(), offset, len }).await.map(drop);
+        let reserved = self
+            .ops
+            .submit(FileOpKind::Allocate { fd: self.fd.clone(), offset, len })
+            .await
+            .map(drop);
         match reserved {
             // ramfs, NFSv3 and others can't reserve space; the file still has to have its length.
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
@@ -134,7 +169,8 @@ impl File for RingFile {
     }
 
     async fn set_len(&self, len: u64) -> io::Result<()> {
-        // ftruncate changes metadata in memory only; io_uring has it from 6.9 on, and it is used at start and at roll.
+        // ftruncate changes metadata in memory only; io_uring has it from 6.9 on, and it is used at
+        // start and at roll.
         std::fs::File::from(self.fd.try_clone()?).set_len(len)
     }
 
@@ -144,14 +180,17 @@ impl File for RingFile {
 }
 
 impl RingFile {
-    /// A read that came back short must have met the end of the file: a device that stops in the middle of it must not make
-    /// anybody believe that the file ends there.
+    /// A read that came back short must have met the end of the file: a device that stops in the
+    /// middle of it must not make anybody believe that the file ends there.
     async fn check_is_end(&self, from: u64, found: usize, wanted: usize) -> io::Result<()> {
         let there = self.len().await?.saturating_sub(from).min(wanted as u64);
         if there <= found as u64 {
             return Ok(());
         }
-        let what = format!("read {found} bytes at {from} where the file has {there}: the device stopped in the middle");
+        let what = format!(
+            "read {found} bytes at {from} where the file has {there}: the device stopped in the \
+                middle"
+        );
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
     }
 }
@@ -161,8 +200,8 @@ impl RingFile {
 pub(crate) enum WhenDone {
     /// The device or the page cache has them.
     Cached,
-    /// They survive a power cut (RWF_DSYNC: on an extent that was written before, one device write with FUA or one write
-    /// and one flush, without a journal commit).
+    /// They survive a power cut (RWF_DSYNC: on an extent that was written before, one device write
+    /// with FUA or one write and one flush, without a journal commit).
     Durable,
     /// As `Cached`, and the operation pushed next starts only after it (IOSQE_IO_LINK).
     SyncFollows,
@@ -170,10 +209,28 @@ pub(crate) enum WhenDone {
 
 /// What a file operation does; owns the memory that the kernel reads or writes.
 pub(crate) enum FileOpKind {
-    Read { fd: Rc<OwnedFd>, offset: u64, buf: Rc<AppendBuf>, len: usize, direct: bool },
-    Write { fd: Rc<OwnedFd>, offset: u64, pieces: [BufSlice; 2], when_done: WhenDone, vectors: [libc::iovec; 2] },
-    SyncData { fd: Rc<OwnedFd> },
-    Allocate { fd: Rc<OwnedFd>, offset: u64, len: u64 },
+    Read {
+        fd: Rc<OwnedFd>,
+        offset: u64,
+        buf: Rc<AppendBuf>,
+        len: usize,
+        direct: bool,
+    },
+    Write {
+        fd: Rc<OwnedFd>,
+        offset: u64,
+        pieces: [BufSlice; 2],
+        when_done: WhenDone,
+        vectors: [libc::iovec; 2],
+    },
+    SyncData {
+        fd: Rc<OwnedFd>,
+    },
+    Allocate {
+        fd: Rc<OwnedFd>,
+        offset: u64,
+        len: u64,
+    },
     /// Waiting to be used again.
     Nothing,
 }
@@ -209,8 +266,9 @@ impl Default for FileOp {
     }
 }
 
-/// Finished operations that a ring keeps for the next ones, so that a device write allocates nothing. The log has two in flight (write
-/// and fdatasync), the rest is for the files beside it; what a wave of cold reads needed on top goes back.
+/// Finished operations that a ring keeps for the next ones, so that a device write allocates
+/// nothing. The log has two in flight (write and fdatasync), the rest is for the files beside it;
+/// what a wave of cold reads needed on top goes back.
 const IDLE_FILE_OPS_MAX: usize = 16;
 
 #[derive(Default)]
@@ -219,7 +277,8 @@ struct FileOpState {
     waker: Cell<Option<Waker>>,
 }
 
-/// Completes with the bytes read (empty for other operations). Dropping it leaves the operation to finish by itself.
+/// Completes with the bytes read (empty for other operations). Dropping it leaves the operation to
+/// finish by itself.
 pub(crate) struct FileFuture {
     state: Rc<FileOpState>,
 }
@@ -243,7 +302,8 @@ const TRANSFER_MAX: usize = 1 << 30;
 
 const NO_BYTES: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
-/// What is left of `pieces` after `done` bytes, as the kernel takes it: true for two vectors, false for one.
+/// What is left of `pieces` after `done` bytes, as the kernel takes it: true for two vectors, false
+/// for one.
 fn vectors_after(pieces: &[BufSlice; 2], done: usize, vectors: &mut [libc::iovec; 2]) -> bool {
     let rest = |piece: &BufSlice, done: usize| {
         let left = piece.get(done..).unwrap_or_default();
@@ -280,12 +340,19 @@ impl FileOp {
             FileOpKind::Write { fd, offset, pieces, when_done, vectors } => {
                 let count = if vectors_after(pieces, self.done_bytes, vectors) { 2 } else { 1 };
                 let flags = if *when_done == WhenDone::Durable { libc::RWF_DSYNC } else { 0 };
-                let entry = opcode::Writev::new(types::Fd(fd.as_raw_fd()), vectors.as_ptr(), count).offset(*offset + done).rw_flags(flags).build();
-                if *when_done == WhenDone::SyncFollows { entry.flags(squeue::Flags::IO_LINK) } else { entry }
+                let entry = opcode::Writev::new(types::Fd(fd.as_raw_fd()), vectors.as_ptr(), count)
+                    .offset(*offset + done)
+                    .rw_flags(flags)
+                    .build();
+                if *when_done == WhenDone::SyncFollows {
+                    entry.flags(squeue::Flags::IO_LINK)
+                } else {
+                    entry
+                }
             }
-            FileOpKind::SyncData { fd } => {
-                opcode::Fsync::new(types::Fd(fd.as_raw_fd())).flags(types::FsyncFlags::DATASYNC).build()
-            }
+            FileOpKind::SyncData { fd } => opcode::Fsync::new(types::Fd(fd.as_raw_fd()))
+                .flags(types::FsyncFlags::DATASYNC)
+                .build(),
             FileOpKind::Allocate { fd, offset, len } => {
                 opcode::Fallocate::new(types::Fd(fd.as_raw_fd()), *len).offset(*offset).build()
             }
@@ -303,18 +370,20 @@ impl FileOp {
         self.done_bytes += moved;
         match &self.kind {
             FileOpKind::Read { buf, len, direct, .. } => {
-                // The rest of an O_DIRECT read can be asked for only where it is aligned; elsewhere that is the file's end.
+                // The rest of an O_DIRECT read can be asked for only where it is aligned; elsewhere
+                // that is the file's end.
                 let may_go_on = !direct || moved % DIRECT_ALIGN == 0;
                 let over = moved == 0 || self.done_bytes >= *len || !may_go_on;
                 over.then(|| {
-                    // SAFETY: the kernel has written `done_bytes` from the start of the buffer, which nobody else has seen.
+                    // SAFETY: the kernel has written `done_bytes` from the start of the buffer,
+                    // which nobody else has seen.
                     unsafe { buf.freeze(self.done_bytes) };
                     Ok(BufSlice::new(buf.clone(), 0..self.done_bytes))
                 })
             }
-            FileOpKind::Write { .. } if moved == 0 && self.kind.len() > 0 => {
-                Some(Err(io::Error::new(io::ErrorKind::WriteZero, "the file system took no byte of a write")))
-            }
+            FileOpKind::Write { .. } if moved == 0 && self.kind.len() > 0 => Some(Err(
+                io::Error::new(io::ErrorKind::WriteZero, "the file system took no byte of a write"),
+            )),
             _ if self.done_bytes < self.kind.len() => None,
             _ => Some(Ok(BufSlice::empty())),
         }
@@ -367,7 +436,10 @@ mod tests {
         let late = FileFuture { state: nobody_waited.state.clone() };
         late.state.result.set(Some(Ok(BufSlice::empty())));
         let used_again = nobody_waited.begin(FileOpKind::Nothing);
-        assert!(!Rc::ptr_eq(&used_again.state, &late.state) && late.state.result.take().is_some(), "who looks late finds its own result");
+        assert!(
+            !Rc::ptr_eq(&used_again.state, &late.state) && late.state.result.take().is_some(),
+            "who looks late finds its own result"
+        );
     }
 
     #[test]
@@ -381,12 +453,19 @@ mod tests {
             assert_eq!(op.advance(0).unwrap().unwrap().len(), 4096, "the file ends");
             let mut op = read_op(16_384, direct);
             assert!(op.advance(4096).is_none());
-            assert_eq!(op.advance(-libc::EIO).unwrap().unwrap_err().raw_os_error(), Some(libc::EIO));
+            assert_eq!(
+                op.advance(-libc::EIO).unwrap().unwrap_err().raw_os_error(),
+                Some(libc::EIO)
+            );
         }
-        // A cached page that could not be read ends a read at a page's boundary: any length, seen from its beginning.
+        // A cached page that could not be read ends a read at a page's boundary: any length, seen
+        // from its beginning.
         let mut cached = read_op(16_384, false);
         assert!(cached.advance(3996).is_none());
-        assert_eq!(cached.advance(-libc::EIO).unwrap().unwrap_err().raw_os_error(), Some(libc::EIO));
+        assert_eq!(
+            cached.advance(-libc::EIO).unwrap().unwrap_err().raw_os_error(),
+            Some(libc::EIO)
+        );
         let mut direct = read_op(16_384, true);
         assert_eq!(direct.advance(3996).unwrap().unwrap().len(), 3996);
     }

@@ -10,14 +10,17 @@
 //!   send     --> send(2) at once; only what the kernel does not take waits in the ring
 //! ```
 //!
-//! SINGLE_ISSUER and DEFER_TASKRUN: completions are only produced inside [`Ring::turn`], on this thread, so nothing
-//! interrupts the core while it works on messages.
+//! SINGLE_ISSUER and DEFER_TASKRUN: completions are only produced inside [`Ring::turn`], on this
+//! thread, so nothing interrupts the core while it works on messages.
 //!
-//! Memory safety in one sentence: whatever the kernel may still read or write (send queues, file slices, socket
-//! addresses) is owned by this ring's table of operations until the completion arrives, and the
-//! ring, when dropped, waits for all of them.
+//! Memory safety in one sentence: whatever the kernel may still read or write (send queues, file
+//! slices, socket addresses) is owned by this ring's table of operations until the completion
+//! arrives, and the ring, when dropped, waits for all of them.
 
-#![expect(unsafe_code, reason = "io_uring shares memory with the kernel; every block says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "io_uring shares memory with the kernel; every block says why it is sound"
+)]
 
 mod files;
 mod ops;
@@ -50,7 +53,8 @@ pub enum Wait {
     AtMost(Duration),
 }
 
-/// Turns that go by without a look into the kernel while received sockets keep the core busy: a disk completion waits so long.
+/// Turns that go by without a look into the kernel while received sockets keep the core busy: a
+/// disk completion waits so long.
 const TURNS_WITHOUT_ENTER: u32 = 4;
 
 /// A completion as the kernel reported it, copied out before it is handled.
@@ -71,14 +75,18 @@ pub struct Ring {
     /// Reused between turns.
     completions: Vec<Completion>,
     submitted_unseen: bool,
-    /// The kernel's "there is deferred work" was set after a turn that found none: it says nothing until work comes. It queues
-    /// a completion first and sets the flag then; a turn in between takes the one and leaves the other.
+    /// The kernel's "there is deferred work" was set after a turn that found none: it says nothing
+    /// until work comes. It queues a completion first and sets the flag then; a turn in between
+    /// takes the one and leaves the other.
     stale_taskrun: bool,
     event_fd: Option<EventFd>,
     /// File operations that the kernel has.
     files_in_flight: usize,
     /// Finished ones, kept to be used again.
-    #[expect(clippy::vec_box, reason = "the kernel is given pointers into an operation: it is used again where it lies")]
+    #[expect(
+        clippy::vec_box,
+        reason = "the kernel is given pointers into an operation: it is used again where it lies"
+    )]
     idle_file_ops: Vec<Box<files::FileOp>>,
 }
 
@@ -101,7 +109,8 @@ impl Ring {
         })
     }
 
-    /// An eventfd that the kernel signals whenever completions are waiting, so that another event loop can sleep on it.
+    /// An eventfd that the kernel signals whenever completions are waiting, so that another event
+    /// loop can sleep on it.
     pub(crate) fn event_fd(&mut self) -> io::Result<EventFd> {
         let fd = EventFd::new()?;
         self.uring.submitter().register_eventfd(fd.raw())?;
@@ -109,12 +118,16 @@ impl Ring {
         Ok(fd)
     }
 
-    /// Whether the kernel signals the eventfd. A core that is awake looks by itself, and a signal costs whoever causes it: a
-    /// peer on this host in the middle of its send. The next [`Ring::turn`] finds what came while it was off; only then may the
-    /// core sleep.
+    /// Whether the kernel signals the eventfd. A core that is awake looks by itself, and a signal
+    /// costs whoever causes it: a peer on this host in the middle of its send. The next
+    /// [`Ring::turn`] finds what came while it was off; only then may the core sleep.
     pub(crate) fn signal_event_fd(&mut self, on: bool) {
         let completion = self.uring.completion();
-        if on { completion.enable_eventfd() } else { completion.disable_eventfd() }
+        if on {
+            completion.enable_eventfd()
+        } else {
+            completion.disable_eventfd()
+        }
         // What follows must not be looked at before the kernel can see this.
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     }
@@ -124,8 +137,8 @@ impl Ring {
         self.files_in_flight > 0
     }
 
-    /// Whether a [`Ring::turn`] would find or submit anything, as far as shared memory tells (no system call). False is no
-    /// promise: what it misses the eventfd has been signalled for.
+    /// Whether a [`Ring::turn`] would find or submit anything, as far as shared memory tells (no
+    /// system call). False is no promise: what it misses the eventfd has been signalled for.
     pub fn has_work(&mut self) -> bool {
         if self.submitted_unseen || !self.inbox.is_empty() || !self.sent_at_once.is_empty() {
             return true;
@@ -142,11 +155,15 @@ impl Ring {
         self.ops.len() + self.sent_at_once.len()
     }
 
-    /// Submits what was queued, hands every network completion to `sink` and receives from the sockets that have bytes; file
-    /// completions wake their futures. Returns how much there was: completions and reads.
+    /// Submits what was queued, hands every network completion to `sink` and receives from the
+    /// sockets that have bytes; file completions wake their futures. Returns how much there was:
+    /// completions and reads.
     pub fn turn(&mut self, wait: Wait, sink: &mut dyn FnMut(Event<'_>)) -> io::Result<usize> {
         let told = self.tell_sent_at_once(sink);
-        if self.inbox.is_empty() || self.submitted_unseen || self.turns_since_enter >= TURNS_WITHOUT_ENTER {
+        if self.inbox.is_empty()
+            || self.submitted_unseen
+            || self.turns_since_enter >= TURNS_WITHOUT_ENTER
+        {
             self.turns_since_enter = 0;
             let has_work = told > 0 || !self.inbox.is_empty();
             self.enter(if has_work { Wait::No } else { wait })?;
@@ -207,17 +224,29 @@ impl Ring {
                 let queued = u32::try_from(self.uring.submission().len()).unwrap_or(u32::MAX);
                 let get_events = 1; // IORING_ENTER_GETEVENTS: runs the deferred task work even when nothing is waited for
                 // SAFETY: no argument is passed, so nothing has to live across the call.
-                unsafe { self.uring.submitter().enter::<libc::sigset_t>(queued, 0, get_events, None) }
+                unsafe {
+                    self.uring.submitter().enter::<libc::sigset_t>(queued, 0, get_events, None)
+                }
             }
             Wait::AtMost(limit) => {
                 let limit = types::Timespec::from(limit);
-                self.uring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&limit))
+                self.uring
+                    .submitter()
+                    .submit_with_args(1, &types::SubmitArgs::new().timespec(&limit))
             }
         };
         match outcome {
             Ok(_) => Ok(()),
-            // ETIME: the wait is over; EINTR: a signal came; EBUSY: completions must be taken first, which is next.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY)) => Ok(()),
+            // ETIME: the wait is over; EINTR: a signal came; EBUSY: completions must be taken
+            // first, which is next.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ETIME | libc::EINTR | libc::EBUSY)
+                ) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -225,11 +254,15 @@ impl Ring {
     fn complete(&mut self, completion: &Completion, sink: &mut dyn FnMut(Event<'_>)) {
         let more = cqueue::more(completion.flags);
         match self.ops.get_mut(completion.key) {
-            Some(Op::Accept { token, .. }) if more => return ops::accepted(*token, completion, more, sink),
+            Some(Op::Accept { token, .. }) if more => {
+                return ops::accepted(*token, completion, more, sink);
+            }
             Some(Op::Receive(receiving)) if completion.result >= 0 => {
                 self.inbox.readable(completion.key, receiving, completion.result);
-                // The kernel may end a poll that nobody cancelled (its completion queue was full): then it begins anew.
-                let again = (!more && !receiving.has_ended()).then(|| receiving.entry().user_data(completion.key as u64));
+                // The kernel may end a poll that nobody cancelled (its completion queue was full):
+                // then it begins anew.
+                let again = (!more && !receiving.has_ended())
+                    .then(|| receiving.entry().user_data(completion.key as u64));
                 if let Some(again) = again {
                     // SAFETY: a poll points to no memory.
                     unsafe { self.push_entry(&again) };
@@ -249,7 +282,10 @@ impl Ring {
             Op::Accept { token, .. } => ops::accepted(token, completion, false, sink),
             Op::Receive(receiving) => {
                 self.inbox.forget(completion.key, &receiving);
-                sink(Event::ReceiveEnded { token: receiving.token, why: receiving.end(completion.result) });
+                sink(Event::ReceiveEnded {
+                    token: receiving.token,
+                    why: receiving.end(completion.result),
+                });
             }
             Op::Connect(connect) => sink(connect.into_event(completion.result)),
             Op::Send(send) => self.sent(send, completion.result, sink),
@@ -269,24 +305,29 @@ impl Ring {
         match outcome {
             Ok(()) => sink(Event::Sent { token: send.token, queue: send.queue, result: Ok(()) }),
             Err(None) => self.push_send(send), // a short send: the rest follows
-            Err(Some(error)) => sink(Event::Sent { token: send.token, queue: send.queue, result: Err(error) }),
+            Err(Some(error)) => {
+                sink(Event::Sent { token: send.token, queue: send.queue, result: Err(error) })
+            }
         }
     }
 
-    /// Accepts connections on `listener` until [`Ring::shut`] or an error: one [`Event::Accepted`] each.
+    /// Accepts connections on `listener` until [`Ring::shut`] or an error: one [`Event::Accepted`]
+    /// each.
     pub fn accept(&mut self, token: Token, listener: &Socket) {
         let entry = opcode::AcceptMulti::new(types::Fd(listener.raw()));
         let entry = entry.flags(libc::SOCK_CLOEXEC).build();
         self.push(entry, Op::Accept { token, socket: listener.clone() });
     }
 
-    /// Receives on `socket` until it is closed: one [`Event::Received`] per read, at last [`Event::ReceiveEnded`].
+    /// Receives on `socket` until it is closed: one [`Event::Received`] per read, at last
+    /// [`Event::ReceiveEnded`].
     pub fn receive(&mut self, token: Token, socket: &Socket) {
         let receiving = Receiving::new(token, socket.clone());
         self.push(receiving.entry(), Op::Receive(receiving));
     }
 
-    /// Sends everything in `queue`, then gives it back in [`Event::Sent`]. One send at a time per socket, or the bytes mix.
+    /// Sends everything in `queue`, then gives it back in [`Event::Sent`]. One send at a time per
+    /// socket, or the bytes mix.
     pub fn send(&mut self, token: Token, socket: &Socket, queue: SendQueue) {
         let mut send = ops::Sending { token, socket: socket.clone(), queue };
         if send.queue.send_now(&send.socket) {
@@ -319,23 +360,29 @@ impl Ring {
         // Both entries must reach the kernel in one submission to be linked.
         self.make_room(2);
         self.push(connect_entry, Op::Connect(connect));
-        // SAFETY: the timespec that the entry points to lives in the boxed `Connecting`, which the table owns until the
-        // connect completes, and the kernel copies it at submission.
+        // SAFETY: the timespec that the entry points to lives in the boxed `Connecting`, which the
+        // table owns until the connect completes, and the kernel copies it at submission.
         unsafe { self.push_entry(&timeout_entry.user_data(u64::MAX)) };
     }
 
-    /// Ends all that is in flight on `socket`: receives and accepts finish with an event, sends fail.
+    /// Ends all that is in flight on `socket`: receives and accepts finish with an event, sends
+    /// fail.
     pub fn shut(&mut self, socket: &Socket) {
         socket.shutdown();
-        let cancel = opcode::AsyncCancel2::new(types::CancelBuilder::fd(types::Fd(socket.raw())).all()).build();
+        let cancel =
+            opcode::AsyncCancel2::new(types::CancelBuilder::fd(types::Fd(socket.raw())).all())
+                .build();
         // SAFETY: a cancel points to no memory.
         unsafe { self.push_entry(&cancel.user_data(u64::MAX)) };
     }
 
-    /// Stops only the receive of `token` on `socket` (back-pressure); it finishes with [`ReceiveEnd::Stopped`].
+    /// Stops only the receive of `token` on `socket` (back-pressure); it finishes with
+    /// [`ReceiveEnd::Stopped`].
     pub fn stop_receiving(&mut self, token: Token) {
         let found = self.ops.iter_mut().find_map(|(key, op)| match op {
-            Op::Receive(receiving) if receiving.token == token => receiving.stop(ReceiveEnd::Stopped).then_some(key),
+            Op::Receive(receiving) if receiving.token == token => {
+                receiving.stop(ReceiveEnd::Stopped).then_some(key)
+            }
             _ => None,
         });
         if let Some(key) = found {
@@ -351,7 +398,8 @@ impl Ring {
 
     fn push(&mut self, entry: squeue::Entry, op: Op) -> usize {
         let key = self.ops.insert(op);
-        // SAFETY: whatever the entry points to is owned by `op`, which stays in the table until the completion.
+        // SAFETY: whatever the entry points to is owned by `op`, which stays in the table until the
+        // completion.
         unsafe { self.push_entry(&entry.user_data(key as u64)) };
         key
     }
@@ -374,8 +422,10 @@ impl Ring {
             }
             drop(submission);
             if let Err(error) = self.uring.submit() {
-                // EBUSY and EAGAIN pass once completions are taken; anything else would mean a broken ring.
-                let passing = matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::EINTR));
+                // EBUSY and EAGAIN pass once completions are taken; anything else would mean a
+                // broken ring.
+                let passing =
+                    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::EINTR));
                 assert!(passing, "io_uring refuses submissions: {error}");
             }
         }

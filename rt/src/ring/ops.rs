@@ -1,10 +1,10 @@
 //! What can be in flight, and the event that each completion becomes.
 
+use super::Completion;
 use super::files::FileOp;
 use super::receive::Receiving;
 use super::send::SendQueue;
 use super::sys::Socket;
-use super::Completion;
 use io_uring::{opcode, squeue, types};
 use socket2::SockAddr;
 use std::io;
@@ -77,9 +77,13 @@ pub enum ReceiveEnd {
 
 /// An operation in flight: owns what the kernel may touch.
 pub(super) enum Op {
-    Accept { token: Token, socket: Socket },
+    Accept {
+        token: Token,
+        socket: Socket,
+    },
     Receive(Receiving),
-    /// Inline, not boxed: a send must not allocate. The kernel sees only what its Vec and Box fields point to.
+    /// Inline, not boxed: a send must not allocate. The kernel sees only what its Vec and Box
+    /// fields point to.
     Send(Sending),
     Connect(Box<Connecting>),
     File(Box<FileOp>),
@@ -111,13 +115,22 @@ pub(super) struct Connecting {
 }
 
 impl Connecting {
-    pub(super) fn new(token: Token, socket: Socket, addr: SocketAddr, timeout: Duration) -> Box<Self> {
+    pub(super) fn new(
+        token: Token,
+        socket: Socket,
+        addr: SocketAddr,
+        timeout: Duration,
+    ) -> Box<Self> {
         Box::new(Self { token, socket, addr: addr.into(), timeout: timeout.into() })
     }
 
     /// The connect and the timeout linked to it; both point into this box.
     pub(super) fn entries(&self) -> (squeue::Entry, squeue::Entry) {
-        let connect = opcode::Connect::new(types::Fd(self.socket.raw()), self.addr.as_ptr().cast(), self.addr.len());
+        let connect = opcode::Connect::new(
+            types::Fd(self.socket.raw()),
+            self.addr.as_ptr().cast(),
+            self.addr.len(),
+        );
         let timeout = opcode::LinkTimeout::new(&raw const self.timeout);
         (connect.build().flags(squeue::Flags::IO_LINK), timeout.build())
     }
@@ -133,7 +146,12 @@ impl Connecting {
 }
 
 /// A completion of an accept; `more` when it goes on.
-pub(super) fn accepted(token: Token, done: &Completion, more: bool, sink: &mut dyn FnMut(Event<'_>)) {
+pub(super) fn accepted(
+    token: Token,
+    done: &Completion,
+    more: bool,
+    sink: &mut dyn FnMut(Event<'_>),
+) {
     if done.result >= 0 {
         sink(Event::Accepted { token, socket: Socket::from_accept(done.result) });
     }

@@ -1,4 +1,5 @@
-//! Receiving: the kernel tells which sockets have bytes, the core takes them, one socket after another.
+//! Receiving: the kernel tells which sockets have bytes, the core takes them, one socket after
+//! another.
 //!
 //! ```text
 //!   multishot poll --CQE "readable"--> ready: [socket, socket, …]     at most once each
@@ -8,9 +9,10 @@
 //!   filled the buffer? back to the end of the line. Bytes of the turn used up? the rest waits for the next turn.
 //! ```
 //!
-//! Why not multishot receives into provided buffers: they copy up to 20 sockets' bytes before the first is looked at. By then
-//! the first buffers have left the cache, and 20 peers on their own cores have run out of answers and gone to sleep, which
-//! costs them, and whoever wakes them, more than all the system calls that were saved (docs/ARCHITECTURE.md, "Decisions").
+//! Why not multishot receives into provided buffers: they copy up to 20 sockets' bytes before the
+//! first is looked at. By then the first buffers have left the cache, and 20 peers on their own
+//! cores have run out of answers and gone to sleep, which costs them, and whoever wakes them, more
+//! than all the system calls that were saved (docs/ARCHITECTURE.md, "Decisions").
 
 use super::ops::{Op, ReceiveEnd, Token};
 use super::sys::{self, Socket};
@@ -19,7 +21,8 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 
-/// A turn receives no more once it has so much: its answers go out while its bytes are in the cache.
+/// A turn receives no more once it has so much: its answers go out while its bytes are in the
+/// cache.
 pub(super) const BYTES_PER_TURN: usize = 32 * 1024;
 /// Nor once it has received so often: small messages share a turn, but not without end.
 pub(super) const READS_PER_TURN: usize = 32;
@@ -30,7 +33,8 @@ pub(super) struct Receiving {
     pub(super) socket: Socket,
     /// It stands in the line.
     ready: bool,
-    /// The peer's end was announced: there is no further readiness to wait for, so it is read until it is there.
+    /// The peer's end was announced: there is no further readiness to wait for, so it is read until
+    /// it is there.
     ending: bool,
     /// Why nothing more is read, while the poll is being cancelled.
     end: Option<ReceiveEnd>,
@@ -44,7 +48,9 @@ impl Receiving {
     /// The poll that tells of bytes until it is cancelled.
     pub(super) fn entry(&self) -> squeue::Entry {
         let events = libc::POLLIN | libc::POLLRDHUP;
-        opcode::PollAdd::new(types::Fd(self.socket.raw()), u32::from(events.unsigned_abs())).multi(true).build()
+        opcode::PollAdd::new(types::Fd(self.socket.raw()), u32::from(events.unsigned_abs()))
+            .multi(true)
+            .build()
     }
 
     /// Nothing more is read; false when that was so already.
@@ -85,7 +91,10 @@ pub(super) enum Read<'a> {
 
 impl Inbox {
     pub(super) fn new(buf_bytes: usize) -> Self {
-        Self { line: VecDeque::with_capacity(64), buf: vec![0; buf_bytes.max(1)].into_boxed_slice() }
+        Self {
+            line: VecDeque::with_capacity(64),
+            buf: vec![0; buf_bytes.max(1)].into_boxed_slice(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -123,7 +132,8 @@ impl Inbox {
                 Read::Over(key)
             }
             Ok(bytes) => {
-                // A buffer that was not filled says that the socket is empty: the poll tells when it no longer is.
+                // A buffer that was not filled says that the socket is empty: the poll tells when
+                // it no longer is.
                 if bytes == self.buf.len() || receiving.ending {
                     receiving.ready = true;
                     self.line.push_back(key);

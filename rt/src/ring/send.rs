@@ -11,7 +11,8 @@ use super::sys::{self, Socket};
 use crate::buf::BufSlice;
 use std::ops::Range;
 
-/// The kernel takes at most this many pieces in one sendmsg (UIO_MAXIOV); more go out in a further send.
+/// The kernel takes at most this many pieces in one sendmsg (UIO_MAXIOV); more go out in a further
+/// send.
 const PIECES_MAX: usize = 1024;
 /// A queue whose byte buffer grew past this gives the memory back once it is empty.
 const KEEP_BYTES: usize = 256 * 1024;
@@ -35,12 +36,14 @@ pub struct SendQueue {
 }
 
 impl SendQueue {
-    /// Owned bytes go here, behind all that is queued so far. Only append: earlier bytes may be referred to already.
+    /// Owned bytes go here, behind all that is queued so far. Only append: earlier bytes may be
+    /// referred to already.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// A borrowed slice, behind all that is queued so far. Adjacent slices of one buffer become one piece.
+    /// A borrowed slice, behind all that is queued so far. Adjacent slices of one buffer become one
+    /// piece.
     pub fn slice(&mut self, slice: BufSlice) {
         if slice.is_empty() {
             return;
@@ -76,7 +79,8 @@ impl SendQueue {
         self.queued_bytes() == 0
     }
 
-    /// Empties the queue and lets go of the slices; keeps its memory for the next turn unless it grew large.
+    /// Empties the queue and lets go of the slices; keeps its memory for the next turn unless it
+    /// grew large.
     pub fn clear(&mut self) {
         self.bytes.clear();
         if self.bytes.capacity() > KEEP_BYTES {
@@ -88,7 +92,8 @@ impl SendQueue {
         self.sent = 0;
     }
 
-    /// Hands the kernel what it takes without waiting; false when something is left for the ring, which also finds the error.
+    /// Hands the kernel what it takes without waiting; false when something is left for the ring,
+    /// which also finds the error.
     pub(super) fn send_now(&mut self, socket: &Socket) -> bool {
         let outcome = match self.as_single() {
             Some(bytes) => sys::send_now(socket, bytes),
@@ -158,7 +163,8 @@ struct MessageHeader {
 
 impl Default for MessageHeader {
     fn default() -> Self {
-        // SAFETY: msghdr is plain data for which all zeroes means: no name, no pieces, no control data.
+        // SAFETY: msghdr is plain data for which all zeroes means: no name, no pieces, no control
+        // data.
         Self { pieces: Vec::new(), msghdr: Box::new(unsafe { std::mem::zeroed() }) }
     }
 }
@@ -184,7 +190,9 @@ mod tests {
         let mut all = Vec::new();
         for piece in &queue.header.pieces {
             // SAFETY: test: the pieces were filled from live slices just above.
-            all.extend_from_slice(unsafe { std::slice::from_raw_parts(piece.iov_base.cast(), piece.iov_len) });
+            all.extend_from_slice(unsafe {
+                std::slice::from_raw_parts(piece.iov_base.cast(), piece.iov_len)
+            });
         }
         all
     }

@@ -13,7 +13,8 @@ pub struct RingConfig {
 }
 
 impl Default for RingConfig {
-    /// 64 KiB: a pipelined burst of one peer in one read, and still in the core's cache when it is looked at.
+    /// 64 KiB: a pipelined burst of one peer in one read, and still in the core's cache when it is
+    /// looked at.
     fn default() -> Self {
         Self { entries: 1024, receive_buf_bytes: 64 * 1024 }
     }
@@ -25,11 +26,14 @@ pub enum RingError {
     /// io_uring_setup is not permitted.
     #[error(
         "io_uring is not allowed here: {0}. Fix: `sysctl kernel.io_uring_disabled=0`, and in a container a seccomp profile \
-         that permits io_uring_setup, io_uring_enter and io_uring_register (Docker: --security-opt seccomp=unconfined)"
+         that permits io_uring_setup, io_uring_enter and io_uring_register (Docker: \
+         --security-opt seccomp=unconfined)"
     )]
     Disabled(io::Error),
     /// The kernel does not know a flag or an operation that we need.
-    #[error("this kernel is too old for RingMQ: it lacks {missing} ({error}). Fix: run Linux 6.1 or newer")]
+    #[error(
+        "this kernel is too old for RingMQ: it lacks {missing} ({error}). Fix: run Linux 6.1 or newer"
+    )]
     TooOld {
         /// What is missing.
         missing: &'static str,
@@ -37,10 +41,16 @@ pub enum RingError {
         error: io::Error,
     },
     /// Not enough memory may be locked.
-    #[error("io_uring could not lock its memory: {0}. Fix: raise the memlock limit (`ulimit -l unlimited`, LimitMEMLOCK=infinity)")]
+    #[error(
+        "io_uring could not lock its memory: {0}. Fix: raise the memlock limit (`ulimit -l \
+            unlimited`, LimitMEMLOCK=infinity)"
+    )]
     Memlock(io::Error),
     /// Out of file descriptors.
-    #[error("no file descriptor left for io_uring: {0}. Fix: raise the limit (`ulimit -n 655350`, LimitNOFILE=655350)")]
+    #[error(
+        "no file descriptor left for io_uring: {0}. Fix: raise the limit (`ulimit -n 655350`, \
+            LimitNOFILE=655350)"
+    )]
     NoFile(io::Error),
     /// Anything else.
     #[error("io_uring_setup: {0}")]
@@ -55,7 +65,9 @@ pub(super) fn build(config: &RingConfig) -> Result<IoUring, RingError> {
         .setup_taskrun_flag()
         .setup_cqsize(config.entries * 4)
         .build(config.entries);
-    let uring = built.map_err(|error| explain(error, "IORING_SETUP_SINGLE_ISSUER and IORING_SETUP_DEFER_TASKRUN"))?;
+    let uring = built.map_err(|error| {
+        explain(error, "IORING_SETUP_SINGLE_ISSUER and IORING_SETUP_DEFER_TASKRUN")
+    })?;
     Ok(uring)
 }
 

@@ -1,4 +1,5 @@
-//! The few system calls around the ring: sockets, eventfd, file locks, limits, disk space, local time.
+//! The few system calls around the ring: sockets, eventfd, file locks, limits, disk space, local
+//! time.
 
 use crate::runtime::DiskSpace;
 use socket2::{Domain, Protocol, SockRef, Type};
@@ -55,14 +56,23 @@ impl Socket {
 /// Takes what has arrived, without waiting. 0 is the peer's end.
 pub(super) fn receive_now(socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most the slice's length into the slice, during the call.
-    let got = unsafe { libc::recv(socket.raw(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) };
+    let got = unsafe {
+        libc::recv(socket.raw(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
+    };
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
 }
 
 /// Gives the kernel what it takes without waiting.
 pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads the slice during the call.
-    let sent = unsafe { libc::send(socket.raw(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    let sent = unsafe {
+        libc::send(
+            socket.raw(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
@@ -70,14 +80,19 @@ pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
 ///
 /// # Safety
 /// `header` and the pieces it names are live.
-pub(super) unsafe fn send_message_now(socket: &Socket, header: *const libc::msghdr) -> io::Result<usize> {
+pub(super) unsafe fn send_message_now(
+    socket: &Socket,
+    header: *const libc::msghdr,
+) -> io::Result<usize> {
     // SAFETY: the caller's promise; the kernel only reads, during the call.
-    let sent = unsafe { libc::sendmsg(socket.raw(), header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    let sent =
+        unsafe { libc::sendmsg(socket.raw(), header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 fn addr(addr: socket2::SockAddr) -> io::Result<SocketAddr> {
-    addr.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet address"))
+    addr.as_socket()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet address"))
 }
 
 /// A listening TCP socket with SO_REUSEADDR, as RocketMQ sets it.
@@ -97,7 +112,8 @@ pub fn connect_socket(addr: SocketAddr) -> io::Result<Socket> {
 }
 
 fn tcp(addr: SocketAddr) -> io::Result<socket2::Socket> {
-    // Blocking on purpose: io_uring waits by itself and only O_NONBLOCK would make it give up with EAGAIN.
+    // Blocking on purpose: io_uring waits by itself and only O_NONBLOCK would make it give up with
+    // EAGAIN.
     socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
 }
 
@@ -126,7 +142,8 @@ impl EventFd {
 
     pub(crate) fn signal(&self) {
         let one = 1_u64.to_ne_bytes();
-        // SAFETY: writes 8 bytes from a live array. The only failure (a full counter) already means "signalled".
+        // SAFETY: writes 8 bytes from a live array. The only failure (a full counter) already means
+        // "signalled".
         let _written = unsafe { libc::write(self.raw(), one.as_ptr().cast(), one.len()) };
     }
 
@@ -138,8 +155,9 @@ impl EventFd {
     }
 }
 
-/// An exclusive lock on byte 0 of `fd`, as Java's `FileChannel.tryLock(0, 1, false)` takes it, so that Apache RocketMQ
-/// and RingMQ exclude each other. It ends with the last descriptor of this open file, also after a crash.
+/// An exclusive lock on byte 0 of `fd`, as Java's `FileChannel.tryLock(0, 1, false)` takes it, so
+/// that Apache RocketMQ and RingMQ exclude each other. It ends with the last descriptor of this
+/// open file, also after a crash.
 pub(crate) fn lock_exclusively(fd: &OwnedFd) -> io::Result<()> {
     let lock = libc::flock { l_type: F_WRLCK, l_whence: SEEK_SET, l_start: 0, l_len: 1, l_pid: 0 };
     // SAFETY: the kernel only reads the struct during the call.
@@ -149,19 +167,28 @@ pub(crate) fn lock_exclusively(fd: &OwnedFd) -> io::Result<()> {
         _ => {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
-                Some(libc::EAGAIN | libc::EACCES) => Err(io::Error::new(io::ErrorKind::WouldBlock, error)),
+                Some(libc::EAGAIN | libc::EACCES) => {
+                    Err(io::Error::new(io::ErrorKind::WouldBlock, error))
+                }
                 _ => Err(error),
             }
         }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "1 and 0 fit any integer; libc declares the field narrower than the constant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "1 and 0 fit any integer; libc declares the field narrower than the constant"
+)]
 const F_WRLCK: libc::c_short = libc::F_WRLCK as libc::c_short;
-#[expect(clippy::cast_possible_truncation, reason = "0 fits any integer; libc declares the field narrower than the constant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "0 fits any integer; libc declares the field narrower than the constant"
+)]
 const SEEK_SET: libc::c_short = libc::SEEK_SET as libc::c_short;
 
-/// Raises this process's limit of open files to what the system lets it have; returns the limit now in force.
+/// Raises this process's limit of open files to what the system lets it have; returns the limit now
+/// in force.
 pub fn raise_fd_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel fills the struct during the call.
@@ -188,7 +215,10 @@ pub(crate) fn disk_space(path: &Path) -> io::Result<DiskSpace> {
     let found = unsafe { found.assume_init() };
     let used = found.f_blocks.saturating_sub(found.f_bfree);
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-    Ok(DiskSpace { total_bytes: bytes(used.saturating_add(found.f_bavail)), available_bytes: bytes(found.f_bavail) })
+    Ok(DiskSpace {
+        total_bytes: bytes(used.saturating_add(found.f_bavail)),
+        available_bytes: bytes(found.f_bavail),
+    })
 }
 
 /// What local time is ahead of UTC at `unix_seconds`; 0 when the system cannot say.

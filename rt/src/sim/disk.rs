@@ -1,5 +1,5 @@
-//! Files in memory, twice: as programs see them now, and as they would be after a power cut. See the fault model in the
-//! parent module's text.
+//! Files in memory, twice: as programs see them now, and as they would be after a power cut. See
+//! the fault model in the parent module's text.
 
 use super::random::Random;
 use crate::runtime::DirEntry;
@@ -89,7 +89,9 @@ impl Disk {
     }
 
     fn is_dir(&self, path: &Path) -> bool {
-        path.parent().is_none() || path.as_os_str().is_empty() || self.names.get(path) == Some(&Node::Dir)
+        path.parent().is_none()
+            || path.as_os_str().is_empty()
+            || self.names.get(path) == Some(&Node::Dir)
     }
 
     fn name(&mut self, path: &Path, node: Option<Node>) {
@@ -105,7 +107,12 @@ impl Disk {
     pub(super) fn open(&mut self, path: &Path, create: bool) -> io::Result<usize> {
         match self.names.get(path) {
             Some(Node::File(inode)) => return Ok(*inode),
-            Some(Node::Dir) => return Err(io::Error::new(io::ErrorKind::IsADirectory, format!("{}: is a folder", path.display()))),
+            Some(Node::Dir) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::IsADirectory,
+                    format!("{}: is a folder", path.display()),
+                ));
+            }
             None => {}
         }
         let parent_is_there = path.parent().is_some_and(|parent| self.is_dir(parent));
@@ -119,10 +126,14 @@ impl Disk {
     }
 
     pub(super) fn create_dir_all(&mut self, path: &Path) -> io::Result<()> {
-        let missing: Vec<PathBuf> = path.ancestors().filter(|dir| !self.is_dir(dir)).map(Path::to_owned).collect();
+        let missing: Vec<PathBuf> =
+            path.ancestors().filter(|dir| !self.is_dir(dir)).map(Path::to_owned).collect();
         for dir in missing.into_iter().rev() {
             if self.names.contains_key(&dir) {
-                return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{}: is a file", dir.display())));
+                return Err(io::Error::new(
+                    io::ErrorKind::NotADirectory,
+                    format!("{}: is a file", dir.display()),
+                ));
             }
             self.name(&dir, Some(Node::Dir));
         }
@@ -143,22 +154,36 @@ impl Disk {
     }
 
     fn entry(&self, path: &Path, node: Node) -> DirEntry {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         match node {
             Node::Dir => DirEntry { name, bytes: 0, is_dir: true, modified_ms: 0 },
-            Node::File(inode) => DirEntry { name, bytes: self.len(inode), is_dir: false, modified_ms: self.inodes[inode].modified_ms },
+            Node::File(inode) => DirEntry {
+                name,
+                bytes: self.len(inode),
+                is_dir: false,
+                modified_ms: self.inodes[inode].modified_ms,
+            },
         }
     }
 
     pub(super) fn read_all(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.names.get(path) {
-            Some(Node::File(inode)) => Ok(self.read(*inode, 0, usize::try_from(self.len(*inode)).unwrap_or(usize::MAX))),
+            Some(Node::File(inode)) => {
+                Ok(self.read(*inode, 0, usize::try_from(self.len(*inode)).unwrap_or(usize::MAX)))
+            }
             _ => Err(not_found(path)),
         }
     }
 
     /// Old or new at any crash: the change is durable in the moment it is seen.
-    pub(super) fn replace(&mut self, path: &Path, content: &[u8], keep_backup: bool, now_ms: i64) -> io::Result<()> {
+    pub(super) fn replace(
+        &mut self,
+        path: &Path,
+        content: &[u8],
+        keep_backup: bool,
+        now_ms: i64,
+    ) -> io::Result<()> {
         if !path.parent().is_some_and(|parent| self.is_dir(parent)) {
             return Err(not_found(path));
         }
@@ -177,8 +202,8 @@ impl Disk {
         Ok(())
     }
 
-    /// The folders above become durable with it: `replace_file` syncs its folder, and a folder that could vanish
-    /// would make "old or new" meaningless.
+    /// The folders above become durable with it: `replace_file` syncs its folder, and a folder that
+    /// could vanish would make "old or new" meaningless.
     fn name_durably(&mut self, path: &Path, node: Node) {
         if let Some(ops) = path.parent().and_then(|folder| self.name_ops.get_mut(folder)) {
             ops.retain(|op| op.path != path);
@@ -250,7 +275,11 @@ impl Disk {
         let file = &self.inodes[inode];
         let Some(at) = file.pending.iter().position(|op| op.seq == seq) else { return Ok(()) };
         if let Change::Write { offset, data } = &file.pending[at].change
-            && let Err(full) = self.check_space(file.now.missing_bytes(*offset, offset + data.len() as u64, file.reserved_bytes))
+            && let Err(full) = self.check_space(file.now.missing_bytes(
+                *offset,
+                offset + data.len() as u64,
+                file.reserved_bytes,
+            ))
         {
             self.inodes[inode].pending.remove(at);
             return Err(full);
@@ -294,7 +323,9 @@ impl Disk {
     }
 
     pub(super) fn flip_byte(&mut self, path: &Path, offset: u64) {
-        let Some(Node::File(inode)) = self.names.get(path).copied() else { panic!("{}: no file to damage", path.display()) };
+        let Some(Node::File(inode)) = self.names.get(path).copied() else {
+            panic!("{}: no file to damage", path.display())
+        };
         let inode = &mut self.inodes[inode];
         assert!(offset < inode.now.len(), "{}: {offset} is past its end", path.display());
         for pages in [&mut inode.now, &mut inode.durable] {
@@ -327,9 +358,21 @@ impl Disk {
         for op in &name_ops[..chance.index_below(name_ops.len() + 1)] {
             apply_name(&mut names, op);
         }
-        let whole: BTreeMap<PathBuf, Node> = names.iter().filter(|(path, _)| parents_are_there(path, &names)).map(|(p, n)| (p.clone(), *n)).collect();
-        let inodes = self.inodes.iter().map(|inode| inode.after_power_cut(chance, &mut report)).collect();
-        let mut disk = Self { inodes, durable_names: whole.clone(), names: whole, seq: self.seq, capacity: self.capacity, ..Self::default() };
+        let whole: BTreeMap<PathBuf, Node> = names
+            .iter()
+            .filter(|(path, _)| parents_are_there(path, &names))
+            .map(|(p, n)| (p.clone(), *n))
+            .collect();
+        let inodes =
+            self.inodes.iter().map(|inode| inode.after_power_cut(chance, &mut report)).collect();
+        let mut disk = Self {
+            inodes,
+            durable_names: whole.clone(),
+            names: whole,
+            seq: self.seq,
+            capacity: self.capacity,
+            ..Self::default()
+        };
         disk.forget_unreachable();
         (disk, report)
     }
@@ -343,7 +386,9 @@ fn apply_name(names: &mut BTreeMap<PathBuf, Node>, op: &NameOp) {
 }
 
 fn parents_are_there(path: &Path, names: &BTreeMap<PathBuf, Node>) -> bool {
-    path.ancestors().skip(1).all(|dir| dir.parent().is_none() || dir.as_os_str().is_empty() || names.get(dir) == Some(&Node::Dir))
+    path.ancestors().skip(1).all(|dir| {
+        dir.parent().is_none() || dir.as_os_str().is_empty() || names.get(dir) == Some(&Node::Dir)
+    })
 }
 
 impl Change {
@@ -374,7 +419,11 @@ impl Inode {
             2 => Fate::Prefix(chance.below(sectors + 1)),
             _ => Fate::Scattered,
         };
-        let lengths_kept = if matches!(fate, Fate::Kept) { self.pending.len() } else { chance.index_below(self.pending.len() + 1) };
+        let lengths_kept = if matches!(fate, Fate::Kept) {
+            self.pending.len()
+        } else {
+            chance.index_below(self.pending.len() + 1)
+        };
         let mut pages = self.durable.clone();
         let mut sectors_before = 0;
         for (index, op) in self.pending.iter().enumerate() {
@@ -383,14 +432,22 @@ impl Inode {
                 Change::SetLen(len) if may_grow => pages.set_len(*len),
                 Change::SetLen(_) => {}
                 Change::Write { offset, data } => {
-                    let kept = survive(&mut pages, *offset, data, may_grow, |nth| fate.keeps(sectors_before + nth, chance));
+                    let kept = survive(&mut pages, *offset, data, may_grow, |nth| {
+                        fate.keeps(sectors_before + nth, chance)
+                    });
                     report.count(kept, op.change.sectors());
                 }
             }
             sectors_before += op.change.sectors();
         }
         let reserved_bytes = self.reserved_bytes.min(pages.len());
-        Self { now: pages.clone(), durable: pages, pending: Vec::new(), reserved_bytes, modified_ms: self.modified_ms }
+        Self {
+            now: pages.clone(),
+            durable: pages,
+            pending: Vec::new(),
+            reserved_bytes,
+            modified_ms: self.modified_ms,
+        }
     }
 }
 
@@ -409,7 +466,9 @@ impl Change {
     fn sectors(&self) -> u64 {
         match self {
             Self::SetLen(_) => 0,
-            Self::Write { offset, data } => (offset + data.len() as u64).div_ceil(SECTOR_BYTES) - offset / SECTOR_BYTES,
+            Self::Write { offset, data } => {
+                (offset + data.len() as u64).div_ceil(SECTOR_BYTES) - offset / SECTOR_BYTES
+            }
         }
     }
 }
@@ -423,7 +482,13 @@ impl CrashReport {
 }
 
 /// Applies the sectors of one write that `keep` keeps; returns how many.
-fn survive(pages: &mut Pages, offset: u64, data: &[u8], may_grow: bool, mut keep: impl FnMut(u64) -> bool) -> u64 {
+fn survive(
+    pages: &mut Pages,
+    offset: u64,
+    data: &[u8],
+    may_grow: bool,
+    mut keep: impl FnMut(u64) -> bool,
+) -> u64 {
     let (mut at, mut rest, mut nth, mut kept) = (offset, data, 0, 0);
     while !rest.is_empty() {
         let room = usize::try_from(SECTOR_BYTES - at % SECTOR_BYTES).unwrap_or(512);

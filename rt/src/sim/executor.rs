@@ -1,4 +1,5 @@
-//! Tasks and virtual time: a ready task is picked at random; when none is ready the clock jumps to the next timer.
+//! Tasks and virtual time: a ready task is picked at random; when none is ready the clock jumps to
+//! the next timer.
 
 use super::random::Random;
 use std::cell::{Cell, RefCell};
@@ -55,7 +56,11 @@ pub(super) struct Executor {
 
 impl Executor {
     pub(super) fn new(seed: u64, now_nanos: u64) -> Self {
-        let clock = Clock { now_nanos: Cell::new(now_nanos), timers: RefCell::default(), timer_seq: Cell::new(0) };
+        let clock = Clock {
+            now_nanos: Cell::new(now_nanos),
+            timers: RefCell::default(),
+            timer_seq: Cell::new(0),
+        };
         Self {
             seed,
             tasks: RefCell::default(),
@@ -85,7 +90,8 @@ impl Executor {
         waker.wake();
     }
 
-    /// Drops every task, as the end of a process does. Outside the borrow: what a task holds may come back here.
+    /// Drops every task, as the end of a process does. Outside the borrow: what a task holds may
+    /// come back here.
     pub(super) fn drop_tasks(&self) {
         let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
         drop(tasks);
@@ -105,7 +111,11 @@ impl Executor {
         main_waker.clone().wake();
         loop {
             let Some(next) = self.take_ready() else {
-                assert!(self.jump_to_next_timer(), "simulation stands still: nothing is ready and no timer is set (seed {})", self.seed);
+                assert!(
+                    self.jump_to_next_timer(),
+                    "simulation stands still: nothing is ready and no timer is set (seed {})",
+                    self.seed
+                );
                 continue;
             };
             if next.id != MAIN {
@@ -133,7 +143,12 @@ impl Executor {
     }
 
     fn run_task(&self, which: &Arc<TaskWaker>) {
-        let taken = self.tasks.borrow_mut().get_mut(which.id).filter(|slot| Arc::ptr_eq(&slot.waker, which)).and_then(|slot| slot.task.take());
+        let taken = self
+            .tasks
+            .borrow_mut()
+            .get_mut(which.id)
+            .filter(|slot| Arc::ptr_eq(&slot.waker, which))
+            .and_then(|slot| slot.task.take());
         let Some(mut task) = taken else { return };
         let waker = Waker::from(which.clone());
         if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
@@ -144,7 +159,9 @@ impl Executor {
     }
 
     fn jump_to_next_timer(&self) -> bool {
-        let Some(((at, _), waker)) = self.clock.timers.borrow_mut().pop_first() else { return false };
+        let Some(((at, _), waker)) = self.clock.timers.borrow_mut().pop_first() else {
+            return false;
+        };
         self.clock.now_nanos.set(at.max(self.now_nanos()));
         waker.wake();
         true

@@ -1,4 +1,5 @@
-//! The faults that a test can ask for do what the fault model says, strike as often as asked, and replay from the seed.
+//! The faults that a test can ask for do what the fault model says, strike as often as asked, and
+//! replay from the seed.
 
 use super::*;
 use crate::buf::AppendBuf;
@@ -46,9 +47,17 @@ fn a_failed_write_leaves_any_of_its_sectors() {
             sim.inject(Fault::eio(FaultOp::Write, "/x"));
             file.write_at(0, AppendBuf::copy_of(&vec![2; BLOCK])).await.unwrap_err();
             let found = file.read_at(0, 2 * BLOCK).await.unwrap();
-            assert!(found[BLOCK..].iter().all(|byte| *byte == 1), "only what was written to changes");
+            assert!(
+                found[BLOCK..].iter().all(|byte| *byte == 1),
+                "only what was written to changes"
+            );
             let sectors: Vec<u8> = found[..BLOCK].chunks(512).map(|sector| sector[0]).collect();
-            assert!(found[..BLOCK].chunks(512).all(|sector| sector.iter().all(|byte| *byte == sector[0])), "sectors are whole");
+            assert!(
+                found[..BLOCK]
+                    .chunks(512)
+                    .all(|sector| sector.iter().all(|byte| *byte == sector[0])),
+                "sectors are whole"
+            );
             match sectors.iter().filter(|byte| **byte == 2).count() {
                 0 => none += 1,
                 8 => whole += 1,
@@ -59,7 +68,8 @@ fn a_failed_write_leaves_any_of_its_sectors() {
     assert!(torn > 100 && whole + none < 20, "{whole} whole, {none} nothing, {torn} torn");
 }
 
-/// Writes, fails a sync, syncs again "successfully", cuts the power: how many of the seeds still have the bytes.
+/// Writes, fails a sync, syncs again "successfully", cuts the power: how many of the seeds still
+/// have the bytes.
 fn kept_after_a_failed_sync(mode: OpenMode) -> usize {
     let mut kept = 0;
     for seed in 0..100 {
@@ -76,38 +86,61 @@ fn kept_after_a_failed_sync(mode: OpenMode) -> usize {
             file.sync_data().await.unwrap();
         });
         let (after, _) = sim.crash();
-        kept += usize::from(after.block_on(after.read_file(Path::new("/x"))).unwrap() == vec![7; BLOCK]);
+        kept += usize::from(
+            after.block_on(after.read_file(Path::new("/x"))).unwrap() == vec![7; BLOCK],
+        );
     }
     kept
 }
 
 #[test]
 fn who_believes_the_second_fdatasync_of_a_cached_file_loses_data() {
-    assert_eq!(kept_after_a_failed_sync(OpenMode::Buffered), 0, "the kernel has dropped what the first could not write");
+    assert_eq!(
+        kept_after_a_failed_sync(OpenMode::Buffered),
+        0,
+        "the kernel has dropped what the first could not write"
+    );
     assert_eq!(kept_after_a_failed_sync(OpenMode::Direct), 100, "the device had it all along");
 }
 
 #[test]
 fn a_full_disk_refuses_blocks_but_not_rewrites_and_files_that_go_give_theirs_back() {
-    let sim = Sim::with_config(SimConfig { capacity_bytes: Some(8 * 4096), ..SimConfig::with_seed(3) });
+    let sim =
+        Sim::with_config(SimConfig { capacity_bytes: Some(8 * 4096), ..SimConfig::with_seed(3) });
     sim.block_on(async {
         let file = direct(&sim, "/reserved").await;
         file.allocate(0, 6 * 4096).await.unwrap();
-        assert_eq!(sim.disk_space(Path::new("/")).await.unwrap(), DiskSpace { total_bytes: 8 * 4096, available_bytes: 2 * 4096 });
+        assert_eq!(
+            sim.disk_space(Path::new("/")).await.unwrap(),
+            DiskSpace { total_bytes: 8 * 4096, available_bytes: 2 * 4096 }
+        );
         let other = direct(&sim, "/other").await;
         for place in 0..2 {
             other.write_at(place * 4096, block(1)).await.unwrap();
         }
-        assert_eq!(other.write_at(2 * 4096, block(1)).await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            other.write_at(2 * 4096, block(1)).await.unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
         assert_eq!(other.len().await.unwrap(), 2 * 4096, "the refused write did nothing");
-        assert_eq!(other.allocate(0, 3 * 4096).await.unwrap_err().kind(), io::ErrorKind::StorageFull);
-        assert_eq!(sim.replace_file(Path::new("/config"), vec![1], false).await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            other.allocate(0, 3 * 4096).await.unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+        assert_eq!(
+            sim.replace_file(Path::new("/config"), vec![1], false).await.unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
         file.write_at(5 * 4096, block(2)).await.unwrap();
         other.write_at(0, block(2)).await.unwrap();
         other.set_len(1 << 30).await.unwrap();
         assert_eq!(sim.disk_space(Path::new("/")).await.unwrap().used_percent(), 100);
         sim.remove_file(Path::new("/reserved")).await.unwrap();
-        assert_eq!(sim.disk_space(Path::new("/")).await.unwrap().available_bytes, 0, "it is still open");
+        assert_eq!(
+            sim.disk_space(Path::new("/")).await.unwrap().available_bytes,
+            0,
+            "it is still open"
+        );
         drop(file);
         assert_eq!(sim.disk_space(Path::new("/")).await.unwrap().available_bytes, 6 * 4096);
         other.write_at(2 * 4096, block(1)).await.unwrap();
@@ -127,7 +160,11 @@ fn short_reads_give_the_whole_or_an_error() {
             file.write_at(0, AppendBuf::copy_of(&content)).await.unwrap();
             sim.inject(Fault::short_reads("/x").one_in(2));
             assert_eq!(&file.read_at(100, 5000).await.unwrap()[..], &content[100..5100]);
-            assert_eq!(&file.read_at(8000, 5000).await.unwrap()[..], &content[8000..], "the end of the file is its end");
+            assert_eq!(
+                &file.read_at(8000, 5000).await.unwrap()[..],
+                &content[8000..],
+                "the end of the file is its end"
+            );
             sim.inject(Fault::short_reads("/x"));
             sim.inject(Fault::eio(FaultOp::Read, "/x").after(1));
             file.read_at(0, 5000).await.unwrap_err();

@@ -1,5 +1,6 @@
-//! Faults that a test asks for: which operations of which files fail, stop half-way or take long. See the fault model in the
-//! parent module's text; chance is a stream of the seed, so a run with faults replays like any other.
+//! Faults that a test asks for: which operations of which files fail, stop half-way or take long.
+//! See the fault model in the parent module's text; chance is a stream of the seed, so a run with
+//! faults replays like any other.
 
 use super::random::Random;
 use std::cell::{Cell, RefCell};
@@ -30,7 +31,8 @@ enum Kind {
     Slow(Duration),
 }
 
-/// One rule: strikes operations of a kind on files below a path. Rules add up; the first that strikes with an error wins.
+/// One rule: strikes operations of a kind on files below a path. Rules add up; the first that
+/// strikes with an error wins.
 #[derive(Clone, Debug)]
 pub struct Fault {
     op: FaultOp,
@@ -110,7 +112,11 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn new(seed: u64) -> Self {
-        Self { rules: RefCell::default(), counts: Cell::default(), chance: Random::salted(seed, b"faults") }
+        Self {
+            rules: RefCell::default(),
+            counts: Cell::default(),
+            chance: Random::salted(seed, b"faults"),
+        }
     }
 
     pub(super) fn add(&self, fault: Fault) {
@@ -138,7 +144,9 @@ impl Faults {
     /// The first rule of a kind that strikes.
     fn strike(&self, op: FaultOp, path: &Path, is_kind: impl Fn(Kind) -> bool) -> Option<Kind> {
         let mut rules = self.rules.borrow_mut();
-        let fits = |rule: &&mut Fault| rule.op == op && is_kind(rule.kind) && rule.times > 0 && path.starts_with(&rule.under);
+        let fits = |rule: &&mut Fault| {
+            rule.op == op && is_kind(rule.kind) && rule.times > 0 && path.starts_with(&rule.under)
+        };
         for rule in rules.iter_mut().filter(fits) {
             if self.chance.below(rule.one_in) != 0 {
                 continue;
@@ -155,7 +163,10 @@ impl Faults {
 
     /// How much longer this operation takes.
     pub(super) fn delay(&self, op: FaultOp, path: &Path) -> Duration {
-        let Some(Kind::Slow(longest)) = self.strike(op, path, |kind| matches!(kind, Kind::Slow(_))) else { return Duration::ZERO };
+        let Some(Kind::Slow(longest)) = self.strike(op, path, |kind| matches!(kind, Kind::Slow(_)))
+        else {
+            return Duration::ZERO;
+        };
         self.count(|counts| counts.slow += 1);
         let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX - 1);
         Duration::from_nanos(self.chance.below(nanos + 1))

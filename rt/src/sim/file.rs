@@ -1,5 +1,5 @@
-//! An open file of the simulated machine: every operation takes time, may fail as the machine's faults say, and changes the
-//! disk only when it completes.
+//! An open file of the simulated machine: every operation takes time, may fail as the machine's
+//! faults say, and changes the disk only when it completes.
 
 use super::disk::Disk;
 use super::{FaultOp, LockGuard, Sim};
@@ -33,9 +33,23 @@ impl Drop for Handle {
 }
 
 impl SimFile {
-    pub(super) fn new(sim: &Sim, path: &Path, inode: usize, mode: OpenMode, lock: Option<LockGuard>) -> Self {
+    pub(super) fn new(
+        sim: &Sim,
+        path: &Path,
+        inode: usize,
+        mode: OpenMode,
+        lock: Option<LockGuard>,
+    ) -> Self {
         sim.machine.disk.borrow_mut().opened(inode);
-        Self { handle: Rc::new(Handle { sim: sim.clone(), path: path.to_owned(), inode, mode, _lock: lock }) }
+        Self {
+            handle: Rc::new(Handle {
+                sim: sim.clone(),
+                path: path.to_owned(),
+                inode,
+                mode,
+                _lock: lock,
+            }),
+        }
     }
 
     fn sim(&self) -> &Sim {
@@ -63,9 +77,14 @@ impl SimFile {
 
     fn check_aligned(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let align = DIRECT_ALIGN as u64;
-        let aligned = offset.is_multiple_of(align) && data.len().is_multiple_of(DIRECT_ALIGN) && data.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
+        let aligned = offset.is_multiple_of(align)
+            && data.len().is_multiple_of(DIRECT_ALIGN)
+            && data.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
         if self.handle.mode == OpenMode::Direct && !aligned {
-            let what = format!("O_DIRECT write of {} bytes at {offset}: not aligned to {align}", data.len());
+            let what = format!(
+                "O_DIRECT write of {} bytes at {offset}: not aligned to {align}",
+                data.len()
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         Ok(())
@@ -114,7 +133,12 @@ impl File for SimFile {
             Ok(()) => self.disk().borrow_mut().sync(self.inode(), &upto),
             Err(_) => {
                 let direct = self.handle.mode == OpenMode::Direct;
-                self.disk().borrow_mut().fail_sync(self.inode(), &upto, direct, self.sim().machine.faults.chance());
+                self.disk().borrow_mut().fail_sync(
+                    self.inode(),
+                    &upto,
+                    direct,
+                    self.sim().machine.faults.chance(),
+                );
             }
         }
         outcome
@@ -124,7 +148,10 @@ impl File for SimFile {
         self.check_writable()?;
         self.operation(FaultOp::Allocate).await?;
         self.touch();
-        self.sim().machine.faults.note_space(self.disk().borrow_mut().allocate(self.inode(), offset + len))
+        self.sim()
+            .machine
+            .faults
+            .note_space(self.disk().borrow_mut().allocate(self.inode(), offset + len))
     }
 
     async fn set_len(&self, len: u64) -> io::Result<()> {

@@ -1,40 +1,52 @@
-//! The simulated runtime: one thread, virtual time, seeded chance, files in memory that a crash can damage.
+//! The simulated runtime: one thread, virtual time, seeded chance, files in memory that a crash can
+//! damage.
 //!
 //! # Fault model
 //!
 //! What can go wrong, and does, at [`Sim::crash`] (power cut):
-//! - A write that was not followed by a completed [`File::sync_data`] issued after the write completed may be lost, kept,
-//!   or torn: each file loses everything, keeps everything, keeps a prefix (cut at a 512-byte sector), or keeps any subset
-//!   of sectors (reordered by the device). Sectors themselves are atomic.
-//! - Lengths (set_len, allocate, growth by writing) survive as a prefix of their order in that file, independently of data:
-//!   a file may have its new length and zeros in it.
-//! - Names created or removed in a folder without a later [`Runtime::sync_dir`] of it survive as a prefix of their order.
+//! - A write that was not followed by a completed [`File::sync_data`] issued after the write
+//!   completed may be lost, kept, or torn: each file loses everything, keeps everything, keeps a
+//!   prefix (cut at a 512-byte sector), or keeps any subset of sectors (reordered by the device).
+//!   Sectors themselves are atomic.
+//! - Lengths (set_len, allocate, growth by writing) survive as a prefix of their order in that
+//!   file, independently of data: a file may have its new length and zeros in it.
+//! - Names created or removed in a folder without a later [`Runtime::sync_dir`] of it survive as a
+//!   prefix of their order.
 //! - Writes in flight count as written and not synced.
 //!
-//! At [`Sim::kill`] (SIGKILL, the system lives) completed writes survive all; each write in flight is done or not.
+//! At [`Sim::kill`] (SIGKILL, the system lives) completed writes survive all; each write in flight
+//! is done or not.
 //!
-//! What happens always: every operation takes a random virtual time, ready tasks run in random order, concurrent operations
-//! complete in random order. An O_DIRECT write that is not aligned is refused, as the kernel would.
+//! What happens always: every operation takes a random virtual time, ready tasks run in random
+//! order, concurrent operations complete in random order. An O_DIRECT write that is not aligned is
+//! refused, as the kernel would.
 //!
-//! What happens when a test asks for it ([`Sim::inject`]: by operation and path prefix, the next n or each with a chance):
+//! What happens when a test asks for it ([`Sim::inject`]: by operation and path prefix, the next n
+//! or each with a chance):
 //! - EIO on a write: each of its sectors was written or not, independently; the caller cannot know.
-//! - EIO on fdatasync of an O_DIRECT file: what it was to cover stays un-synced, as the device's cache. Of a file in the page
-//!   cache, as on Linux: any part of it is durable, the rest never will be, reads go on showing it, and the next fdatasync
-//!   succeeds without having done anything. Who calls it again and believes it loses data here.
+//! - EIO on fdatasync of an O_DIRECT file: what it was to cover stays un-synced, as the device's
+//!   cache. Of a file in the page cache, as on Linux: any part of it is durable, the rest never
+//!   will be, reads go on showing it, and the next fdatasync succeeds without having done anything.
+//!   Who calls it again and believes it loses data here.
 //! - EIO on reads, allocations, creations, removals and folder syncs: the operation did nothing.
-//! - Short reads: the device gives a part; the rest is asked for, and can fail, separately. What a caller of
-//!   [`File::read_at`] sees is the whole or an error.
-//! - A slow device: operations take up to so much longer. [`Sim::hold_writes`] stalls it altogether.
+//! - Short reads: the device gives a part; the rest is asked for, and can fail, separately. What a
+//!   caller of [`File::read_at`] sees is the whole or an error.
+//! - A slow device: operations take up to so much longer. [`Sim::hold_writes`] stalls it
+//!   altogether.
 //!
-//! ENOSPC ([`SimConfig::capacity_bytes`], [`Sim::set_capacity`]): blocks of 4 KiB are taken by fallocate and by writing where none
-//! are; holes take none. Removing a file's last name gives them back once nobody has it open. A write, allocation or
-//! `replace_file` that finds too few fails with `StorageFull` and did nothing.
+//! ENOSPC ([`SimConfig::capacity_bytes`], [`Sim::set_capacity`]): blocks of 4 KiB are taken by
+//! fallocate and by writing where none are; holes take none. Removing a file's last name gives them
+//! back once nobody has it open. A write, allocation or `replace_file` that finds too few fails
+//! with `StorageFull` and did nothing.
 //!
-//! Bits that rot: [`Sim::rot`] flips a random bit somewhere below a path, [`Sim::damage`] a byte at a place; durably.
+//! Bits that rot: [`Sim::rot`] flips a random bit somewhere below a path, [`Sim::damage`] a byte at
+//! a place; durably.
 //!
-//! The wall clock can jump ([`Sim::advance_wall`]): hours pass for who asks the time, not for timers.
+//! The wall clock can jump ([`Sim::advance_wall`]): hours pass for who asks the time, not for
+//! timers.
 //!
-//! What is not simulated: CPU time (running takes none), memory that runs out, a clock that goes back, sectors that tear.
+//! What is not simulated: CPU time (running takes none), memory that runs out, a clock that goes
+//! back, sectors that tear.
 //!
 //! Everything follows from the seed: the same seed gives the same run ([`Sim::digest`] shows it).
 
@@ -134,13 +146,14 @@ impl Sim {
         Self { machine: Rc::new(machine) }
     }
 
-    /// Runs `main`, and with it every spawned task, until `main` is done. Panics, naming the seed, when nothing can
-    /// run any more and no timer is set.
+    /// Runs `main`, and with it every spawned task, until `main` is done. Panics, naming the seed,
+    /// when nothing can run any more and no timer is set.
     pub fn block_on<T>(&self, main: impl Future<Output = T>) -> T {
         self.machine.executor.block_on(main)
     }
 
-    /// Cuts the power. What survives is on the returned machine, whose clock goes on and whose seed follows from this one's.
+    /// Cuts the power. What survives is on the returned machine, whose clock goes on and whose seed
+    /// follows from this one's.
     #[must_use]
     pub fn crash(&self) -> (Self, CrashReport) {
         let (disk, report) = self.machine.disk.borrow().after_power_cut(&self.machine.crash_chance);
@@ -161,8 +174,8 @@ impl Sim {
         Self::build(config, disk, self.now_nanos(), self.machine.wall_ahead_ms.get())
     }
 
-    /// From now on operations fail as `fault` says, until [`Sim::clear_faults`] or the end of this life: a restarted machine is
-    /// a repaired one.
+    /// From now on operations fail as `fault` says, until [`Sim::clear_faults`] or the end of this
+    /// life: a restarted machine is a repaired one.
     pub fn inject(&self, fault: Fault) {
         self.machine.faults.add(fault);
     }
@@ -189,8 +202,8 @@ impl Sim {
         self.machine.wall_ahead_ms.set(self.machine.wall_ahead_ms.get() + ms);
     }
 
-    /// Flips one random bit of what was written below `under`, durably; says in which file and where. `None` when there is
-    /// nothing.
+    /// Flips one random bit of what was written below `under`, durably; says in which file and
+    /// where. `None` when there is nothing.
     pub fn rot(&self, under: &Path) -> Option<(PathBuf, u64)> {
         self.machine.disk.borrow_mut().rot(under, self.machine.faults.chance())
     }
@@ -206,8 +219,8 @@ impl Sim {
         self.machine.executor.digest()
     }
 
-    /// Changes one byte of a file behind everybody's back, durably. Panics when the file is missing or shorter: a test
-    /// that damages nothing proves nothing.
+    /// Changes one byte of a file behind everybody's back, durably. Panics when the file is missing
+    /// or shorter: a test that damages nothing proves nothing.
     pub fn damage(&self, path: &Path, offset: u64) {
         self.machine.disk.borrow_mut().flip_byte(path, offset);
     }
@@ -260,7 +273,10 @@ impl Runtime for Sim {
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<SimFile> {
         self.io_time().await;
         if mode == OpenMode::Direct && !self.machine.config.direct_io {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this filesystem has no O_DIRECT"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "this filesystem has no O_DIRECT",
+            ));
         }
         let inode = self.machine.disk.borrow_mut().open(path, mode != OpenMode::Read)?;
         self.machine.disk.borrow_mut().touch_new(inode, self.wall_ms());
@@ -282,9 +298,15 @@ impl Runtime for Sim {
         self.machine.disk.borrow().read_all(path)
     }
 
-    async fn replace_file(&self, path: &Path, content: Vec<u8>, keep_backup: bool) -> io::Result<()> {
+    async fn replace_file(
+        &self,
+        path: &Path,
+        content: Vec<u8>,
+        keep_backup: bool,
+    ) -> io::Result<()> {
         self.operation(FaultOp::Write, path).await?;
-        let replaced = self.machine.disk.borrow_mut().replace(path, &content, keep_backup, self.wall_ms());
+        let replaced =
+            self.machine.disk.borrow_mut().replace(path, &content, keep_backup, self.wall_ms());
         self.machine.faults.note_space(replaced)
     }
 
@@ -314,7 +336,13 @@ impl Runtime for Sim {
         self.io_time().await;
         let inode = self.machine.disk.borrow_mut().open(path, true)?;
         self.machine.disk.borrow_mut().lock(path)?;
-        Ok(SimFile::new(self, path, inode, OpenMode::Buffered, Some(LockGuard { sim: self.clone(), path: path.to_owned() })))
+        Ok(SimFile::new(
+            self,
+            path,
+            inode,
+            OpenMode::Buffered,
+            Some(LockGuard { sim: self.clone(), path: path.to_owned() }),
+        ))
     }
 }
 
@@ -330,6 +358,6 @@ impl Drop for LockGuard {
 }
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod tests;

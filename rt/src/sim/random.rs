@@ -1,4 +1,5 @@
-//! Chance from a seed: splitmix64, one stream for each purpose so that adding a draw in one place moves no other.
+//! Chance from a seed: splitmix64, one stream for each purpose so that adding a draw in one place
+//! moves no other.
 
 use std::cell::Cell;
 
@@ -7,7 +8,9 @@ pub(super) struct Random(Cell<u64>);
 impl Random {
     /// The stream of `seed` for the purpose `salt` names.
     pub(super) fn salted(seed: u64, salt: &[u8]) -> Self {
-        let mixed = salt.iter().fold(seed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3));
+        let mixed = salt
+            .iter()
+            .fold(seed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3));
         let stream = Self(Cell::new(mixed ^ 0x9E37_79B9_7F4A_7C15));
         stream.next_u64();
         stream

@@ -1,4 +1,5 @@
-//! The simulated runtime keeps its promises: same seed same run, synced data stays, un-synced data may go.
+//! The simulated runtime keeps its promises: same seed same run, synced data stays, un-synced data
+//! may go.
 
 use super::*;
 use crate::buf::AppendBuf;
@@ -11,7 +12,10 @@ async fn busy(sim: &Sim, tasks: u64) {
     for task in 0..tasks {
         let mine = sim.clone();
         sim.spawn(Share::Foreground, async move {
-            let file = mine.open(&Path::new(ROOT).join(format!("{task}")), OpenMode::Buffered).await.unwrap();
+            let file = mine
+                .open(&Path::new(ROOT).join(format!("{task}")), OpenMode::Buffered)
+                .await
+                .unwrap();
             for step in 0..20 {
                 file.write_at(step * 100, AppendBuf::copy_of(&[7; 100])).await.unwrap();
                 mine.sleep(Duration::from_nanos(mine.random_u64() % 1000)).await;
@@ -95,7 +99,10 @@ fn unaligned_direct_writes_and_missing_direct_io_are_refused() {
 fn a_lock_is_exclusive_until_dropped_or_the_process_dies() {
     let sim = Sim::new(1);
     let lock = sim.block_on(sim.lock_file(Path::new("/lock"))).unwrap();
-    assert_eq!(sim.block_on(sim.lock_file(Path::new("/lock"))).err().unwrap().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(
+        sim.block_on(sim.lock_file(Path::new("/lock"))).err().unwrap().kind(),
+        io::ErrorKind::WouldBlock
+    );
     let killed = sim.kill();
     assert!(killed.block_on(killed.lock_file(Path::new("/lock"))).is_ok());
     drop(lock);

@@ -1,10 +1,12 @@
-//! The whole engine in a deterministic simulation: random work, random faults, crashes at any point, restarts; after each the
-//! store is held against a naive oracle.
+//! The whole engine in a deterministic simulation: random work, random faults, crashes at any
+//! point, restarts; after each the store is held against a naive oracle.
 //!
-//! - `world`: a machine and its lives. Producers, consumers, an administrator (topics deleted, days that pass) and somebody who
-//!   breaks things (EIO, no space, slow, stalled, short reads) at the same time; then a power cut, a kill or a clean stop.
-//! - `model`: the oracle. What was flushed (power cut) or written (kill) is there, in order, intact; under ASYNC_FLUSH the log is a
-//!   prefix; the queues hold exactly the messages of the log; no consumer saw what a crash then took (SYNC_FLUSH).
+//! - `world`: a machine and its lives. Producers, consumers, an administrator (topics deleted, days
+//!   that pass) and somebody who breaks things (EIO, no space, slow, stalled, short reads) at the
+//!   same time; then a power cut, a kill or a clean stop.
+//! - `model`: the oracle. What was flushed (power cut) or written (kill) is there, in order,
+//!   intact; under ASYNC_FLUSH the log is a prefix; the queues hold exactly the messages of the
+//!   log; no consumer saw what a crash then took (SYNC_FLUSH).
 //! - `tally`: what happened, with lower bounds, so that a tame campaign fails.
 //!
 //! A fixed number of seeds runs with every `cargo test`. A long campaign:
@@ -15,8 +17,9 @@
 //! ENGINE_SEED=4711 …               this one alone, as a failure says
 //! ```
 //!
-//! Not in here: damage at rest (`damage`, `recover_every_byte_cut`), and pages that only a rebooted system forgets: after a failed
-//! fdatasync of a log in the page cache (mmap, or no O_DIRECT) the next life begins with a power cut.
+//! Not in here: damage at rest (`damage`, `recover_every_byte_cut`), and pages that only a rebooted
+//! system forgets: after a failed fdatasync of a log in the page cache (mmap, or no O_DIRECT) the
+//! next life begins with a power cut.
 
 mod model;
 mod tally;
@@ -31,12 +34,18 @@ const SEEDS: u64 = 100;
 const LIVES: usize = 5;
 
 fn seeds() -> std::ops::Range<u64> {
-    let number = |text: &str| -> u64 { text.trim().parse().unwrap_or_else(|_| panic!("{text:?}: a number, or two with .. between them")) };
+    let number = |text: &str| -> u64 {
+        text.trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("{text:?}: a number, or two with .. between them"))
+    };
     if let Ok(seed) = std::env::var("ENGINE_SEED") {
         return number(&seed)..number(&seed) + 1;
     }
     match std::env::var("ENGINE_SEEDS") {
-        Ok(text) => text.split_once("..").map_or_else(|| 0..number(&text), |(from, upto)| number(from)..number(upto)),
+        Ok(text) => text
+            .split_once("..")
+            .map_or_else(|| 0..number(&text), |(from, upto)| number(from)..number(upto)),
         Err(_) => 0..SEEDS,
     }
 }
@@ -46,7 +55,9 @@ fn run(seed: u64) -> Tally {
     for _ in 0..LIVES {
         sim = world.live(&sim);
     }
-    let Ok(world) = std::rc::Rc::try_unwrap(world) else { panic!("something of a life outlived it") };
+    let Ok(world) = std::rc::Rc::try_unwrap(world) else {
+        panic!("something of a life outlived it")
+    };
     sim.block_on(world.check_derived(&sim))
 }
 

@@ -1,8 +1,8 @@
-//! The naive oracle: every message that was appended, by its place in the log; what a store that was opened again holds is
-//! held against it.
+//! The naive oracle: every message that was appended, by its place in the log; what a store that
+//! was opened again holds is held against it.
 //!
-//! A topic that is deleted begins a new epoch. Until the deletion has returned, a crash may bring the old one back: whole, and
-//! only where no newer message of the queue survived.
+//! A topic that is deleted begins a new epoch. Until the deletion has returned, a crash may bring
+//! the old one back: whole, and only where no newer message of the queue survived.
 
 use crate::oracle::{request, split};
 use engine::{PhyOffset, QueueRange, ReadError, ReadStatus, Store, TagFilter};
@@ -27,7 +27,8 @@ pub struct Message {
 pub struct Promise {
     /// Everything that ends at or below is there.
     pub survives: PhyOffset,
-    /// Of what lies above, single messages may be missing (SYNC_FLUSH, where a break is never cut); else it is a prefix.
+    /// Of what lies above, single messages may be missing (SYNC_FLUSH, where a break is never cut);
+    /// else it is a prefix.
     pub holes: bool,
 }
 
@@ -97,23 +98,39 @@ impl Model {
         self.messages.keys().nth(nth).copied()
     }
 
-    /// A record that a consumer was given from `queue`: it must be the one that was sent there. Returns where it ends.
+    /// A record that a consumer was given from `queue`: it must be the one that was sent there.
+    /// Returns where it ends.
     pub fn check_given(&mut self, queue: Queue, record: &[u8]) -> u64 {
         let view = RecordView::parse(record).unwrap();
         let at = self.live.get(&queue).and_then(|live| live.get(&view.queue_offset())).copied();
-        let at = at.unwrap_or_else(|| panic!("{queue:?} gave a message at offset {} that it does not have", view.queue_offset()));
+        let at = at.unwrap_or_else(|| {
+            panic!(
+                "{queue:?} gave a message at offset {} that it does not have",
+                view.queue_offset()
+            )
+        });
         let sent = &self.messages[&at];
         assert_same(&view, at, sent);
         self.seen_upto = self.seen_upto.max(sent.end);
         sent.end
     }
 
-    /// The store was opened again: it holds what it must, and nothing else; from now on that is what there is.
+    /// The store was opened again: it holds what it must, and nothing else; from now on that is
+    /// what there is.
     pub async fn reconcile(&mut self, store: &Store<Sim>, promise: Promise) -> Found {
         let log_end = store.appended().0;
         // A mark may lie within a record: what begins below it and ends above is not promised.
-        let promised = self.messages.values().map(|message| message.end).filter(|end| *end <= promise.survives.0).max().unwrap_or(0);
-        assert!(log_end >= promised, "the log ends at {log_end}, everything to {promised} had to survive: {promise:?}");
+        let promised = self
+            .messages
+            .values()
+            .map(|message| message.end)
+            .filter(|end| *end <= promise.survives.0)
+            .max()
+            .unwrap_or(0);
+        assert!(
+            log_end >= promised,
+            "the log ends at {log_end}, everything to {promised} had to survive: {promise:?}"
+        );
         let mut found = Found::default();
         let before = self.messages.len();
         self.messages.retain(|_, message| message.end <= log_end);
@@ -121,7 +138,12 @@ impl Model {
         // What is gone now is gone for good; what goes while this looks may come back with a crash.
         let begin = store.log_begin().0;
         self.messages.retain(|at, _| *at >= begin);
-        let queues: BTreeSet<Queue> = self.messages.values().map(|message| message.queue).chain(self.next.keys().copied()).collect();
+        let queues: BTreeSet<Queue> = self
+            .messages
+            .values()
+            .map(|message| message.queue)
+            .chain(self.next.keys().copied())
+            .collect();
         let mut kept = BTreeMap::new();
         (self.live, self.next) = Default::default();
         for queue in queues {
@@ -147,30 +169,61 @@ impl Model {
         let begin = store.log_begin().0;
         let certain = self.certain.get(queue.0).copied().unwrap_or(0);
         let of_queue = |message: &&Message| message.queue == queue && message.epoch >= certain;
-        let expected: Vec<(u64, Message)> = self.messages.iter().filter(|(_, message)| of_queue(message)).map(|(at, message)| (*at, message.clone())).collect();
+        let expected: Vec<(u64, Message)> = self
+            .messages
+            .iter()
+            .filter(|(_, message)| of_queue(message))
+            .map(|(at, message)| (*at, message.clone()))
+            .collect();
         // Which of the epochs that a crash leaves open is there.
         let first_at = records.values().next().map(|record| place(record));
         let epoch = match first_at {
-            Some(at) => self.messages.get(&at).unwrap_or_else(|| panic!("{queue:?} has a message at {at} that was never sent")).epoch,
+            Some(at) => {
+                self.messages
+                    .get(&at)
+                    .unwrap_or_else(|| {
+                        panic!("{queue:?} has a message at {at} that was never sent")
+                    })
+                    .epoch
+            }
             None => self.epoch(queue.0),
         };
-        assert!(epoch >= certain, "{queue:?}: epoch {epoch} was deleted, {certain} is what there is");
+        assert!(
+            epoch >= certain,
+            "{queue:?}: epoch {epoch} was deleted, {certain} is what there is"
+        );
         let range = store.queue_range(queue.0, queue.1);
         let max = range.map_or(0, |range| range.max_offset.0);
         for (at, message) in expected {
-            let is_gone = at < begin && records.get(&message.offset).is_none_or(|record| place(record) != at);
+            let is_gone =
+                at < begin && records.get(&message.offset).is_none_or(|record| place(record) != at);
             if is_gone {
-                kept.insert(at, Message { epoch: message.epoch.max(self.epoch(queue.0)), ..message });
+                kept.insert(
+                    at,
+                    Message { epoch: message.epoch.max(self.epoch(queue.0)), ..message },
+                );
                 continue;
             }
             let must_be_there = message.end <= promise.survives.0 || !promise.holes;
             if message.epoch != epoch {
-                assert!(message.epoch < epoch || !must_be_there, "{queue:?} went back to epoch {epoch} though {at} of epoch {} survives", message.epoch);
+                assert!(
+                    message.epoch < epoch || !must_be_there,
+                    "{queue:?} went back to epoch {epoch} though {at} of epoch {} survives",
+                    message.epoch
+                );
                 continue;
             }
-            let Some(record) = records.get(&message.offset).filter(|record| place(record) == at) else {
+            let Some(record) = records.get(&message.offset).filter(|record| place(record) == at)
+            else {
                 let may_be_deleted = records.is_empty() && epoch > certain && range.is_none();
-                assert!(!must_be_there || may_be_deleted, "{queue:?} {} of epoch {epoch} at {at}..{} is gone: {promise:?}, the log is {begin}..{}, the queue {range:?}", message.offset, message.end, store.appended());
+                assert!(
+                    !must_be_there || may_be_deleted,
+                    "{queue:?} {} of epoch {epoch} at {at}..{} is gone: {promise:?}, the log is \
+                        {begin}..{}, the queue {range:?}",
+                    message.offset,
+                    message.end,
+                    store.appended()
+                );
                 found.holes += usize::from(!may_be_deleted);
                 continue;
             };
@@ -179,16 +232,30 @@ impl Model {
             kept.insert(at, Message { epoch: self.epoch(queue.0), ..message });
         }
         let live = self.live.get(&queue);
-        let strange: Vec<(i64, u64)> = records.iter().map(|(offset, record)| (*offset, place(record))).filter(|(offset, _)| live.is_none_or(|live| !live.contains_key(offset))).collect();
-        assert!(strange.is_empty(), "{queue:?} has messages (offset, place) that were not sent, or that a crash took before: {strange:?}; {range:?}");
+        let strange: Vec<(i64, u64)> = records
+            .iter()
+            .map(|(offset, record)| (*offset, place(record)))
+            .filter(|(offset, _)| live.is_none_or(|live| !live.contains_key(offset)))
+            .collect();
+        assert!(
+            strange.is_empty(),
+            "{queue:?} has messages (offset, place) that were not sent, or that a crash took \
+                before: {strange:?}; {range:?}"
+        );
         let min = self.live.get(&queue).and_then(|live| live.keys().next().copied());
-        assert!(range.is_none_or(|range| min.is_none_or(|min| min < range.max_offset.0)), "{queue:?}: {range:?}, its first message is {min:?}");
+        assert!(
+            range.is_none_or(|range| min.is_none_or(|min| min < range.max_offset.0)),
+            "{queue:?}: {range:?}, its first message is {min:?}"
+        );
         self.next.insert(queue, max);
     }
 
     /// The ranges of all queues.
     pub fn ranges(&self, store: &Store<Sim>) -> Vec<(Queue, Option<QueueRange>)> {
-        self.queues().into_iter().map(|queue| (queue, store.queue_range(queue.0, queue.1))).collect()
+        self.queues()
+            .into_iter()
+            .map(|queue| (queue, store.queue_range(queue.0, queue.1)))
+            .collect()
     }
 }
 
@@ -198,7 +265,10 @@ fn place(record: &[u8]) -> u64 {
 
 fn assert_same(view: &RecordView<'_>, at: u64, sent: &Message) {
     view.verify_crc().unwrap();
-    assert_eq!((view.topic(), view.queue_id(), view.queue_offset()), (sent.queue.0, sent.queue.1, sent.offset));
+    assert_eq!(
+        (view.topic(), view.queue_id(), view.queue_offset()),
+        (sent.queue.0, sent.queue.1, sent.offset)
+    );
     assert_eq!(u64::try_from(view.physical_offset()), Ok(at));
     assert!(view.body() == sent.body, "the body of {:?} {}", sent.queue, sent.offset);
 }
@@ -209,21 +279,33 @@ async fn read_all(store: &Store<Sim>, queue: Queue) -> BTreeMap<i64, Vec<u8>> {
     let Some(range) = store.queue_range(queue.0, queue.1) else { return records };
     let mut offset = range.min_offset.0;
     while offset < range.max_offset.0 {
-        let read = match store.read_cold(request(queue.0, queue.1, offset, TagFilter::All).to_owned()).await {
+        let read = match store
+            .read_cold(request(queue.0, queue.1, offset, TagFilter::All).to_owned())
+            .await
+        {
             Err(ReadError::File(gone)) if gone.source.kind() == std::io::ErrorKind::NotFound => {
                 offset = store.queue_range(queue.0, queue.1).unwrap().min_offset.0.max(offset);
                 continue;
             }
             read => read.unwrap(),
         };
-        let goes_on = matches!(read.status, ReadStatus::Found | ReadStatus::MessageWasRemoving | ReadStatus::OffsetTooSmall | ReadStatus::OffsetOverflowOne);
+        let goes_on = matches!(
+            read.status,
+            ReadStatus::Found
+                | ReadStatus::MessageWasRemoving
+                | ReadStatus::OffsetTooSmall
+                | ReadStatus::OffsetOverflowOne
+        );
         assert!(goes_on, "{queue:?} at {offset} of {range:?}: {:?}", read.status);
         if read.status == ReadStatus::OffsetOverflowOne {
             break;
         }
         for record in split(&read.slices) {
             let at = RecordView::parse(&record).unwrap().queue_offset();
-            assert!(at >= offset && records.insert(at, record).is_none(), "{queue:?} gave offset {at} when asked for {offset}");
+            assert!(
+                at >= offset && records.insert(at, record).is_none(),
+                "{queue:?} gave offset {at} when asked for {offset}"
+            );
         }
         assert!(read.next_begin_offset.0 > offset, "{queue:?} stands still at {offset}");
         offset = read.next_begin_offset.0;

@@ -82,12 +82,23 @@ impl Tally {
             ("rounds that removed files", self.removals, seeds / 16),
             ("rebuilds", self.rebuilds, seeds),
         ];
-        let faults = [("failed writes", self.write_errors), ("failed syncs", self.sync_errors), ("failed reads", self.read_errors), ("no space", self.no_space)];
+        let faults = [
+            ("failed writes", self.write_errors),
+            ("failed syncs", self.sync_errors),
+            ("failed reads", self.read_errors),
+            ("no space", self.no_space),
+        ];
         for (what, found, floor) in floors {
-            assert!(found >= floor, "the campaign was too tame: {found} {what}, at least {floor} expected; {self:?}");
+            assert!(
+                found >= floor,
+                "the campaign was too tame: {found} {what}, at least {floor} expected; {self:?}"
+            );
         }
         for (what, found) in faults {
-            assert!(found >= seeds as u64 / 16, "the campaign was too tame: {found} {what}; {self:?}");
+            assert!(
+                found >= seeds as u64 / 16,
+                "the campaign was too tame: {found} {what}; {self:?}"
+            );
         }
     }
 }

@@ -3,7 +3,10 @@
 use super::model::{Model, Promise, Queue};
 use super::tally::Tally;
 use crate::oracle::{draft, request, small_config, split};
-use engine::{AppendError, DeleteWhen, FlushPolicy, KeyQuery, LogBackend, OpenError, PhyOffset, ReadError, ReadSlices, ReadStatus, RetentionConfig, Store, StoreConfig, TagFilter};
+use engine::{
+    AppendError, DeleteWhen, FlushPolicy, KeyQuery, LogBackend, OpenError, PhyOffset, ReadError,
+    ReadSlices, ReadStatus, RetentionConfig, Store, StoreConfig, TagFilter,
+};
 use futures_lite::future::or;
 use protocol::batch::BatchEntry;
 use rt::sim::{Fault, FaultOp, Sim, SimConfig};
@@ -25,7 +28,8 @@ pub struct World {
     pub tally: RefCell<Tally>,
     config: StoreConfig,
     is_direct: bool,
-    /// Every fifth machine is a bad one: faults come five times as often, in lives that are three times as long.
+    /// Every fifth machine is a bad one: faults come five times as often, in lives that are three
+    /// times as long.
     is_bad: bool,
     store: RefCell<Option<Store<Sim>>>,
     promise: Cell<Promise>,
@@ -51,11 +55,24 @@ fn properties_of(body: &[u8]) -> Vec<u8> {
 }
 
 fn key_query(topic: &str, body: &[u8]) -> KeyQuery {
-    KeyQuery { topic: topic.into(), key: key_of(body).into(), by_tag: false, max_messages: 32, begin_ms: 0, end_ms: i64::MAX }
+    KeyQuery {
+        topic: topic.into(),
+        key: key_of(body).into(),
+        by_tag: false,
+        max_messages: 32,
+        begin_ms: 0,
+        end_ms: i64::MAX,
+    }
 }
 
 fn places_of(records: &[BufSlice]) -> Vec<u64> {
-    records.iter().map(|record| u64::try_from(protocol::record::RecordView::parse(record).unwrap().physical_offset()).unwrap()).collect()
+    records
+        .iter()
+        .map(|record| {
+            u64::try_from(protocol::record::RecordView::parse(record).unwrap().physical_offset())
+                .unwrap()
+        })
+        .collect()
 }
 
 fn micros(sim: &Sim, below: u64) -> Duration {
@@ -66,11 +83,18 @@ impl World {
     /// A machine as the seed has it: policy, backend and file system differ.
     pub fn new(seed: u64) -> (Rc<Self>, Sim) {
         let flush = if seed.is_multiple_of(2) { FlushPolicy::Sync } else { FlushPolicy::Async };
-        let backend = if (seed / 2).is_multiple_of(3) { LogBackend::Mmap } else { LogBackend::Direct };
+        let backend =
+            if (seed / 2).is_multiple_of(3) { LogBackend::Mmap } else { LogBackend::Direct };
         let direct_io = !(seed / 6).is_multiple_of(4);
         let all_day: Vec<String> = (0..24).map(|hour: i32| hour.to_string()).collect();
         let delete_when = DeleteWhen::parse(&all_day.join(";")).unwrap();
-        let retention = RetentionConfig { delete_when, interval_ms: 20, file_interval_ms: 1, batch_max: 3, ..RetentionConfig::default() };
+        let retention = RetentionConfig {
+            delete_when,
+            interval_ms: 20,
+            file_interval_ms: 1,
+            batch_max: 3,
+            ..RetentionConfig::default()
+        };
         let config = StoreConfig { flush, backend, retention, ..small_config("/store") };
         let sim = Sim::with_config(SimConfig { direct_io, ..SimConfig::with_seed(seed) });
         let world = Self {
@@ -93,7 +117,9 @@ impl World {
 
     /// One life and its end; the machine of the next.
     pub fn live(self: &Rc<Self>, sim: &Sim) -> Sim {
-        let time = Duration::from_micros(500 + sim.random_u64() % if self.is_bad { 300_000 } else { 100_000 });
+        let time = Duration::from_micros(
+            500 + sim.random_u64() % if self.is_bad { 300_000 } else { 100_000 },
+        );
         let ended = sim.block_on(or(self.clone().work(sim.clone()), async {
             sim.sleep(time).await;
             End::TimeUp
@@ -108,7 +134,8 @@ impl World {
     }
 
     fn crash(&self, sim: &Sim) -> Sim {
-        // A failed fdatasync of a cached log leaves pages that only this system's memory has: repairing the disk means a reboot.
+        // A failed fdatasync of a cached log leaves pages that only this system's memory has:
+        // repairing the disk means a reboot.
         let needs_reboot = !self.is_direct && sim.fault_counts().sync_errors > 0;
         let is_power_cut = needs_reboot || !sim.random_u64().is_multiple_of(3);
         let mut tally = self.tally.borrow_mut();
@@ -120,7 +147,11 @@ impl World {
                 tally.poisoned += usize::from(store.poisoned().is_some());
                 if self.is_sync() {
                     let seen = self.model.borrow().seen_upto;
-                    assert!(seen <= store.flushed().0, "a consumer saw up to {seen}, {} is flushed", store.flushed());
+                    assert!(
+                        seen <= store.flushed().0,
+                        "a consumer saw up to {seen}, {} is flushed",
+                        store.flushed()
+                    );
                 }
                 self.promise.set(Promise { survives, holes: self.is_sync() });
                 self.flushed.set(store.flushed());
@@ -129,7 +160,14 @@ impl World {
                 tally.crashes_while_opening += 1;
                 // What a kill left to the system alone, a power cut takes.
                 let Promise { survives, holes } = self.promise.get();
-                self.promise.set(Promise { survives: if is_power_cut { survives.min(self.flushed.get()) } else { survives }, holes: holes || self.is_sync() });
+                self.promise.set(Promise {
+                    survives: if is_power_cut {
+                        survives.min(self.flushed.get())
+                    } else {
+                        survives
+                    },
+                    holes: holes || self.is_sync(),
+                });
             }
         }
         if !is_power_cut {
@@ -170,7 +208,10 @@ impl World {
             sim.spawn(Share::Foreground, self.clone().consume(sim.clone(), store.clone()));
         }
         sim.spawn(Share::Background, self.clone().administrate(sim.clone(), store.clone()));
-        sim.spawn(Share::Background, break_things(sim.clone(), if self.is_bad { 15_000 } else { 80_000 }));
+        sim.spawn(
+            Share::Background,
+            break_things(sim.clone(), if self.is_bad { 15_000 } else { 80_000 }),
+        );
     }
 
     /// Opens the store; at times while the device fails, and then again when it works.
@@ -182,7 +223,9 @@ impl World {
                     sim.clear_faults();
                     return store;
                 }
-                Err(OpenError::File(error)) => assert_eq!(error.source.raw_os_error(), Some(5), "{error}"),
+                Err(OpenError::File(error)) => {
+                    assert_eq!(error.source.raw_os_error(), Some(5), "{error}")
+                }
                 Err(error) => panic!("{error}"),
             }
             self.tally.borrow_mut().failed_opens += 1;
@@ -246,18 +289,31 @@ impl World {
     fn body(&self, len: u64) -> Vec<u8> {
         self.sent.set(self.sent.get() + 1);
         let mut body = format!("{}-", self.sent.get()).into_bytes();
-        body.resize(usize::try_from(len).unwrap().max(body.len()), u8::try_from(self.sent.get() % 251).unwrap());
+        body.resize(
+            usize::try_from(len).unwrap().max(body.len()),
+            u8::try_from(self.sent.get() % 251).unwrap(),
+        );
         body
     }
 
     async fn produce(self: Rc<Self>, sim: Sim, store: Store<Sim>) {
         loop {
-            let outcome = if sim.random_u64().is_multiple_of(8) { self.send_batch(&sim, &store) } else { self.send(&sim, &store) };
+            let outcome = if sim.random_u64().is_multiple_of(8) {
+                self.send_batch(&sim, &store)
+            } else {
+                self.send(&sim, &store)
+            };
             match outcome {
                 Ok(()) => sim.sleep(micros(&sim, 400)).await,
-                Err(AppendError::TailFull { .. }) => or(store.wait_writable(), sim.sleep(micros(&sim, 5_000))).await,
+                Err(AppendError::TailFull { .. }) => {
+                    or(store.wait_writable(), sim.sleep(micros(&sim, 5_000))).await
+                }
                 Err(AppendError::Closed) => return,
-                Err(AppendError::Poisoned { .. } | AppendError::DiskFull { .. } | AppendError::DiskNearlyFull { .. }) => {
+                Err(
+                    AppendError::Poisoned { .. }
+                    | AppendError::DiskFull { .. }
+                    | AppendError::DiskNearlyFull { .. },
+                ) => {
                     self.tally.borrow_mut().refused += 1;
                     sim.sleep(micros(&sim, 5_000)).await;
                 }
@@ -267,23 +323,45 @@ impl World {
     }
 
     fn send(&self, sim: &Sim, store: &Store<Sim>) -> Result<(), AppendError> {
-        let (queue, body) = (self.some_queue(sim), self.body(sim.random_u64() % if sim.random_u64().is_multiple_of(10) { 8_000 } else { 1_500 }));
+        let (queue, body) = (
+            self.some_queue(sim),
+            self.body(
+                sim.random_u64() % if sim.random_u64().is_multiple_of(10) { 8_000 } else { 1_500 },
+            ),
+        );
         let properties = properties_of(&body);
         let at = store.append(&draft(queue.0, queue.1, &body, &[&properties]))?;
-        self.model.borrow_mut().appended(queue, at.physical_offset.0, at.end().0, at.queue_offset.0, body);
+        self.model.borrow_mut().appended(
+            queue,
+            at.physical_offset.0,
+            at.end().0,
+            at.queue_offset.0,
+            body,
+        );
         Ok(())
     }
 
     fn send_batch(&self, sim: &Sim, store: &Store<Sim>) -> Result<(), AppendError> {
         let queue = self.some_queue(sim);
-        let bodies: Vec<Vec<u8>> = (0..2 + sim.random_u64() % 4).map(|_| self.body(sim.random_u64() % 800)).collect();
+        let bodies: Vec<Vec<u8>> =
+            (0..2 + sim.random_u64() % 4).map(|_| self.body(sim.random_u64() % 800)).collect();
         let properties: Vec<Vec<u8>> = bodies.iter().map(|body| properties_of(body)).collect();
-        let entries = bodies.iter().zip(&properties).map(|(body, properties)| BatchEntry { flag: 3, body, properties });
+        let entries = bodies.iter().zip(&properties).map(|(body, properties)| BatchEntry {
+            flag: 3,
+            body,
+            properties,
+        });
         let batch = store.append_batch(&draft(queue.0, queue.1, &[], &[]), entries)?;
         let mut at = batch.first.physical_offset.0;
         for (nth, body) in bodies.into_iter().enumerate() {
             let end = at + (91 + body.len() + queue.0.len() + properties[nth].len()) as u64;
-            self.model.borrow_mut().appended(queue, at, end, batch.first.queue_offset.0 + i64::try_from(nth).unwrap(), body);
+            self.model.borrow_mut().appended(
+                queue,
+                at,
+                end,
+                batch.first.queue_offset.0 + i64::try_from(nth).unwrap(),
+                body,
+            );
             at = end;
         }
         assert_eq!(at, batch.end.0);
@@ -330,7 +408,10 @@ impl World {
         assert_eq!(status == ReadStatus::Found, !records.is_empty());
         for record in records {
             let end = self.model.borrow_mut().check_given(queue, record);
-            assert!(end <= store.visible().0 && (!self.is_sync() || end <= store.flushed().0), "given before it was flushed");
+            assert!(
+                end <= store.visible().0 && (!self.is_sync() || end <= store.flushed().0),
+                "given before it was flushed"
+            );
         }
     }
 
@@ -339,7 +420,9 @@ impl World {
         let is_visible = store.visible().0 > at;
         match store.message_at(PhyOffset(at)).await {
             Ok(found) if at >= store.log_begin().0 && is_visible => {
-                let found = found.unwrap_or_else(|| panic!("no message at {at} of {}..{}", store.log_begin(), store.visible()));
+                let found = found.unwrap_or_else(|| {
+                    panic!("no message at {at} of {}..{}", store.log_begin(), store.visible())
+                });
                 let view = protocol::record::RecordView::parse(&found).unwrap();
                 if let Some(sent) = self.model.borrow().messages.get(&at) {
                     assert!(view.body() == sent.body);
@@ -350,8 +433,8 @@ impl World {
         }
     }
 
-    /// The index finds exactly the message of a key. A query that meets an index file being built anew may find too little, as
-    /// one behind the index does; the next ones do not.
+    /// The index finds exactly the message of a key. A query that meets an index file being built
+    /// anew may find too little, as one behind the index does; the next ones do not.
     async fn query(&self, sim: &Sim, store: &Store<Sim>) {
         let Some(at) = self.model.borrow().some_place(sim.random_u64()) else { return };
         let Some(sent) = self.model.borrow().messages.get(&at).cloned() else { return };
@@ -364,20 +447,29 @@ impl World {
             assert!(places.is_empty() || places == [at], "{places:?} for the key of {at}");
             self.tally.borrow_mut().queries += places.len();
             // An index file that can't be read is left out, and said so in the log.
-            let is_excused = !must_find || at < store.log_begin().0 || sim.fault_counts().read_errors > 0;
+            let is_excused =
+                !must_find || at < store.log_begin().0 || sim.fault_counts().read_errors > 0;
             if !places.is_empty() || is_excused {
                 return;
             }
             sim.sleep(Duration::from_millis(5)).await;
         }
-        panic!("{at} is not found by its key, indexed up to {}, the log is {}..{}", store.indexed(), store.log_begin(), store.visible());
+        panic!(
+            "{at} is not found by its key, indexed up to {}, the log is {}..{}",
+            store.indexed(),
+            store.log_begin(),
+            store.visible()
+        );
     }
 
     /// A read that failed: because the device did, or its file's time was up.
     fn tolerate(&self, sim: &Sim, error: &ReadError) {
         let ReadError::File(file) = error;
         let is_gone = file.source.kind() == std::io::ErrorKind::NotFound;
-        assert!(is_gone || file.source.raw_os_error() == Some(5) && sim.fault_counts().read_errors > 0, "{error}");
+        assert!(
+            is_gone || file.source.raw_os_error() == Some(5) && sim.fault_counts().read_errors > 0,
+            "{error}"
+        );
         self.tally.borrow_mut().failed_reads += 1;
     }
 
@@ -416,8 +508,14 @@ async fn break_things(sim: Sim, pause_micros: u64) {
             4 => sim.inject(Fault::eio(FaultOp::Write, QUEUES).one_in(4).times(3)),
             5 => sim.inject(Fault::eio(FaultOp::Write, MANIFEST).times(2)),
             6 => sim.inject(Fault::eio(FaultOp::Name, "/store").one_in(3).times(2)),
-            7 => sim.inject(Fault::slow(FaultOp::Write, "/store", Duration::from_millis(20)).one_in(5).times(20)),
-            8 => sim.inject(Fault::slow(FaultOp::Sync, "/store", Duration::from_millis(20)).one_in(3).times(20)),
+            7 => sim.inject(
+                Fault::slow(FaultOp::Write, "/store", Duration::from_millis(20))
+                    .one_in(5)
+                    .times(20),
+            ),
+            8 => sim.inject(
+                Fault::slow(FaultOp::Sync, "/store", Duration::from_millis(20)).one_in(3).times(20),
+            ),
             9 => sim.inject(Fault::short_reads("/store").one_in(3)),
             10 | 11 => fill_disk(&sim).await,
             _ => {
@@ -433,7 +531,11 @@ async fn break_things(sim: Sim, pause_micros: u64) {
 async fn fill_disk(sim: &Sim) {
     let Ok(space) = sim.disk_space(Path::new("/")).await else { return };
     let used = space.total_bytes - space.available_bytes;
-    let left = if sim.random_u64().is_multiple_of(2) { sim.random_u64() % 200_000 } else { used * (sim.random_u64() % 40) / 100 };
+    let left = if sim.random_u64().is_multiple_of(2) {
+        sim.random_u64() % 200_000
+    } else {
+        used * (sim.random_u64() % 40) / 100
+    };
     sim.set_capacity(Some(used + left));
     sim.sleep(micros(sim, 60_000)).await;
     sim.set_capacity(None);

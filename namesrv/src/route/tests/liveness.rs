@@ -13,10 +13,15 @@ fn two_brokers() -> Table {
 #[test]
 fn a_silent_broker_expires_after_its_timeout_and_not_before() {
     let mut table = two_brokers();
-    table.register(Registration { heartbeat_timeout_ms: Some(500), ..broker("q", 0, "h:3") }, 3, 0).unwrap();
+    table
+        .register(Registration { heartbeat_timeout_ms: Some(500), ..broker("q", 0, "h:3") }, 3, 0)
+        .unwrap();
     assert!(table.expire(500).is_empty());
     let gone = table.expire(501);
-    assert_eq!(gone.iter().map(|e| (e.addr.as_str(), e.conn, e.silent_ms)).collect::<Vec<_>>(), [("h:3", 3, 501)]);
+    assert_eq!(
+        gone.iter().map(|e| (e.addr.as_str(), e.conn, e.silent_ms)).collect::<Vec<_>>(),
+        [("h:3", 3, 501)]
+    );
     assert!(table.heartbeat("c", "h:2", 1000));
     assert!(table.expire(HEARTBEAT_TIMEOUT_MS).is_empty());
     assert_eq!(table.expire(HEARTBEAT_TIMEOUT_MS + 1)[0].addr, "h:1");
@@ -85,7 +90,14 @@ fn a_stand_in_is_read_only_and_shown_as_master_until_the_master_is_back() {
     table.register(acting(broker("a", 2, "h:2")), 2, 0).unwrap();
     table.unregister("a", "h:1");
     assert_eq!(table.perm("T1", "a"), Some(4), "nobody sends to a stand-in");
-    assert_eq!(table.route("T1").unwrap().broker_datas[0].broker_addrs.clone().into_iter().collect::<Vec<_>>(), [(0, "h:2".to_owned())]);
+    assert_eq!(
+        table.route("T1").unwrap().broker_datas[0]
+            .broker_addrs
+            .clone()
+            .into_iter()
+            .collect::<Vec<_>>(),
+        [(0, "h:2".to_owned())]
+    );
     assert_eq!(table.addr_of("a", 2).as_deref(), Some("h:2"), "it keeps its id");
     table.register(acting(broker("a", 0, "h:1")), 3, 0).unwrap();
     assert_eq!(table.perm("T1", "a"), Some(6));

@@ -1,4 +1,5 @@
-//! The rules of the route table, one test each; `model` compares long random histories with a naive second telling.
+//! The rules of the route table, one test each; `model` compares long random histories with a naive
+//! second telling.
 
 mod liveness;
 mod model;
@@ -37,23 +38,48 @@ impl Table {
     pub(super) fn check(&self) {
         for (name, broker) in &self.brokers {
             assert!(!broker.addrs.is_empty(), "{name} has no address");
-            let holders: Vec<_> = self.clusters.iter().filter(|(_, names)| names.contains(name)).map(|(c, _)| c).collect();
+            let holders: Vec<_> = self
+                .clusters
+                .iter()
+                .filter(|(_, names)| names.contains(name))
+                .map(|(c, _)| c)
+                .collect();
             assert_eq!(holders, [&broker.cluster], "{name} must be in its own cluster only");
             for addr in broker.addrs.values() {
-                assert_eq!(broker.addrs.values().filter(|other| *other == addr).count(), 1, "{addr} has two ids");
-                let lives = self.live.iter().filter(|(key, live)| key.addr == *addr && live.broker_name == *name).count();
+                assert_eq!(
+                    broker.addrs.values().filter(|other| *other == addr).count(),
+                    1,
+                    "{addr} has two ids"
+                );
+                let lives = self
+                    .live
+                    .iter()
+                    .filter(|(key, live)| key.addr == *addr && live.broker_name == *name)
+                    .count();
                 assert_eq!(lives, 1, "{name} {addr} must be alive once");
             }
         }
         for (key, live) in &self.live {
             let broker = self.brokers.get(&live.broker_name).expect("a live broker is known");
-            assert!(broker.addrs.values().any(|addr| *addr == key.addr), "{} is alive and under no name", key.addr);
+            assert!(
+                broker.addrs.values().any(|addr| *addr == key.addr),
+                "{} is alive and under no name",
+                key.addr
+            );
         }
         assert!(self.clusters.values().all(|names| !names.is_empty()));
         assert!(self.clusters.values().flatten().all(|name| self.brokers.contains_key(name)));
         assert!(self.topics.values().all(|brokers| !brokers.is_empty()));
-        assert!(self.topics.values().flat_map(|brokers| brokers.keys()).all(|name| self.brokers.contains_key(name)));
-        assert_eq!(self.topic_queues, self.topics.values().map(|brokers| brokers.len()).sum::<usize>());
+        assert!(
+            self.topics
+                .values()
+                .flat_map(|brokers| brokers.keys())
+                .all(|name| self.brokers.contains_key(name))
+        );
+        assert_eq!(
+            self.topic_queues,
+            self.topics.values().map(|brokers| brokers.len()).sum::<usize>()
+        );
     }
 
     pub(super) fn addr_of(&self, name: &str, id: i64) -> Option<String> {

@@ -9,7 +9,11 @@ fn table() -> Table {
 }
 
 fn one_topic(name: &str, id: i64, addr: &str, topic: &str, counter: i64) -> Registration {
-    Registration { topics: vec![(topic.into(), queues(1))], version: version(0, counter), ..broker(name, id, addr) }
+    Registration {
+        topics: vec![(topic.into(), queues(1))],
+        version: version(0, counter),
+        ..broker(name, id, addr)
+    }
 }
 
 #[test]
@@ -23,7 +27,10 @@ fn a_registered_broker_is_in_routes_clusters_and_lists() {
     assert_eq!(table.cluster_info().cluster_addr_table["c"].iter().collect::<Vec<_>>(), ["a"]);
     assert_eq!(table.all_topics(), ["T1", "T2"]);
     assert_eq!(table.topics_of_cluster("c"), ["T1", "T2"]);
-    assert_eq!(table.system_topics(), (vec!["a".to_owned(), "c".to_owned()], Some("h:1".to_owned())));
+    assert_eq!(
+        table.system_topics(),
+        (vec!["a".to_owned(), "c".to_owned()], Some("h:1".to_owned()))
+    );
 }
 
 #[test]
@@ -43,9 +50,14 @@ fn topics_are_taken_when_the_version_changed_or_they_are_unknown() {
     let mut table = table();
     table.register(broker("a", 0, "h:1"), 1, 0).unwrap();
     let mut again = broker("a", 0, "h:1");
-    again.topics = vec![("T1".into(), queues(99)), ("T2".into(), queues(8)), ("T3".into(), queues(3))];
+    again.topics =
+        vec![("T1".into(), queues(99)), ("T2".into(), queues(8)), ("T3".into(), queues(3))];
     table.register(again.clone(), 1, 0).unwrap();
-    assert_eq!(table.route("T1").unwrap().queue_datas[0].read_queue_nums, 4, "same version: the known topic stays");
+    assert_eq!(
+        table.route("T1").unwrap().queue_datas[0].read_queue_nums,
+        4,
+        "same version: the known topic stays"
+    );
     assert!(table.route("T3").is_some(), "same version: an unknown topic is taken");
     again.version = version(0, 2);
     table.register(again, 1, 0).unwrap();
@@ -55,11 +67,17 @@ fn topics_are_taken_when_the_version_changed_or_they_are_unknown() {
 #[test]
 fn a_slaves_topics_do_not_count_and_it_learns_its_master() {
     let mut table = table();
-    let slave = Registration { topics: vec![("S1".into(), queues(1)), ("S2".into(), queues(1))], ..broker("a", 1, "h:2") };
+    let slave = Registration {
+        topics: vec![("S1".into(), queues(1)), ("S2".into(), queues(1))],
+        ..broker("a", 1, "h:2")
+    };
     assert_eq!(table.register(slave.clone(), 2, 0).unwrap().master_addr, None);
     table.register(broker("a", 0, "h:1"), 1, 0).unwrap();
     let answer = table.register(slave, 2, 0).unwrap();
-    assert_eq!((answer.master_addr.as_deref(), answer.ha_addr.as_deref()), (Some("h:1"), Some("h:1-ha")));
+    assert_eq!(
+        (answer.master_addr.as_deref(), answer.ha_addr.as_deref()),
+        (Some("h:1"), Some("h:1-ha"))
+    );
     assert_eq!(table.all_topics(), ["T1", "T2"]);
     assert_eq!(table.route("T1").unwrap().broker_datas[0].broker_addrs.len(), 2);
     table.check();
@@ -78,10 +96,14 @@ fn a_promoted_slave_is_no_slave_any_more() {
 fn of_two_addresses_with_one_id_the_newer_state_version_stays() {
     let mut table = table();
     table.register(Registration { version: version(5, 1), ..broker("a", 0, "h:1") }, 1, 0).unwrap();
-    let answer = table.register(Registration { version: version(4, 9), ..broker("a", 0, "h:2") }, 2, 0).unwrap();
+    let answer = table
+        .register(Registration { version: version(4, 9), ..broker("a", 0, "h:2") }, 2, 0)
+        .unwrap();
     assert_eq!(answer.conflict_with.as_deref(), Some("h:1"));
     assert_eq!(table.addr_of("a", 0).as_deref(), Some("h:1"));
-    let answer = table.register(Registration { version: version(5, 1), ..broker("a", 0, "h:3") }, 3, 0).unwrap();
+    let answer = table
+        .register(Registration { version: version(5, 1), ..broker("a", 0, "h:3") }, 3, 0)
+        .unwrap();
     assert_eq!(answer.conflict_with, None);
     assert_eq!(table.addr_of("a", 0).as_deref(), Some("h:3"));
     assert_eq!(table.live_brokers(), 1, "the address that lost its id is not alive");
@@ -103,11 +125,20 @@ fn an_address_that_comes_back_under_another_name_leaves_the_old_one() {
 #[test]
 fn missing_topics_stay_unless_the_option_removes_them() {
     for (delete, expected) in [(false, vec!["T1", "T2", "T3"]), (true, vec!["T1", "T3"])] {
-        let options = RouteOptions { delete_topic_with_broker_registration: delete, ..RouteOptions::default() };
+        let options = RouteOptions {
+            delete_topic_with_broker_registration: delete,
+            ..RouteOptions::default()
+        };
         let mut table = Table::new(options);
         table.register(broker("a", 0, "h:1"), 1, 0).unwrap();
         let topics = vec![("T1".into(), queues(1)), ("T3".into(), queues(1))];
-        table.register(Registration { topics, version: version(0, 2), ..broker("a", 0, "h:1") }, 1, 0).unwrap();
+        table
+            .register(
+                Registration { topics, version: version(0, 2), ..broker("a", 0, "h:1") },
+                1,
+                0,
+            )
+            .unwrap();
         assert_eq!(table.all_topics(), expected);
         table.check();
     }

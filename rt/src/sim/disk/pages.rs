@@ -1,4 +1,5 @@
-//! The bytes of one file, holes not stored: a 1 GiB log file of a test costs what was written to it.
+//! The bytes of one file, holes not stored: a 1 GiB log file of a test costs what was written to
+//! it.
 
 use crate::sim::random::Random;
 use std::collections::BTreeMap;
@@ -32,7 +33,8 @@ impl Pages {
 
     pub(super) fn write(&mut self, offset: u64, data: &[u8]) {
         for (page, at, range) in parts(offset, data.len()) {
-            let bytes = self.pages.entry(page).or_insert_with(|| vec![0; PAGE_LEN].into_boxed_slice());
+            let bytes =
+                self.pages.entry(page).or_insert_with(|| vec![0; PAGE_LEN].into_boxed_slice());
             bytes[at..at + range.len()].copy_from_slice(&data[range]);
         }
         self.len = self.len.max(offset + data.len() as u64);
@@ -69,7 +71,8 @@ impl Pages {
 
     /// Some byte of a page that was written.
     pub(super) fn some_stored_byte(&self, chance: &Random) -> Option<u64> {
-        let pages: Vec<u64> = self.pages.keys().copied().filter(|page| page * PAGE_BYTES < self.len).collect();
+        let pages: Vec<u64> =
+            self.pages.keys().copied().filter(|page| page * PAGE_BYTES < self.len).collect();
         let start = pages.get(chance.index_below(pages.len()))? * PAGE_BYTES;
         Some(start + chance.below(PAGE_BYTES.min(self.len - start)))
     }

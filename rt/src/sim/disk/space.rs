@@ -1,4 +1,5 @@
-//! What files cost on a disk of limited capacity, and what a failed operation or bits that rot do to them.
+//! What files cost on a disk of limited capacity, and what a failed operation or bits that rot do
+//! to them.
 
 use super::{Change, Disk, Fate, Inode, Node, PendingOp, survive};
 use crate::runtime::DiskSpace;
@@ -11,7 +12,10 @@ use std::path::{Path, PathBuf};
 const UNLIMITED_BYTES: u64 = 1 << 50;
 
 fn no_space(wanted: u64, free: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::StorageFull, format!("no space left on device: {wanted} bytes wanted, {free} free"))
+    io::Error::new(
+        io::ErrorKind::StorageFull,
+        format!("no space left on device: {wanted} bytes wanted, {free} free"),
+    )
 }
 
 impl Disk {
@@ -24,11 +28,19 @@ impl Disk {
         DiskSpace { total_bytes, available_bytes: total_bytes.saturating_sub(self.used_bytes()) }
     }
 
-    /// Blocks of every file that has a name or is still open: removing an open file frees nothing yet.
+    /// Blocks of every file that has a name or is still open: removing an open file frees nothing
+    /// yet.
     fn used_bytes(&self) -> u64 {
-        let named = self.names.values().filter_map(|node| if let Node::File(inode) = node { Some(*inode) } else { None });
+        let named = self
+            .names
+            .values()
+            .filter_map(|node| if let Node::File(inode) = node { Some(*inode) } else { None });
         let counted: BTreeSet<usize> = named.chain(self.open_counts.keys().copied()).collect();
-        counted.iter().filter_map(|inode| self.inodes.get(*inode)).map(|inode| inode.now.allocated_bytes(inode.reserved_bytes)).sum()
+        counted
+            .iter()
+            .filter_map(|inode| self.inodes.get(*inode))
+            .map(|inode| inode.now.allocated_bytes(inode.reserved_bytes))
+            .sum()
     }
 
     /// Refuses what would need more blocks than there are.
@@ -78,9 +90,16 @@ impl Disk {
         }
     }
 
-    /// A sync that failed. `direct`: what it was to cover stays in the device's cache, neither durable nor gone. Through the
-    /// page cache it is worse, as on Linux: any part of it is durable, the rest never will be, and reads still show it.
-    pub(in crate::sim) fn fail_sync(&mut self, inode: usize, upto: &[u64], direct: bool, chance: &Random) {
+    /// A sync that failed. `direct`: what it was to cover stays in the device's cache, neither
+    /// durable nor gone. Through the page cache it is worse, as on Linux: any part of it is
+    /// durable, the rest never will be, and reads still show it.
+    pub(in crate::sim) fn fail_sync(
+        &mut self,
+        inode: usize,
+        upto: &[u64],
+        direct: bool,
+        chance: &Random,
+    ) {
         if direct {
             return;
         }
@@ -100,7 +119,9 @@ impl Disk {
     /// Flips one bit of what was written to some file below `under`; says where.
     pub(in crate::sim) fn rot(&mut self, under: &Path, chance: &Random) -> Option<(PathBuf, u64)> {
         let files = self.below(under).filter_map(|(path, node)| match node {
-            Node::File(inode) if self.inodes[*inode].now.has_bytes() => Some((path.clone(), *inode)),
+            Node::File(inode) if self.inodes[*inode].now.has_bytes() => {
+                Some((path.clone(), *inode))
+            }
             _ => None,
         });
         let files: Vec<(PathBuf, usize)> = files.collect();
@@ -115,12 +136,18 @@ impl Disk {
         Some((path, offset))
     }
 
-    /// Forgets the bytes of files that no name leads to, now or after any crash. At a restart nothing is open.
+    /// Forgets the bytes of files that no name leads to, now or after any crash. At a restart
+    /// nothing is open.
     pub(super) fn forget_unreachable(&mut self) {
         let in_ops = self.name_ops.values().flatten().filter_map(|op| op.node);
-        let reachable = self.names.values().chain(self.durable_names.values()).copied().chain(in_ops);
-        let kept: BTreeSet<usize> = reachable.filter_map(|node| if let Node::File(inode) = node { Some(inode) } else { None }).collect();
-        for (_, inode) in self.inodes.iter_mut().enumerate().filter(|(number, _)| !kept.contains(number)) {
+        let reachable =
+            self.names.values().chain(self.durable_names.values()).copied().chain(in_ops);
+        let kept: BTreeSet<usize> = reachable
+            .filter_map(|node| if let Node::File(inode) = node { Some(inode) } else { None })
+            .collect();
+        for (_, inode) in
+            self.inodes.iter_mut().enumerate().filter(|(number, _)| !kept.contains(number))
+        {
             *inode = Inode::default();
         }
     }
