@@ -12,7 +12,7 @@ use crate::tables;
 use engine::{Recovered, Store, StoreConfig, WriteCounts};
 use netcore::{NetConfig, Network};
 use rt::real::{Core, Mailbox, Sender};
-use rt::{Runtime, Share};
+use rt::{Priority, Runtime};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
@@ -112,10 +112,10 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     let handle = network.clone();
     network.with(|shard, _| shard.network = Some(handle));
     let _main_is_gone = events.send(Event::Up { shard: index, ports, buffered, recovered });
-    core.spawn(Share::Foreground, tick_for_ever(network.clone()));
-    core.spawn(Share::Foreground, expire_for_ever(network.clone()));
-    core.spawn(Share::Foreground, answer_for_ever(network.clone(), store.clone()));
-    core.spawn(Share::Background, tell_when_settled(network.clone(), events.clone()));
+    core.spawn(Priority::Foreground, tick_for_ever(network.clone()));
+    core.spawn(Priority::Foreground, expire_for_ever(network.clone()));
+    core.spawn(Priority::Foreground, answer_for_ever(network.clone(), store.clone()));
+    core.spawn(Priority::Background, tell_when_settled(network.clone(), events.clone()));
     listen_to_control(&network, &mailbox).await?;
     stop(&network, &store).await
 }

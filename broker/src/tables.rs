@@ -14,7 +14,7 @@ use engine::Store;
 use protocol::bodies::{TopicConfig, perm};
 use protocol::{json, names};
 use rt::real::Core;
-use rt::{Runtime, Share};
+use rt::{Priority, Runtime};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::io;
@@ -230,7 +230,7 @@ impl Shard {
         let Some(network) = self.network.clone() else { return };
         self.saving = true;
         let (core, root) = (self.core.clone(), self.options.store_root.clone());
-        self.core.spawn(Share::Background, async move {
+        self.core.spawn(Priority::Background, async move {
             let failed = write(&core, &root, round).await;
             network.with(|shard, _| {
                 shard.saving = false;

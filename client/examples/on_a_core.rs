@@ -25,7 +25,7 @@ async fn talk(core: Core, address: String, topic: String, count: u64) -> client:
         .unwrap_or(Queue { shard: 0, queue_id: 0 });
     let mut offset = client.offsets("on_a_core", &topic, queue).await?.max_offset;
     let (sender, topic_sent) = (client.clone(), topic.clone());
-    rt::Runtime::spawn(&core, rt::Share::Foreground, async move {
+    rt::Runtime::spawn(&core, rt::Priority::Foreground, async move {
         for number in 0..count {
             let body = format!("message {number}");
             match sender.submit_to(queue, &Message::new(&topic_sent, body.as_bytes())) {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::hub::{ClientConfig, Hub};
 use rt::real::{Core, RingClient};
 use rt::ring::{Event, Ring};
-use rt::{Runtime, Share};
+use rt::{Priority, Runtime};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub fn on_core(core: &Core, seeds: &[&str], config: ClientConfig) -> Result<Clie
     let kicked = core.clone();
     let client = Client::new(hub.clone(), Rc::new(move || kicked.wake()));
     let (keeper, hub) = (core.clone(), Rc::downgrade(&hub));
-    core.spawn(Share::Foreground, async move {
+    core.spawn(Priority::Foreground, async move {
         // The ring holds one handle, the application the others.
         while let Some(idle) =
             hub.upgrade().filter(|hub| Rc::strong_count(hub) > 2).map(|hub| hub.borrow().idle_for())

@@ -9,7 +9,7 @@ use crate::service::NameServer;
 use netcore::{NetConfig, Network};
 use rt::real::{Core, CorePlacement, Mailbox, launch};
 use rt::ring::RingConfig;
-use rt::{Runtime, Share};
+use rt::{Priority, Runtime};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -92,10 +92,10 @@ async fn serve_on(core: Core, config: Config) -> io::Result<()> {
     let kv_path = config.kv_path.clone();
     let processor = Processor::new(NameServer::new(config, kv, now_ms(&core)), hooks);
     let network = Network::bind(&core, net_config, processor).map_err(io::Error::other)?;
-    core.spawn(Share::Foreground, expire_for_ever(network.clone()));
+    core.spawn(Priority::Foreground, expire_for_ever(network.clone()));
     let writer = network.clone();
     core.spawn(
-        Share::Foreground,
+        Priority::Foreground,
         async move { write_kv_for_ever(writer, changes, &kv_path).await },
     );
     announce(&network);

@@ -6,7 +6,7 @@ use crate::net::{LISTENER, Net};
 use crate::{Handler, NetConfig, limits};
 use rt::real::{Core, RingClient};
 use rt::ring::{Event, Ring, Socket};
-use rt::{Runtime, Share};
+use rt::{Priority, Runtime};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -80,7 +80,7 @@ impl<H: Handler> Network<H> {
         network.0.tell_time();
         core.set_client(network.0.clone());
         let scanned = network.clone();
-        core.spawn(Share::Foreground, async move { scanned.scan_for_ever().await });
+        core.spawn(Priority::Foreground, async move { scanned.scan_for_ever().await });
         Ok(network)
     }
 

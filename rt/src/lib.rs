@@ -16,6 +16,7 @@
 //! [`sim`] (the simulated runtime), [`ring`] (io_uring), [`real`] (the pinned executor).
 
 pub mod buf;
+pub mod memory;
 mod mmap;
 pub mod real;
 pub mod ring;
@@ -23,4 +24,5 @@ pub mod runtime;
 pub mod sim;
 
 pub use buf::{AppendBuf, BufSlice};
-pub use runtime::{DirEntry, DiskSpace, File, OpenMode, Runtime, Share};
+pub use memory::{Charge, MemoryAccount, MemoryUse};
+pub use runtime::{DirEntry, DiskSpace, File, OpenMode, Priority, Runtime};

@@ -7,9 +7,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// How much of the core a task may take from the others.
+/// Which tasks of a core run first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
+pub enum Priority {
     /// On the path of a client's answer.
     Foreground,
     /// Flushing derived files, persisting configuration: whatever nobody waits for.
@@ -87,7 +87,7 @@ pub trait Runtime: Clone + 'static {
     /// A random number; from the seed in a simulation.
     fn random_u64(&self) -> u64;
     /// Starts a task on this core. It runs until it ends or the core stops.
-    fn spawn(&self, share: Share, task: impl Future<Output = ()> + 'static);
+    fn spawn(&self, priority: Priority, task: impl Future<Output = ()> + 'static);
     /// Completes after at least `duration`.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 

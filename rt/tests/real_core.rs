@@ -5,7 +5,7 @@
 use rt::real::{Core, CorePlacement, available_cores, launch};
 use rt::ring::RingConfig;
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime, Share};
+use rt::{AppendBuf, BufSlice, File, OpenMode, Priority, Runtime};
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -91,7 +91,7 @@ fn many_operations_at_once_all_complete() {
             let (done_in, done) = core.mailbox::<u64>().unwrap();
             for i in 0..500_u64 {
                 let (file, done_in) = (file.clone(), done_in.clone());
-                core.spawn(Share::Foreground, async move {
+                core.spawn(Priority::Foreground, async move {
                     file.write_at(i * 8, AppendBuf::copy_of(&i.to_be_bytes())).await.unwrap();
                     let back = file.read_at(i * 8, 8).await.unwrap();
                     done_in.send(u64::from_be_bytes(back[..].try_into().unwrap()));
@@ -232,7 +232,7 @@ fn a_read_at_the_end_is_short_and_the_disk_says_how_full_it_is() {
 fn blocking_work_is_never_forgotten() {
     on_a_core(|core| async move {
         let busy = core.clone();
-        core.spawn(Share::Background, async move {
+        core.spawn(Priority::Background, async move {
             loop {
                 busy.sleep(Duration::from_micros(700)).await;
             }

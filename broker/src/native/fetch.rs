@@ -20,7 +20,7 @@ use protocol::bodies::perm;
 use protocol::native::{
     ArchivedFetch, ErrorCode, FetchStatus, Fetched, FrameView, Kind, append_frame,
 };
-use rt::{Runtime as _, Share};
+use rt::{Priority, Runtime as _};
 use std::rc::Rc;
 
 /// A fetch that passed its checks: what is needed to run it, now or when it is woken.
@@ -151,7 +151,7 @@ fn read_from_disk(shard: &mut Shard, net: &mut Net, fetch: Fetch) {
         as_asked: true,
     };
     let store = shard.store.clone();
-    shard.core.spawn(Share::Foreground, async move {
+    shard.core.spawn(Priority::Foreground, async move {
         let read = store.read_cold(request).await;
         network.with(|shard, net| {
             shard.cold_reads -= 1;

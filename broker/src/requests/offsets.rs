@@ -7,7 +7,7 @@ use engine::{Boundary, QueueOffset, QueueRange};
 use netcore::Net;
 use protocol::codes::response;
 use protocol::remoting::CommandView;
-use rt::{Runtime as _, Share};
+use rt::{Priority, Runtime as _};
 
 /// Where a group is in a queue. A group that never said so starts at 0 when the queue still has its
 /// first message in memory; otherwise it is told that there is nothing, and decides by its own
@@ -125,7 +125,7 @@ pub(super) fn by_time(
     let boundary = if upper { Boundary::Upper } else { Boundary::Lower };
     let store = shard.store.clone();
     let Some(network) = shard.network.clone() else { return Ok(()) };
-    shard.core.spawn(Share::Foreground, async move {
+    shard.core.spawn(Priority::Foreground, async move {
         let found = store.offset_by_time(&topic, queue_id, timestamp_ms, boundary).await;
         network.with(|shard, net| match found {
             Ok(offset) => answer_offset(net, caller, offset.0),
@@ -146,7 +146,7 @@ pub(super) fn earliest(
     let range = shard.store.queue_range(&topic, queue_id);
     let store = shard.store.clone();
     let Some(network) = shard.network.clone() else { return Ok(()) };
-    shard.core.spawn(Share::Foreground, async move {
+    shard.core.spawn(Priority::Foreground, async move {
         let found = match range {
             Some(range) => store.store_time_at(&topic, queue_id, range.min_offset).await,
             None => Ok(None),

@@ -22,7 +22,7 @@ use protocol::codes::response;
 use protocol::headers::{PullHeader, PullResponseHeader};
 use protocol::remoting::{CommandView, write_command_head};
 use protocol::sys_flag::pull::{COMMIT_OFFSET, SUSPEND};
-use rt::{Runtime as _, Share};
+use rt::{Priority, Runtime as _};
 use std::rc::Rc;
 
 /// A pull that passed its checks: what is needed to run it, now or when it is woken.
@@ -159,7 +159,7 @@ fn read_from_disk(shard: &mut Shard, net: &mut Net, pull: Pull, at: &ReadSlices)
         as_asked: false,
     };
     let store = shard.store.clone();
-    shard.core.spawn(Share::Foreground, async move {
+    shard.core.spawn(Priority::Foreground, async move {
         let read = store.read_cold(request).await;
         network.with(|shard, net| {
             shard.cold_reads -= 1;

@@ -16,7 +16,7 @@ use engine::{KeyQuery, Queried};
 use netcore::Net;
 use protocol::codes::response;
 use protocol::remoting::{CommandView, ExtWriter, write_command_head};
-use rt::{Runtime as _, Share};
+use rt::{Priority, Runtime as _};
 
 /// Looks messages up by key: answered by a task, because index and log may be on disk.
 pub(super) fn by_key(
@@ -35,7 +35,7 @@ pub(super) fn by_key(
         return Err(Refusal::new(response::SYSTEM_BUSY, "too many reads from disk at once"));
     }
     let store = shard.store.clone();
-    shard.core.spawn(Share::Foreground, async move {
+    shard.core.spawn(Priority::Foreground, async move {
         let found = store.query(query).await;
         network.with(|shard, net| {
             shard.cold_reads -= 1;

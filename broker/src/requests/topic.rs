@@ -13,7 +13,7 @@ use protocol::bodies::{TopicConfig, TopicList};
 use protocol::codes::response;
 use protocol::remoting::{CommandView, Ext};
 use protocol::{json, names};
-use rt::{Runtime as _, Share};
+use rt::{Priority, Runtime as _};
 use std::collections::BTreeMap;
 
 fn invalid(remark: impl Into<String>) -> Refusal {
@@ -148,7 +148,7 @@ pub(crate) fn delete_here(shard: &mut Shard, net: &mut Net, name: &str) {
     shard.wake(net, &mut held);
     // The queues are forgotten here and now; only the files take time.
     let (deletion, name) = (shard.store.delete_topic(name), name.to_owned());
-    shard.core.spawn(Share::Background, async move {
+    shard.core.spawn(Priority::Background, async move {
         if let Err(error) = deletion.await {
             tracing::error!("the queues of the deleted topic {name} stay on disk: {error}");
         }

@@ -7,7 +7,7 @@ use engine::PhyOffset;
 use netcore::Net;
 use protocol::codes::response;
 use protocol::remoting::{CommandView, write_command_head};
-use rt::{BufSlice, Runtime as _, Share};
+use rt::{BufSlice, Priority, Runtime as _};
 
 /// One message by its physical offset, from memory or from disk: answered by a task.
 pub(super) fn by_id(
@@ -25,7 +25,7 @@ pub(super) fn by_id(
         return Ok(());
     }
     let store = shard.store.clone();
-    shard.core.spawn(Share::Foreground, async move {
+    shard.core.spawn(Priority::Foreground, async move {
         let found = store.message_at(PhyOffset(at)).await;
         network.with(|shard, net| {
             shard.cold_reads -= 1;

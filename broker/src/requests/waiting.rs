@@ -9,7 +9,7 @@ use crate::waiting::Waiting;
 use netcore::{ConnId, Net};
 use protocol::codes::response;
 use protocol::remoting::CommandView;
-use rt::{Runtime as _, Share};
+use rt::{Priority, Runtime as _};
 use std::time::Duration;
 
 /// Between two attempts while the first that waits does not fit.
@@ -31,7 +31,7 @@ fn start_draining(shard: &mut Shard) {
     shard.drain_running = true;
     let store = shard.store.clone();
     let core = shard.core.clone();
-    shard.core.spawn(Share::Foreground, async move {
+    shard.core.spawn(Priority::Foreground, async move {
         loop {
             store.wait_writable().await;
             if network.with(drain) {

@@ -2,7 +2,7 @@
 //! of simulated disk.
 
 use rt::sim::{Sim, SimFile};
-use rt::{BufSlice, DirEntry, DiskSpace, File, OpenMode, Runtime, Share};
+use rt::{BufSlice, DirEntry, DiskSpace, File, OpenMode, Priority, Runtime};
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -34,8 +34,8 @@ impl Runtime for Discard {
     fn random_u64(&self) -> u64 {
         self.0.random_u64()
     }
-    fn spawn(&self, share: Share, task: impl Future<Output = ()> + 'static) {
-        self.0.spawn(share, task);
+    fn spawn(&self, priority: Priority, task: impl Future<Output = ()> + 'static) {
+        self.0.spawn(priority, task);
     }
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
         self.0.sleep(duration)

@@ -16,32 +16,32 @@ use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
 use crate::manifest::{ListedQueue, MANIFEST_VERSION, Manifest};
 use crate::offset::PhyOffset;
 use futures_lite::future::or;
-use rt::{File, Runtime, Share};
+use rt::{File, Priority, Runtime};
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
 impl<R: Runtime> Inner<R> {
     pub(super) fn start(self: &Rc<Self>) {
-        self.run(Share::Foreground, write_log(self.clone()));
+        self.run(Priority::Foreground, write_log(self.clone()));
         if self.config.flush == FlushPolicy::Async {
-            self.run(Share::Background, flush_log(self.clone()));
+            self.run(Priority::Background, flush_log(self.clone()));
         }
-        self.run(Share::Background, prepare_files(self.clone()));
+        self.run(Priority::Background, prepare_files(self.clone()));
         if self.config.flush == FlushPolicy::Sync && self.config.backend == LogBackend::Direct {
-            self.run(Share::Background, zeros::write_ahead(self.clone()));
+            self.run(Priority::Background, zeros::write_ahead(self.clone()));
         }
-        self.run(Share::Background, write_derived(self.clone()));
-        self.run(Share::Background, super::retain::retain(self.clone()));
+        self.run(Priority::Background, write_derived(self.clone()));
+        self.run(Priority::Background, super::retain::retain(self.clone()));
         if self.config.index_enabled {
-            self.run(Share::Background, build_index(self.clone()));
+            self.run(Priority::Background, build_index(self.clone()));
         }
     }
 
-    fn run(self: &Rc<Self>, share: Share, task: impl Future<Output = ()> + 'static) {
+    fn run(self: &Rc<Self>, priority: Priority, task: impl Future<Output = ()> + 'static) {
         let inner = self.clone();
         self.running_tasks.set(self.running_tasks.get() + 1);
-        self.rt.spawn(share, async move {
+        self.rt.spawn(priority, async move {
             task.await;
             inner.running_tasks.set(inner.running_tasks.get() - 1);
             inner.task_ended.notify();

@@ -21,7 +21,7 @@ use crate::limits::{READ_AHEAD_WINDOWS, UNIT_RUNS_MAX, UNITS_READ_AHEAD};
 use crate::offset::QueueOffset;
 use crate::tail::block_floor;
 use futures_lite::future::yield_now;
-use rt::{AppendBuf, BufSlice, Runtime, Share};
+use rt::{AppendBuf, BufSlice, Priority, Runtime};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -214,8 +214,10 @@ impl<R: Runtime> Inner<R> {
             if self.cold_cache.borrow().wants(from, upto - from) {
                 self.cold_cache.borrow_mut().on_their_way.push((from, upto));
                 let (inner, start) = (self.clone(), from);
-                self.rt
-                    .spawn(Share::Foreground, async move { inner.fetch_ahead(start, upto).await });
+                self.rt.spawn(
+                    Priority::Foreground,
+                    async move { inner.fetch_ahead(start, upto).await },
+                );
                 has_begun = true;
             }
             let end = self.cold_cache.borrow().end_of(from);

@@ -4,7 +4,7 @@
 use crate::oracle::{Oracle, small_config};
 use engine::{AppendError, Store};
 use rt::sim::Sim;
-use rt::{Runtime, Share};
+use rt::{Priority, Runtime};
 use std::time::Duration;
 
 #[test]
@@ -27,7 +27,7 @@ fn a_stalled_device_refuses_appends_at_the_bound_and_nothing_is_lost() {
             assert_eq!(refused, AppendError::TailFull { unwritten_bytes: unwritten });
             assert!(unwritten <= bound && unwritten > bound / 2, "{unwritten} of {bound}");
             let device = sim.clone();
-            sim.spawn(Share::Background, async move {
+            sim.spawn(Priority::Background, async move {
                 device.sleep(Duration::from_millis(50)).await;
                 device.hold_writes(false);
             });

@@ -6,7 +6,7 @@ use super::mailbox::{self, Mailbox, Sender};
 use crate::ring::{
     Event, FileOps, Ring, RingConfig, RingError, RingFile, disk_space, utc_offset_seconds,
 };
-use crate::runtime::{DirEntry, DiskSpace, OpenMode, Runtime, Share};
+use crate::runtime::{DirEntry, DiskSpace, OpenMode, Priority, Runtime};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
@@ -149,10 +149,10 @@ impl Runtime for Core {
         mixed ^ (mixed >> 31)
     }
 
-    fn spawn(&self, share: Share, task: impl Future<Output = ()> + 'static) {
-        let queue = match share {
-            Share::Foreground => self.0.foreground,
-            Share::Background => self.0.background,
+    fn spawn(&self, priority: Priority, task: impl Future<Output = ()> + 'static) {
+        let queue = match priority {
+            Priority::Foreground => self.0.foreground,
+            Priority::Background => self.0.background,
         };
         match glommio::spawn_local_into(task, queue) {
             Ok(task) => drop(task.detach()),

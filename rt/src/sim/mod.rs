@@ -60,7 +60,7 @@ pub use disk::CrashReport;
 pub use faults::{Fault, FaultCounts, FaultOp};
 pub use file::SimFile;
 
-use crate::runtime::{DirEntry, DiskSpace, OpenMode, Runtime, Share};
+use crate::runtime::{DirEntry, DiskSpace, OpenMode, Priority, Runtime};
 use disk::Disk;
 use executor::Executor;
 use faults::Faults;
@@ -262,7 +262,7 @@ impl Runtime for Sim {
         self.machine.chance.next_u64()
     }
 
-    fn spawn(&self, _share: Share, task: impl Future<Output = ()> + 'static) {
+    fn spawn(&self, _share: Priority, task: impl Future<Output = ()> + 'static) {
         self.machine.executor.spawn(Box::pin(task));
     }
 

@@ -11,7 +11,7 @@ async fn busy(sim: &Sim, tasks: u64) {
     sim.create_dir_all(Path::new(ROOT)).await.unwrap();
     for task in 0..tasks {
         let mine = sim.clone();
-        sim.spawn(Share::Foreground, async move {
+        sim.spawn(Priority::Foreground, async move {
             let file = mine
                 .open(&Path::new(ROOT).join(format!("{task}")), OpenMode::Buffered)
                 .await

@@ -10,7 +10,7 @@ use engine::{
 use futures_lite::future::or;
 use protocol::batch::BatchEntry;
 use rt::sim::{Fault, FaultOp, Sim, SimConfig};
-use rt::{BufSlice, Runtime, Share};
+use rt::{BufSlice, Priority, Runtime};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
@@ -204,12 +204,12 @@ impl World {
 
     fn spawn_workers(self: &Rc<Self>, sim: &Sim, store: &Store<Sim>) {
         for _ in 0..2 {
-            sim.spawn(Share::Foreground, self.clone().produce(sim.clone(), store.clone()));
-            sim.spawn(Share::Foreground, self.clone().consume(sim.clone(), store.clone()));
+            sim.spawn(Priority::Foreground, self.clone().produce(sim.clone(), store.clone()));
+            sim.spawn(Priority::Foreground, self.clone().consume(sim.clone(), store.clone()));
         }
-        sim.spawn(Share::Background, self.clone().administrate(sim.clone(), store.clone()));
+        sim.spawn(Priority::Background, self.clone().administrate(sim.clone(), store.clone()));
         sim.spawn(
-            Share::Background,
+            Priority::Background,
             break_things(sim.clone(), if self.is_bad { 15_000 } else { 80_000 }),
         );
     }
