@@ -10,24 +10,24 @@
 //! Everything here belongs to one thread: no lock, nothing shared. What may take time (disk) runs
 //! as a task that comes back through [`Network::with`].
 
+use crate::answers::remoting::Caller;
 use crate::config::ShardOptions;
-use crate::consumers::ConsumerGroups;
-use crate::control::Control;
-use crate::groups::SubscriptionGroups;
-use crate::held::HeldPulls;
 use crate::limits::COLD_READS_MAX;
-use crate::locks::QueueLocks;
-use crate::name_servers::NameServers;
 use crate::native::{self, Fetch, NativeState};
-use crate::offsets::ConsumerOffsets;
-use crate::peer_log::PeerLog;
-use crate::pending::PendingAnswers;
-use crate::producers::ProducerGroups;
-use crate::reply::Caller;
+use crate::peers::log::PeerLog;
+use crate::peers::name_servers::NameServers;
+use crate::reads::long_polls::HeldPulls;
 use crate::requests::{self, CommonProperties, Pull};
-use crate::tables::Mended;
-use crate::topics::Topics;
-use crate::waiting::WaitingSends;
+use crate::sends::backlog::WaitingSends;
+use crate::sends::unacknowledged::PendingAnswers;
+use crate::serve::control::Control;
+use crate::tables::consumers::ConsumerGroups;
+use crate::tables::files::Mended;
+use crate::tables::groups::SubscriptionGroups;
+use crate::tables::locks::QueueLocks;
+use crate::tables::offsets::ConsumerOffsets;
+use crate::tables::producers::ProducerGroups;
+use crate::tables::topics::Topics;
 use engine::{ReadSlices, Store};
 use netcore::{CloseReason, ConnId, Handler, Net, Network, Origin};
 use protocol::bodies::MessageQueue;

@@ -1,8 +1,8 @@
 //! Acknowledgements of stored frames, once the mark that the configuration promises has passed
 //! them.
 
-use super::answer::NativeRefusal;
 use super::produce;
+use crate::answers::native::NativeRefusal;
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::native::ErrorCode;

@@ -6,11 +6,11 @@
 //!       └─at the end──► held, when the request lets it ──message or time──► read once more, answered whatever it finds
 //! ```
 
-use super::answer::{NativeCaller, NativeRefusal};
-use crate::filter::Filter;
+use crate::answers::native::{NativeCaller, NativeRefusal};
 use crate::limits::{
     HELD_PULL_MS_MAX, NATIVE_FETCH_BYTES_MAX, NATIVE_FETCH_MESSAGES_MAX, TAGS_PER_SUBSCRIPTION_MAX,
 };
+use crate::reads::filter::Filter;
 use crate::shard::{HeldRequest, Shard};
 use engine::{
     ColdRead, OwnedReadRequest, QueueOffset, ReadError, ReadRequest, ReadSlices, ReadStatus,

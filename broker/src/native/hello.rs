@@ -1,6 +1,6 @@
 //! Hello: the version, and what a client has to know of this broker.
 
-use super::answer::{NativeCaller, NativeRefusal};
+use crate::answers::native::{NativeCaller, NativeRefusal};
 use crate::limits::{HELD_PULL_MS_MAX, NATIVE_FETCH_MESSAGES_MAX};
 use crate::shard::Shard;
 use engine::{FlushPolicy, LogBackend};

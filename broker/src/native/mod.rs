@@ -9,7 +9,7 @@
 //! produced natively is pulled by a Java client and the other way round.
 
 mod acknowledge;
-mod answer;
+
 mod fetch;
 mod hello;
 mod offsets;
@@ -17,14 +17,14 @@ mod pending;
 mod produce;
 mod route;
 
+pub(crate) use crate::answers::native::NativeCaller;
 pub(crate) use acknowledge::{answer_acknowledged, answer_overdue};
-pub(crate) use answer::NativeCaller;
 pub(crate) use fetch::{Fetch, wake as wake_fetch};
 pub(crate) use pending::NativeState;
 pub(crate) use produce::{process_waiting, refuse_waiting};
 
+use crate::answers::native::NativeRefusal;
 use crate::shard::Shard;
-use answer::NativeRefusal;
 use netcore::{ConnId, Net};
 use protocol::native::{ErrorCode, FrameView, Kind, MAGIC, NativeError};
 

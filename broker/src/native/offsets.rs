@@ -1,7 +1,7 @@
 //! QueryOffset and CommitOffset: the same table as RocketMQ's consumers have.
 
-use super::answer::{NativeCaller, NativeRefusal};
 use super::fetch::readable;
+use crate::answers::native::{NativeCaller, NativeRefusal};
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::native::{

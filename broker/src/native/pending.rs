@@ -9,7 +9,7 @@
 //! Two queues, so that a frame of many records is kept without a list of its own. Bounded by
 //! records.
 
-use super::answer::NativeCaller;
+use crate::answers::native::NativeCaller;
 use crate::limits::PENDING_ANSWERS_MAX;
 use engine::PhyOffset;
 use protocol::native::Placed;

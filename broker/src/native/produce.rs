@@ -10,8 +10,8 @@
 //! `Store::acknowledged`, which is `appended`, `written` or `flushed` by configuration; with `ack`
 //! 1 `appended`, as `WAIT=false`.
 
-use super::answer::{NativeCaller, NativeRefusal};
 use super::pending::{FrameClock, PendingFrame};
+use crate::answers::native::{NativeCaller, NativeRefusal};
 use crate::requests::{Outcome, wait_for_room};
 use crate::shard::Shard;
 use engine::AppendError;

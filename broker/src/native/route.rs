@@ -1,9 +1,9 @@
 //! Route: the queues of a topic on this shard. The shards themselves are in Welcome.
 
-use super::answer::{NativeCaller, NativeRefusal};
-use crate::control::Control;
+use crate::answers::native::{NativeCaller, NativeRefusal};
+use crate::serve::control::Control;
 use crate::shard::Shard;
-use crate::topics::WantedTopic;
+use crate::tables::topics::WantedTopic;
 use netcore::Net;
 use protocol::names;
 use protocol::native::{ArchivedRoute, ErrorCode, FrameView, Kind, RouteIs};

@@ -1,8 +1,8 @@
 //! Answers to stored sends, once the mark that the configuration promises has passed them.
 
 use super::send;
-use crate::pending::{Pending, StoredAt};
-use crate::reply::{Caller, Refusal};
+use crate::answers::remoting::{Caller, Refusal};
+use crate::sends::unacknowledged::{Pending, StoredAt};
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::codes::response;

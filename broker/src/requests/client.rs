@@ -1,11 +1,11 @@
 //! The life of a client: HEART_BEAT 34, UNREGISTER_CLIENT 35, CHECK_CLIENT_CONFIG 46.
 
 use super::group::{leave, notify_members};
-use crate::consumers::{Changed, GroupHeartbeat, Member, Model, Subscription};
-use crate::filter::Filter;
+use crate::answers::remoting::{Caller, Refusal};
 use crate::limits::{GROUPS_PER_HEARTBEAT_MAX, JSON_BODY_BYTES_MAX};
-use crate::reply::{Caller, Refusal};
+use crate::reads::filter::Filter;
 use crate::shard::Shard;
+use crate::tables::consumers::{Changed, GroupHeartbeat, Member, Model, Subscription};
 use netcore::{ConnId, Net};
 use protocol::bodies::{
     CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, SubscriptionData,

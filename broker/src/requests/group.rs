@@ -2,7 +2,7 @@
 //! 42, and the news NOTIFY_CONSUMER_IDS_CHANGED 40 that the broker pushes.
 
 use super::client::body;
-use crate::reply::{Caller, Refusal};
+use crate::answers::remoting::{Caller, Refusal};
 use crate::shard::Shard;
 use netcore::{ConnId, Net};
 use protocol::bodies::{ConsumerList, LockBatchRequestBody, LockBatchResponseBody};
@@ -89,7 +89,8 @@ pub(super) fn notify_members(shard: &mut Shard, net: &mut Net, group: &str) {
         return;
     }
     let opaque = shard.next_opaque();
-    let Some(members) = shard.consumers.get(group).map(crate::consumers::ConsumerGroup::members)
+    let Some(members) =
+        shard.consumers.get(group).map(crate::tables::consumers::ConsumerGroup::members)
     else {
         return;
     };

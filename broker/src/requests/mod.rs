@@ -34,7 +34,7 @@ pub(crate) use send::common_fields as send_answer_fields;
 pub(crate) use topic::delete_here as delete_topic_here;
 pub(crate) use waiting::{refuse_overdue as refuse_overdue_sends, wait_for_room};
 
-use crate::reply::{Caller, Refusal};
+use crate::answers::remoting::{Caller, Refusal};
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::codes::{request, response};

@@ -1,7 +1,7 @@
 //! Offsets: QUERY_CONSUMER_OFFSET 14, UPDATE_CONSUMER_OFFSET 15, GET_MAX_OFFSET 30, GET_MIN_OFFSET
 //! 31, SEARCH_OFFSET_BY_TIMESTAMP 29, GET_EARLIEST_MSG_STORETIME 32.
 
-use crate::reply::{Caller, Refusal};
+use crate::answers::remoting::{Caller, Refusal};
 use crate::shard::Shard;
 use engine::{Boundary, QueueOffset, QueueRange};
 use netcore::Net;

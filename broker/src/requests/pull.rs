@@ -10,9 +10,9 @@
 //! suggestWhichBrokerId: Java's and Node's clients fail without.
 
 use super::pull_check;
-use crate::filter::Filter;
+use crate::answers::remoting::{Caller, Refusal};
 use crate::limits::PULL_MESSAGES_MAX;
-use crate::reply::{Caller, Refusal};
+use crate::reads::filter::Filter;
 use crate::shard::{HeldRequest, Shard};
 use engine::{
     ColdRead, OwnedReadRequest, QueueOffset, ReadError, ReadRequest, ReadSlices, ReadStatus,

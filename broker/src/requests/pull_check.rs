@@ -1,9 +1,9 @@
 //! Whether a pull may read, and what it wants: RocketMQ's checks in RocketMQ's order.
 
-use crate::consumers::{Model, is_tag_type};
-use crate::filter::Filter;
-use crate::reply::{Caller, Refusal};
+use crate::answers::remoting::{Caller, Refusal};
+use crate::reads::filter::Filter;
 use crate::shard::Shard;
+use crate::tables::consumers::{Model, is_tag_type};
 use netcore::Net;
 use protocol::bodies::perm;
 use protocol::codes::{request, response};

@@ -10,7 +10,7 @@
 //! RocksDB, which this is not.
 
 use super::offsets::read_failed;
-use crate::reply::{Caller, Refusal};
+use crate::answers::remoting::{Caller, Refusal};
 use crate::shard::Shard;
 use engine::{KeyQuery, Queried};
 use netcore::Net;

@@ -14,7 +14,7 @@
 //! - SYNC_FLUSH: `flushed`. It survives a power cut. A message with `WAIT=false` is answered at
 //!   `appended` all the same.
 //!
-//! Until then the answer waits in [`crate::pending`].
+//! Until then the answer waits in [`crate::sends::unacknowledged`].
 //!
 //! Nothing is allocated for a message in steady state: the header is decoded into a reused scratch,
 //! the properties are pieces of the receive buffer, the answer is written into the connection's
@@ -23,8 +23,8 @@
 use super::properties::{self, Said};
 use super::send_check::{self, Target};
 use super::{send_batch, waiting};
-use crate::pending::{Pending, ShortText, StoredAt};
-use crate::reply::{Caller, Refusal};
+use crate::answers::remoting::{Caller, Refusal};
+use crate::sends::unacknowledged::{Pending, ShortText, StoredAt};
 use crate::shard::Shard;
 use engine::{AppendError, PhyOffset};
 use netcore::Net;

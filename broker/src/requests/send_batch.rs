@@ -3,8 +3,8 @@
 use super::properties::{self, Said};
 use super::send::{self, Outcome};
 use super::send_check::Target;
-use crate::pending::{Pending, ShortText, StoredAt};
-use crate::reply::{Caller, Refusal};
+use crate::answers::remoting::{Caller, Refusal};
+use crate::sends::unacknowledged::{Pending, ShortText, StoredAt};
 use crate::shard::Shard;
 use engine::AppendedBatch;
 use netcore::Net;

@@ -1,9 +1,9 @@
 //! Whether a send may be stored, and where: RocketMQ's checks in RocketMQ's order.
 
-use crate::control::Control;
-use crate::reply::Refusal;
+use crate::answers::remoting::Refusal;
+use crate::serve::control::Control;
 use crate::shard::Shard;
-use crate::topics::{NotCreated, Topic, WantedTopic};
+use crate::tables::topics::{NotCreated, Topic, WantedTopic};
 use protocol::bodies::{TopicConfig, perm};
 use protocol::codes::response;
 use protocol::headers::SendHeader;

@@ -4,9 +4,9 @@
 //! A process presents one face: what is created or deleted on one shard is created or deleted on
 //! all.
 
-use crate::control::Control;
+use crate::answers::remoting::{Caller, Refusal};
 use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
-use crate::reply::{Caller, Refusal};
+use crate::serve::control::Control;
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::bodies::{TopicConfig, TopicList};

@@ -1,7 +1,7 @@
 //! VIEW_MESSAGE_BY_ID 33: the message at a place of the log.
 
 use super::offsets::read_failed;
-use crate::reply::{Caller, Refusal};
+use crate::answers::remoting::{Caller, Refusal};
 use crate::shard::Shard;
 use engine::PhyOffset;
 use netcore::Net;

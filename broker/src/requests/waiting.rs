@@ -2,10 +2,10 @@
 //! client should.
 
 use super::send::{self, Outcome};
+use crate::answers::remoting::{Caller, Refusal};
 use crate::native;
-use crate::reply::{Caller, Refusal};
+use crate::sends::backlog::Waiting;
 use crate::shard::Shard;
-use crate::waiting::Waiting;
 use netcore::{ConnId, Net};
 use protocol::codes::response;
 use protocol::remoting::CommandView;

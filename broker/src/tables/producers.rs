@@ -1,8 +1,8 @@
 //! Producer groups: which connections send for them. Transactions ask one of them, request-reply
 //! finds a client by id; both come in later issues, `producerConnection` reads it now. Pure.
 
-use crate::consumers::{MEMBER_MS, Member};
 use crate::limits::{GROUP_MEMBERS_MAX, GROUPS_MAX};
+use crate::tables::consumers::{MEMBER_MS, Member};
 use std::collections::HashMap;
 
 /// The producer groups of one shard.

@@ -6,10 +6,10 @@
 //! A write replaces the whole file, so a crash leaves the old or the new one.
 
 use crate::config::ShardOptions;
-use crate::groups::SubscriptionGroups;
-use crate::offsets::ConsumerOffsets;
 use crate::shard::{Shard, Tables};
-use crate::topics::Topics;
+use crate::tables::groups::SubscriptionGroups;
+use crate::tables::offsets::ConsumerOffsets;
+use crate::tables::topics::Topics;
 use engine::Store;
 use protocol::bodies::{TopicConfig, perm};
 use protocol::{json, names};

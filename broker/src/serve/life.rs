@@ -6,9 +6,9 @@
 //! ```
 
 use crate::config::ShardOptions;
-use crate::control::Control;
+use crate::serve::control::Control;
 use crate::shard::Shard;
-use crate::tables;
+use crate::tables::files as tables;
 use engine::{Recovered, Store, StoreConfig, WriteCounts};
 use netcore::{NetConfig, Network};
 use rt::real::{Core, Mailbox, Sender};

@@ -5,8 +5,8 @@
 //! which rebalance; the methods return whether that is due. Pure: the clock comes in as `now_ms`,
 //! connections are any `C`.
 
-use crate::filter::Filter;
 use crate::limits::{GROUP_MEMBERS_MAX, SUBSCRIPTIONS_PER_GROUP_MAX};
+use crate::reads::filter::Filter;
 use std::collections::HashMap;
 use std::rc::Rc;
 

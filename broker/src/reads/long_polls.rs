@@ -5,8 +5,8 @@
 //! without holding it again. Pure: `P` is whatever the caller needs to run the request. Bounded by
 //! `HELD_PULLS_MAX`; an entry lives at most `HELD_PULL_MS_MAX`.
 
-use crate::filter::Filter;
 use crate::limits::{HELD_PULL_MS_MAX, HELD_PULLS_MAX};
+use crate::reads::filter::Filter;
 use std::collections::HashMap;
 use std::rc::Rc;
 

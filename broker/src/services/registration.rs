@@ -1,7 +1,7 @@
 //! Registration with the name servers: everything at start, on every new link and every 30 s, a
 //! changed topic at once.
 
-use crate::name_servers::Notice;
+use crate::peers::name_servers::Notice;
 use crate::shard::Shard;
 use netcore::{ConnId, Net};
 use protocol::bodies::{KvTable, RegisterBrokerBody};

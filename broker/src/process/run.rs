@@ -1,10 +1,10 @@
 //! From a command line to running shards and an exit code.
 
-use crate::cli::Cli;
 use crate::config::{self, Options, ShardOptions};
-use crate::control::Control;
-use crate::serve::{self, Event};
-use crate::store_shards;
+use crate::process::cli::Cli;
+use crate::process::store_shards;
+use crate::serve::control::Control;
+use crate::serve::life::{self, Event};
 use clap::Parser as _;
 use engine::Recovered;
 use engine::{FlushPolicy, LogBackend};
@@ -117,7 +117,7 @@ fn supervise(options: Options) -> Result<(), StartError> {
         let (shard, events) = (shards.get(index).cloned(), events.clone());
         async move {
             match shard {
-                Some(shard) => serve::serve(core, shard, events).await,
+                Some(shard) => life::serve(core, shard, events).await,
                 None => Err(io::Error::other("more shards than options")),
             }
         }

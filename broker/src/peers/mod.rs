@@ -1,0 +1,4 @@
+//! The other ends of connections.
+
+pub(crate) mod log;
+pub(crate) mod name_servers;

@@ -1,0 +1,4 @@
+//! Reads of consumers: long polls and filters.
+
+pub(crate) mod filter;
+pub(crate) mod long_polls;
