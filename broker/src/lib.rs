@@ -20,6 +20,7 @@
 
 mod answers;
 pub mod config;
+mod desk;
 pub mod limits;
 mod native;
 mod peers;

@@ -178,7 +178,7 @@ impl Shards {
         }
     }
 
-    /// Every shard knows the others once all have a mailbox.
+    /// A shard has a mailbox: it gets what was said before.
     fn introduce(&mut self, shard: usize, sender: Sender<Control>) {
         self.resolved.iter().for_each(|control| sender.send(control.clone()));
         if self.stopping {
@@ -186,17 +186,6 @@ impl Shards {
         }
         if let Some(place) = self.senders.get_mut(shard) {
             *place = Some(sender);
-        }
-        let all: Vec<_> = self.senders.iter().flatten().cloned().collect();
-        if all.len() == self.options.shard_count {
-            for (index, sender) in all.iter().enumerate() {
-                let others = all
-                    .iter()
-                    .enumerate()
-                    .filter(|(other, _)| *other != index)
-                    .map(|(_, sibling)| sibling.clone());
-                sender.send(Control::Siblings(others.collect()));
-            }
         }
     }
 
