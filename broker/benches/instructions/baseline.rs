@@ -1,7 +1,7 @@
 //! The counts that were recorded last: one line a path, its name, its instructions per message and
 //! what they are made of.
 
-use super::profile::PARTS;
+use super::profile::{PARTS, TURN_END};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -29,14 +29,19 @@ impl Baseline {
         Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(entry).collect())
     }
 
-    /// What to print, and whether the path got worse.
-    pub fn compare(&self, name: &str, found: &PerMessage) -> (String, bool) {
-        let all: f64 = found.iter().sum();
+    /// What to print, and whether the path got worse. `turns_vary` leaves the turn's end out of the
+    /// comparison.
+    pub fn compare(&self, name: &str, found: &PerMessage, turns_vary: bool) -> (String, bool) {
+        let compared = |parts: &PerMessage| -> f64 {
+            let is_compared = |nth: &usize| !turns_vary || PARTS[*nth].0 != TURN_END;
+            (0..parts.len()).filter(is_compared).map(|nth| parts[nth]).sum()
+        };
+        let all = compared(found);
         let parts: Vec<String> = (PARTS.iter().zip(found))
             .map(|((part, _), count)| format!("{part} {count:.0}"))
             .collect();
         let line = format!("{name}: {all:.0} instructions per message ({})", parts.join(", "));
-        let Some(recorded) = self.0.get(name).map(|parts| parts.iter().sum::<f64>()) else {
+        let Some(recorded) = self.0.get(name).map(compared) else {
             return (format!("{line}, no baseline"), false);
         };
         let ratio = all / recorded;

@@ -19,9 +19,12 @@ pub const PARTS: [(&str, &[&str]); 3] = [
         "frame",
         &["Shard as netcore::Handler>::on_frame", "Shard as netcore::Handler>::on_native_frame"],
     ),
-    ("turn end", &["Shard as netcore::Handler>::on_turn_end"]),
+    (TURN_END, &["Shard as netcore::Handler>::on_turn_end"]),
     ("acknowledged", &["Shard::acknowledged"]),
 ];
+
+/// The part whose cost for one message depends on how many turns went by while it was handled.
+pub const TURN_END: &str = "turn end";
 
 /// Instructions of each of [`PARTS`].
 pub type Counts = [u64; PARTS.len()];
