@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod checked;
 pub mod config;
 pub mod limits;
 mod native;

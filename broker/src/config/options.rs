@@ -1,5 +1,6 @@
 //! The validated options of the process and of each of its shards.
 
+use crate::checked;
 use crate::limits::NAME_SERVERS_MAX;
 use engine::{DeleteWhen, FlushPolicy, LogBackend, RetentionConfig};
 use protocol::config_file::{ConfigError, Settings};
@@ -153,14 +154,8 @@ impl Options {
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         let name_servers = name_servers(settings)?;
         let shard_count = settings.int::<usize>("shardCount");
-        let listen_port = settings.int::<u16>("listenPort");
-        let above = shard_count.saturating_sub(1).saturating_mul(usize::from(SHARD_PORT_STEP)) + 1;
-        if usize::from(listen_port) + above > usize::from(u16::MAX) {
-            return Err(settings.wrong(
-                "listenPort",
-                format!("a port with room for {shard_count} shards, 10 apart, below 65536"),
-            ));
-        }
+        let listen_port = first_port(settings, "listenPort", shard_count, 1)?;
+        let ha_port = first_port(settings, "haListenPort", shard_count, 0)?;
         let advertised_host = settings.text("brokerIP1").to_owned();
         let advertised_ip = resolve_host(&advertised_host).ok_or_else(|| {
             settings.wrong("brokerIP1", "an IP address or a name that resolves to one")
@@ -181,7 +176,7 @@ impl Options {
             ha_host: some_text(settings, "brokerIP2").unwrap_or_else(|| advertised_host.clone()),
             advertised_host,
             advertised_ip,
-            ha_port: Some(settings.int("haListenPort")).filter(|port| *port != 0),
+            ha_port: Some(ha_port).filter(|port| *port != 0),
             store_root: PathBuf::from(settings.text("storePathRootDir")),
             store: StoreOptions::from_settings(settings)?,
             permission: settings.int("brokerPermission"),
@@ -200,12 +195,12 @@ impl Options {
     /// The options of shard `index`.
     #[must_use]
     pub fn shard(&self, index: usize) -> ShardOptions {
-        let offset = u16::try_from(index).unwrap_or(u16::MAX).saturating_mul(SHARD_PORT_STEP);
-        let port = self.listen_port.saturating_add(offset);
+        // `from_settings` has seen that the last shard's port exists.
+        let offset = checked::to::<u16, _>(index) * SHARD_PORT_STEP;
+        let port = self.listen_port + offset;
         let alone = self.shard_count == 1;
         let broker = if alone { self.broker.clone() } else { format!("{}-s{index}", self.broker) };
-        let ha_port =
-            self.ha_port.map_or(port.saturating_add(1), |first| first.saturating_add(offset));
+        let ha_port = self.ha_port.map_or(port + 1, |first| first + offset);
         ShardOptions {
             index,
             broker,
@@ -331,6 +326,22 @@ fn retention(settings: &Settings) -> Result<RetentionConfig, ConfigError> {
         batch_max: settings.int("deleteFileBatchMax"),
     };
     Ok(config.within_bounds())
+}
+
+/// The port of shard 0: the last shard's must exist too, with `above` more over it.
+fn first_port(
+    settings: &Settings,
+    key: &str,
+    shard_count: usize,
+    above: usize,
+) -> Result<u16, ConfigError> {
+    let port: u16 = settings.int(key);
+    let highest = usize::from(port) + (shard_count - 1) * usize::from(SHARD_PORT_STEP) + above;
+    if highest <= usize::from(u16::MAX) {
+        return Ok(port);
+    }
+    let expected = format!("a port with room for {shard_count} shards, 10 apart, below 65536");
+    Err(settings.wrong(key, expected))
 }
 
 fn millis(settings: &Settings, key: &str) -> Duration {
@@ -462,6 +473,9 @@ mod tests {
             let error = options(&[(key, value)]).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("accepted"), "{error}");
         }
-        assert!(options(&[("shardCount", "200"), ("listenPort", "64000")]).is_err());
+        for key in ["listenPort", "haListenPort"] {
+            let error = options(&[("shardCount", "200"), (key, "64000")]).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("200 shards"), "{error}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! all.
 
 use crate::answers::remoting::{Caller, Refusal};
+use crate::checked;
 use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
 use crate::serve::control::Control;
 use crate::shard::Shard;
@@ -157,7 +158,7 @@ pub(crate) fn delete_here(shard: &mut Shard, net: &mut Net, name: &str) {
 
 /// All topics, as mqadmin and slaves ask for them.
 pub(super) fn all(shard: &mut Shard, net: &mut Net, caller: Caller) -> Result<(), Refusal> {
-    let count = i64::try_from(shard.topics.len()).unwrap_or(i64::MAX);
+    let count = checked::to_i64(shard.topics.len());
     let body = json::to_fastjson(&shard.topics.wrapper(None));
     caller.answer(net, response::SUCCESS, None, |ext| ext.int("totalTopicNum", count), &body);
     Ok(())
