@@ -36,7 +36,7 @@ use protocol::ids::UniqKeys;
 use protocol::remoting::{CommandView, PreparedFields};
 use rt::Runtime as _;
 use rt::real::{Core, Sender};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -50,10 +50,6 @@ pub(crate) struct Peer {
     pub(crate) vip: bool,
     /// It may have held pulls.
     pub(crate) pulls: bool,
-    /// The consumer groups it is in.
-    pub(crate) consumer_of: HashSet<String>,
-    /// The producer groups it is in.
-    pub(crate) producer_of: HashSet<String>,
 }
 
 /// A read that waits for a message.
@@ -267,10 +263,9 @@ impl Shard {
     /// What happens every ten seconds: members and locks that nobody renewed.
     pub(crate) fn expire(&mut self, net: &mut Net) {
         let now_ms = self.now_ms();
-        self.producers.expire(now_ms);
         self.locks.expire(now_ms);
-        for (group, conn) in self.consumers.expired(now_ms) {
-            requests::leave_group(self, net, &group, conn);
+        for conn in self.consumers.expired(now_ms).chain(self.producers.expired(now_ms)) {
+            net.close(conn, "a member of a group sent no heartbeat for two minutes");
         }
     }
 
@@ -349,11 +344,9 @@ impl Handler for Shard {
         if peer.pulls {
             self.held.take_where(&mut vec![], |held| held.pull.is_of(conn));
         }
-        for group in &peer.producer_of {
-            self.producers.leave(group, conn);
-        }
-        for group in &peer.consumer_of {
-            requests::leave_group(self, net, group, conn);
+        self.producers.close(conn);
+        for group in self.consumers.groups_of(conn) {
+            requests::leave_group(self, net, &group, conn);
         }
     }
 

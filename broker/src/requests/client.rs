@@ -5,7 +5,7 @@ use crate::answers::remoting::{Caller, Refusal};
 use crate::limits::{GROUPS_PER_HEARTBEAT_MAX, JSON_BODY_BYTES_MAX};
 use crate::reads::filter::Filter;
 use crate::shard::Shard;
-use crate::tables::consumers::{Changed, GroupHeartbeat, Member, Model, Subscription};
+use crate::tables::consumers::{GroupHeartbeat, Member, Model, Subscription};
 use netcore::{ConnId, Net};
 use protocol::bodies::{
     CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, SubscriptionData,
@@ -45,15 +45,17 @@ pub(super) fn heartbeat(
             format!("a heartbeat for more than {GROUPS_PER_HEARTBEAT_MAX} groups"),
         ));
     }
-    let member = Member::new(caller.conn, &beat.client_id, command.language, command.version);
+    let member = Member::new(caller.conn, &beat.client_id);
     let mut changed = beat.heartbeat_fingerprint == 0;
     for consumer in &beat.consumer_data_set {
         changed |= consumer_heartbeat(shard, net, &member, &beat, consumer);
     }
     let now_ms = shard.now_ms();
     for producer in &beat.producer_data_set {
-        shard.producers.heartbeat(&producer.group_name, &member, now_ms);
-        remember(shard, caller.conn, &producer.group_name, Role::Producer);
+        if let Err(error) = shard.producers.heartbeat(&producer.group_name, &member, now_ms) {
+            shard
+                .blame(net.peer(caller.conn), &format_args!("a producer is not taken in: {error}"));
+        }
     }
     let ext = |ext: &mut protocol::remoting::ExtWriter<'_>| {
         ext.str("IS_SUPPORT_HEART_BEAT_V2", "true");
@@ -88,20 +90,20 @@ fn consumer_heartbeat(
             .then(|| consumer.subscription_data_set.iter().filter_map(subscription).collect()),
         fingerprint: beat.heartbeat_fingerprint,
     };
-    let Changed { notify: changed, subscriptions, refused } =
-        shard.consumers.heartbeat(name, member, group_beat, now_ms);
-    if refused {
-        shard.blame(
-            net.peer(member.conn),
-            &format_args!("consumer group {name} is full: {} is not taken in", member.client_id),
-        );
-        return false;
+    match shard.consumers.heartbeat(name, member, group_beat, now_ms) {
+        Ok(changed) => {
+            if changed.notify && notify {
+                notify_members(shard, net, name);
+            }
+            changed.subscriptions
+        }
+        Err(error) => {
+            let client = &member.client_id;
+            let what = format_args!("consumer {client} is not taken into {name}: {error}");
+            shard.blame(net.peer(member.conn), &what);
+            false
+        }
     }
-    remember(shard, member.conn, name, Role::Consumer);
-    if changed && notify {
-        notify_members(shard, net, name);
-    }
-    subscriptions
 }
 
 /// A retry topic must be in the route from a group's first heartbeat on: clients look it up every
@@ -150,23 +152,6 @@ fn subscription(data: &SubscriptionData) -> Option<Subscription> {
         expression: data.sub_string.clone(),
         filter,
     })
-}
-
-enum Role {
-    Consumer,
-    Producer,
-}
-
-/// So that the end of the connection finds its groups without a search.
-fn remember(shard: &mut Shard, conn: ConnId, group: &str, role: Role) {
-    let Some(peer) = shard.peers.get_mut(&conn) else { return };
-    let groups = match role {
-        Role::Consumer => &mut peer.consumer_of,
-        Role::Producer => &mut peer.producer_of,
-    };
-    if !groups.contains(group) {
-        groups.insert(group.to_owned());
-    }
 }
 
 /// A client leaves a group on purpose.
