@@ -18,6 +18,7 @@ enum Forbidden {
     Group = 2,
     Topic = 3,
     Broadcasting = 4,
+    Subscription = 5,
 }
 
 /// A pull that is not done.
@@ -163,6 +164,12 @@ fn heartbeat_filter(
         return Err(forbidden(
             Forbidden::Broadcasting,
             format!("the consumer group[{name}] can not consume by broadcast way"),
+        ));
+    }
+    if shard.groups.is_read_forbidden(name, header.topic) {
+        return Err(forbidden(
+            Forbidden::Subscription,
+            format!("the consumer group[{name}] is forbidden for topic[{}]", header.topic),
         ));
     }
     let Some(subscription) = group.subscription(header.topic) else {

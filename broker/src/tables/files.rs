@@ -5,8 +5,10 @@
 //! Topics and groups are written as soon as they change, offsets every five seconds and at the end.
 //! A write replaces the whole file, so a crash leaves the old or the new one.
 
+use crate::checked;
 use crate::config::ShardOptions;
 use crate::shard::{Shard, Tables};
+use crate::tables::NotServed;
 use crate::tables::groups::SubscriptionGroups;
 use crate::tables::offsets::ConsumerOffsets;
 use crate::tables::topics::Topics;
@@ -75,15 +77,21 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Tables, 
     };
     let mended = &mut tables.mended;
     if let Some(saved) = load_one(core, &options.store_root.join(TOPICS), mended).await? {
-        tables.topics.load(saved);
+        say_not_served(TOPICS, &tables.topics.load(saved));
     }
     if let Some(saved) = load_one(core, &options.store_root.join(GROUPS), mended).await? {
-        tables.groups.load(saved);
+        say_not_served(GROUPS, &tables.groups.load(saved));
     }
     if let Some(saved) = load_one(core, &options.store_root.join(OFFSETS), mended).await? {
         tables.offsets = ConsumerOffsets::load(saved);
     }
     Ok(tables)
+}
+
+fn say_not_served(file: &str, not_served: &[NotServed]) {
+    for NotServed { name, why } in not_served {
+        tracing::warn!("{name:?} stays in {file} and is not served: {why}");
+    }
 }
 
 /// Queues of a topic that was created by a send, when nothing says how many: what clients ask for
@@ -96,12 +104,16 @@ const QUEUES_OF_LOST_TOPIC: i32 = 4;
 pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now_ms: i64) {
     let mut lost: BTreeMap<String, i32> = BTreeMap::new();
     store.for_each_queue(|topic, queue_id, _| {
-        if topics.get(topic).is_none() {
+        if topics.get(topic).is_none() && !topics.is_not_served(topic) {
             let queues = lost.entry(topic.to_owned()).or_default();
             *queues = (*queues).max(queue_id.saturating_add(1));
         }
     });
     for (name, used) in lost {
+        if let Err(why) = names::check_topic(&name) {
+            tracing::warn!("{name:?} has messages, is not in {TOPICS} and is not served: {why}");
+            continue;
+        }
         let queues = if names::is_retry_topic(&name) || names::is_dlq_topic(&name) {
             used
         } else {
@@ -210,8 +222,7 @@ impl Shard {
 
     /// Writes offsets when it is time.
     pub(crate) fn save_if_needed(&mut self, now_ms: i64) {
-        let every_ms =
-            i64::try_from(self.options.process.persist_every.as_millis()).unwrap_or(i64::MAX);
+        let every_ms = checked::millis_i64(self.options.process.persist_every);
         self.save(now_ms.saturating_sub(self.offsets_saved_ms) >= every_ms);
     }
 
@@ -242,10 +253,10 @@ impl Shard {
     fn unsaved(&mut self, offsets_too: bool) -> Round {
         let mut files = vec![];
         if self.topics.take_unsaved() {
-            files.push((TOPICS, json::to_fastjson(&self.topics.wrapper(None))));
+            files.push((TOPICS, json::to_fastjson(&self.topics.for_file())));
         }
         if self.groups.take_unsaved() {
-            files.push((GROUPS, json::to_fastjson(&self.groups.wrapper())));
+            files.push((GROUPS, json::to_fastjson(&self.groups.for_file())));
         }
         let offsets = if offsets_too { self.offsets.take_unsaved() } else { None };
         if offsets_too {
