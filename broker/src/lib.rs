@@ -20,7 +20,7 @@
 
 mod answers;
 mod checked;
-pub mod config;
+mod config;
 pub mod limits;
 mod native;
 mod peers;

@@ -150,7 +150,11 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "8",
         "queues of TBW102: what an automatically created topic has at most",
     ),
-    Key::bool("autoCreateTopicEnable", "true", "a send to an unknown topic creates it"),
+    Key::bool(
+        "autoCreateTopicEnable",
+        "true",
+        "a send to an unknown topic creates it, on the shard it was sent to",
+    ),
     Key::bool(
         "clusterTopicEnable",
         "true",
@@ -291,7 +295,8 @@ pub(super) const OWN: &[Key] = &[
         1,
         256,
         "1",
-        "shards of this process, each a broker of its own; fixed when the store is created",
+        "shards of this process, each a broker of its own with topics of its own; fixed when the \
+            store is created",
     ),
     Key::text(
         "shardCores",

@@ -8,10 +8,13 @@
 
 mod honoured;
 mod host;
+mod memory;
 mod options;
+mod serve;
+mod store;
 mod without_effect;
 
-pub use options::{Options, ShardOptions};
+pub(crate) use options::{Options, ShardOptions};
 
 use protocol::config_file::{ConfigError, Key, Properties, Settings};
 use std::path::{Path, PathBuf};
@@ -19,13 +22,13 @@ use std::sync::LazyLock;
 
 /// Every key the broker knows: RocketMQ's that work, RingMQ's own, RocketMQ's that change nothing
 /// here.
-pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     [honoured::ROCKETMQ, honoured::OWN, honoured::SWITCHES, without_effect::WITHOUT_EFFECT].concat()
 });
 
 /// Why the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StartConfigError {
+pub(crate) enum StartConfigError {
     /// The file can't be read.
     #[error("can't read the configuration file {path}: {source}")]
     Unreadable {
@@ -41,7 +44,7 @@ pub enum StartConfigError {
 
 /// Reads the file (when one is named) under the command line's `--set` and `-n`, and checks every
 /// value.
-pub fn load(
+pub(crate) fn load(
     file: Option<&Path>,
     namesrv: Option<&str>,
     set: &[(String, String)],
@@ -78,8 +81,7 @@ pub fn load(
 }
 
 /// `-m`: the keys that work, without the hundreds that RocketMQ has besides.
-#[must_use]
-pub fn print_important(settings: &Settings) -> String {
+pub(crate) fn print_important(settings: &Settings) -> String {
     let works = KEYS.iter().filter(|key| key.no_effect.is_empty());
     works.map(|key| format!("{}={}\n", key.name, settings.text(key.name))).collect()
 }
@@ -115,7 +117,7 @@ mod tests {
             (options.cluster.as_str(), options.broker.as_str()),
             ("DefaultCluster", "broker-a")
         );
-        assert_eq!(options.name_servers, ["localhost:9876", "localhost:9877"]);
+        assert_eq!(options.network.name_servers, ["localhost:9876", "localhost:9877"]);
     }
 
     #[test]

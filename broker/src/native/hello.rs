@@ -75,7 +75,7 @@ fn check(net: &Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<u16, 
 fn welcome(shard: &Shard, version: u16) -> Welcome {
     let options = &shard.options;
     let store = &options.process.store;
-    let shards = (0..options.process.shard_count).map(|index| {
+    let shards = (0..options.process.shards.count).map(|index| {
         let shard = options.process.shard(index);
         ShardAddress { broker_name: shard.broker, address: shard.address }
     });

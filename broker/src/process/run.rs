@@ -66,7 +66,7 @@ fn start(cli: &Cli) -> Result<(), StartError> {
         .try_init();
     settings.notes().iter().for_each(|note| tracing::warn!("{note}"));
     let options = Options::from_settings(&settings)?;
-    store_shards::claim(&options.store_root, options.shard_count)?;
+    store_shards::claim(&options.store.root, options.shards.count)?;
     supervise(options)
 }
 
@@ -74,7 +74,7 @@ fn start(cli: &Cli) -> Result<(), StartError> {
 /// more shards.
 fn cores_of(options: &Options) -> Result<Vec<usize>, StartError> {
     let available = available_cores();
-    let cores = if options.cores.is_empty() { &available } else { &options.cores };
+    let cores = if options.shards.cores.is_empty() { &available } else { &options.shards.cores };
     if let Some(missing) = cores.iter().find(|core| !available.contains(core)) {
         return Err(format!(
             "shardCores names core {missing}; this process may use {available:?}. \
@@ -82,7 +82,7 @@ fn cores_of(options: &Options) -> Result<Vec<usize>, StartError> {
         )
         .into());
     }
-    Ok((0..options.shard_count)
+    Ok((0..options.shards.count)
         .filter_map(|shard| cores.get(shard % cores.len()).copied())
         .collect())
 }
@@ -109,10 +109,10 @@ fn supervise(options: Options) -> Result<(), StartError> {
     let cores = cores_of(&options)?;
     let placements: Vec<_> = cores.iter().map(|core| CorePlacement::Pinned(*core)).collect();
     let shards: Vec<ShardOptions> =
-        (0..options.shard_count).map(|index| options.shard(index)).collect();
+        (0..options.shards.count).map(|index| options.shard(index)).collect();
     let (events, inbox) = mpsc::channel();
     forward_signals(&events)?;
-    resolve_names(&options.name_servers, &events)?;
+    resolve_names(&options.network.name_servers, &events)?;
     let main = move |core: Core, index: usize| {
         let (shard, events) = (shards.get(index).cloned(), events.clone());
         async move {
@@ -123,7 +123,7 @@ fn supervise(options: Options) -> Result<(), StartError> {
         }
     };
     let running = launch(&placements, RingConfig::default(), main)?;
-    let count = options.shard_count;
+    let count = options.shards.count;
     let mut shards = Shards {
         options,
         cores,
@@ -164,7 +164,7 @@ impl Shards {
             }
             Event::Settled => {
                 self.settled += 1;
-                if self.settled == self.options.shard_count && !self.stopping {
+                if self.settled == self.options.shards.count && !self.stopping {
                     self.announce();
                 }
             }
@@ -188,7 +188,7 @@ impl Shards {
             *place = Some(sender);
         }
         let all: Vec<_> = self.senders.iter().flatten().cloned().collect();
-        if all.len() == self.options.shard_count {
+        if all.len() == self.options.shards.count {
             for (index, sender) in all.iter().enumerate() {
                 let others = all
                     .iter()
@@ -228,7 +228,7 @@ impl Shards {
             *place = None;
         }
         if let Some(error) = error {
-            let what = if self.options.shard_count == 1 {
+            let what = if self.options.shards.count == 1 {
                 error
             } else {
                 format!("shard {shard}: {error}")
@@ -282,9 +282,9 @@ impl Shards {
             LogBackend::Direct => "log direct, O_DIRECT",
         };
         say(&format!("  policies: {}, no replication, {access}", self.durability()));
-        for index in 0..options.shard_count {
+        for index in 0..options.shards.count {
             let shard = options.shard(index);
-            let servers = options.name_servers.join(";");
+            let servers = options.network.name_servers.join(";");
             let servers = if servers.is_empty() {
                 String::new()
             } else {

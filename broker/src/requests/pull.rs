@@ -83,10 +83,10 @@ fn check_and_run(
             now_ms,
         );
     }
-    let serve = &shard.options.process.serve;
+    let pulls = &shard.options.process.serve.pulls;
     let hold_ms =
-        if serve.long_polling { header.suspend_timeout_ms } else { serve.short_polling_ms };
-    let messages_max = header.max_msg_nums.clamp(1, serve.pull_messages_max.min(PULL_MESSAGES_MAX));
+        if pulls.long_polling { header.suspend_timeout_ms } else { pulls.short_polling_ms };
+    let messages_max = header.max_msg_nums.clamp(1, pulls.messages_max.min(PULL_MESSAGES_MAX));
     let pull = Pull {
         caller,
         group: allowed.group,

@@ -67,13 +67,16 @@ pub(super) fn check(
     if process.permission & perm::READ == 0 {
         return Err(forbidden(
             Forbidden::Broker,
-            format!("the broker[{}] pulling message is forbidden", process.advertised_host),
+            format!("the broker[{}] pulling message is forbidden", process.network.advertised_host),
         ));
     }
-    if code == request::LITE_PULL_MESSAGE && !process.serve.lite_pull {
+    if code == request::LITE_PULL_MESSAGE && !process.serve.pulls.lite {
         return Err(forbidden(
             Forbidden::Broker,
-            format!("the broker[{}] for lite pull consumer is forbidden", process.advertised_host),
+            format!(
+                "the broker[{}] for lite pull consumer is forbidden",
+                process.network.advertised_host
+            ),
         ));
     }
     let (group, group_sys_flag, broadcast) = check_group(shard, header.consumer_group)?;

@@ -48,7 +48,7 @@ pub(super) fn check<'a>(
     };
     let permission = shard.options.process.permission;
     if permission & perm::WRITE == 0 && topic.config.order {
-        let host = &shard.options.process.advertised_host;
+        let host = &shard.options.process.network.advertised_host;
         return Err(Refusal::new(
             response::NO_PERMISSION,
             format!("the broker[{host}] sending message is forbidden"),

@@ -9,7 +9,7 @@ use crate::config::ShardOptions;
 use crate::serve::control::Control;
 use crate::shard::Shard;
 use crate::tables::files as tables;
-use engine::{Recovered, Store, StoreConfig, WriteCounts};
+use engine::{Recovered, Store, WriteCounts};
 use netcore::{NetConfig, Network};
 use rt::real::{Core, Mailbox, Sender};
 use rt::{Priority, Runtime};
@@ -83,7 +83,7 @@ pub(crate) async fn serve(
 }
 
 async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) -> io::Result<()> {
-    core.set_idle_spin(options.process.idle_spin);
+    core.set_idle_spin(options.process.shards.idle_spin);
     let (sender, mailbox) = core.mailbox()?;
     let index = options.index;
     let _main_is_gone = events.send(Event::Mailbox { shard: index, sender });
@@ -91,12 +91,12 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     // everything as it was.
     let mut tables = tables::load(&core, &options).await.map_err(io::Error::other)?;
     let store =
-        Store::open(core.clone(), store_config(&options)).await.map_err(io::Error::other)?;
+        Store::open(core.clone(), options.store_config()).await.map_err(io::Error::other)?;
     tables::mend(&core, &tables).await;
     tables::put_back_lost_topics(&mut tables.topics, &store, core.wall_ms());
     let (listen, ports) = listen_on(&options);
     let net_config = NetConfig {
-        idle_timeout: options.process.idle_timeout,
+        idle_timeout: options.process.network.idle_timeout,
         native_lane: true,
         ..NetConfig::listening(listen)
     };
@@ -120,36 +120,10 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     stop(&network, &store).await
 }
 
-fn store_config(options: &ShardOptions) -> StoreConfig {
-    let store = &options.process.store;
-    let defaults = StoreConfig::new(&options.store_root);
-    StoreConfig {
-        commitlog_file_bytes: store.commitlog_file_bytes,
-        consumequeue_file_units: store.consumequeue_file_units,
-        tail_bytes_max: store.tail_bytes_max.max(defaults.tail_bytes_min()),
-        append_property_crc: store.append_property_crc,
-        message_bytes_max: store.message_bytes_max,
-        hot_messages_max: store.hot_messages_max,
-        hot_bytes_max: store.hot_bytes_max,
-        cold_messages_max: store.cold_messages_max,
-        cold_bytes_max: store.cold_bytes_max,
-        flush: store.flush,
-        backend: store.backend,
-        flush_interval_ms: store.flush_interval_ms,
-        consumequeue_interval_ms: store.consumequeue_interval_ms,
-        index_enabled: store.index_enabled,
-        index_slots: store.index_slots,
-        index_entries: store.index_entries,
-        query_messages_max: store.query_messages_max,
-        retention: store.retention,
-        ..defaults
-    }
-}
-
 /// The shard's address first, then the VIP port, which only old clients need: another program may
 /// have it.
 fn listen_on(options: &ShardOptions) -> (Vec<SocketAddr>, Vec<u16>) {
-    let bind = options.process.bind;
+    let bind = options.process.network.bind;
     let vip = options.port.checked_sub(VIP_PORT_BELOW).filter(|port| *port > 0);
     let vip = vip.filter(|port| TcpListener::bind((bind, *port)).is_ok());
     if vip.is_none() {
