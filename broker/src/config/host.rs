@@ -104,9 +104,18 @@ mod tests {
 
     #[test]
     fn the_kernels_table_gives_the_hosts_own_addresses() {
-        let table = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\nLocal:\n     |-- 127.0.0.1\n        \
-                     /32 host LOCAL\n     |-- 10.1.2.3\n        /32 host LOCAL\n     |-- \
-                     10.1.2.255\n        /32 link BROADCAST\n";
+        let table = "Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+Local:
+     |-- 127.0.0.1
+        /32 host LOCAL
+     |-- 10.1.2.3
+        /32 host LOCAL
+     |-- 10.1.2.255
+        /32 link BROADCAST
+";
         assert_eq!(local_addresses(table), [Ipv4Addr::LOCALHOST, Ipv4Addr::new(10, 1, 2, 3)]);
     }
 

@@ -2,8 +2,13 @@
 //! [`Options`], validated once.
 //!
 //! ```text
-//! file, -n, NAMESRV_ADDR ──Settings::resolve (keys known? values of their kind?)──► Settings (printed by -p)
-//!                        ──Options::from_settings (addresses, cores, what this version can't do)──► Options ──► one ShardOptions each
+//! file, -n, NAMESRV_ADDR
+//!   │ Settings::resolve: are the keys known, the values of their kind?
+//!   ▼
+//! Settings (printed by -p)
+//!   │ Options::from_settings: addresses, cores, ports of all shards
+//!   ▼
+//! Options ──► one ShardOptions each
 //! ```
 
 mod honoured;
@@ -86,6 +91,22 @@ pub(crate) fn print_important(settings: &Settings) -> String {
     works.map(|key| format!("{}={}\n", key.name, settings.text(key.name))).collect()
 }
 
+/// Options for tests: the defaults, a name, an address and a store, and `pairs` over them.
+#[cfg(test)]
+pub(crate) fn options(pairs: &[(&str, &str)]) -> Options {
+    try_options(pairs).unwrap()
+}
+
+#[cfg(test)]
+fn try_options(pairs: &[(&str, &str)]) -> Result<Options, ConfigError> {
+    let mut properties = Properties::default();
+    let fixed = [("brokerName", "b"), ("brokerIP1", "10.0.0.1"), ("storePathRootDir", "/s")];
+    for (key, value) in fixed.iter().chain(pairs) {
+        properties.set(key, value, "test");
+    }
+    Options::from_settings(&Settings::resolve(&KEYS, &properties)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,8 +129,8 @@ mod tests {
     #[test]
     fn the_tutorials_file_is_read_as_its_author_meant_it() {
         let settings = load_text(
-            "brokerClusterName=DefaultCluster  \nbrokerName=broker-a  \nbrokerId=0  // 0表示Master，>0表示Slave  \n\
-             namesrvAddr=localhost:9876;localhost:9877  // 多个NameServer地址\n",
+            "brokerClusterName=DefaultCluster  \nbrokerName=broker-a  \n\
+             brokerId=0  // 0表示Master，>0表示Slave  \nnamesrvAddr=localhost:9876;localhost:9877  // 多个NameServer地址\n",
         )
         .unwrap();
         let options = Options::from_settings(&settings).unwrap();

@@ -263,25 +263,12 @@ fn cores(settings: &Settings) -> Result<Vec<usize>, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::KEYS;
+    use crate::config::{options, try_options};
     use engine::RetentionConfig;
-    use protocol::config_file::Properties;
-
-    fn options(pairs: &[(&str, &str)]) -> Result<Options, ConfigError> {
-        let mut properties = Properties::default();
-        for (key, value) in
-            [("brokerName", "b"), ("brokerIP1", "10.0.0.1"), ("storePathRootDir", "/s")]
-                .iter()
-                .chain(pairs)
-        {
-            properties.set(key, value, "test");
-        }
-        Options::from_settings(&Settings::resolve(&KEYS, &properties)?)
-    }
 
     #[test]
     fn one_shard_is_the_broker_itself() {
-        let shard = options(&[]).unwrap().shard(0);
+        let shard = options(&[]).shard(0);
         assert_eq!(
             (shard.broker.as_str(), shard.address.as_str(), shard.ha_address.as_str()),
             ("b", "10.0.0.1:10911", "10.0.0.1:10912")
@@ -292,8 +279,7 @@ mod tests {
     #[test]
     fn several_shards_are_brokers_ten_ports_apart_with_a_folder_each() {
         let options =
-            options(&[("shardCount", "2"), ("listenPort", "20000"), ("shardCores", "0-1, 4")])
-                .unwrap();
+            options(&[("shardCount", "2"), ("listenPort", "20000"), ("shardCores", "0-1, 4")]);
         let shard = options.shard(1);
         assert_eq!((shard.broker.as_str(), shard.port), ("b-s1", 20010));
         assert_eq!(shard.ha_address, "10.0.0.1:20011");
@@ -303,13 +289,12 @@ mod tests {
 
     #[test]
     fn retention_has_rocketmqs_defaults_and_bounds() {
-        assert_eq!(options(&[]).unwrap().store.retention, RetentionConfig::default());
+        assert_eq!(options(&[]).store.retention, RetentionConfig::default());
         let retention = options(&[
             ("fileReservedTime", "1"),
             ("deleteWhen", "01;13"),
             ("diskSpaceWarningLevelRatio", "99"),
         ])
-        .unwrap()
         .store
         .retention;
         assert_eq!((retention.reserved_ms, retention.warning_percent), (3_600_000, 90));
@@ -327,11 +312,12 @@ mod tests {
             ("deleteWhen", "25"),
             ("brokerIP1", "no such host"),
         ] {
-            let error = options(&[(key, value)]).unwrap_err().to_string();
+            let error = try_options(&[(key, value)]).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("accepted"), "{error}");
         }
         for key in ["listenPort", "haListenPort"] {
-            let error = options(&[("shardCount", "200"), (key, "64000")]).unwrap_err().to_string();
+            let error =
+                try_options(&[("shardCount", "200"), (key, "64000")]).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("200 shards"), "{error}");
         }
     }

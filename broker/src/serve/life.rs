@@ -50,7 +50,17 @@ pub(crate) enum Event {
         recovered: Recovered,
     },
     /// Every name server has answered its registration or could not be reached.
-    Settled,
+    Settled {
+        /// Which shard.
+        shard: usize,
+    },
+    /// It has been told to stop and says how far it is.
+    Stopping {
+        /// Which shard.
+        shard: usize,
+        /// What it does now: "closing its store".
+        stage: &'static str,
+    },
     /// It ended.
     Ended {
         /// Which shard.
@@ -115,9 +125,12 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     core.spawn(Priority::Foreground, tick_for_ever(network.clone()));
     core.spawn(Priority::Foreground, expire_for_ever(network.clone()));
     core.spawn(Priority::Foreground, answer_for_ever(network.clone(), store.clone()));
-    core.spawn(Priority::Background, tell_when_settled(network.clone(), events.clone()));
+    core.spawn(Priority::Background, tell_when_settled(network.clone(), index, events.clone()));
     listen_to_control(&network, &mailbox).await?;
-    stop(&network, &store).await
+    let stage = |stage| {
+        let _main_is_gone = events.send(Event::Stopping { shard: index, stage });
+    };
+    stop(&network, &store, stage).await
 }
 
 /// The shard's address first, then the VIP port, which only old clients need: another program may
@@ -163,14 +176,14 @@ async fn answer_for_ever(network: Network<Shard>, store: Store<Core>) {
     }
 }
 
-async fn tell_when_settled(network: Network<Shard>, events: mpsc::Sender<Event>) {
+async fn tell_when_settled(network: Network<Shard>, shard: usize, events: mpsc::Sender<Event>) {
     let step = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
     while waited < SETTLE_MAX && !network.with(|shard, _| shard.name_servers.settled()) {
         network.core().sleep(step).await;
         waited += step;
     }
-    let _main_is_gone = events.send(Event::Settled);
+    let _main_is_gone = events.send(Event::Settled { shard });
 }
 
 async fn listen_to_control(network: &Network<Shard>, mailbox: &Mailbox<Control>) -> io::Result<()> {
@@ -182,7 +195,12 @@ async fn listen_to_control(network: &Network<Shard>, mailbox: &Mailbox<Control>)
     }
 }
 
-async fn stop(network: &Network<Shard>, store: &Store<Core>) -> io::Result<()> {
+async fn stop(
+    network: &Network<Shard>,
+    store: &Store<Core>,
+    stage: impl Fn(&'static str),
+) -> io::Result<()> {
+    stage("answering what it has stored");
     network.with(Shard::unregister);
     let mut waited = Duration::ZERO;
     while waited < STOP_GRACE
@@ -192,7 +210,9 @@ async fn stop(network: &Network<Shard>, store: &Store<Core>) -> io::Result<()> {
         waited += Duration::from_millis(1);
     }
     network.stop(STOP_GRACE).await;
+    stage("writing its tables");
     let saved = network.with(|shard, _| shard.last_round()).await;
+    stage("closing its store");
     store.close().await.map_err(io::Error::other)?;
     let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = store.write_counts();
     tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");

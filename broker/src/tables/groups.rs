@@ -102,8 +102,8 @@ impl SubscriptionGroups {
         names::check_group(name).is_ok() && !self.not_served.contains_key(name)
     }
 
-    /// Whether a group may not read a topic (`getForbidden` with `INDEX_PERM_READ`). Apache RocketMQ
-    /// asks when a pull relies on its group's heartbeats.
+    /// Whether a group may not read a topic (`getForbidden` with `INDEX_PERM_READ`). Apache
+    /// RocketMQ asks when a pull relies on its group's heartbeats.
     pub(crate) fn is_read_forbidden(&self, group: &str, topic: &str) -> bool {
         // A negative value means 0 there.
         let bits = self.forbidden.get(group).and_then(|topics| topics.get(topic));
@@ -161,23 +161,10 @@ fn check_saved(name: &str) -> Result<(), NameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::KEYS;
-    use protocol::config_file::{Properties, Settings};
+    use crate::config::options;
 
     fn groups(auto_create: &str) -> SubscriptionGroups {
-        let mut properties = Properties::default();
-        for (key, value) in [
-            ("brokerName", "b"),
-            ("brokerIP1", "10.0.0.1"),
-            ("storePathRootDir", "/s"),
-            ("autoCreateSubscriptionGroup", auto_create),
-        ] {
-            properties.set(key, value, "test");
-        }
-        SubscriptionGroups::new(
-            &Options::from_settings(&Settings::resolve(&KEYS, &properties).unwrap()).unwrap(),
-            0,
-        )
+        SubscriptionGroups::new(&options(&[("autoCreateSubscriptionGroup", auto_create)]), 0)
     }
 
     #[test]

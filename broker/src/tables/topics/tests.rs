@@ -1,19 +1,10 @@
 //! The rules by which topics come and go.
 
 use super::*;
-use crate::config::{KEYS, Options};
-use protocol::config_file::{Properties, Settings};
+use crate::config::options;
 
 fn topics(pairs: &[(&str, &str)]) -> Topics {
-    let mut properties = Properties::default();
-    for (key, value) in [("brokerName", "b"), ("brokerIP1", "10.0.0.1"), ("storePathRootDir", "/s")]
-        .iter()
-        .chain(pairs)
-    {
-        properties.set(key, value, "test");
-    }
-    let options = Options::from_settings(&Settings::resolve(&KEYS, &properties).unwrap()).unwrap();
-    Topics::new(&options.shard(0), 1_000)
+    Topics::new(&options(pairs).shard(0), 1_000)
 }
 
 fn wanted<'a>(name: &'a str, default_topic: &'a str, queues: i32) -> WantedTopic<'a> {
