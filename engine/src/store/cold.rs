@@ -15,6 +15,7 @@ use super::read::{
 };
 use super::{Inner, Store};
 use crate::consumequeue::disk::QueuePlace;
+use crate::consumequeue::dispatch::offset_in;
 use crate::consumequeue::queues::place_of;
 use crate::consumequeue::table::Found;
 use crate::consumequeue::unit::Unit;
@@ -363,9 +364,7 @@ pub(super) fn check_record(
     if record.physical_offset() != unit.at.as_i64() {
         return Err(format!("the record of {}", record.physical_offset()));
     }
-    if (record.topic(), record.queue_id(), record.queue_offset())
-        != (&*place.topic, place.queue_id, offset.0)
-    {
+    if offset_in(&record, &place.topic, place.queue_id) != Some(offset) {
         return Err(format!(
             "message {} of queue {} of topic {}",
             record.queue_offset(),

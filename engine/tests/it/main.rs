@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is a failed test")]
 
+mod apache_units;
 mod bad_store;
 mod batch;
 mod consumequeue_is_derived;
