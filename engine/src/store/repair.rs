@@ -19,7 +19,7 @@ use crate::consumequeue::dispatch::{offset_in, tags_code_of};
 use crate::consumequeue::unit::Unit;
 use crate::delay_levels::DelayLevels;
 use crate::error::ReadError;
-use crate::limits::REPAIR_SCAN_BYTES_MAX;
+use crate::limits::{REPAIR_SCAN_BYTES_MAX, SCAN_READ_BYTES, SCAN_READS_AHEAD};
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::record::RecordView;
 use rt::{AppendBuf, Runtime};
@@ -91,6 +91,7 @@ impl<R: Runtime> Inner<R> {
             strict_from: u64::MAX,
             strict_from_ms: 0,
         };
+        let _memory = self.charge_cold(SCAN_READ_BYTES * (SCAN_READS_AHEAD + 1))?;
         let mut reader = LogReader::new(&self.log, upto);
         let (mut at, mut needed) = (from, 8);
         while at < upto {

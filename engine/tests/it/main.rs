@@ -21,6 +21,7 @@ mod hot_and_cold;
 mod index;
 mod index_damage;
 mod many_queues;
+mod memory;
 mod oracle;
 mod real_files;
 mod recover_every_byte_cut;
