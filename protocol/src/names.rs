@@ -7,6 +7,9 @@ pub const RETRY_PREFIX: &str = "%RETRY%";
 /// Prefix of a group's dead-letter topic.
 pub const DLQ_PREFIX: &str = "%DLQ%";
 
+/// Prefix of a light message queue: a queue of references to messages of other topics.
+pub const LMQ_PREFIX: &str = "%LMQ%";
+
 /// The topic whose settings new topics take when a producer names it as their default.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 /// Delayed messages wait here.

@@ -15,7 +15,7 @@ use crate::bytes::i32_at;
 use crate::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
 use crate::record::{RECORD_BYTES_MIN, RecordError, RecordView, needs_v2};
 use crate::sys_flag::{STORE_HOST_V6, transaction_type};
-use crate::tags::tags_code;
+use crate::tags::tags_code_of_bytes;
 
 /// A property that makes a message something this broker's native lane does not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,10 +210,7 @@ pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, 
             "__CRC32#, unless it is the last property and has ten digits,",
         ));
     }
-    let tags_code = said.tag.map_or(0, |tag| {
-        std::str::from_utf8(tag)
-            .map_or_else(|_| tags_code(&String::from_utf8_lossy(tag)), tags_code)
-    });
+    let tags_code = said.tag.map_or(0, tags_code_of_bytes);
     Ok(CheckedRecord { view, tags_code, has_crc_property: said.ends_with_crc })
 }
 
