@@ -30,6 +30,7 @@ pub mod remoting;
 pub mod headers;
 pub mod record;
 
+pub mod attributes;
 pub mod batch;
 pub mod ids;
 pub mod names;

@@ -7,7 +7,7 @@ use protocol::bodies::{
     HeartbeatData, MessageModel, ResetOffsetBody, SubscriptionData, TopicConfig,
     TopicConfigSerializeWrapper,
 };
-use protocol::headers::{PullHeader, SendHeader};
+use protocol::headers::{PullHeader, SendBackHeader, SendHeader};
 use protocol::json::to_fastjson;
 use protocol::record::RecordDraft;
 use protocol::remoting::{CommandHead, ExtWriter, SerializeType, write_command};
@@ -51,11 +51,21 @@ pub fn frames() -> Vec<Vec<u8>> {
         expression_type: Some("TAG"),
         ..PullHeader::default()
     };
+    let back = SendBackHeader {
+        offset: 1 << 33,
+        group: "g",
+        delay_level: 3,
+        origin_msg_id: Some("7F00000100002A9F0000000000000000"),
+        origin_topic: Some("T"),
+        max_reconsume_times: Some(16),
+        ..SendBackHeader::default()
+    };
     let mut frames = Vec::new();
     for serialize in [SerializeType::Json, SerializeType::RocketMq] {
         frames.push(frame(serialize, 310, &|ext| send.write_v2(ext)));
         frames.push(frame(serialize, 10, &|ext| send.write_v1(ext)));
         frames.push(frame(serialize, 11, &|ext| pull.write(ext)));
+        frames.push(frame(serialize, 36, &|ext| back.write(ext)));
         frames.push(frame(serialize, 34, &|_| {}));
     }
     let cpp = b"{\"code\" : \
