@@ -44,5 +44,6 @@ pub mod json;
 pub mod native;
 
 pub mod check;
+pub mod checked;
 
 mod bytes;

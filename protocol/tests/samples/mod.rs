@@ -13,7 +13,7 @@ use protocol::record::RecordDraft;
 use protocol::remoting::{CommandHead, ExtWriter, SerializeType, write_command};
 
 /// The fields of a send as a Java client fills them.
-pub fn send_header() -> SendHeader<'static> {
+pub(crate) fn send_header() -> SendHeader<'static> {
     SendHeader {
         producer_group: "ProducerGroupName",
         topic: "TopicTest",
@@ -28,7 +28,7 @@ pub fn send_header() -> SendHeader<'static> {
 }
 
 /// Native frames, prefix included: the golden ones.
-pub fn native_frames() -> Vec<Vec<u8>> {
+pub(crate) fn native_frames() -> Vec<Vec<u8>> {
     let lines = include_str!("../fixtures/native-v1.txt")
         .lines()
         .filter_map(|line| line.split_once(": ").filter(|_| !line.starts_with('#')));
@@ -38,7 +38,7 @@ pub fn native_frames() -> Vec<Vec<u8>> {
 }
 
 /// Frames without their length.
-pub fn frames() -> Vec<Vec<u8>> {
+pub(crate) fn frames() -> Vec<Vec<u8>> {
     let send = send_header();
     let pull = PullHeader {
         consumer_group: "g",
@@ -83,7 +83,7 @@ fn frame(serialize: SerializeType, code: i32, fields: &dyn Fn(&mut ExtWriter<'_>
 }
 
 /// A draft with the given topic and hosts.
-pub fn draft<'a>(topic: &'a str, born: &str, store: &str) -> RecordDraft<'a> {
+pub(crate) fn draft<'a>(topic: &'a str, born: &str, store: &str) -> RecordDraft<'a> {
     RecordDraft {
         topic,
         queue_id: 3,
@@ -103,7 +103,7 @@ pub fn draft<'a>(topic: &'a str, born: &str, store: &str) -> RecordDraft<'a> {
 }
 
 /// Encoded records: V1, V2, every mix of address families, and two in a row.
-pub fn records() -> Vec<Vec<u8>> {
+pub(crate) fn records() -> Vec<Vec<u8>> {
     let long = "x".repeat(200);
     let mut all = Vec::new();
     for (topic, born, store) in [
@@ -123,7 +123,7 @@ pub fn records() -> Vec<Vec<u8>> {
 }
 
 /// Batch bodies.
-pub fn batches() -> Vec<Vec<u8>> {
+pub(crate) fn batches() -> Vec<Vec<u8>> {
     let mut three = Vec::new();
     for (flag, body, properties) in
         [(0, &b"one"[..], &b"TAGS\x01a\x02"[..]), (7, b"", b""), (-1, &[0xFF; 100], b"k\x01v")]
@@ -136,7 +136,7 @@ pub fn batches() -> Vec<Vec<u8>> {
 }
 
 /// JSON bodies.
-pub fn bodies() -> Vec<Vec<u8>> {
+pub(crate) fn bodies() -> Vec<Vec<u8>> {
     let mut heartbeat =
         HeartbeatData { client_id: "10.0.0.5@1#2".to_owned(), ..HeartbeatData::default() };
     heartbeat.consumer_data_set.push(protocol::bodies::ConsumerData {
@@ -167,7 +167,7 @@ pub fn bodies() -> Vec<Vec<u8>> {
 }
 
 /// Property strings.
-pub fn properties() -> Vec<Vec<u8>> {
+pub(crate) fn properties() -> Vec<Vec<u8>> {
     vec![
         b"TAGS\x01a\x02KEYS\x01k1 k2\x02".to_vec(),
         b"a\x01b".to_vec(),
