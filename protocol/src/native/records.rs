@@ -18,7 +18,7 @@ use crate::record::{RECORD_BYTES_MIN, RecordError, RecordView, needs_v2};
 use crate::sys_flag::{STORE_HOST_V6, transaction_type};
 use crate::tags::tags_code;
 
-/// A property that makes a message something this broker's native lane does not do.
+/// A property that makes a message something this broker's native protocol does not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
     /// DELAY, a TIMER property: delivered later.

@@ -21,7 +21,8 @@ pub(crate) fn send_header() -> SendHeader<'static> {
         default_topic_queue_nums: 4,
         queue_id: 3,
         born_timestamp_ms: 1_700_000_000_000,
-        properties: "KEYS\u{1}key-42\u{2}UNIQ_KEY\u{1}7F000001000018B4AAC2000000000000\u{2}WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}",
+        properties: "KEYS\u{1}key-42\u{2}UNIQ_KEY\u{1}7F000001000018B4AAC2000000000000\u{2}\
+            WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}",
         broker_name: Some("broker-a"),
         ..SendHeader::default()
     }
@@ -69,7 +70,8 @@ pub(crate) fn frames() -> Vec<Vec<u8>> {
         frames.push(frame(serialize, 34, &|_| {}));
     }
     let cpp = b"{\"code\" : \
-        11,\"extFields\":{\"queueId\":3,'x':true,y:null},\"language\":\"CPP\",\"opaque\":1,\"remark\":\"\"}\n";
+        11,\"extFields\":{\"queueId\":3,'x':true,y:null},\"language\":\"CPP\",\"opaque\":1,\
+        \"remark\":\"\"}\n";
     frames
         .push([&u32::try_from(cpp.len()).expect("short").to_be_bytes()[..], cpp, b"body"].concat());
     frames
@@ -161,7 +163,9 @@ pub(crate) fn bodies() -> Vec<Vec<u8>> {
         to_fastjson(&topics),
         to_fastjson(&reset),
         b"{\"offsetTable\":{\"T@g\":{0:10,'1':\"12\"}},dataVersion:null}".to_vec(),
-        b"{\"brokerDatas\":[{\"brokerAddrs\":{0:\"a:1\"},\"brokerName\":\"b\"}],\"queueDatas\":[{\"topicSynFlag\":1}]}".to_vec(),
+        b"{\"brokerDatas\":[{\"brokerAddrs\":{0:\"a:1\"},\"brokerName\":\"b\"}],\
+            \"queueDatas\":[{\"topicSynFlag\":1}]}"
+            .to_vec(),
         "{\"table\":{\"é\\u4e2d\\ud83d\\ude00\":true,\"n\":-1.5e3}}".as_bytes().to_vec(),
     ]
 }
