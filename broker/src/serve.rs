@@ -10,7 +10,7 @@ use crate::control::Control;
 use crate::shard::Shard;
 use crate::tables;
 use engine::{Recovered, Store, StoreConfig, WriteCounts};
-use netcore::{NetConfig, Network};
+use netcore::{Framing, NetConfig, Network};
 use rt::real::{Core, Mailbox, Sender};
 use rt::{Priority, Runtime};
 use std::io;
@@ -97,8 +97,7 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     let (listen, ports) = listen_on(&options);
     let net_config = NetConfig {
         idle_timeout: options.process.idle_timeout,
-        native_lane: true,
-        ..NetConfig::listening(listen)
+        ..NetConfig::listening(listen, Framing::ByFirstByte)
     };
     let (buffered, recovered) = (store.is_buffered(), store.recovered());
     let handler = Shard::new(core.clone(), options, store.clone(), tables);
