@@ -154,13 +154,10 @@ impl Handler for Processor {
 
     fn on_close(&mut self, _net: &mut Net, conn: ConnId, reason: &CloseReason) {
         let peer = self.peers.remove(&conn).map_or_else(String::new, |peer| peer.to_string());
-        match reason {
-            CloseReason::Garbage(_)
-            | CloseReason::SlowReader { .. }
-            | CloseReason::SendStalled(_) => {
-                warn!(%peer, %reason, "connection closed");
-            }
-            _ => debug!(%peer, %reason, "connection closed"),
+        if reason.is_the_peers_fault() {
+            warn!(%peer, %reason, "connection closed");
+        } else {
+            debug!(%peer, %reason, "connection closed");
         }
         for addr in self.server.routes.connection_lost(conn) {
             info!(%addr, %reason, "broker gone with its connection");

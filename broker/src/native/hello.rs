@@ -23,7 +23,7 @@ pub(super) fn handle(
 ) {
     match check(net, caller, frame) {
         Ok(version) => {
-            net.set_mark(caller.conn, u32::from(version));
+            net.set_user_data(caller.conn, u32::from(version));
             caller.answer(net, Kind::Welcome, &welcome(shard, version));
         }
         Err(refusal) => {
@@ -36,7 +36,7 @@ pub(super) fn handle(
 
 /// The version that both sides speak.
 fn check(net: &Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<u16, NativeRefusal> {
-    if net.mark(caller.conn) > 0 {
+    if net.user_data(caller.conn) > 0 {
         return Err(NativeRefusal::new(
             ErrorCode::HelloFirst,
             "Hello came twice on one connection",

@@ -46,7 +46,7 @@ pub(crate) fn dispatch(shard: &mut Shard, net: &mut Net, conn: ConnId, bytes: &[
         Err(error) => return refuse_frame(shard, net, conn, bytes, &error),
     };
     let caller = NativeCaller { conn, correlation: frame.correlation };
-    if net.mark(conn) == 0 || frame.kind == Kind::Hello {
+    if net.user_data(conn) == 0 || frame.kind == Kind::Hello {
         return hello::handle(shard, net, caller, &frame);
     }
     let done = match frame.kind {
@@ -79,7 +79,7 @@ fn refuse_frame(shard: &mut Shard, net: &mut Net, conn: ConnId, bytes: &[u8], er
     let caller = NativeCaller { conn, correlation };
     shard.blame(net.peer(conn), error);
     match error {
-        NativeError::Kind { .. } if net.mark(conn) > 0 => {
+        NativeError::Kind { .. } if net.user_data(conn) > 0 => {
             caller.refuse(net, &NativeRefusal::new(ErrorCode::Kind, error.to_string()))
         }
         _ => {

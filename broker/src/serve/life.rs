@@ -10,7 +10,7 @@ use crate::serve::control::Control;
 use crate::shard::Shard;
 use crate::tables::files as tables;
 use engine::{Recovered, Store, WriteCounts};
-use netcore::{NetConfig, Network};
+use netcore::{Framing, NetConfig, Network};
 use rt::real::{Core, Mailbox, Sender};
 use rt::{Priority, Runtime};
 use std::io;
@@ -107,8 +107,7 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     let (listen, ports) = listen_on(&options);
     let net_config = NetConfig {
         idle_timeout: options.process.network.idle_timeout,
-        native_lane: true,
-        ..NetConfig::listening(listen)
+        ..NetConfig::listening(listen, Framing::ByFirstByte)
     };
     let (buffered, recovered) = (store.is_buffered(), store.recovered());
     let handler = Shard::new(core.clone(), options, store.clone(), tables);

@@ -3,7 +3,7 @@
 
 use crate::peers::name_servers::Notice;
 use crate::shard::Shard;
-use netcore::{ConnId, Net};
+use netcore::{ConnId, Framing, Net};
 use protocol::bodies::{KvTable, RegisterBrokerBody};
 use protocol::codes::{request, response};
 use protocol::json;
@@ -14,7 +14,7 @@ impl Shard {
     /// Dials and registers where that is due.
     pub(crate) fn tick_name_servers(&mut self, net: &mut Net, now_ms: i64) {
         for (tag, address) in self.name_servers.due_dials(now_ms) {
-            net.dial(address, tag);
+            net.dial(address, tag, Framing::Remoting);
         }
         for conn in self.name_servers.overdue(now_ms) {
             net.close(conn, "a registration was not answered");

@@ -27,14 +27,16 @@ mod ops;
 mod receive;
 mod send;
 mod setup;
+mod socket;
 mod sys;
 
 pub use files::{FileOps, RingFile};
 pub use ops::{Event, ReceiveEnd, Token};
 pub use send::SendQueue;
 pub use setup::{RingConfig, RingError};
+pub use socket::{Socket, connect_socket, listen_socket};
 pub(crate) use sys::{EventFd, disk_space, lock_exclusively, utc_offset_seconds};
-pub use sys::{Socket, connect_socket, listen_socket, raise_fd_limit};
+pub use sys::{FileLimit, raise_file_limit};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use ops::Op;
@@ -327,14 +329,17 @@ impl Ring {
     }
 
     /// Sends everything in `queue`, then gives it back in [`Event::Sent`]. One send at a time per
-    /// socket, or the bytes mix.
-    pub fn send(&mut self, token: Token, socket: &Socket, queue: SendQueue) {
+    /// socket, or the bytes mix. Returns whether the kernel took all of it at once; otherwise the
+    /// ring sends the rest as the peer makes room for it.
+    pub fn send(&mut self, token: Token, socket: &Socket, queue: SendQueue) -> bool {
         let mut send = ops::Sending { token, socket: socket.clone(), queue };
-        if send.queue.send_now(&send.socket) {
+        let whole = send.queue.send_now(&send.socket);
+        if whole {
             self.sent_at_once.push(send);
         } else {
             self.push_send(send);
         }
+        whole
     }
 
     fn push_send(&mut self, mut send: ops::Sending) {
