@@ -260,6 +260,19 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "160",
         "messages of one pull's answer, whatever the other key says",
     ),
+    Key::text(
+        "messageDelayLevel",
+        "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
+        "the delays of an Apache store's delayed messages, level 1 first: their queues keep the \
+            times at which they are due (this version delivers none)",
+    ),
+    Key::bool(
+        "enableLmq",
+        "false",
+        "with enableMultiDispatch: queues that are rebuilt from the log include all light message \
+            queues (this version serves none)",
+    ),
+    Key::bool("enableMultiDispatch", "false", "see enableLmq"),
     Key::bool("messageIndexEnable", "true", "messages can be found by key, unique key and tag"),
     Key::bool("indexFileWriteEnable", "true", "the same, for the index files"),
     Key::bool("indexFileReadEnable", "true", "queries look into the index files"),

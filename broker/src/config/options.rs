@@ -70,6 +70,8 @@ pub(crate) struct ShardsOptions {
     pub(crate) cores: Vec<usize>,
     /// `idleSpinMicros`.
     pub(crate) idle_spin: Duration,
+    /// Connections of each shard. Not a key; the process derives it from the limit of open files.
+    pub(crate) connections_max: usize,
     /// What peers may make each shard hold: the limit of its memory account. Not a key; derived
     /// from the memory of the machine or the control group.
     pub(crate) memory_bytes_max: usize,
@@ -179,6 +181,7 @@ impl ShardsOptions {
             count,
             cores: cores(settings)?,
             idle_spin: Duration::from_micros(settings.int("idleSpinMicros")),
+            connections_max: netcore::limits::CONNECTIONS_MAX,
             memory_bytes_max: memory::shard_bytes_max(host::memory_bytes(), count),
         })
     }
@@ -264,7 +267,6 @@ fn cores(settings: &Settings) -> Result<Vec<usize>, ConfigError> {
 mod tests {
     use super::*;
     use crate::config::{options, try_options};
-    use engine::RetentionConfig;
 
     #[test]
     fn one_shard_is_the_broker_itself() {
@@ -285,20 +287,6 @@ mod tests {
         assert_eq!(shard.ha_address, "10.0.0.1:20011");
         assert_eq!(shard.store_config().root, PathBuf::from("/s/shard-1"));
         assert_eq!(options.shards.cores, [0, 1, 4]);
-    }
-
-    #[test]
-    fn retention_has_rocketmqs_defaults_and_bounds() {
-        assert_eq!(options(&[]).store.retention, RetentionConfig::default());
-        let retention = options(&[
-            ("fileReservedTime", "1"),
-            ("deleteWhen", "01;13"),
-            ("diskSpaceWarningLevelRatio", "99"),
-        ])
-        .store
-        .retention;
-        assert_eq!((retention.reserved_ms, retention.warning_percent), (3_600_000, 90));
-        assert!(retention.delete_when.is_now(13 * 3_600_000, 0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the store of a shard is built with.
 
-use engine::{DeleteWhen, FlushPolicy, LogBackend, RetentionConfig, StoreConfig};
+use engine::{DelayLevels, DeleteWhen, FlushPolicy, LogBackend, RetentionConfig, StoreConfig};
 use protocol::config_file::{ConfigError, Settings};
 
 /// The store's settings. Its root is the process's; each shard puts its own in that place.
@@ -30,6 +30,10 @@ pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigErr
         index_entries: settings.int("maxIndexNum"),
         query_messages_max: settings.int("maxMsgsNumBatch"),
         retention: retention(settings)?,
+        delay_levels: DelayLevels::parse(settings.text("messageDelayLevel")).map_err(|error| {
+            settings.wrong("messageDelayLevel", format!("delays like 1s 5m 2h; {error}"))
+        })?,
+        builds_light_queues: settings.bool("enableLmq") && settings.bool("enableMultiDispatch"),
         ..StoreConfig::new(settings.text("storePathRootDir"))
     };
     config.tail_bytes_max = config.tail_bytes_max.max(config.tail_bytes_min());
@@ -53,4 +57,46 @@ fn retention(settings: &Settings) -> Result<RetentionConfig, ConfigError> {
         batch_max: settings.int("deleteFileBatchMax"),
     };
     Ok(config.within_bounds())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{options, try_options};
+    use engine::{DelayLevels, RetentionConfig};
+
+    #[test]
+    fn retention_has_rocketmqs_defaults_and_bounds() {
+        assert_eq!(options(&[]).store.retention, RetentionConfig::default());
+        let retention = options(&[
+            ("fileReservedTime", "1"),
+            ("deleteWhen", "01;13"),
+            ("diskSpaceWarningLevelRatio", "99"),
+        ])
+        .store
+        .retention;
+        assert_eq!((retention.reserved_ms, retention.warning_percent), (3_600_000, 90));
+        assert!(retention.delete_when.is_now(13 * 3_600_000, 0));
+    }
+
+    #[test]
+    fn delay_levels_are_rocketmqs_or_those_of_the_file() {
+        assert_eq!(options(&[]).store.delay_levels, DelayLevels::default());
+        let levels = options(&[("messageDelayLevel", "2s 1d")]).store.delay_levels;
+        assert_eq!(
+            [1, 2, 3].map(|level| levels.due_ms(level, 0)),
+            [2_000, 86_400_000, 86_400_000].map(Some)
+        );
+        let error = try_options(&[("messageDelayLevel", "1s 5x")]).unwrap_err().to_string();
+        assert!(
+            error.contains("messageDelayLevel") && error.contains("level 2 is \"5x\""),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn light_queues_are_built_where_both_keys_ask_for_them() {
+        let builds = |pairs: &[(&str, &str)]| options(pairs).store.builds_light_queues;
+        assert!(!builds(&[]) && !builds(&[("enableLmq", "true")]));
+        assert!(builds(&[("enableLmq", "true"), ("enableMultiDispatch", "true")]));
+    }
 }

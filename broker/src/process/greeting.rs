@@ -1,5 +1,6 @@
 //! What the program says on its standard output when all shards are up.
 
+use super::files::Files;
 use crate::config::Options;
 use engine::{FlushPolicy, LogBackend, Recovered};
 use std::io::{self, Write as _};
@@ -22,7 +23,7 @@ pub(super) struct Found {
 }
 
 /// The greeting: one entry of `cores` and `found` for each shard.
-pub(super) fn text(options: &Options, cores: &[usize], found: &[Found]) -> String {
+pub(super) fn text(options: &Options, cores: &[usize], files: &Files, found: &[Found]) -> String {
     let mut lines = vec![format!(
         "RingMQ {}, compatible with RocketMQ 5.5.0; pid {}",
         env!("CARGO_PKG_VERSION"),
@@ -50,6 +51,7 @@ pub(super) fn text(options: &Options, cores: &[usize], found: &[Found]) -> Strin
         "  memory: what peers make a shard hold is bounded by {} MiB",
         options.shards.memory_bytes_max >> 20
     ));
+    lines.push(format!("  limits: {files}"));
     let servers = options.network.name_servers.join(";");
     let servers = match servers.as_str() {
         "" => String::new(),
@@ -120,13 +122,14 @@ mod tests {
         let found =
             |ports: &[u16], recovered| Found { ports: ports.to_vec(), buffered: false, recovered };
         let found = [found(&[10911, 10909], unclean), found(&[10921], Recovered::default())];
-        let text = text(&options, &[0, 3], &found);
+        let text = text(&options, &[0, 3], &Files::raise(2), &found);
         for part in [
             "  shard 0 on core 0, ports 10911 and 10909, store /s/shard-0\n",
             "  shard 1 on core 3, ports 10921, store /s/shard-1\n",
             "  shard 0: the store was not closed when it stopped; 7 messages scanned",
             "  policies: flush ASYNC_FLUSH (acknowledged in memory, written right behind)",
             "log direct, O_DIRECT\n",
+            " connections for each of 2 shards, ",
             "The broker[b-s1, 10.0.0.1:10921] boot success. serializeType=JSON and name server is \
              n:9876",
         ] {

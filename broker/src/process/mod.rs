@@ -9,6 +9,7 @@
 //! ```
 
 mod cli;
+mod files;
 mod greeting;
 mod resolver;
 pub(crate) mod run;

@@ -3,6 +3,7 @@
 //! It starts the shards, greets when all have settled, and stops all when a signal comes or one of
 //! them ends. While they stop it says from time to time which of them it waits for, and for what.
 
+use super::files::Files;
 use super::greeting::{self, Found};
 use super::{resolver, run::StartError, signals};
 use crate::config::{Options, ShardOptions};
@@ -21,8 +22,10 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 const STOP_OVERDUE: Duration = Duration::from_secs(300);
 
 /// Runs the shards until all have ended.
-pub(super) fn supervise(options: Options) -> Result<(), StartError> {
+pub(super) fn supervise(mut options: Options) -> Result<(), StartError> {
     let cores = cores_of(&options)?;
+    let files = Files::raise(options.shards.count);
+    options.shards.connections_max = files.connections_max();
     let placements: Vec<_> = cores.iter().map(|core| CorePlacement::Pinned(*core)).collect();
     let shards: Vec<ShardOptions> =
         (0..options.shards.count).map(|index| options.shard(index)).collect();
@@ -39,7 +42,7 @@ pub(super) fn supervise(options: Options) -> Result<(), StartError> {
         }
     };
     let running = launch(&placements, RingConfig::default(), main)?;
-    let mut supervisor = Supervisor::new(options, cores);
+    let mut supervisor = Supervisor::new(options, cores, files);
     while !supervisor.all_ended() {
         let timeout = supervisor.stopping.map_or(Duration::MAX, |_| SAY_EVERY);
         match inbox.recv_timeout(timeout) {
@@ -88,6 +91,7 @@ struct Shard {
 struct Supervisor {
     options: Options,
     cores: Vec<usize>,
+    files: Files,
     shards: Vec<Shard>,
     /// What each name server's name means, for shards whose mailbox comes later.
     resolved: Vec<Option<Vec<SocketAddr>>>,
@@ -98,12 +102,13 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(options: Options, cores: Vec<usize>) -> Self {
+    fn new(options: Options, cores: Vec<usize>, files: Files) -> Self {
         Self {
             shards: (0..options.shards.count).map(|_| Shard::default()).collect(),
             resolved: vec![None; options.network.name_servers.len()],
             options,
             cores,
+            files,
             stopping: None,
             failure: None,
         }
@@ -174,7 +179,7 @@ impl Supervisor {
                 .iter_mut()
                 .map(|shard| shard.found.take().unwrap_or_default())
                 .collect();
-            greeting::say(&greeting::text(&self.options, &self.cores, &found));
+            greeting::say(&greeting::text(&self.options, &self.cores, &self.files, &found));
         }
     }
 
@@ -244,7 +249,7 @@ mod tests {
     fn supervisor(pairs: &[(&str, &str)]) -> Supervisor {
         let options = config::options(pairs);
         let cores = vec![0; options.shards.count];
-        Supervisor::new(options, cores)
+        Supervisor::new(options, cores, Files::raise(1))
     }
 
     #[test]

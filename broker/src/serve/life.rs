@@ -107,6 +107,7 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
     let (listen, ports) = listen_on(&options);
     let net_config = NetConfig {
         idle_timeout: options.process.network.idle_timeout,
+        connections_max: options.process.shards.connections_max,
         ..NetConfig::listening(listen, Framing::ByFirstByte)
     };
     let (buffered, recovered) = (store.is_buffered(), store.recovered());
