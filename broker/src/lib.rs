@@ -19,7 +19,8 @@
 #![forbid(unsafe_code)]
 
 mod answers;
-pub mod config;
+mod checked;
+mod config;
 mod desk;
 pub mod limits;
 mod native;

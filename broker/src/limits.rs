@@ -33,6 +33,12 @@ pub const SUBSCRIPTIONS_PER_GROUP_MAX: usize = 4_096;
 /// Groups one heartbeat registers: more are refused rather than registered in part.
 pub const GROUPS_PER_HEARTBEAT_MAX: usize = 1_024;
 
+/// Consumer groups, and apart from them producer groups, that one connection is in.
+pub const GROUPS_PER_CONNECTION_MAX: usize = GROUPS_PER_HEARTBEAT_MAX;
+
+/// Bytes of what a client calls itself; RocketMQ's clients need about 40.
+pub const CLIENT_ID_BYTES_MAX: usize = 1_024;
+
 /// Tags of one subscription expression.
 pub const TAGS_PER_SUBSCRIPTION_MAX: usize = 1_024;
 

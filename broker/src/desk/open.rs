@@ -51,7 +51,7 @@ pub(crate) fn native_bytes(shard: &mut Shard, net: &mut Net, conn: ConnId, bytes
     };
     shard.peers.log.blame(net.peer(conn), shard.cx.now_ms(), &error);
     let correlation = Prefix::parse(bytes).map_or(0, |prefix| prefix.correlation);
-    let is_unknown_kind = matches!(error, NativeError::Kind { .. }) && net.mark(conn) > 0;
+    let is_unknown_kind = matches!(error, NativeError::Kind { .. }) && net.user_data(conn) > 0;
     let code = if is_unknown_kind { ErrorCode::Kind } else { ErrorCode::Request };
     let ticket = came(shard, rows::NOT_A_REQUEST, conn, correlation, Wire::Native);
     ticket.refuse_native(net, &NativeRefusal::new(code, error.to_string()));
@@ -63,7 +63,7 @@ pub(crate) fn native_bytes(shard: &mut Shard, net: &mut Net, conn: ConnId, bytes
 
 /// Answers a native request, now or later.
 fn native(shard: &mut Shard, net: &mut Net, conn: ConnId, frame: &FrameView<'_>) {
-    let row = rows::of_native(frame.kind, net.mark(conn) > 0);
+    let row = rows::of_native(frame.kind, net.user_data(conn) > 0);
     let ticket = came(shard, row, conn, frame.correlation, Wire::Native);
     let of = &ROWS[usize::from(row)];
     let outcome = match (admit(&shard.desk, row, of.under_way_max), of.run) {

@@ -24,7 +24,7 @@ pub(crate) fn handle(
 ) -> Result<Done, NativeRefusal> {
     match check(net, ticket, frame) {
         Ok(version) => {
-            net.set_mark(ticket.conn, u32::from(version));
+            net.set_user_data(ticket.conn, u32::from(version));
             ticket.answer_native(net, Kind::Welcome, &welcome(shard, version));
             Ok(Done::Answered)
         }
@@ -39,7 +39,7 @@ pub(crate) fn handle(
 
 /// The version that both sides speak.
 fn check(net: &Net, ticket: Ticket, frame: &FrameView<'_>) -> Result<u16, NativeRefusal> {
-    if net.mark(ticket.conn) > 0 {
+    if net.user_data(ticket.conn) > 0 {
         return Err(NativeRefusal::new(
             ErrorCode::HelloFirst,
             "Hello came twice on one connection",
@@ -78,7 +78,7 @@ fn check(net: &Net, ticket: Ticket, frame: &FrameView<'_>) -> Result<u16, Native
 fn welcome(shard: &Shard, version: u16) -> Welcome {
     let options = &shard.cx.options;
     let store = &options.process.store;
-    let shards = (0..options.process.shard_count).map(|index| {
+    let shards = (0..options.process.shards.count).map(|index| {
         let shard = options.process.shard(index);
         ShardAddress { broker_name: shard.broker, address: shard.address }
     });

@@ -7,42 +7,44 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  mqnamesrv &                                     the name server, on port 9876
-  mqbroker -n localhost:9876                      a broker with defaults: port 10911, store in $HOME/store
-  mqbroker -c broker-a.properties                 a RocketMQ configuration file
-  mqbroker -n localhost:9876 -c two.properties    with `shardCount=2` in the file: two pinned shards,
-                                                  brokers NAME-s0 on port 10911 and NAME-s1 on port 10921
+  mqnamesrv &                         the name server, on port 9876
+  mqbroker -n localhost:9876          a broker with defaults: port 10911, store in $HOME/store
+  mqbroker -c broker-a.properties     a RocketMQ configuration file
+  mqbroker -n localhost:9876 -c two.properties
+                                      with `shardCount=2` in the file: two pinned shards,
+                                      brokers NAME-s0 on port 10911 and NAME-s1 on port 10921
   mqbroker -c broker-a.properties --set listenPort=20911
-                                                  one key over what the file says; may be repeated
-  mqbroker -c broker-a.properties -m              what would be in force
+                                      one key over what the file says; may be repeated
+  mqbroker -c broker-a.properties -m  what would be in force
 
-A message is acknowledged when it is in the broker's memory (ASYNC_FLUSH) and is written right behind, within about a millisecond;
-with flushDiskType=SYNC_FLUSH when it survives a power cut, with logBackend=mmap when it survives the process.
+A message is acknowledged when it is in the broker's memory (ASYNC_FLUSH) and is written right
+behind, within about a millisecond; with flushDiskType=SYNC_FLUSH when it survives a power cut,
+with logBackend=mmap when it survives the process.
 `mqbroker --help` lists every configuration key that works.";
 
 /// RingMQ's broker: Apache RocketMQ's protocol, one shard per core.
 #[derive(Debug, Parser)]
 #[command(name = "mqbroker", version, after_help = EXAMPLES, after_long_help = long_help())]
-pub struct Cli {
+pub(super) struct Cli {
     /// Name servers, ';' between them: 127.0.0.1:9876;127.0.0.1:9877
     #[arg(short = 'n', long = "namesrvAddr", value_name = "HOST:PORT;…")]
-    pub namesrv: Option<String>,
+    pub(super) namesrv: Option<String>,
 
     /// Configuration file (RocketMQ's .properties)
     #[arg(short = 'c', long = "configFile", value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
 
     /// Set one key over the file's value; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub set: Vec<(String, String)>,
+    pub(super) set: Vec<(String, String)>,
 
     /// Print all configuration keys with the values in force, and end
     #[arg(short = 'p', long = "printConfigItem")]
-    pub print: bool,
+    pub(super) print: bool,
 
     /// Print the keys that work, and end
     #[arg(short = 'm', long = "printImportantConfig")]
-    pub print_important: bool,
+    pub(super) print_important: bool,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -8,15 +8,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The file in the root of a store of several shards: their number in decimal.
-pub const MARK: &str = "ringmq-shards";
+pub(super) const MARK: &str = "ringmq-shards";
 
 /// Why a store can't be used with this number of shards.
 #[derive(Debug, thiserror::Error)]
-pub enum ShardCountError {
+pub(super) enum ShardCountError {
     /// It was made with another number.
     #[error(
-        "the store {root} has {found} shard(s), shardCount is {wanted}: queues belong to shards, so the number is fixed when a \
-         store is created. Fix: set shardCount={found}, or give storePathRootDir another folder"
+        "the store {root} has {found} shard(s), shardCount is {wanted}: queues belong to shards, \
+         so the number is fixed when a store is created. Fix: set shardCount={found}, or give storePathRootDir another folder"
     )]
     Differs {
         /// The store.
@@ -76,7 +76,7 @@ pub enum ShardCountError {
 }
 
 /// Checks that the store at `root` has `wanted` shards; a new store gets them.
-pub fn claim(root: &Path, wanted: usize) -> Result<(), ShardCountError> {
+pub(super) fn claim(root: &Path, wanted: usize) -> Result<(), ShardCountError> {
     if let Some(file) = root.ancestors().find(|path| path.is_file()) {
         return Err(ShardCountError::NotAFolder { path: file.to_owned() });
     }

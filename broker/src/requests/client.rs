@@ -4,10 +4,9 @@ use super::{body, group};
 use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::limits::GROUPS_PER_HEARTBEAT_MAX;
-use crate::peers::connections::Role;
 use crate::reads::filter::Filter;
 use crate::shard::Shard;
-use crate::tables::consumers::{Changed, GroupHeartbeat, Member, Model, Subscription};
+use crate::tables::consumers::{GroupHeartbeat, Member, Model, Subscription};
 use netcore::{ConnId, Net};
 use protocol::bodies::{
     CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, SubscriptionData,
@@ -34,15 +33,18 @@ pub(crate) fn heartbeat(
             format!("a heartbeat for more than {GROUPS_PER_HEARTBEAT_MAX} groups"),
         ));
     }
-    let member = Member::new(ticket.conn, &beat.client_id, command.language, command.version);
+    let member = Member::new(ticket.conn, &beat.client_id);
     let mut changed = beat.heartbeat_fingerprint == 0;
     for consumer in &beat.consumer_data_set {
         changed |= consumer_heartbeat(shard, net, &member, &beat, consumer);
     }
     let now_ms = shard.cx.now_ms();
     for producer in &beat.producer_data_set {
-        shard.tables.producers.heartbeat(&producer.group_name, &member, now_ms);
-        shard.peers.connections.joined(ticket.conn, &producer.group_name, Role::Producer);
+        let heard = shard.tables.producers.heartbeat(&producer.group_name, &member, now_ms);
+        if let Err(error) = heard {
+            let what = format_args!("a producer is not taken in: {error}");
+            shard.peers.log.blame(net.peer(ticket.conn), now_ms, &what);
+        }
     }
     let ext = |ext: &mut protocol::remoting::ExtWriter<'_>| {
         ext.str("IS_SUPPORT_HEART_BEAT_V2", "true");
@@ -77,18 +79,20 @@ fn consumer_heartbeat(
             .then(|| consumer.subscription_data_set.iter().filter_map(subscription).collect()),
         fingerprint: beat.heartbeat_fingerprint,
     };
-    let Changed { notify: changed, subscriptions, refused } =
-        shard.tables.consumers.heartbeat(name, member, group_beat, now_ms);
-    if refused {
-        let what = format_args!("group {name} is full: {} is not taken in", member.client_id);
-        shard.peers.log.blame(net.peer(member.conn), now_ms, &what);
-        return false;
+    match shard.tables.consumers.heartbeat(name, member, group_beat, now_ms) {
+        Ok(changed) => {
+            if changed.notify && notify {
+                group::notify_members(shard, net, name);
+            }
+            changed.subscriptions
+        }
+        Err(error) => {
+            let client = &member.client_id;
+            let what = format_args!("consumer {client} is not taken into {name}: {error}");
+            shard.peers.log.blame(net.peer(member.conn), now_ms, &what);
+            false
+        }
     }
-    shard.peers.connections.joined(member.conn, name, Role::Consumer);
-    if changed && notify {
-        group::notify_members(shard, net, name);
-    }
-    subscriptions
 }
 
 /// A retry topic must be in the route from a group's first heartbeat on: clients look it up every
@@ -149,11 +153,9 @@ pub(crate) fn unregister(
     command.ext.require("clientID")?;
     if let Some(group) = command.ext.get("producerGroup") {
         shard.tables.producers.leave(&group, ticket.conn);
-        shard.peers.connections.left(ticket.conn, &group, Role::Producer);
     }
     if let Some(group) = command.ext.get("consumerGroup") {
         group::leave(shard, net, &group, ticket.conn);
-        shard.peers.connections.left(ticket.conn, &group, Role::Consumer);
     }
     ticket.ok(net);
     Ok(Done::Answered)

@@ -59,10 +59,10 @@ fn check(
         let (queue_id, offset) = (header.queue_id, header.commit_offset);
         shard.tables.offsets.commit(group, topic, queue_id, offset, now_ms);
     }
-    let serve = &shard.cx.options.process.serve;
+    let pulls = &shard.cx.options.process.serve.pulls;
     let poll_ms =
-        if serve.long_polling { header.suspend_timeout_ms } else { serve.short_polling_ms };
-    let messages_max = header.max_msg_nums.clamp(1, serve.pull_messages_max.min(PULL_MESSAGES_MAX));
+        if pulls.long_polling { header.suspend_timeout_ms } else { pulls.short_polling_ms };
+    let messages_max = header.max_msg_nums.clamp(1, pulls.messages_max.min(PULL_MESSAGES_MAX));
     Ok(Read {
         ticket,
         asked: Asked::Pull {
@@ -82,12 +82,12 @@ fn check(
 
 fn broker_is_open(shard: &Shard, code: i32) -> Result<(), Refusal> {
     let process = &shard.cx.options.process;
-    let host = &process.advertised_host;
+    let host = &process.network.advertised_host;
     if process.permission & perm::READ == 0 {
         let remark = format!("the broker[{host}] pulling message is forbidden");
         return Err(Refusal::forbidden(Forbidden::Broker, remark));
     }
-    if code == request::LITE_PULL_MESSAGE && !process.serve.lite_pull {
+    if code == request::LITE_PULL_MESSAGE && !process.serve.pulls.lite {
         let remark = format!("the broker[{host}] for lite pull consumer is forbidden");
         return Err(Refusal::forbidden(Forbidden::Broker, remark));
     }
@@ -117,6 +117,10 @@ fn heartbeat_filter(
     if !may_broadcast && group.model == Model::Broadcasting {
         let remark = format!("the consumer group[{name}] can not consume by broadcast way");
         return Err(Refusal::forbidden(Forbidden::Broadcasting, remark));
+    }
+    if shard.tables.groups.is_read_forbidden(name, header.topic) {
+        let remark = format!("the consumer group[{name}] is forbidden for topic[{}]", header.topic);
+        return Err(Refusal::forbidden(Forbidden::Subscription, remark));
     }
     let Some(subscription) = group.subscription(header.topic) else {
         let remark = format!("the consumer's subscription not exist: {name} {}", header.topic);

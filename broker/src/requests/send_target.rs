@@ -83,7 +83,7 @@ fn accepting(shard: &Shard) -> Result<(), Refusal> {
 
 /// NO_PERMISSION of the whole broker, in Apache's words.
 pub(super) fn broker_closed(shard: &Shard) -> Refusal {
-    let host = &shard.cx.options.process.advertised_host;
+    let host = &shard.cx.options.process.network.advertised_host;
     let remark = format!("the broker[{host}] sending message is forbidden");
     Refusal::new(response::NO_PERMISSION, remark)
 }

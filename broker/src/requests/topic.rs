@@ -6,6 +6,7 @@
 
 use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
+use crate::checked;
 use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
 use crate::reads::run as reads;
 use crate::shard::Shard;
@@ -158,7 +159,7 @@ pub(crate) fn all(
     ticket: Ticket,
     _: &CommandView<'_>,
 ) -> Result<Done, Refusal> {
-    let count = i64::try_from(shard.tables.topics.len()).expect("TOPICS_MAX is far below");
+    let count = checked::to_i64(shard.tables.topics.len());
     let body = json::to_fastjson(&shard.tables.topics.wrapper(None));
     ticket.answer(net, response::SUCCESS, None, |ext| ext.int("totalTopicNum", count), &body);
     Ok(Done::Answered)

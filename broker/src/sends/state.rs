@@ -59,7 +59,7 @@ impl Sends {
             is_draining: false,
             unacknowledged: Unacknowledged::default(),
             slots: Slots::default(),
-            unique_keys: UniqKeys::new(process.advertised_ip, std::process::id(), seed),
+            unique_keys: UniqKeys::new(process.network.advertised_ip, std::process::id(), seed),
             properties: properties::common(region, trace_on, &process.cluster),
             answers: SendAnswers::new(send_fields(region, trace_on), options.store_host),
             placed: vec![],

@@ -64,12 +64,9 @@ impl Handler for Shard {
             return;
         }
         reads::closed(self, conn);
-        let Some(gone) = gone else { return };
-        for group in &gone.producer_of {
-            self.tables.producers.leave(group, conn);
-        }
-        for group in &gone.consumer_of {
-            group::leave(self, net, group, conn);
+        self.tables.producers.close(conn);
+        for group in self.tables.consumers.groups_of(conn) {
+            group::leave(self, net, &group, conn);
         }
     }
 

@@ -16,10 +16,10 @@ use crate::services::saving::Saving;
 use crate::services::{list, registration, saving};
 use crate::shard::{Cx, ScratchSpace, Shard};
 use crate::tables::{Tables, files};
-use engine::{Recovered, Store, StoreConfig, WriteCounts};
-use netcore::{NetConfig, Network};
+use engine::{Recovered, Store, WriteCounts};
+use netcore::{Framing, NetConfig, Network};
 use rt::real::{Core, Mailbox, Sender};
-use rt::{Priority, Runtime};
+use rt::{MemoryAccount, Priority, Runtime};
 use std::cell::OnceCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -55,7 +55,17 @@ pub(crate) enum Event {
         recovered: Recovered,
     },
     /// Every name server has answered its registration or could not be reached.
-    Settled,
+    Settled {
+        /// Which shard.
+        shard: usize,
+    },
+    /// It has been told to stop and says how far it is.
+    Stopping {
+        /// Which shard.
+        shard: usize,
+        /// What it does now: "closing its store".
+        stage: &'static str,
+    },
     /// It ended.
     Ended {
         /// Which shard.
@@ -88,18 +98,20 @@ pub(crate) async fn serve(
 }
 
 async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) -> io::Result<()> {
-    core.set_idle_spin(options.process.idle_spin);
+    core.set_idle_spin(options.process.shards.idle_spin);
     let (sender, mailbox) = core.mailbox()?;
     let index = options.index;
     let _main_is_gone = events.send(Event::Mailbox { shard: index, sender });
     // Before the store, which is written to from then on: a shard that can't start leaves
     // everything as it was.
     let mut loaded = files::load(&core, &options).await.map_err(io::Error::other)?;
-    let store =
-        Store::open(core.clone(), store_config(&options)).await.map_err(io::Error::other)?;
+    // Who answers a peer and who reads for it charge the same account.
+    let memory = MemoryAccount::new(options.process.shards.memory_bytes_max);
+    let opened = Store::open_charging(core.clone(), options.store_config(), memory.clone()).await;
+    let store = opened.map_err(io::Error::other)?;
     files::mend(&core, &loaded).await;
     files::put_back_lost_topics(&mut loaded.tables.topics, &store, core.wall_ms());
-    let (cx, ports) = listen(core, options, store, loaded.tables).await?;
+    let (cx, ports) = listen(core, options, store, (loaded.tables, memory)).await?;
     let _main_is_gone = events.send(Event::Up {
         shard: index,
         ports,
@@ -107,9 +119,12 @@ async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) ->
         recovered: cx.store.recovered(),
     });
     list::start(&cx);
-    cx.core.spawn(Priority::Background, tell_when_settled(cx.clone(), events.clone()));
+    cx.core.spawn(Priority::Background, tell_when_settled(cx.clone(), index, events.clone()));
     listen_to_control(&cx, &mailbox).await?;
-    stop(&cx).await
+    let stage = |stage| {
+        let _main_is_gone = events.send(Event::Stopping { shard: index, stage });
+    };
+    stop(&cx, stage).await
 }
 
 /// Makes the shard and its network. A port that is taken closes the store again.
@@ -117,13 +132,14 @@ async fn listen(
     core: Core,
     options: ShardOptions,
     store: Store<Core>,
-    tables: Tables,
+    (tables, memory): (Tables, MemoryAccount),
 ) -> io::Result<(Cx, Vec<u16>)> {
     let (listen, ports) = listen_on(&options);
     let net_config = NetConfig {
-        idle_timeout: options.process.idle_timeout,
-        native_lane: true,
-        ..NetConfig::listening(listen)
+        idle_timeout: options.process.network.idle_timeout,
+        connections_max: options.process.shards.connections_max,
+        memory,
+        ..NetConfig::listening(listen, Framing::ByFirstByte)
     };
     let network = Rc::new(OnceCell::new());
     let cx = Cx { options: Rc::new(options), core, store, network };
@@ -143,7 +159,7 @@ async fn listen(
 fn shard(cx: Cx, tables: Tables) -> Shard {
     let seed = us_of(cx.core.random_u64() >> 12);
     Shard {
-        peers: Peers::new(&cx.options.process.name_servers),
+        peers: Peers::new(&cx.options.process.network.name_servers),
         sends: Sends::new(&cx.options, seed),
         reads: Reads::default(),
         desk: Desk::new(rows::codes()),
@@ -155,36 +171,10 @@ fn shard(cx: Cx, tables: Tables) -> Shard {
     }
 }
 
-fn store_config(options: &ShardOptions) -> StoreConfig {
-    let store = &options.process.store;
-    let defaults = StoreConfig::new(&options.store_root);
-    StoreConfig {
-        commitlog_file_bytes: store.commitlog_file_bytes,
-        consumequeue_file_units: store.consumequeue_file_units,
-        tail_bytes_max: store.tail_bytes_max.max(defaults.tail_bytes_min()),
-        append_property_crc: store.append_property_crc,
-        message_bytes_max: store.message_bytes_max,
-        hot_messages_max: store.hot_messages_max,
-        hot_bytes_max: store.hot_bytes_max,
-        cold_messages_max: store.cold_messages_max,
-        cold_bytes_max: store.cold_bytes_max,
-        flush: store.flush,
-        backend: store.backend,
-        flush_interval_ms: store.flush_interval_ms,
-        consumequeue_interval_ms: store.consumequeue_interval_ms,
-        index_enabled: store.index_enabled,
-        index_slots: store.index_slots,
-        index_entries: store.index_entries,
-        query_messages_max: store.query_messages_max,
-        retention: store.retention,
-        ..defaults
-    }
-}
-
 /// The shard's address first, then the VIP port, which only old clients need: another program may
 /// have it.
 fn listen_on(options: &ShardOptions) -> (Vec<SocketAddr>, Vec<u16>) {
-    let bind = options.process.bind;
+    let bind = options.process.network.bind;
     let vip = options.port.checked_sub(VIP_PORT_BELOW).filter(|port| *port > 0);
     let vip = vip.filter(|port| TcpListener::bind((bind, *port)).is_ok());
     if vip.is_none() {
@@ -197,14 +187,14 @@ fn listen_on(options: &ShardOptions) -> (Vec<SocketAddr>, Vec<u16>) {
     (ports.iter().map(|port| SocketAddr::new(bind, *port)).collect(), ports)
 }
 
-async fn tell_when_settled(cx: Cx, events: mpsc::Sender<Event>) {
+async fn tell_when_settled(cx: Cx, shard: usize, events: mpsc::Sender<Event>) {
     let step = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
     while waited < SETTLE_MAX && !cx.with(|shard, _| shard.peers.name_servers.settled()) {
         cx.core.sleep(step).await;
         waited += step;
     }
-    let _main_is_gone = events.send(Event::Settled);
+    let _main_is_gone = events.send(Event::Settled { shard });
 }
 
 async fn listen_to_control(cx: &Cx, mailbox: &Mailbox<Control>) -> io::Result<()> {
@@ -218,7 +208,8 @@ async fn listen_to_control(cx: &Cx, mailbox: &Mailbox<Control>) -> io::Result<()
     }
 }
 
-async fn stop(cx: &Cx) -> io::Result<()> {
+async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
+    stage("answering what it has stored");
     let network = cx.network.get().expect("a shard that stops has listened");
     cx.with(registration::unregister);
     let mut waited = Duration::ZERO;
@@ -227,7 +218,9 @@ async fn stop(cx: &Cx) -> io::Result<()> {
         waited += Duration::from_millis(1);
     }
     network.stop(STOP_GRACE).await;
+    stage("writing its tables");
     let saved = cx.with(|shard, _| saving::last_round(shard)).await;
+    stage("closing its store");
     cx.store.close().await.map_err(io::Error::other)?;
     let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = cx.store.write_counts();
     tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");

@@ -1,15 +1,15 @@
 //! Members and locks that nobody renewed.
 
-use crate::requests::group;
 use crate::shard::Shard;
 use netcore::Net;
 
-/// Forgets them; a consumer that fell silent leaves its groups, and the others share its queues.
+/// Forgets the locks and closes the connections of silent members, as Apache does: the others of
+/// their groups share the queues when the connection is gone.
 pub(crate) fn expire(shard: &mut Shard, net: &mut Net) {
     let now_ms = shard.cx.now_ms();
-    shard.tables.producers.expire(now_ms);
-    shard.tables.locks.expire(now_ms);
-    for (group, conn) in shard.tables.consumers.expired(now_ms) {
-        group::leave(shard, net, &group, conn);
+    let tables = &mut shard.tables;
+    tables.locks.expire(now_ms);
+    for conn in tables.consumers.expired(now_ms).chain(tables.producers.expired(now_ms)) {
+        net.close(conn, "a member of a group sent no heartbeat for two minutes");
     }
 }

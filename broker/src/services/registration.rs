@@ -1,11 +1,12 @@
 //! Registration with the name servers: everything at start, on every new link and every 30 s, a
 //! changed topic at once.
 
+use crate::checked;
 use crate::peers::asked::{Question, Request};
 use crate::peers::dials::Purpose;
 use crate::peers::name_servers::{ANSWER_MS, Notice};
 use crate::shard::Shard;
-use netcore::{ConnId, Net};
+use netcore::{ConnId, Framing, Net};
 use protocol::bodies::{KvTable, RegisterBrokerBody, perm};
 use protocol::codes::{request, response};
 use protocol::json;
@@ -17,7 +18,7 @@ use std::rc::Rc;
 pub(crate) fn tick(shard: &mut Shard, net: &mut Net) {
     let now_ms = shard.cx.now_ms();
     for (index, address) in shard.peers.name_servers.due_dials(now_ms) {
-        net.dial(address, Purpose::NameServer { index }.tag());
+        net.dial(address, Purpose::NameServer { index }.tag(), Framing::Remoting);
     }
     for (conn, question) in shard.peers.asked.overdue(now_ms) {
         match question {
@@ -25,8 +26,7 @@ pub(crate) fn tick(shard: &mut Shard, net: &mut Net) {
             Question::Unregister => {}
         }
     }
-    let period = shard.cx.options.process.register_every.as_millis();
-    let period_ms = i64::try_from(period).expect("registerNameServerPeriod is an i64 of ms");
+    let period_ms = checked::millis_i64(shard.cx.options.process.register_every);
     let due = shard.peers.name_servers.due_registrations(now_ms, period_ms);
     if !due.is_empty() {
         register(shard, net, &due, None);

@@ -9,6 +9,7 @@
 //! A write replaces the whole file and keeps the one before as `.bak`, so a crash leaves the old or
 //! the new one.
 
+use crate::checked;
 use crate::shard::{Cx, Shard};
 use crate::tables::Tables;
 use crate::tables::files::{GROUPS, OFFSETS, TOPICS};
@@ -37,7 +38,7 @@ const FILES: [SavedFile; 3] = [
         path: TOPICS,
         is_periodic: false,
         take: |tables| {
-            tables.topics.take_unsaved().then(|| json::to_fastjson(&tables.topics.wrapper(None)))
+            tables.topics.take_unsaved().then(|| json::to_fastjson(&tables.topics.for_file()))
         },
         put_back: |tables| tables.topics.set_unsaved(),
     },
@@ -45,7 +46,7 @@ const FILES: [SavedFile; 3] = [
         path: GROUPS,
         is_periodic: false,
         take: |tables| {
-            tables.groups.take_unsaved().then(|| json::to_fastjson(&tables.groups.wrapper()))
+            tables.groups.take_unsaved().then(|| json::to_fastjson(&tables.groups.for_file()))
         },
         put_back: |tables| tables.groups.set_unsaved(),
     },
@@ -80,8 +81,7 @@ type Round = Vec<(&'static SavedFile, Vec<u8>)>;
 
 /// Saves the periodic files when it is time, and what earlier rounds left.
 pub(crate) fn tick(shard: &mut Shard, _: &mut Net) {
-    let every = shard.cx.options.process.persist_every.as_millis();
-    let every_ms = i64::try_from(every).expect("flushConsumerOffsetInterval is an i64 of ms");
+    let every_ms = checked::millis_i64(shard.cx.options.process.persist_every);
     let now_ms = shard.cx.now_ms();
     save(shard, now_ms.saturating_sub(shard.saving.periodic_ms) >= every_ms);
 }

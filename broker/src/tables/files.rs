@@ -4,7 +4,9 @@
 //!
 //! This is how they are loaded; `services::saving` writes them.
 
-use super::{Tables, consumers::ConsumerGroups, locks::QueueLocks, producers::ProducerGroups};
+use super::{
+    NotServed, Tables, consumers::ConsumerGroups, locks::QueueLocks, producers::ProducerGroups,
+};
 use crate::config::ShardOptions;
 use crate::tables::groups::SubscriptionGroups;
 use crate::tables::offsets::ConsumerOffsets;
@@ -82,15 +84,21 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, 
     let mut files = vec![];
     let mended = &mut files;
     if let Some(saved) = load_one(core, &options.store_root.join(TOPICS), mended).await? {
-        tables.topics.load(saved);
+        say_not_served(TOPICS, &tables.topics.load(saved));
     }
     if let Some(saved) = load_one(core, &options.store_root.join(GROUPS), mended).await? {
-        tables.groups.load(saved);
+        say_not_served(GROUPS, &tables.groups.load(saved));
     }
     if let Some(saved) = load_one(core, &options.store_root.join(OFFSETS), mended).await? {
         tables.offsets = ConsumerOffsets::load(saved);
     }
     Ok(Loaded { tables, mended: files })
+}
+
+fn say_not_served(file: &str, not_served: &[NotServed]) {
+    for NotServed { name, why } in not_served {
+        tracing::warn!("{name:?} stays in {file} and is not served: {why}");
+    }
 }
 
 /// Queues of a topic that was created by a send, when nothing says how many: what clients ask for
@@ -103,12 +111,16 @@ const QUEUES_OF_LOST_TOPIC: i32 = 4;
 pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now_ms: i64) {
     let mut lost: BTreeMap<String, i32> = BTreeMap::new();
     store.for_each_queue(|topic, queue_id, _| {
-        if topics.get(topic).is_none() {
+        if topics.get(topic).is_none() && !topics.is_not_served(topic) {
             let queues = lost.entry(topic.to_owned()).or_default();
             *queues = (*queues).max(queue_id.saturating_add(1));
         }
     });
     for (name, used) in lost {
+        if let Err(why) = names::check_topic(&name) {
+            tracing::warn!("{name:?} has messages, is not in {TOPICS} and is not served: {why}");
+            continue;
+        }
         let queues = if names::is_retry_topic(&name) || names::is_dlq_topic(&name) {
             used
         } else {

@@ -5,15 +5,17 @@
 //! `now_ms`. Bounded by `LOCKS_PER_GROUP_MAX` per group and by the groups that exist (the caller
 //! checks that).
 
-use crate::limits::LOCKS_PER_GROUP_MAX;
+use crate::limits::{CLIENT_ID_BYTES_MAX, LOCKS_PER_GROUP_MAX};
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::rc::Rc;
 
 /// How long a lock lives without being asked for again.
-pub const LOCK_MS: i64 = 60_000;
+const LOCK_MS: i64 = 60_000;
 
 struct Lock {
-    client_id: String,
+    /// Shared by the locks of one request.
+    client_id: Rc<str>,
     asked_ms: i64,
 }
 
@@ -24,7 +26,7 @@ impl Lock {
 }
 
 /// The locks of one shard, by group and queue (`Q`: a MessageQueue).
-pub struct QueueLocks<Q> {
+pub(crate) struct QueueLocks<Q> {
     groups: HashMap<String, HashMap<Q, Lock>>,
 }
 
@@ -35,12 +37,23 @@ impl<Q> Default for QueueLocks<Q> {
 }
 
 impl<Q: Eq + Hash + Clone> QueueLocks<Q> {
-    /// Locks what it can of `queues` for `client_id` and returns those.
-    pub fn lock(&mut self, group: &str, client_id: &str, queues: &[Q], now_ms: i64) -> Vec<Q> {
+    /// Locks what it can of `queues` for `client_id` and returns those; none for a client id over
+    /// [`CLIENT_ID_BYTES_MAX`].
+    pub(crate) fn lock(
+        &mut self,
+        group: &str,
+        client_id: &str,
+        queues: &[Q],
+        now_ms: i64,
+    ) -> Vec<Q> {
+        if client_id.len() > CLIENT_ID_BYTES_MAX {
+            return vec![];
+        }
+        let client_id = Rc::from(client_id);
         let locks = self.groups.entry(group.to_owned()).or_default();
         let granted = queues
             .iter()
-            .filter(|queue| lock_one(locks, queue, client_id, now_ms))
+            .filter(|queue| lock_one(locks, queue, &client_id, now_ms))
             .cloned()
             .collect();
         if locks.is_empty() {
@@ -50,10 +63,10 @@ impl<Q: Eq + Hash + Clone> QueueLocks<Q> {
     }
 
     /// Gives up the locks of `queues` that `client_id` owns.
-    pub fn unlock(&mut self, group: &str, client_id: &str, queues: &[Q]) {
+    pub(crate) fn unlock(&mut self, group: &str, client_id: &str, queues: &[Q]) {
         let Some(locks) = self.groups.get_mut(group) else { return };
         for queue in queues {
-            if locks.get(queue).is_some_and(|lock| lock.client_id == client_id) {
+            if locks.get(queue).is_some_and(|lock| *lock.client_id == *client_id) {
                 locks.remove(queue);
             }
         }
@@ -63,13 +76,12 @@ impl<Q: Eq + Hash + Clone> QueueLocks<Q> {
     }
 
     /// Whether the group holds a lock that has not expired: its consumers are orderly.
-    #[must_use]
-    pub fn any_held(&self, group: &str, now_ms: i64) -> bool {
+    pub(crate) fn any_held(&self, group: &str, now_ms: i64) -> bool {
         self.groups.get(group).is_some_and(|locks| locks.values().any(|lock| !lock.expired(now_ms)))
     }
 
     /// Forgets what has expired, so that groups that went away cost nothing.
-    pub fn expire(&mut self, now_ms: i64) {
+    pub(crate) fn expire(&mut self, now_ms: i64) {
         self.groups.retain(|_, locks| {
             locks.retain(|_, lock| !lock.expired(now_ms));
             !locks.is_empty()
@@ -80,22 +92,19 @@ impl<Q: Eq + Hash + Clone> QueueLocks<Q> {
 fn lock_one<Q: Eq + Hash + Clone>(
     locks: &mut HashMap<Q, Lock>,
     queue: &Q,
-    client_id: &str,
+    client_id: &Rc<str>,
     now_ms: i64,
 ) -> bool {
     let full = locks.len() >= LOCKS_PER_GROUP_MAX;
     match locks.get_mut(queue) {
-        Some(lock) if lock.client_id != client_id && !lock.expired(now_ms) => false,
+        Some(lock) if lock.client_id != *client_id && !lock.expired(now_ms) => false,
         Some(lock) => {
-            if lock.client_id != client_id {
-                client_id.clone_into(&mut lock.client_id);
-            }
-            lock.asked_ms = now_ms;
+            *lock = Lock { client_id: client_id.clone(), asked_ms: now_ms };
             true
         }
         None if full => false,
         None => {
-            locks.insert(queue.clone(), Lock { client_id: client_id.to_owned(), asked_ms: now_ms });
+            locks.insert(queue.clone(), Lock { client_id: client_id.clone(), asked_ms: now_ms });
             true
         }
     }
@@ -112,6 +121,15 @@ mod tests {
         assert_eq!(locks.lock("g", "b", &[1, 2], 1), [2]);
         assert_eq!(locks.lock("other", "b", &[1], 1), [1]);
         assert_eq!(locks.lock("g", "a", &[0, 1], 2), [0, 1]);
+    }
+
+    #[test]
+    fn a_client_id_without_measure_locks_nothing() {
+        let mut locks = QueueLocks::default();
+        let long = "c".repeat(CLIENT_ID_BYTES_MAX + 1);
+        assert!(locks.lock("g", &long, &[0, 1], 0).is_empty());
+        assert!(locks.groups.is_empty());
+        assert_eq!(locks.lock("g", &long[1..], &[0, 1], 0), [0, 1]);
     }
 
     #[test]

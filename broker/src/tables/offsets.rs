@@ -18,7 +18,7 @@ const COMMITS_PER_VERSION: u64 = 500;
 
 /// The consumer offsets of one shard.
 #[derive(Debug, Default)]
-pub struct ConsumerOffsets {
+pub(crate) struct ConsumerOffsets {
     table: HashMap<String, BTreeMap<i32, i64>>,
     version: DataVersion,
     commits: u64,
@@ -28,8 +28,7 @@ pub struct ConsumerOffsets {
 
 impl ConsumerOffsets {
     /// What `consumerOffset.json` holds.
-    #[must_use]
-    pub fn load(saved: bodies::ConsumerOffsets) -> Self {
+    pub(crate) fn load(saved: bodies::ConsumerOffsets) -> Self {
         Self {
             table: saved.offset_table.into_iter().collect(),
             version: saved.data_version.unwrap_or_default(),
@@ -39,7 +38,14 @@ impl ConsumerOffsets {
 
     /// Stores how far `group` is in a queue; a negative offset (ali-ons sends −1 before it
     /// consumed) means nothing.
-    pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: i64, now_ms: i64) {
+    pub(crate) fn commit(
+        &mut self,
+        group: &str,
+        topic: &str,
+        queue_id: i32,
+        offset: i64,
+        now_ms: i64,
+    ) {
         if offset < 0 {
             return;
         }
@@ -56,38 +62,30 @@ impl ConsumerOffsets {
     }
 
     /// Where `group` is in a queue, if it ever said so.
-    pub fn query(&mut self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+    pub(crate) fn query(&mut self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
         self.set_key(group, topic);
         self.table.get(&self.key)?.get(&queue_id).copied()
     }
 
     /// Forgets a deleted topic.
-    pub fn forget_topic(&mut self, topic: &str) {
+    pub(crate) fn forget_topic(&mut self, topic: &str) {
         let before = self.table.len();
         self.table.retain(|key, _| key.split_once('@').is_none_or(|(of, _)| of != topic));
         self.unsaved |= self.table.len() < before;
     }
 
-    /// The groups that have offsets of a topic.
-    pub fn groups_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a str> {
-        self.table.keys().filter_map(move |key| {
-            key.split_once('@').filter(|(of, _)| *of == topic).map(|(_, group)| group)
-        })
-    }
-
     /// The table as the file has it, if anything changed since the last call.
-    pub fn take_unsaved(&mut self) -> Option<bodies::ConsumerOffsets> {
+    pub(crate) fn take_unsaved(&mut self) -> Option<bodies::ConsumerOffsets> {
         std::mem::take(&mut self.unsaved).then(|| self.wrapper())
     }
 
     /// Writing failed: it is still to be done.
-    pub fn set_unsaved(&mut self) {
+    pub(crate) fn set_unsaved(&mut self) {
         self.unsaved = true;
     }
 
     /// The table as the file and GET_ALL_CONSUMER_OFFSET have it.
-    #[must_use]
-    pub fn wrapper(&self) -> bodies::ConsumerOffsets {
+    pub(crate) fn wrapper(&self) -> bodies::ConsumerOffsets {
         let table = self.table.iter().map(|(key, queues)| (key.clone(), queues.clone()));
         bodies::ConsumerOffsets { data_version: Some(self.version), offset_table: table.collect() }
     }
@@ -141,7 +139,6 @@ mod tests {
         let mut offsets = ConsumerOffsets::default();
         offsets.commit("g", "t", 0, 7, 1);
         offsets.commit("g", "tt", 0, 8, 1);
-        assert_eq!(offsets.groups_of("t").collect::<Vec<_>>(), ["g"]);
         offsets.forget_topic("t");
         assert_eq!((offsets.query("g", "t", 0), offsets.query("g", "tt", 0)), (None, Some(8)));
     }

@@ -9,6 +9,7 @@
 
 use super::{Inner, Phase, Store};
 use crate::commitlog::blank::{blank_before, encode_blank};
+use crate::consumequeue::dispatch::{is_indexed, tags_code};
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::error::AppendError;
@@ -19,8 +20,6 @@ use crate::offset::{PhyOffset, QueueOffset};
 use protocol::batch::BatchEntry;
 use protocol::properties;
 use protocol::record::{RecordDraft, RecordError};
-use protocol::sys_flag::{TRANSACTION_PREPARED, TRANSACTION_ROLLBACK, transaction_type};
-use protocol::tags::tags_code;
 use rt::Runtime;
 
 /// Where a message went.
@@ -54,22 +53,6 @@ pub struct AppendedBatch {
     pub count: usize,
     /// Where the last record ends.
     pub end: PhyOffset,
-}
-
-/// The tag's hash from a record's properties.
-pub(super) fn tags_code_of(record_properties: &[u8]) -> i64 {
-    let Some(tag) = properties::get_bytes(record_properties, properties::names::TAGS) else {
-        return 0;
-    };
-    match std::str::from_utf8(tag) {
-        Ok(tag) => tags_code(tag),
-        Err(_) => tags_code(&String::from_utf8_lossy(tag)),
-    }
-}
-
-/// Half messages and roll-backs are in the log but in no queue.
-pub(super) fn is_indexed(sys_flag: i32) -> bool {
-    !matches!(transaction_type(sys_flag), TRANSACTION_PREPARED | TRANSACTION_ROLLBACK)
 }
 
 impl<R: Runtime> Store<R> {
@@ -281,12 +264,13 @@ impl<R: Runtime> Inner<R> {
             let encoded =
                 if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
-            tags_code_of(out.get(bytes - properties_bytes..).unwrap_or_default())
+            let properties = out.get(bytes - properties_bytes..).unwrap_or_default();
+            tags_code(draft.topic, properties, now_ms, &self.config.delay_levels)
         })
     }
 
     /// Has `fill` write a record of `bytes` into reserved room, then dispatches it. `fill` gets the
-    /// room and the record's places in log and queue, and gives the tag's hash.
+    /// room and the record's places in log and queue, and gives its tags code.
     pub(super) fn put_with(
         &self,
         queue: Option<QueueKey>,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::crc_property::{self, CRC_PROPERTY_BYTES};
 use super::{BORN_HOST_AT, RecordError, body_crc, body_length_at, needs_v2};
 use super::{MAGIC_V1, MAGIC_V2};
+use crate::checked::fit;
 use crate::limits::{PROPERTIES_BYTES_MAX, RETRY_TOPIC_BYTES_MAX};
 use crate::properties::{self, PROPERTY_SEPARATOR};
 use crate::sys_flag::{BORN_HOST_V6, STORE_HOST_V6};
@@ -148,7 +149,7 @@ impl RecordDraft<'_> {
         if needs_v2(self.topic) {
             put.length_i16(self.topic.len());
         } else {
-            put.bytes(&[u8::try_from(self.topic.len()).unwrap_or_default()]);
+            put.bytes(&[fit(self.topic.len())]);
         }
         put.bytes(self.topic.as_bytes());
         put.length_i16(properties_len);
@@ -209,11 +210,11 @@ impl Put<'_> {
     }
 
     fn length_i32(&mut self, length: usize) {
-        self.i32(i32::try_from(length).unwrap_or_default());
+        self.i32(fit(length));
     }
 
     fn length_i16(&mut self, length: usize) {
-        self.bytes(&i16::try_from(length).unwrap_or_default().to_be_bytes());
+        self.bytes(&fit::<i16, _>(length).to_be_bytes());
     }
 
     fn host(&mut self, host: SocketAddr) {

@@ -15,7 +15,7 @@ pub enum Protocol {
     /// RocketMQ remoting: any compatible broker
     #[default]
     Remoting,
-    /// RingMQ's native lane, on the same port; tells where the time of a send went
+    /// RingMQ's native protocol, on the same port; tells where the time of a send went
     Native,
 }
 
@@ -35,7 +35,7 @@ impl Protocol {
 pub enum Template {
     /// Of remoting.
     Remoting(SendTemplate),
-    /// Of the native lane.
+    /// Of the native protocol.
     Native(NativeTemplate),
 }
 
@@ -58,16 +58,16 @@ impl Template {
 
 /// What an answer to a send says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneAnswer {
+pub struct AnsweredSend {
     /// The low part of the request's number.
     pub seq_low: Option<u64>,
     /// What became of the message.
-    pub outcome: LaneOutcome,
+    pub outcome: SendOutcome,
 }
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LaneOutcome {
+pub enum SendOutcome {
     /// Stored.
     Stored {
         /// Its place in its queue.
@@ -88,9 +88,9 @@ pub enum LaneOutcome {
 ///
 /// # Errors
 /// When the bytes are no frame of the lane.
-pub fn read_answer(protocol: Protocol, frame: &[u8]) -> Result<Option<LaneAnswer>, String> {
+pub fn read_answer(protocol: Protocol, frame: &[u8]) -> Result<Option<AnsweredSend>, String> {
     match protocol {
-        Protocol::Remoting => Ok(wire::read_send_answer(frame)?.map(|answer| LaneAnswer {
+        Protocol::Remoting => Ok(wire::read_send_answer(frame)?.map(|answer| AnsweredSend {
             seq_low: seq_low_of(answer.opaque),
             outcome: remoting_outcome(&answer, frame),
         })),
@@ -98,14 +98,14 @@ pub fn read_answer(protocol: Protocol, frame: &[u8]) -> Result<Option<LaneAnswer
     }
 }
 
-fn remoting_outcome(answer: &wire::SendAnswer, frame: &[u8]) -> LaneOutcome {
+fn remoting_outcome(answer: &wire::SendAnswer, frame: &[u8]) -> SendOutcome {
     match (answer.code, answer.queue_offset) {
-        (0, Some(queue_offset)) => LaneOutcome::Stored { queue_offset, stages: None },
-        (0, None) => LaneOutcome::Failed {
+        (0, Some(queue_offset)) => SendOutcome::Stored { queue_offset, stages: None },
+        (0, None) => SendOutcome::Failed {
             what: "success without a queue offset".into(),
             remark: String::new(),
         },
-        (code, _) => LaneOutcome::Failed {
+        (code, _) => SendOutcome::Failed {
             what: format!("code {code} {}", code_name(code)),
             remark: remark_of(frame),
         },
