@@ -14,7 +14,6 @@ use protocol::headers::{SendHeader, SendResponseHeader};
 use protocol::ids::OffsetMsgId;
 use protocol::limits::TOPIC_BYTES_MAX;
 use protocol::names;
-use protocol::record::RecordDraft;
 use std::net::SocketAddr;
 
 /// Stores a batch that passed the checks of a single message.
@@ -41,10 +40,21 @@ pub(super) fn append(
     // The messages keep the properties they came with: Apache 5.5.0 adds the broker's to single
     // messages only.
     let draft = send::draft(shard, header, target, born_host, &[], &[]);
-    match shard.store.append_batch(&draft, entries(body)) {
+    let store_host = shard.options.store_host;
+    let mut ids = std::mem::take(&mut shard.text);
+    ids.clear();
+    let appended = shard.store.append_batch(&draft, entries(body), |at| {
+        if !ids.is_empty() {
+            ids.push(',');
+        }
+        let physical_offset = at.physical_offset.as_i64();
+        OffsetMsgId { store_host, physical_offset }.write(&mut ids);
+    });
+    shard.text = ids;
+    match appended {
         Ok(appended) => {
             let said = properties::read(header.properties);
-            answer(shard, net, caller, &draft, body, &appended, &said);
+            answer(shard, net, caller, draft.queue_id, &appended, &said);
             Ok(Outcome::Answered)
         }
         Err(error) => send::tail_full_or_refusal(shard, error),
@@ -56,31 +66,20 @@ fn entries(body: &[u8]) -> impl Iterator<Item = BatchEntry<'_>> + Clone {
     batch::entries(body).filter_map(Result::ok)
 }
 
-/// The ids of all messages, joined by commas: their records lie one after the other.
+/// Answers with the ids of all messages, joined by commas in `shard.text`.
 fn answer(
     shard: &mut Shard,
     net: &mut Net,
     caller: Caller,
-    common: &RecordDraft<'_>,
-    body: &[u8],
+    queue_id: i32,
     appended: &AppendedBatch,
     said: &Said<'_>,
 ) {
     if caller.is_oneway() {
         return;
     }
-    let store_host = shard.options.store_host;
-    let mut text = std::mem::take(&mut shard.text);
-    text.clear();
-    let mut physical_offset = appended.first.physical_offset.as_i64();
-    for entry in entries(body) {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        OffsetMsgId { store_host, physical_offset }.write(&mut text);
-        physical_offset += record_bytes(common, &entry);
-    }
-    let (queue_id, queue_offset) = (common.queue_id, appended.first.queue_offset.0);
+    let text = std::mem::take(&mut shard.text);
+    let queue_offset = appended.first.queue_offset.0;
     if !said.no_wait && appended.end > shard.store.acknowledged() {
         let (stored_at, unique_key) = (
             StoredAt::Batch(text.as_str().into()),
@@ -106,10 +105,4 @@ fn answer(
         send::answer_stored(shard, net, caller, response::SUCCESS, &header);
     }
     shard.text = text;
-}
-
-/// How long the record of an entry is.
-fn record_bytes(common: &RecordDraft<'_>, entry: &BatchEntry<'_>) -> i64 {
-    let draft = RecordDraft { body: entry.body, properties: &[entry.properties], ..*common };
-    draft.encoded_len().ok().and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or_default()
 }
