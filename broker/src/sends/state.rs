@@ -14,7 +14,6 @@ use protocol::ids::{OffsetMsgId, UniqKeys};
 use protocol::native::Placed;
 use protocol::record::RecordDraft;
 use rt::real::Core;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// See the module's text.
@@ -106,13 +105,15 @@ impl Sends {
         common: &RecordDraft<'_>,
         body: &[u8],
     ) -> Result<Stored, NotStored> {
-        let appended = store.append_batch(common, entries(body))?;
-        self.batch_ids.clear();
-        let mut physical_offset = appended.first.physical_offset.as_i64();
-        for entry in entries(body) {
-            push_id(&mut self.batch_ids, self.answers.store_host, physical_offset);
-            physical_offset += record_bytes(common, &entry);
-        }
+        let (ids, store_host) = (&mut self.batch_ids, self.answers.store_host);
+        ids.clear();
+        let appended = store.append_batch(common, entries(body), |at| {
+            if !ids.is_empty() {
+                ids.push(',');
+            }
+            let physical_offset = at.physical_offset.as_i64();
+            OffsetMsgId { store_host, physical_offset }.write(ids);
+        })?;
         Ok(Stored { first: appended.first, end: appended.end })
     }
 
@@ -125,17 +126,4 @@ impl Sends {
 /// The entries of a body that was checked.
 fn entries(body: &[u8]) -> impl Iterator<Item = BatchEntry<'_>> + Clone {
     batch::entries(body).filter_map(Result::ok)
-}
-
-fn push_id(ids: &mut String, store_host: SocketAddr, physical_offset: i64) {
-    if !ids.is_empty() {
-        ids.push(',');
-    }
-    OffsetMsgId { store_host, physical_offset }.write(ids);
-}
-
-/// How long the record of an entry is.
-fn record_bytes(common: &RecordDraft<'_>, entry: &BatchEntry<'_>) -> i64 {
-    let draft = RecordDraft { body: entry.body, properties: &[entry.properties], ..*common };
-    draft.encoded_len().ok().and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or_default()
 }

@@ -108,12 +108,36 @@ impl RecordDraft<'_> {
         i32::try_from(found).map(|_| found).map_err(|_| RecordError::TooLong { found })
     }
 
-    /// Refuses zero bytes in topic and properties. BODYCRC covers neither, so a log that holds none
-    /// can tell from a zero that a crash tore the record there: sectors that were not written read
-    /// as zeros.
-    pub fn check_no_zero(&self) -> Result<(), RecordError> {
-        super::refuse_zero("topic", self.topic.as_bytes())?;
-        self.properties.iter().try_for_each(|piece| super::refuse_zero("properties", piece))
+    /// Refuses a zero byte in the topic, where no client and no broker puts one.
+    pub fn check_topic(&self) -> Result<(), RecordError> {
+        super::refuse_zero("topic", self.topic.as_bytes())
+    }
+
+    /// Whether the record must end with a checksum over all of it, whatever the configuration says:
+    ///
+    /// - A zero byte in the properties. BODYCRC does not cover them, so a log that holds no other
+    ///   zero can tell from one that a crash tore the record there: sectors that were not written
+    ///   read as zeros.
+    /// - Properties whose end looks like that checksum: the record would be taken for a damaged one.
+    #[must_use]
+    pub fn needs_crc(&self) -> bool {
+        self.properties.iter().any(|piece| memchr::memchr(0, piece).is_some())
+            || self.ends_like_crc()
+    }
+
+    fn ends_like_crc(&self) -> bool {
+        let mut end = [0; CRC_PROPERTY_BYTES];
+        let mut missing = end.len();
+        for piece in self.properties.iter().rev() {
+            let taken = missing.min(piece.len());
+            let part = &piece[piece.len() - taken..];
+            if taken == end.len() {
+                return crc_property::is_there(part);
+            }
+            end[missing - taken..missing].copy_from_slice(part);
+            missing -= taken;
+        }
+        missing == 0 && crc_property::is_there(&end)
     }
 
     /// Writes the record into `out`, which must have exactly [`RecordDraft::encoded_len`] bytes.

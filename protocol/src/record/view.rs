@@ -168,8 +168,8 @@ impl<'a> RecordView<'a> {
         self.properties
     }
 
-    /// What [`super::RecordDraft::check_no_zero`] promises of stored records, checked on one that a
-    /// crash may have torn.
+    /// What holds of every record that was stored without a checksum over all of it
+    /// ([`super::RecordDraft::needs_crc`]), checked on one that a crash may have torn.
     pub fn verify_no_zero(&self) -> Result<(), RecordError> {
         super::refuse_zero("topic", self.topic().as_bytes())?;
         super::refuse_zero("properties", self.properties())
