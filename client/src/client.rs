@@ -67,8 +67,9 @@ impl Client {
     }
 
     /// Waits until every known shard has answered the greeting, those included that a shard names
-    /// in its answer. Fails when the timeout is over and no shard has answered; with one answer it
-    /// succeeds, and the other shards are used once they answer.
+    /// in its answer. When the timeout is over it succeeds if at least one shard has answered; the
+    /// others are used once they answer. Fails if no shard has answered by then, or if a shard
+    /// refused several dials before any answered.
     pub async fn connect(&self) -> Result<()> {
         let timeout = self.hub.borrow().config.timeout;
         let limit_nanos = self.hub.borrow().now_nanos().saturating_add(nanos(timeout));
