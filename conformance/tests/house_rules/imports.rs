@@ -116,8 +116,11 @@ fn a_re_export_leads_to_the_file_that_defines() {
     assert_eq!(circles_of(&files(glob)), [""; 0], "through a glob too");
     let defines = "mod child; pub use child::Child; pub struct Other;";
     assert_eq!(circles_of(&files(defines)), [""; 0], "a/mod.rs is a door, and needs no child");
+    let circle = ["a/child.rs → a/mod.rs → a/child.rs"];
     let uses = "mod child; pub use child::Child; pub struct Other(Child);";
-    assert_eq!(circles_of(&files(uses)), ["a/child.rs → a/mod.rs → a/child.rs"]);
+    assert_eq!(circles_of(&files(uses)), circle);
+    let calls = "mod child; pub struct Other; fn f() { child::run(); }";
+    assert_eq!(circles_of(&files(calls)), circle, "a path in code is as good as a use");
 }
 
 #[test]

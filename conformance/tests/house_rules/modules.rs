@@ -2,8 +2,8 @@
 //!
 //! A path is followed to the file that defines its item: `use crate::Store` leads past the
 //! `pub use` in `lib.rs` to `store.rs`. So a re-export can't hide a circle, and it is an import of
-//! its own only where the file that re-exports a name uses it too. Macros are not looked into,
-//! and `#[cfg(test)]` is skipped.
+//! its own only where the file that re-exports a name uses it too. Paths in code count like
+//! `use`: `child::run()` needs `child`. Macros are not looked into, and `#[cfg(test)]` is skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ struct Module {
     named: BTreeMap<String, Vec<String>>,
     /// What `use …::*` brings in, also `pub use …::*`: nobody knows whether the file needs it.
     globs: Vec<Vec<String>>,
-    /// Paths in code that begin with `crate`, `self` or `super`.
+    /// Paths of more than one segment in code; those that lead out of the crate too.
     qualified: Vec<Vec<String>>,
     /// The names among `named` that are re-exported.
     reexported: BTreeSet<String>,
@@ -46,11 +46,11 @@ impl Module {
 
 /// All modules below one root file.
 #[derive(Default)]
-pub struct Tree(BTreeMap<Name, Module>);
+pub(crate) struct Tree(BTreeMap<Name, Module>);
 
 impl Tree {
     /// Reads a root file and all modules it leads to.
-    pub fn load(root: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Tree {
+    pub(crate) fn load(root: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Tree {
         let mut tree = Tree::default();
         tree.add_file(Vec::new(), root, read);
         tree
@@ -94,7 +94,7 @@ impl Tree {
 
     /// From file to file: where the paths lead that stand in a file. An edge is there once, and no
     /// file leads to itself.
-    pub fn edges(&self) -> BTreeMap<PathBuf, BTreeSet<PathBuf>> {
+    pub(crate) fn edges(&self) -> BTreeMap<PathBuf, BTreeSet<PathBuf>> {
         let mut edges: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
         for (name, module) in &self.0 {
             let from = edges.entry(module.file.clone()).or_default();
@@ -115,11 +115,12 @@ impl Tree {
                 at.pop()?;
             }
             first => {
+                // A child, or something imported; whatever else it is leads out of the crate.
                 let child = [&from[..], &[first.to_owned()]].concat();
-                if !self.0.contains_key(&child) {
-                    return None;
+                if self.0.contains_key(&child) {
+                    return self.walk(from.clone(), path, depth);
                 }
-                return self.walk(from.clone(), path, depth);
+                return self.definer(from, path, depth);
             }
         }
         rest = &rest[1..];
@@ -248,8 +249,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<String> = path.segments.iter().map(|s| s.ident.to_string()).collect();
         self.module.words.insert(segments[0].clone());
-        let ours = ["crate", "self", "super"].contains(&segments[0].as_str());
-        if ours && segments.len() > 1 && path.leading_colon.is_none() {
+        if segments.len() > 1 && path.leading_colon.is_none() {
             self.module.qualified.push(segments);
         }
         visit::visit_path(self, path);
