@@ -187,11 +187,10 @@ impl Supervisor {
     fn greet_when_settled(&mut self) {
         let all_settled = self.shards.iter().all(|shard| shard.has_settled);
         if all_settled && self.stopping.is_none() {
-            let found: Vec<_> = self
-                .shards
-                .iter_mut()
-                .map(|shard| shard.found.take().unwrap_or_default())
-                .collect();
+            let found = self.shards.iter_mut().map(|shard| {
+                shard.found.take().expect("a shard says that it is up before it has settled")
+            });
+            let found: Vec<_> = found.collect();
             greeting::say(&greeting::text(&self.options, &self.cores, &self.files, &found));
         }
     }
