@@ -12,6 +12,7 @@ use crate::peers::Peers;
 use crate::reads::state::Reads;
 use crate::sends::state::Sends;
 use crate::services::saving::Saving;
+use crate::services::statistics::Statistics;
 use crate::tables::Tables;
 use engine::Store;
 use netcore::{Net, Network};
@@ -64,6 +65,8 @@ pub(crate) struct Shard {
     pub(crate) desk: Desk,
     /// How far its tables are saved.
     pub(crate) saving: Saving,
+    /// What it did, second by second.
+    pub(crate) statistics: Statistics,
     /// Memory that is used again.
     pub(crate) scratch: ScratchSpace,
     /// It takes leave: lost name servers are no news.

@@ -52,9 +52,18 @@ impl Desk {
         &self.counts[usize::from(row)]
     }
 
-    /// All rows, in the order of the table.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (Code, &Count)> {
-        self.codes.iter().copied().zip(&self.counts)
+    /// How many requests of these codes ended without what they asked for.
+    pub(crate) fn refused(&self, of: impl Fn(Code) -> bool) -> u64 {
+        self.of(of).map(|count| count.refused).sum()
+    }
+
+    /// The longest wait of a request of these codes, in microseconds.
+    pub(crate) fn waited_us_max(&self, of: impl Fn(Code) -> bool) -> u32 {
+        self.of(of).map(|count| count.waited_us_max).max().unwrap_or(0)
+    }
+
+    fn of(&self, which: impl Fn(Code) -> bool) -> impl Iterator<Item = &Count> {
+        self.codes.iter().zip(&self.counts).filter(move |(code, _)| which(**code)).map(|row| row.1)
     }
 
     /// A request came. `now_us` is asked once a turn.

@@ -6,7 +6,8 @@ use super::code::Code;
 use super::row::{Row, Run};
 use crate::answers::remoting::not_supported;
 use crate::native::{fetch, hello, offsets as native_offsets, ping, produce, route};
-use crate::requests::{client, group, offsets, pull, query, send, send_back, topic, view};
+use crate::requests::{client, group, offsets, pull, query, runtime_info, send};
+use crate::requests::{send_back, topic, view};
 use Access::{Free, Inspect, Manage, Publish, Subscribe};
 use Resource::{Broker, Group, InBody, Nothing, Topic, TopicAndGroup};
 use Run::{Now, NowNative, Task};
@@ -32,14 +33,14 @@ const SEND: u8 = 2;
 const SEND_BATCH: u8 = 3;
 /// Codes that are in no row are counted here.
 pub(crate) const UNKNOWN: u8 = 4;
-const HELLO: u8 = 26;
-const PRODUCE: u8 = 27;
-const FETCH: u8 = 28;
+const HELLO: u8 = 27;
+const PRODUCE: u8 = 28;
+const FETCH: u8 = 29;
 /// Native kinds that are answers are refused and counted here.
-pub(crate) const NOT_A_REQUEST: u8 = 33;
+pub(crate) const NOT_A_REQUEST: u8 = 34;
 
 #[rustfmt::skip] // A table: one request, one line.
-pub(crate) static ROWS: [Row; 34] = [
+pub(crate) static ROWS: [Row; 35] = [
     row(code::SEND_MESSAGE_V2, "SEND_MESSAGE_V2", (Publish, Topic), Now(send::handle)),
     row(code::PULL_MESSAGE, "PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
     row(code::SEND_MESSAGE, "SEND_MESSAGE", (Publish, Topic), Now(send::handle)),
@@ -66,6 +67,7 @@ pub(crate) static ROWS: [Row; 34] = [
     row(code::GET_SYSTEM_TOPIC_LIST_FROM_BROKER, "GET_SYSTEM_TOPIC_LIST_FROM_BROKER", (Inspect, Broker), Now(topic::system)),
     row(code::QUERY_MESSAGE, "QUERY_MESSAGE", (Subscribe, Topic), Task(query::by_key)),
     row(code::VIEW_MESSAGE_BY_ID, "VIEW_MESSAGE_BY_ID", (Inspect, Broker), Task(view::by_id)),
+    row(code::GET_BROKER_RUNTIME_INFO, "GET_BROKER_RUNTIME_INFO", (Inspect, Broker), Task(runtime_info::begin)),
     native(Kind::Hello, "Hello", (Free, Nothing), NowNative(hello::handle)),
     native(Kind::Produce, "Produce", (Publish, InBody), NowNative(produce::handle)),
     native(Kind::Fetch, "Fetch", (Subscribe, Topic), NowNative(fetch::handle)),

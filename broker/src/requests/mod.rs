@@ -9,6 +9,7 @@ pub(crate) mod group;
 pub(crate) mod offsets;
 pub(crate) mod pull;
 pub(crate) mod query;
+pub(crate) mod runtime_info;
 pub(crate) mod send;
 pub(crate) mod send_back;
 mod send_target;

@@ -13,6 +13,7 @@ use crate::peers::Peers;
 use crate::reads::state::Reads;
 use crate::sends::state::Sends;
 use crate::services::saving::Saving;
+use crate::services::statistics::Statistics;
 use crate::services::{list, registration, saving};
 use crate::shard::{Cx, ScratchSpace, Shard};
 use crate::tables::{Tables, files};
@@ -176,6 +177,7 @@ fn shard(cx: Cx, tables: Tables) -> Shard {
         reads: Reads::default(),
         desk: Desk::new(rows::codes()),
         saving: Saving::new(cx.now_ms()),
+        statistics: Statistics::new(cx.now_ms()),
         scratch: ScratchSpace::default(),
         is_stopping: false,
         tables,

@@ -1,6 +1,6 @@
 //! The list of services, and how it is started.
 
-use super::{acknowledgements, expiry, registration, saving};
+use super::{acknowledgements, expiry, registration, saving, statistics};
 use crate::reads::run as reads;
 use crate::sends::{acknowledge, drain};
 use crate::shard::{Cx, Shard};
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// How fine the time of what waits is.
 const TICK: Duration = Duration::from_millis(50);
+/// How often the sums are sampled that rates are made of.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// How often long polls are looked at whose tags did not match (Apache's
 /// `PullRequestHoldService`).
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(5);
@@ -22,7 +24,7 @@ struct Service {
     run: &'static [fn(&mut Shard, &mut Net)],
 }
 
-const SERVICES: [Service; 3] = [
+const SERVICES: [Service; 4] = [
     Service {
         every: TICK,
         run: &[
@@ -33,6 +35,7 @@ const SERVICES: [Service; 3] = [
             saving::tick,
         ],
     },
+    Service { every: SAMPLE_EVERY, run: &[statistics::tick] },
     Service { every: LOOK_AGAIN_EVERY, run: &[reads::look_again] },
     Service { every: EXPIRE_EVERY, run: &[expiry::expire] },
 ];

@@ -8,6 +8,7 @@
 //! | tables to their files | every 50 ms, and after a turn that changed one | [`saving`] |
 //! | long polls whose queues have messages for others | every 5 s | `reads::run` |
 //! | members and locks that nobody renewed | every 10 s | [`expiry`] |
+//! | a sample for rates | every second | [`statistics`] |
 //! | acknowledgements | when the watermark moves | [`acknowledgements`] |
 //!
 //! Later work (scheduled delivery, checks of transactions, revived pops, replication) adds its file
@@ -18,3 +19,4 @@ pub(crate) mod expiry;
 pub(crate) mod list;
 pub(crate) mod registration;
 pub(crate) mod saving;
+pub(crate) mod statistics;
