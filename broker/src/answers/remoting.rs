@@ -141,7 +141,10 @@ pub(crate) fn not_supported(code: i32) -> Refusal {
 /// A read that the disk or the log's state made impossible.
 impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
-        Self { is_fault: true, ..Self::new(response::SYSTEM_ERROR, error.to_string()) }
+        // What other readers hold is no fault: this one asks again later.
+        let is_busy = matches!(error, ReadError::TooMuchMemory { .. });
+        let code = if is_busy { response::SYSTEM_BUSY } else { response::SYSTEM_ERROR };
+        Self { is_fault: !is_busy, ..Self::new(code, error.to_string()) }
     }
 }
 

@@ -6,7 +6,7 @@
 //! client fills that with `atoi(tag)` and the Rust client hashes tags with the blanks around them.
 
 use crate::limits::TAGS_PER_SUBSCRIPTION_MAX;
-use engine::{OwnedTagFilter, TagFilter};
+use engine::TagFilter;
 use protocol::bodies::SubscriptionData;
 use protocol::tags::java_hash;
 use std::rc::Rc;
@@ -62,15 +62,6 @@ impl Filter {
         match self {
             Self::All => TagFilter::All,
             Self::Codes(codes) => TagFilter::Codes(codes),
-        }
-    }
-
-    /// For a read that outlives the request.
-    #[must_use]
-    pub fn to_owned_tag_filter(&self) -> OwnedTagFilter {
-        match self {
-            Self::All => OwnedTagFilter::All,
-            Self::Codes(codes) => OwnedTagFilter::Codes(Box::from(&**codes)),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{fetch_answer, pull_answer};
 use crate::answers::ticket::Done;
 use crate::desk::counts::us_of;
 use crate::shard::Shard;
-use engine::{ColdRead, ReadError, ReadSlices, ReadStatus};
+use engine::{ColdRead, QueueOffset, QueueRange, ReadError, ReadSlices, ReadStatus};
 use netcore::{ConnId, Net};
 use rt::{Priority, Runtime as _};
 
@@ -28,29 +28,44 @@ pub(crate) fn run(shard: &mut Shard, net: &mut Net, read: Read) -> Done {
 /// A task reads from disk and comes back with what it found.
 fn read_from_disk(shard: &mut Shard, net: &mut Net, read: Read, at: &ReadSlices) -> Done {
     let Some(place) = shard.reads.admission.try_take() else {
-        // Nobody is dropped and nothing piles up here: the client asks again.
-        let why = "too many reads from disk at once";
-        match read.asked {
-            Asked::Pull { .. } => pull_answer::retry(net, &read, why, at),
-            Asked::Fetch => fetch_answer::busy(net, &read, why),
-        }
+        busy(net, &read, "too many reads from disk at once", at);
         return Done::Answered;
     };
     let cx = shard.cx.clone();
+    let at = (at.next_begin_offset, at.range);
     shard.cx.core.spawn(Priority::Foreground, async move {
         let found = cx.store.read_cold(read.owned_request()).await;
         drop(place);
-        cx.with(|shard, net| finish_cold(shard, net, read, found));
+        cx.with(|shard, net| finish_cold(shard, net, read, found, at));
     });
     Done::Waits
 }
 
-fn finish_cold(shard: &mut Shard, net: &mut Net, read: Read, found: Result<ColdRead, ReadError>) {
+/// Nobody is dropped and nothing piles up here: the client asks again.
+fn busy(net: &mut Net, read: &Read, why: &str, at: &ReadSlices) {
+    match read.asked {
+        Asked::Pull { .. } => pull_answer::retry(net, read, why, at),
+        Asked::Fetch => fetch_answer::busy(net, read, why),
+    }
+}
+
+fn finish_cold(
+    shard: &mut Shard,
+    net: &mut Net,
+    read: Read,
+    found: Result<ColdRead, ReadError>,
+    (next_begin_offset, range): (QueueOffset, QueueRange),
+) {
     let ticket = read.ticket;
     let (done, is_done) = match found {
         Ok(ColdRead { status, slices, messages, bytes, next_begin_offset, range }) => {
             let mut found = ReadSlices { slices, messages, bytes, next_begin_offset, range };
             (finish(shard, net, read, status, &mut found), true)
+        }
+        Err(error @ ReadError::TooMuchMemory { .. }) => {
+            let at = ReadSlices { next_begin_offset, range, ..ReadSlices::default() };
+            busy(net, &read, &error.to_string(), &at);
+            (Done::Answered, false)
         }
         Err(error) => {
             let (peer, now_ms) = (net.peer(ticket.conn), shard.cx.now_ms());

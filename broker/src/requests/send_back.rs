@@ -21,6 +21,7 @@ use crate::shard::{Cx, Shard};
 use engine::PhyOffset;
 use protocol::bodies::{TopicConfig, perm};
 use protocol::codes::response;
+use protocol::headers::{Scratch, SendBackHeader};
 use protocol::ids::OffsetMsgId;
 use protocol::record::{RecordDraft, RecordView};
 use protocol::remoting::CommandView;
@@ -38,22 +39,22 @@ struct GivenBack {
 }
 
 impl GivenBack {
-    fn read(command: &CommandView<'_>) -> Result<Self, Refusal> {
-        let ext = &command.ext;
-        let max = ext.get_i32("maxReconsumeTimes")?;
+    fn read(command: &CommandView<'_>, scratch: &mut Scratch) -> Result<Self, Refusal> {
+        let header = SendBackHeader::decode(&command.ext, scratch)?;
+        let is_new = command.version >= VERSION_WITH_MAX_RECONSUME;
         Ok(Self {
-            offset: ext.require_i64("offset")?,
-            group: ext.require("group")?.into_owned(),
-            delay_level: ext.require_i32("delayLevel")?,
-            max_reconsume_times: max.filter(|_| command.version >= VERSION_WITH_MAX_RECONSUME),
-            is_unit: ext.get_bool("unitMode").unwrap_or_default(),
+            offset: header.offset,
+            group: header.group.to_owned(),
+            delay_level: header.delay_level,
+            max_reconsume_times: header.max_reconsume_times.filter(|_| is_new),
+            is_unit: header.unit_mode,
         })
     }
 }
 
 /// Checks what can be checked at once, in Apache's order, and gives the rest to a task.
 pub(crate) fn begin(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task, Refusal> {
-    let back = GivenBack::read(command)?;
+    let back = GivenBack::read(command, &mut shard.scratch.headers)?;
     let now_ms = shard.cx.now_ms();
     let Some(group) = shard.tables.groups.find_or_create(&back.group, now_ms) else {
         return Err(send_target::no_group(&back.group));

@@ -11,12 +11,12 @@ use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
 use crate::reads::run as reads;
 use crate::shard::Shard;
 use netcore::Net;
+use protocol::attributes::{self, AttributeError, Attributes};
 use protocol::bodies::{TopicConfig, TopicList};
 use protocol::codes::response;
 use protocol::remoting::{CommandView, Ext};
 use protocol::{json, names};
 use rt::{Priority, Runtime as _};
-use std::collections::BTreeMap;
 
 fn invalid(remark: impl Into<String>) -> Refusal {
     Refusal::new(response::INVALID_PARAMETER, remark)
@@ -39,7 +39,7 @@ pub(crate) fn update(
             format!("the broker has {TOPICS_MAX} topics already"),
         ));
     }
-    let config = requested(&command.ext, &name, current.unwrap_or_default())?;
+    let config = requested(&command.ext, &name, current.as_ref())?;
     tracing::info!(
         "topic {name} created or changed at the request of {:?}: {} queues",
         net.peer(ticket.conn),
@@ -62,7 +62,7 @@ fn refuse_system(shard: &Shard, name: &str) -> Result<(), Refusal> {
 fn requested(
     ext: &Ext<'_>,
     name: &str,
-    attributes: BTreeMap<String, String>,
+    current: Option<&Attributes>,
 ) -> Result<TopicConfig, Refusal> {
     let queues = |field: &'static str| {
         let count = ext.require_i32(field)?;
@@ -80,7 +80,7 @@ fn requested(
     }
     Ok(TopicConfig {
         attributes: changed_attributes(
-            attributes,
+            current,
             ext.get("attributes").as_deref().unwrap_or_default(),
         )?,
         order: ext.get_bool("order").unwrap_or_default(),
@@ -93,29 +93,28 @@ fn requested(
     })
 }
 
-/// Applies `+key=value,-key` to the attributes of a topic.
-fn changed_attributes(
-    mut attributes: BTreeMap<String, String>,
-    changes: &str,
-) -> Result<BTreeMap<String, String>, Refusal> {
-    for change in changes.split(',').map(str::trim).filter(|change| !change.is_empty()) {
-        let set = change.strip_prefix('+').and_then(|change| change.split_once('='));
-        match (set, change.strip_prefix('-')) {
-            (Some(("message.type", "MIXED")), _) => {
-                return Err(invalid("MIXED message type is not supported."));
-            }
-            (Some((key, value)), _) => _ = attributes.insert(key.to_owned(), value.to_owned()),
-            (None, Some(key)) => _ = attributes.remove(key),
-            (None, None) => {
-                return Err(Refusal::new(
-                    response::SYSTEM_ERROR,
-                    format!("attribute change {change:?} is neither +key=value nor -key"),
-                ));
-            }
+/// The attributes of a topic after the changes that a request asks for; `current` is `None` when it
+/// creates the topic. What can't be done is refused as Apache does (`AttributeUtil`).
+fn changed_attributes(current: Option<&Attributes>, changes: &str) -> Result<Attributes, Refusal> {
+    let refused = |error: AttributeError| Refusal::new(response::SYSTEM_ERROR, error.to_string());
+    let changes = attributes::parse_changes(changes).map_err(refused)?;
+    if changes.get("+message.type").is_some_and(|kind| kind == attributes::MIXED) {
+        return Err(invalid("MIXED message type is not supported."));
+    }
+    let altered = attributes::alter(&attributes::TOPIC_ATTRIBUTES, current, &changes);
+    let altered = altered.map_err(refused)?;
+    for (key, value) in NOT_SERVED {
+        if altered.get(key).is_some_and(|found| found == value) {
+            let remark = format!("{key}={value}: such topics are not in this version of RingMQ");
+            return Err(Refusal::new(response::SYSTEM_ERROR, remark));
         }
     }
-    Ok(attributes)
+    Ok(altered)
 }
+
+/// Attributes that ask for another kind of queue: stored as a plain one, such a topic would not do
+/// what it promises.
+const NOT_SERVED: [(&str, &str); 2] = [("queue.type", "BatchCQ"), ("cleanup.policy", "COMPACTION")];
 
 /// Deletes a topic: its settings, its queues, its offsets. A topic that does not exist is deleted
 /// already.
@@ -200,21 +199,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_set_and_deleted_by_sign() {
-        let before =
-            BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
-        let after = changed_attributes(before, "+message.type=FIFO, -a").unwrap();
-        assert_eq!(
-            after.into_iter().collect::<Vec<_>>(),
-            [("b".to_owned(), "2".to_owned()), ("message.type".to_owned(), "FIFO".to_owned())]
-        );
-        assert_eq!(
-            changed_attributes(BTreeMap::new(), "+message.type=MIXED").unwrap_err().code,
-            response::INVALID_PARAMETER
-        );
-        assert_eq!(
-            changed_attributes(BTreeMap::new(), "a=b").unwrap_err().code,
-            response::SYSTEM_ERROR
-        );
+    fn attributes_are_set_and_deleted_by_sign_and_checked() {
+        let made = changed_attributes(None, "+message.type=FIFO").unwrap();
+        assert_eq!(made.get("message.type").map(String::as_str), Some("FIFO"));
+        let left = changed_attributes(Some(&made), "-message.type").unwrap();
+        assert!(left.is_empty());
+        let refused = |changes| changed_attributes(None, changes).unwrap_err().code;
+        assert_eq!(refused("+message.type=MIXED"), response::INVALID_PARAMETER);
+        for changes in ["a=b", "+unknown=1", "+message.type=NONSENSE", "+queue.type=BatchCQ"] {
+            assert_eq!(refused(changes), response::SYSTEM_ERROR, "{changes}");
+        }
     }
 }
