@@ -13,35 +13,25 @@
 //! access control. What would promise one of them is refused at start or by request, never half
 //! done.
 //!
-//! Reading order: [`config`], [`topics`], [`consumers`], [`held`], `shard`, `requests`, `serve`,
+//! Reading order: [`config`], `tables`, `reads`, `sends`, `shard`, `requests`, `serve`, [`run`].
 //! [`run`].
 
 #![forbid(unsafe_code)]
 
-mod cli;
-pub mod config;
-pub mod consumers;
-mod control;
-pub mod filter;
-pub mod groups;
-pub mod held;
+mod answers;
+mod checked;
+mod config;
+mod desk;
 pub mod limits;
-pub mod locks;
-pub mod name_servers;
 mod native;
-pub mod offsets;
-mod peer_log;
-pub mod pending;
-pub mod producers;
-mod registration;
-mod reply;
+mod peers;
+mod process;
+mod reads;
 mod requests;
-mod run;
+mod sends;
 mod serve;
+mod services;
 mod shard;
-pub mod store_shards;
 mod tables;
-pub mod topics;
-pub mod waiting;
 
-pub use run::run;
+pub use process::run::run;

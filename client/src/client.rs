@@ -10,6 +10,7 @@ use crate::hub::{Hub, Reply};
 use crate::producer::{Completion, Stored, Ticket};
 use crate::record::Message;
 use crate::route::{Queue, TopicRoute};
+use protocol::checked::{fit, nanos};
 use protocol::native::{CommitOffset, Fetch, OffsetIs, QueryOffset, Route, RouteIs, Welcome};
 use protocol::tags::java_hash;
 use std::cell::RefCell;
@@ -24,7 +25,7 @@ use std::task::Poll;
 pub struct Client {
     hub: Rc<RefCell<Hub>>,
     /// Has the ring turned soon, so that what was queued goes out.
-    kick: Rc<dyn Fn()>,
+    wake_up: Rc<dyn Fn()>,
 }
 
 /// The addresses of `host:port` texts. Names are resolved here, which may block: before anything is
@@ -46,8 +47,8 @@ pub(crate) fn resolve(seeds: &[&str]) -> Result<Vec<SocketAddr>> {
 }
 
 impl Client {
-    pub(crate) fn new(hub: Rc<RefCell<Hub>>, kick: Rc<dyn Fn()>) -> Self {
-        Self { hub, kick }
+    pub(crate) fn new(hub: Rc<RefCell<Hub>>, wake_up: Rc<dyn Fn()>) -> Self {
+        Self { hub, wake_up }
     }
 
     /// Waits until `check` has something to say; it is asked again whenever the ring brought news.
@@ -69,11 +70,11 @@ impl Client {
     /// within the timeout and none other is. Shards that come later are used when they are there.
     pub async fn connect(&self) -> Result<()> {
         let timeout = self.hub.borrow().config.timeout;
-        let limit_ns = self.hub.borrow().now_ns() + crate::connection::nanos(timeout);
-        (self.kick)();
+        let limit_nanos = self.hub.borrow().now_nanos().saturating_add(nanos(timeout));
+        (self.wake_up)();
         self.until(|hub| {
             let ready = hub.lanes.iter().filter(|lane| lane.welcome().is_some()).count();
-            let is_late = hub.now_ns() >= limit_ns;
+            let is_late = hub.now_nanos() >= limit_nanos;
             let fault = hub.lanes.iter().find(|lane| lane.welcome().is_none());
             match fault {
                 None => Some(Ok(())),
@@ -94,7 +95,7 @@ impl Client {
     /// How many shards are known; they are numbered from 0.
     #[must_use]
     pub fn shards(&self) -> u32 {
-        u32::try_from(self.hub.borrow().lanes.len()).unwrap_or(u32::MAX)
+        fit(self.hub.borrow().lanes.len())
     }
 
     /// What a shard said of itself; `None` while it is not connected.
@@ -137,8 +138,8 @@ impl Client {
     async fn shard_route(&self, shard: u32, route: &Route) -> Result<RouteIs> {
         let queue = Queue { shard, queue_id: 0 };
         let reply =
-            self.call(queue, &route.topic, Operation::Route, |connection, out, of, now_ns| {
-                connection.route(out, of, route, now_ns)
+            self.call(queue, &route.topic, Operation::Route, |connection, out, of, now_nanos| {
+                connection.route(out, of, route, now_nanos)
             });
         match reply.await? {
             Reply::RouteIs(is) => Ok(is),
@@ -154,14 +155,14 @@ impl Client {
         let queue = hub.next_queue(message.topic)?;
         let ticket = hub.submit(queue, message);
         drop(hub);
-        (self.kick)();
+        (self.wake_up)();
         ticket
     }
 
     /// The same for a queue of the caller's choice.
     pub fn submit_to(&self, queue: Queue, message: &Message<'_>) -> Result<Ticket> {
         let ticket = self.hub.borrow_mut().submit(queue, message);
-        (self.kick)();
+        (self.wake_up)();
         ticket
     }
 
@@ -215,7 +216,7 @@ impl Client {
     /// Lets gathered records go now.
     pub fn flush(&self) -> Result<()> {
         let flushed = self.hub.borrow_mut().flush();
-        (self.kick)();
+        (self.wake_up)();
         flushed
     }
 
@@ -247,8 +248,8 @@ impl Client {
             tags: options.tags.iter().map(|tag| java_hash(tag)).collect(),
         };
         match self
-            .call(queue, topic, Operation::Fetch, |connection, out, of, now_ns| {
-                connection.fetch(out, of, &fetch, now_ns)
+            .call(queue, topic, Operation::Fetch, |connection, out, of, now_nanos| {
+                connection.fetch(out, of, &fetch, now_nanos)
             })
             .await?
         {
@@ -265,8 +266,8 @@ impl Client {
             topic: topic.to_owned(),
         };
         let reply =
-            self.call(queue, topic, Operation::QueryOffset, |connection, out, of, now_ns| {
-                connection.query_offset(out, of, &query, now_ns)
+            self.call(queue, topic, Operation::QueryOffset, |connection, out, of, now_nanos| {
+                connection.query_offset(out, of, &query, now_nanos)
             });
         match reply.await? {
             Reply::OffsetIs(is) => Ok(is),
@@ -283,8 +284,8 @@ impl Client {
             topic: topic.to_owned(),
         };
         let reply =
-            self.call(queue, topic, Operation::CommitOffset, |connection, out, of, now_ns| {
-                connection.commit_offset(out, of, &commit, now_ns)
+            self.call(queue, topic, Operation::CommitOffset, |connection, out, of, now_nanos| {
+                connection.commit_offset(out, of, &commit, now_nanos)
             });
         match reply.await? {
             Reply::Committed => Ok(()),
@@ -298,15 +299,15 @@ impl Client {
         topic: &str,
         operation: Operation,
         write: impl FnOnce(
-            &mut crate::Connection<crate::lane::Pending>,
+            &mut crate::Connection<crate::lane::Asker>,
             &mut Vec<u8>,
-            crate::lane::Pending,
+            crate::lane::Asker,
             u64,
         ) -> Result<()>,
     ) -> Result<Reply> {
         let key = self.hub.borrow_mut().call(queue, topic, operation, write)?;
         let call = Asked { hub: &self.hub, key };
-        (self.kick)();
+        (self.wake_up)();
         self.until(|hub| hub.take(call.key)).await
     }
 }

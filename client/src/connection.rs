@@ -14,6 +14,7 @@ use crate::answer::{self, Answer};
 use crate::error::{ClientError, Operation, Result};
 use crate::frames::Cutter;
 use crate::limits::{CLIENT_NAME_BYTES_MAX, FRAME_BYTES_MAX, PING_AFTER, REQUESTS_MAX};
+use protocol::checked::{fit, nanos};
 use protocol::native::{
     CommitOffset, Fetch, Header, Hello, Kind, PREFIX_BYTES, Produce, QueryOffset, Route, VERSION,
     Welcome, append_frame,
@@ -25,11 +26,11 @@ use std::time::Duration;
 /// Room for a header when a frame's length is checked before it is written.
 const HEADER_BYTES_GUESS: usize = 64;
 
-struct Waiting<T> {
+struct Unanswered<T> {
     correlation: u32,
     operation: Operation,
-    sent_ns: u64,
-    deadline_ns: u64,
+    sent_nanos: u64,
+    deadline_nanos: u64,
     /// `None` for the connection's own Hello and pings.
     of: Option<T>,
 }
@@ -49,12 +50,12 @@ pub enum Told<'a, T> {
 pub struct Connection<T> {
     peer: SocketAddr,
     cutter: Cutter,
-    slots: Box<[Option<Waiting<T>>]>,
-    waiting: usize,
+    slots: Box<[Option<Unanswered<T>>]>,
+    unanswered: usize,
     next_correlation: u32,
     welcome: Option<Arc<Welcome>>,
-    last_sent_ns: u64,
-    ping_waits: bool,
+    last_sent_nanos: u64,
+    is_ping_unanswered: bool,
     timeout: Duration,
     /// Answers that nobody waited for any more.
     pub late_answers: u64,
@@ -67,27 +68,37 @@ impl<T> Connection<T> {
         client: &str,
         requests_max: usize,
         timeout: Duration,
-        now_ns: u64,
+        now_nanos: u64,
         out: &mut Vec<u8>,
     ) -> Result<Self> {
-        let slots = (requests_max.clamp(1, REQUESTS_MAX) + 2).next_power_of_two(); // and one each for Hello and a ping
+        // One more for Hello and one for a ping.
+        let slots = (requests_max.clamp(1, REQUESTS_MAX) + 2).next_power_of_two();
         let mut slots_made = Vec::new();
         slots_made.resize_with(slots, || None);
         let mut connection = Self {
             peer,
             cutter: Cutter::new(FRAME_BYTES_MAX),
             slots: slots_made.into_boxed_slice(),
-            waiting: 0,
+            unanswered: 0,
             next_correlation: 1,
             welcome: None,
-            last_sent_ns: now_ns,
-            ping_waits: false,
+            last_sent_nanos: now_nanos,
+            is_ping_unanswered: false,
             timeout,
             late_answers: 0,
         };
         let client = client.chars().take(CLIENT_NAME_BYTES_MAX / 4).collect();
         let hello = Hello { version_min: VERSION, version_max: VERSION, capabilities: 0, client };
-        connection.ask(out, Kind::Hello, Operation::Connect, None, &hello, 0, timeout, now_ns)?;
+        connection.ask(
+            out,
+            Kind::Hello,
+            Operation::Connect,
+            None,
+            &hello,
+            0,
+            timeout,
+            now_nanos,
+        )?;
         Ok(connection)
     }
 
@@ -105,8 +116,8 @@ impl<T> Connection<T> {
 
     /// Requests without an answer.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting
+    pub fn unanswered(&self) -> usize {
+        self.unanswered
     }
 
     fn ready(&self, operation: Operation) -> Result<&Arc<Welcome>> {
@@ -139,10 +150,10 @@ impl<T> Connection<T> {
             operation,
             peer: self.peer,
             what: "requests",
-            found: self.waiting + 1,
+            found: self.unanswered + 1,
             limit: limit - 1,
         };
-        if self.waiting < limit { Ok(()) } else { Err(error()) }
+        if self.unanswered < limit { Ok(()) } else { Err(error()) }
     }
 
     /// Writes a produce frame: its head, then whatever `fill` appends, which must be
@@ -153,7 +164,7 @@ impl<T> Connection<T> {
         of: T,
         produce: &Produce,
         payload_bytes: usize,
-        now_ns: u64,
+        now_nanos: u64,
         fill: impl FnOnce(&mut Vec<u8>),
     ) -> Result<()> {
         let operation = Operation::Produce;
@@ -174,7 +185,7 @@ impl<T> Connection<T> {
             produce,
             payload_bytes,
             self.timeout,
-            now_ns,
+            now_nanos,
         )?;
         let before = out.len();
         fill(out);
@@ -183,14 +194,14 @@ impl<T> Connection<T> {
     }
 
     /// Writes a fetch. A held one may take `hold_ms` longer than others.
-    pub fn fetch(&mut self, out: &mut Vec<u8>, of: T, fetch: &Fetch, now_ns: u64) -> Result<()> {
+    pub fn fetch(&mut self, out: &mut Vec<u8>, of: T, fetch: &Fetch, now_nanos: u64) -> Result<()> {
         let operation = Operation::Fetch;
         let welcome = self.ready(operation)?;
         let (messages_max, hold_max) = (welcome.fetch_messages_max, welcome.hold_ms_max);
         self.within(operation, "messages of a fetch", fetch.messages_max as usize, messages_max)?;
         self.within(operation, "milliseconds of holding", fetch.hold_ms as usize, hold_max)?;
         let timeout = self.timeout + Duration::from_millis(fetch.hold_ms.into());
-        self.ask(out, Kind::Fetch, operation, Some(of), fetch, 0, timeout, now_ns)
+        self.ask(out, Kind::Fetch, operation, Some(of), fetch, 0, timeout, now_nanos)
     }
 
     /// Asks where a group is.
@@ -199,7 +210,7 @@ impl<T> Connection<T> {
         out: &mut Vec<u8>,
         of: T,
         query: &QueryOffset,
-        now_ns: u64,
+        now_nanos: u64,
     ) -> Result<()> {
         self.ready(Operation::QueryOffset)?;
         self.ask(
@@ -210,7 +221,7 @@ impl<T> Connection<T> {
             query,
             0,
             self.timeout,
-            now_ns,
+            now_nanos,
         )
     }
 
@@ -220,7 +231,7 @@ impl<T> Connection<T> {
         out: &mut Vec<u8>,
         of: T,
         commit: &CommitOffset,
-        now_ns: u64,
+        now_nanos: u64,
     ) -> Result<()> {
         self.ready(Operation::CommitOffset)?;
         self.ask(
@@ -231,14 +242,14 @@ impl<T> Connection<T> {
             commit,
             0,
             self.timeout,
-            now_ns,
+            now_nanos,
         )
     }
 
     /// Asks for the queues of a topic.
-    pub fn route(&mut self, out: &mut Vec<u8>, of: T, route: &Route, now_ns: u64) -> Result<()> {
+    pub fn route(&mut self, out: &mut Vec<u8>, of: T, route: &Route, now_nanos: u64) -> Result<()> {
         self.ready(Operation::Route)?;
-        self.ask(out, Kind::Route, Operation::Route, Some(of), route, 0, self.timeout, now_ns)
+        self.ask(out, Kind::Route, Operation::Route, Some(of), route, 0, self.timeout, now_nanos)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one private place for all kinds")]
@@ -251,12 +262,12 @@ impl<T> Connection<T> {
         header: &impl Header,
         payload_bytes: usize,
         timeout: Duration,
-        now_ns: u64,
+        now_nanos: u64,
     ) -> Result<()> {
         if of.is_some() {
             self.has_room(operation)?;
         }
-        let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let slots: u32 = fit(self.slots.len());
         let slot_of = |correlation: u32| (correlation % slots) as usize;
         // A request that is held keeps its place; the others go around it.
         let mut correlation = self.next_correlation;
@@ -266,13 +277,19 @@ impl<T> Connection<T> {
         append_frame(out, kind, correlation, header, payload_bytes).map_err(|error| {
             ClientError::local(format!("write a {operation} request for {}", self.peer), &error)
         })?;
-        let deadline_ns = now_ns.saturating_add(nanos(timeout));
+        let deadline_nanos = now_nanos.saturating_add(nanos(timeout));
         if let Some(slot) = self.slots.get_mut(slot_of(correlation)) {
-            *slot = Some(Waiting { correlation, operation, sent_ns: now_ns, deadline_ns, of });
+            *slot = Some(Unanswered {
+                correlation,
+                operation,
+                sent_nanos: now_nanos,
+                deadline_nanos,
+                of,
+            });
         }
-        self.waiting += 1;
+        self.unanswered += 1;
         self.next_correlation = correlation.wrapping_add(1);
-        self.last_sent_ns = now_ns;
+        self.last_sent_nanos = now_nanos;
         Ok(())
     }
 
@@ -301,7 +318,7 @@ impl<T> Connection<T> {
     ) -> std::result::Result<(), Arc<str>> {
         let (correlation, answer) = answer::read(frame)
             .map_err(|error| Arc::from(format!("unreadable answer: {error}")))?;
-        let Some(waiting) = self.take(correlation) else {
+        let Some(request) = self.take(correlation) else {
             self.late_answers += 1;
             return match answer {
                 // A broker that gives up on a connection says why with the correlation of what it
@@ -312,8 +329,8 @@ impl<T> Connection<T> {
                 _ => Ok(()),
             };
         };
-        let operation = waiting.operation;
-        match (waiting.of, answer) {
+        let operation = request.operation;
+        match (request.of, answer) {
             (None, Answer::Welcome(welcome)) if operation == Operation::Connect => {
                 if welcome.version != VERSION {
                     return Err(format!(
@@ -325,7 +342,7 @@ impl<T> Connection<T> {
                 self.welcome = Some(Arc::new(*welcome));
                 told(Told::Ready);
             }
-            (None, Answer::Pong) if operation == Operation::Ping => self.ping_waits = false,
+            (None, Answer::Pong) if operation == Operation::Ping => self.is_ping_unanswered = false,
             (None, Answer::Refused(refusal)) => {
                 return Err(format!("{operation} refused: {refusal}").into());
             }
@@ -348,11 +365,11 @@ impl<T> Connection<T> {
         Ok(())
     }
 
-    fn take(&mut self, correlation: u32) -> Option<Waiting<T>> {
-        let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+    fn take(&mut self, correlation: u32) -> Option<Unanswered<T>> {
+        let slots: u32 = fit(self.slots.len());
         let slot = self.slots.get_mut((correlation % slots) as usize)?;
-        let taken = slot.take_if(|waiting| waiting.correlation == correlation)?;
-        self.waiting -= 1;
+        let taken = slot.take_if(|request| request.correlation == correlation)?;
+        self.unanswered -= 1;
         Some(taken)
     }
 
@@ -361,19 +378,19 @@ impl<T> Connection<T> {
     /// connection.
     pub fn tick(
         &mut self,
-        now_ns: u64,
+        now_nanos: u64,
         out: &mut Vec<u8>,
         told: &mut impl FnMut(Told<'_, T>),
     ) -> std::result::Result<(), Arc<str>> {
         let mut fault = Ok(());
         let peer = self.peer;
-        let slots = if self.waiting == 0 { &mut [] } else { &mut *self.slots };
+        let slots = if self.unanswered == 0 { &mut [] } else { &mut *self.slots };
         for slot in slots {
-            let Some(late) = slot.take_if(|waiting| waiting.deadline_ns <= now_ns) else {
+            let Some(late) = slot.take_if(|request| request.deadline_nanos <= now_nanos) else {
                 continue;
             };
-            self.waiting -= 1;
-            let waited_ms = now_ns.saturating_sub(late.sent_ns) / 1_000_000;
+            self.unanswered -= 1;
+            let waited_ms = now_nanos.saturating_sub(late.sent_nanos) / 1_000_000;
             match late.of {
                 Some(of) => told(Told::Failed(
                     of,
@@ -387,24 +404,24 @@ impl<T> Connection<T> {
             }
         }
         if self.welcome.is_some()
-            && !self.ping_waits
-            && now_ns.saturating_sub(self.last_sent_ns) >= nanos(PING_AFTER)
+            && !self.is_ping_unanswered
+            && now_nanos.saturating_sub(self.last_sent_nanos) >= nanos(PING_AFTER)
         {
-            self.ping_waits = true;
+            self.is_ping_unanswered = true;
             let _own_place =
-                self.ask(out, Kind::Ping, Operation::Ping, None, &(), 0, self.timeout, now_ns);
+                self.ask(out, Kind::Ping, Operation::Ping, None, &(), 0, self.timeout, now_nanos);
         }
         fault
     }
 
     /// The connection is over: what waited is told that its outcome is unknown.
     pub fn lose(self, why: &Arc<str>, told: &mut impl FnMut(Told<'_, T>)) {
-        for waiting in self.slots.into_iter().flatten() {
-            if let Some(of) = waiting.of {
+        for request in self.slots.into_iter().flatten() {
+            if let Some(of) = request.of {
                 told(Told::Failed(
                     of,
                     ClientError::Unknown {
-                        operation: waiting.operation,
+                        operation: request.operation,
                         peer: self.peer,
                         why: why.clone(),
                     },
@@ -423,8 +440,4 @@ fn fits(operation: Operation, answer: &Answer<'_>) -> bool {
             | (Operation::CommitOffset, Answer::Committed)
             | (Operation::Route, Answer::RouteIs(_))
     )
-}
-
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

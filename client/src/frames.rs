@@ -16,12 +16,12 @@ pub struct Cutter {
     frame_bytes_max: usize,
 }
 
-/// Why the bytes cannot be cut: the stream is not the native lane, or lost its place. The
+/// Why the bytes cannot be cut: the stream is not the native protocol, or lost its place. The
 /// connection is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CutError {
     /// No prefix.
-    #[error("{0}: is this RingMQ's native lane?")]
+    #[error("{0}: is this RingMQ's native protocol?")]
     Prefix(#[from] NativeError),
     /// Longer than allowed, or shorter than its own prefix.
     #[error("a frame of {found} bytes announced, {PREFIX_BYTES} to {max} are possible")]

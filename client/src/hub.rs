@@ -4,14 +4,15 @@
 //! decided. Both drivers are a loop around these two.
 
 use crate::answer::Answer;
-use crate::connection::nanos;
+use crate::connection::Connection;
 use crate::consumer::FetchedBatch;
 use crate::error::{ClientError, Operation, Result};
-use crate::lane::{Lane, Pending};
+use crate::lane::{Asker, Lane};
 use crate::limits::SHARDS_MAX;
 use crate::producer::{Completion, ProducerConfig, Ticket};
 use crate::record::{Message, RecordWriter};
 use crate::route::{Queue, TopicRoute};
+use protocol::checked::{fit, nanos};
 use protocol::native::{OffsetIs, RouteIs, Welcome};
 use rt::ring::{Event, ReceiveEnd, Ring};
 use slab::Slab;
@@ -57,7 +58,7 @@ pub(crate) enum Reply {
 }
 
 enum Call {
-    Waiting {
+    Asked {
         topic: Box<str>,
         queue_id: i32,
     },
@@ -72,7 +73,7 @@ pub(crate) struct Calls(Slab<Call>);
 
 impl Calls {
     pub(crate) fn answered(&mut self, key: usize, answer: &Answer<'_>) {
-        let Some(Call::Waiting { topic, queue_id }) = self.0.get(key) else {
+        let Some(Call::Asked { topic, queue_id }) = self.0.get(key) else {
             return self.failed_to_wait(key);
         };
         let reply = match answer {
@@ -88,7 +89,7 @@ impl Calls {
 
     pub(crate) fn failed(&mut self, key: usize, error: ClientError) {
         match self.0.get(key) {
-            Some(Call::Waiting { .. }) => self.done(key, Err(error)),
+            Some(Call::Asked { .. }) => self.done(key, Err(error)),
             _ => self.failed_to_wait(key),
         }
     }
@@ -116,7 +117,7 @@ impl Calls {
 
     fn abandon(&mut self, key: usize) {
         match self.0.get_mut(key) {
-            Some(call @ Call::Waiting { .. }) => *call = Call::Abandoned,
+            Some(call @ Call::Asked { .. }) => *call = Call::Abandoned,
             Some(Call::Done(_)) => drop(self.0.remove(key)),
             _ => {}
         }
@@ -132,7 +133,7 @@ pub(crate) struct Hub {
     writer: RecordWriter,
     started: Instant,
     wall: (Instant, i64),
-    next_tick_ns: u64,
+    next_tick_nanos: u64,
     wakers: Vec<Waker>,
     has_news: bool,
 }
@@ -153,26 +154,24 @@ impl Hub {
             writer: RecordWriter::new(born_host, seed()),
             started: Instant::now(),
             wall: (Instant::now(), wall_ms()),
-            next_tick_ns: 0,
+            next_tick_nanos: 0,
             wakers: Vec::new(),
             has_news: true,
         }
     }
 
-    pub(crate) fn now_ns(&self) -> u64 {
+    pub(crate) fn now_nanos(&self) -> u64 {
         nanos(self.started.elapsed())
     }
 
     fn born_ms(&self) -> i64 {
-        self.wall
-            .1
-            .saturating_add(i64::try_from(self.wall.0.elapsed().as_millis()).unwrap_or_default())
+        self.wall.1.saturating_add(fit(self.wall.0.elapsed().as_millis()))
     }
 
     // ---- what the ring says, what it is to do ----
 
     pub(crate) fn on_event(&mut self, event: Event<'_>) {
-        let now_ns = self.now_ns();
+        let now_nanos = self.now_nanos();
         self.has_news = true;
         let token = match &event {
             Event::Received { token, .. }
@@ -181,7 +180,7 @@ impl Hub {
             | Event::Connected { token, .. } => *token,
             Event::Accepted { .. } | Event::AcceptEnded { .. } => return,
         };
-        let index = usize::try_from(token & 0xffff_ffff).unwrap_or(usize::MAX);
+        let index: usize = fit(token & 0xffff_ffff);
         let Some(lane) = self.lanes.get_mut(index).filter(|lane| lane.is_this(token)) else {
             return;
         };
@@ -190,13 +189,13 @@ impl Hub {
                 if let Ok(local) = socket.local_addr() {
                     self.writer.set_born_host(local);
                 }
-                lane.connected(&self.config, socket, now_ns);
+                lane.connected(&self.config, socket, now_nanos);
             }
             Event::Connected { result: Err(error), .. } => {
-                lane.lost(format!("connecting failed: {error}").into(), &mut self.calls, now_ns)
+                lane.lost(format!("connecting failed: {error}").into(), &mut self.calls, now_nanos)
             }
             Event::Received { data, .. } => {
-                if lane.received(data, &mut self.calls, now_ns) {
+                if lane.received(data, &mut self.calls, now_nanos) {
                     self.learn(index);
                 }
             }
@@ -205,9 +204,11 @@ impl Hub {
                     ReceiveEnd::Failed(error) => format!("receiving failed: {error}"),
                     _ => "closed by the peer".to_owned(),
                 };
-                lane.lost(why.into(), &mut self.calls, now_ns);
+                lane.lost(why.into(), &mut self.calls, now_nanos);
             }
-            Event::Sent { queue, result, .. } => lane.sent(queue, result, &mut self.calls, now_ns),
+            Event::Sent { queue, result, .. } => {
+                lane.sent(queue, result, &mut self.calls, now_nanos)
+            }
             Event::Accepted { .. } | Event::AcceptEnded { .. } => {}
         }
     }
@@ -221,7 +222,8 @@ impl Hub {
             lane.broker_name = Some(own.broker_name.clone());
         }
         for (at, shard) in welcome.shards.iter().enumerate() {
-            let addr: Option<SocketAddr> = shard.address.parse().ok(); // a name would have to be resolved, which blocks
+            // A name would have to be resolved, which blocks.
+            let addr: Option<SocketAddr> = shard.address.parse().ok();
             let is_known = |lane: &Lane| {
                 lane.broker_name.as_deref() == Some(shard.broker_name.as_str())
                     || Some(lane.addr) == addr
@@ -233,11 +235,7 @@ impl Hub {
                 continue;
             }
             if let Some(addr) = addr {
-                let mut lane = Lane::new(
-                    &self.config,
-                    u32::try_from(self.lanes.len()).unwrap_or(u32::MAX),
-                    addr,
-                );
+                let mut lane = Lane::new(&self.config, fit(self.lanes.len()), addr);
                 lane.broker_name = Some(shard.broker_name.clone());
                 self.lanes.push(lane);
             }
@@ -245,21 +243,21 @@ impl Hub {
     }
 
     pub(crate) fn end_turn(&mut self, ring: &mut Ring) {
-        let now_ns = self.now_ns();
-        if now_ns >= self.next_tick_ns {
-            self.next_tick_ns = now_ns + nanos(TICK);
+        let now_nanos = self.now_nanos();
+        if now_nanos >= self.next_tick_nanos {
+            self.next_tick_nanos = now_nanos + nanos(TICK);
             self.wall = (Instant::now(), wall_ms());
-            self.lanes.iter_mut().for_each(|lane| lane.tick(&mut self.calls, now_ns));
+            self.lanes.iter_mut().for_each(|lane| lane.tick(&mut self.calls, now_nanos));
             self.has_news = true;
         }
         if std::mem::take(&mut self.has_news) {
             self.wakers.drain(..).for_each(Waker::wake);
         }
         for lane in &mut self.lanes {
-            if let Err(error) = lane.close_batch(now_ns, false) {
-                lane.lost(error.to_string().into(), &mut self.calls, now_ns);
+            if let Err(error) = lane.close_batch(now_nanos, false) {
+                lane.lost(error.to_string().into(), &mut self.calls, now_nanos);
             }
-            lane.submit(ring, now_ns);
+            lane.submit(ring, now_nanos);
         }
     }
 
@@ -270,8 +268,8 @@ impl Hub {
 
     /// How long the loop may sleep when nothing comes.
     pub(crate) fn idle_for(&self) -> Duration {
-        let at_ns = self.lanes.iter().map(Lane::wake_at_ns).min().unwrap_or(u64::MAX);
-        Duration::from_nanos(at_ns.saturating_sub(self.now_ns())).min(TICK)
+        let at_nanos = self.lanes.iter().map(Lane::wake_at_nanos).min().unwrap_or(u64::MAX);
+        Duration::from_nanos(at_nanos.saturating_sub(self.now_nanos())).min(TICK)
     }
 
     /// The longest that gathered records may wait.
@@ -327,20 +325,20 @@ impl Hub {
 
     /// Takes a message for a queue. It goes out at the end of the turn at the earliest.
     pub(crate) fn submit(&mut self, queue: Queue, message: &Message<'_>) -> Result<Ticket> {
-        let (now_ns, born_ms) = (self.now_ns(), self.born_ms());
+        let (now_nanos, born_ms) = (self.now_nanos(), self.born_ms());
         let Some(lane) = self.lanes.get_mut(queue.shard as usize) else {
             return Err(ClientError::no_queue(message.topic, "its shard is not known"));
         };
         if lane.producer.is_batch_full() {
-            lane.close_batch(now_ns, true)?;
+            lane.close_batch(now_nanos, true)?;
         }
-        lane.producer.add(&mut self.writer, queue.queue_id, message, now_ns, born_ms)
+        lane.producer.add(&mut self.writer, queue.queue_id, message, now_nanos, born_ms)
     }
 
     /// Lets every open batch go, whatever its age.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        let now_ns = self.now_ns();
-        self.lanes.iter_mut().try_for_each(|lane| lane.close_batch(now_ns, true))
+        let now_nanos = self.now_nanos();
+        self.lanes.iter_mut().try_for_each(|lane| lane.close_batch(now_nanos, true))
     }
 
     pub(crate) fn completion(&mut self) -> Option<Completion> {
@@ -361,15 +359,15 @@ impl Hub {
         queue: Queue,
         topic: &str,
         operation: Operation,
-        write: impl FnOnce(&mut crate::Connection<Pending>, &mut Vec<u8>, Pending, u64) -> Result<()>,
+        write: impl FnOnce(&mut Connection<Asker>, &mut Vec<u8>, Asker, u64) -> Result<()>,
     ) -> Result<usize> {
-        let now_ns = self.now_ns();
+        let now_nanos = self.now_nanos();
         let key =
-            self.calls.0.insert(Call::Waiting { topic: topic.into(), queue_id: queue.queue_id });
+            self.calls.0.insert(Call::Asked { topic: topic.into(), queue_id: queue.queue_id });
         let asked = self
             .lane(queue.shard)
             .and_then(|lane| lane.ask(operation))
-            .and_then(|(connection, out)| write(connection, out, Pending::Call(key), now_ns));
+            .and_then(|(connection, out)| write(connection, out, Asker::Call(key), now_nanos));
         asked.map(|()| key).inspect_err(|_| drop(self.calls.0.remove(key)))
     }
 
@@ -383,9 +381,7 @@ impl Hub {
 }
 
 fn wall_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| fit(since.as_millis()))
 }
 
 /// Tells clients of one process apart in unique keys.

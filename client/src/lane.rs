@@ -9,11 +9,12 @@
 //! ```
 
 use crate::answer::Answer;
-use crate::connection::{Connection, Told, nanos};
+use crate::connection::{Connection, Told};
 use crate::error::{ClientError, Operation, Result};
 use crate::hub::{Calls, ClientConfig};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT};
 use crate::producer::{InFlight, Producer};
+use protocol::checked::nanos;
 use protocol::native::Welcome;
 use rt::ring::{Ring, SendQueue, Socket, Token, connect_socket};
 use std::net::SocketAddr;
@@ -22,12 +23,12 @@ use std::time::Duration;
 
 /// What an answer on this connection is for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Pending {
+pub(crate) enum Asker {
     Produce(InFlight),
     Call(usize),
 }
 
-impl From<InFlight> for Pending {
+impl From<InFlight> for Asker {
     fn from(frame: InFlight) -> Self {
         Self::Produce(frame)
     }
@@ -35,12 +36,12 @@ impl From<InFlight> for Pending {
 
 enum State {
     Idle {
-        dial_at_ns: u64,
+        dial_at_nanos: u64,
     },
     Dialling,
     Open {
         socket: Socket,
-        connection: Box<Connection<Pending>>,
+        connection: Box<Connection<Asker>>,
     },
     /// The client is gone.
     Closed,
@@ -76,7 +77,7 @@ impl Lane {
             failures: 0,
             index,
             generation: 0,
-            state: State::Idle { dial_at_ns: 0 },
+            state: State::Idle { dial_at_nanos: 0 },
             backoff: BACKOFF_MIN,
             filling: SendQueue::default(),
             spare: SendQueue::default(),
@@ -106,7 +107,7 @@ impl Lane {
     pub(crate) fn ask(
         &mut self,
         operation: Operation,
-    ) -> Result<(&mut Connection<Pending>, &mut Vec<u8>)> {
+    ) -> Result<(&mut Connection<Asker>, &mut Vec<u8>)> {
         match &mut self.state {
             State::Open { connection, .. } if connection.welcome().is_some() => {
                 Ok((connection, self.filling.bytes()))
@@ -115,14 +116,14 @@ impl Lane {
         }
     }
 
-    pub(crate) fn connected(&mut self, config: &ClientConfig, socket: Socket, now_ns: u64) {
+    pub(crate) fn connected(&mut self, config: &ClientConfig, socket: Socket, now_nanos: u64) {
         self.filling.clear();
         let greeted = Connection::new(
             self.addr,
             &config.client_name,
             config.requests_max,
             config.timeout,
-            now_ns,
+            now_nanos,
             self.filling.bytes(),
         );
         match greeted {
@@ -131,21 +132,21 @@ impl Lane {
                 self.state = State::Open { socket, connection: Box::new(connection) };
                 self.receive_wanted = true;
             }
-            Err(error) => self.idle(error.to_string().into(), now_ns),
+            Err(error) => self.idle(error.to_string().into(), now_nanos),
         }
     }
 
     /// Bytes came in. True when the greeting ended with them.
-    pub(crate) fn received(&mut self, data: &[u8], calls: &mut Calls, now_ns: u64) -> bool {
+    pub(crate) fn received(&mut self, data: &[u8], calls: &mut Calls, now_nanos: u64) -> bool {
         let State::Open { connection, .. } = &mut self.state else { return false };
         let (producer, mut is_ready) = (&mut self.producer, false);
         let outcome = connection.receive(data, &mut |told| match told {
             Told::Ready => is_ready = true,
-            Told::Answer(Pending::Produce(frame), Answer::Produced(produced)) => {
+            Told::Answer(Asker::Produce(frame), Answer::Produced(produced)) => {
                 producer.on_produced(frame, &produced)
             }
-            Told::Answer(Pending::Produce(_), _) => {} // the connection lets only Produced through
-            Told::Answer(Pending::Call(key), answer) => calls.answered(key, &answer),
+            Told::Answer(Asker::Produce(_), _) => {} // the connection lets only Produced through
+            Told::Answer(Asker::Call(key), answer) => calls.answered(key, &answer),
             Told::Failed(of, error) => failed(producer, calls, of, error),
         });
         if is_ready && let Some(welcome) = connection.welcome() {
@@ -154,14 +155,14 @@ impl Lane {
             self.failures = 0;
         }
         if let Err(why) = outcome {
-            self.lost(why, calls, now_ns);
+            self.lost(why, calls, now_nanos);
             return false;
         }
         is_ready
     }
 
     /// The connection is over, whoever ended it.
-    pub(crate) fn lost(&mut self, why: Arc<str>, calls: &mut Calls, now_ns: u64) {
+    pub(crate) fn lost(&mut self, why: Arc<str>, calls: &mut Calls, now_nanos: u64) {
         // What was under way on a socket that was given up ends later, with less to say: only the
         // first reason counts.
         if matches!(self.state, State::Idle { .. } | State::Closed) {
@@ -170,7 +171,7 @@ impl Lane {
         let State::Open { socket, connection } =
             std::mem::replace(&mut self.state, State::Dialling)
         else {
-            return self.idle(why, now_ns);
+            return self.idle(why, now_nanos);
         };
         let producer = &mut self.producer;
         connection.lose(&why, &mut |told| {
@@ -179,7 +180,7 @@ impl Lane {
             }
         });
         self.to_shut = Some(socket);
-        self.idle(why, now_ns);
+        self.idle(why, now_nanos);
     }
 
     /// Ends the connection for good.
@@ -188,10 +189,10 @@ impl Lane {
         self.state = State::Closed;
     }
 
-    fn idle(&mut self, why: Arc<str>, now_ns: u64) {
+    fn idle(&mut self, why: Arc<str>, now_nanos: u64) {
         self.fault = why;
         self.failures = self.failures.saturating_add(1);
-        self.state = State::Idle { dial_at_ns: now_ns.saturating_add(nanos(self.backoff)) };
+        self.state = State::Idle { dial_at_nanos: now_nanos.saturating_add(nanos(self.backoff)) };
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         self.filling.clear();
     }
@@ -201,48 +202,50 @@ impl Lane {
         mut queue: SendQueue,
         result: std::io::Result<()>,
         calls: &mut Calls,
-        now_ns: u64,
+        now_nanos: u64,
     ) {
         queue.clear();
         self.spare = queue;
         self.is_sending = false;
         if let Err(error) = result {
-            self.lost(format!("sending failed: {error}").into(), calls, now_ns);
+            self.lost(format!("sending failed: {error}").into(), calls, now_nanos);
         }
     }
 
     /// Timeouts, pings, batches that are due.
-    pub(crate) fn tick(&mut self, calls: &mut Calls, now_ns: u64) {
-        self.producer.expire_open(now_ns, &self.fault);
+    pub(crate) fn tick(&mut self, calls: &mut Calls, now_nanos: u64) {
+        self.producer.expire_open(now_nanos, &self.fault);
         let State::Open { connection, .. } = &mut self.state else { return };
         let producer = &mut self.producer;
-        let outcome = connection.tick(now_ns, self.filling.bytes(), &mut |told| {
+        let outcome = connection.tick(now_nanos, self.filling.bytes(), &mut |told| {
             if let Told::Failed(of, error) = told {
                 failed(producer, calls, of, error);
             }
         });
         if let Err(why) = outcome {
-            self.lost(why, calls, now_ns);
+            self.lost(why, calls, now_nanos);
         }
     }
 
     /// Sends the open batch when it is due, or at once.
-    pub(crate) fn close_batch(&mut self, now_ns: u64, at_once: bool) -> Result<()> {
+    pub(crate) fn close_batch(&mut self, now_nanos: u64, at_once: bool) -> Result<()> {
         match &mut self.state {
             State::Open { connection, .. } if connection.welcome().is_some() => {
-                self.producer.close(connection, self.filling.bytes(), now_ns, at_once)
+                self.producer.close(connection, self.filling.bytes(), now_nanos, at_once)
             }
             _ => Ok(()),
         }
     }
 
     /// Does on the ring what the turn has decided.
-    pub(crate) fn submit(&mut self, ring: &mut Ring, now_ns: u64) {
+    pub(crate) fn submit(&mut self, ring: &mut Ring, now_nanos: u64) {
         if let Some(socket) = self.to_shut.take() {
             ring.shut(&socket);
         }
         match &self.state {
-            State::Idle { dial_at_ns } if *dial_at_ns <= now_ns => self.dial(ring, now_ns),
+            State::Idle { dial_at_nanos } if *dial_at_nanos <= now_nanos => {
+                self.dial(ring, now_nanos)
+            }
             State::Open { socket, .. } => {
                 let socket = socket.clone();
                 if std::mem::take(&mut self.receive_wanted) {
@@ -259,7 +262,7 @@ impl Lane {
         }
     }
 
-    fn dial(&mut self, ring: &mut Ring, now_ns: u64) {
+    fn dial(&mut self, ring: &mut Ring, now_nanos: u64) {
         self.generation = self.generation.wrapping_add(1);
         self.is_sending = false;
         self.receive_wanted = false;
@@ -268,27 +271,27 @@ impl Lane {
                 self.state = State::Dialling;
                 ring.connect(self.token(), &socket, self.addr, CONNECT_TIMEOUT);
             }
-            Err(error) => self.idle(format!("no socket: {error}").into(), now_ns),
+            Err(error) => self.idle(format!("no socket: {error}").into(), now_nanos),
         }
     }
 
     /// When this lane wants the loop to turn by itself.
-    pub(crate) fn wake_at_ns(&self) -> u64 {
+    pub(crate) fn wake_at_nanos(&self) -> u64 {
         match &self.state {
-            State::Idle { dial_at_ns } => *dial_at_ns,
+            State::Idle { dial_at_nanos } => *dial_at_nanos,
             State::Open { connection, .. }
                 if connection.welcome().is_some() && self.producer.has_room_for_frame() =>
             {
-                self.producer.due_ns().unwrap_or(u64::MAX)
+                self.producer.due_nanos().unwrap_or(u64::MAX)
             }
             _ => u64::MAX,
         }
     }
 }
 
-fn failed(producer: &mut Producer, calls: &mut Calls, of: Pending, error: ClientError) {
+fn failed(producer: &mut Producer, calls: &mut Calls, of: Asker, error: ClientError) {
     match of {
-        Pending::Produce(frame) => producer.on_failed(frame, &error),
-        Pending::Call(key) => calls.failed(key, error),
+        Asker::Produce(frame) => producer.on_failed(frame, &error),
+        Asker::Call(key) => calls.failed(key, error),
     }
 }

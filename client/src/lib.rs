@@ -1,4 +1,4 @@
-//! The native lane's client: send and read a RingMQ shard's records over connections that copy
+//! The native protocol's client: send and read a RingMQ shard's records over connections that copy
 //! little and, sending in steady state, allocate nothing per message.
 //!
 //! ```no_run
@@ -24,7 +24,8 @@
 //!     // Reading: from where the group is.
 //!     let queue = topic.readable()[0];
 //!     let is = client.offsets("my_group", "TopicTest", queue)?;
-//!     let batch = client.fetch("TopicTest", queue, is.committed.max(is.min_offset), &FetchOptions::default())?;
+//!     let from = is.committed.max(is.min_offset);
+//!     let batch = client.fetch("TopicTest", queue, from, &FetchOptions::default())?;
 //!     for message in batch.messages() {
 //!         eprintln!("{:?}", message?.body()); // its checksum was right
 //!     }
@@ -57,17 +58,17 @@
 
 pub mod answer;
 mod client;
-pub mod connection;
-pub mod consumer;
-pub mod error;
+mod connection;
+mod consumer;
+mod error;
 pub mod frames;
 mod hub;
 mod lane;
-pub mod limits;
-pub mod on_core;
+mod limits;
+mod on_core;
 pub mod producer;
-pub mod record;
-pub mod route;
+mod record;
+mod route;
 mod thread;
 
 pub use client::Client;

@@ -35,8 +35,8 @@ pub fn on_core(core: &Core, seeds: &[&str], config: ClientConfig) -> Result<Clie
     let hub = Rc::new(RefCell::new(Hub::new(config, &resolve(seeds)?)));
     core.set_client(Rc::new(OnCore(hub.clone())));
     let linger = hub.borrow().linger();
-    let kicked = core.clone();
-    let client = Client::new(hub.clone(), Rc::new(move || kicked.wake()));
+    let to_wake = core.clone();
+    let client = Client::new(hub.clone(), Rc::new(move || to_wake.wake()));
     let (keeper, hub) = (core.clone(), Rc::downgrade(&hub));
     core.spawn(Priority::Foreground, async move {
         // The ring holds one handle, the application the others.

@@ -10,10 +10,11 @@
 //! Bounded by [`ProducerConfig`]; in steady state nothing is allocated.
 
 use crate::answer::Produced;
-use crate::connection::{Connection, nanos};
+use crate::connection::Connection;
 use crate::error::{ClientError, Operation, Result};
 use crate::limits::COMPLETIONS_MAX;
 use crate::record::{Message, RecordLayout, RecordWriter};
+use protocol::checked::nanos;
 use protocol::native::{Ack, Placed, Produce, Stages, Welcome};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -104,7 +105,7 @@ struct Batch {
     bytes: Vec<u8>,
     first: u64,
     records: u32,
-    since_ns: u64,
+    since_nanos: u64,
 }
 
 /// See the module's text.
@@ -171,7 +172,7 @@ impl Producer {
         writer: &mut RecordWriter,
         queue_id: i32,
         message: &Message<'_>,
-        now_ns: u64,
+        now_nanos: u64,
         born_ms: i64,
     ) -> Result<Ticket> {
         let Some(layout) = self.layout else {
@@ -198,7 +199,7 @@ impl Producer {
         }
         if self.open.records == 0 {
             self.open.first = self.next_number;
-            self.open.since_ns = now_ns;
+            self.open.since_nanos = now_nanos;
         }
         self.open.records += 1;
         let ticket = Ticket { shard: self.shard, number: self.next_number };
@@ -255,9 +256,9 @@ impl Producer {
 
     /// When the open batch is due; `None` when nothing gathers.
     #[must_use]
-    pub fn due_ns(&self) -> Option<u64> {
+    pub fn due_nanos(&self) -> Option<u64> {
         (self.open.records > 0)
-            .then(|| self.open.since_ns.saturating_add(nanos(self.config.linger)))
+            .then(|| self.open.since_nanos.saturating_add(nanos(self.config.linger)))
     }
 
     /// Sends the open batch when it is due (or `now` whatever its age), as far as the connection
@@ -266,11 +267,12 @@ impl Producer {
         &mut self,
         connection: &mut Connection<T>,
         out: &mut Vec<u8>,
-        now_ns: u64,
+        now_nanos: u64,
         at_once: bool,
     ) -> Result<()> {
-        let is_due =
-            self.due_ns().is_some_and(|due_ns| at_once || due_ns <= now_ns || self.is_batch_full());
+        let is_due = self
+            .due_nanos()
+            .is_some_and(|due_nanos| at_once || due_nanos <= now_nanos || self.is_batch_full());
         if !is_due || !self.has_room_for_frame() || connection.has_room(Operation::Produce).is_err()
         {
             return Ok(());
@@ -282,7 +284,7 @@ impl Producer {
             ack: self.config.ack as u8,
             wants_stages: self.config.wants_stages,
         };
-        connection.produce(out, in_flight.into(), &produce, bytes.len(), now_ns, |out| {
+        connection.produce(out, in_flight.into(), &produce, bytes.len(), now_nanos, |out| {
             out.extend_from_slice(bytes)
         })?;
         bytes.clear();
@@ -343,12 +345,12 @@ impl Producer {
 
     /// Gives back records that gathered longer than the timeout because there was no connection to
     /// send them on.
-    pub fn expire_open(&mut self, now_ns: u64, why: &Arc<str>) {
+    pub fn expire_open(&mut self, now_nanos: u64, why: &Arc<str>) {
         let too_old = self
             .open
-            .since_ns
+            .since_nanos
             .saturating_add(nanos(self.config.timeout) + nanos(self.config.linger))
-            <= now_ns;
+            <= now_nanos;
         if self.open.records > 0 && too_old {
             self.give_back_open(why);
         }

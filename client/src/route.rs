@@ -5,6 +5,8 @@
 //! another one can.
 
 use crate::error::{ClientError, Result};
+use crate::limits::QUEUES_PER_SHARD_MAX;
+use protocol::checked::fit;
 use protocol::native::RouteIs;
 use protocol::tags::java_hash;
 
@@ -30,7 +32,17 @@ pub struct TopicRoute {
 
 impl TopicRoute {
     /// From what each shard answered.
+    ///
+    /// # Errors
+    /// When no queue may be read or written, or a shard claims more queues than a topic can have.
     pub fn new(topic: &str, shards: &[(u32, RouteIs)]) -> Result<Self> {
+        let claimed = shards.iter().map(|(_, route)| route.write_queues.max(route.read_queues));
+        if let Some(count) = claimed.max().filter(|count| *count > QUEUES_PER_SHARD_MAX) {
+            return Err(ClientError::no_queue(
+                topic,
+                format!("a shard claims {count} queues, {QUEUES_PER_SHARD_MAX} are possible"),
+            ));
+        }
         let queues = |count: fn(&RouteIs) -> u32, permission: u32| {
             let of = |(shard, route): &(u32, RouteIs)| {
                 (*shard, if route.permission & permission == 0 { 0 } else { count(route) })
@@ -80,7 +92,7 @@ impl TopicRoute {
     /// The queue of all messages with this key, as long as the number of queues stays: for messages
     /// whose order counts.
     pub fn of_key(&self, topic: &str, key: &str) -> Result<Queue> {
-        let hash = usize::try_from(java_hash(key).unsigned_abs()).unwrap_or_default();
+        let hash = java_hash(key).unsigned_abs() as usize;
         let queue = self.writable.get(hash % self.writable.len().max(1));
         queue.copied().ok_or_else(|| ClientError::no_queue(topic, "it may not be written"))
     }
@@ -89,9 +101,7 @@ impl TopicRoute {
 /// All queues, neighbours on different shards as far as possible.
 fn spread(counts: impl Iterator<Item = (u32, u32)>) -> Vec<Queue> {
     let mut queues: Vec<Queue> = counts
-        .flat_map(|(shard, count)| {
-            (0..i32::try_from(count).unwrap_or(0)).map(move |queue_id| Queue { shard, queue_id })
-        })
+        .flat_map(|(shard, count)| (0..fit(count)).map(move |queue_id| Queue { shard, queue_id }))
         .collect();
     queues.sort_by_key(|queue| (queue.queue_id, queue.shard));
     queues
@@ -130,6 +140,15 @@ mod tests {
         );
         assert!(TopicRoute::new("T", &[(0, route(3, 0))]).is_err());
         assert!(TopicRoute::new("T", &[]).is_err());
+    }
+
+    #[test]
+    fn a_shard_that_claims_absurdly_many_queues_is_not_believed() {
+        assert!(TopicRoute::new("T", &[(0, route(QUEUES_PER_SHARD_MAX, 6))]).is_ok());
+        for count in [QUEUES_PER_SHARD_MAX + 1, u32::MAX] {
+            let error = TopicRoute::new("T", &[(0, route(1, 6)), (1, route(count, 6))]);
+            assert!(error.unwrap_err().to_string().contains(&count.to_string()));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-const SECOND_NS: u64 = 1_000_000_000;
+const SECOND_NANOS: u64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Of {
@@ -83,7 +83,7 @@ fn greeted(requests_max: usize) -> (Connection<Of>, Vec<u8>) {
     connection
         .receive(&answer, &mut |told| ready += i32::from(matches!(told, Told::Ready)))
         .unwrap();
-    assert_eq!((ready, connection.waiting()), (1, 0));
+    assert_eq!((ready, connection.unanswered()), (1, 0));
     (connection, out)
 }
 
@@ -91,10 +91,10 @@ fn query(
     connection: &mut Connection<Of>,
     out: &mut Vec<u8>,
     number: u32,
-    now_ns: u64,
+    now_nanos: u64,
 ) -> client::Result<()> {
     let query = QueryOffset { queue_id: 0, group: "g".into(), topic: "T".into() };
-    connection.query_offset(out, Of::Call(number), &query, now_ns)
+    connection.query_offset(out, Of::Call(number), &query, now_nanos)
 }
 
 fn offset_is(correlation: u32, committed: i64) -> Vec<u8> {
@@ -135,7 +135,7 @@ fn answers_out_of_order_find_their_requests() {
     assert!(
         seen.len() == 50 && seen.iter().all(|(number, committed)| i64::from(*number) == *committed)
     );
-    assert_eq!(connection.waiting(), 0);
+    assert_eq!(connection.unanswered(), 0);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_held_request_keeps_its_place_while_others_go_around_it() {
             .unwrap();
         assert_eq!(seen, Some(Of::Call(number)));
     }
-    assert_eq!(connection.waiting(), 1);
+    assert_eq!(connection.unanswered(), 1);
 }
 
 #[test]
@@ -194,12 +194,12 @@ fn more_requests_than_allowed_are_back_pressure_and_more_than_the_broker_takes_a
 #[test]
 fn no_answer_in_time_names_peer_operation_and_time_and_a_late_answer_is_nobodys() {
     let (mut connection, mut out) = greeted(8);
-    query(&mut connection, &mut out, 1, 5 * SECOND_NS).unwrap();
+    query(&mut connection, &mut out, 1, 5 * SECOND_NANOS).unwrap();
     let (_, correlation) = frames(&out)[0];
-    connection.tick(7 * SECOND_NS, &mut out, &mut |_| panic!("too early")).unwrap();
+    connection.tick(7 * SECOND_NANOS, &mut out, &mut |_| panic!("too early")).unwrap();
     let mut errors = Vec::new();
     connection
-        .tick(8 * SECOND_NS, &mut out, &mut |told| {
+        .tick(8 * SECOND_NANOS, &mut out, &mut |told| {
             if let Told::Failed(of, error) = told {
                 errors.push((of, error))
             }
@@ -218,16 +218,16 @@ fn no_answer_in_time_names_peer_operation_and_time_and_a_late_answer_is_nobodys(
 #[test]
 fn a_quiet_connection_is_pinged_and_silence_ends_it() {
     let (mut connection, mut out) = greeted(8);
-    connection.tick(29 * SECOND_NS, &mut out, &mut |told| panic!("{told:?}")).unwrap();
+    connection.tick(29 * SECOND_NANOS, &mut out, &mut |told| panic!("{told:?}")).unwrap();
     assert!(out.is_empty());
-    connection.tick(30 * SECOND_NS, &mut out, &mut |told| panic!("{told:?}")).unwrap();
+    connection.tick(30 * SECOND_NANOS, &mut out, &mut |told| panic!("{told:?}")).unwrap();
     let [(Kind::Ping, correlation)] = frames(&out)[..] else { panic!("one ping") };
     let mut pong = Vec::new();
     append_frame(&mut pong, Kind::Pong, correlation, &(), 0).unwrap();
     connection.receive(&pong, &mut |told| panic!("{told:?}")).unwrap();
-    connection.tick(61 * SECOND_NS, &mut out, &mut |told| panic!("{told:?}")).unwrap();
+    connection.tick(61 * SECOND_NANOS, &mut out, &mut |told| panic!("{told:?}")).unwrap();
     let silence =
-        connection.tick(65 * SECOND_NS, &mut out, &mut |told| panic!("{told:?}")).unwrap_err();
+        connection.tick(65 * SECOND_NANOS, &mut out, &mut |told| panic!("{told:?}")).unwrap_err();
     assert!(silence.contains("ping without an answer"), "{silence}");
 }
 
@@ -269,7 +269,7 @@ fn a_refused_greeting_another_version_and_the_wrong_kind_of_answer_end_the_conne
         frame
     };
     assert!(greet(&later).contains("version 2"));
-    assert!(greet(&|_| b"HTTP/1.1 400 Bad Request".to_vec()).contains("native lane"));
+    assert!(greet(&|_| b"HTTP/1.1 400 Bad Request".to_vec()).contains("native protocol"));
 
     let (mut connection, mut out) = greeted(8);
     query(&mut connection, &mut out, 4, 0).unwrap();
@@ -299,15 +299,15 @@ fn rig(config: ProducerConfig) -> Rig {
 }
 
 impl Rig {
-    fn add(&mut self, body: &[u8], now_ns: u64) -> client::Result<Ticket> {
+    fn add(&mut self, body: &[u8], now_nanos: u64) -> client::Result<Ticket> {
         if self.producer.is_batch_full() {
-            self.close(now_ns, true);
+            self.close(now_nanos, true);
         }
-        self.producer.add(&mut self.writer, 0, &Message::new("T", body), now_ns, 1)
+        self.producer.add(&mut self.writer, 0, &Message::new("T", body), now_nanos, 1)
     }
 
-    fn close(&mut self, now_ns: u64, at_once: bool) {
-        self.producer.close(&mut self.connection, &mut self.out, now_ns, at_once).unwrap();
+    fn close(&mut self, now_nanos: u64, at_once: bool) {
+        self.producer.close(&mut self.connection, &mut self.out, now_nanos, at_once).unwrap();
     }
 
     fn receive(&mut self, data: &[u8]) {
@@ -449,10 +449,9 @@ fn what_was_in_flight_when_the_connection_was_lost_is_unknown_and_what_gathered_
         other => panic!("{other:?}"),
     });
     let [lost] = &drain(&mut producer)[..] else { panic!("one completion") };
-    assert!(
-        lost.ticket == sent
-            && matches!(&lost.outcome, Err(error @ ClientError::Unknown { .. }) if error.outcome_is_unknown())
-    );
+    assert_eq!(lost.ticket, sent);
+    let Err(error @ ClientError::Unknown { .. }) = &lost.outcome else { panic!("{lost:?}") };
+    assert!(error.outcome_is_unknown());
     let (connection, out) = greeted(64);
     let mut rig = Rig { connection, producer, writer, out };
     rig.producer.on_welcome(&welcome());
@@ -506,7 +505,7 @@ fn steady_state_sends_allocate_nothing() {
 fn damaged_answers_never_panic_and_complete_each_record_at_most_once() {
     for seed in 0..3_000_u64 {
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let mut chance = move |below: usize| {
+        let mut random = move |below: usize| {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
@@ -519,11 +518,11 @@ fn damaged_answers_never_panic_and_complete_each_record_at_most_once() {
         for (_, correlation) in frames(&rig.out) {
             write_produced(&mut answers, correlation, 0, 4);
         }
-        for _ in 0..=chance(4) {
-            let at = chance(answers.len());
-            answers[at] = u8::try_from(chance(256)).unwrap();
+        for _ in 0..=random(4) {
+            let at = random(answers.len());
+            answers[at] = u8::try_from(random(256)).unwrap();
         }
-        answers.truncate(answers.len() - chance(3) * chance(40));
+        answers.truncate(answers.len() - random(3) * random(40));
         let Rig { mut connection, mut producer, .. } = rig;
         let told = &mut |told: Told<'_, Of>| match told {
             Told::Answer(Of::Frame(frame), Answer::Produced(produced)) => {
@@ -532,7 +531,7 @@ fn damaged_answers_never_panic_and_complete_each_record_at_most_once() {
             Told::Failed(Of::Frame(frame), error) => producer.on_failed(frame, &error),
             _ => {}
         };
-        let cut = chance(answers.len() + 1);
+        let cut = random(answers.len() + 1);
         let received = connection
             .receive(&answers[..cut], told)
             .and_then(|()| connection.receive(&answers[cut..], told));

@@ -1,6 +1,7 @@
 //! What a store is built with. Facts of the store (file sizes) are checked against its files at
 //! open.
 
+use crate::delay_levels::DelayLevels;
 use crate::error::OpenError;
 use crate::index::Shape;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES};
@@ -74,6 +75,13 @@ pub struct StoreConfig {
     /// is then found, not only in bodies and where lengths and offsets give it away. Records that
     /// have one are checked whatever this says.
     pub append_property_crc: bool,
+    /// How long each delay level delays (`messageDelayLevel`): decides when the messages of
+    /// SCHEDULE_TOPIC_XXXX are due.
+    pub delay_levels: DelayLevels,
+    /// Whether queues built anew from the log take in every light message queue that records name
+    /// (`enableLmq` and `enableMultiDispatch`). Those whose folders are there, or that the manifest
+    /// lists, are taken in whatever this says.
+    pub builds_light_queues: bool,
     /// Whether messages are found by key (`messageIndexEnable`).
     pub index_enabled: bool,
     /// Slots of an index file (`maxHashSlotNum`): a fact of the store.
@@ -110,6 +118,8 @@ impl StoreConfig {
             checkpoint_interval_ms: 10_000,
             retention: RetentionConfig::default(),
             append_property_crc: false,
+            delay_levels: DelayLevels::default(),
+            builds_light_queues: false,
             index_enabled: true,
             index_slots: 5_000_000,
             index_entries: 20_000_000,

@@ -232,4 +232,18 @@ pub enum ReadError {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Readers hold so much memory that this read gets none: try again when some of them have
+    /// taken their answers.
+    #[error(
+        "a read from disk needs {wanted_bytes} bytes of memory; readers hold {used_bytes} of \
+            {limit_bytes}"
+    )]
+    TooMuchMemory {
+        /// What the read needs.
+        wanted_bytes: usize,
+        /// What is charged to the shard's account.
+        used_bytes: usize,
+        /// The account's limit.
+        limit_bytes: usize,
+    },
 }

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod delay_levels;
 pub mod error;
 pub mod limits;
 pub mod offset;
@@ -32,12 +33,14 @@ mod files;
 mod index;
 mod manifest;
 mod marks;
+mod number;
 mod paths;
 mod signal;
 mod store;
 mod tail;
 
 pub use config::{FlushPolicy, LogBackend, StoreConfig};
+pub use delay_levels::{DelayLevelError, DelayLevels};
 pub use error::{AppendError, FileError, OpenError, ReadError, StoreError};
 pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};

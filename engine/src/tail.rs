@@ -12,14 +12,16 @@
 //! begins with a copy of the previous one's partial last block: at most 4095 bytes a chunk are
 //! copied twice, and every record is one slice.
 //!
-//! Bounds: memory never exceeds `bytes_max`; the oldest chunk goes when room is needed, and only
-//! when all of it is written. A chunk's memory is used again once no slice of it lives; while one
-//! does, the chunk is only forgotten here and its readers (whose out queues have limits of their
-//! own) keep it.
+//! Bounds: the chunks and spare buffers of the tail never exceed `bytes_max`. The oldest chunk goes
+//! when room is needed, and only when all of it is written. Its memory is used again once no slice
+//! of it lives. While one does, the chunk is no longer the tail's: it is lent, and charged to the
+//! shard's account until its last slice is gone. Lending is never refused, because appends must not
+//! wait for readers: whoever watches the account finds and closes the reader
+//! ([`BufSlice::charged_bytes`]).
 
 use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX};
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, BufSlice};
+use rt::{AppendBuf, BufSlice, MemoryAccount, MemoryUse};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -52,8 +54,10 @@ pub(crate) struct Tail {
     chunks: VecDeque<Chunk>,
     /// Buffers that nobody uses.
     spare: Vec<Rc<AppendBuf>>,
-    /// Evicted buffers that had readers when they went.
+    /// Evicted buffers that had readers when they went, the newest of them: to be used again.
     lent: VecDeque<Rc<AppendBuf>>,
+    /// Charged for every lent buffer.
+    memory: MemoryAccount,
     /// Where the log ends when there is no chunk yet.
     end_before: u64,
     /// The bytes of the log's partial last block before the first chunk.
@@ -77,7 +81,13 @@ fn bytes_of_block(offset: u64) -> usize {
 
 impl Tail {
     /// A tail after `end`, where `partial` is what the log's last block holds already.
-    pub(crate) fn new(end: u64, partial: Vec<u8>, chunk_bytes: usize, bytes_max: usize) -> Self {
+    pub(crate) fn new(
+        end: u64,
+        partial: Vec<u8>,
+        chunk_bytes: usize,
+        bytes_max: usize,
+        memory: MemoryAccount,
+    ) -> Self {
         assert_eq!(
             partial.len() as u64,
             end % BLOCK_BYTES,
@@ -87,6 +97,7 @@ impl Tail {
             chunks: VecDeque::new(),
             spare: Vec::new(),
             lent: VecDeque::new(),
+            memory,
             end_before: end,
             partial_before: partial,
             memory_bytes: 0,
@@ -182,10 +193,16 @@ impl Tail {
             return;
         }
         self.memory_bytes -= buf.capacity();
+        buf.keep_charge(self.memory.charge(MemoryUse::LentChunks, buf.capacity()));
         if self.lent.len() == LENT_CHUNKS_MAX {
             self.lent.pop_front();
         }
         self.lent.push_back(buf);
+    }
+
+    /// Frees the lent buffers that no reader holds any more; those that are held stay.
+    pub(crate) fn free_returned(&mut self) {
+        self.lent.retain_mut(|lent| Rc::get_mut(lent).is_none());
     }
 
     fn take_buffer(&mut self, capacity: usize) -> Rc<AppendBuf> {
@@ -255,6 +272,10 @@ impl Tail {
 mod tests {
     use super::*;
 
+    fn tail(end: u64, partial: Vec<u8>, chunk_bytes: usize, bytes_max: usize) -> Tail {
+        Tail::new(end, partial, chunk_bytes, bytes_max, MemoryAccount::new(usize::MAX))
+    }
+
     fn fill(tail: &mut Tail, len: usize, byte: u8, written: u64) -> Result<u64, Full> {
         tail.reserve(len, written)?;
         let at = tail.end();
@@ -264,7 +285,7 @@ mod tests {
 
     #[test]
     fn every_record_is_one_slice_and_blocks_join_up_across_chunks() {
-        let mut tail = Tail::new(0, Vec::new(), 8192, 1 << 20);
+        let mut tail = tail(0, Vec::new(), 8192, 1 << 20);
         let mut oracle = Vec::new();
         for (nth, len) in [3000, 3000, 3000, 9000, 10, 8000, 1, 4096].into_iter().enumerate() {
             let byte = u8::try_from(nth).unwrap() + 1;
@@ -283,7 +304,7 @@ mod tests {
 
     #[test]
     fn unwritten_chunks_are_never_forgotten_and_memory_is_bounded() {
-        let mut tail = Tail::new(0, Vec::new(), 8192, 3 * 8192);
+        let mut tail = tail(0, Vec::new(), 8192, 3 * 8192);
         let mut refused = 0;
         let mut written = 0;
         for _ in 0..200 {
@@ -299,8 +320,30 @@ mod tests {
     }
 
     #[test]
+    fn lent_chunks_are_charged_until_their_readers_are_gone() {
+        let mut tail = tail(0, Vec::new(), 4096, 2 * 4096);
+        let mut slices = Vec::new();
+        let lent_max = LENT_CHUNKS_MAX + 4;
+        for nth in 0..lent_max + 2 {
+            let written = tail.end();
+            let at = fill(&mut tail, 4096, 1, written).unwrap();
+            slices.push(tail.slice(at, 10).unwrap());
+            assert!(tail.memory_bytes() <= 2 * 4096);
+            let lent = (nth + 1).saturating_sub(2);
+            assert_eq!(tail.memory.used_for(MemoryUse::LentChunks), lent * 4096);
+        }
+        assert_eq!((slices[0].charged_bytes(), slices[lent_max].charged_bytes()), (4096, 0));
+        slices.truncate(2);
+        tail.free_returned();
+        assert_eq!(tail.memory.used_bytes(), 2 * 4096, "those that are still held");
+        slices.clear();
+        tail.free_returned();
+        assert_eq!(tail.memory.used_bytes(), 0);
+    }
+
+    #[test]
     fn a_chunk_with_a_reader_is_not_used_again() {
-        let mut tail = Tail::new(0, Vec::new(), 4096, 2 * 4096);
+        let mut tail = tail(0, Vec::new(), 4096, 2 * 4096);
         let at = fill(&mut tail, 4096, 7, 0).unwrap();
         let held = tail.slice(at, 4096).unwrap();
         for _ in 0..10 {
@@ -313,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_tail_after_a_restart_begins_with_the_partial_block() {
-        let mut tail = Tail::new(4096 + 3, b"abc".to_vec(), 8192, 1 << 20);
+        let mut tail = tail(4096 + 3, b"abc".to_vec(), 8192, 1 << 20);
         fill(&mut tail, 2, b'd', 4099).unwrap();
         assert_eq!(&*tail.partial_block(4096).unwrap(), b"abcdd");
         assert!(tail.slice(4096, 3).is_none(), "what was there before is not the tail's to serve");

@@ -3,9 +3,9 @@
 use crate::children::{EXIT_WITH_PARENT, watch_parent};
 use crate::cli::{ChildArgs, Command};
 use crate::error::{Error, Result};
-use crate::lane::Protocol;
 use crate::progress::note;
-use crate::runner::Finished;
+use crate::protocols::Protocol;
+use crate::result::RunResult;
 use crate::signals::Stop;
 use crate::{crash, noop, quick, remote};
 use std::ffi::OsString;
@@ -55,10 +55,10 @@ fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
-fn status(finished: &Finished) -> ExitCode {
-    if finished.result.integrity_failed() {
+fn status(result: &RunResult) -> ExitCode {
+    if result.integrity_failed() {
         ExitCode::from(INTEGRITY_FAILED)
-    } else if !finished.result.is_valid() {
+    } else if !result.is_valid() {
         ExitCode::from(RUN_INVALID)
     } else {
         ExitCode::SUCCESS

@@ -1,29 +1,50 @@
 //! The command line. Its help teaches: what each command measures, and examples that run as
 //! printed.
 
-use crate::lane::Protocol;
 use crate::limits::{IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, SENDERS_MAX, THREADS_MAX};
 use crate::payload::PAYLOAD_BYTES_MIN;
+use crate::protocols::Protocol;
 use crate::schedule::Shape;
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::checked::fit;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
-  loadgen quick                                   measure RingMQ on this machine, about a minute, no set-up
-  loadgen quick --shards 2 --out results          the same with two shards, results elsewhere
-  loadgen quick --protocol native --flush sync    RingMQ's own lane, and where each send's time went: queue, network, append, flush
-  loadgen run --namesrv 127.0.0.1:9876            one sender, closed loop, against a running cluster
-  loadgen crash --flush sync                      kill a broker 20 times while it is sent to; is anything acknowledged missing?
-  loadgen crash --flush async --backend mmap      the same for what the page cache promises
-  loadgen run --namesrv a:9876;b:9876 --senders 16 --rate 50000 --duration 60 --consume
-                                                  open loop at 50,000/s over 16 connections, then read all back and check it
+  loadgen quick
+      measure RingMQ on this machine, about a minute, no set-up
+  loadgen quick --shards 2 --out results
+      the same with two shards, results elsewhere
+  loadgen quick --protocol native --flush sync
+      RingMQ's own protocol, and where each send's time went: queue, network, append, flush
+  loadgen run --namesrv 127.0.0.1:9876
+      one sender, closed loop, against a running cluster
+  loadgen crash --flush sync
+      kill a broker 20 times while messages are sent; is an acknowledged one missing?
+  loadgen crash --flush async --backend mmap
+      the same for what the page cache promises
+  loadgen run --namesrv 'a:9876;b:9876' --senders 16 --rate 50000 --duration 60 --consume
+      open loop at 50,000/s over 16 connections, then read all back and check it
   loadgen run --namesrv 127.0.0.1:9876 --protocol native --senders 16 --in-flight 8 --consume
-                                                  produce and read back over the native lane of a running RingMQ
+      produce and read back over the native protocol of a running RingMQ
 
-Response time runs from when a message was due, service time from when it was sent. A closed loop sends only after an
-answer, so it hides stalls: use --rate for latency figures. A row that missed its schedule is marked INVALID.
+Response time runs from when a message was due, service time from when it was sent. A closed loop
+sends only after an answer, so it hides stalls: use --rate for latency figures. A row that missed
+its schedule is marked INVALID.
 
-Exit status: 0 good · 1 could not run · 2 wrong arguments · 3 integrity check failed · 4 run invalid · 130 interrupted";
+Exit status: 0 good · 1 could not run · 2 wrong arguments · 3 integrity check failed
+             4 run invalid · 130 interrupted";
+
+/// A payload's size.
+fn payload_bytes() -> RangedI64ValueParser<u32> {
+    from_to(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX)
+}
+
+/// A number within these bounds, both included.
+fn from_to(min: usize, max: usize) -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range::<RangeInclusive<i64>>(fit(min)..=fit(max))
+}
 
 /// The instrument: measures RocketMQ-compatible brokers honestly.
 #[derive(Debug, Parser)]
@@ -70,7 +91,7 @@ pub struct NoopArgs {
     /// Stop when standard input ends
     #[arg(long)]
     pub exit_with_parent: bool,
-    /// Answer the native lane, not remoting
+    /// Answer the native protocol, not remoting
     #[arg(long)]
     pub native: bool,
     /// Core to run on
@@ -151,16 +172,16 @@ pub struct CrashArgs {
     #[arg(long, value_enum, default_value_t = Backend::Direct)]
     pub backend: Backend,
     /// Payload bytes per message
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(PAYLOAD_BYTES_MIN as i64..=PAYLOAD_BYTES_MAX as i64))]
+    #[arg(long, default_value_t = 1024, value_parser = payload_bytes())]
     pub size: u32,
     /// Queues of the topic
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub queues: u32,
     /// Connections
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=SENDERS_MAX as i64))]
+    #[arg(long, default_value_t = 8, value_parser = from_to(1, SENDERS_MAX))]
     pub senders: u32,
     /// Requests in flight per connection
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=IN_FLIGHT_MAX as i64))]
+    #[arg(long, default_value_t = 4, value_parser = from_to(1, IN_FLIGHT_MAX))]
     pub in_flight: u32,
     /// Folder for the temporary store
     #[arg(long, default_value = ".")]
@@ -183,13 +204,13 @@ pub struct CrashArgs {
 #[derive(Debug, Args)]
 pub struct CommonArgs {
     /// Payload bytes per message, incompressible
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(PAYLOAD_BYTES_MIN as i64..=PAYLOAD_BYTES_MAX as i64))]
+    #[arg(long, default_value_t = 1024, value_parser = payload_bytes())]
     pub size: u32,
     /// Queues of the topic per broker, when it is created
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub queues: u32,
     /// Generator threads, one core each
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=THREADS_MAX as i64))]
+    #[arg(long, default_value_t = 1, value_parser = from_to(1, THREADS_MAX))]
     pub threads: u32,
     /// When the generator sleeps
     #[arg(long, value_enum, default_value_t = Spin::Auto)]
@@ -250,11 +271,11 @@ pub struct RunArgs {
     #[arg(long, short = 't')]
     pub topic: Option<String>,
     /// Connections
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=SENDERS_MAX as i64))]
+    #[arg(long, default_value_t = 1, value_parser = from_to(1, SENDERS_MAX))]
     pub senders: u32,
     /// Requests in flight per connection: closed loop, always so many (default 1); open loop, at
     /// most so many, as blocking senders would (default: as many as the schedule asks)
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=IN_FLIGHT_MAX as i64))]
+    #[arg(long, value_parser = from_to(1, IN_FLIGHT_MAX))]
     pub in_flight: Option<u32>,
     /// Open loop: messages per second over all connections (default: closed loop)
     #[arg(long, value_parser = rate)]
@@ -326,8 +347,7 @@ mod tests {
             "y",
         ])
         .unwrap();
-        assert!(
-            matches!(parsed.command, Command::Mqbroker(child) if child.args == ["--exit-with-parent", "-n", "x", "-c", "y"])
-        );
+        let Command::Mqbroker(child) = parsed.command else { panic!("{:?}", parsed.command) };
+        assert_eq!(child.args, ["--exit-with-parent", "-n", "x", "-c", "y"]);
     }
 }

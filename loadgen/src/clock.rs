@@ -4,6 +4,7 @@
 //! is coarser than a round trip and can go backwards. The wall time written into messages is
 //! derived from the same reading.
 
+use protocol::checked::{fit, nanos};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since the clock was made. Copies share the same start, so their readings compare.
@@ -19,19 +20,19 @@ impl Clock {
     pub fn start() -> Self {
         let wall =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        Self { start: Instant::now(), wall_start_ms: i64::try_from(wall).unwrap_or(i64::MAX) }
+        Self { start: Instant::now(), wall_start_ms: fit(wall) }
     }
 
     /// Nanoseconds since the start.
     #[must_use]
-    pub fn now_ns(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    pub fn now_nanos(&self) -> u64 {
+        nanos(self.start.elapsed())
     }
 
-    /// Milliseconds since 1970 at the reading `now_ns`, for the fields RocketMQ keeps in that unit.
+    /// Milliseconds since 1970 at the reading `now_nanos`, for the fields RocketMQ keeps in that unit.
     #[must_use]
-    pub fn wall_ms(&self, now_ns: u64) -> i64 {
-        self.wall_start_ms.saturating_add(i64::try_from(now_ns / 1_000_000).unwrap_or(i64::MAX))
+    pub fn wall_ms(&self, now_nanos: u64) -> i64 {
+        self.wall_start_ms.saturating_add(fit(now_nanos / 1_000_000))
     }
 }
 
@@ -42,9 +43,9 @@ mod tests {
     #[test]
     fn readings_never_go_back_and_copies_agree() {
         let clock = Clock::start();
-        let first = clock.now_ns();
+        let first = clock.now_nanos();
         let copy = clock;
-        assert!(copy.now_ns() >= first);
+        assert!(copy.now_nanos() >= first);
         assert_eq!(clock.wall_ms(2_000_000) - clock.wall_ms(0), 2);
     }
 }

@@ -9,18 +9,19 @@
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::integrity::Checker;
-use crate::lane::Protocol;
 use crate::limits::{PULL_MESSAGES, REQUEST_TIMEOUT};
 use crate::live::Live;
 use crate::native_wire::greet;
 use crate::net::{Event, Link, Wait};
 use crate::payload::verify;
 use crate::plan::QueuePlan;
+use crate::protocols::Protocol;
 use crate::recorder::fine;
 use crate::signals::Stop;
 use crate::wire::{PullShape, append_pull};
 use client::answer::{self, Answer};
 use hdrhistogram::Histogram;
+use protocol::checked::{fit, nanos};
 use protocol::native::{Fetch, FetchStatus, Kind, append_frame};
 use protocol::record::records;
 use protocol::remoting::CommandView;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 /// One queue to read and from where to where.
 #[derive(Clone, Debug)]
-pub struct Range {
+pub(crate) struct Range {
     /// The queue.
     pub queue: QueuePlan,
     /// First offset to read.
@@ -46,7 +47,7 @@ pub struct Consumed {
     /// Payload bytes read.
     pub bytes: u64,
     /// Wall time of it, ns.
-    pub took_ns: u64,
+    pub took_nanos: u64,
     /// Pull to answer, ns.
     pub pull: Histogram<u64>,
     /// Born to read, ms.
@@ -63,11 +64,11 @@ struct Reader {
     range: Range,
     conn: usize,
     next: u64,
-    asked_ns: u64,
+    asked_nanos: u64,
     pulling: bool,
     /// Do not ask before: after an answer without messages.
-    again_at_ns: u64,
-    last_progress_ns: u64,
+    again_at_nanos: u64,
+    last_progress_nanos: u64,
 }
 
 struct State<'c> {
@@ -83,7 +84,7 @@ const STUCK: Duration = REQUEST_TIMEOUT;
 /// Bytes of records asked for in one fetch: an answer fits a frame.
 const FETCH_BYTES: u32 = 8 << 20;
 /// Pause after an answer without messages.
-const AGAIN_NS: u64 = 2_000_000;
+const AGAIN_NANOS: u64 = 2_000_000;
 
 /// Reads all `ranges`.
 ///
@@ -94,7 +95,7 @@ const AGAIN_NS: u64 = 2_000_000;
     clippy::too_many_arguments,
     reason = "one call; a struct of them would only be taken apart again"
 )]
-pub fn consume(
+pub(crate) fn consume(
     protocol: Protocol,
     topic: &str,
     group: &str,
@@ -106,8 +107,8 @@ pub fn consume(
 ) -> Result<Consumed> {
     let (mut link, readers) = connect(protocol, ranges)?;
     let mut state = State { protocol, clock, readers, checker, consumed: empty() };
-    let start_ns = clock.now_ns();
-    state.readers.iter_mut().for_each(|reader| reader.last_progress_ns = start_ns);
+    let start_nanos = clock.now_nanos();
+    state.readers.iter_mut().for_each(|reader| reader.last_progress_nanos = start_nanos);
     while state.consumed.incomplete.is_none()
         && state.readers.iter().any(|reader| reader.next < reader.range.to)
     {
@@ -120,7 +121,7 @@ pub fn consume(
         })?;
         live.set_done(state.consumed.messages);
     }
-    state.consumed.took_ns = clock.now_ns() - start_ns;
+    state.consumed.took_nanos = clock.now_nanos() - start_nanos;
     Ok(state.consumed)
 }
 
@@ -146,10 +147,10 @@ fn connect(protocol: Protocol, ranges: Vec<Range>) -> Result<(Link, Vec<Reader>)
         readers.push(Reader {
             conn,
             next: range.from,
-            asked_ns: 0,
+            asked_nanos: 0,
             pulling: false,
-            again_at_ns: 0,
-            last_progress_ns: 0,
+            again_at_nanos: 0,
+            last_progress_nanos: 0,
             range,
         });
     }
@@ -160,7 +161,7 @@ fn empty() -> Consumed {
     Consumed {
         messages: 0,
         bytes: 0,
-        took_ns: 0,
+        took_nanos: 0,
         pull: fine(),
         born_to_consume_ms: fine(),
         store_to_consume_ms: fine(),
@@ -172,9 +173,9 @@ fn empty() -> Consumed {
 /// Appends a fetch that does not wait for new messages, as large as a pull.
 fn append_fetch(out: &mut Vec<u8>, correlation: i32, topic: &str, queue_id: u32, offset: u64) {
     let fetch = Fetch {
-        queue_id: i32::try_from(queue_id).unwrap_or(i32::MAX),
-        offset: i64::try_from(offset).unwrap_or(i64::MAX),
-        messages_max: u32::try_from(PULL_MESSAGES).unwrap_or(1),
+        queue_id: fit(queue_id),
+        offset: fit(offset),
+        messages_max: fit(PULL_MESSAGES),
         bytes_max: FETCH_BYTES,
         hold_ms: 0,
         topic: topic.to_owned(),
@@ -186,14 +187,12 @@ fn append_fetch(out: &mut Vec<u8>, correlation: i32, topic: &str, queue_id: u32,
 
 impl State<'_> {
     fn ask(&mut self, link: &mut Link, topic: &str, group: &str) {
-        let now = self.clock.now_ns();
+        let now = self.clock.now_nanos();
         for (index, reader) in self.readers.iter_mut().enumerate() {
             if reader.next >= reader.range.to {
                 continue;
             }
-            if now.saturating_sub(reader.last_progress_ns)
-                > u64::try_from(STUCK.as_nanos()).unwrap_or(u64::MAX)
-            {
+            if now.saturating_sub(reader.last_progress_nanos) > nanos(STUCK) {
                 let Reader { range, next, .. } = reader;
                 let why = format!(
                     "{} queue {} gave nothing at offset {next} of {} for 3 s",
@@ -201,12 +200,12 @@ impl State<'_> {
                 );
                 self.consumed.incomplete.get_or_insert(why);
             }
-            if reader.pulling || now < reader.again_at_ns {
+            if reader.pulling || now < reader.again_at_nanos {
                 continue;
             }
             let (queue_id, offset, out) =
                 (reader.range.queue.queue_id, reader.next, link.out(reader.conn));
-            let correlation = i32::try_from(index).unwrap_or(i32::MAX);
+            let correlation = fit(index);
             match self.protocol {
                 Protocol::Remoting => append_pull(
                     out,
@@ -216,7 +215,7 @@ impl State<'_> {
                 Protocol::Native => append_fetch(out, correlation, topic, queue_id, offset),
             }
             reader.pulling = true;
-            reader.asked_ns = now;
+            reader.asked_nanos = now;
         }
     }
 
@@ -228,8 +227,9 @@ impl State<'_> {
             self.consumed.incomplete.get_or_insert("unreadable answer to a pull".into());
             return;
         };
-        let index = usize::try_from(command.opaque).unwrap_or(usize::MAX);
-        if !command.is_response() || index >= self.readers.len() {
+        let index = usize::try_from(command.opaque).ok();
+        let Some(index) = index.filter(|index| *index < self.readers.len()) else { return };
+        if !command.is_response() {
             return;
         }
         let now = self.asked_and_answered(index);
@@ -241,14 +241,14 @@ impl State<'_> {
     }
 
     fn asked_and_answered(&mut self, index: usize) -> u64 {
-        let now = self.clock.now_ns();
+        let now = self.clock.now_nanos();
         let reader = &mut self.readers[index];
         reader.pulling = false;
-        self.consumed.pull.saturating_record(now.saturating_sub(reader.asked_ns).max(1));
+        self.consumed.pull.saturating_record(now.saturating_sub(reader.asked_nanos).max(1));
         now
     }
 
-    /// An answer of the native lane.
+    /// An answer of the native protocol.
     fn on_fetched(&mut self, frame: &[u8]) {
         let (correlation, answer) = match answer::read(frame) {
             Ok(read) => read,
@@ -259,7 +259,7 @@ impl State<'_> {
                 return;
             }
         };
-        let index = usize::try_from(correlation).unwrap_or(usize::MAX);
+        let index = correlation as usize;
         if index >= self.readers.len() {
             return;
         }
@@ -281,7 +281,7 @@ impl State<'_> {
     fn found_nothing(&mut self, index: usize, now: u64, end: Option<String>) {
         let reader = &mut self.readers[index];
         self.consumed.failed_pulls += 1;
-        reader.again_at_ns = now + AGAIN_NS;
+        reader.again_at_nanos = now + AGAIN_NANOS;
         if let Some(said) = end {
             let why = format!(
                 "{} queue {} answered a pull at offset {} with {said}",
@@ -303,11 +303,20 @@ impl State<'_> {
                 ));
                 return;
             };
-            let offset = u64::try_from(record.queue_offset()).unwrap_or(0);
+            let Ok(offset) = u64::try_from(record.queue_offset()) else {
+                self.consumed.incomplete.get_or_insert(format!(
+                    "{} queue {}: a record says that its queue offset is {}",
+                    reader.range.queue.broker,
+                    reader.range.queue.queue_id,
+                    record.queue_offset()
+                ));
+                return;
+            };
             self.checker.observe(reader.range.queue.index, offset, verify(record.body()));
             // Never back: a broker that repeats itself is reported, not followed.
             reader.next = reader.next.max(offset + 1);
-            let age_ms = |since: i64| u64::try_from(wall_ms - since).unwrap_or(0);
+            // The broker's clock may be ahead of this one.
+            let age_ms = |since: i64| wall_ms.saturating_sub(since).max(0).unsigned_abs();
             self.consumed
                 .born_to_consume_ms
                 .saturating_record(age_ms(record.born_timestamp_ms()).max(1));
@@ -315,10 +324,10 @@ impl State<'_> {
                 .store_to_consume_ms
                 .saturating_record(age_ms(record.store_timestamp_ms()).max(1));
             self.consumed.messages += 1;
-            self.consumed.bytes += u64::try_from(record.body().len()).unwrap_or(0);
+            self.consumed.bytes += record.body().len() as u64;
         }
         if reader.next > before {
-            reader.last_progress_ns = now;
+            reader.last_progress_nanos = now;
         }
     }
 

@@ -5,7 +5,7 @@ use crate::cli::Spin;
 
 /// Cores by role.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CorePlan {
+pub(crate) struct CorePlan {
     /// The broker's, one per shard; empty leaves them to the broker.
     pub broker: Vec<usize>,
     /// The generators', one per thread.
@@ -15,20 +15,16 @@ pub struct CorePlan {
 impl CorePlan {
     /// For a broker of our own beside the generators.
     #[must_use]
-    pub fn for_quick(shards: u32, threads: u32) -> Self {
-        Self::deal(
-            &available(),
-            usize::try_from(shards).unwrap_or(1),
-            usize::try_from(threads).unwrap_or(1),
-        )
+    pub(crate) fn for_quick(shards: u32, threads: u32) -> Self {
+        Self::deal(&available(), shards as usize, threads as usize)
     }
 
     /// For generators alone: from the last core down, away from core 0, which takes most
     /// interrupts. The no-op target has the first core.
     #[must_use]
-    pub fn for_run(threads: u32) -> Self {
+    pub(crate) fn for_run(threads: u32) -> Self {
         let cores = available();
-        let threads = usize::try_from(threads).unwrap_or(1);
+        let threads = threads as usize;
         let free = cores.len() > threads;
         let generators = (0..threads)
             .map(|index| cores.iter().rev().nth(index).copied().filter(|_| free))
@@ -57,14 +53,14 @@ impl CorePlan {
 
     /// The broker's cores as its configuration wants them.
     #[must_use]
-    pub fn broker_list(&self) -> Option<String> {
+    pub(crate) fn broker_list(&self) -> Option<String> {
         let list: Vec<String> = self.broker.iter().map(usize::to_string).collect();
         (!list.is_empty()).then(|| list.join(","))
     }
 
     /// Whether every generator has a core that no other of our threads has.
     #[must_use]
-    pub fn generators_alone(&self) -> bool {
+    pub(crate) fn generators_alone(&self) -> bool {
         let mut seen = self.broker.clone();
         self.generators.iter().all(|core| {
             let alone = core.is_some_and(|core| !seen.contains(&core));
@@ -75,7 +71,7 @@ impl CorePlan {
 
     /// Whether generators spin under this wish.
     #[must_use]
-    pub fn spins(&self, wish: Spin) -> bool {
+    pub(crate) fn spins(&self, wish: Spin) -> bool {
         match wish {
             Spin::Always => true,
             Spin::Never => false,
@@ -85,7 +81,7 @@ impl CorePlan {
 
     /// For the user, before it starts.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let list = |cores: &[Option<usize>]| {
             let names: Vec<String> = cores
                 .iter()
@@ -103,7 +99,7 @@ impl CorePlan {
 
     /// What to know when there were too few cores.
     #[must_use]
-    pub fn note(&self) -> Option<String> {
+    pub(crate) fn note(&self) -> Option<String> {
         (!self.generators_alone()).then(|| {
             "too few cores: broker and generator share them, so \
             both the rate and the times are worse than the broker's own"

@@ -20,6 +20,7 @@ use crate::progress::Progress;
 use crate::runner;
 use crate::session::{Common, Session, Shape};
 use crate::signals::Stop;
+use protocol::checked::millis;
 use protocol::remoting::SerializeType;
 use serde::Serialize;
 use std::fs;
@@ -33,7 +34,7 @@ const LOAD_MAX: Duration = Duration::from_secs(60);
 
 /// What it found.
 #[derive(Debug, Serialize)]
-pub struct CrashResult {
+pub(crate) struct CrashResult {
     /// `SYNC_FLUSH` or `ASYNC_FLUSH`.
     pub flush_disk_type: &'static str,
     /// `direct` or `mmap`.
@@ -55,7 +56,7 @@ pub struct CrashResult {
 impl CrashResult {
     /// Whether everything that was promised held: with no promise, only losses are excused.
     #[must_use]
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         let excused = IntegrityReport { lost: 0, ..self.integrity.clone() };
         if self.promised { self.integrity.holds() } else { excused.holds() }
     }
@@ -77,7 +78,8 @@ impl CrashResult {
             }
         };
         format!(
-            "{flush_disk_type} on {log_backend}: {kills} kills, {kills_in_flight} of them with sends in flight; slowest restart {slowest_restart_ms} ms\n\
+            "{flush_disk_type} on {log_backend}: {kills} kills, {kills_in_flight} of them with \
+             sends in flight; slowest restart {slowest_restart_ms} ms\n\
              {}{excuse}\nmoments of the kills: --seed {seed}",
             self.integrity.sentence()
         )
@@ -88,7 +90,7 @@ impl CrashResult {
 ///
 /// # Errors
 /// When the broker does not come up (again), or a signal came. A failed check is in the result.
-pub fn crash(args: &CrashArgs, stop: &Stop) -> Result<CrashResult> {
+pub(crate) fn crash(args: &CrashArgs, stop: &Stop) -> Result<CrashResult> {
     let progress = Progress::new(args.json, false);
     fs::create_dir_all(&args.dir).map_err(Error::file("create", &args.dir))?;
     let folder = tempfile::Builder::new()
@@ -139,7 +141,7 @@ fn kill_often(
     stop: &Stop,
 ) -> Result<CrashResult> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
-    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(seed);
     let bench = runner::bench(cores, stop);
     let quiet = Progress::new(true, false);
     let mut cluster = crate::cluster::Cluster::connect(&own.namesrv_addr)?;
@@ -155,7 +157,7 @@ fn kill_often(
     let (mut in_flight, mut slowest) = (0, Duration::ZERO);
     for nth in 1..=args.kills {
         stop.check()?;
-        let life = Duration::from_millis(chance.u64(LIFE_MS.0..=LIFE_MS.1));
+        let life = Duration::from_millis(random.u64(LIFE_MS.0..=LIFE_MS.1));
         in_flight += u32::from(one_life(&mut session, own, shape, life)?);
         let start = Instant::now();
         own.restart_broker(stop)?;
@@ -181,7 +183,7 @@ fn kill_often(
         seed,
         kills: args.kills,
         kills_in_flight: in_flight,
-        slowest_restart_ms: u64::try_from(slowest.as_millis()).unwrap_or(u64::MAX),
+        slowest_restart_ms: millis(slowest),
         promised: args.flush == Flush::Sync || args.backend == Backend::Mmap,
         integrity,
     })
@@ -194,7 +196,7 @@ fn common(args: &CrashArgs) -> Common {
         topic: format!("loadgen-crash-{run_id:x}"),
         size_bytes: args.size as usize,
         spin: false,
-        protocol: crate::lane::Protocol::Remoting,
+        protocol: crate::protocols::Protocol::Remoting,
         serialize: SerializeType::Json,
         warmup: Duration::ZERO,
     }

@@ -99,4 +99,4 @@ impl Error {
 }
 
 /// Result with this crate's [`enum@Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;

@@ -14,17 +14,18 @@
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::integrity::AckTable;
-use crate::lane::{LaneOutcome, Protocol, Template, read_answer};
 use crate::limits::{DRAIN_TIMEOUT, OPEN_IN_FLIGHT_MAX, REQUEST_TIMEOUT, WINDOW_MIN};
 use crate::live::Live;
 use crate::native_wire::greet;
 use crate::net::{Event, Link, Wait};
 use crate::payload::{PayloadWriter, Stamp};
 use crate::plan::{Mode, Part};
+use crate::protocols::{Protocol, SendOutcome, Template, read_answer};
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
 use crate::stages::Seen;
-use crate::window::{Pending, Window};
+use crate::window::{SentRequest, Window};
+use protocol::checked::{fit, nanos};
 use protocol::native::Stages;
 use std::collections::VecDeque;
 use std::net::TcpStream;
@@ -33,7 +34,7 @@ use std::time::Duration;
 
 /// What a generator thread brings back.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Times and counts of the measured window.
     pub recorder: Recorder,
     /// Where each message was acknowledged, warm-up included.
@@ -46,8 +47,6 @@ pub struct Outcome {
     pub cpu_share: Option<f64>,
     /// The in-flight limit held the schedule back.
     pub hit_in_flight_limit: bool,
-    /// Ended by a signal.
-    pub interrupted: bool,
 }
 
 /// One queue this generator sends to: its number in the run and its request.
@@ -70,8 +69,8 @@ struct State {
     senders: Vec<Sender>,
     recorder: Recorder,
     acks: AckTable,
-    window_ns: (u64, u64),
-    waiting: usize,
+    window_nanos: (u64, u64),
+    unanswered: usize,
     /// Connections with a free place, oldest first (closed loop).
     ready: VecDeque<usize>,
     closed: bool,
@@ -88,7 +87,7 @@ struct Generator<'p> {
     next_message: u64,
     next_sender: usize,
     schedule: Option<std::iter::Peekable<Schedule>>,
-    start_ns: u64,
+    start_nanos: u64,
     hit_limit: bool,
 }
 
@@ -96,7 +95,7 @@ struct Generator<'p> {
 ///
 /// # Errors
 /// When connecting or the ring fails; failed requests are counted, not returned.
-pub fn run(part: &Part, clock: Clock, live: &Arc<Live>) -> Result<Outcome> {
+pub(crate) fn run(part: &Part, clock: Clock, live: &Arc<Live>) -> Result<Outcome> {
     let mut generator = Generator::connect(part, clock, live)?;
     // Threads start their schedules together, not when each has connected.
     part.barrier.wait();
@@ -144,8 +143,8 @@ impl<'p> Generator<'p> {
             senders,
             recorder: Recorder::new(load.duration, load.protocol),
             acks: AckTable::default(),
-            window_ns: (0, 0),
-            waiting: 0,
+            window_nanos: (0, 0),
+            unanswered: 0,
             ready: VecDeque::with_capacity(part.senders.len() * load.in_flight),
             closed: matches!(load.mode, Mode::Closed),
             protocol: load.protocol,
@@ -160,17 +159,17 @@ impl<'p> Generator<'p> {
             next_message: 0,
             next_sender: 0,
             schedule: None,
-            start_ns: 0,
+            start_nanos: 0,
             hit_limit: false,
         })
     }
 
     fn start(&mut self) {
         let load = &self.part.load;
-        let warmup_ns = nanos(load.warmup);
-        self.start_ns = self.state.clock.now_ns();
-        let from = self.start_ns + warmup_ns;
-        self.state.window_ns = (from, from + nanos(load.duration));
+        let warmup_nanos = nanos(load.warmup);
+        self.start_nanos = self.state.clock.now_nanos();
+        let from = self.start_nanos + warmup_nanos;
+        self.state.window_nanos = (from, from + nanos(load.duration));
         match load.mode {
             Mode::Closed => {
                 for _ in 0..load.in_flight {
@@ -196,11 +195,11 @@ impl<'p> Generator<'p> {
 
     /// The load itself. Gives back the CPU time of the measured window.
     fn send_until_end(&mut self) -> Result<Option<f64>> {
-        let (from, end) = self.state.window_ns;
+        let (from, end) = self.state.window_nanos;
         let mut cpu_at_start = None;
-        let mut next_chore_ns = self.start_ns;
+        let mut next_chore_nanos = self.start_nanos;
         loop {
-            let now = self.state.clock.now_ns();
+            let now = self.state.clock.now_nanos();
             if self.is_over(now, end)
                 || self.part.stop.is_set()
                 || self.state.senders.iter().all(|sender| !sender.open)
@@ -208,21 +207,21 @@ impl<'p> Generator<'p> {
                 break;
             }
             if now >= from && cpu_at_start.is_none() {
-                cpu_at_start = crate::env::process::thread_cpu_ns();
+                cpu_at_start = crate::env::process::thread_cpu_nanos();
             }
             let next_due = match self.schedule.is_some() {
                 true => self.send_due(now),
                 false => self.send_ready(end),
             };
-            if now >= next_chore_ns {
+            if now >= next_chore_nanos {
                 self.state.chores(now);
-                next_chore_ns = now + CHORE_NS;
+                next_chore_nanos = now + CHORE_NANOS;
             }
-            let wait = self.wait(next_due.min(end.max(now + 1)).min(next_chore_ns));
+            let wait = self.wait(next_due.min(end.max(now + 1)).min(next_chore_nanos));
             self.turn(wait)?;
         }
-        let cpu_end = crate::env::process::thread_cpu_ns();
-        let wall = self.state.clock.now_ns().saturating_sub(from).max(1);
+        let cpu_end = crate::env::process::thread_cpu_nanos();
+        let wall = self.state.clock.now_nanos().saturating_sub(from).max(1);
         Ok(cpu_at_start
             .zip(cpu_end)
             .map(|(start, end)| end.saturating_sub(start) as f64 / wall as f64))
@@ -232,31 +231,31 @@ impl<'p> Generator<'p> {
     /// it is late; how late it was is in the lag.
     fn is_over(&mut self, now: u64, end: u64) -> bool {
         let due = self.schedule.as_mut().is_some_and(|schedule| schedule.peek().is_some());
-        now >= end && (!due || now >= end + END_GRACE_NS)
+        now >= end && (!due || now >= end + END_GRACE_NANOS)
     }
 
     /// Sends what the schedule says is due; gives back when the next is.
     fn send_due(&mut self, mut now: u64) -> u64 {
-        let start_ns = self.start_ns;
+        let start_nanos = self.start_nanos;
         for _ in 0..SENDS_PER_TURN {
-            let Some(due_ns) = self
+            let Some(due_nanos) = self
                 .schedule
                 .as_mut()
                 .and_then(|schedule| schedule.peek())
-                .map(|due| start_ns + due)
+                .map(|due| start_nanos + due)
             else {
                 return u64::MAX;
             };
-            if due_ns > now {
-                return due_ns;
+            if due_nanos > now {
+                return due_nanos;
             }
             let Some(sender) = self.sender_with_room() else {
                 self.hit_limit |= self.part.load.in_flight == 0;
                 return u64::MAX;
             };
             self.schedule.as_mut().map(Iterator::next);
-            self.send(sender, due_ns, now);
-            now = self.state.clock.now_ns();
+            self.send(sender, due_nanos, now);
+            now = self.state.clock.now_nanos();
         }
         now
     }
@@ -265,7 +264,7 @@ impl<'p> Generator<'p> {
     fn send_ready(&mut self, end: u64) -> u64 {
         for _ in 0..self.state.ready.len().min(SENDS_PER_TURN) {
             let Some(sender) = self.state.ready.pop_front() else { break };
-            let now = self.state.clock.now_ns();
+            let now = self.state.clock.now_nanos();
             if now < end
                 && self.state.senders[sender].open
                 && self.state.senders[sender].window.has_room()
@@ -285,7 +284,7 @@ impl<'p> Generator<'p> {
         for step in 0..senders.len() {
             let index = (self.next_sender + step) % senders.len();
             let sender = &senders[index];
-            if sender.open && sender.window.has_room() && sender.window.waiting() < depth {
+            if sender.open && sender.window.has_room() && sender.window.unanswered() < depth {
                 self.next_sender = index + 1;
                 return Some(index);
             }
@@ -293,7 +292,7 @@ impl<'p> Generator<'p> {
         None
     }
 
-    fn send(&mut self, index: usize, due_ns: u64, now: u64) {
+    fn send(&mut self, index: usize, due_nanos: u64, now: u64) {
         let sender = &mut self.state.senders[index];
         let queue = &sender.queues[sender.next_queue % sender.queues.len()];
         sender.next_queue += 1;
@@ -301,7 +300,7 @@ impl<'p> Generator<'p> {
         let stamp = Stamp {
             run_id: self.part.load.run_id,
             message_id: self.next_message,
-            sender: u32::try_from(index).unwrap_or(u32::MAX),
+            sender: fit(index),
             generator: self.part.generator,
             sender_seq: seq,
             settled_below: sender.window.settled_below(),
@@ -313,30 +312,31 @@ impl<'p> Generator<'p> {
             &stamp,
             &self.payload,
         );
-        sender.window.push(Pending {
-            due_ns,
-            sent_ns: now,
-            written_ns: 0,
+        sender.window.push(SentRequest {
+            due_nanos,
+            sent_nanos: now,
+            written_nanos: 0,
             message_id: self.next_message,
             queue: queue.index,
         });
         self.next_message += 1;
-        self.state.waiting += 1;
-        if self.state.measured(due_ns) {
+        self.state.unanswered += 1;
+        if self.state.measured(due_nanos) {
             self.state.recorder.sent += 1;
-            self.state.recorder.lag.saturating_record(now.saturating_sub(due_ns).max(1));
+            self.state.recorder.lag.saturating_record(now.saturating_sub(due_nanos).max(1));
         }
     }
 
     /// Sleeps only when there is time for it: waking up costs tens of microseconds, which would
     /// count as lag.
-    fn wait(&self, until_ns: u64) -> Wait {
-        let spare_ns = until_ns.saturating_sub(self.state.clock.now_ns());
-        if self.part.load.spin || spare_ns < WAKE_UP_NS {
+    fn wait(&self, until_nanos: u64) -> Wait {
+        let spare_nanos = until_nanos.saturating_sub(self.state.clock.now_nanos());
+        if self.part.load.spin || spare_nanos < WAKE_UP_NANOS {
             return Wait::Poll;
         }
-        let sleep_ns = if self.schedule.is_some() { spare_ns - WAKE_UP_NS / 2 } else { spare_ns };
-        Wait::AtMost(Duration::from_nanos(sleep_ns))
+        let sleep_nanos =
+            if self.schedule.is_some() { spare_nanos - WAKE_UP_NANOS / 2 } else { spare_nanos };
+        Wait::AtMost(Duration::from_nanos(sleep_nanos))
     }
 
     fn turn(&mut self, wait: Wait) -> Result<()> {
@@ -349,11 +349,13 @@ impl<'p> Generator<'p> {
     }
 
     fn drain(&mut self) -> Result<()> {
-        let end = self.state.clock.now_ns() + nanos(DRAIN_TIMEOUT);
-        while self.state.waiting > 0 && self.state.clock.now_ns() < end && !self.part.stop.is_set()
+        let end = self.state.clock.now_nanos() + nanos(DRAIN_TIMEOUT);
+        while self.state.unanswered > 0
+            && self.state.clock.now_nanos() < end
+            && !self.part.stop.is_set()
         {
             self.turn(Wait::AtMost(Duration::from_millis(20)))?;
-            let now = self.state.clock.now_ns();
+            let now = self.state.clock.now_nanos();
             self.state.chores(now);
         }
         Ok(())
@@ -362,15 +364,15 @@ impl<'p> Generator<'p> {
     fn finish(self, cpu_share: Option<f64>) -> Outcome {
         let mut state = self.state;
         // What is due and was never sent counts as planned, not sent: the achieved share shows it.
-        let unanswered = u64::try_from(state.waiting).unwrap_or(u64::MAX);
-        let start_ns = self.start_ns;
+        let unanswered = fit(state.unanswered);
+        let start_nanos = self.start_nanos;
         let unsent = self
             .schedule
             .into_iter()
             .flatten()
-            .filter(|due_ns| state.measured(start_ns + due_ns))
+            .filter(|due_nanos| state.measured(start_nanos + due_nanos))
             .count();
-        let unsent = u64::try_from(unsent).unwrap_or(u64::MAX);
+        let unsent = fit(unsent);
         for sender in &mut state.senders {
             sender.window.expire(u64::MAX, |_| ());
         }
@@ -381,7 +383,6 @@ impl<'p> Generator<'p> {
             unsent,
             cpu_share,
             hit_in_flight_limit: self.hit_limit,
-            interrupted: self.part.stop.is_set(),
         }
     }
 }
@@ -390,39 +391,39 @@ impl<'p> Generator<'p> {
 const SENDS_PER_TURN: usize = 64;
 /// How long after the window late messages are still sent; the others count as planned and not
 /// sent.
-const END_GRACE_NS: u64 = 200_000_000;
+const END_GRACE_NANOS: u64 = 200_000_000;
 /// Time between looks at timeouts and the live counters.
-const CHORE_NS: u64 = 20_000_000;
+const CHORE_NANOS: u64 = 20_000_000;
 /// Below this a sleep is not worth its wake-up.
-const WAKE_UP_NS: u64 = 200_000;
+const WAKE_UP_NANOS: u64 = 200_000;
 
 impl State {
-    fn measured(&self, due_ns: u64) -> bool {
-        (self.window_ns.0..self.window_ns.1).contains(&due_ns)
+    fn measured(&self, due_nanos: u64) -> bool {
+        (self.window_nanos.0..self.window_nanos.1).contains(&due_nanos)
     }
 
     fn on_answer(&mut self, conn: usize, frame: &[u8]) {
-        let now = self.clock.now_ns();
+        let now = self.clock.now_nanos();
         let answer = match read_answer(self.protocol, frame) {
             Ok(Some(answer)) => answer,
             Ok(None) => return,
             Err(_) => return self.recorder.error("unreadable answer"),
         };
         let sender = &mut self.senders[conn];
-        let Some(pending) =
+        let Some(request) =
             answer.seq_low.and_then(|low| sender.window.take(low, self.protocol.seq_span()))
         else {
             return self.recorder.error("answer to no request (late or repeated)");
         };
-        self.waiting -= 1;
+        self.unanswered -= 1;
         if self.closed {
             self.ready.push_back(conn);
         }
         match answer.outcome {
-            LaneOutcome::Stored { queue_offset, stages } => {
-                self.acknowledged(&pending, now, queue_offset, stages.as_ref())
+            SendOutcome::Stored { queue_offset, stages } => {
+                self.acknowledged(&request, now, queue_offset, stages.as_ref())
             }
-            LaneOutcome::Failed { what, remark } => {
+            SendOutcome::Failed { what, remark } => {
                 // Errors of the warm-up count too: a run that only works after a while should say
                 // so.
                 self.recorder.error(&what);
@@ -433,40 +434,40 @@ impl State {
 
     fn acknowledged(
         &mut self,
-        pending: &Pending,
+        request: &SentRequest,
         now: u64,
         queue_offset: u64,
         stages: Option<&Stages>,
     ) {
         if self.record_acks {
-            self.acks.acknowledge(pending.message_id, pending.queue, queue_offset);
+            self.acks.acknowledge(request.message_id, request.queue, queue_offset);
         }
         if self.measured(now) {
             self.recorder.answered_in_window += 1;
         }
-        if self.measured(pending.due_ns) {
-            let from = self.window_ns.0;
+        if self.measured(request.due_nanos) {
+            let from = self.window_nanos.0;
             self.recorder.answer(
-                pending.due_ns - from,
-                now - pending.due_ns,
-                now - pending.sent_ns,
+                request.due_nanos - from,
+                now - request.due_nanos,
+                now - request.sent_nanos,
             );
             if let (Some(times), Some(stages)) = (&mut self.recorder.stages, stages) {
                 let seen = Seen {
-                    due_ns: pending.due_ns,
-                    written_ns: pending.written_ns,
-                    answered_ns: now,
+                    due_nanos: request.due_nanos,
+                    written_nanos: request.written_nanos,
+                    answered_nanos: now,
                 };
-                times.record(seen, pending.sent_ns, stages);
+                times.record(seen, request.sent_nanos, stages);
             }
         }
     }
 
     /// What was queued on a connection was given to the kernel: its client queue ends. Only the
-    /// native lane tells the rest.
+    /// native protocol tells the rest.
     fn on_written(&mut self, conn: usize) {
         if self.protocol == Protocol::Native {
-            self.senders[conn].window.written(self.clock.now_ns());
+            self.senders[conn].window.written(self.clock.now_nanos());
         }
     }
 
@@ -477,10 +478,10 @@ impl State {
         self.ready.retain(|&ready| ready != conn);
     }
 
-    fn give_up(&mut self, conn: usize, sent_before_ns: u64, what: &str) {
+    fn give_up(&mut self, conn: usize, sent_before_nanos: u64, what: &str) {
         let mut gone = 0;
-        self.senders[conn].window.expire(sent_before_ns, |_| gone += 1);
-        self.waiting -= gone;
+        self.senders[conn].window.expire(sent_before_nanos, |_| gone += 1);
+        self.unanswered -= gone;
         for _ in 0..gone {
             self.recorder.error(what);
             if self.closed {
@@ -495,10 +496,6 @@ impl State {
         for conn in 0..self.senders.len() {
             self.give_up(conn, too_old, "no answer within 3 s");
         }
-        self.live.publish(&self.recorder, now.saturating_sub(self.window_ns.0));
+        self.live.publish(&self.recorder, now.saturating_sub(self.window_nanos.0));
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -13,6 +13,7 @@
 //! stamps (see [`crate::payload`]).
 
 use crate::payload::{Damage, Stamp};
+use protocol::checked::fit;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -59,7 +60,7 @@ impl AckTable {
     }
 
     fn word_mut(&mut self, message_id: u64) -> &mut u64 {
-        let index = usize::try_from(message_id).unwrap_or(usize::MAX);
+        let index: usize = fit(message_id);
         while self.chunks.len() <= index / CHUNK {
             self.chunks.push(vec![0; CHUNK].into_boxed_slice());
         }
@@ -179,7 +180,7 @@ impl Checker {
 
     fn observe_ours(&mut self, queue: u32, queue_offset: u64, stamp: &Stamp) {
         self.report.consumed += 1;
-        let generator = usize::try_from(stamp.generator).unwrap_or(usize::MAX);
+        let generator = stamp.generator as usize;
         let Some(table) = self.tables.get_mut(generator) else {
             self.report.corrupt += 1;
             return;
@@ -218,7 +219,7 @@ impl Checker {
     pub fn finish(mut self, incomplete: Option<String>) -> IntegrityReport {
         let words = self.tables.iter().flat_map(|table| &table.chunks).flatten();
         let lost = words.filter(|&&word| word != 0 && word & SEEN == 0).count();
-        self.report.lost = u64::try_from(lost).unwrap_or(u64::MAX);
+        self.report.lost = fit(lost);
         self.report.incomplete = incomplete;
         self.report
     }

@@ -4,7 +4,7 @@
 //! ```text
 //!   quick ── own_cluster (children) ──┐
 //!   run   ── cluster (route, topic) ──┴─ session ── phase ── generator threads ── net::Link (io_uring) ── broker
-//!                                          │           └ recorder: response, service, lag, stages (native lane)
+//!                                          │           └ recorder: response, service, lag, stages (native protocol)
 //!                                          ├ floor: the same load against the no-op target
 //!                                          └ consumer ── integrity: lost, duplicated, reordered, corrupt, misplaced
 //!   runner ── verdict (INVALID?) ── report: table, run folder, charts, ledger      env: what travels with it
@@ -24,36 +24,36 @@ pub mod app;
 pub mod children;
 pub mod cli;
 pub mod clock;
-pub mod cluster;
-pub mod consumer;
-pub mod cores;
-pub mod crash;
+mod cluster;
+mod consumer;
+mod cores;
+mod crash;
 pub mod env;
-pub mod error;
-pub mod generator;
+mod error;
+mod generator;
 pub mod integrity;
-pub mod lane;
-pub mod limits;
-pub mod live;
+mod limits;
+mod live;
 pub mod native_wire;
-pub mod net;
-pub mod noop;
-pub mod own_cluster;
-pub mod payload;
+mod net;
+mod noop;
+mod own_cluster;
+mod payload;
 pub mod phase;
 pub mod plan;
 pub mod progress;
-pub mod quick;
+pub mod protocols;
+mod quick;
 pub mod recorder;
-pub mod remote;
+mod remote;
 pub mod report;
 pub mod result;
 pub mod row;
-pub mod runner;
+mod runner;
 pub mod schedule;
-pub mod session;
+mod session;
 pub mod signals;
-pub mod stages;
-pub mod verdict;
-pub mod window;
-pub mod wire;
+mod stages;
+mod verdict;
+mod window;
+mod wire;

@@ -4,52 +4,55 @@ use std::time::Duration;
 
 /// Histograms count up to here; longer times are counted as overflow beside them. Longer than any
 /// request timeout.
-pub const RECORDED_NS_MAX: u64 = 60_000_000_000;
+pub(crate) const RECORDED_NANOS_MAX: u64 = 60_000_000_000;
 /// Width of a bucket of the "over time" charts, as long as the phase has at most [`BUCKETS_MAX`] of
 /// them.
-pub const BUCKET_NS: u64 = 100_000_000;
+pub(crate) const BUCKET_NANOS: u64 = 100_000_000;
 /// More buckets than this make the chart unreadable and its histograms large (15 KiB each): buckets
 /// grow instead.
-pub const BUCKETS_MAX: usize = 600;
+pub(crate) const BUCKETS_MAX: usize = 600;
 /// A request without an answer for so long is an error, as in RocketMQ's clients
 /// (`sendMsgTimeout`).
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long after the last send answers are waited for: a request that got none by then counts as
 /// missing.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 /// Requests without an answer over all connections of a generator in an open loop. Reaching it
 /// holds the schedule back, which shows as lag and makes the run INVALID; without it a stalled
 /// broker would eat this host's memory.
-pub const OPEN_IN_FLIGHT_MAX: usize = 65_536;
+pub(crate) const OPEN_IN_FLIGHT_MAX: usize = 65_536;
 /// Smallest window of one connection: a stuck message must not stop a closed loop of small depth at
 /// once.
-pub const WINDOW_MIN: usize = 256;
+pub(crate) const WINDOW_MIN: usize = 256;
 /// Connections of one generator thread. The ring's tables and the windows are sized by it.
-pub const SENDERS_MAX: usize = 4_096;
+pub(crate) const SENDERS_MAX: usize = 4_096;
 /// Requests in flight on one connection.
-pub const IN_FLIGHT_MAX: usize = 8_192;
+pub(crate) const IN_FLIGHT_MAX: usize = 8_192;
 /// Generator threads.
-pub const THREADS_MAX: usize = 64;
+pub(crate) const THREADS_MAX: usize = 64;
+/// Queues of a topic at one broker: what RingMQ allows, and far more than Apache's have. A route
+/// with more is not believed.
+pub(crate) const QUEUES_PER_BROKER_MAX: u32 = 65_536;
 /// Largest payload: the broker's own limit (`maxMessageSize`).
-pub const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest answer frame: RocketMQ's frame limit.
-pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages asked for in one pull: Apache's cap for messages still in memory.
-pub const PULL_MESSAGES: i32 = 32;
+pub(crate) const PULL_MESSAGES: i32 = 32;
 /// How long children may take until they answer.
-pub const START_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long children may take to stop by themselves before they are killed. A broker that was sent
 /// more than its index could follow indexes the rest before it ends: 8 s for 30 million messages.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A name server or admin call without an answer for so long has failed.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Share of planned sends that must be answered in the window (`achieved < 99.9 %` is INVALID).
-pub const ACHIEVED_SHARE_MIN: f64 = 0.999;
+pub(crate) const ACHIEVED_SHARE_MIN: f64 = 0.999;
 /// Schedule lag p99 as a share of response-time p50 above which a run is INVALID.
-pub const LAG_SHARE_MAX: f64 = 0.10;
+pub(crate) const LAG_SHARE_MAX: f64 = 0.10;
 /// CPU share of a generator thread above which the closed-loop rows are said to measure the
 /// generator.
-pub const GENERATOR_BUSY_SHARE: f64 = 0.95;
+pub(crate) const GENERATOR_BUSY_SHARE: f64 = 0.95;
 
 const _: () = assert!(IN_FLIGHT_MAX * 2 <= OPEN_IN_FLIGHT_MAX, "a window holds twice the depth");
-const _: () = assert!(REQUEST_TIMEOUT.as_nanos() < RECORDED_NS_MAX as u128);
+const _: () = assert!(REQUEST_TIMEOUT.as_nanos() < RECORDED_NANOS_MAX as u128);

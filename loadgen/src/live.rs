@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Live counters of one generator (or consumer).
 #[derive(Debug, Default)]
-pub struct Live {
+pub(crate) struct Live {
     done: AtomicU64,
     errors: AtomicU64,
-    p50_ns: AtomicU64,
-    p99_ns: AtomicU64,
-    mean_ns: AtomicU64,
-    max_ns: AtomicU64,
+    p50_nanos: AtomicU64,
+    p99_nanos: AtomicU64,
+    mean_nanos: AtomicU64,
+    max_nanos: AtomicU64,
 }
 
 /// A reading of [`Live`].
@@ -23,46 +23,46 @@ pub struct Reading {
     /// Failures.
     pub errors: u64,
     /// Response-time median of the last full bucket, ns.
-    pub p50_ns: u64,
+    pub p50_nanos: u64,
     /// Response-time p99 of the last full bucket, ns.
-    pub p99_ns: u64,
+    pub p99_nanos: u64,
     /// Mean of the last full bucket, ns.
-    pub mean_ns: u64,
+    pub mean_nanos: u64,
     /// Largest so far, ns.
-    pub max_ns: u64,
+    pub max_nanos: u64,
 }
 
 impl Live {
-    /// Shows what a recorder has so far; `at_ns` counts from the window's start.
-    pub fn publish(&self, recorder: &Recorder, at_ns: u64) {
+    /// Shows what a recorder has so far; `at_nanos` counts from the window's start.
+    pub(crate) fn publish(&self, recorder: &Recorder, at_nanos: u64) {
         self.done.store(recorder.answered_in_window, Ordering::Relaxed);
         self.errors.store(recorder.error_count(), Ordering::Relaxed);
         if let Some(bucket) =
-            recorder.buckets.finished_before(at_ns).filter(|bucket| !bucket.is_empty())
+            recorder.buckets.finished_before(at_nanos).filter(|bucket| !bucket.is_empty())
         {
-            self.p50_ns.store(bucket.value_at_quantile(0.5), Ordering::Relaxed);
-            self.p99_ns.store(bucket.value_at_quantile(0.99), Ordering::Relaxed);
-            self.mean_ns.store(whole(bucket.mean()), Ordering::Relaxed);
-            self.max_ns.fetch_max(bucket.max(), Ordering::Relaxed);
+            self.p50_nanos.store(bucket.value_at_quantile(0.5), Ordering::Relaxed);
+            self.p99_nanos.store(bucket.value_at_quantile(0.99), Ordering::Relaxed);
+            self.mean_nanos.store(whole(bucket.mean()), Ordering::Relaxed);
+            self.max_nanos.fetch_max(bucket.max(), Ordering::Relaxed);
         }
     }
 
     /// Shows a count alone (the consumer).
-    pub fn set_done(&self, done: u64) {
+    pub(crate) fn set_done(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
     }
 
     /// What it shows now.
     #[must_use]
-    pub fn read(&self) -> Reading {
+    pub(crate) fn read(&self) -> Reading {
         let get = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
         Reading {
             done: get(&self.done),
             errors: get(&self.errors),
-            p50_ns: get(&self.p50_ns),
-            p99_ns: get(&self.p99_ns),
-            mean_ns: get(&self.mean_ns),
-            max_ns: get(&self.max_ns),
+            p50_nanos: get(&self.p50_nanos),
+            p99_nanos: get(&self.p99_nanos),
+            mean_nanos: get(&self.mean_nanos),
+            max_nanos: get(&self.max_nanos),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The native lane's frames as the generator writes them by the million, and what it reads from
+//! The native protocol's frames as the generator writes them by the million, and what it reads from
 //! their answers.
 //!
 //! ```text
@@ -10,12 +10,13 @@
 //! the client crate sends.
 
 use crate::error::{Error, Result};
-use crate::lane::{LaneAnswer, LaneOutcome};
 use crate::limits::REQUEST_TIMEOUT;
 use crate::payload::{PayloadWriter, Stamp};
+use crate::protocols::{AnsweredSend, SendOutcome};
 use crate::wire::{KEY_MARK, only_place, write_key};
 use client::answer::{self, Answer};
 use client::{Connection, Message, RecordLayout, RecordWriter, Told};
+use protocol::checked::fit;
 use protocol::native::{Ack, Kind, Produce, Welcome, append_frame};
 use protocol::record::{BODY_CRC_AT, BORN_TIMESTAMP_AT, SYS_FLAG_AT, body_crc, body_length_at};
 use std::io::{Read, Write};
@@ -30,9 +31,9 @@ const CORRELATION_AT: Range<usize> = 12..16;
 /// Greets a broker on a new connection: what it says of itself.
 ///
 /// # Errors
-/// When it does not speak the native lane, or does not answer.
+/// When it does not speak the native protocol, or does not answer.
 pub fn greet(stream: &mut TcpStream, peer: SocketAddr) -> Result<Arc<Welcome>> {
-    let operation = "greet, over the native lane, broker";
+    let operation = "greet, over the native protocol, broker";
     let failed = |source| Error::Peer { operation, peer: peer.to_string(), source };
     let unreadable =
         |what: &str| Error::Unreadable { operation, peer: peer.to_string(), what: what.to_owned() };
@@ -52,7 +53,7 @@ pub fn greet(stream: &mut TcpStream, peer: SocketAddr) -> Result<Arc<Welcome>> {
         let count = stream.read(&mut bytes).map_err(failed)?;
         if count == 0 {
             return Err(unreadable(
-                "it closed the connection: RingMQ brokers speak the native lane, others do not",
+                "it closed the connection: RingMQ brokers speak the native protocol, others do not",
             ));
         }
         connection
@@ -135,16 +136,16 @@ impl NativeTemplate {
 }
 
 fn correlation_of(seq: u64) -> u32 {
-    u32::try_from(seq % CORRELATION_SPAN).unwrap_or(0)
+    fit(seq % CORRELATION_SPAN)
 }
 
 /// Reads the answer to a produce of one record.
 ///
 /// # Errors
-/// When the bytes are no answer of the native lane.
-pub fn read_answer(frame: &[u8]) -> std::result::Result<LaneAnswer, String> {
+/// When the bytes are no answer of the native protocol.
+pub fn read_answer(frame: &[u8]) -> std::result::Result<AnsweredSend, String> {
     let (correlation, answer) = answer::read(frame).map_err(|error| error.to_string())?;
-    let failed = |what: String, remark: String| LaneOutcome::Failed { what, remark };
+    let failed = |what: String, remark: String| SendOutcome::Failed { what, remark };
     let outcome = match answer {
         Answer::Produced(produced) if produced.is_late => {
             failed("stored, but flushed later than syncFlushTimeout".into(), String::new())
@@ -155,7 +156,7 @@ pub fn read_answer(frame: &[u8]) -> std::result::Result<LaneAnswer, String> {
             .and_then(|placed| u64::try_from(placed.queue_offset).ok())
         {
             Some(queue_offset) => {
-                LaneOutcome::Stored { queue_offset, stages: Some(produced.stages) }
+                SendOutcome::Stored { queue_offset, stages: Some(produced.stages) }
             }
             None => failed("success without a queue offset".into(), String::new()),
         },
@@ -169,7 +170,7 @@ pub fn read_answer(frame: &[u8]) -> std::result::Result<LaneAnswer, String> {
         }
         _ => failed("answer of another kind".into(), String::new()),
     };
-    Ok(LaneAnswer { seq_low: Some(correlation.into()), outcome })
+    Ok(AnsweredSend { seq_low: Some(correlation.into()), outcome })
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::lane::Protocol;
 use crate::net::{Event, Link, Wait};
+use crate::protocols::Protocol;
 use protocol::native::{
     FrameView, Kind, PLACED_BYTES, Placed, Produced, ShardAddress, Stages, Welcome, append_frame,
 };
@@ -15,14 +15,14 @@ use protocol::remoting::{CommandHead, CommandView, FLAG_RESPONSE, write_command}
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
-const SPIN_NS: u64 = 1_000_000;
+const SPIN_NANOS: u64 = 1_000_000;
 const SLEEP: Duration = Duration::from_millis(100);
 
 /// Serves until the process ends. Prints its address first.
 ///
 /// # Errors
 /// When it can't listen, or the ring fails.
-pub fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
+pub(crate) fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
     if let Some(core) = core {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }
@@ -32,10 +32,10 @@ pub fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
     let mut link = Link::new(64, protocol)?;
     link.listen(listener);
     let clock = Clock::start();
-    let mut busy_until_ns = 0;
+    let mut busy_until_nanos = 0;
     loop {
-        let now = clock.now_ns();
-        let wait = if now < busy_until_ns { Wait::Poll } else { Wait::AtMost(SLEEP) };
+        let now = clock.now_nanos();
+        let wait = if now < busy_until_nanos { Wait::Poll } else { Wait::AtMost(SLEEP) };
         let mut answered = false;
         link.turn(wait, &mut |_, event, out| {
             if let Event::Frame(frame) = event {
@@ -47,7 +47,7 @@ pub fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
             }
         })?;
         if answered {
-            busy_until_ns = now + SPIN_NS;
+            busy_until_nanos = now + SPIN_NANOS;
         }
     }
 }

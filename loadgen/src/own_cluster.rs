@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// What `quick` asks of its broker.
 #[derive(Clone, Debug)]
-pub struct BrokerWish {
+pub(crate) struct BrokerWish {
     /// `ASYNC_FLUSH` or `SYNC_FLUSH`.
     pub flush_disk_type: &'static str,
     /// Shards, one broker each.
@@ -25,7 +25,7 @@ pub struct BrokerWish {
 
 /// Both programs running. Dropping it stops them.
 #[derive(Debug)]
-pub struct OwnCluster {
+pub(crate) struct OwnCluster {
     // The broker is dropped, and so stopped, first: it tells the name server.
     broker: ChildProgram,
     namesrv: ChildProgram,
@@ -44,7 +44,12 @@ impl OwnCluster {
     ///
     /// # Errors
     /// When one does not come up; the error holds the end of its log.
-    pub fn start(wish: &BrokerWish, store: &Path, config: &Path, stop: &Stop) -> Result<Self> {
+    pub(crate) fn start(
+        wish: &BrokerWish,
+        store: &Path,
+        config: &Path,
+        stop: &Stop,
+    ) -> Result<Self> {
         let namesrv_port = free_port()?;
         let namesrv_addr = format!("127.0.0.1:{namesrv_port}");
         let namesrv_file =
@@ -53,7 +58,7 @@ impl OwnCluster {
         let broker_config = broker_config(wish, store, free_port()?, &namesrv_addr);
         let broker_file = write_config(config, "broker.properties", &broker_config)?;
         let broker = ChildProgram::start("mqbroker", &["-c".into(), broker_file.clone()], config)?;
-        let shards = usize::try_from(wish.shards).unwrap_or(1);
+        let shards = wish.shards as usize;
         let mut cluster = Self {
             broker,
             namesrv,
@@ -69,12 +74,12 @@ impl OwnCluster {
 
     /// Process id of the broker.
     #[must_use]
-    pub fn broker_pid(&self) -> u32 {
+    pub(crate) fn broker_pid(&self) -> u32 {
         self.broker.pid()
     }
 
     /// Whether the broker's process is gone.
-    pub fn broker_ended(&mut self) -> bool {
+    pub(crate) fn broker_ended(&mut self) -> bool {
         self.broker.ended().is_some()
     }
 
@@ -83,7 +88,7 @@ impl OwnCluster {
     ///
     /// # Errors
     /// When it does not come up; the error holds the end of its log.
-    pub fn restart_broker(&mut self, stop: &Stop) -> Result<()> {
+    pub(crate) fn restart_broker(&mut self, stop: &Stop) -> Result<()> {
         let start = Instant::now();
         while !self.broker_ended() && start.elapsed() < START_TIMEOUT {
             std::thread::sleep(Duration::from_millis(1));
@@ -97,7 +102,7 @@ impl OwnCluster {
     }
 
     /// Stops both. Says which had to be killed.
-    pub fn stop(mut self) -> Vec<String> {
+    pub(crate) fn stop(mut self) -> Vec<String> {
         let mut killed = Vec::new();
         for (name, program) in [("mqbroker", &mut self.broker), ("mqnamesrv", &mut self.namesrv)] {
             if !program.stop() {

@@ -17,10 +17,12 @@
 //! The filler is incompressible and differs from message to message, so neither the disk nor the
 //! network can cheat.
 
+use protocol::checked::fit;
+
 /// First bytes of a payload of ours.
-pub const MAGIC: u32 = u32::from_le_bytes(*b"RLG1");
+pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"RLG1");
 /// Smallest payload: the fields above without filler.
-pub const PAYLOAD_BYTES_MIN: usize = 48;
+pub(crate) const PAYLOAD_BYTES_MIN: usize = 48;
 
 /// The fields of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +62,9 @@ impl PayloadWriter {
     #[must_use]
     pub fn new(size: usize, seed: u64) -> Self {
         let size = size.max(PAYLOAD_BYTES_MIN);
-        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut random = fastrand::Rng::with_seed(seed);
         let mut noise = vec![0; size + NOISE_SHIFT_MAX];
-        chance.fill(&mut noise);
+        random.fill(&mut noise);
         Self { noise, size }
     }
 
@@ -94,14 +96,14 @@ impl PayloadWriter {
 const NOISE_SHIFT_MAX: usize = 4093;
 
 fn noise_shift(message_id: u64) -> usize {
-    usize::try_from(message_id.wrapping_mul(769) % 4093).unwrap_or(0)
+    fit(message_id.wrapping_mul(769) % 4093)
 }
 
 /// Reads a payload back and checks it.
 ///
 /// # Errors
 /// [`Damage`] when the bytes are not a payload of ours, or not as sent.
-pub fn verify(payload: &[u8]) -> Result<Stamp, Damage> {
+pub(crate) fn verify(payload: &[u8]) -> Result<Stamp, Damage> {
     let field = |at: usize| {
         payload.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
     };

@@ -11,6 +11,7 @@ use crate::recorder::Recorder;
 use crate::row::Row;
 use crate::signals::Stop;
 use crate::verdict;
+use protocol::checked::fit;
 use std::sync::{Arc, Barrier};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -89,9 +90,9 @@ fn make_parts(
     let senders = deal_senders(queues, load.senders);
     let part = |index: usize| Part {
         load: Arc::clone(&load),
-        index: u64::try_from(index).unwrap_or(0),
-        parts: u64::try_from(threads).unwrap_or(1),
-        generator: u32::try_from(first_generator + index).unwrap_or(u32::MAX),
+        index: fit(index),
+        parts: fit(threads),
+        generator: fit(first_generator + index),
         senders: senders.iter().skip(index).step_by(threads).cloned().collect(),
         core: bench.cores.get(index).copied().flatten(),
         barrier: Arc::clone(&barrier),
@@ -117,10 +118,10 @@ fn sum(lives: &[Arc<Live>]) -> Reading {
         done: all.done + one.done,
         errors: all.errors + one.errors,
         // Of several threads the slowest is shown: a display, not a result.
-        p50_ns: all.p50_ns.max(one.p50_ns),
-        p99_ns: all.p99_ns.max(one.p99_ns),
-        mean_ns: all.mean_ns.max(one.mean_ns),
-        max_ns: all.max_ns.max(one.max_ns),
+        p50_nanos: all.p50_nanos.max(one.p50_nanos),
+        p99_nanos: all.p99_nanos.max(one.p99_nanos),
+        mean_nanos: all.mean_nanos.max(one.mean_nanos),
+        max_nanos: all.max_nanos.max(one.max_nanos),
     })
 }
 

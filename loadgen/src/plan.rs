@@ -1,8 +1,8 @@
 //! What a phase is to do, worked out before it starts: who sends what to which queue of which
 //! broker.
 
-use crate::lane::{Protocol, Template};
 use crate::native_wire::NativeTemplate;
+use crate::protocols::{Protocol, Template};
 use crate::schedule::Shape;
 use crate::signals::Stop;
 use crate::wire::{SendShape, SendTemplate};

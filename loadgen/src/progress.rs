@@ -3,6 +3,7 @@
 
 use crate::live::Reading;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use protocol::checked::millis;
 use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -59,7 +60,7 @@ impl Progress {
 }
 
 fn bar(label: &str, length: Duration) -> ProgressBar {
-    let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let milliseconds = millis(length);
     let bar = ProgressBar::with_draw_target(
         Some(milliseconds.max(1)),
         ProgressDrawTarget::stderr_with_hz(10),
@@ -90,7 +91,7 @@ impl PhaseDisplay {
         let left = self.length.saturating_sub(self.start.elapsed());
         let text = line(self.rate(reading.done), reading, left);
         if let Some(bar) = &self.bar {
-            bar.set_position(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX));
+            bar.set_position(millis(self.start.elapsed()));
             bar.set_message(text);
             return;
         }
@@ -128,13 +129,13 @@ impl PhaseDisplay {
 }
 
 fn line(rate: f64, reading: &Reading, left: Duration) -> String {
-    let times = if reading.p50_ns == 0 {
+    let times = if reading.p50_nanos == 0 {
         String::new()
     } else {
         format!(
             " · RT p50 {} p99 {}",
-            crate::report::text::time_ns(reading.p50_ns),
-            crate::report::text::time_ns(reading.p99_ns)
+            crate::report::text::time_nanos(reading.p50_nanos),
+            crate::report::text::time_nanos(reading.p99_nanos)
         )
     };
     let left =
@@ -151,8 +152,8 @@ fn rocketmq_line(now: &Reading, before: &Reading, elapsed: Duration) -> String {
     format!(
         "Current Time: {since} | Send TPS: {tps:.0} | Max RT(ms): {} | Average RT(ms): {:.3} | \
             Send Failed: {} | Response Failed: 0",
-        now.max_ns / 1_000_000,
-        now.mean_ns as f64 / 1e6,
+        now.max_nanos / 1_000_000,
+        now.mean_nanos as f64 / 1e6,
         now.errors
     )
 }
@@ -166,8 +167,8 @@ mod tests {
         let now = Reading {
             done: 3000,
             errors: 2,
-            max_ns: 7_900_000,
-            mean_ns: 1_250_000,
+            max_nanos: 7_900_000,
+            mean_nanos: 1_250_000,
             ..Reading::default()
         };
         let line = rocketmq_line(&now, &Reading::default(), Duration::from_secs(2));
@@ -185,8 +186,8 @@ mod tests {
         let reading = Reading {
             done: 0,
             errors: 3,
-            p50_ns: 120_000,
-            p99_ns: 2_500_000,
+            p50_nanos: 120_000,
+            p99_nanos: 2_500_000,
             ..Reading::default()
         };
         let text = line(123_456.0, &reading, Duration::from_millis(2500));

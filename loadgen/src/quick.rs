@@ -5,14 +5,15 @@ use crate::cores::CorePlan;
 use crate::env::Environment;
 use crate::env::disk::free_bytes;
 use crate::error::{Error, Result};
-use crate::lane::Protocol;
 use crate::own_cluster::{BrokerWish, OwnCluster};
 use crate::plan::Mode;
 use crate::progress::Progress;
+use crate::protocols::Protocol;
 use crate::report::folder::RunFolder;
 use crate::report::text::count;
+use crate::result::RunResult;
 use crate::row::Kind;
-use crate::runner::{self, Finished, Frame};
+use crate::runner::{self, Frame};
 use crate::schedule;
 use crate::session::{Session, Shape};
 use crate::signals::Stop;
@@ -31,7 +32,7 @@ const OPEN_SENDERS: usize = 16;
 ///
 /// # Errors
 /// When it can't be set up, or a signal came. A failed check is in the result.
-pub fn quick(args: &QuickArgs, stop: &Stop) -> Result<Finished> {
+pub(crate) fn quick(args: &QuickArgs, stop: &Stop) -> Result<RunResult> {
     let progress = Progress::new(args.common.json, false);
     let store_parent = args.dir.clone().unwrap_or_else(|| args.common.out.clone());
     fs::create_dir_all(&store_parent).map_err(Error::file("create", &store_parent))?;

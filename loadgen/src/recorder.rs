@@ -6,10 +6,11 @@
 //!
 //! Recorders of several threads are merged; percentiles are never averaged.
 
-use crate::lane::Protocol;
-use crate::limits::{BUCKET_NS, BUCKETS_MAX, RECORDED_NS_MAX};
+use crate::limits::{BUCKET_NANOS, BUCKETS_MAX, RECORDED_NANOS_MAX};
+use crate::protocols::Protocol;
 use crate::stages::StageTimes;
 use hdrhistogram::Histogram;
+use protocol::checked::{fit, nanos};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,11 +23,11 @@ pub struct Recorder {
     pub service: Histogram<u64>,
     /// Due time to send, ns.
     pub lag: Histogram<u64>,
-    /// Where the time went, when answers tell (native lane).
+    /// Where the time went, when answers tell (native protocol).
     pub stages: Option<Box<StageTimes>>,
     /// Response times by when the message was due.
     pub buckets: Buckets,
-    /// Times above [`RECORDED_NS_MAX`], recorded as that.
+    /// Times above [`RECORDED_NANOS_MAX`], recorded as that.
     pub overflows: u64,
     /// Answers that arrived inside the measured window: what the rate is made of.
     pub answered_in_window: u64,
@@ -59,15 +60,15 @@ impl Recorder {
         }
     }
 
-    /// One acknowledged message of the measured window. `due_in_window_ns` counts from the window's
+    /// One acknowledged message of the measured window. `due_in_window_nanos` counts from the window's
     /// start.
-    pub fn answer(&mut self, due_in_window_ns: u64, response_ns: u64, service_ns: u64) {
-        if response_ns > RECORDED_NS_MAX {
+    pub fn answer(&mut self, due_in_window_nanos: u64, response_nanos: u64, service_nanos: u64) {
+        if response_nanos > RECORDED_NANOS_MAX {
             self.overflows += 1;
         }
-        self.response.saturating_record(response_ns.max(1));
-        self.service.saturating_record(service_ns.max(1));
-        self.buckets.record(due_in_window_ns, response_ns);
+        self.response.saturating_record(response_nanos.max(1));
+        self.service.saturating_record(service_nanos.max(1));
+        self.buckets.record(due_in_window_nanos, response_nanos);
         self.acknowledged += 1;
     }
 
@@ -115,35 +116,35 @@ impl Recorder {
 #[derive(Clone, Debug)]
 pub struct Buckets {
     /// Width of one bucket.
-    pub width_ns: u64,
+    pub width_nanos: u64,
     /// The buckets, made before the phase starts so that none is allocated in it.
     pub each: Vec<Histogram<u32>>,
 }
 
 impl Buckets {
     fn new(duration: Duration) -> Self {
-        let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let buckets_max = u64::try_from(BUCKETS_MAX).unwrap_or(u64::MAX);
-        let width_ns = BUCKET_NS.max(duration_ns.div_ceil(buckets_max));
-        let count = usize::try_from(duration_ns.div_ceil(width_ns)).unwrap_or(BUCKETS_MAX).max(1);
-        Self { width_ns, each: vec![coarse(); count] }
+        let duration_nanos = nanos(duration);
+        let buckets_max = BUCKETS_MAX as u64;
+        let width_nanos = BUCKET_NANOS.max(duration_nanos.div_ceil(buckets_max));
+        let count = fit::<usize, _>(duration_nanos.div_ceil(width_nanos)).max(1);
+        Self { width_nanos, each: vec![coarse(); count] }
     }
 
-    fn index(&self, at_ns: u64) -> usize {
-        usize::try_from(at_ns / self.width_ns).unwrap_or(usize::MAX).min(self.each.len() - 1)
+    fn index(&self, at_nanos: u64) -> usize {
+        fit::<usize, _>(at_nanos / self.width_nanos).min(self.each.len() - 1)
     }
 
-    fn record(&mut self, at_ns: u64, value_ns: u64) {
-        let index = self.index(at_ns);
+    fn record(&mut self, at_nanos: u64, value_nanos: u64) {
+        let index = self.index(at_nanos);
         if let Some(bucket) = self.each.get_mut(index) {
-            bucket.saturating_record(value_ns.max(1));
+            bucket.saturating_record(value_nanos.max(1));
         }
     }
 
-    /// The last bucket that ended before `at_ns`, for the live display.
+    /// The last bucket that ended before `at_nanos`, for the live display.
     #[must_use]
-    pub fn finished_before(&self, at_ns: u64) -> Option<&Histogram<u32>> {
-        self.each.get(self.index(at_ns).checked_sub(1)?)
+    pub fn finished_before(&self, at_nanos: u64) -> Option<&Histogram<u32>> {
+        self.each.get(self.index(at_nanos).checked_sub(1)?)
     }
 
     fn merge(&mut self, other: &Self) {
@@ -161,15 +162,15 @@ fn merge_into(mine: &mut Histogram<u64>, theirs: &Histogram<u64>) {
     }
 }
 
-/// 3 significant digits from 1 ns to [`RECORDED_NS_MAX`].
+/// 3 significant digits from 1 ns to [`RECORDED_NANOS_MAX`].
 #[must_use]
 pub fn fine() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, RECORDED_NS_MAX, 3)
+    Histogram::new_with_bounds(1, RECORDED_NANOS_MAX, 3)
         .unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
 }
 
 fn coarse() -> Histogram<u32> {
-    Histogram::new_with_bounds(1, RECORDED_NS_MAX, 2)
+    Histogram::new_with_bounds(1, RECORDED_NANOS_MAX, 2)
         .unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
 }
 
@@ -202,17 +203,20 @@ mod tests {
     #[test]
     fn times_past_the_range_are_counted_not_lost() {
         let mut recorder = Recorder::new(Duration::from_secs(1), Protocol::Remoting);
-        recorder.answer(0, RECORDED_NS_MAX * 2, 5);
+        recorder.answer(0, RECORDED_NANOS_MAX * 2, 5);
         assert_eq!((recorder.overflows, recorder.response.len()), (1, 1));
-        assert!(recorder.response.max() >= RECORDED_NS_MAX);
+        assert!(recorder.response.max() >= RECORDED_NANOS_MAX);
     }
 
     #[test]
     fn a_long_phase_has_wider_buckets_not_more() {
         let short = Recorder::new(Duration::from_secs(5), Protocol::Remoting);
-        assert_eq!((short.buckets.width_ns, short.buckets.each.len()), (BUCKET_NS, 50));
+        assert_eq!((short.buckets.width_nanos, short.buckets.each.len()), (BUCKET_NANOS, 50));
         let long = Recorder::new(Duration::from_secs(3600), Protocol::Remoting);
-        assert_eq!((long.buckets.width_ns, long.buckets.each.len()), (6_000_000_000, BUCKETS_MAX));
+        assert_eq!(
+            (long.buckets.width_nanos, long.buckets.each.len()),
+            (6_000_000_000, BUCKETS_MAX)
+        );
     }
 
     #[test]

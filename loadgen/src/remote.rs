@@ -5,12 +5,13 @@ use crate::consumer::Consumed;
 use crate::cores::CorePlan;
 use crate::env::Environment;
 use crate::error::Result;
-use crate::lane::Protocol;
 use crate::plan::Mode;
 use crate::progress::Progress;
+use crate::protocols::Protocol;
 use crate::report::folder::RunFolder;
 use crate::report::text::count;
-use crate::runner::{self, Finished, Frame};
+use crate::result::RunResult;
+use crate::runner::{self, Frame};
 use crate::session::{Session, Shape};
 use crate::signals::Stop;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// When the cluster can't be used, or a signal came. A failed check is in the result.
-pub fn run(args: &RunArgs, stop: &Stop) -> Result<Finished> {
+pub(crate) fn run(args: &RunArgs, stop: &Stop) -> Result<RunResult> {
     let progress = Progress::new(args.common.json, args.rocketmq_lines);
     std::fs::create_dir_all(&args.common.out)
         .map_err(crate::error::Error::file("create", &args.common.out))?;
@@ -73,8 +74,8 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<Finished> {
 }
 
 fn shape(args: &RunArgs) -> (String, String, Shape) {
-    let senders = usize::try_from(args.senders).unwrap_or(1);
-    let in_flight = args.in_flight.map(|depth| usize::try_from(depth).unwrap_or(1));
+    let senders = args.senders as usize;
+    let in_flight = args.in_flight.map(|depth| depth as usize);
     let duration = Duration::from_secs_f64(args.duration);
     match args.rate {
         Some(rate) => {
@@ -105,7 +106,7 @@ fn shape(args: &RunArgs) -> (String, String, Shape) {
 
 /// The line of RocketMQ's `benchmark/consumer.sh`.
 fn consumer_line(consumed: &Consumed) -> String {
-    let tps = crate::row::count_f64(consumed.messages) * 1e9 / (consumed.took_ns.max(1) as f64);
+    let tps = crate::row::count_f64(consumed.messages) * 1e9 / (consumed.took_nanos.max(1) as f64);
     let (born, stored) = (&consumed.born_to_consume_ms, &consumed.store_to_consume_ms);
     format!(
         "Consume TPS: {tps:.0} AVG(B2C) RT(ms): {:.3} AVG(S2C) RT(ms): {:.3} MAX(B2C) RT(ms): {} \

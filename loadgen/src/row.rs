@@ -1,7 +1,7 @@
 //! One row of the result: a load or a read, with everything needed to judge it.
 
-use crate::lane::Protocol;
 use crate::plan::{Load, Mode};
+use crate::protocols::Protocol;
 use crate::recorder::Recorder;
 use crate::stages::{StageRow, StageTimes};
 use hdrhistogram::{Counter, Histogram};
@@ -125,7 +125,7 @@ pub struct Row {
     pub service: Option<Percentiles>,
     /// Due to sent: the self-check.
     pub lag: Option<Percentiles>,
-    /// Where the time of a send went (native lane).
+    /// Where the time of a send went (native protocol).
     pub stages: Option<StageRow>,
     /// The same against the no-op target.
     pub floor: Option<Floor>,
@@ -204,7 +204,7 @@ impl Row {
         size_bytes: usize,
         protocol: Protocol,
     ) -> Self {
-        let seconds = (consumed.took_ns.max(1) as f64) / 1e9;
+        let seconds = (consumed.took_nanos.max(1) as f64) / 1e9;
         let mut row = Self {
             name: "consume".into(),
             label: format!("consume, {queues} queues"),
@@ -251,7 +251,7 @@ impl Row {
 }
 
 fn slices(recorder: &Recorder) -> Vec<Slice> {
-    let width_s = recorder.buckets.width_ns as f64 / 1e9;
+    let width_s = recorder.buckets.width_nanos as f64 / 1e9;
     let each = recorder.buckets.each.iter().enumerate().filter(|(_, bucket)| !bucket.is_empty());
     let slice = |(index, bucket): (usize, &Histogram<u32>)| Slice {
         end_s: (index + 1) as f64 * width_s,

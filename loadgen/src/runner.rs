@@ -8,20 +8,21 @@ use crate::env::process::NoiseStart;
 use crate::env::{BrokerFacts, Environment};
 use crate::error::{Error, Result};
 use crate::integrity::IntegrityReport;
-use crate::lane::Protocol;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::native_wire::greet;
 use crate::phase::Bench;
+use crate::protocols::Protocol;
 use crate::report::folder::RunFolder;
 use crate::result::{RunResult, durability_of, environment_notes, target_of};
 use crate::row::Row;
 use crate::session::{Common, FloorTarget};
 use crate::signals::Stop;
+use protocol::checked::fit;
 use protocol::native::Durability;
 use protocol::remoting::SerializeType;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Shortest and longest window of a floor: it is steady after a second.
@@ -29,7 +30,7 @@ const FLOOR_SECONDS: (f64, f64) = (0.3, 1.5);
 
 /// A run's name, question and command, known before it starts.
 #[derive(Debug)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Folder name.
     pub name: String,
     /// Marks the run's messages.
@@ -46,7 +47,7 @@ pub struct Frame {
 impl Frame {
     /// Names a run `<date>-<host>-<revision>-<workload>`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         args: &CommonArgs,
         environment: &Environment,
         workload: &str,
@@ -64,7 +65,7 @@ impl Frame {
         let revision =
             word(environment.revision.as_deref(), &format!("v{}", env!("CARGO_PKG_VERSION")));
         let nanos = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let run_id = u64::try_from(nanos & u128::from(u64::MAX >> 16)).unwrap_or(0)
+        let run_id = fit::<u64, _>(nanos & u128::from(u64::MAX >> 16))
             ^ u64::from(std::process::id()).rotate_left(32);
         Self {
             name: format!("{date}T{time}-{host}-{revision}-{}", word_dashed(workload)),
@@ -85,7 +86,7 @@ impl Frame {
 
     /// The result before anything is known.
     #[must_use]
-    pub fn empty_result(&self) -> RunResult {
+    pub(crate) fn empty_result(&self) -> RunResult {
         RunResult {
             schema: 1,
             name: self.name.clone(),
@@ -104,7 +105,7 @@ impl Frame {
 
     /// What all loads of the run share.
     #[must_use]
-    pub fn session_common(
+    pub(crate) fn session_common(
         &self,
         args: &CommonArgs,
         cores: &CorePlan,
@@ -118,7 +119,7 @@ impl Frame {
         Common {
             run_id: self.run_id,
             topic,
-            size_bytes: usize::try_from(args.size).unwrap_or(1024),
+            size_bytes: args.size as usize,
             spin: cores.spins(args.spin),
             protocol: args.protocol,
             serialize,
@@ -143,7 +144,7 @@ fn word_dashed(text: &str) -> String {
 
 /// Clock, signal flag and cores for the phases.
 #[must_use]
-pub fn bench(cores: &CorePlan, stop: &Stop) -> Bench {
+pub(crate) fn bench(cores: &CorePlan, stop: &Stop) -> Bench {
     Bench { clock: Clock::start(), stop: stop.clone(), cores: cores.generators.clone() }
 }
 
@@ -151,7 +152,7 @@ pub fn bench(cores: &CorePlan, stop: &Stop) -> Bench {
 ///
 /// # Errors
 /// When it can't be started.
-pub fn floor(
+pub(crate) fn floor(
     cores: &CorePlan,
     protocol: Protocol,
     duration: Duration,
@@ -168,7 +169,7 @@ pub fn floor(
 
 /// The cluster and what its brokers say about themselves.
 #[derive(Debug)]
-pub struct Setup {
+pub(crate) struct Setup {
     /// The cluster.
     pub cluster: Cluster,
     brokers: Vec<BrokerFacts>,
@@ -179,7 +180,7 @@ impl Setup {
     ///
     /// # Errors
     /// When no name server answers.
-    pub fn connect(namesrv: &str, folder: &RunFolder) -> Result<Self> {
+    pub(crate) fn connect(namesrv: &str, folder: &RunFolder) -> Result<Self> {
         let mut cluster = Cluster::connect(namesrv)?;
         let mut brokers = Vec::new();
         for broker in cluster.brokers()? {
@@ -197,16 +198,16 @@ impl Setup {
 
     /// Fills in what our own brokers do not say about themselves from the configuration that
     /// started them.
-    pub fn know_own(&mut self, version: &str, config: &str) {
+    pub(crate) fn know_own(&mut self, version: &str, config: &str) {
         know_own(&mut self.brokers, version, config);
     }
 
     /// Fills in the durability that brokers do not say over remoting from what they say over the
-    /// native lane.
+    /// native protocol.
     ///
     /// # Errors
     /// When one does not speak it: the load could not either.
-    pub fn ask_native(&mut self) -> Result<()> {
+    pub(crate) fn ask_native(&mut self) -> Result<()> {
         for broker in &mut self.brokers {
             let Ok(addr) = broker.addr.parse() else { continue };
             let mut stream = TcpStream::connect_timeout(&addr, REQUEST_TIMEOUT)
@@ -219,7 +220,7 @@ impl Setup {
 
     /// What was measured.
     #[must_use]
-    pub fn outcome(self, rows: Vec<Row>, integrity: Option<IntegrityReport>) -> Outcome {
+    pub(crate) fn outcome(self, rows: Vec<Row>, integrity: Option<IntegrityReport>) -> Outcome {
         Outcome { rows, integrity, brokers: self.brokers, notes: Vec::new() }
     }
 }
@@ -255,7 +256,7 @@ fn know_own(brokers: &mut [BrokerFacts], version: &str, config: &str) {
 
 /// What a run measured.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The rows.
     pub rows: Vec<Row>,
     /// The verdict on the messages, if they were read back.
@@ -266,26 +267,17 @@ pub struct Outcome {
     pub notes: Vec<String>,
 }
 
-/// A run that is written down.
-#[derive(Debug)]
-pub struct Finished {
-    /// The result.
-    pub result: RunResult,
-    /// Where it lies.
-    pub folder: PathBuf,
-}
-
-/// Judges, writes the folder, shows the result.
+/// Judges, writes the folder, shows the result and gives it back.
 ///
 /// # Errors
 /// When something can't be written.
-pub fn finish(
+pub(crate) fn finish(
     frame: Frame,
     outcome: Outcome,
     mut environment: Environment,
     folder: RunFolder,
     args: &CommonArgs,
-) -> Result<Finished> {
+) -> Result<RunResult> {
     environment.noise = Some(frame.noise.until_now());
     environment.brokers = outcome.brokers;
     let mut result = frame.empty_result();
@@ -298,7 +290,7 @@ pub fn finish(
     result.judge();
     let folder = folder.finish(&mut result, &environment, &frame.command)?;
     show(&result, &folder, args.json)?;
-    Ok(Finished { result, folder })
+    Ok(result)
 }
 
 fn show(result: &RunResult, folder: &Path, json: bool) -> Result<()> {

@@ -4,6 +4,7 @@
 //! stalls for 100 ms gets, after the stall, all messages due in it, and each counts its wait from
 //! when it was due (response time).
 
+use protocol::checked::nanos;
 use std::time::Duration;
 
 /// How due times are spaced.
@@ -20,12 +21,12 @@ pub enum Shape {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     shape: Shape,
-    gap_ns: f64,
-    at_ns: f64,
+    gap_nanos: f64,
+    at_nanos: f64,
     index: u64,
     step: u64,
-    end_ns: u64,
-    chance: fastrand::Rng,
+    end_nanos: u64,
+    random: fastrand::Rng,
 }
 
 impl Schedule {
@@ -40,17 +41,17 @@ impl Schedule {
         part: u64,
         parts: u64,
     ) -> Self {
-        let whole_gap_ns = 1e9 / rate.max(1e-3);
+        let whole_gap_nanos = 1e9 / rate.max(1e-3);
         let parts = parts.max(1);
-        let chance =
+        let random =
             fastrand::Rng::with_seed(seed.wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-        let end_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let gap_ns = match shape {
-            Shape::Constant => whole_gap_ns,
+        let end_nanos = nanos(duration);
+        let gap_nanos = match shape {
+            Shape::Constant => whole_gap_nanos,
             // The sum of Poisson streams is one; a part of it is a slower one.
-            Shape::Poisson => whole_gap_ns * parts as f64,
+            Shape::Poisson => whole_gap_nanos * parts as f64,
         };
-        Self { shape, gap_ns, at_ns: 0.0, index: part, step: parts, end_ns, chance }
+        Self { shape, gap_nanos, at_nanos: 0.0, index: part, step: parts, end_nanos, random }
     }
 }
 
@@ -58,21 +59,21 @@ impl Iterator for Schedule {
     type Item = u64;
 
     fn next(&mut self) -> Option<u64> {
-        let due_ns = match self.shape {
+        let due_nanos = match self.shape {
             Shape::Constant => {
                 // Multiplied, not added up: the error does not grow.
-                let due = self.index as f64 * self.gap_ns;
+                let due = self.index as f64 * self.gap_nanos;
                 self.index += self.step;
                 due
             }
             Shape::Poisson => {
-                let uniform = 1.0 - self.chance.f64();
-                self.at_ns -= uniform.ln() * self.gap_ns;
-                self.at_ns
+                let uniform = 1.0 - self.random.f64();
+                self.at_nanos -= uniform.ln() * self.gap_nanos;
+                self.at_nanos
             }
         };
-        let due_ns = whole_ns(due_ns);
-        (due_ns < self.end_ns).then_some(due_ns)
+        let due_nanos = whole_nanos(due_nanos);
+        (due_nanos < self.end_nanos).then_some(due_nanos)
     }
 }
 
@@ -82,7 +83,7 @@ impl Iterator for Schedule {
     clippy::cast_sign_loss,
     reason = "saturates; a schedule is far below 2^63 ns"
 )]
-fn whole_ns(ns: f64) -> u64 {
+fn whole_nanos(ns: f64) -> u64 {
     ns as u64
 }
 
@@ -122,8 +123,8 @@ mod tests {
     fn poisson_keeps_the_rate_and_has_exponential_gaps() {
         let due: Vec<u64> = Schedule::new(Shape::Poisson, 100_000.0, SECOND, 7, 0, 1).collect();
         assert!((98_000..102_000).contains(&due.len()), "{} messages", due.len());
-        let mean_ns = 10_000.0;
-        let longer = due.windows(2).filter(|pair| (pair[1] - pair[0]) as f64 > mean_ns).count();
+        let mean_nanos = 10_000.0;
+        let longer = due.windows(2).filter(|pair| (pair[1] - pair[0]) as f64 > mean_nanos).count();
         let share = longer as f64 / due.len() as f64;
         assert!((share - (-1.0f64).exp()).abs() < 0.01, "share of gaps above the mean {share}");
     }

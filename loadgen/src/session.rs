@@ -4,15 +4,15 @@
 use crate::children::ChildProgram;
 use crate::cluster::{Caller, Cluster, queue_offset};
 use crate::consumer::{Consumed, Range, consume};
-use crate::env::process::{process_cpu_ns, resident_bytes};
+use crate::env::process::{process_cpu_nanos, resident_bytes};
 use crate::error::Result;
 use crate::integrity::{AckTable, Checker, IntegrityReport};
-use crate::lane::Protocol;
 use crate::limits::START_TIMEOUT;
 use crate::live::{Live, Reading};
 use crate::phase::{Bench, run_load};
 use crate::plan::{Load, Mode, QueuePlan};
 use crate::progress::Progress;
+use crate::protocols::Protocol;
 use crate::row::{Floor, Row, count_f64};
 use crate::signals::Stop;
 use crate::verdict;
@@ -26,7 +26,7 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What all loads of a session have in common.
 #[derive(Clone, Debug)]
-pub struct Common {
+pub(crate) struct Common {
     /// Marks this run's messages.
     pub run_id: u64,
     /// Topic.
@@ -45,7 +45,7 @@ pub struct Common {
 
 /// The shape of one row.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Connections.
     pub senders: usize,
     /// Requests in flight per connection.
@@ -58,9 +58,9 @@ pub struct Shape {
 
 /// The no-op target and how long each floor is measured.
 #[derive(Debug)]
-pub struct FloorTarget {
-    /// Keeps the child alive.
-    pub child: ChildProgram,
+pub(crate) struct FloorTarget {
+    /// Dropping it ends the child.
+    _child: ChildProgram,
     /// Where it listens.
     pub addr: SocketAddr,
     /// Window of a floor measurement.
@@ -72,7 +72,7 @@ impl FloorTarget {
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn start(
+    pub(crate) fn start(
         core: Option<usize>,
         protocol: Protocol,
         duration: Duration,
@@ -82,13 +82,13 @@ impl FloorTarget {
             core.iter().flat_map(|core| ["--core".to_owned(), core.to_string()]).collect();
         args.extend((protocol == Protocol::Native).then(|| "--native".to_owned()));
         let (child, addr) = ChildProgram::start_announced("noop-target", &args, log_folder)?;
-        Ok(Self { child, addr, duration })
+        Ok(Self { _child: child, addr, duration })
     }
 }
 
 /// A run in progress.
 #[derive(Debug)]
-pub struct Session<'a> {
+pub(crate) struct Session<'a> {
     bench: &'a Bench,
     progress: &'a Progress,
     common: Common,
@@ -109,7 +109,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When the cluster does not answer well.
-    pub fn begin(
+    pub(crate) fn begin(
         bench: &'a Bench,
         progress: &'a Progress,
         cluster: &mut Cluster,
@@ -136,31 +136,25 @@ impl<'a> Session<'a> {
     }
 
     /// Measures the floor of every row against this target too.
-    pub fn set_floor(&mut self, floor: FloorTarget) {
+    pub(crate) fn set_floor(&mut self, floor: FloorTarget) {
         self.floor = Some(floor);
     }
 
     /// Counts this process's CPU time per message.
-    pub fn set_broker_pid(&mut self, pid: u32) {
+    pub(crate) fn set_broker_pid(&mut self, pid: u32) {
         self.broker_pid = Some(pid);
-    }
-
-    /// The queues that are sent to.
-    #[must_use]
-    pub fn queues(&self) -> &[QueuePlan] {
-        &self.queues
     }
 
     /// Runs one row and its floor.
     ///
     /// # Errors
     /// When a generator can't connect, or a signal came.
-    pub fn load(&mut self, name: &str, label: &str, shape: Shape) -> Result<&Row> {
+    pub(crate) fn load(&mut self, name: &str, label: &str, shape: Shape) -> Result<&Row> {
         let load = self.load_of(shape, true);
-        let cpu_before = self.broker_pid.and_then(process_cpu_ns);
+        let cpu_before = self.broker_pid.and_then(process_cpu_nanos);
         let phase =
             run_load(self.bench, name, label, &load, &self.queues, self.acks.len(), self.progress)?;
-        let cpu_after = self.broker_pid.and_then(process_cpu_ns);
+        let cpu_after = self.broker_pid.and_then(process_cpu_nanos);
         let mut row = phase.row;
         let messages: u64 = phase.acks.iter().map(AckTable::acknowledged).sum();
         row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| {
@@ -214,7 +208,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When one does not in time, or a signal came.
-    pub fn wait_until_served(&self, stop: &Stop) -> Result<()> {
+    pub(crate) fn wait_until_served(&self, stop: &Stop) -> Result<()> {
         let start = Instant::now();
         for queue in &self.queues {
             loop {
@@ -236,7 +230,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When the broker does not answer well.
-    pub fn acknowledged_and_missing(&self) -> Result<(u64, u64)> {
+    pub(crate) fn acknowledged_and_missing(&self) -> Result<(u64, u64)> {
         let mut ends = self.starts.clone();
         self.acks.iter().for_each(|table| table.raise_ends(&mut ends));
         let mut missing = 0;
@@ -253,7 +247,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When connecting fails, or a signal came.
-    pub fn consume(&mut self) -> Result<(IntegrityReport, Consumed)> {
+    pub(crate) fn consume(&mut self) -> Result<(IntegrityReport, Consumed)> {
         let ranges = self.ranges()?;
         let expected: u64 = ranges.iter().map(|range| range.to - range.from).sum();
         let tables = std::mem::take(&mut self.acks);
@@ -261,9 +255,9 @@ impl<'a> Session<'a> {
         let shown =
             self.progress.phase(&format!("consume and check {expected} messages"), Duration::ZERO);
         let live = Live::default();
-        let cpu_before = self.broker_pid.and_then(process_cpu_ns);
+        let cpu_before = self.broker_pid.and_then(process_cpu_nanos);
         let consumed = self.read(ranges, &mut checker, &live, &|reading| shown.update(&reading))?;
-        let cpu_after = self.broker_pid.and_then(process_cpu_ns);
+        let cpu_after = self.broker_pid.and_then(process_cpu_nanos);
         shown.finish();
         let mut row = Row::of_consume(
             &consumed,

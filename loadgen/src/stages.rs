@@ -1,4 +1,4 @@
-//! Where the time of a send went, from what the native lane's answers tell.
+//! Where the time of a send went, from what the native protocol's answers tell.
 //!
 //! ```text
 //!   due ──────────── written ───────── frame taken up ── appended ── flushed ── replicated ── answer queued ───────── answer read
@@ -22,29 +22,29 @@ use protocol::native::Stages;
 use serde::Serialize;
 
 /// How many stages there are.
-pub const STAGES: usize = 5;
+pub(crate) const STAGES: usize = 5;
 
 /// Their names, in the order in which a message passes them.
-pub const NAMES: [&str; STAGES] =
+pub(crate) const NAMES: [&str; STAGES] =
     ["client queue", "network + loop", "append", "flush wait", "replication wait"];
 
 /// When the generator saw what of one message, on its own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// When it was due.
-    pub due_ns: u64,
+    pub due_nanos: u64,
     /// When its bytes were given to the kernel.
-    pub written_ns: u64,
+    pub written_nanos: u64,
     /// When its answer was read.
-    pub answered_ns: u64,
+    pub answered_nanos: u64,
 }
 
 /// Nanoseconds of each stage of one message; `None` when what the broker tells does not fit what
 /// was seen.
 #[must_use]
-pub fn split(seen: Seen, told: &Stages) -> Option<[u64; STAGES]> {
-    let client_queue = seen.written_ns.checked_sub(seen.due_ns)?;
-    let out = seen.answered_ns.checked_sub(seen.written_ns)?;
+pub(crate) fn split(seen: Seen, told: &Stages) -> Option<[u64; STAGES]> {
+    let client_queue = seen.written_nanos.checked_sub(seen.due_nanos)?;
+    let out = seen.answered_nanos.checked_sub(seen.written_nanos)?;
     // 0: not waited for. A broker's clock may not have moved within a stage, which also reads 0.
     let flushed = if told.flushed_nanos == 0 { told.appended_nanos } else { told.flushed_nanos };
     let replicated = if told.replicated_nanos == 0 { flushed } else { told.replicated_nanos };
@@ -67,10 +67,10 @@ pub fn split(seen: Seen, told: &Stages) -> Option<[u64; STAGES]> {
 #[derive(Clone, Debug)]
 pub struct StageTimes {
     each: [Histogram<u64>; STAGES],
-    sums_ns: [u64; STAGES],
-    response_sum_ns: u64,
-    service_sum_ns: u64,
-    lag_sum_ns: u64,
+    sums_nanos: [u64; STAGES],
+    response_sum_nanos: u64,
+    service_sum_nanos: u64,
+    lag_sum_nanos: u64,
     faults: u64,
 }
 
@@ -78,30 +78,31 @@ impl Default for StageTimes {
     fn default() -> Self {
         Self {
             each: std::array::from_fn(|_| fine()),
-            sums_ns: [0; STAGES],
-            response_sum_ns: 0,
-            service_sum_ns: 0,
-            lag_sum_ns: 0,
+            sums_nanos: [0; STAGES],
+            response_sum_nanos: 0,
+            service_sum_nanos: 0,
+            lag_sum_nanos: 0,
             faults: 0,
         }
     }
 }
 
 impl StageTimes {
-    /// One acknowledged message of the measured window, sent (its lag over) at `sent_ns`.
-    pub fn record(&mut self, seen: Seen, sent_ns: u64, told: &Stages) {
+    /// One acknowledged message of the measured window, sent (its lag over) at `sent_nanos`.
+    pub fn record(&mut self, seen: Seen, sent_nanos: u64, told: &Stages) {
         let Some(stages) = split(seen, told) else {
             self.faults += 1;
             return;
         };
-        for ((histogram, sum_ns), stage) in self.each.iter_mut().zip(&mut self.sums_ns).zip(stages)
+        for ((histogram, sum_nanos), stage) in
+            self.each.iter_mut().zip(&mut self.sums_nanos).zip(stages)
         {
             histogram.saturating_record(stage);
-            *sum_ns += stage;
+            *sum_nanos += stage;
         }
-        self.response_sum_ns += seen.answered_ns - seen.due_ns;
-        self.service_sum_ns += seen.answered_ns.saturating_sub(sent_ns);
-        self.lag_sum_ns += sent_ns.saturating_sub(seen.due_ns);
+        self.response_sum_nanos += seen.answered_nanos - seen.due_nanos;
+        self.service_sum_nanos += seen.answered_nanos.saturating_sub(sent_nanos);
+        self.lag_sum_nanos += sent_nanos.saturating_sub(seen.due_nanos);
     }
 
     /// Adds what another thread recorded.
@@ -111,10 +112,10 @@ impl StageTimes {
                 unreachable!("stages have the same bounds: {error}");
             }
         }
-        self.sums_ns.iter_mut().zip(other.sums_ns).for_each(|(mine, theirs)| *mine += theirs);
-        self.response_sum_ns += other.response_sum_ns;
-        self.service_sum_ns += other.service_sum_ns;
-        self.lag_sum_ns += other.lag_sum_ns;
+        self.sums_nanos.iter_mut().zip(other.sums_nanos).for_each(|(mine, theirs)| *mine += theirs);
+        self.response_sum_nanos += other.response_sum_nanos;
+        self.service_sum_nanos += other.service_sum_nanos;
+        self.lag_sum_nanos += other.lag_sum_nanos;
         self.faults += other.faults;
     }
 
@@ -130,20 +131,20 @@ impl StageTimes {
         if messages + self.faults == 0 {
             return None;
         }
-        let mean_us = |sum_ns: u64| sum_ns as f64 / 1000.0 / count_f64(messages.max(1));
+        let mean_us = |sum_nanos: u64| sum_nanos as f64 / 1000.0 / count_f64(messages.max(1));
         let stage = |(at, (name, histogram)): (usize, (&'static str, &Histogram<u64>))| Stage {
             name,
-            mean_us: mean_us(self.sums_ns[at]),
+            mean_us: mean_us(self.sums_nanos[at]),
             times: Percentiles::of(histogram).unwrap_or_default(),
         };
         Some(StageRow {
             messages,
             faults: self.faults,
             stages: self.named().enumerate().map(stage).collect(),
-            sum_of_means_us: self.sums_ns.iter().map(|sum_ns| mean_us(*sum_ns)).sum(),
-            response_mean_us: mean_us(self.response_sum_ns),
-            service_mean_us: mean_us(self.service_sum_ns),
-            lag_mean_us: mean_us(self.lag_sum_ns),
+            sum_of_means_us: self.sums_nanos.iter().map(|sum_nanos| mean_us(*sum_nanos)).sum(),
+            response_mean_us: mean_us(self.response_sum_nanos),
+            service_mean_us: mean_us(self.service_sum_nanos),
+            lag_mean_us: mean_us(self.lag_sum_nanos),
         })
     }
 }
@@ -182,7 +183,7 @@ pub struct StageRow {
 mod tests {
     use super::*;
 
-    const SEEN: Seen = Seen { due_ns: 100, written_ns: 150, answered_ns: 1_150 };
+    const SEEN: Seen = Seen { due_nanos: 100, written_nanos: 150, answered_nanos: 1_150 };
 
     fn told(
         appended_nanos: u64,
@@ -199,14 +200,15 @@ mod tests {
             (told(10, 0, 0, 12), [50, 990, 10, 0, 0]),
             (told(10, 500, 0, 520), [50, 500, 10, 490, 0]),
             (told(10, 500, 700, 700), [50, 300, 10, 490, 200]),
-            (told(10, 500, 300, 510), [50, 500, 10, 490, 0]), // the slaves were faster than the disk
+            // The slaves were faster than the disk.
+            (told(10, 500, 300, 510), [50, 500, 10, 490, 0]),
             (told(10, 0, 300, 300), [50, 700, 10, 0, 290]),
             (told(0, 0, 0, 0), [50, 1_000, 0, 0, 0]),
         ] {
             let stages = split(SEEN, &told).unwrap();
             assert_eq!(
                 (stages, stages.iter().sum::<u64>()),
-                (expected, SEEN.answered_ns - SEEN.due_ns)
+                (expected, SEEN.answered_nanos - SEEN.due_nanos)
             );
         }
     }
@@ -222,7 +224,7 @@ mod tests {
             assert_eq!(split(SEEN, &wrong), None, "{wrong:?}");
         }
         assert_eq!(
-            split(Seen { written_ns: 99, ..SEEN }, &told(1, 0, 0, 1)),
+            split(Seen { written_nanos: 99, ..SEEN }, &told(1, 0, 0, 1)),
             None,
             "written before it was due"
         );
@@ -234,10 +236,10 @@ mod tests {
     #[test]
     fn means_are_exact_and_histograms_of_threads_are_merged() {
         let (mut one, mut other) = (StageTimes::default(), StageTimes::default());
-        for answered_ns in 1_000..2_000 {
-            one.record(Seen { answered_ns, ..SEEN }, 120, &told(10, 500, 0, 520));
+        for answered_nanos in 1_000..2_000 {
+            one.record(Seen { answered_nanos, ..SEEN }, 120, &told(10, 500, 0, 520));
             other.record(
-                Seen { answered_ns: answered_ns * 1_000, ..SEEN },
+                Seen { answered_nanos: answered_nanos * 1_000, ..SEEN },
                 120,
                 &told(10, 0, 0, 20),
             );

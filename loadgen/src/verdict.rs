@@ -10,11 +10,11 @@ use crate::report::text::time_us;
 use crate::row::{Kind, Row, count_f64};
 
 /// What a closed-loop row says of itself, in the table and in its notes.
-pub const HIDES_STALLS: &str = "closed loop: hides stalls";
+pub(crate) const HIDES_STALLS: &str = "closed loop: hides stalls";
 
 /// Why a row is INVALID; empty when it is valid.
 #[must_use]
-pub fn invalid_reasons(row: &Row, hit_in_flight_limit: bool) -> Vec<String> {
+pub(crate) fn invalid_reasons(row: &Row, hit_in_flight_limit: bool) -> Vec<String> {
     let mut reasons = Vec::new();
     if row.acknowledged == 0 {
         reasons.push("no message was acknowledged in the measured window".into());
@@ -70,7 +70,7 @@ fn achieved_share(row: &Row) -> f64 {
 
 /// What to know when reading a row, without making it INVALID.
 #[must_use]
-pub fn notes(row: &Row, spinning: bool) -> Vec<String> {
+pub(crate) fn notes(row: &Row, spinning: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if row.kind == Kind::Closed {
         notes.push(HIDES_STALLS.into());
@@ -97,14 +97,14 @@ pub fn notes(row: &Row, spinning: bool) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::Protocol;
     use crate::plan::{Load, Mode};
+    use crate::protocols::Protocol;
     use crate::recorder::Recorder;
     use crate::schedule::Shape;
     use protocol::remoting::SerializeType;
     use std::time::Duration;
 
-    fn row(mode: Mode, lag_ns: u64, response_ns: u64) -> Row {
+    fn row(mode: Mode, lag_nanos: u64, response_nanos: u64) -> Row {
         let load = Load {
             run_id: 1,
             topic: "t".into(),
@@ -124,8 +124,8 @@ mod tests {
         for _ in 0..1000 {
             recorder.sent += 1;
             recorder.answered_in_window += 1;
-            recorder.lag.saturating_record(lag_ns);
-            recorder.answer(0, response_ns, response_ns);
+            recorder.lag.saturating_record(lag_nanos);
+            recorder.answer(0, response_nanos, response_nanos);
         }
         Row::of_load("r", "r", &load, recorder)
     }

@@ -9,85 +9,87 @@
 //! spans from the oldest request without an answer to the newest: one stuck request lets the others
 //! go on until it is full.
 
+use protocol::checked::fit;
+
 /// One request that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pending {
+pub(crate) struct SentRequest {
     /// When it was due, on the run's clock.
-    pub due_ns: u64,
+    pub due_nanos: u64,
     /// When it was sent.
-    pub sent_ns: u64,
+    pub sent_nanos: u64,
     /// The generator's number of the message.
     pub message_id: u64,
     /// When its bytes were given to the kernel; 0: not yet, or not asked for.
-    pub written_ns: u64,
+    pub written_nanos: u64,
     /// Index of its queue among the generator's.
     pub queue: u32,
 }
 
 /// The waiting requests of one connection.
 #[derive(Debug)]
-pub struct Window {
-    slots: Box<[Option<Pending>]>,
+pub(crate) struct Window {
+    slots: Box<[Option<SentRequest>]>,
     settled_below: u64,
     next_seq: u64,
     /// Everything below is written.
     unwritten_from: u64,
-    waiting: usize,
+    unanswered: usize,
 }
 
 impl Window {
     /// A window of at least `slots` requests.
     #[must_use]
-    pub fn new(slots: usize) -> Self {
+    pub(crate) fn new(slots: usize) -> Self {
         let slots = slots.next_power_of_two();
         Self {
             slots: vec![None; slots].into_boxed_slice(),
             settled_below: 0,
             next_seq: 0,
             unwritten_from: 0,
-            waiting: 0,
+            unanswered: 0,
         }
     }
 
     /// Whether another request fits.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.next_seq - self.settled_below < u64::try_from(self.slots.len()).unwrap_or(u64::MAX)
+    pub(crate) fn has_room(&self) -> bool {
+        self.next_seq - self.settled_below < self.slots.len() as u64
     }
 
     /// Requests without an answer.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting
+    pub(crate) fn unanswered(&self) -> usize {
+        self.unanswered
     }
 
     /// The number the next request will have.
     #[must_use]
-    pub fn next_seq(&self) -> u64 {
+    pub(crate) fn next_seq(&self) -> u64 {
         self.next_seq
     }
 
     /// Every request with a smaller number has its answer (or was given up).
     #[must_use]
-    pub fn settled_below(&self) -> u64 {
+    pub(crate) fn settled_below(&self) -> u64 {
         self.settled_below
     }
 
     /// Remembers a request. Call only with [`Window::has_room`].
-    pub fn push(&mut self, pending: Pending) {
+    pub(crate) fn push(&mut self, request: SentRequest) {
         debug_assert!(self.has_room());
         let slot = self.slot(self.next_seq);
-        self.slots[slot] = Some(pending);
+        self.slots[slot] = Some(request);
         self.next_seq += 1;
-        self.waiting += 1;
+        self.unanswered += 1;
     }
 
     /// All requests so far were given to the kernel.
-    pub fn written(&mut self, now_ns: u64) {
+    pub(crate) fn written(&mut self, now_nanos: u64) {
         for seq in self.unwritten_from.max(self.settled_below)..self.next_seq {
             let slot = self.slot(seq);
-            if let Some(pending) = &mut self.slots[slot] {
-                pending.written_ns = now_ns;
+            if let Some(request) = &mut self.slots[slot] {
+                request.written_nanos = now_nanos;
             }
         }
         self.unwritten_from = self.next_seq;
@@ -95,7 +97,7 @@ impl Window {
 
     /// Takes the request whose low bits of the number are `seq_low` (`seq % modulus`), if it waits
     /// here.
-    pub fn take(&mut self, seq_low: u64, modulus: u64) -> Option<Pending> {
+    pub(crate) fn take(&mut self, seq_low: u64, modulus: u64) -> Option<SentRequest> {
         let base = self.settled_below;
         let ahead = (seq_low + modulus - base % modulus) % modulus;
         let seq = base + ahead;
@@ -104,21 +106,21 @@ impl Window {
         }
         let slot = self.slot(seq);
         let taken = self.slots[slot].take()?;
-        self.waiting -= 1;
+        self.unanswered -= 1;
         self.settle();
         Some(taken)
     }
 
-    /// Gives up requests sent before `sent_before_ns` and hands them out, oldest first.
-    pub fn expire(&mut self, sent_before_ns: u64, mut gone: impl FnMut(Pending)) {
+    /// Gives up requests sent before `sent_before_nanos` and hands them out, oldest first.
+    pub(crate) fn expire(&mut self, sent_before_nanos: u64, mut gone: impl FnMut(SentRequest)) {
         // Requests are sent in order, so the oldest is at the front: usually one look.
         for seq in self.settled_below..self.next_seq {
             let slot = self.slot(seq);
             match self.slots[slot] {
-                Some(pending) if pending.sent_ns < sent_before_ns => {
+                Some(request) if request.sent_nanos < sent_before_nanos => {
                     self.slots[slot] = None;
-                    self.waiting -= 1;
-                    gone(pending);
+                    self.unanswered -= 1;
+                    gone(request);
                 }
                 Some(_) => break,
                 None => {}
@@ -136,8 +138,8 @@ impl Window {
     }
 
     fn slot(&self, seq: u64) -> usize {
-        let slots = u64::try_from(self.slots.len()).unwrap_or(u64::MAX);
-        usize::try_from(seq % slots).unwrap_or(0)
+        let slots = self.slots.len() as u64;
+        fit(seq % slots)
     }
 }
 
@@ -145,27 +147,27 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn pending(id: u64) -> Pending {
-        Pending { due_ns: id, sent_ns: id, written_ns: 0, message_id: id, queue: 0 }
+    fn request(id: u64) -> SentRequest {
+        SentRequest { due_nanos: id, sent_nanos: id, written_nanos: 0, message_id: id, queue: 0 }
     }
 
     #[test]
     fn answers_out_of_order_settle_up_to_the_oldest_waiting() {
         let mut window = Window::new(4);
-        (0..3).for_each(|id| window.push(pending(id)));
+        (0..3).for_each(|id| window.push(request(id)));
         assert_eq!(window.take(1, 1000).unwrap().message_id, 1);
         assert_eq!(window.settled_below(), 0, "0 still waits");
         assert_eq!(window.take(0, 1000).unwrap().message_id, 0);
-        assert_eq!((window.settled_below(), window.waiting()), (2, 1));
+        assert_eq!((window.settled_below(), window.unanswered()), (2, 1));
     }
 
     #[test]
     fn a_stuck_request_stops_the_window_only_when_it_is_full() {
         let mut window = Window::new(4);
-        window.push(pending(0));
+        window.push(request(0));
         for id in 1..4 {
             assert!(window.has_room());
-            window.push(pending(id));
+            window.push(request(id));
             window.take(id, 1000).unwrap();
         }
         assert!(!window.has_room());
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn unknown_and_repeated_answers_are_nobodys() {
         let mut window = Window::new(4);
-        window.push(pending(0));
+        window.push(request(0));
         assert!(window.take(5, 1000).is_none());
         assert!(window.take(0, 1000).is_some());
         assert!(window.take(0, 1000).is_none());
@@ -187,7 +189,7 @@ mod tests {
     fn numbers_wrap_at_the_modulus() {
         let mut window = Window::new(4);
         for id in 0..25 {
-            window.push(pending(id));
+            window.push(request(id));
             assert_eq!(window.take(id % 10, 10).unwrap().message_id, id);
         }
     }
@@ -195,13 +197,13 @@ mod tests {
     #[test]
     fn what_was_written_keeps_its_time_when_more_is_written() {
         let mut window = Window::new(4);
-        window.push(pending(0));
-        window.push(pending(1));
+        window.push(request(0));
+        window.push(request(1));
         window.written(5);
-        window.push(pending(2));
+        window.push(request(2));
         window.written(9);
         assert_eq!(
-            (0..3).map(|seq| window.take(seq, 1000).unwrap().written_ns).collect::<Vec<_>>(),
+            (0..3).map(|seq| window.take(seq, 1000).unwrap().written_nanos).collect::<Vec<_>>(),
             [5, 5, 9]
         );
     }
@@ -209,11 +211,11 @@ mod tests {
     #[test]
     fn only_what_is_old_enough_expires() {
         let mut window = Window::new(8);
-        (0..5).for_each(|id| window.push(pending(id)));
+        (0..5).for_each(|id| window.push(request(id)));
         window.take(1, 1000);
         let mut gone = Vec::new();
-        window.expire(3, |pending| gone.push(pending.message_id));
+        window.expire(3, |request| gone.push(request.message_id));
         assert_eq!(gone, [0, 2]);
-        assert_eq!((window.settled_below(), window.waiting()), (3, 2));
+        assert_eq!((window.settled_below(), window.unanswered()), (3, 2));
     }
 }

@@ -6,6 +6,7 @@
 //! and `WAIT` properties), byte for byte in shape.
 
 use crate::payload::{PayloadWriter, Stamp};
+use protocol::checked::fit;
 use protocol::codes::request;
 use protocol::remoting::{
     CommandHead, CommandView, SerializeType, write_command, write_command_head,
@@ -16,7 +17,7 @@ use std::ops::Range;
 /// length.
 const OPAQUE_BASE: i32 = 1_000_000_000;
 /// Numbers told apart by the opaque; windows are far smaller.
-pub const OPAQUE_SPAN: u64 = 1_000_000_000;
+pub(crate) const OPAQUE_SPAN: u64 = 1_000_000_000;
 
 const OPAQUE_MARK: i32 = 1_876_543_210;
 const BORN_MARK: i64 = 9_876_501_234_567;
@@ -25,13 +26,13 @@ pub(crate) const KEY_MARK: &str = "0123456789ABCDEFFEDCBA9876543210";
 
 /// The opaque of the `seq`-th request of a connection.
 #[must_use]
-pub fn opaque_of(seq: u64) -> i32 {
-    OPAQUE_BASE + i32::try_from(seq % OPAQUE_SPAN).unwrap_or(0)
+pub(crate) fn opaque_of(seq: u64) -> i32 {
+    OPAQUE_BASE + fit::<i32, _>(seq % OPAQUE_SPAN)
 }
 
 /// The low part of the request number an opaque stands for, if it is one of ours.
 #[must_use]
-pub fn seq_low_of(opaque: i32) -> Option<u64> {
+pub(crate) fn seq_low_of(opaque: i32) -> Option<u64> {
     opaque.checked_sub(OPAQUE_BASE).and_then(|low| u64::try_from(low).ok())
 }
 
@@ -129,13 +130,9 @@ impl SendTemplate {
             if self.binary_opaque {
                 head[self.opaque.clone()].copy_from_slice(&opaque.to_be_bytes());
             } else {
-                write_digits(
-                    &mut head[self.opaque.clone()],
-                    u64::try_from(opaque).unwrap_or(0),
-                    10,
-                );
+                write_digits(&mut head[self.opaque.clone()], fit::<u64, _>(opaque), 10);
             }
-            write_digits(&mut head[self.born.clone()], u64::try_from(born_ms).unwrap_or(0), 10);
+            write_digits(&mut head[self.born.clone()], fit::<u64, _>(born_ms), 10);
             write_key(&mut head[self.key.clone()], stamp);
         }
         payload.append(out, stamp);
@@ -160,14 +157,14 @@ pub(crate) fn only_place(bytes: &[u8], mark: &[u8]) -> Option<Range<usize>> {
 fn write_digits(field: &mut [u8], mut value: u64, base: u64) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for place in field.iter_mut().rev() {
-        *place = DIGITS[usize::try_from(value % base).unwrap_or(0)];
+        *place = DIGITS[fit::<usize, _>(value % base)];
         value /= base;
     }
 }
 
 /// Where to pull from.
 #[derive(Clone, Debug)]
-pub struct PullShape<'a> {
+pub(crate) struct PullShape<'a> {
     /// Consumer group.
     pub group: &'a str,
     /// Topic name.
@@ -182,7 +179,7 @@ pub struct PullShape<'a> {
 
 /// Appends a pull request that does not wait for new messages and carries its subscription (all
 /// tags).
-pub fn append_pull(out: &mut Vec<u8>, opaque: i32, pull: &PullShape<'_>) {
+pub(crate) fn append_pull(out: &mut Vec<u8>, opaque: i32, pull: &PullShape<'_>) {
     const SUBSCRIPTION_CARRIED: i32 = 4;
     let command = CommandHead {
         serialize: SerializeType::Json,
@@ -198,7 +195,7 @@ pub fn append_pull(out: &mut Vec<u8>, opaque: i32, pull: &PullShape<'_>) {
             ext.str("consumerGroup", pull.group);
             ext.str("topic", pull.topic);
             ext.int("queueId", pull.queue_id);
-            ext.int("queueOffset", i64::try_from(pull.offset).unwrap_or(i64::MAX));
+            ext.int("queueOffset", fit::<i64, _>(pull.offset));
             ext.int("maxMsgNums", pull.messages_max);
             ext.int("sysFlag", SUBSCRIPTION_CARRIED);
             ext.int("commitOffset", 0);
@@ -213,7 +210,7 @@ pub fn append_pull(out: &mut Vec<u8>, opaque: i32, pull: &PullShape<'_>) {
 
 /// What an answer to a send says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SendAnswer {
+pub(crate) struct SendAnswer {
     /// Which request it answers.
     pub opaque: i32,
     /// RocketMQ's response code; 0 is success.
@@ -226,7 +223,7 @@ pub struct SendAnswer {
 ///
 /// # Errors
 /// When the bytes are no remoting command.
-pub fn read_send_answer(frame: &[u8]) -> Result<Option<SendAnswer>, String> {
+pub(crate) fn read_send_answer(frame: &[u8]) -> Result<Option<SendAnswer>, String> {
     let command = CommandView::parse(frame).map_err(|error| error.to_string())?;
     if !command.is_response() {
         return Ok(None);
@@ -238,7 +235,7 @@ pub fn read_send_answer(frame: &[u8]) -> Result<Option<SendAnswer>, String> {
 
 /// What the broker says about a failure, cut to a line.
 #[must_use]
-pub fn remark_of(frame: &[u8]) -> String {
+pub(crate) fn remark_of(frame: &[u8]) -> String {
     let remark = CommandView::parse(frame)
         .ok()
         .and_then(|command| command.remark().map(std::borrow::Cow::into_owned))
@@ -248,7 +245,7 @@ pub fn remark_of(frame: &[u8]) -> String {
 
 /// RocketMQ's name for the response codes a sender meets.
 #[must_use]
-pub fn code_name(code: i32) -> &'static str {
+pub(crate) fn code_name(code: i32) -> &'static str {
     match code {
         0 => "SUCCESS",
         1 => "SYSTEM_ERROR",

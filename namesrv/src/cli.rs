@@ -24,7 +24,7 @@ Keys:";
 /// RingMQ's name server: brokers register here, clients ask here where a topic is.
 #[derive(Debug, Parser)]
 #[command(name = "mqnamesrv", version, about, max_term_width = 120)]
-pub struct Args {
+pub(crate) struct Args {
     /// Configuration file in RocketMQ's `.properties` format
     #[arg(short = 'c', long = "configFile", value_name = "FILE")]
     config_file: Option<PathBuf>,
@@ -45,7 +45,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 /// Why the command line gives no configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum CliError {
+pub(crate) enum CliError {
     /// The file can't be read.
     #[error("{}: {error}. Fix: give -c the path of a readable .properties file", path.display())]
     Unreadable {
@@ -62,7 +62,7 @@ pub enum CliError {
 impl Args {
     /// Parses a command line, program name included. The error is clap's: a message or the help,
     /// with its exit code.
-    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         use clap::{CommandFactory, FromArgMatches};
         let command = Self::command().after_help(EXAMPLES.trim_end_matches("\n\nKeys:"));
         let command = command.after_long_help(format!("{EXAMPLES}\n{}", Settings::help(KEYS)));
@@ -70,7 +70,7 @@ impl Args {
     }
 
     /// Reads the file and lays the command line over it.
-    pub fn config(&self) -> Result<Config, CliError> {
+    pub(crate) fn config(&self) -> Result<Config, CliError> {
         let mut properties = match &self.config_file {
             Some(path) => {
                 let bytes = std::fs::read(path)

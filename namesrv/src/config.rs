@@ -14,7 +14,7 @@ const NO_CONTROLLER: &str = "there is no controller in this name server";
 const NO_DIALLING: &str = "this name server dials nobody";
 
 /// Every key, in the order `-p` prints them.
-pub const KEYS: &[Key] = &[
+pub(crate) const KEYS: &[Key] = &[
     Key::int(
         "listenPort",
         0,
@@ -123,7 +123,7 @@ pub const KEYS: &[Key] = &[
 
 /// The settings in force, with the ones that need more than a table to check.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// All of them, for `-p` and GET_NAMESRV_CONFIG.
     pub settings: Settings,
     /// Where to listen.
@@ -135,7 +135,10 @@ pub struct Config {
 impl Config {
     /// Checks a file with the command line already laid over it. `home` is the user's home folder,
     /// for the default paths.
-    pub fn resolve(mut properties: Properties, home: Option<&str>) -> Result<Self, ConfigError> {
+    pub(crate) fn resolve(
+        mut properties: Properties,
+        home: Option<&str>,
+    ) -> Result<Self, ConfigError> {
         // Without a home (a bare container) the working folder serves.
         let kv_default = format!("{}/namesrv/kvConfig.json", home.unwrap_or("."));
         properties.set_if_absent("kvConfigPath", &kv_default, "HOME");
@@ -153,7 +156,7 @@ impl Config {
     }
 
     /// What of it changes the route table's rules.
-    pub fn route_options(&self) -> RouteOptions {
+    pub(crate) fn route_options(&self) -> RouteOptions {
         RouteOptions {
             delete_topic_with_broker_registration: self
                 .settings
@@ -163,13 +166,16 @@ impl Config {
     }
 
     /// How often to look for silent brokers.
-    pub fn scan_interval(&self) -> Duration {
+    pub(crate) fn scan_interval(&self) -> Duration {
         Duration::from_millis(self.settings.int("scanNotActiveBrokerInterval"))
     }
 
     /// The first key of `names` that may not change while running: where the server keeps its
     /// files, and RocketMQ's black list.
-    pub fn protected<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    pub(crate) fn protected<'n>(
+        &self,
+        mut names: impl Iterator<Item = &'n str>,
+    ) -> Option<&'n str> {
         const ALWAYS: [&str; 4] =
             ["configBlackList", "configStorePath", "kvConfigPath", "rocketmqHome"];
         let listed = self.settings.text("configBlackList");
@@ -202,7 +208,8 @@ mod tests {
         let message = config("\nbindAddress=localhost").unwrap_err().to_string();
         assert_eq!(
             message,
-            r#"n.properties:2: bindAddress is "localhost"; accepted: an IP address of this host, 0.0.0.0 or ::"#
+            "n.properties:2: bindAddress is \"localhost\"; accepted: an IP address of this host, \
+                0.0.0.0 or ::"
         );
         let message = config("kvConfigPath=").unwrap_err().to_string();
         assert_eq!(message, r#"n.properties:1: kvConfigPath is ""; accepted: the path of a file"#);

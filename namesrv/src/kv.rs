@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The namespace of order-topic configuration: key topic, value `brokerA:4;brokerB:4`.
-pub const ORDER_TOPIC_CONFIG: &str = "ORDER_TOPIC_CONFIG";
+pub(crate) const ORDER_TOPIC_CONFIG: &str = "ORDER_TOPIC_CONFIG";
 
 type Table = BTreeMap<String, BTreeMap<String, String>>;
 
 /// All namespaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KvConfig {
+pub(crate) struct KvConfig {
     table: Table,
     entries: usize,
 }
@@ -36,7 +36,7 @@ struct FileWritten<'a> {
 /// Why an entry was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {found}, at most {max}")]
-pub struct KvLimit {
+pub(crate) struct KvLimit {
     what: &'static str,
     found: usize,
     max: usize,
@@ -48,7 +48,7 @@ fn within(what: &'static str, found: usize, max: usize) -> Result<(), KvLimit> {
 
 impl KvConfig {
     /// The content of a `kvConfig.json`, in fastjson's dialect; an empty file is an empty table.
-    pub fn from_file(content: &[u8]) -> Result<Self, protocol::json::JsonError> {
+    pub(crate) fn from_file(content: &[u8]) -> Result<Self, protocol::json::JsonError> {
         if content.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
@@ -58,12 +58,12 @@ impl KvConfig {
     }
 
     /// What to write to `kvConfig.json`.
-    pub fn to_file(&self) -> Vec<u8> {
+    pub(crate) fn to_file(&self) -> Vec<u8> {
         to_fastjson(&FileWritten { table: &self.table })
     }
 
     /// Sets a value.
-    pub fn put(&mut self, namespace: &str, key: &str, value: &str) -> Result<(), KvLimit> {
+    pub(crate) fn put(&mut self, namespace: &str, key: &str, value: &str) -> Result<(), KvLimit> {
         within("namespace bytes", namespace.len(), limits::KV_KEY_BYTES_MAX)?;
         within("key bytes", key.len(), limits::KV_KEY_BYTES_MAX)?;
         within("value bytes", value.len(), limits::KV_VALUE_BYTES_MAX)?;
@@ -79,19 +79,19 @@ impl KvConfig {
 
     /// Removes a value; whether there was one. The namespace stays, as in RocketMQ: its list is
     /// then empty, not missing.
-    pub fn delete(&mut self, namespace: &str, key: &str) -> bool {
+    pub(crate) fn delete(&mut self, namespace: &str, key: &str) -> bool {
         let removed = self.table.get_mut(namespace).and_then(|keys| keys.remove(key)).is_some();
         self.entries -= usize::from(removed);
         removed
     }
 
     /// One value.
-    pub fn get(&self, namespace: &str, key: &str) -> Option<&str> {
+    pub(crate) fn get(&self, namespace: &str, key: &str) -> Option<&str> {
         self.table.get(namespace)?.get(key).map(String::as_str)
     }
 
     /// All values of a namespace.
-    pub fn namespace(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
+    pub(crate) fn namespace(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
         self.table.get(namespace)
     }
 }

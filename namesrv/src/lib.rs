@@ -16,13 +16,12 @@
 #![forbid(unsafe_code)]
 
 mod cli;
-pub mod config;
-pub mod kv;
-pub mod limits;
-pub mod processor;
-pub mod route;
+mod config;
+mod kv;
+mod limits;
+mod processor;
+mod route;
 mod run;
-pub mod service;
+mod service;
 
-pub use processor::Processor;
 pub use run::run;

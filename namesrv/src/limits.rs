@@ -5,31 +5,31 @@
 //! full table of topics is some hundred MiB, and everything else is small beside it.
 
 /// Topics known at once.
-pub const TOPICS_MAX: usize = 500_000;
+pub(crate) const TOPICS_MAX: usize = 500_000;
 /// (topic, broker) pairs known at once: what a route lookup is made of.
-pub const TOPIC_QUEUES_MAX: usize = 2_000_000;
+pub(crate) const TOPIC_QUEUES_MAX: usize = 2_000_000;
 /// Broker names known at once.
-pub const BROKERS_MAX: usize = 10_000;
+pub(crate) const BROKERS_MAX: usize = 10_000;
 /// Addresses (master and slaves) under one broker name.
-pub const REPLICAS_MAX: usize = 64;
+pub(crate) const REPLICAS_MAX: usize = 64;
 /// Bytes of a cluster's, broker's or topic's name, or of an address. RocketMQ's own topics stay
 /// below 255.
-pub const NAME_BYTES_MAX: usize = 512;
+pub(crate) const NAME_BYTES_MAX: usize = 512;
 /// Filter servers of one broker.
-pub const FILTER_SERVERS_MAX: usize = 64;
+pub(crate) const FILTER_SERVERS_MAX: usize = 64;
 /// Key-value entries over all namespaces.
-pub const KV_ENTRIES_MAX: usize = 100_000;
+pub(crate) const KV_ENTRIES_MAX: usize = 100_000;
 /// Bytes of a namespace or key.
-pub const KV_KEY_BYTES_MAX: usize = 1024;
+pub(crate) const KV_KEY_BYTES_MAX: usize = 1024;
 /// Bytes of a value.
-pub const KV_VALUE_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const KV_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Connections open at once, brokers and clients together.
-pub const CONNECTIONS_MAX: usize = 20_000;
+pub(crate) const CONNECTIONS_MAX: usize = 20_000;
 /// Answers that may wait for the key-value file to be written; more changes are answered code 2.
-pub const KV_WAITING_MAX: usize = 10_000;
+pub(crate) const KV_UNANSWERED_MAX: usize = 10_000;
 /// The longest heartbeat timeout a broker may ask for: a day. Longer, and a dead broker would stay
 /// in routes.
-pub const HEARTBEAT_TIMEOUT_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+pub(crate) const HEARTBEAT_TIMEOUT_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 const _: () = assert!(TOPIC_QUEUES_MAX >= TOPICS_MAX);
 const _: () = assert!(KV_VALUE_BYTES_MAX > KV_KEY_BYTES_MAX);

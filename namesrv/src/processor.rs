@@ -17,14 +17,14 @@ use tracing::{debug, info, warn};
 
 /// Whom to answer once the key-value file is written.
 #[derive(Debug, Clone, Copy)]
-struct Waiting {
+struct Unanswered {
     conn: ConnId,
     serialize: SerializeType,
     opaque: i32,
 }
 
 /// What a processor needs from its surroundings.
-pub struct Hooks {
+pub(crate) struct Hooks {
     /// Monotonic milliseconds.
     pub now_ms: Box<dyn Fn() -> i64>,
     /// Wakes the task that writes the key-value file.
@@ -32,7 +32,7 @@ pub struct Hooks {
 }
 
 /// A name server behind a [`netcore::Network`]. One core owns it; it lives as long as the network.
-pub struct Processor {
+pub(crate) struct Processor {
     server: NameServer<ConnId>,
     hooks: Hooks,
     /// Who is behind each open connection, for log lines: when `on_close` comes the network has
@@ -41,31 +41,31 @@ pub struct Processor {
     /// The table differs from what has been given to the writer.
     kv_dirty: bool,
     /// Answers to changes that no write has taken up yet.
-    waiting: Vec<Waiting>,
+    unanswered: Vec<Unanswered>,
     /// Answers to the changes that are being written.
-    in_write: Vec<Waiting>,
+    in_write: Vec<Unanswered>,
 }
 
 impl Processor {
     /// A processor for this server.
-    pub fn new(server: NameServer<ConnId>, hooks: Hooks) -> Self {
+    pub(crate) fn new(server: NameServer<ConnId>, hooks: Hooks) -> Self {
         Self {
             server,
             hooks,
             peers: HashMap::new(),
             kv_dirty: false,
-            waiting: Vec::new(),
+            unanswered: Vec::new(),
             in_write: Vec::new(),
         }
     }
 
     /// The state behind it.
-    pub fn server(&self) -> &NameServer<ConnId> {
+    pub(crate) fn server(&self) -> &NameServer<ConnId> {
         &self.server
     }
 
     /// Removes brokers that were silent for too long, and closes their connections.
-    pub fn expire(&mut self, net: &mut Net) {
+    pub(crate) fn expire(&mut self, net: &mut Net) {
         for gone in self.server.routes.expire((self.hooks.now_ms)()) {
             let (broker, addr, silent_ms) = (&gone.broker_name, &gone.addr, gone.silent_ms);
             warn!(cluster = %gone.cluster, %broker, %addr, silent_ms, "broker expired");
@@ -74,24 +74,24 @@ impl Processor {
     }
 
     /// The content to write to the key-value file, when it changed since the last call.
-    pub fn take_kv_to_write(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn take_kv_to_write(&mut self) -> Option<Vec<u8>> {
         if !std::mem::take(&mut self.kv_dirty) {
             return None;
         }
-        self.in_write.append(&mut self.waiting);
+        self.in_write.append(&mut self.unanswered);
         Some(self.server.kv.to_file())
     }
 
     /// The content taken last is in the file, or could not be written: answers whoever waits for
     /// it. After a failure the next change tries again with the whole table.
-    pub fn kv_written(&mut self, net: &mut Net, outcome: &io::Result<()>) {
+    pub(crate) fn kv_written(&mut self, net: &mut Net, outcome: &io::Result<()>) {
         let remark = outcome.as_ref().err().map(|error| {
             let path = self.server.config().kv_path.display();
             warn!(%path, %error, "key-value file not written");
             format!("in force, but not kept over a restart: {path}: {error}")
         });
         let code = if remark.is_some() { response::SYSTEM_ERROR } else { response::SUCCESS };
-        for Waiting { conn, serialize, opaque } in self.in_write.drain(..) {
+        for Unanswered { conn, serialize, opaque } in self.in_write.drain(..) {
             if let Some(out) = net.out(conn) {
                 let head = CommandHead {
                     serialize,
@@ -107,7 +107,7 @@ impl Processor {
 
     fn answer(&mut self, request: &CommandView<'_>, conn: ConnId, peer: SocketAddr) -> Answer {
         let changes_kv = matches!(request.code, code::PUT_KV_CONFIG | code::DELETE_KV_CONFIG);
-        if changes_kv && self.waiting.len() >= limits::KV_WAITING_MAX {
+        if changes_kv && self.unanswered.len() >= limits::KV_UNANSWERED_MAX {
             return Answer::error(
                 response::SYSTEM_BUSY,
                 "too many key-value changes wait for the disk",
@@ -138,7 +138,7 @@ impl Handler for Processor {
         if answer.after_kv_write {
             self.kv_dirty = true;
             if !request.is_oneway() {
-                self.waiting.push(Waiting {
+                self.unanswered.push(Unanswered {
                     conn,
                     serialize: request.serialize,
                     opaque: request.opaque,
@@ -154,13 +154,10 @@ impl Handler for Processor {
 
     fn on_close(&mut self, _net: &mut Net, conn: ConnId, reason: &CloseReason) {
         let peer = self.peers.remove(&conn).map_or_else(String::new, |peer| peer.to_string());
-        match reason {
-            CloseReason::Garbage(_)
-            | CloseReason::SlowReader { .. }
-            | CloseReason::SendStalled(_) => {
-                warn!(%peer, %reason, "connection closed");
-            }
-            _ => debug!(%peer, %reason, "connection closed"),
+        if reason.is_the_peers_fault() {
+            warn!(%peer, %reason, "connection closed");
+        } else {
+            debug!(%peer, %reason, "connection closed");
         }
         for addr in self.server.routes.connection_lost(conn) {
             info!(%addr, %reason, "broker gone with its connection");

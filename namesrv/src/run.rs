@@ -6,7 +6,7 @@ use crate::kv::KvConfig;
 use crate::limits;
 use crate::processor::{Hooks, Processor};
 use crate::service::NameServer;
-use netcore::{NetConfig, Network};
+use netcore::{Framing, NetConfig, Network};
 use rt::real::{Core, CorePlacement, Mailbox, launch};
 use rt::ring::RingConfig;
 use rt::{Priority, Runtime};
@@ -87,7 +87,7 @@ async fn serve_on(core: Core, config: Config) -> io::Result<()> {
     let net_config = NetConfig {
         idle_timeout: Duration::from_secs(config.settings.int("serverChannelMaxIdleTimeSeconds")),
         connections_max: limits::CONNECTIONS_MAX,
-        ..NetConfig::listening(vec![config.listen])
+        ..NetConfig::listening([config.listen], Framing::Remoting)
     };
     let kv_path = config.kv_path.clone();
     let processor = Processor::new(NameServer::new(config, kv, now_ms(&core)), hooks);

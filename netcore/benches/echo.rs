@@ -12,7 +12,7 @@
     reason = "a benchmark fails by panicking and prints its table"
 )]
 
-use netcore::{CloseReason, ConnId, Handler, Net, NetConfig, Network, Origin};
+use netcore::{CloseReason, ConnId, Framing, Handler, Net, NetConfig, Network, Origin};
 use rt::real::{CorePlacement, available_cores, launch};
 use rt::ring::{Event, Ring, RingConfig, SendQueue, Socket, Wait, listen_socket};
 use std::collections::HashMap;
@@ -206,7 +206,8 @@ fn epoll_server(core: usize, connections: usize, ready: &mpsc::Sender<SocketAddr
                         have[i] %= REQUEST_BYTES;
                         streams[i].write_all(&out[..whole * ANSWER_BYTES]).unwrap();
                         if bytes < buf.len() {
-                            break; // drained: mio is edge-triggered, and a short read says the socket is empty
+                            // mio is edge-triggered; a short read says that the socket is empty.
+                            break;
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -308,9 +309,10 @@ fn netcore_server(core: usize, connections: usize, ready: mpsc::Sender<SocketAdd
         async move {
             let (done_in, done) = core.mailbox()?;
             let echo = Echo { open: connections, started: 0.0, done: Some(done_in) };
-            let listen = vec!["127.0.0.1:0".parse().unwrap()];
-            let network = Network::bind(&core, NetConfig::listening(listen), echo)
-                .map_err(io::Error::other)?;
+            let listen = ["127.0.0.1:0".parse().unwrap()];
+            let network =
+                Network::bind(&core, NetConfig::listening(listen, Framing::Remoting), echo)
+                    .map_err(io::Error::other)?;
             ready.send(network.local_addrs()[0]).unwrap();
             cpu_in.send(done.receive().await?).unwrap();
             network.stop(Duration::from_secs(1)).await;

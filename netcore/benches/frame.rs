@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use netcore::frame::{LENGTH_BYTES, Lane, fill, take};
+use netcore::frame::{LENGTH_BYTES, Protocol, fill, take};
 use std::hint::black_box;
 
 const FRAMES: usize = 45;
@@ -26,7 +26,7 @@ fn buffer() -> Vec<u8> {
 
 fn split_in_place(mut bytes: &[u8]) -> usize {
     let mut found = 0;
-    while let Some(frame) = take(Lane::Remoting, &mut bytes, MAX).unwrap() {
+    while let Some(frame) = take(Protocol::Remoting, &mut bytes, MAX).unwrap() {
         found += frame.len();
     }
     found
@@ -46,8 +46,8 @@ fn walk_unchecked(bytes: &[u8]) -> usize {
 fn join_halves(bytes: &[u8], carry: &mut Vec<u8>) -> usize {
     carry.clear();
     let (mut first, mut second) = bytes[..LENGTH_BYTES + PAYLOAD_BYTES].split_at(700);
-    assert!(!fill(Lane::Remoting, carry, &mut first, MAX).unwrap());
-    assert!(fill(Lane::Remoting, carry, &mut second, MAX).unwrap());
+    assert!(!fill(Protocol::Remoting, carry, &mut first, MAX).unwrap());
+    assert!(fill(Protocol::Remoting, carry, &mut second, MAX).unwrap());
     carry.len() - LENGTH_BYTES
 }
 

@@ -1,9 +1,10 @@
 //! Finding frames in what arrives.
 //!
 //! ```text
-//!   remoting:  | length u32 big-endian | length bytes …  |      the first byte of a connection is 0x00 or 0x01,
-//!                                                                because a length never reaches 2^25
-//!   native:    | 0x9A 'R' 'M' 'Q' | length u32 little-endian, of the whole frame | … |      RingMQ's own, see docs/FORMATS.md
+//!   remoting:  | length u32 big-endian | length bytes … |
+//!              the first byte of a connection is 0x00 or 0x01, because a length never reaches 2^25
+//!   native:    | 0x9A 'R' 'M' 'Q' | length u32 little-endian, of the whole frame | … |
+//!              RingMQ's own, see docs/FORMATS.md
 //!   TLS:       0x16 …
 //! ```
 
@@ -17,16 +18,44 @@ const NATIVE_HEAD_BYTES: usize = 8;
 /// Bytes of a native frame's prefix: no frame is shorter.
 const NATIVE_BYTES_MIN: usize = 16;
 
-/// How a connection speaks, told by its first byte.
+/// How the bytes of a connection are cut into frames. A connection speaks one protocol to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum Protocol {
     /// RocketMQ remoting.
     Remoting,
-    /// RingMQ's native lane.
+    /// RingMQ's native protocol.
     Native,
 }
 
-impl Lane {
+/// Which protocols a listener or a dial allows. The peer's first byte decides only where more than
+/// one is allowed, and must fit elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Remoting or the native protocol, as the peer's first byte says.
+    ByFirstByte,
+    /// Remoting only.
+    Remoting,
+    /// The native protocol only.
+    Native,
+}
+
+impl Framing {
+    /// The protocol of a connection whose peer begins with `first`.
+    ///
+    /// # Errors
+    /// No protocol that is allowed here begins so.
+    pub fn protocol(self, first: u8) -> Result<Protocol, FrameError> {
+        let found = detect(first)?;
+        let allowed = match self {
+            Self::ByFirstByte => true,
+            Self::Remoting => found == Protocol::Remoting,
+            Self::Native => found == Protocol::Native,
+        };
+        if allowed { Ok(found) } else { Err(FrameError::UnknownProtocol(first)) }
+    }
+}
+
+impl Protocol {
     /// Bytes from a frame's beginning that tell its length.
     fn head_bytes(self) -> usize {
         match self {
@@ -53,7 +82,7 @@ pub enum FrameError {
         "first byte {0:#04x}: neither RocketMQ remoting (0x00, 0x01) nor another protocol spoken \
             on this port"
     )]
-    UnknownLane(u8),
+    UnknownProtocol(u8),
     /// A TLS greeting.
     #[error(
         "the first byte announces TLS, which this port does not speak (tls.server.mode=disabled)"
@@ -83,25 +112,29 @@ pub enum FrameError {
 /// A frame holds at least the word with the serialize type and the header's length.
 const FRAME_BYTES_MIN: usize = 4;
 
-/// The lane of a connection that begins with this byte.
-pub fn detect(first: u8) -> Result<Lane, FrameError> {
+/// The protocol of a connection that begins with this byte.
+pub fn detect(first: u8) -> Result<Protocol, FrameError> {
     match first {
-        0x00 | 0x01 => Ok(Lane::Remoting),
-        0x9A => Ok(Lane::Native),
+        0x00 | 0x01 => Ok(Protocol::Remoting),
+        0x9A => Ok(Protocol::Native),
         0x16 => Err(FrameError::Tls),
-        other => Err(FrameError::UnknownLane(other)),
+        other => Err(FrameError::UnknownProtocol(other)),
     }
 }
 
 /// Bytes of the frame that begins here, all of them, or `None` while too little of it has arrived
 /// to tell.
-pub fn frame_bytes(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
-    let (announced, min, before) = match lane {
-        Lane::Remoting => {
+pub fn frame_bytes(
+    protocol: Protocol,
+    bytes: &[u8],
+    max: usize,
+) -> Result<Option<usize>, FrameError> {
+    let (announced, min, before) = match protocol {
+        Protocol::Remoting => {
             let Some(field) = bytes.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
             (u32::from_be_bytes(*field) as usize, FRAME_BYTES_MIN, LENGTH_BYTES)
         }
-        Lane::Native => {
+        Protocol::Native => {
             let Some([m0, m1, m2, m3, l0, l1, l2, l3]) =
                 bytes.first_chunk::<NATIVE_HEAD_BYTES>().copied()
             else {
@@ -124,34 +157,34 @@ pub fn frame_bytes(lane: Lane, bytes: &[u8], max: usize) -> Result<Option<usize>
 }
 
 /// Takes the next whole frame off the front of `bytes`: of remoting without its length field, of
-/// the native lane all of it.
+/// the native protocol all of it.
 pub fn take<'a>(
-    lane: Lane,
+    protocol: Protocol,
     bytes: &mut &'a [u8],
     max: usize,
 ) -> Result<Option<&'a [u8]>, FrameError> {
-    let Some(whole) = frame_bytes(lane, bytes, max)? else {
+    let Some(whole) = frame_bytes(protocol, bytes, max)? else {
         return Ok(None);
     };
     let Some((frame, rest)) = bytes.split_at_checked(whole) else {
         return Ok(None);
     };
     *bytes = rest;
-    Ok(frame.get(lane.hidden_bytes()..))
+    Ok(frame.get(protocol.hidden_bytes()..))
 }
 
-/// Moves bytes from `data` to `carry` until `carry` holds one whole frame; true when it does. Never
-/// takes more than that frame, so the rest can be handled in place, and never more memory than has
-/// arrived.
+/// Moves bytes from `data` to `carry` until `carry` holds one whole frame; true when it does. It
+/// never moves more than that frame, so the rest of `data` can be handled in place. `carry` grows
+/// with the bytes that arrive (at most to twice their number), never with an announced length.
 pub fn fill(
-    lane: Lane,
+    protocol: Protocol,
     carry: &mut Vec<u8>,
     data: &mut &[u8],
     max: usize,
 ) -> Result<bool, FrameError> {
     loop {
-        let known = frame_bytes(lane, carry, max)?;
-        let missing = known.unwrap_or(lane.head_bytes()).saturating_sub(carry.len());
+        let known = frame_bytes(protocol, carry, max)?;
+        let missing = known.unwrap_or(protocol.head_bytes()).saturating_sub(carry.len());
         if missing == 0 && known.is_some() {
             return Ok(true);
         }
@@ -180,18 +213,18 @@ mod tests {
     }
 
     /// What a connection does with arriving bytes, without the connection.
-    fn split(lane: Lane, chunks: &[&[u8]]) -> Vec<Vec<u8>> {
+    fn split(protocol: Protocol, chunks: &[&[u8]]) -> Vec<Vec<u8>> {
         let (mut carry, mut frames) = (Vec::new(), Vec::new());
         for chunk in chunks {
             let mut data = *chunk;
             if !carry.is_empty() {
-                if !fill(lane, &mut carry, &mut data, 1024).unwrap() {
+                if !fill(protocol, &mut carry, &mut data, 1024).unwrap() {
                     continue;
                 }
-                frames.push(carry[lane.hidden_bytes()..].to_vec());
+                frames.push(carry[protocol.hidden_bytes()..].to_vec());
                 carry.clear();
             }
-            while let Some(found) = take(lane, &mut data, 1024).unwrap() {
+            while let Some(found) = take(protocol, &mut data, 1024).unwrap() {
                 frames.push(found.to_vec());
             }
             carry.extend_from_slice(data);
@@ -204,21 +237,23 @@ mod tests {
     fn frames_are_found_wherever_the_stream_is_cut() {
         let payloads: [&[u8]; 3] = [b"first", b"2222", b"the third one"];
         let native: Vec<Vec<u8>> = payloads.iter().map(|p| native_frame(p)).collect();
-        let lanes = [
+        let protocols = [
             (
-                Lane::Remoting,
+                Protocol::Remoting,
                 payloads.iter().flat_map(|p| frame(p)).collect(),
                 payloads.map(<[u8]>::to_vec).to_vec(),
             ),
-            (Lane::Native, native.concat(), native),
+            (Protocol::Native, native.concat(), native),
         ];
-        for (lane, stream, expected) in &lanes {
+        for (protocol, stream, expected) in &protocols {
             let stream: &Vec<u8> = stream;
             for cut in 0..stream.len() {
                 for second in cut..stream.len() {
-                    let found =
-                        split(*lane, &[&stream[..cut], &stream[cut..second], &stream[second..]]);
-                    assert_eq!(&found, expected, "{lane:?} cut at {cut} and {second}");
+                    let found = split(
+                        *protocol,
+                        &[&stream[..cut], &stream[cut..second], &stream[second..]],
+                    );
+                    assert_eq!(&found, expected, "{protocol:?} cut at {cut} and {second}");
                 }
             }
         }
@@ -228,35 +263,47 @@ mod tests {
     fn lengths_outside_the_limits_are_refused() {
         let mut long: &[u8] = &[0, 1, 0, 0, 9];
         assert_eq!(
-            take(Lane::Remoting, &mut long, 1024),
+            take(Protocol::Remoting, &mut long, 1024),
             Err(FrameError::TooLong { announced: 65536, max: 1024 })
         );
         let mut short: &[u8] = &[0, 0, 0, 3, 9];
         assert_eq!(
-            take(Lane::Remoting, &mut short, 1024),
+            take(Protocol::Remoting, &mut short, 1024),
             Err(FrameError::TooShort { announced: 3, min: 4 })
         );
         let native =
             |length: u32| [NATIVE_MAGIC.as_slice(), &length.to_le_bytes(), &[0; 16]].concat();
         assert_eq!(
-            take(Lane::Native, &mut native(2048).as_slice(), 1024),
+            take(Protocol::Native, &mut native(2048).as_slice(), 1024),
             Err(FrameError::TooLong { announced: 2048, max: 1024 })
         );
         assert_eq!(
-            take(Lane::Native, &mut native(15).as_slice(), 1024),
+            take(Protocol::Native, &mut native(15).as_slice(), 1024),
             Err(FrameError::TooShort { announced: 15, min: 16 })
         );
         assert_eq!(
-            take(Lane::Native, &mut frame(b"remoting").as_slice(), 1024),
+            take(Protocol::Native, &mut frame(b"remoting").as_slice(), 1024),
             Err(FrameError::NotNative([0, 0, 0, 8]))
         );
     }
 
     #[test]
-    fn the_first_byte_tells_the_lane() {
-        assert_eq!(detect(0), Ok(Lane::Remoting));
-        assert_eq!(detect(0x9A), Ok(Lane::Native));
+    fn the_first_byte_tells_the_protocol() {
+        assert_eq!(detect(0), Ok(Protocol::Remoting));
+        assert_eq!(detect(0x9A), Ok(Protocol::Native));
         assert_eq!(detect(0x16), Err(FrameError::Tls));
-        assert_eq!(detect(b'G'), Err(FrameError::UnknownLane(b'G')));
+        assert_eq!(detect(b'G'), Err(FrameError::UnknownProtocol(b'G')));
+    }
+
+    #[test]
+    fn a_framing_allows_its_own_protocol_only() {
+        for (framing, remoting, native) in [
+            (Framing::ByFirstByte, Ok(Protocol::Remoting), Ok(Protocol::Native)),
+            (Framing::Remoting, Ok(Protocol::Remoting), Err(FrameError::UnknownProtocol(0x9A))),
+            (Framing::Native, Err(FrameError::UnknownProtocol(0)), Ok(Protocol::Native)),
+        ] {
+            assert_eq!((framing.protocol(0), framing.protocol(0x9A)), (remoting, native));
+            assert_eq!(framing.protocol(0x16), Err(FrameError::Tls));
+        }
     }
 }

@@ -26,9 +26,12 @@ pub mod frame;
 pub mod limits;
 mod net;
 mod network;
+mod pressure;
+mod scan;
 
-pub use config::NetConfig;
+pub use config::{Listener, NetConfig};
 pub use connection::{CloseReason, ConnId, Origin};
+pub use frame::{Framing, Protocol};
 pub use net::Net;
 pub use network::{NetError, Network};
 pub use rt::ring::SendQueue as OutQueue;
@@ -43,11 +46,11 @@ pub trait Handler: 'static {
     fn on_open(&mut self, net: &mut Net, conn: ConnId, origin: Origin, peer: SocketAddr);
     /// One remoting frame without its 4-byte length field, borrowed from the receive buffer.
     fn on_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]);
-    /// One whole native frame, prefix included, borrowed from the receive buffer. Only with
-    /// `NetConfig::native_lane`.
+    /// One whole native frame, prefix included, borrowed from the receive buffer. Only where the
+    /// [`Framing`] allows the native protocol.
     fn on_native_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
         let _ = frame;
-        net.close(conn, "the native lane is not served here");
+        net.close(conn, "the native protocol is not served here");
     }
     /// A connection is gone: exactly once for each that was opened.
     fn on_close(&mut self, net: &mut Net, conn: ConnId, reason: &CloseReason);

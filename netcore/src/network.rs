@@ -2,7 +2,8 @@
 
 use crate::connection::{CloseReason, ConnId, Ending};
 use crate::events::{self, StoppedListeners};
-use crate::net::{LISTENER, Net};
+use crate::net::{LISTENER, Net, conn_id};
+use crate::scan::scan;
 use crate::{Handler, NetConfig, limits};
 use rt::real::{Core, RingClient};
 use rt::ring::{Event, Ring, Socket};
@@ -65,7 +66,7 @@ impl<H: Handler> Network<H> {
     /// on.
     pub fn bind(core: &Core, config: NetConfig, handler: H) -> Result<Self, NetError> {
         let listeners =
-            config.listen.iter().map(|&addr| listen(addr)).collect::<Result<Vec<_>, _>>()?;
+            config.listen.iter().map(|l| listen(l.addr)).collect::<Result<Vec<_>, _>>()?;
         let to_accept = (0..listeners.len()).collect();
         let network = Self(Rc::new(Inner {
             core: core.clone(),
@@ -149,33 +150,6 @@ fn listen(addr: SocketAddr) -> Result<Socket, NetError> {
     })
 }
 
-fn conn_id(slot: usize, generation: u32) -> ConnId {
-    ConnId { slot: u32::try_from(slot).unwrap_or(u32::MAX), generation }
-}
-
-/// Ends connections that are silent or do not read.
-fn scan(net: &mut Net) {
-    let now_ms = net.now_ms;
-    let idle_ms = u64::try_from(net.config.idle_timeout.as_millis()).unwrap_or(u64::MAX);
-    let late = net.conns.iter().filter_map(|(slot, connection)| {
-        let stalled_ms =
-            connection.send_started_ms.map_or(0, |started| now_ms.saturating_sub(started));
-        let silent_ms = now_ms.saturating_sub(connection.last_active_ms);
-        let reason = if stalled_ms > limits::SEND_STALL_MS_MAX {
-            CloseReason::SendStalled(stalled_ms)
-        } else if silent_ms > idle_ms {
-            CloseReason::Idle { seconds: idle_ms / 1000 }
-        } else {
-            return None;
-        };
-        Some((conn_id(slot, connection.generation), reason))
-    });
-    let late: Vec<_> = late.collect();
-    for (conn, reason) in late {
-        net.shut(conn, reason);
-    }
-}
-
 impl<H> Inner<H> {
     fn tell_time(&self) {
         self.net.borrow_mut().now_ms = self.core.now_nanos() / 1_000_000;
@@ -186,15 +160,11 @@ impl<H: Handler> Inner<H> {
     /// Tells the handler of connections that are over and of dials that failed.
     fn report_ended(&self, net: &mut Net, handler: &mut H) {
         while let Some(conn) = net.ended.pop() {
-            let Some(connection) = net
-                .get(conn)
-                .map(|c| c.generation)
-                .and_then(|_| net.conns.try_remove(conn.slot as usize))
-            else {
-                continue;
-            };
+            let Some(connection) = net.remove(conn) else { continue };
             let reason = match connection.ending {
-                Ending::Shut(reason) | Ending::AfterFlush(reason) => reason,
+                Ending::Shut(reason)
+                | Ending::AfterFlush(reason)
+                | Ending::Draining { reason, .. } => reason,
                 Ending::No => CloseReason::Peer,
             };
             handler.on_close(net, conn, &reason);
@@ -215,6 +185,8 @@ impl<H: Handler> RingClient for Inner<H> {
         self.tell_time();
         let (mut net, mut handler) = (self.net.borrow_mut(), self.handler.borrow_mut());
         self.report_ended(&mut net, &mut *handler);
+        net.relieve_if_pressed(); // those of the last round may be gone, and it was not enough
+        events::go_on(&mut net, &mut *handler);
         handler.on_turn_end(&mut net);
         if self.stopping.get() && !self.listeners_shut.replace(true) {
             self.listeners.iter().for_each(|listener| ring.shut(listener));
@@ -227,7 +199,8 @@ impl<H: Handler> RingClient for Inner<H> {
             }
         }
         net.submit(ring);
-        if !net.ended.is_empty() || !net.failed_dials.is_empty() {
+        let told_later = !net.ended.is_empty() || !net.failed_dials.is_empty();
+        if told_later || !net.resumed.is_empty() {
             self.core.wake(); // told in the next turn
         }
     }

@@ -99,6 +99,9 @@ impl<'a> Iterator for BatchEntries<'a> {
     }
 }
 
+/// Why the fields before the body are always there.
+const AT_LEAST_MIN: &str = "an entry has at least ENTRY_BYTES_MIN bytes";
+
 impl<'a> BatchEntries<'a> {
     fn entry(&self) -> Result<BatchEntry<'a>, BatchError> {
         let (offset, available) = (self.offset, self.rest.len());
@@ -110,8 +113,8 @@ impl<'a> BatchEntries<'a> {
             .and_then(|total| self.rest.get(..total));
         let entry = entry.ok_or_else(|| length_error("TOTALSIZE", total))?;
         let mut reader = Reader::new(entry);
-        let flag = reader.take(12).and_then(|_| reader.i32()).unwrap_or_default();
-        let body_length = i32_at(entry, 16).unwrap_or_default();
+        let flag = reader.take(12).and_then(|_| reader.i32()).expect(AT_LEAST_MIN);
+        let body_length = i32_at(entry, 16).expect(AT_LEAST_MIN);
         let body = reader.sized_i32().ok_or_else(|| length_error("BODYLEN", body_length))?;
         let properties = reader.sized_i16().ok_or_else(|| length_error("PROPLEN", total))?;
         if reader.remaining() > 0 {

@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bodies;
-use crate::headers::{PullHeader, PullResponseHeader, Scratch, SendHeader, SendResponseHeader};
+use crate::headers::{
+    PullHeader, PullResponseHeader, Scratch, SendBackHeader, SendHeader, SendResponseHeader,
+};
 use crate::json::{from_lenient, parse_lenient, to_fastjson, to_standard};
 use crate::limits::REMARK_BYTES_MAX;
 use crate::native::{self, FrameView, Kind, append_frame};
@@ -82,6 +84,11 @@ fn check_headers(ext: &Ext<'_>) {
         let mut frame = Vec::new();
         write_command(&mut frame, &CommandHead::default(), |out| header.write(out), b"");
         assert_eq!(PullHeader::decode(&reparse(&frame).ext, &mut other), Ok(header));
+    }
+    if let Ok(header) = SendBackHeader::decode(ext, &mut scratch) {
+        let mut frame = Vec::new();
+        write_command(&mut frame, &CommandHead::default(), |out| header.write(out), b"");
+        assert_eq!(SendBackHeader::decode(&reparse(&frame).ext, &mut other), Ok(header));
     }
     let _ = (
         SendResponseHeader::decode(ext, &mut scratch).is_ok(),

@@ -13,7 +13,7 @@ pub(crate) fn find_either(bytes: &[u8], from: usize, one: u8, other: u8) -> Opti
         let hits = zero_bytes(word ^ (LOW_BITS * u64::from(one)))
             | zero_bytes(word ^ (LOW_BITS * u64::from(other)));
         if hits != 0 {
-            return usize::try_from(hits.trailing_zeros() / 8).ok().map(|offset| at + offset);
+            return Some(at + hits.trailing_zeros() as usize / 8);
         }
         at += 8;
     }

@@ -30,6 +30,7 @@ pub mod remoting;
 pub mod headers;
 pub mod record;
 
+pub mod attributes;
 pub mod batch;
 pub mod ids;
 pub mod names;
@@ -43,5 +44,6 @@ pub mod json;
 pub mod native;
 
 pub mod check;
+pub mod checked;
 
 mod bytes;

@@ -1,6 +1,8 @@
 //! Every limit of the wire and of the stored record, in one place, related to each other by
 //! compile-time asserts.
 
+use crate::names::{DLQ_PREFIX, RETRY_PREFIX};
+
 /// Longest frame a peer may send, length field excluded (`com.rocketmq.remoting.frameMaxLength`).
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -36,14 +38,21 @@ pub const TOPIC_BYTES_MAX: usize = 127;
 /// Longest name of a retry or dead-letter topic.
 pub const RETRY_TOPIC_BYTES_MAX: usize = 255;
 
-/// Longest consumer or producer group name.
-pub const GROUP_BYTES_MAX: usize = 255;
+/// Longest consumer or producer group name (`TopicValidator.GROUP_MAX_LENGTH` of RocketMQ 5.5.0).
+/// The names of retry topics bound it: with a longer group, the retry topic
+/// `%RETRY%group_topic` of POP would not be a legal name and could not be loaded again.
+pub const GROUP_BYTES_MAX: usize = 120;
 
 /// Longest registration body after decompression, enough for 200,000 topics: a bomb of a few KiB
 /// must not take the name server's memory.
 pub const REGISTER_BODY_INFLATED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const _: () = assert!(FRAME_BYTES_MAX > HEADER_BYTES_MAX);
+const _: () = assert!(
+    RETRY_PREFIX.len() + GROUP_BYTES_MAX + "_".len() + TOPIC_BYTES_MAX <= RETRY_TOPIC_BYTES_MAX,
+    "a legal group has legal retry topics"
+);
+const _: () = assert!(DLQ_PREFIX.len() + GROUP_BYTES_MAX <= RETRY_TOPIC_BYTES_MAX);
 const _: () =
     assert!(REMARK_BYTES_MAX * 6 < HEADER_BYTES_MAX, "a fully escaped remark fits a header");
 const _: () = assert!(PROPERTIES_BYTES_MAX == i16::MAX as usize);

@@ -7,6 +7,9 @@ pub const RETRY_PREFIX: &str = "%RETRY%";
 /// Prefix of a group's dead-letter topic.
 pub const DLQ_PREFIX: &str = "%DLQ%";
 
+/// Prefix of a light message queue: a queue of references to messages of other topics.
+pub const LMQ_PREFIX: &str = "%LMQ%";
+
 /// The topic whose settings new topics take when a producer names it as their default.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 /// Delayed messages wait here.
@@ -17,6 +20,8 @@ pub const TRANS_HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 pub const TRANS_OP_HALF_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 /// Transactions nobody resolved.
 pub const TRANS_CHECK_MAX_TIME_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+/// Offsets kept in RocksDB (`RMQ_SYS_ROCKSDB_OFFSET_TOPIC`).
+pub const ROCKSDB_OFFSET_TOPIC: &str = "CHECKPOINT_TOPIC";
 /// The clients' self test.
 pub const SELF_TEST_TOPIC: &str = "SELF_TEST_TOPIC";
 /// Notes about moved offsets.
@@ -34,7 +39,9 @@ pub const ROCKSDB_TRANS_HALF_TOPIC: &str = "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC";
 /// Their marks; exist always, sends refused.
 pub const ROCKSDB_TRANS_OP_HALF_TOPIC: &str = "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC";
 
-/// Topics with a meaning of their own.
+/// Topics with a meaning of their own: `TopicValidator`'s `SYSTEM_TOPIC_SET` of RocketMQ 5.5.0
+/// before a broker adds its own. GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305) lists them whether they
+/// exist or not; [`is_system_topic`] knows others by their prefix.
 pub const SYSTEM_TOPICS: [&str; 12] = [
     AUTO_CREATE_TOPIC,
     SCHEDULE_TOPIC,
@@ -45,12 +52,12 @@ pub const SYSTEM_TOPICS: [&str; 12] = [
     TRANS_CHECK_MAX_TIME_TOPIC,
     SELF_TEST_TOPIC,
     OFFSET_MOVED_EVENT,
-    TIMER_TOPIC,
+    ROCKSDB_OFFSET_TOPIC,
     ROCKSDB_TRANS_HALF_TOPIC,
     ROCKSDB_TRANS_OP_HALF_TOPIC,
 ];
 
-/// Topics that no client may send to.
+/// Topics that no client may send to: `TopicValidator`'s `NOT_ALLOWED_SEND_TOPIC_SET`.
 pub const NOT_ALLOWED_SEND_TOPICS: [&str; 8] = [
     SCHEDULE_TOPIC,
     TRANS_HALF_TOPIC,
@@ -192,10 +199,51 @@ mod tests {
             check_topic(&"x".repeat(128)),
             Err(NameError::TooLong { kind: "topic", found: 128, max: 127 })
         );
+    }
+
+    #[test]
+    fn the_longest_group_has_retry_and_dead_letter_topics_that_pass() {
+        let group = "g".repeat(120);
+        assert_eq!(check_group(&group), Ok(()));
+        let pop_retry = format!("{}_{}", retry_topic(&group), "t".repeat(127));
+        for topic in [retry_topic(&group), dlq_topic(&group), pop_retry] {
+            assert_eq!(check_topic(&topic), Ok(()), "{topic}");
+        }
         assert_eq!(
-            check_group(&"x".repeat(256)),
-            Err(NameError::TooLong { kind: "group", found: 256, max: 255 })
+            check_group(&"g".repeat(121)),
+            Err(NameError::TooLong { kind: "group", found: 121, max: 120 })
         );
+    }
+
+    #[test]
+    fn names_that_the_system_keeps_are_those_of_rocketmqs_topic_validator() {
+        let mut system = SYSTEM_TOPICS;
+        system.sort_unstable();
+        // `TopicValidator.getSystemTopicSet()` of 5.5.0, sorted.
+        assert_eq!(
+            system,
+            [
+                "BenchmarkTest",
+                "CHECKPOINT_TOPIC",
+                "OFFSET_MOVED_EVENT",
+                "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
+                "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
+                "RMQ_SYS_TRACE_TOPIC",
+                "RMQ_SYS_TRANS_HALF_TOPIC",
+                "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+                "SCHEDULE_TOPIC_XXXX",
+                "SELF_TEST_TOPIC",
+                "TBW102",
+                "TRANS_CHECK_MAX_TIME_TOPIC",
+            ]
+        );
+        // What creation and deletion refuse, and sends don't.
+        for topic in ["CHECKPOINT_TOPIC", "RMQ_SYS_TRACE_TOPIC", "BenchmarkTest", TIMER_TOPIC] {
+            assert!(is_system_topic(topic) && !is_not_allowed_send(topic), "{topic}");
+        }
+        for topic in ["checkpoint_topic", "RMQ_SYS_", "%RETRY%TBW102"] {
+            assert!(!is_system_topic(topic), "{topic}");
+        }
     }
 
     #[test]

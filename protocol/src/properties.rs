@@ -49,6 +49,10 @@ pub mod names {
     pub const POP_CK: &str = "POP_CK";
     /// Messages in an inner batch.
     pub const INNER_NUM: &str = "INNER_NUM";
+    /// Light message queues that a message is in besides its own, separated by commas.
+    pub const INNER_MULTI_DISPATCH: &str = "INNER_MULTI_DISPATCH";
+    /// Its offset in each of them, in the same order; filled in by the broker.
+    pub const INNER_MULTI_QUEUE_OFFSET: &str = "INNER_MULTI_QUEUE_OFFSET";
     /// Sharding key of ordered messages.
     pub const SHARDING_KEY: &str = "__SHARDINGKEY";
     /// "reply" for the answer of a request-reply pair.

@@ -38,7 +38,11 @@ fn route() -> TopicRouteData {
 
 #[test]
 fn a_route_has_bare_broker_ids_for_old_clients_and_quoted_ones_for_new() {
-    let tail = r#","brokerName":"broker-a","cluster":"C","enableActingMaster":false}],"filterServerTable":{},"queueDatas":[{"brokerName":"broker-a","perm":6,"readQueueNums":4,"topicSysFlag":0,"writeQueueNums":4}]}"#;
+    let tail = concat!(
+        r#","brokerName":"broker-a","cluster":"C","enableActingMaster":false}],"#,
+        r#""filterServerTable":{},"queueDatas":[{"brokerName":"broker-a","perm":6,"#,
+        r#""readQueueNums":4,"topicSysFlag":0,"writeQueueNums":4}]}"#
+    );
     let bare = format!(
         r#"{{"brokerDatas":[{{"brokerAddrs":{{0:"10.0.0.1:10911",1:"10.0.0.2:10911"}}{tail}"#
     );
@@ -87,7 +91,8 @@ fn numeric_keys_are_bare_and_read_either_way() {
         offset_table: BTreeMap::from([("T@g".to_owned(), BTreeMap::from([(0, 10), (1, 12)]))]),
     };
     assert_eq!(text(to_fastjson(&offsets)), r#"{"offsetTable":{"T@g":{0:10,1:12}}}"#);
-    let pretty = "{\n\t\"dataVersion\":{\"counter\":5,\"stateVersion\":0,\"timestamp\":1700000000000},\n\t\"offsetTable\":{\"T@g\":{0:10,\"1\":\"12\"\n\t\t}\n\t}\n}";
+    let pretty = "{\n\t\"dataVersion\":{\"counter\":5,\"stateVersion\":0,\
+        \"timestamp\":1700000000000},\n\t\"offsetTable\":{\"T@g\":{0:10,\"1\":\"12\"\n\t\t}\n\t}\n}";
     let read: ConsumerOffsets = from_lenient(pretty.as_bytes()).expect("pretty");
     assert_eq!(read.offset_table, offsets.offset_table);
     assert_eq!(read.data_version.map(|version| version.counter), Some(5));
@@ -98,7 +103,16 @@ fn numeric_keys_are_bare_and_read_either_way() {
 #[test]
 fn a_java_heartbeat_is_read() {
     let heartbeat: HeartbeatData = from_lenient(
-        br#"{"clientID":"10.0.0.5@12345#789","consumerDataSet":[{"consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","consumeType":"CONSUME_PASSIVELY","groupName":"g","messageModel":"BROADCASTING","subscriptionDataSet":[{"classFilterMode":false,"codeSet":[2598919],"expressionType":"TAG","subString":"TagA","subVersion":1700000000000,"tagsSet":["TagA"],"topic":"T"}],"unitMode":false}],"heartbeatFingerprint":0,"producerDataSet":[{"groupName":"CLIENT_INNER_PRODUCER"}],"withoutSub":false}"#,
+        concat!(
+            r#"{"clientID":"10.0.0.5@12345#789","consumerDataSet":[{"consumeFromWhere":"CONSUME_"#,
+            r#"FROM_FIRST_OFFSET","consumeType":"CONSUME_PASSIVELY","groupName":"g","#,
+            r#""messageModel":"BROADCASTING","subscriptionDataSet":[{"classFilterMode":false,"#,
+            r#""codeSet":[2598919],"expressionType":"TAG","subString":"TagA","#,
+            r#""subVersion":1700000000000,"tagsSet":["TagA"],"topic":"T"}],"unitMode":false}],"#,
+            r#""heartbeatFingerprint":0,"producerDataSet":[{"groupName":"CLIENT_INNER_PRODUCER"}"#,
+            r#"],"withoutSub":false}"#
+        )
+        .as_bytes(),
     )
     .expect("java heartbeat");
     let group = &heartbeat.consumer_data_set[0];
@@ -115,7 +129,9 @@ fn a_java_heartbeat_is_read() {
 #[test]
 fn heartbeats_of_cpp_and_go_clients_are_read() {
     let cpp: HeartbeatData = from_lenient(
-        b"{\"clientID\":\"c\",\"consumerDataSet\":[{\"consumeFromWhere\":0,\"consumeType\":1,\"groupName\":\"g\",\"messageModel\":1,\"subscriptionDataSet\":[{\"subString\":\"*\",\"subVersion\":\"17\",\"topic\":\"T\"}]}],\"producerDataSet\":null}\n",
+        b"{\"clientID\":\"c\",\"consumerDataSet\":[{\"consumeFromWhere\":0,\"consumeType\":1,\
+            \"groupName\":\"g\",\"messageModel\":1,\"subscriptionDataSet\":[{\"subString\":\"*\",\
+            \"subVersion\":\"17\",\"topic\":\"T\"}]}],\"producerDataSet\":null}\n",
     )
     .expect("c++ heartbeat");
     let group = &cpp.consumer_data_set[0];
@@ -129,7 +145,13 @@ fn heartbeats_of_cpp_and_go_clients_are_read() {
             && group.subscription_data_set[0].tag_codes().is_empty()
     );
     let go: HeartbeatData = from_lenient(
-        br#"{"clientID":"g","consumerDataSet":[{"consumeType":"CONSUME_PASSIVELY","messageModel":"Clustering","groupName":"g","subscriptionDataSet":[{"codeSet":["2598919"],"subString":"TagA || TagB","topic":"T"}]}]}"#,
+        concat!(
+            r#"{"clientID":"g","consumerDataSet":[{"consumeType":"CONSUME_PASSIVELY","#,
+            r#""messageModel":"Clustering","groupName":"g","#,
+            r#""subscriptionDataSet":[{"codeSet":["2598919"],"subString":"TagA || TagB","#,
+            r#""topic":"T"}]}]}"#
+        )
+        .as_bytes(),
     )
     .expect("go heartbeat");
     let subscription = &go.consumer_data_set[0].subscription_data_set[0];
@@ -164,8 +186,14 @@ fn a_registration_and_locks_read_back() {
     for bytes in [to_fastjson(&body), to_standard(&body)] {
         assert_eq!(from_lenient::<RegisterBrokerBody>(&bytes).as_ref(), Ok(&body));
     }
-    let lock: LockBatchRequestBody =
-        from_lenient(br#"{"clientId":"c","consumerGroup":"g","mqSet":[{"brokerName":"b","queueId":1,"topic":"T"}]}"#).expect("lock");
+    let lock: LockBatchRequestBody = from_lenient(
+        concat!(
+            r#"{"clientId":"c","consumerGroup":"g","mqSet":[{"brokerName":"b","queueId":1,"#,
+            r#""topic":"T"}]}"#
+        )
+        .as_bytes(),
+    )
+    .expect("lock");
     let answer = LockBatchResponseBody { lock_ok_mq_set: lock.mq_set };
     assert_eq!(
         text(to_fastjson(&answer)),

@@ -22,7 +22,8 @@ macro_rules! frames {
             vec![$({
                 let payload: &[u8] = $payload;
                 let mut bytes = Vec::new();
-                append_frame(&mut bytes, Kind::$kind, $correlation, &$header, payload.len()).unwrap();
+                let length = payload.len();
+                append_frame(&mut bytes, Kind::$kind, $correlation, &$header, length).unwrap();
                 bytes.extend_from_slice(payload);
                 ($name, bytes)
             }),*]
@@ -34,21 +35,40 @@ frames! {
     "hello" Hello 1 Hello { version_min: 1, version_max: 1, capabilities: 0, client: "loadgen on \
         host-1".into() }, &[];
     "welcome" Welcome 1 welcome(), &[];
-    "produce" Produce 2 Produce { records: 2, ack: Ack::Configured as u8, wants_stages: true }, b"RECORDRECORD";
+    "produce" Produce 2 Produce {
+        records: 2, ack: Ack::Configured as u8, wants_stages: true
+    }, b"RECORDRECORD";
     "produced" Produced 2 produced(), &placed();
-    "fetch" Fetch 3 Fetch { queue_id: 3, offset: 7, messages_max: 32, bytes_max: 1 << 20, hold_ms: 15_000, topic: "TopicTest".into(), tags: vec![2_598_919, -1] }, &[];
-    "fetch of a short topic" Fetch 4 Fetch { queue_id: 0, offset: 0, messages_max: 1, bytes_max: 1, hold_ms: 0, topic: "T".into(), tags: vec![] }, &[];
-    "fetched" Fetched 3 Fetched { status: FetchStatus::Found as u8, messages: 1, next_offset: 8, min_offset: 0, max_offset: 9 }, b"RECORD";
-    "query offset" QueryOffset 5 QueryOffset { queue_id: 1, group: "a_group_of_consumers".into(), topic: "TopicTest".into() }, &[];
+    "fetch" Fetch 3 Fetch {
+        queue_id: 3, offset: 7, messages_max: 32, bytes_max: 1 << 20, hold_ms: 15_000,
+        topic: "TopicTest".into(), tags: vec![2_598_919, -1]
+    }, &[];
+    "fetch of a short topic" Fetch 4 Fetch {
+        queue_id: 0, offset: 0, messages_max: 1, bytes_max: 1, hold_ms: 0,
+        topic: "T".into(), tags: vec![]
+    }, &[];
+    "fetched" Fetched 3 Fetched {
+        status: FetchStatus::Found as u8, messages: 1, next_offset: 8, min_offset: 0, max_offset: 9
+    }, b"RECORD";
+    "query offset" QueryOffset 5 QueryOffset {
+        queue_id: 1, group: "a_group_of_consumers".into(), topic: "TopicTest".into()
+    }, &[];
     "offset is" OffsetIs 5 OffsetIs { committed: -1, min_offset: 2, max_offset: 3 }, &[];
-    "commit offset" CommitOffset 6 CommitOffset { queue_id: 1, offset: 8, group: "group".into(), topic: "TopicTest".into() }, &[];
+    "commit offset" CommitOffset 6 CommitOffset {
+        queue_id: 1, offset: 8, group: "group".into(), topic: "TopicTest".into()
+    }, &[];
     "committed" Committed 6 (), &[];
     "route" Route 7 Route { create_queues: 4, topic: "TopicTest".into() }, &[];
     "route is" RouteIs 7 RouteIs { read_queues: 4, write_queues: 4, permission: 6 }, &[];
     "ping" Ping 8 (), &[];
     "pong" Pong 8 (), &[];
-    "error" Error 9 ErrorAnswer { code: ErrorCode::Record.number(), record: 1, reason: "BODYCRC".into() }, &[];
-    "error of a whole frame" Error 10 ErrorAnswer { code: ErrorCode::HelloFirst.number(), record: NO_RECORD, reason: "the first frame must be Hello".into() }, &[];
+    "error" Error 9 ErrorAnswer {
+        code: ErrorCode::Record.number(), record: 1, reason: "BODYCRC".into()
+    }, &[];
+    "error of a whole frame" Error 10 ErrorAnswer {
+        code: ErrorCode::HelloFirst.number(), record: NO_RECORD,
+        reason: "the first frame must be Hello".into()
+    }, &[];
 }
 
 fn welcome() -> Welcome {

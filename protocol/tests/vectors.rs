@@ -60,7 +60,11 @@ fn a_json_answer_is_this_text() {
         },
         b"body",
     );
-    let header = r#"{"code":0,"extFields":{"msgId":"7F","queueOffset":"12","ok":"true"},"flag":1,"language":"JAVA","opaque":7,"remark":"a \"b\"","serializeTypeCurrentRPC":"JSON","version":513}"#;
+    let header = concat!(
+        r#"{"code":0,"extFields":{"msgId":"7F","queueOffset":"12","ok":"true"},"flag":1,"#,
+        r#""language":"JAVA","opaque":7,"remark":"a \"b\"","serializeTypeCurrentRPC":"JSON","#,
+        r#""version":513}"#
+    );
     assert_eq!(&written[..4], u32::try_from(4 + header.len() + 4).expect("short").to_be_bytes());
     assert_eq!(&written[4..8], u32::try_from(header.len()).expect("short").to_be_bytes());
     assert_eq!(&written[8..], [header.as_bytes(), b"body"].concat());
@@ -113,7 +117,8 @@ fn lying_frames_name_the_lie() {
 fn a_v1_record_is_these_bytes() {
     let expected = hex(
         "0000007A DAA320A7 3610A686 00000003 01020304 000000000000004D 0000010000000000 00000001
-         0000018BCFE56801 0A000009 0000C822 0000018BCFE56802 7F000001 00002A9F 00000002 0000000000000005
+         0000018BCFE56801 0A000009 0000C822 0000018BCFE56802 7F000001 00002A9F
+         00000002 0000000000000005
          00000005 68656C6C6F 09 546F70696354657374 0011
          54414753 01 61 02 434C5553544552 01 63 02",
     );

@@ -14,6 +14,7 @@
 
 #![expect(unsafe_code, reason = "frozen and free part of one allocation; see the module's text")]
 
+use crate::memory::Charge;
 use crate::runtime::DIRECT_ALIGN;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -29,6 +30,8 @@ pub struct AppendBuf {
     capacity: usize,
     len: Cell<usize>,
     appending: Cell<bool>,
+    /// Who is charged for this memory, until it is freed or used again.
+    charge: Cell<Option<Charge>>,
 }
 
 impl AppendBuf {
@@ -51,6 +54,7 @@ impl AppendBuf {
             capacity,
             len: Cell::new(0),
             appending: Cell::new(false),
+            charge: Cell::new(None),
         })
     }
 
@@ -139,6 +143,20 @@ impl AppendBuf {
     /// (`Rc::get_mut`). The free part then holds the old bytes until they are overwritten.
     pub fn reset(&mut self) {
         self.len.set(0);
+        self.charge.set(None);
+    }
+
+    /// Keeps `charge` until the memory is freed or used again ([`AppendBuf::reset`]): as long as
+    /// any slice of it lives. A charge kept before is given back.
+    pub fn keep_charge(&self, charge: Charge) {
+        self.charge.set(Some(charge));
+    }
+
+    fn charged_bytes(&self) -> usize {
+        let charge = self.charge.take();
+        let bytes = charge.as_ref().map_or(0, Charge::bytes);
+        self.charge.set(charge);
+        bytes
     }
 
     /// The frozen bytes of `range`. Panics when it reaches past [`AppendBuf::len`]: callers know
@@ -213,6 +231,25 @@ impl BufSlice {
         Self::new(self.buf.clone(), self.start + range.start..self.start + range.end)
     }
 
+    /// Bytes of memory that this slice keeps alive: those of its whole buffer.
+    #[must_use]
+    pub fn pinned_bytes(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Bytes charged to an account for that memory ([`AppendBuf::keep_charge`]); 0 when nobody is
+    /// charged, as for a chunk that the log's tail still has. Slices of one buffer all say the same
+    /// bytes: they are charged once.
+    #[must_use]
+    pub fn charged_bytes(&self) -> usize {
+        self.buf.charged_bytes()
+    }
+
+    /// As [`AppendBuf::keep_charge`], for the buffer of this slice.
+    pub fn keep_charge(&self, charge: Charge) {
+        self.buf.keep_charge(charge);
+    }
+
     /// Both as one, when `next` begins in the same buffer where this ends.
     #[must_use]
     pub fn joined(&self, next: &Self) -> Option<Self> {
@@ -241,6 +278,7 @@ impl std::fmt::Debug for BufSlice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::{MemoryAccount, MemoryUse};
 
     #[test]
     fn appended_bytes_stay_while_the_buffer_grows() {
@@ -253,6 +291,23 @@ mod tests {
         let second = BufSlice::new(buf.clone(), 3..6);
         assert_eq!(&*first.joined(&second).unwrap(), b"abcdef");
         assert!(second.joined(&first).is_none());
+    }
+
+    #[test]
+    fn a_charge_lives_as_long_as_the_last_slice() {
+        let account = MemoryAccount::new(10_000);
+        let whole = AppendBuf::copy_of(&[7; 5000]);
+        assert_eq!((whole.pinned_bytes(), whole.charged_bytes()), (8192, 0));
+        whole.keep_charge(account.charge(MemoryUse::ColdWindows, whole.pinned_bytes()));
+        let part = whole.part(10..20);
+        drop(whole);
+        assert_eq!((account.used_bytes(), part.charged_bytes()), (8192, 8192));
+        drop(part);
+        assert_eq!(account.used_bytes(), 0);
+        let mut again = AppendBuf::with_capacity(1);
+        again.keep_charge(account.charge(MemoryUse::LentChunks, 4096));
+        Rc::get_mut(&mut again).unwrap().reset();
+        assert_eq!(account.used_bytes(), 0, "memory that is used again is nobody's debt");
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! [`sim`] (the simulated runtime), [`ring`] (io_uring), [`real`] (the pinned executor).
 
 pub mod buf;
+pub mod convert;
 pub mod memory;
 mod mmap;
 pub mod real;

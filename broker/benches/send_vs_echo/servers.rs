@@ -1,6 +1,6 @@
 //! The servers under measurement, each a process or thread of its own on the first core.
 
-use netcore::{CloseReason, ConnId, Handler, Net, NetConfig, Network, Origin};
+use netcore::{CloseReason, ConnId, Framing, Handler, Net, NetConfig, Network, Origin};
 use protocol::native::{Fetched, Kind, PLACED_BYTES, Produced, Stages, append_frame};
 use rt::real::{CorePlacement, available_cores, launch};
 use rt::ring::RingConfig;
@@ -109,10 +109,8 @@ impl Server {
             let fetched = (fetched.clone(), AppendBuf::copy_of(&fetched_bytes));
             core.set_idle_spin(idle_spin);
             async move {
-                let config = NetConfig {
-                    native_lane: true,
-                    ..NetConfig::listening(vec!["127.0.0.1:0".parse().unwrap()])
-                };
+                let listen = ["127.0.0.1:0".parse().unwrap()];
+                let config = NetConfig::listening(listen, Framing::ByFirstByte);
                 let network = Network::bind(&core, config, Echo { answer, native_answer, fetched })
                     .map_err(io::Error::other)?;
                 let thread = std::fs::read_link("/proc/thread-self").unwrap();

@@ -150,7 +150,11 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "8",
         "queues of TBW102: what an automatically created topic has at most",
     ),
-    Key::bool("autoCreateTopicEnable", "true", "a send to an unknown topic creates it"),
+    Key::bool(
+        "autoCreateTopicEnable",
+        "true",
+        "a send to an unknown topic creates it, on the shard it was sent to",
+    ),
     Key::bool(
         "clusterTopicEnable",
         "true",
@@ -256,6 +260,19 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "160",
         "messages of one pull's answer, whatever the other key says",
     ),
+    Key::text(
+        "messageDelayLevel",
+        "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
+        "the delays of an Apache store's delayed messages, level 1 first: their queues keep the \
+            times at which they are due (this version delivers none)",
+    ),
+    Key::bool(
+        "enableLmq",
+        "false",
+        "with enableMultiDispatch: queues that are rebuilt from the log include all light message \
+            queues (this version serves none)",
+    ),
+    Key::bool("enableMultiDispatch", "false", "see enableLmq"),
     Key::bool("messageIndexEnable", "true", "messages can be found by key, unique key and tag"),
     Key::bool("indexFileWriteEnable", "true", "the same, for the index files"),
     Key::bool("indexFileReadEnable", "true", "queries look into the index files"),
@@ -291,7 +308,8 @@ pub(super) const OWN: &[Key] = &[
         1,
         256,
         "1",
-        "shards of this process, each a broker of its own; fixed when the store is created",
+        "shards of this process, each a broker of its own with topics of its own; fixed when the \
+            store is created",
     ),
     Key::text(
         "shardCores",

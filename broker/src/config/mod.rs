@@ -2,16 +2,24 @@
 //! [`Options`], validated once.
 //!
 //! ```text
-//! file, -n, NAMESRV_ADDR ──Settings::resolve (keys known? values of their kind?)──► Settings (printed by -p)
-//!                        ──Options::from_settings (addresses, cores, what this version can't do)──► Options ──► one ShardOptions each
+//! file, -n, NAMESRV_ADDR
+//!   │ Settings::resolve: are the keys known, the values of their kind?
+//!   ▼
+//! Settings (printed by -p)
+//!   │ Options::from_settings: addresses, cores, ports of all shards
+//!   ▼
+//! Options ──► one ShardOptions each
 //! ```
 
 mod honoured;
 mod host;
+mod memory;
 mod options;
+mod serve;
+mod store;
 mod without_effect;
 
-pub use options::{Options, ShardOptions};
+pub(crate) use options::{Options, ShardOptions};
 
 use protocol::config_file::{ConfigError, Key, Properties, Settings};
 use std::path::{Path, PathBuf};
@@ -19,13 +27,13 @@ use std::sync::LazyLock;
 
 /// Every key the broker knows: RocketMQ's that work, RingMQ's own, RocketMQ's that change nothing
 /// here.
-pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     [honoured::ROCKETMQ, honoured::OWN, honoured::SWITCHES, without_effect::WITHOUT_EFFECT].concat()
 });
 
 /// Why the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StartConfigError {
+pub(crate) enum StartConfigError {
     /// The file can't be read.
     #[error("can't read the configuration file {path}: {source}")]
     Unreadable {
@@ -41,7 +49,7 @@ pub enum StartConfigError {
 
 /// Reads the file (when one is named) under the command line's `--set` and `-n`, and checks every
 /// value.
-pub fn load(
+pub(crate) fn load(
     file: Option<&Path>,
     namesrv: Option<&str>,
     set: &[(String, String)],
@@ -78,10 +86,25 @@ pub fn load(
 }
 
 /// `-m`: the keys that work, without the hundreds that RocketMQ has besides.
-#[must_use]
-pub fn print_important(settings: &Settings) -> String {
+pub(crate) fn print_important(settings: &Settings) -> String {
     let works = KEYS.iter().filter(|key| key.no_effect.is_empty());
     works.map(|key| format!("{}={}\n", key.name, settings.text(key.name))).collect()
+}
+
+/// Options for tests: the defaults, a name, an address and a store, and `pairs` over them.
+#[cfg(test)]
+pub(crate) fn options(pairs: &[(&str, &str)]) -> Options {
+    try_options(pairs).unwrap()
+}
+
+#[cfg(test)]
+fn try_options(pairs: &[(&str, &str)]) -> Result<Options, ConfigError> {
+    let mut properties = Properties::default();
+    let fixed = [("brokerName", "b"), ("brokerIP1", "10.0.0.1"), ("storePathRootDir", "/s")];
+    for (key, value) in fixed.iter().chain(pairs) {
+        properties.set(key, value, "test");
+    }
+    Options::from_settings(&Settings::resolve(&KEYS, &properties)?)
 }
 
 #[cfg(test)]
@@ -106,8 +129,8 @@ mod tests {
     #[test]
     fn the_tutorials_file_is_read_as_its_author_meant_it() {
         let settings = load_text(
-            "brokerClusterName=DefaultCluster  \nbrokerName=broker-a  \nbrokerId=0  // 0表示Master，>0表示Slave  \n\
-             namesrvAddr=localhost:9876;localhost:9877  // 多个NameServer地址\n",
+            "brokerClusterName=DefaultCluster  \nbrokerName=broker-a  \n\
+             brokerId=0  // 0表示Master，>0表示Slave  \nnamesrvAddr=localhost:9876;localhost:9877  // 多个NameServer地址\n",
         )
         .unwrap();
         let options = Options::from_settings(&settings).unwrap();
@@ -115,7 +138,7 @@ mod tests {
             (options.cluster.as_str(), options.broker.as_str()),
             ("DefaultCluster", "broker-a")
         );
-        assert_eq!(options.name_servers, ["localhost:9876", "localhost:9877"]);
+        assert_eq!(options.network.name_servers, ["localhost:9876", "localhost:9877"]);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The validated options of the process and of each of its shards.
 
+use super::serve::{CreateOptions, ServeOptions};
+use super::{host, memory, store};
+use crate::checked;
 use crate::limits::NAME_SERVERS_MAX;
-use engine::{DeleteWhen, FlushPolicy, LogBackend, RetentionConfig};
+use engine::StoreConfig;
 use protocol::config_file::{ConfigError, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -13,211 +16,107 @@ const SHARD_PORT_STEP: u16 = 10;
 
 /// What the process was told. Plain data: each shard gets its own copy.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// `brokerClusterName`.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// `brokerName`, without the shard's suffix.
-    pub broker: String,
-    /// `namesrvAddr`, one entry each.
-    pub name_servers: Vec<String>,
-    /// `listenPort`: of shard 0.
-    pub listen_port: u16,
-    /// `bindAddress`.
-    pub bind: IpAddr,
-    /// `brokerIP1` as given: what clients are told.
-    pub advertised_host: String,
-    /// The same as an address: stored in every message and message id.
-    pub advertised_ip: IpAddr,
-    /// `brokerIP2`.
-    pub ha_host: String,
-    /// `haListenPort` of shard 0; `None`: the shard's port + 1.
-    pub ha_port: Option<u16>,
-    /// `storePathRootDir`.
-    pub store_root: PathBuf,
-    /// Sizes and intervals of the store.
-    pub store: StoreOptions,
+    pub(crate) broker: String,
     /// `brokerPermission`.
-    pub permission: i32,
+    pub(crate) permission: i32,
+    /// Where it listens, and what others are told of that.
+    pub(crate) network: NetworkOptions,
+    /// How many shards there are, and where they run.
+    pub(crate) shards: ShardsOptions,
+    /// The store of each shard, but for its root, which is the process's
+    /// ([`ShardOptions::store_config`]).
+    pub(crate) store: StoreConfig,
     /// Automatic creation of topics and groups.
-    pub create: CreateOptions,
+    pub(crate) create: CreateOptions,
     /// Limits and waits of requests.
-    pub serve: ServeOptions,
+    pub(crate) serve: ServeOptions,
     /// `flushConsumerOffsetInterval`.
-    pub persist_every: Duration,
+    pub(crate) persist_every: Duration,
     /// `registerNameServerPeriod`, within RocketMQ's bounds.
-    pub register_every: Duration,
-    /// `shardCount`.
-    pub shard_count: usize,
-    /// `shardCores`, empty for all cores in order.
-    pub cores: Vec<usize>,
-    /// `idleSpinMicros`.
-    pub idle_spin: Duration,
+    pub(crate) register_every: Duration,
+}
+
+/// Addresses and ports.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkOptions {
+    /// `namesrvAddr`, one entry each.
+    pub(crate) name_servers: Vec<String>,
+    /// `listenPort`: of shard 0.
+    pub(crate) listen_port: u16,
+    /// `bindAddress`.
+    pub(crate) bind: IpAddr,
+    /// `brokerIP1` as given: what clients are told.
+    pub(crate) advertised_host: String,
+    /// The same as an address: stored in every message and message id.
+    pub(crate) advertised_ip: IpAddr,
+    /// `brokerIP2`.
+    pub(crate) ha_host: String,
+    /// `haListenPort` of shard 0; `None`: the shard's port + 1.
+    pub(crate) ha_port: Option<u16>,
     /// `serverChannelMaxIdleTimeSeconds`.
-    pub idle_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
 }
 
-/// What the store of a shard is built with.
+/// The process's shards.
 #[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// `mappedFileSizeCommitLog`.
-    pub commitlog_file_bytes: u64,
-    /// `mappedFileSizeConsumeQueue` in units.
-    pub consumequeue_file_units: u32,
-    /// `enabledAppendPropCRC`.
-    pub append_property_crc: bool,
-    /// `maxMessageSize`.
-    pub message_bytes_max: usize,
-    /// `tailCacheBytes`.
-    pub tail_bytes_max: usize,
-    /// `maxTransferCountOnMessageInMemory`.
-    pub hot_messages_max: usize,
-    /// `maxTransferBytesOnMessageInMemory`.
-    pub hot_bytes_max: usize,
-    /// `maxTransferCountOnMessageInDisk`.
-    pub cold_messages_max: usize,
-    /// `maxTransferBytesOnMessageInDisk`.
-    pub cold_bytes_max: usize,
-    /// `flushDiskType`.
-    pub flush: FlushPolicy,
-    /// `logBackend`.
-    pub backend: LogBackend,
-    /// `flushIntervalCommitLog`.
-    pub flush_interval_ms: u64,
-    /// `flushIntervalConsumeQueue`.
-    pub consumequeue_interval_ms: u64,
-    /// `messageIndexEnable` and `indexFileWriteEnable`.
-    pub index_enabled: bool,
-    /// `maxHashSlotNum`.
-    pub index_slots: u32,
-    /// `maxIndexNum`.
-    pub index_entries: u32,
-    /// `maxMsgsNumBatch`.
-    pub query_messages_max: usize,
-    /// `fileReservedTime`, `deleteWhen` and the disk's watermarks.
-    pub retention: RetentionConfig,
-}
-
-/// What comes into being by itself.
-#[derive(Clone, Debug)]
-pub struct CreateOptions {
-    /// `defaultTopicQueueNums`.
-    pub topic_queues: i32,
-    /// `autoCreateTopicEnable`.
-    pub topics: bool,
-    /// `clusterTopicEnable`.
-    pub cluster_topic: bool,
-    /// `brokerTopicEnable`.
-    pub broker_topic: bool,
-    /// `autoCreateSubscriptionGroup`.
-    pub groups: bool,
-    /// `enableCreateSysGroup`.
-    pub system_groups: bool,
-    /// `msgTraceTopicName` when `traceTopicEnable`.
-    pub trace_topic: Option<String>,
-    /// `validateSystemTopicWhenUpdateTopic`.
-    pub protect_system_topics: bool,
-}
-
-/// How requests are answered.
-#[derive(Clone, Debug)]
-pub struct ServeOptions {
-    /// `regionId`.
-    pub region: String,
-    /// `traceOn`.
-    pub trace_on: bool,
-    /// `longPollingEnable`.
-    pub long_polling: bool,
-    /// `shortPollingTimeMills`.
-    pub short_polling_ms: i64,
-    /// `notifyConsumerIdsChangedEnable`.
-    pub notify_consumers: bool,
-    /// `waitTimeMillsInSendQueue`; `None` without `brokerFastFailureEnable`: sends wait until there
-    /// is room.
-    pub send_wait_ms: Option<i64>,
-    /// `syncFlushTimeout`.
-    pub sync_flush_timeout_ms: i64,
-    /// `startAcceptSendRequestTimeStamp`.
-    pub accept_sends_from_ms: i64,
-    /// `litePullMessageEnable`.
-    pub lite_pull: bool,
-    /// `pullBatchMaxMessageCount`.
-    pub pull_messages_max: i32,
-    /// `indexFileReadEnable`.
-    pub queries: bool,
-    /// `defaultQueryMaxNum`.
-    pub unique_query_messages_max: usize,
+pub(crate) struct ShardsOptions {
+    /// `shardCount`.
+    pub(crate) count: usize,
+    /// `shardCores`, empty for all cores in order.
+    pub(crate) cores: Vec<usize>,
+    /// `idleSpinMicros`.
+    pub(crate) idle_spin: Duration,
+    /// Connections of each shard. Not a key; the process derives it from the limit of open files.
+    pub(crate) connections_max: usize,
+    /// What peers may make each shard hold: the limit of its memory account. Not a key; derived
+    /// from the memory of the machine or the control group.
+    pub(crate) memory_bytes_max: usize,
 }
 
 impl Options {
     /// Validates what the table of keys could not: addresses, core lists, ports of all shards.
-    pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
-        let name_servers = name_servers(settings)?;
-        let shard_count = settings.int::<usize>("shardCount");
-        let listen_port = settings.int::<u16>("listenPort");
-        let above = shard_count.saturating_sub(1).saturating_mul(usize::from(SHARD_PORT_STEP)) + 1;
-        if usize::from(listen_port) + above > usize::from(u16::MAX) {
-            return Err(settings.wrong(
-                "listenPort",
-                format!("a port with room for {shard_count} shards, 10 apart, below 65536"),
-            ));
-        }
-        let advertised_host = settings.text("brokerIP1").to_owned();
-        let advertised_ip = resolve_host(&advertised_host).ok_or_else(|| {
-            settings.wrong("brokerIP1", "an IP address or a name that resolves to one")
-        })?;
-        let bind = settings.text("bindAddress").parse().map_err(|_| {
-            settings.wrong("bindAddress", "an IP address of this host, 0.0.0.0 for all")
-        })?;
+    pub(crate) fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
         if settings.text("storePathRootDir").is_empty() {
             return Err(settings
                 .wrong("storePathRootDir", "a folder (HOME is not set, so there is no default)"));
         }
+        let shards = ShardsOptions::from_settings(settings)?;
         Ok(Self {
             cluster: settings.text("brokerClusterName").to_owned(),
             broker: settings.text("brokerName").to_owned(),
-            name_servers,
-            listen_port,
-            bind,
-            ha_host: some_text(settings, "brokerIP2").unwrap_or_else(|| advertised_host.clone()),
-            advertised_host,
-            advertised_ip,
-            ha_port: Some(settings.int("haListenPort")).filter(|port| *port != 0),
-            store_root: PathBuf::from(settings.text("storePathRootDir")),
-            store: StoreOptions::from_settings(settings)?,
             permission: settings.int("brokerPermission"),
+            network: NetworkOptions::from_settings(settings, shards.count)?,
+            shards,
+            store: store::store_config(settings)?,
             create: CreateOptions::from_settings(settings),
             serve: ServeOptions::from_settings(settings),
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
             register_every: millis(settings, "registerNameServerPeriod")
                 .clamp(Duration::from_secs(10), Duration::from_secs(60)),
-            shard_count,
-            cores: cores(settings)?,
-            idle_spin: Duration::from_micros(settings.int("idleSpinMicros")),
-            idle_timeout: Duration::from_secs(settings.int("serverChannelMaxIdleTimeSeconds")),
         })
     }
 
     /// The options of shard `index`.
-    #[must_use]
-    pub fn shard(&self, index: usize) -> ShardOptions {
-        let offset = u16::try_from(index).unwrap_or(u16::MAX).saturating_mul(SHARD_PORT_STEP);
-        let port = self.listen_port.saturating_add(offset);
-        let alone = self.shard_count == 1;
-        let broker = if alone { self.broker.clone() } else { format!("{}-s{index}", self.broker) };
-        let ha_port =
-            self.ha_port.map_or(port.saturating_add(1), |first| first.saturating_add(offset));
+    pub(crate) fn shard(&self, index: usize) -> ShardOptions {
+        let network = &self.network;
+        // `from_settings` has seen that the last shard's ports exist.
+        let offset = checked::to::<u16, _>(index) * SHARD_PORT_STEP;
+        let port = network.listen_port + offset;
+        let ha_port = network.ha_port.map_or(port + 1, |first| first + offset);
+        let alone = self.shards.count == 1;
+        let root = &self.store.root;
         ShardOptions {
             index,
-            broker,
+            broker: if alone { self.broker.clone() } else { format!("{}-s{index}", self.broker) },
             port,
-            address: format!("{}:{port}", bracketed(&self.advertised_host)),
-            ha_address: format!("{}:{ha_port}", bracketed(&self.ha_host)),
-            store_host: SocketAddr::new(self.advertised_ip, port),
-            store_root: if alone {
-                self.store_root.clone()
-            } else {
-                self.store_root.join(format!("shard-{index}"))
-            },
+            address: format!("{}:{port}", bracketed(&network.advertised_host)),
+            ha_address: format!("{}:{ha_port}", bracketed(&network.ha_host)),
+            store_host: SocketAddr::new(network.advertised_ip, port),
+            store_root: if alone { root.clone() } else { root.join(format!("shard-{index}")) },
             process: self.clone(),
         }
     }
@@ -225,112 +124,83 @@ impl Options {
 
 /// What one shard, a broker of its own, was told.
 #[derive(Clone, Debug)]
-pub struct ShardOptions {
+pub(crate) struct ShardOptions {
     /// Its number in the process.
-    pub index: usize,
+    pub(crate) index: usize,
     /// The name it registers: `broker-a`, or `broker-a-s0` when there are several.
-    pub broker: String,
+    pub(crate) broker: String,
     /// The port it listens on.
-    pub port: u16,
+    pub(crate) port: u16,
     /// What it tells clients: host and port.
-    pub address: String,
+    pub(crate) address: String,
     /// What it tells slaves.
-    pub ha_address: String,
+    pub(crate) ha_address: String,
     /// Stored in every message and part of every message id.
-    pub store_host: SocketAddr,
+    pub(crate) store_host: SocketAddr,
     /// Its store.
-    pub store_root: PathBuf,
+    pub(crate) store_root: PathBuf,
     /// The rest.
-    pub process: Options,
+    pub(crate) process: Options,
 }
 
-impl StoreOptions {
-    fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+impl ShardOptions {
+    /// What its store is opened with.
+    pub(crate) fn store_config(&self) -> StoreConfig {
+        StoreConfig { root: self.store_root.clone(), ..self.process.store.clone() }
+    }
+}
+
+impl NetworkOptions {
+    fn from_settings(settings: &Settings, shard_count: usize) -> Result<Self, ConfigError> {
+        let listen_port = first_port(settings, "listenPort", shard_count, 1)?;
+        let ha_port = first_port(settings, "haListenPort", shard_count, 0)?;
+        let advertised_host = settings.text("brokerIP1").to_owned();
+        let advertised_ip = resolve_host(&advertised_host).ok_or_else(|| {
+            settings.wrong("brokerIP1", "an IP address or a name that resolves to one")
+        })?;
+        let bind = settings.text("bindAddress").parse().map_err(|_| {
+            settings.wrong("bindAddress", "an IP address of this host, 0.0.0.0 for all")
+        })?;
         Ok(Self {
-            commitlog_file_bytes: settings.int("mappedFileSizeCommitLog"),
-            consumequeue_file_units: settings.int::<u32>("mappedFileSizeConsumeQueue") / 20,
-            append_property_crc: settings.bool("enabledAppendPropCRC"),
-            message_bytes_max: settings.int("maxMessageSize"),
-            tail_bytes_max: settings.int("tailCacheBytes"),
-            hot_messages_max: settings.int("maxTransferCountOnMessageInMemory"),
-            hot_bytes_max: settings.int("maxTransferBytesOnMessageInMemory"),
-            cold_messages_max: settings.int("maxTransferCountOnMessageInDisk"),
-            cold_bytes_max: settings.int("maxTransferBytesOnMessageInDisk"),
-            flush: if settings.text("flushDiskType") == "SYNC_FLUSH" {
-                FlushPolicy::Sync
-            } else {
-                FlushPolicy::Async
-            },
-            backend: if settings.text("logBackend") == "mmap" {
-                LogBackend::Mmap
-            } else {
-                LogBackend::Direct
-            },
-            flush_interval_ms: settings.int("flushIntervalCommitLog"),
-            consumequeue_interval_ms: settings.int("flushIntervalConsumeQueue"),
-            index_enabled: settings.bool("messageIndexEnable")
-                && settings.bool("indexFileWriteEnable"),
-            index_slots: settings.int("maxHashSlotNum"),
-            index_entries: settings.int("maxIndexNum"),
-            query_messages_max: settings.int("maxMsgsNumBatch"),
-            retention: retention(settings)?,
+            name_servers: name_servers(settings)?,
+            listen_port,
+            bind,
+            ha_host: some_text(settings, "brokerIP2").unwrap_or_else(|| advertised_host.clone()),
+            advertised_host,
+            advertised_ip,
+            ha_port: Some(ha_port).filter(|port| *port != 0),
+            idle_timeout: Duration::from_secs(settings.int("serverChannelMaxIdleTimeSeconds")),
         })
     }
 }
 
-impl CreateOptions {
-    fn from_settings(settings: &Settings) -> Self {
-        let trace_topic = settings.text("msgTraceTopicName").to_owned();
-        Self {
-            topic_queues: settings.int("defaultTopicQueueNums"),
-            topics: settings.bool("autoCreateTopicEnable"),
-            cluster_topic: settings.bool("clusterTopicEnable"),
-            broker_topic: settings.bool("brokerTopicEnable"),
-            groups: settings.bool("autoCreateSubscriptionGroup"),
-            system_groups: settings.bool("enableCreateSysGroup"),
-            trace_topic: settings.bool("traceTopicEnable").then_some(trace_topic),
-            protect_system_topics: settings.bool("validateSystemTopicWhenUpdateTopic"),
-        }
+impl ShardsOptions {
+    fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        let count = settings.int("shardCount");
+        Ok(Self {
+            count,
+            cores: cores(settings)?,
+            idle_spin: Duration::from_micros(settings.int("idleSpinMicros")),
+            connections_max: netcore::limits::CONNECTIONS_MAX,
+            memory_bytes_max: memory::shard_bytes_max(host::memory_bytes(), count),
+        })
     }
 }
 
-impl ServeOptions {
-    fn from_settings(settings: &Settings) -> Self {
-        Self {
-            region: settings.text("regionId").to_owned(),
-            trace_on: settings.bool("traceOn"),
-            long_polling: settings.bool("longPollingEnable"),
-            short_polling_ms: settings.i64("shortPollingTimeMills"),
-            notify_consumers: settings.bool("notifyConsumerIdsChangedEnable"),
-            send_wait_ms: settings
-                .bool("brokerFastFailureEnable")
-                .then(|| settings.i64("waitTimeMillsInSendQueue")),
-            sync_flush_timeout_ms: settings.i64("syncFlushTimeout"),
-            accept_sends_from_ms: settings.i64("startAcceptSendRequestTimeStamp"),
-            lite_pull: settings.bool("litePullMessageEnable"),
-            pull_messages_max: settings.int("pullBatchMaxMessageCount"),
-            queries: settings.bool("indexFileReadEnable"),
-            unique_query_messages_max: settings.int("defaultQueryMaxNum"),
-        }
+/// The port of shard 0: the last shard's must exist too, with `above` more over it.
+fn first_port(
+    settings: &Settings,
+    key: &str,
+    shard_count: usize,
+    above: usize,
+) -> Result<u16, ConfigError> {
+    let port: u16 = settings.int(key);
+    let highest = usize::from(port) + (shard_count - 1) * usize::from(SHARD_PORT_STEP) + above;
+    if highest <= usize::from(u16::MAX) {
+        return Ok(port);
     }
-}
-
-fn retention(settings: &Settings) -> Result<RetentionConfig, ConfigError> {
-    let hours = DeleteWhen::parse(settings.text("deleteWhen"));
-    let config = RetentionConfig {
-        reserved_ms: settings.int::<u64>("fileReservedTime") * 3_600_000,
-        delete_when: hours.ok_or_else(|| {
-            settings.wrong("deleteWhen", "hours from 0 to 23, ';' between them: 04 or 04;16")
-        })?,
-        max_used_percent: settings.int("diskMaxUsedSpaceRatio"),
-        clean_forcibly_percent: settings.int("diskSpaceCleanForciblyRatio"),
-        warning_percent: settings.int("diskSpaceWarningLevelRatio"),
-        clean_forcibly: settings.bool("cleanFileForciblyEnable"),
-        interval_ms: settings.int("cleanResourceInterval"),
-        file_interval_ms: settings.int("deleteCommitLogFilesInterval"),
-        batch_max: settings.int("deleteFileBatchMax"),
-    };
-    Ok(config.within_bounds())
+    let expected = format!("a port with room for {shard_count} shards, 10 apart, below 65536");
+    Err(settings.wrong(key, expected))
 }
 
 fn millis(settings: &Settings, key: &str) -> Duration {
@@ -396,24 +266,11 @@ fn cores(settings: &Settings) -> Result<Vec<usize>, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::KEYS;
-    use protocol::config_file::Properties;
-
-    fn options(pairs: &[(&str, &str)]) -> Result<Options, ConfigError> {
-        let mut properties = Properties::default();
-        for (key, value) in
-            [("brokerName", "b"), ("brokerIP1", "10.0.0.1"), ("storePathRootDir", "/s")]
-                .iter()
-                .chain(pairs)
-        {
-            properties.set(key, value, "test");
-        }
-        Options::from_settings(&Settings::resolve(&KEYS, &properties)?)
-    }
+    use crate::config::{options, try_options};
 
     #[test]
     fn one_shard_is_the_broker_itself() {
-        let shard = options(&[]).unwrap().shard(0);
+        let shard = options(&[]).shard(0);
         assert_eq!(
             (shard.broker.as_str(), shard.address.as_str(), shard.ha_address.as_str()),
             ("b", "10.0.0.1:10911", "10.0.0.1:10912")
@@ -424,28 +281,12 @@ mod tests {
     #[test]
     fn several_shards_are_brokers_ten_ports_apart_with_a_folder_each() {
         let options =
-            options(&[("shardCount", "2"), ("listenPort", "20000"), ("shardCores", "0-1, 4")])
-                .unwrap();
+            options(&[("shardCount", "2"), ("listenPort", "20000"), ("shardCores", "0-1, 4")]);
         let shard = options.shard(1);
         assert_eq!((shard.broker.as_str(), shard.port), ("b-s1", 20010));
         assert_eq!(shard.ha_address, "10.0.0.1:20011");
-        assert_eq!(shard.store_root, PathBuf::from("/s/shard-1"));
-        assert_eq!(options.cores, [0, 1, 4]);
-    }
-
-    #[test]
-    fn retention_has_rocketmqs_defaults_and_bounds() {
-        assert_eq!(options(&[]).unwrap().store.retention, RetentionConfig::default());
-        let retention = options(&[
-            ("fileReservedTime", "1"),
-            ("deleteWhen", "01;13"),
-            ("diskSpaceWarningLevelRatio", "99"),
-        ])
-        .unwrap()
-        .store
-        .retention;
-        assert_eq!((retention.reserved_ms, retention.warning_percent), (3_600_000, 90));
-        assert!(retention.delete_when.is_now(13 * 3_600_000, 0));
+        assert_eq!(shard.store_config().root, PathBuf::from("/s/shard-1"));
+        assert_eq!(options.shards.cores, [0, 1, 4]);
     }
 
     #[test]
@@ -459,9 +300,13 @@ mod tests {
             ("deleteWhen", "25"),
             ("brokerIP1", "no such host"),
         ] {
-            let error = options(&[(key, value)]).unwrap_err().to_string();
+            let error = try_options(&[(key, value)]).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("accepted"), "{error}");
         }
-        assert!(options(&[("shardCount", "200"), ("listenPort", "64000")]).is_err());
+        for key in ["listenPort", "haListenPort"] {
+            let error =
+                try_options(&[("shardCount", "200"), (key, "64000")]).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("200 shards"), "{error}");
+        }
     }
 }

@@ -307,12 +307,6 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("haMaxGapNotInSync", "268435456", "").without_effect(LATER),
     Key::text("putMessageTimeout", "8000", "").without_effect(LATER),
     Key::text("slaveTimeout", "3000", "").without_effect(LATER),
-    Key::text(
-        "messageDelayLevel",
-        "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
-        "",
-    )
-    .without_effect(LATER),
     Key::text("flushDelayOffsetInterval", "10000", "").without_effect(LATER),
     Key::text("warmMapedFileEnable", "false", "").without_effect(THREADS),
     Key::text("offsetCheckInSlave", "false", "").without_effect(LATER),
@@ -330,8 +324,6 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("preferredLeaderId", "", "").without_effect(LATER),
     Key::text("enableBatchPush", "false", "").without_effect(LATER),
     Key::text("enableScheduleMessageStats", "true", "").without_effect(LATER),
-    Key::text("enableLmq", "false", "").without_effect(LATER),
-    Key::text("enableMultiDispatch", "false", "").without_effect(LATER),
     Key::text("maxLmqConsumeQueueNum", "20000", "").without_effect(LATER),
     Key::text("enableLmqQuota", "false", "").without_effect(LATER),
     Key::text("enableScheduleAsyncDeliver", "false", "").without_effect(LATER),

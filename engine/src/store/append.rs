@@ -9,6 +9,7 @@
 
 use super::{Inner, Phase, Store};
 use crate::commitlog::blank::{blank_before, encode_blank};
+use crate::consumequeue::dispatch::{is_indexed, tags_code};
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::error::AppendError;
@@ -19,8 +20,6 @@ use crate::offset::{PhyOffset, QueueOffset};
 use protocol::batch::BatchEntry;
 use protocol::properties;
 use protocol::record::{RecordDraft, RecordError};
-use protocol::sys_flag::{TRANSACTION_PREPARED, TRANSACTION_ROLLBACK, transaction_type};
-use protocol::tags::tags_code;
 use rt::Runtime;
 
 /// Where a message went.
@@ -56,50 +55,42 @@ pub struct AppendedBatch {
     pub end: PhyOffset,
 }
 
-/// The tag's hash from a record's properties.
-pub(super) fn tags_code_of(record_properties: &[u8]) -> i64 {
-    let Some(tag) = properties::get_bytes(record_properties, properties::names::TAGS) else {
-        return 0;
-    };
-    match std::str::from_utf8(tag) {
-        Ok(tag) => tags_code(tag),
-        Err(_) => tags_code(&String::from_utf8_lossy(tag)),
-    }
-}
-
-/// Half messages and roll-backs are in the log but in no queue.
-pub(super) fn is_indexed(sys_flag: i32) -> bool {
-    !matches!(transaction_type(sys_flag), TRANSACTION_PREPARED | TRANSACTION_ROLLBACK)
-}
-
 impl<R: Runtime> Store<R> {
     /// Stores one message. `queue_offset`, `physical_offset` and `store_timestamp_ms` of the draft
     /// are filled in here.
     pub fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, AppendError> {
         let inner = &*self.inner;
-        let bytes = inner.encoded_len(draft)?;
-        draft.check_no_zero()?;
+        draft.check_topic()?;
+        let has_crc = inner.config.append_property_crc || draft.needs_crc();
+        let bytes = encoded_len(draft, has_crc)?;
         inner.check_size(bytes)?;
         let queue = inner.queue_for(draft)?;
         inner.make_room(bytes)?;
-        let appended = inner.put(queue, draft, bytes, inner.store_time_ms());
+        let appended = inner.put(queue, draft, (bytes, has_crc), inner.store_time_ms());
         inner.appended.notify();
         Ok(appended)
     }
 
     /// Stores the messages of a batch: all or none, in one file, at consecutive queue offsets.
-    /// `common` gives everything but flag, body and properties; its properties follow each
-    /// message's own, as RocketMQ appends them.
+    /// `common` gives everything but flag, body and properties. Its properties follow each
+    /// message's own; a broker that adds none to batches, as RocketMQ 5.5.0, passes none.
+    ///
+    /// `each` is told where each message went, in order. Records have the lengths that the store
+    /// gives them (a checksum may be added), so nobody else can know these places.
     pub fn append_batch<'e>(
         &self,
         common: &RecordDraft<'_>,
         entries: impl Iterator<Item = BatchEntry<'e>> + Clone,
+        each: impl FnMut(&Appended),
     ) -> Result<AppendedBatch, AppendError> {
         let inner = &*self.inner;
-        let mut total = 0;
+        common.check_topic()?;
+        let (mut total, mut any_crc) = (0, inner.config.append_property_crc);
         for entry in entries.clone() {
             total += with_draft(common, &entry, |draft| {
-                draft.check_no_zero().and_then(|()| inner.encoded_len(draft))
+                let has_crc = inner.config.append_property_crc || draft.needs_crc();
+                any_crc |= has_crc;
+                encoded_len(draft, has_crc)
             })?;
         }
         if total == 0 {
@@ -108,7 +99,7 @@ impl<R: Runtime> Store<R> {
         inner.check_size(total)?;
         let queue = inner.queue_for(common)?;
         inner.make_room(total)?;
-        let batch = inner.put_all(queue, common, entries)?;
+        let batch = inner.put_all(queue, common, entries, any_crc, each)?;
         inner.appended.notify();
         batch.ok_or(AppendError::EmptyBatch)
     }
@@ -154,20 +145,16 @@ fn with_draft<T>(
     run(&RecordDraft { flag: entry.flag, body: entry.body, properties: used, ..*common })
 }
 
+fn encoded_len(draft: &RecordDraft<'_>, has_crc: bool) -> Result<usize, RecordError> {
+    if has_crc { draft.encoded_len_with_crc() } else { draft.encoded_len() }
+}
+
 impl<R: Runtime> Inner<R> {
     pub(super) fn check_open(&self) -> Result<(), AppendError> {
         if let Some(reason) = &*self.poison.borrow() {
             return Err(AppendError::Poisoned { reason: reason.clone() });
         }
         if self.phase.get() == Phase::Open { Ok(()) } else { Err(AppendError::Closed) }
-    }
-
-    fn encoded_len(&self, draft: &RecordDraft<'_>) -> Result<usize, RecordError> {
-        if self.config.append_property_crc {
-            draft.encoded_len_with_crc()
-        } else {
-            draft.encoded_len()
-        }
     }
 
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), AppendError> {
@@ -239,18 +226,24 @@ impl<R: Runtime> Inner<R> {
         now
     }
 
+    /// `any_crc`: one of the records at least ends with a checksum over all of it.
     fn put_all<'e>(
         &self,
         queue: Option<QueueKey>,
         common: &RecordDraft<'_>,
         entries: impl Iterator<Item = BatchEntry<'e>>,
+        any_crc: bool,
+        mut each: impl FnMut(&Appended),
     ) -> Result<Option<AppendedBatch>, AppendError> {
         let now = self.store_time_ms();
         let mut batch: Option<AppendedBatch> = None;
         for entry in entries {
             let appended = with_draft(common, &entry, |draft| {
-                self.encoded_len(draft).map(|bytes| self.put(queue, draft, bytes, now))
+                let has_crc = any_crc && (self.config.append_property_crc || draft.needs_crc());
+                encoded_len(draft, has_crc)
+                    .map(|bytes| self.put(queue, draft, (bytes, has_crc), now))
             })?;
+            each(&appended);
             let end = appended.end();
             batch =
                 Some(batch.map_or(AppendedBatch { first: appended, count: 1, end }, |so_far| {
@@ -260,15 +253,15 @@ impl<R: Runtime> Inner<R> {
         Ok(batch)
     }
 
-    /// Encodes into reserved room, then dispatches.
+    /// Encodes into reserved room, then dispatches. `has_crc`: the record ends with a checksum over
+    /// all of it, counted in `bytes`.
     fn put(
         &self,
         queue: Option<QueueKey>,
         draft: &RecordDraft<'_>,
-        bytes: usize,
+        (bytes, has_crc): (usize, bool),
         now_ms: i64,
     ) -> Appended {
-        let has_crc = self.config.append_property_crc;
         self.put_with(queue, bytes, now_ms, |out, at, queue_offset| {
             let filled = RecordDraft {
                 queue_offset: queue_offset.0,
@@ -281,12 +274,13 @@ impl<R: Runtime> Inner<R> {
             let encoded =
                 if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
-            tags_code_of(out.get(bytes - properties_bytes..).unwrap_or_default())
+            let properties = out.get(bytes - properties_bytes..).unwrap_or_default();
+            tags_code(draft.topic, properties, now_ms, &self.config.delay_levels)
         })
     }
 
     /// Has `fill` write a record of `bytes` into reserved room, then dispatches it. `fill` gets the
-    /// room and the record's places in log and queue, and gives the tag's hash.
+    /// room and the record's places in log and queue, and gives its tags code.
     pub(super) fn put_with(
         &self,
         queue: Option<QueueKey>,

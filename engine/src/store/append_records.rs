@@ -98,6 +98,7 @@ impl<R: Runtime> Inner<R> {
                 store_host,
             };
             fields.write(out, plan.sys_flag, plan.has_crc_property);
+            // The check refused delayed messages: this is what `dispatch::tags_code` would say.
             plan.tags_code
         })
     }

@@ -292,6 +292,7 @@ impl<R: Runtime> Inner<R> {
         if let Err(error) = done {
             tracing::warn!(%error, "ConsumeQueue files are behind; trying again");
         }
+        self.tail.borrow_mut().free_returned();
         let tail_begin = self.tail.borrow().begin();
         self.queues.table.borrow_mut().trim(tail_begin);
         self.written.notify();

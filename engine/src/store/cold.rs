@@ -15,6 +15,7 @@ use super::read::{
 };
 use super::{Inner, Store};
 use crate::consumequeue::disk::QueuePlace;
+use crate::consumequeue::dispatch::offset_in;
 use crate::consumequeue::queues::place_of;
 use crate::consumequeue::table::Found;
 use crate::consumequeue::unit::Unit;
@@ -22,7 +23,8 @@ use crate::error::{FileError, ReadError};
 use crate::limits::REPORTED_DAMAGE_MAX;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::record::{RecordError, RecordView};
-use rt::{BufSlice, File, Runtime};
+use rt::runtime::DIRECT_ALIGN;
+use rt::{BufSlice, Charge, File, MemoryUse, Runtime};
 use std::rc::Rc;
 
 /// Units fetched at once while a filter looks for matches.
@@ -77,7 +79,8 @@ struct Stopped {
 }
 
 impl<R: Runtime> Store<R> {
-    /// Reads from memory and disk. An error concerns this read alone.
+    /// Reads from memory and disk. An error concerns this read alone; after
+    /// [`ReadError::TooMuchMemory`] it may be tried again.
     pub async fn read_cold(&self, request: OwnedReadRequest) -> Result<ColdRead, ReadError> {
         let request = request.as_request();
         let inner = &self.inner;
@@ -180,7 +183,11 @@ impl<R: Runtime> Inner<R> {
     /// a crash tore from it.
     fn verify(&self, record: &RecordView<'_>, at: PhyOffset) -> Result<(), RecordError> {
         record.verify_intact()?;
-        if at.0 >= self.own_from { record.verify_no_zero() } else { Ok(()) }
+        if at.0 >= self.own_from && !record.has_crc_property() {
+            record.verify_no_zero()
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn place(&self, topic: &str, queue_id: i32) -> Option<(QueuePlace, QueueRange)> {
@@ -288,7 +295,17 @@ impl<R: Runtime> Inner<R> {
                     let is_possible = size <= self.config.record_bytes_max()
                         && unit.end() <= self.marks.written().0;
                     let record = if is_possible {
-                        self.cold_record(unit.at.0, size, self.has_neighbour(units, nth)).await?
+                        let is_near = self.has_neighbour(units, nth);
+                        match self.cold_record(unit.at.0, size, is_near).await {
+                            // What was found before it is an answer.
+                            Err(ReadError::TooMuchMemory { .. }) if fetched.messages > 0 => {
+                                let found = "no memory for it now".to_owned();
+                                fetched.stopped =
+                                    Some(Stopped { offset: *offset, unit: *unit, found });
+                                return Ok(fetched);
+                            }
+                            record => record?,
+                        }
                     } else {
                         BufSlice::empty()
                     };
@@ -316,14 +333,57 @@ impl<R: Runtime> Inner<R> {
             || (nth > 0 && near(units.get(nth - 1), units.get(nth)))
     }
 
-    /// Up to `len` bytes at `at` from the file, fewer at its end and at the end of what is written.
+    /// Up to `len` bytes at `at` from the file, fewer at its end and at the end of what is written;
+    /// charged to the account for as long as any slice of them lives.
     pub(super) async fn read_log(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
+        let mut charge = self.charge_cold(len)?;
+        let bytes = self.read_uncharged(at, len).await?;
+        if !bytes.is_empty() {
+            charge.set(bytes.pinned_bytes());
+            bytes.keep_charge(charge);
+        }
+        Ok(bytes)
+    }
+
+    /// Memory for a read of `len` bytes from disk. When the account is full, what nobody needs
+    /// right now is given back first.
+    pub(super) fn charge_cold(&self, len: usize) -> Result<Charge, ReadError> {
+        // An aligned read may begin and end in the middle of a block.
+        let wanted_bytes = (len + DIRECT_ALIGN).next_multiple_of(DIRECT_ALIGN);
+        if self.memory.free_bytes() < wanted_bytes {
+            self.tail.borrow_mut().free_returned();
+            self.cold_cache.borrow_mut().give_back(wanted_bytes);
+        }
+        self.memory.try_charge(MemoryUse::ColdWindows, wanted_bytes).ok_or_else(|| {
+            ReadError::TooMuchMemory {
+                wanted_bytes,
+                used_bytes: self.memory.used_bytes(),
+                limit_bytes: self.memory.limit_bytes(),
+            }
+        })
+    }
+
+    /// As [`Inner::read_log`], for the store's own use: not charged.
+    async fn read_uncharged(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
         let (path, in_file) = (self.log.path_of(at), at % self.log.file_bytes());
         let readable =
             (self.log.file_bytes() - in_file).min(self.marks.written().0.saturating_sub(at));
         let len = len.min(usize::try_from(readable).unwrap_or(usize::MAX));
         let file = self.log.file(at).await?;
         Ok(file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?)
+    }
+
+    /// As [`Inner::log_bytes`], for the one task that reads for the index: not charged.
+    pub(super) async fn log_bytes_uncharged(
+        &self,
+        at: u64,
+        len: usize,
+    ) -> Result<BufSlice, ReadError> {
+        let in_tail = self.tail.borrow().slice_upto(at, len);
+        match in_tail {
+            Some(bytes) => Ok(bytes),
+            None => self.read_uncharged(at, len).await,
+        }
     }
 
     /// Up to `len` bytes at `at`, from the tail or the file.
@@ -363,9 +423,7 @@ pub(super) fn check_record(
     if record.physical_offset() != unit.at.as_i64() {
         return Err(format!("the record of {}", record.physical_offset()));
     }
-    if (record.topic(), record.queue_id(), record.queue_offset())
-        != (&*place.topic, place.queue_id, offset.0)
-    {
+    if offset_in(&record, &place.topic, place.queue_id) != Some(offset) {
         return Err(format!(
             "message {} of queue {} of topic {}",
             record.queue_offset(),

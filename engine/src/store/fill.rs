@@ -14,14 +14,16 @@
 //! reported and never served. Damage between a suspect and its follower may have taken messages of
 //! their queue: "goes on" then leaves that many out.
 
-use super::append::{is_indexed, tags_code_of};
 use super::damage::Damage;
 use crate::commitlog::files::LogFiles;
+use crate::config::StoreConfig;
+use crate::consumequeue::dispatch::{QueuePosition, is_indexed, is_lmq, lmq_offsets, tags_code_of};
 use crate::consumequeue::queues::Queues;
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::limits::MISSING_UNITS_MAX;
 use crate::manifest::Manifest;
+use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::record::{RECORD_BYTES_MIN, RecordView};
 use protocol::sys_flag::INNER_BATCH;
@@ -45,6 +47,8 @@ struct Suspect {
     unit: Unit,
     /// Messages that damage before it can have taken.
     damaged_before: u64,
+    /// Its queue is not the record's own: the offset is a property, which is no damage when wrong.
+    is_light: bool,
 }
 
 impl Suspect {
@@ -65,10 +69,20 @@ impl Suspect {
     }
 }
 
+/// What a fill is given.
+pub(super) struct FillFrom<'a, R: Runtime> {
+    pub(super) config: &'a StoreConfig,
+    pub(super) log: &'a LogFiles<R>,
+    pub(super) queues: &'a Queues<R>,
+    /// Topic to log offset below which its records are deleted.
+    pub(super) deleted: &'a BTreeMap<String, u64>,
+    /// The light message queues that are known: their folders were there, or the manifest lists
+    /// them. A client's property alone makes none.
+    pub(super) light_queues: &'a HashSet<String>,
+}
+
 pub(super) struct QueueFill<'a, R: Runtime> {
-    log: &'a LogFiles<R>,
-    queues: &'a Queues<R>,
-    deleted: &'a BTreeMap<String, u64>,
+    from: FillFrom<'a, R>,
     /// Whether the whole log is scanned.
     is_whole: bool,
     suspects: HashMap<QueueKey, Suspect>,
@@ -77,16 +91,9 @@ pub(super) struct QueueFill<'a, R: Runtime> {
 }
 
 impl<'a, R: Runtime> QueueFill<'a, R> {
-    pub(super) fn new(
-        log: &'a LogFiles<R>,
-        queues: &'a Queues<R>,
-        deleted: &'a BTreeMap<String, u64>,
-        is_whole: bool,
-    ) -> Self {
+    pub(super) fn new(from: FillFrom<'a, R>, is_whole: bool) -> Self {
         Self {
-            log,
-            queues,
-            deleted,
+            from,
             is_whole,
             suspects: HashMap::new(),
             anew: HashSet::new(),
@@ -94,23 +101,45 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         }
     }
 
-    /// Puts the record at `at` into its queue.
+    /// Puts the record at `at` into its queues.
     pub(super) fn put(&mut self, record: &RecordView<'_>, at: u64) -> Result<(), Gap> {
-        let is_deleted = self.deleted.get(record.topic()).is_some_and(|below| at < *below);
-        if is_deleted || !is_indexed(record.sys_flag()) {
+        if !is_indexed(record.sys_flag()) {
             return Ok(());
         }
-        let size = u32::try_from(record.total_size()).unwrap_or(0);
-        let unit = Unit { at: PhyOffset(at), size, tags_code: tags_code_of(record.properties()) };
-        let offset = QueueOffset(record.queue_offset());
+        let tags_code = tags_code_of(record, &self.from.config.delay_levels);
+        let unit = Unit { at: PhyOffset(at), size: exact(record.total_size()), tags_code };
+        let is_batch = record.sys_flag() & INNER_BATCH != 0;
+        self.put_unit(QueuePosition::own(record), unit, is_batch)?;
+        if self.from.config.builds_light_queues || !self.from.light_queues.is_empty() {
+            for (name, offset) in lmq_offsets(record) {
+                if self.from.config.builds_light_queues || self.from.light_queues.contains(name) {
+                    self.put_unit(QueuePosition::lmq((name, offset)), unit, false)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_unit(
+        &mut self,
+        position: QueuePosition<'_>,
+        unit: Unit,
+        is_batch: bool,
+    ) -> Result<(), Gap> {
+        let (at, offset) = (unit.at.0, position.offset);
+        if self.from.deleted.get(position.topic).is_some_and(|below| at < *below) {
+            return Ok(());
+        }
+        let is_light = is_lmq(position.topic);
+        let damaged_before = self.damage.messages_max();
+        let met = Suspect { offset, unit, damaged_before, is_light };
         // Every message before it in its queue took so many bytes of the log at least.
         if !u64::try_from(offset.0).is_ok_and(|messages| messages <= at / RECORD_BYTES_MIN as u64) {
-            self.report(unit, offset);
+            self.report(met);
             return Ok(());
         }
-        let Some(key) = self.key(record, offset) else { return Ok(()) };
+        let Some(key) = self.key(position) else { return Ok(()) };
         let next = self.next(key);
-        let met = Suspect { offset, unit, damaged_before: self.damage.messages_max() };
         if let Some(suspect) = self.suspects.remove(&key) {
             self.decide(key, suspect, met);
         } else if offset == next {
@@ -118,13 +147,13 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         } else if offset > next && offset.since(next) as u64 <= self.damage.messages_max() {
             self.push_missing(key, offset, self.damage.last_at);
             self.push(key, unit);
-        } else if self.is_whole && record.sys_flag() & INNER_BATCH == 0 {
+        } else if self.is_whole && !is_batch {
             self.suspects.insert(key, met);
         } else {
             return Err(Gap {
                 at,
-                topic: record.topic().to_owned(),
-                queue_id: record.queue_id(),
+                topic: position.topic.to_owned(),
+                queue_id: position.queue_id,
                 expected: next.0,
                 found: offset.0,
             });
@@ -134,36 +163,46 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
 
     /// A queue whose first message is met at `offset` begins there, unless damage took those before
     /// it.
-    fn key(&self, record: &RecordView<'_>, offset: QueueOffset) -> Option<QueueKey> {
-        let may_be_damaged = self.log.begin() == 0
+    fn key(&self, position: QueuePosition<'_>) -> Option<QueueKey> {
+        let QueuePosition { topic, queue_id, offset } = position;
+        let may_be_damaged = self.from.log.begin() == 0
             && u64::try_from(offset.0).is_ok_and(|before| before <= self.damage.messages_max());
         let first = if may_be_damaged { QueueOffset(0) } else { offset };
-        self.queues.table.borrow_mut().key_or_new(record.topic(), record.queue_id(), first)
+        self.from.queues.table.borrow_mut().key_or_new(topic, queue_id, first)
     }
 
     fn next(&self, key: QueueKey) -> QueueOffset {
-        self.queues.table.borrow().get(key).map_or(QueueOffset(0), |queue| queue.next)
+        self.from.queues.table.borrow().get(key).map_or(QueueOffset(0), |queue| queue.next)
     }
 
     fn push(&self, key: QueueKey, unit: Unit) {
-        self.queues.table.borrow_mut().push(key, unit);
+        self.from.queues.table.borrow_mut().push(key, unit);
     }
 
     /// Places without message up to `upto`.
     fn push_missing(&self, key: QueueKey, upto: QueueOffset, damage_at: u64) {
-        let mut table = self.queues.table.borrow_mut();
+        let mut table = self.from.queues.table.borrow_mut();
         let next = table.get(key).map_or(upto, |queue| queue.next);
         for _ in 0..upto.since(next) {
             table.push(key, Unit::missing(damage_at));
         }
     }
 
-    fn report(&mut self, unit: Unit, offset: QueueOffset) {
-        let end = unit.end();
+    fn report(&mut self, suspect: Suspect) {
+        let Suspect { offset, unit, .. } = suspect;
+        if suspect.is_light {
+            tracing::warn!(
+                at = unit.at.0,
+                offset = offset.0,
+                "INNER_MULTI_QUEUE_OFFSET of a record does not follow its light message queue: \
+                    left out there"
+            );
+            return;
+        }
         self.damage.report(
-            self.log,
+            self.from.log,
             unit.at.0,
-            end,
+            unit.end(),
             &format!("a record whose queue offset {offset} does not follow its queue"),
         );
     }
@@ -176,15 +215,15 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
             self.push(key, follower.unit);
         } else if follower.goes_on_from(suspect, next) {
             let damage_at = self.damage.last_at;
-            self.report(suspect.unit, suspect.offset);
+            self.report(suspect);
             self.push(key, Unit::missing(suspect.unit.at.0));
             self.push_missing(key, follower.offset, damage_at);
             self.push(key, follower.unit);
         } else if follower.offset == next {
-            self.report(suspect.unit, suspect.offset);
+            self.report(suspect);
             self.push(key, follower.unit);
         } else {
-            self.report(suspect.unit, suspect.offset);
+            self.report(suspect);
             self.suspects.insert(key, follower);
         }
     }
@@ -196,11 +235,11 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
             return false;
         }
         if suspect.offset < next {
-            self.queues.table.borrow_mut().truncate(key, suspect.offset);
+            self.from.queues.table.borrow_mut().truncate(key, suspect.offset);
             self.anew.insert(key);
         } else {
-            let path = self.log.path_of(suspect.unit.at.0);
-            tracing::error!(path = %path.display(), offset = suspect.unit.at.0 % self.log.file_bytes(), expected = next.0, found = suspect.offset.0, "messages of a queue are nowhere in the log");
+            let path = self.from.log.path_of(suspect.unit.at.0);
+            tracing::error!(path = %path.display(), offset = suspect.unit.at.0 % self.from.log.file_bytes(), expected = next.0, found = suspect.offset.0, "messages of a queue are nowhere in the log");
             self.push_missing(key, suspect.offset, suspect.unit.at.0);
         }
         self.push(key, suspect.unit);
@@ -214,8 +253,10 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
             // A topic that began anew with one message yet.
             let is_decided = suspect.offset == QueueOffset(0) && self.accept(key, suspect);
             if !is_decided {
-                self.report(suspect.unit, suspect.offset);
-                self.push(key, Unit::missing(suspect.unit.at.0));
+                self.report(suspect);
+                if !suspect.is_light {
+                    self.push(key, Unit::missing(suspect.unit.at.0));
+                }
             }
         }
         if self.damage.bytes > 0
@@ -229,7 +270,7 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
     /// A queue whose every message has left the log goes on where it ended: a group that stands
     /// there must not meet other messages at offsets it has passed.
     fn keep_ends(&self, listed: Option<&Manifest>) {
-        let mut table = self.queues.table.borrow_mut();
+        let mut table = self.from.queues.table.borrow_mut();
         for (topic, queues) in listed.iter().flat_map(|manifest| &manifest.queues) {
             for (queue_id, listed) in queues {
                 if table.key(topic, *queue_id).is_none() {
@@ -248,14 +289,14 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         for (topic, queues) in &manifest.queues {
             for (queue_id, listed) in queues {
                 let (min, max) = (QueueOffset(listed.min), QueueOffset(listed.max));
-                let known = self.queues.table.borrow().key(topic, *queue_id);
+                let known = self.from.queues.table.borrow().key(topic, *queue_id);
                 let next = known.map_or(min, |key| self.next(key));
                 let is_explained =
                     (1..=self.damage.messages_max()).contains(&(max.since(next) as u64));
                 if !is_explained || known.is_some_and(|key| self.anew.contains(&key)) {
                     continue;
                 }
-                let key = self.queues.table.borrow_mut().key_or_new(topic, *queue_id, min);
+                let key = self.from.queues.table.borrow_mut().key_or_new(topic, *queue_id, min);
                 if let Some(key) = key {
                     self.push_missing(key, max, self.damage.last_at);
                 }

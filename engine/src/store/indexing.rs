@@ -121,7 +121,7 @@ impl<R: Runtime> Inner<R> {
     async fn read_piece(&self, at: u64) -> Result<BufSlice, ReadError> {
         let mut needed = INDEX_READ_BYTES;
         loop {
-            let piece = self.log_bytes(at, needed).await?;
+            let piece = self.log_bytes_uncharged(at, needed).await?;
             match self.look_at(&piece, at, &mut Vec::new()).1 {
                 Step::Needs(bytes) if bytes > piece.len() && bytes > needed => needed = bytes,
                 _ => return Ok(piece),

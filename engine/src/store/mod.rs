@@ -47,7 +47,7 @@ use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
 use arrivals::{Arrivals, Hidden};
 use read_ahead::{ColdCache, UnitCache};
-use rt::{AppendBuf, Runtime};
+use rt::{AppendBuf, MemoryAccount, Runtime};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -102,6 +102,8 @@ struct Inner<R: Runtime> {
     index_mark: RefCell<Option<IndexMark>>,
     arrivals: RefCell<Arrivals>,
     hidden: RefCell<Hidden>,
+    /// Charged for what readers make the store hold.
+    memory: MemoryAccount,
     cold_cache: RefCell<ColdCache>,
     unit_cache: RefCell<UnitCache>,
     window_arrived: Signal,
@@ -231,6 +233,12 @@ impl<R: Runtime> Store<R> {
         let mut counts = self.inner.counts.0.get();
         counts.copied_again_bytes += self.inner.tail.borrow().carried_bytes();
         counts
+    }
+
+    /// The account that the store charges for what readers make it hold.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryAccount {
+        &self.inner.memory
     }
 
     /// What opening found.

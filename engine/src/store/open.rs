@@ -19,7 +19,7 @@ use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, File, Runtime};
+use rt::{AppendBuf, File, MemoryAccount, Runtime};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::Path;
@@ -47,7 +47,22 @@ pub struct Recovered {
 
 impl<R: Runtime> Store<R> {
     /// Opens the store at `config.root`, made when missing, recovers it and starts its tasks.
+    ///
+    /// It has an account of its own, without a limit: nothing that its readers hold is refused. See
+    /// [`Store::open_charging`].
     pub async fn open(rt: R, config: StoreConfig) -> Result<Self, OpenError> {
+        Self::open_charging(rt, config, MemoryAccount::new(usize::MAX)).await
+    }
+
+    /// As [`Store::open`], and charges `memory` for what its readers make it hold: chunks of the
+    /// tail that only their slices keep alive ([`rt::MemoryUse::LentChunks`], beyond the limit if
+    /// need be) and stretches of the log read from disk ([`rt::MemoryUse::ColdWindows`], within the
+    /// limit: a read that does not fit is [`crate::ReadError::TooMuchMemory`]).
+    pub async fn open_charging(
+        rt: R,
+        config: StoreConfig,
+        memory: MemoryAccount,
+    ) -> Result<Self, OpenError> {
         config.check()?;
         let started = rt.now_nanos();
         let paths = Paths::new(&config.root);
@@ -76,8 +91,17 @@ impl<R: Runtime> Store<R> {
         complete_last_file(&log).await?;
         let queues =
             Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
-        let mut opening =
-            Opening { rt, config, paths, log, queues, checkpoint, manifest, partial: Vec::new() };
+        let mut opening = Opening {
+            rt,
+            config,
+            paths,
+            log,
+            queues,
+            checkpoint,
+            manifest,
+            partial: Vec::new(),
+            memory,
+        };
         let scanned = opening.recover(was_unclean).await?;
         super::retain::correct_minima(
             &opening.queues,
@@ -119,6 +143,7 @@ struct Opening<R: Runtime> {
     checkpoint: Checkpoint,
     manifest: Option<Manifest>,
     partial: Vec<u8>,
+    memory: MemoryAccount,
 }
 
 impl<R: Runtime> Opening<R> {
@@ -210,10 +235,15 @@ impl<R: Runtime> Opening<R> {
                 self.partial,
                 self.config.chunk_bytes,
                 self.config.tail_bytes_max,
+                self.memory.clone(),
             )),
             unit_cache: RefCell::default(),
             window_arrived: Signal::default(),
-            cold_cache: RefCell::new(ColdCache::new(self.config.cold_cache_bytes_max)),
+            cold_cache: RefCell::new(ColdCache::new(
+                self.config.cold_cache_bytes_max,
+                self.memory.clone(),
+            )),
+            memory: self.memory,
             rt: self.rt,
             config: self.config,
             paths: self.paths,

@@ -11,6 +11,9 @@
 //! are handed out. A record that straddles two windows is put together by a copy, one in each
 //! window. What was read ahead and not used yet is at most half of the cache: beyond that further
 //! consumers read window by window, and nobody's windows are pushed out before they are used.
+//!
+//! Every window is charged to the shard's account until its last slice is gone, from the cache and
+//! from the answers of readers alike.
 
 use super::Inner;
 use crate::consumequeue::disk::QueuePlace;
@@ -21,7 +24,8 @@ use crate::limits::{READ_AHEAD_WINDOWS, UNIT_RUNS_MAX, UNITS_READ_AHEAD};
 use crate::offset::QueueOffset;
 use crate::tail::block_floor;
 use futures_lite::future::yield_now;
-use rt::{AppendBuf, BufSlice, Priority, Runtime};
+use rt::runtime::DIRECT_ALIGN;
+use rt::{AppendBuf, BufSlice, MemoryAccount, MemoryUse, Priority, Runtime};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -54,6 +58,8 @@ impl Window {
 enum Found {
     /// Here; with the end of its window when more should be read ahead of it.
     Here(BufSlice, Option<u64>),
+    /// Here in parts, and there is no memory to put them together.
+    NoMemory,
     /// Its window is being read.
     OnItsWay,
     /// Nowhere; whether a window ends right before it or in it.
@@ -67,11 +73,23 @@ pub(super) struct ColdCache {
     on_their_way: Vec<(u64, u64)>,
     bytes: usize,
     bytes_max: usize,
+    /// Charged for every window, here and in the hands of readers, and for records put together.
+    memory: MemoryAccount,
 }
 
 impl ColdCache {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { windows: VecDeque::new(), on_their_way: Vec::new(), bytes: 0, bytes_max }
+    pub(super) fn new(bytes_max: usize, memory: MemoryAccount) -> Self {
+        Self { windows: VecDeque::new(), on_their_way: Vec::new(), bytes: 0, bytes_max, memory }
+    }
+
+    /// Forgets windows, the least recently used first, until `bytes` more can be charged or none
+    /// is left. Those that readers hold stay charged.
+    pub(super) fn give_back(&mut self, bytes: usize) {
+        while self.memory.free_bytes() < bytes
+            && let Some(oldest) = self.windows.pop_front()
+        {
+            self.bytes -= oldest.bytes.len();
+        }
     }
 
     fn find(&mut self, at: u64, len: usize) -> Found {
@@ -115,7 +133,13 @@ impl ColdCache {
             whole.extend_from_slice(&window.part(place, end));
             place = window.end();
         }
-        Found::Here(AppendBuf::copy_of(&whole), None)
+        let bytes = whole.len().next_multiple_of(DIRECT_ALIGN);
+        let Some(charge) = self.memory.try_charge(MemoryUse::ColdWindows, bytes) else {
+            return Found::NoMemory;
+        };
+        let record = AppendBuf::copy_of(&whole);
+        record.keep_charge(charge);
+        Found::Here(record, None)
     }
 
     fn is_coming(&self, place: u64) -> bool {
@@ -174,6 +198,8 @@ impl<R: Runtime> Inner<R> {
                     self.read_on(window_end).await;
                     return Ok(record);
                 }
+                // Makes room, or says that there is none.
+                Found::NoMemory => drop(self.charge_cold(len)?),
                 Found::OnItsWay => self.window_arrived.changed_since(seen).await,
                 Found::Nowhere { in_sequence } if fetches_window || in_sequence => {
                     return self.read_window(at, len, in_sequence).await;
@@ -211,7 +237,8 @@ impl<R: Runtime> Inner<R> {
             if upto <= from {
                 break;
             }
-            if self.cold_cache.borrow().wants(from, upto - from) {
+            let fits = self.memory.free_bytes() as u64 >= upto - from;
+            if fits && self.cold_cache.borrow().wants(from, upto - from) {
                 self.cold_cache.borrow_mut().on_their_way.push((from, upto));
                 let (inner, start) = (self.clone(), from);
                 self.rt.spawn(
@@ -319,7 +346,7 @@ mod tests {
 
     #[test]
     fn the_cache_keeps_what_was_used_last_and_its_bound() {
-        let mut cache = ColdCache::new(2048);
+        let mut cache = ColdCache::new(2048, MemoryAccount::new(usize::MAX));
         cache.insert(0, window(1, 1024), false, true);
         cache.insert(5000, window(2, 1024), false, true);
         assert_eq!(here(cache.find(10, 3)), Some(vec![1; 3]));
@@ -331,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_record_over_two_windows_is_put_together_or_waited_for() {
-        let mut cache = ColdCache::new(1 << 20);
+        let mut cache = ColdCache::new(1 << 20, MemoryAccount::new(usize::MAX));
         cache.insert(0, window(1, 1000), true, true);
         assert!(matches!(cache.find(990, 20), Found::Nowhere { in_sequence: true }));
         cache.on_their_way.push((1000, 2000));
@@ -349,7 +376,7 @@ mod tests {
 
     #[test]
     fn what_is_read_ahead_and_not_used_is_at_most_half_of_the_cache() {
-        let mut cache = ColdCache::new(4000);
+        let mut cache = ColdCache::new(4000, MemoryAccount::new(usize::MAX));
         cache.insert(0, window(1, 1000), true, false);
         assert!(!cache.wants(0, 1000) && cache.wants(1000, 1000));
         cache.on_their_way.push((1000, 2000));

@@ -13,12 +13,13 @@
 //! [`super::fill`] puts records into their queues.
 
 use super::damage::{Damage, Known, find_record};
-use super::fill::{Gap, QueueFill};
+use super::fill::{FillFrom, Gap, QueueFill};
 use crate::commitlog::files::LogFiles;
 use crate::commitlog::reader::LogReader;
 use crate::commitlog::scan::{NOTHING_WRITTEN, ScanLimits, Scanned, scan_one};
 use crate::config::StoreConfig;
 use crate::consumequeue::disk::QueuePlace;
+use crate::consumequeue::dispatch::is_lmq;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
 use crate::limits::{OPENING_QUEUES_AT_ONCE, UNPERSISTED_UNITS_WAKE};
@@ -28,8 +29,9 @@ use crate::paths::Paths;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use protocol::record::RecordView;
 use rt::{File, Runtime};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::path::Path;
 use std::pin::pin;
 
 pub(super) struct Recovery<'a, R: Runtime> {
@@ -65,11 +67,12 @@ impl<R: Runtime> Recovery<'_, R> {
     /// Finds the end of the log and fills the queues.
     pub(super) async fn run(&self) -> Result<ScanResult, OpenError> {
         let begin = self.log.begin();
+        let light_queues = self.light_queues().await?;
         if let Some(manifest) = self.manifest.as_ref().filter(|manifest| !manifest.is_rebuilding)
             && manifest.log_end > begin
             && self.adopt(manifest).await?
         {
-            match self.scan(manifest.log_end, false).await? {
+            match self.scan(manifest.log_end, false, &light_queues).await? {
                 Ok(scanned) => return Ok(scanned),
                 Err(Gap { topic, queue_id, expected, found, .. }) => {
                     tracing::warn!(
@@ -82,8 +85,8 @@ impl<R: Runtime> Recovery<'_, R> {
                 }
             }
         }
-        self.start_over().await?;
-        let scanned = self.scan(begin, true).await?;
+        self.start_over(&light_queues).await?;
+        let scanned = self.scan(begin, true, &light_queues).await?;
         scanned.map_err(|gap| {
             let Gap { at, topic, queue_id, expected, found } = gap;
             OpenError::QueueGap {
@@ -128,10 +131,24 @@ impl<R: Runtime> Recovery<'_, R> {
         Ok(false)
     }
 
+    /// The light message queues there are: by their folders (Apache RocketMQ made them), or by the
+    /// manifest.
+    async fn light_queues(&self) -> Result<HashSet<String>, OpenError> {
+        let listed = self.manifest.iter().flat_map(|manifest| manifest.queues.keys().cloned());
+        let folders = self.folders_in(&self.paths.consumequeue()).await?;
+        Ok(folders.into_iter().chain(listed).filter(|topic| is_lmq(topic)).collect())
+    }
+
+    async fn folders_in(&self, folder: &Path) -> Result<Vec<String>, FileError> {
+        let entries = self.rt.list_dir(folder).await.map_err(FileError::at("list", folder, 0))?;
+        Ok(entries.into_iter().filter(|entry| entry.is_dir).map(|entry| entry.name).collect())
+    }
+
     /// Forgets every ConsumeQueue, in memory and on disk. The manifest is replaced first: one that
     /// lists queues must not meet half-built ones after a crash in the middle of a rebuild. What it
-    /// knows of the log stays.
-    async fn start_over(&self) -> Result<(), OpenError> {
+    /// knows of the log stays, and so do the empty folders of light message queues: they alone may
+    /// say that there are such queues.
+    async fn start_over(&self, light_queues: &HashSet<String>) -> Result<(), OpenError> {
         *self.queues.table.borrow_mut() = Default::default();
         // The new table gives the same keys to other queues.
         self.queues.files.forget_all();
@@ -146,20 +163,52 @@ impl<R: Runtime> Recovery<'_, R> {
             .replace_file(&manifest, rebuilding.encode(), false)
             .await
             .map_err(FileError::at("replace", &manifest, 0))?;
-        self.rt.remove_dir_all(&folder).await.map_err(FileError::at(
-            "remove folder",
-            &folder,
-            0,
-        ))?;
+        if light_queues.is_empty() {
+            self.remove_folder(&folder).await?;
+        } else {
+            self.remove_all_but_light_folders(&folder).await?;
+        }
         self.rt.create_dir_all(&folder).await.map_err(FileError::at("make folder", &folder, 0))?;
         self.rt.sync_dir(root).await.map_err(FileError::at("sync folder", root, 0))?;
         Ok(())
     }
 
-    async fn scan(&self, from: u64, is_whole: bool) -> Result<Result<ScanResult, Gap>, OpenError> {
+    async fn remove_folder(&self, folder: &Path) -> Result<(), FileError> {
+        let removed = self.rt.remove_dir_all(folder).await;
+        removed.map_err(FileError::at("remove folder", folder, 0))
+    }
+
+    async fn remove_all_but_light_folders(&self, folder: &Path) -> Result<(), FileError> {
+        for topic in self.folders_in(folder).await? {
+            let path = folder.join(&topic);
+            if !is_lmq(&topic) {
+                self.remove_folder(&path).await?;
+                continue;
+            }
+            for queue in self.folders_in(&path).await? {
+                self.remove_folder(&path.join(queue)).await?;
+            }
+            self.rt.sync_dir(&path).await.map_err(FileError::at("sync folder", &path, 0))?;
+        }
+        Ok(())
+    }
+
+    async fn scan(
+        &self,
+        from: u64,
+        is_whole: bool,
+        light_queues: &HashSet<String>,
+    ) -> Result<Result<ScanResult, Gap>, OpenError> {
         let none_deleted = BTreeMap::new();
         let deleted = self.manifest.as_ref().map_or(&none_deleted, |manifest| &manifest.deleted);
-        let mut fill = QueueFill::new(self.log, self.queues, deleted, is_whole);
+        let fill_from = FillFrom {
+            config: self.config,
+            log: self.log,
+            queues: self.queues,
+            deleted,
+            light_queues,
+        };
+        let mut fill = QueueFill::new(fill_from, is_whole);
         let mut reader = LogReader::new(self.log, self.log.created_upto());
         let mut result = ScanResult { from, end: from, ..ScanResult::default() };
         let mut needed = 8;

@@ -10,15 +10,16 @@
 //! message that is whole. When the log does not have it either, the message is damaged.
 
 use super::Inner;
-use super::append::tags_code_of;
 use super::cold::check_record;
 use super::damage::find_record;
 use crate::commitlog::reader::LogReader;
 use crate::commitlog::scan::{ScanLimits, Scanned, scan_one};
 use crate::consumequeue::disk::QueuePlace;
+use crate::consumequeue::dispatch::{offset_in, tags_code_of};
 use crate::consumequeue::unit::Unit;
+use crate::delay_levels::DelayLevels;
 use crate::error::ReadError;
-use crate::limits::REPAIR_SCAN_BYTES_MAX;
+use crate::limits::{REPAIR_SCAN_BYTES_MAX, SCAN_READ_BYTES, SCAN_READS_AHEAD};
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::record::RecordView;
 use rt::{AppendBuf, Runtime};
@@ -90,6 +91,7 @@ impl<R: Runtime> Inner<R> {
             strict_from: u64::MAX,
             strict_from_ms: 0,
         };
+        let _memory = self.charge_cold(SCAN_READ_BYTES * (SCAN_READS_AHEAD + 1))?;
         let mut reader = LogReader::new(&self.log, upto);
         let (mut at, mut needed) = (from, 8);
         while at < upto {
@@ -98,7 +100,9 @@ impl<R: Runtime> Inner<R> {
             needed = 8;
             match scan_one(bytes, at, limits) {
                 Scanned::Record(record) => match compare(&record, place, offset) {
-                    Relation::Wanted => return Ok(Some(unit_of(&record, at))),
+                    Relation::Wanted => {
+                        return Ok(Some(unit_of(&record, at, &self.config.delay_levels)));
+                    }
                     Relation::Behind => return Ok(None),
                     Relation::Other => at += record.total_size() as u64,
                 },
@@ -123,20 +127,20 @@ enum Relation {
 }
 
 fn compare(record: &RecordView<'_>, place: &QueuePlace, offset: QueueOffset) -> Relation {
-    if record.queue_id() != place.queue_id || record.topic() != &*place.topic {
+    let Some(found) = offset_in(record, &place.topic, place.queue_id) else {
         return Relation::Other;
-    }
-    match record.queue_offset().cmp(&offset.0) {
+    };
+    match found.cmp(&offset) {
         std::cmp::Ordering::Less => Relation::Other,
         std::cmp::Ordering::Equal => Relation::Wanted,
         std::cmp::Ordering::Greater => Relation::Behind,
     }
 }
 
-fn unit_of(record: &RecordView<'_>, at: u64) -> Unit {
+fn unit_of(record: &RecordView<'_>, at: u64, levels: &DelayLevels) -> Unit {
     Unit {
         at: PhyOffset(at),
         size: u32::try_from(record.total_size()).unwrap_or(0),
-        tags_code: tags_code_of(record.properties()),
+        tags_code: tags_code_of(record, levels),
     }
 }

@@ -143,7 +143,7 @@ fn a_failed_read_is_that_reads_alone() {
                     .read_cold(request("alpha", 0, 0, TagFilter::All).to_owned())
                     .await
                     .unwrap_err();
-                let ReadError::File(error) = failed;
+                let ReadError::File(error) = failed else { panic!("{failed}") };
                 assert!(
                     error.path.starts_with(folder) && error.source.raw_os_error() == Some(5),
                     "{error}"

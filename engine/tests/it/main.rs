@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is a failed test")]
 
+mod apache_units;
 mod bad_store;
 mod batch;
 mod consumequeue_is_derived;
@@ -20,6 +21,7 @@ mod hot_and_cold;
 mod index;
 mod index_damage;
 mod many_queues;
+mod memory;
 mod oracle;
 mod real_files;
 mod recover_every_byte_cut;
@@ -32,3 +34,4 @@ mod tail_full;
 mod time_search;
 mod torn_stays_torn;
 mod visible;
+mod zero_in_properties;

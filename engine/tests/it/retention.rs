@@ -373,6 +373,7 @@ fn a_read_on_a_file_that_goes_is_right_or_that_reads_error() {
                         assert_eq!(gone.source.kind(), std::io::ErrorKind::NotFound, "{gone}");
                         wrong += 1;
                     }
+                    Err(error) => panic!("{error}"),
                 }
             }
             sim.clear_faults();

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
 /// A connection for control requests.
 #[derive(Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     stream: TcpStream,
     addr: SocketAddr,
     opaque: i32,
@@ -19,7 +19,7 @@ impl Caller {
     ///
     /// # Errors
     /// When the name does not resolve or nobody listens.
-    pub fn connect(operation: &'static str, peer: &str) -> Result<Self> {
+    pub(crate) fn connect(operation: &'static str, peer: &str) -> Result<Self> {
         let named = |source| Error::Peer { operation, peer: peer.to_owned(), source };
         let addr = peer.to_socket_addrs().map_err(named)?.next();
         let addr = addr
@@ -33,7 +33,7 @@ impl Caller {
 
     /// Whom it talks to.
     #[must_use]
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
@@ -41,7 +41,7 @@ impl Caller {
     ///
     /// # Errors
     /// When the connection fails; a refusal is in the reply's code.
-    pub fn call(
+    pub(crate) fn call(
         &mut self,
         operation: &'static str,
         code: i32,
@@ -73,7 +73,7 @@ impl Caller {
     fn read_frame(&mut self) -> io::Result<Vec<u8>> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
-        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        let length = u32::from_be_bytes(length) as usize;
         if length > FRAME_BYTES_MAX {
             return Err(io::Error::new(
                 ErrorKind::InvalidData,
@@ -88,7 +88,7 @@ impl Caller {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     frame: Vec<u8>,
     peer: SocketAddr,
 }
@@ -98,7 +98,7 @@ impl Reply {
     ///
     /// # Errors
     /// When it is none.
-    pub fn view(&self) -> Result<CommandView<'_>> {
+    pub(crate) fn view(&self) -> Result<CommandView<'_>> {
         CommandView::parse(&self.frame)
             .map_err(|error| self.unreadable("a request", &error.to_string()))
     }
@@ -107,7 +107,7 @@ impl Reply {
     ///
     /// # Errors
     /// When the answer can't be read.
-    pub fn code(&self) -> Result<i32> {
+    pub(crate) fn code(&self) -> Result<i32> {
         self.view().map(|view| view.code)
     }
 
@@ -115,7 +115,7 @@ impl Reply {
     ///
     /// # Errors
     /// See above.
-    pub fn success(self, operation: &'static str) -> Result<Self> {
+    pub(crate) fn success(self, operation: &'static str) -> Result<Self> {
         let view = self.view()?;
         if view.code == 0 {
             return Ok(self);
@@ -126,7 +126,7 @@ impl Reply {
 
     /// An error about this answer.
     #[must_use]
-    pub fn unreadable(&self, operation: &'static str, what: &str) -> Error {
+    pub(crate) fn unreadable(&self, operation: &'static str, what: &str) -> Error {
         Error::Unreadable { operation, peer: self.peer.to_string(), what: what.to_owned() }
     }
 }

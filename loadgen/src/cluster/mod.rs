@@ -6,11 +6,13 @@
 
 mod call;
 
-pub use call::{Caller, Reply};
+pub(crate) use call::{Caller, Reply};
 
 use crate::env::BrokerFacts;
 use crate::error::{Error, Result};
+use crate::limits::QUEUES_PER_BROKER_MAX;
 use crate::plan::QueuePlan;
+use protocol::checked::fit;
 use protocol::codes::request;
 use protocol::json::parse_lenient;
 use serde_json::Value;
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// A master broker of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broker {
+pub(crate) struct Broker {
     /// Its name.
     pub name: String,
     /// Where it listens.
@@ -35,7 +37,7 @@ const TOPIC_NOT_EXIST: i32 = 17;
 
 /// A cluster behind one name server.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     namesrv: Caller,
 }
 
@@ -44,7 +46,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When none does; the error names the last.
-    pub fn connect(namesrv: &str) -> Result<Self> {
+    pub(crate) fn connect(namesrv: &str) -> Result<Self> {
         let mut last =
             Error::Usage("--namesrv is empty: give host:port, or several separated by ;".into());
         for addr in namesrv.split(';').map(str::trim).filter(|addr| !addr.is_empty()) {
@@ -60,7 +62,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the name server does not answer well.
-    pub fn brokers(&mut self) -> Result<Vec<Broker>> {
+    pub(crate) fn brokers(&mut self) -> Result<Vec<Broker>> {
         let reply = self
             .namesrv
             .call("cluster info", request::GET_BROKER_CLUSTER_INFO, |_| (), &[])?
@@ -75,7 +77,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the name server does not answer well.
-    pub fn queues(&mut self, topic: &str) -> Result<Option<Vec<QueuePlan>>> {
+    pub(crate) fn queues(&mut self, topic: &str) -> Result<Option<Vec<QueuePlan>>> {
         let fill = |ext: &mut protocol::remoting::ExtWriter<'_>| {
             ext.str("topic", topic);
             ext.bool("acceptStandardJsonOnly", true);
@@ -85,7 +87,8 @@ impl Cluster {
             return Ok(None);
         }
         let reply = reply.success("topic route")?;
-        Ok(Some(queues_of_route(&json(&reply, "topic route")?)))
+        let queues = queues_of_route(&json(&reply, "topic route")?);
+        queues.map(Some).map_err(|why| reply.unreadable("topic route", &why))
     }
 
     /// The queues of a topic, which is created with `queues` queues on every master when it is
@@ -93,7 +96,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the topic can't be created or does not appear in the route in time.
-    pub fn ensure_topic(&mut self, topic: &str, queues: u32) -> Result<Vec<QueuePlan>> {
+    pub(crate) fn ensure_topic(&mut self, topic: &str, queues: u32) -> Result<Vec<QueuePlan>> {
         if let Some(found) = self.queues(topic)?.filter(|found| !found.is_empty()) {
             return Ok(found);
         }
@@ -156,7 +159,12 @@ fn create_topic(broker: &Broker, topic: &str, queues: u32) -> Result<()> {
 ///
 /// # Errors
 /// When the broker does not answer well.
-pub fn queue_offset(caller: &mut Caller, topic: &str, queue_id: u32, min: bool) -> Result<u64> {
+pub(crate) fn queue_offset(
+    caller: &mut Caller,
+    topic: &str,
+    queue_id: u32,
+    min: bool,
+) -> Result<u64> {
     let (operation, code) = if min {
         ("min offset", request::GET_MIN_OFFSET)
     } else {
@@ -175,7 +183,7 @@ pub fn queue_offset(caller: &mut Caller, topic: &str, queue_id: u32, min: bool) 
 /// What a broker says about itself; what it refuses to say stays unknown. Also its configuration
 /// text.
 #[must_use]
-pub fn facts(broker: &Broker) -> (BrokerFacts, Option<String>) {
+pub(crate) fn facts(broker: &Broker) -> (BrokerFacts, Option<String>) {
     let mut facts = BrokerFacts {
         name: broker.name.clone(),
         addr: broker.addr.to_string(),
@@ -220,7 +228,8 @@ fn master_of(broker: &Value) -> Option<Broker> {
     Some(Broker { name, addr: addr.parse().ok()? })
 }
 
-fn queues_of_route(route: &Value) -> Vec<QueuePlan> {
+/// The queues that may be written, of all masters in the order of their names.
+fn queues_of_route(route: &Value) -> std::result::Result<Vec<QueuePlan>, String> {
     let list = |key: &str| route.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut masters: Vec<Broker> = list("brokerDatas").iter().filter_map(master_of).collect();
     masters.sort_by(|one, two| one.name.cmp(&two.name));
@@ -232,9 +241,18 @@ fn queues_of_route(route: &Value) -> Vec<QueuePlan> {
         });
         let number = |key: &str| of_broker.and_then(|data| data.get(key)?.as_i64()).unwrap_or(0);
         let writable = number("perm") & PERM_WRITE != 0;
-        let count = if writable { u32::try_from(number("writeQueueNums")).unwrap_or(0) } else { 0 };
-        for queue_id in 0..count {
-            let index = u32::try_from(queues.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(number("writeQueueNums"))
+            .ok()
+            .filter(|count| *count <= QUEUES_PER_BROKER_MAX)
+            .ok_or_else(|| {
+                format!(
+                    "{} has {} queues, 0 to {QUEUES_PER_BROKER_MAX} are possible",
+                    broker.name,
+                    number("writeQueueNums")
+                )
+            })?;
+        for queue_id in 0..if writable { count } else { 0 } {
+            let index = fit(queues.len());
             queues.push(QueuePlan {
                 index,
                 broker: broker.name.clone(),
@@ -243,7 +261,7 @@ fn queues_of_route(route: &Value) -> Vec<QueuePlan> {
             });
         }
     }
-    queues
+    Ok(queues)
 }
 
 #[cfg(test)]
@@ -253,11 +271,16 @@ mod tests {
     #[test]
     fn a_route_gives_writable_queues_of_masters_in_a_fixed_order() {
         let route = parse_lenient(
-            br#"{"brokerDatas":[{"brokerAddrs":{0:"127.0.0.1:20911",1:"127.0.0.1:20912"},"brokerName":"b"},{"brokerAddrs":{0:"127.0.0.1:10911"},"brokerName":"a"},
-               {"brokerAddrs":{1:"127.0.0.1:5"},"brokerName":"slave-only"}],
-               "queueDatas":[{"brokerName":"b","perm":6,"writeQueueNums":1},{"brokerName":"a","perm":6,"writeQueueNums":2},{"brokerName":"slave-only","perm":6,"writeQueueNums":9}]}"#,
+            br#"{"brokerDatas":[
+                 {"brokerAddrs":{0:"127.0.0.1:20911",1:"127.0.0.1:20912"},"brokerName":"b"},
+                 {"brokerAddrs":{0:"127.0.0.1:10911"},"brokerName":"a"},
+                 {"brokerAddrs":{1:"127.0.0.1:5"},"brokerName":"slave-only"}],
+               "queueDatas":[
+                 {"brokerName":"b","perm":6,"writeQueueNums":1},
+                 {"brokerName":"a","perm":6,"writeQueueNums":2},
+                 {"brokerName":"slave-only","perm":6,"writeQueueNums":9}]}"#,
         );
-        let queues = queues_of_route(&route.unwrap());
+        let queues = queues_of_route(&route.unwrap()).unwrap();
         let seen: Vec<_> = queues
             .iter()
             .map(|queue| (queue.index, queue.broker.as_str(), queue.queue_id, queue.addr.port()))
@@ -266,8 +289,22 @@ mod tests {
     }
 
     #[test]
+    fn a_route_with_absurdly_many_queues_is_an_error_that_names_the_broker() {
+        for count in ["-1", "65537", "99999999999"] {
+            let route = r#"{"brokerDatas":[{"brokerAddrs":{0:"127.0.0.1:1"},"brokerName":"b"}],
+                "queueDatas":[{"brokerName":"b","perm":6,"writeQueueNums":COUNT}]}"#;
+            let route = parse_lenient(route.replace("COUNT", count).as_bytes()).unwrap();
+            let why = queues_of_route(&route).unwrap_err();
+            assert!(why.starts_with(&format!("b has {count} queues")), "{why}");
+        }
+    }
+
+    #[test]
     fn a_read_only_topic_has_no_queues_to_send_to() {
-        let route = parse_lenient(br#"{"brokerDatas":[{"brokerAddrs":{"0":"127.0.0.1:1"},"brokerName":"a"}],"queueDatas":[{"brokerName":"a","perm":4,"writeQueueNums":2}]}"#);
-        assert!(queues_of_route(&route.unwrap()).is_empty());
+        let route = parse_lenient(
+            br#"{"brokerDatas":[{"brokerAddrs":{"0":"127.0.0.1:1"},"brokerName":"a"}],
+                "queueDatas":[{"brokerName":"a","perm":4,"writeQueueNums":2}]}"#,
+        );
+        assert!(queues_of_route(&route.unwrap()).unwrap().is_empty());
     }
 }

@@ -5,16 +5,16 @@ use serde::Serialize;
 
 /// CPU time of the calling thread, ns.
 #[must_use]
-pub fn thread_cpu_ns() -> Option<u64> {
-    text("/proc/thread-self/schedstat").and_then(|line| run_ns(&line))
+pub fn thread_cpu_nanos() -> Option<u64> {
+    text("/proc/thread-self/schedstat").and_then(|line| run_nanos(&line))
 }
 
 /// CPU time of all live threads of a process, ns.
 #[must_use]
-pub fn process_cpu_ns(pid: u32) -> Option<u64> {
+pub fn process_cpu_nanos(pid: u32) -> Option<u64> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let times = tasks.filter_map(|task| {
-        text(task.ok()?.path().join("schedstat")).and_then(|line| run_ns(&line))
+        text(task.ok()?.path().join("schedstat")).and_then(|line| run_nanos(&line))
     });
     Some(times.sum())
 }
@@ -28,7 +28,7 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
 }
 
 /// `run-ns wait-ns slices` of a schedstat file.
-fn run_ns(schedstat: &str) -> Option<u64> {
+fn run_nanos(schedstat: &str) -> Option<u64> {
     schedstat.split_whitespace().next()?.parse().ok()
 }
 
@@ -129,13 +129,13 @@ mod tests {
 
     #[test]
     fn this_threads_cpu_time_grows_with_work() {
-        let Some(before) = thread_cpu_ns() else { return };
+        let Some(before) = thread_cpu_nanos() else { return };
         let mut sum = 0u64;
-        while thread_cpu_ns().unwrap() < before + 1_000_000 {
+        while thread_cpu_nanos().unwrap() < before + 1_000_000 {
             sum = sum.wrapping_mul(31).wrapping_add(before);
         }
         assert!(std::hint::black_box(sum) != 1);
-        assert!(process_cpu_ns(std::process::id()).unwrap() >= before);
+        assert!(process_cpu_nanos(std::process::id()).unwrap() >= before);
         assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
     }
 }

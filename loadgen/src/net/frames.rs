@@ -1,26 +1,26 @@
 //! Cuts a byte stream into frames. Remoting's: a 4-byte big-endian length, then so many bytes; the
-//! native lane's are the client's.
+//! native protocol's are the client's.
 //!
 //! Whole frames inside one received chunk are handed out in place; only what a chunk cuts in two is
 //! copied.
 
-use crate::lane::Protocol;
 use crate::limits::FRAME_BYTES_MAX;
+use crate::protocols::Protocol;
 use client::frames::Cutter;
 
 /// One connection's cutting.
 #[derive(Debug)]
-pub enum Splitting {
+pub(crate) enum Splitting {
     /// Of remoting.
     Remoting(Splitter),
-    /// Of the native lane.
+    /// Of the native protocol.
     Native(Cutter),
 }
 
 impl Splitting {
     /// For a protocol.
     #[must_use]
-    pub fn of(protocol: Protocol) -> Self {
+    pub(crate) fn of(protocol: Protocol) -> Self {
         match protocol {
             Protocol::Remoting => Self::Remoting(Splitter::default()),
             Protocol::Native => Self::Native(Cutter::new(FRAME_BYTES_MAX)),
@@ -31,7 +31,7 @@ impl Splitting {
     ///
     /// # Errors
     /// When the bytes are not the protocol's; the connection can't be used any more.
-    pub fn feed(&mut self, chunk: &[u8], on_frame: impl FnMut(&[u8])) -> Result<(), String> {
+    pub(crate) fn feed(&mut self, chunk: &[u8], on_frame: impl FnMut(&[u8])) -> Result<(), String> {
         match self {
             Self::Remoting(splitter) => splitter.feed(chunk, on_frame).map_err(|bad| {
                 format!("answer frame of {} bytes: not a RocketMQ remoting port?", bad.0)
@@ -45,20 +45,20 @@ const LENGTH_BYTES: usize = 4;
 
 /// The unfinished frame of one connection.
 #[derive(Debug, Default)]
-pub struct Splitter {
+pub(crate) struct Splitter {
     rest: Vec<u8>,
 }
 
 /// A length no frame can have: the stream is not remoting, or lost its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadLength(pub usize);
+pub(crate) struct BadLength(pub usize);
 
 impl Splitter {
     /// Hands every complete frame (without its length) to `on_frame` and keeps the rest.
     ///
     /// # Errors
     /// [`BadLength`] when a length is over the limit; the connection can't be used any more.
-    pub fn feed(
+    pub(crate) fn feed(
         &mut self,
         mut chunk: &[u8],
         mut on_frame: impl FnMut(&[u8]),
@@ -96,7 +96,7 @@ impl Splitter {
 
 fn frame_len(bytes: &[u8]) -> Result<Option<usize>, BadLength> {
     let Some(length) = bytes.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
-    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    let length = u32::from_be_bytes(*length) as usize;
     if length > FRAME_BYTES_MAX { Err(BadLength(length)) } else { Ok(Some(LENGTH_BYTES + length)) }
 }
 

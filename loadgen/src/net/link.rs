@@ -10,7 +10,8 @@
 
 use super::frames::Splitting;
 use crate::error::{Error, Result};
-use crate::lane::Protocol;
+use crate::protocols::Protocol;
+use protocol::checked::fit;
 use rt::ring::{self, ReceiveEnd, Ring, RingConfig, SendQueue, Socket, Token};
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -19,8 +20,8 @@ use std::time::Duration;
 
 /// What a connection reports.
 #[derive(Debug)]
-pub enum Event<'a> {
-    /// One frame: of remoting without its length, of the native lane whole.
+pub(crate) enum Event<'a> {
+    /// One frame: of remoting without its length, of the native protocol whole.
     Frame(&'a [u8]),
     /// All that was queued so far is given to the kernel now.
     Written,
@@ -30,7 +31,7 @@ pub enum Event<'a> {
 
 /// How long a turn may wait when nothing has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
+pub(crate) enum Wait {
     /// Look and go on.
     Poll,
     /// Sleep until something happens, but no longer than this.
@@ -47,7 +48,7 @@ struct Conn {
 }
 
 /// Connections, frames and turns of one thread. Not `Send`: made and used on its thread.
-pub struct Link {
+pub(crate) struct Link {
     ring: Ring,
     protocol: Protocol,
     state: State,
@@ -70,7 +71,7 @@ impl Link {
     ///
     /// # Errors
     /// When the kernel refuses the ring; the error says the fix.
-    pub fn new(connections: usize, protocol: Protocol) -> Result<Self> {
+    pub(crate) fn new(connections: usize, protocol: Protocol) -> Result<Self> {
         let ring = Ring::new(&RingConfig::default()).map_err(|source| Error::Ring {
             operation: "make it",
             source: io::Error::other(source),
@@ -87,7 +88,7 @@ impl Link {
     ///
     /// # Errors
     /// When the socket can't be set up.
-    pub fn add(&mut self, stream: TcpStream) -> Result<usize> {
+    pub(crate) fn add(&mut self, stream: TcpStream) -> Result<usize> {
         stream
             .set_nodelay(true)
             .map_err(|source| Error::Ring { operation: "set TCP_NODELAY", source })?;
@@ -95,7 +96,7 @@ impl Link {
     }
 
     /// Accepts connections from a listener: they are numbered like added ones.
-    pub fn listen(&mut self, listener: TcpListener) {
+    pub(crate) fn listen(&mut self, listener: TcpListener) {
         self.ring.accept(LISTENER, &Socket::new(OwnedFd::from(listener)));
     }
 
@@ -114,7 +115,7 @@ impl Link {
     }
 
     /// The outgoing bytes of a connection: append whole frames. They go out in the next turn.
-    pub fn out(&mut self, conn: usize) -> &mut Vec<u8> {
+    pub(crate) fn out(&mut self, conn: usize) -> &mut Vec<u8> {
         self.state.mark(conn);
         self.state.conns[conn].filling.bytes()
     }
@@ -124,7 +125,7 @@ impl Link {
     ///
     /// # Errors
     /// When the ring itself fails; a connection's failure is an [`Event::Closed`].
-    pub fn turn(
+    pub(crate) fn turn(
         &mut self,
         wait: Wait,
         on_event: &mut impl FnMut(usize, Event<'_>, &mut Vec<u8>),
@@ -250,7 +251,7 @@ fn token_of(index: usize) -> Token {
 }
 
 fn index_of(token: Token) -> usize {
-    usize::try_from(token).unwrap_or(usize::MAX)
+    fit(token)
 }
 
 #[cfg(test)]

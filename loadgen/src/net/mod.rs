@@ -1,6 +1,6 @@
 //! The generator's side of the network: connections, frames, turns. It knows lengths, not commands.
 
-pub mod frames;
-pub mod link;
+pub(crate) mod frames;
+pub(crate) mod link;
 
-pub use link::{Event, Link, Wait};
+pub(crate) use link::{Event, Link, Wait};

@@ -216,7 +216,10 @@ fn readme(result: &RunResult, command: &str, answer: Option<&str>) -> String {
         |answer| format!("```text\n{answer}\n```"),
     );
     format!(
-        "# {}\n\n## Question\n\n{}\n\n## Expectation, written before the run\n\n{expectation}\n\n## Answer\n\n{answer}\n\n## Exact command\n\n```text\n{command}\n```\n\n\
+        "# {}\n\n## Question\n\n{}\n\n\
+         ## Expectation, written before the run\n\n{expectation}\n\n\
+         ## Answer\n\n{answer}\n\n\
+         ## Exact command\n\n```text\n{command}\n```\n\n\
          Charts: `report.html`. Figures: `result.json`. Histograms: `response.hgrm`, \
          `service.hgrm` (headline row), `hgrm/` (all rows). Where it ran: `environment.json`. \
          What ran: `config/`.\n",

@@ -6,19 +6,20 @@ use crate::env::Environment;
 use crate::result::RunResult;
 use std::fmt::Write as _;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}\
-h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}pre{background:#f6f6f6;padding:1em;overflow-x:auto;font-size:12.5px;line-height:1.35}\
-.bad{background:#fdecea;border-left:4px solid #c62828;padding:.6em \
-1em}.good{background:#e8f5e9;border-left:4px solid #2e7d32;padding:.6em 1em}\
-svg{max-width:100%;height:auto}table{border-collapse:collapse;font-size:13px}td{padding:.15em \
-.8em .15em 0;vertical-align:top}td:first-child{color:#666}";
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;\
+padding:0 1em;color:#222}h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}\
+pre{background:#f6f6f6;padding:1em;overflow-x:auto;font-size:12.5px;line-height:1.35}\
+.bad{background:#fdecea;border-left:4px solid #c62828;padding:.6em 1em}\
+.good{background:#e8f5e9;border-left:4px solid #2e7d32;padding:.6em 1em}\
+svg{max-width:100%;height:auto}table{border-collapse:collapse;font-size:13px}\
+td{padding:.15em .8em .15em 0;vertical-align:top}td:first-child{color:#666}";
 
 /// The whole page.
 #[must_use]
 pub fn page(result: &RunResult, environment: &Environment) -> String {
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta \
-            charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n<p>{1}<br>{2} · {3}</p>\n",
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title>\
+            <style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n<p>{1}<br>{2} · {3}</p>\n",
         escape(&result.name),
         escape(&result.question),
         escape(&result.target),

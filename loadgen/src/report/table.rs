@@ -1,7 +1,7 @@
 //! The one table that is shown at the end.
 
 use super::text::{count, time_us};
-use crate::lane::Protocol;
+use crate::protocols::Protocol;
 use crate::result::RunResult;
 use crate::row::{Kind, Percentiles, Row};
 use crate::stages::{NAMES, StageRow};
@@ -25,7 +25,7 @@ const HEADER: [&str; 10] = [
 #[must_use]
 pub fn summary(result: &RunResult) -> String {
     let lane = if result.rows.iter().any(|row| row.protocol == Protocol::Native) {
-        " · native lane"
+        " · native protocol"
     } else {
         ""
     };

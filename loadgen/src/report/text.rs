@@ -2,7 +2,7 @@
 
 /// Nanoseconds with three digits and a unit.
 #[must_use]
-pub fn time_ns(ns: u64) -> String {
+pub fn time_nanos(ns: u64) -> String {
     time_us(ns as f64 / 1000.0)
 }
 

@@ -3,10 +3,10 @@
 
 use crate::fake_broker::{Stall, start};
 use loadgen::clock::Clock;
-use loadgen::lane::Protocol;
 use loadgen::phase::{Bench, Phase, run_load};
 use loadgen::plan::{Load, Mode, QueuePlan};
 use loadgen::progress::Progress;
+use loadgen::protocols::Protocol;
 use loadgen::schedule::Shape;
 use loadgen::signals::Stop;
 use protocol::remoting::SerializeType;

@@ -1,11 +1,11 @@
-//! The native lane measured on the real broker: every message there, and the stages of a send add
+//! The native protocol measured on the real broker: every message there, and the stages of a send add
 //! up.
 
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs `quick` over the native lane; its result. A row may be INVALID on a loaded machine, which
+/// Runs `quick` over the native protocol; its result. A row may be INVALID on a loaded machine, which
 /// is not what these tests are about.
 fn quick(base: &Path, more: &[&str]) -> (Value, String) {
     let mut quick = Command::new(env!("CARGO_BIN_EXE_loadgen"));
@@ -115,7 +115,7 @@ fn with_sync_flush_the_wait_for_the_disk_is_a_stage_of_its_own() {
     );
     assert!(
         result["rows"][0]["floor"]["rate_per_s"].as_f64().unwrap() > 0.0,
-        "the no-op target speaks the native lane too"
+        "the no-op target speaks the native protocol too"
     );
     let folder = std::fs::read_dir(base.path().join("out"))
         .unwrap()
@@ -125,7 +125,7 @@ fn with_sync_flush_the_wait_for_the_disk_is_a_stage_of_its_own() {
         .unwrap();
     let summary = std::fs::read_to_string(folder.join("summary.txt")).unwrap();
     for part in [
-        "native lane",
+        "native protocol",
         "where the time went",
         "client queue",
         "network + loop",
@@ -155,87 +155,81 @@ impl Drop for Children {
     }
 }
 
-#[test]
-fn a_running_cluster_is_measured_over_the_lane_and_says_how_durable_it_is() {
-    let base = tempfile::tempdir().unwrap();
-    let (namesrv, port) =
-        (loadgen::children::free_port().unwrap(), loadgen::children::free_port().unwrap());
-    let set = |key: &str, value: String| ["--set".to_owned(), format!("{key}={value}")];
-    let mut children = Children(Vec::new());
-    let mut start = |program: &str, args: Vec<String>| {
+impl Children {
+    /// Starts a server of loadgen's own, with these keys of its configuration.
+    fn start(&mut self, program: &str, keys: &[(&str, &str)]) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        command.arg(program).arg("--exit-with-parent");
+        for (key, value) in keys {
+            command.args(["--set", &format!("{key}={value}")]);
+        }
         command
-            .arg(program)
-            .arg("--exit-with-parent")
-            .args(args)
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());
-        children.0.push(command.spawn().unwrap());
-    };
-    let kv = base.path().join("kv.json").display().to_string();
-    start(
-        "mqnamesrv",
-        [
-            set("listenPort", namesrv.to_string()),
-            set("bindAddress", "127.0.0.1".into()),
-            set("kvConfigPath", kv),
-        ]
-        .concat(),
-    );
-    let store = base.path().join("store").display().to_string();
-    let files = set("mappedFileSizeCommitLog", "67108864".into());
-    let names = [
-        set("brokerName", "broker-a".into()),
-        set("brokerIP1", "127.0.0.1".into()),
-        set("namesrvAddr", format!("127.0.0.1:{namesrv}")),
-    ]
-    .concat();
-    start(
-        "mqbroker",
-        [
-            names,
-            files.into(),
-            set("listenPort", port.to_string()).into(),
-            set("storePathRootDir", store).into(),
-            set("flushDiskType", "SYNC_FLUSH".into()).into(),
-        ]
-        .concat(),
-    );
+        self.0.push(command.spawn().unwrap());
+    }
+
+    /// A name server and one SYNC_FLUSH broker; the name server's address.
+    fn start_cluster(&mut self, base: &std::path::Path) -> String {
+        let port = || loadgen::children::free_port().unwrap().to_string();
+        let path = |name: &str| base.join(name).display().to_string();
+        let namesrv_port = port();
+        self.start(
+            "mqnamesrv",
+            &[
+                ("listenPort", &namesrv_port),
+                ("bindAddress", "127.0.0.1"),
+                ("kvConfigPath", &path("kv.json")),
+            ],
+        );
+        let namesrv = format!("127.0.0.1:{namesrv_port}");
+        self.start(
+            "mqbroker",
+            &[
+                ("brokerName", "broker-a"),
+                ("brokerIP1", "127.0.0.1"),
+                ("namesrvAddr", &namesrv),
+                ("mappedFileSizeCommitLog", "67108864"),
+                ("listenPort", &port()),
+                ("storePathRootDir", &path("store")),
+                ("flushDiskType", "SYNC_FLUSH"),
+            ],
+        );
+        namesrv
+    }
+}
+
+/// The result of a short native run against a cluster that may still be starting.
+fn measure(namesrv: &str, out: &std::path::Path) -> Value {
     let start = std::time::Instant::now();
-    let result = loop {
-        let mut run = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-        run.args([
-            "run",
-            "--namesrv",
-            &format!("127.0.0.1:{namesrv}"),
-            "--protocol",
-            "native",
-            "--senders",
-            "4",
-            "--in-flight",
-            "2",
-            "--duration",
-            "0.4",
-            "--warmup",
-            "0.1",
-        ]);
-        let ended = run
+    loop {
+        let ended = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(["run", "--namesrv", namesrv, "--protocol", "native"])
+            .args(["--senders", "4", "--in-flight", "2", "--duration", "0.4", "--warmup", "0.1"])
             .args(["--consume", "--no-floor", "--json", "--out"])
-            .arg(base.path().join("out"))
+            .arg(out)
             .output()
             .unwrap();
         if let Ok(result) = serde_json::from_slice::<Value>(&ended.stdout) {
-            break result;
+            return result;
         }
         // Not up yet: an error that names what is missing.
         assert!(
-            start.elapsed() < std::time::Duration::from_secs(30),
+            start.elapsed() < std::time::Duration::from_secs(60),
             "{}",
             String::from_utf8_lossy(&ended.stderr)
         );
         std::thread::sleep(std::time::Duration::from_millis(100));
-    };
+    }
+}
+
+#[test]
+fn a_running_cluster_is_measured_natively_and_says_how_durable_it_is() {
+    let base = tempfile::tempdir().unwrap();
+    let mut children = Children(Vec::new());
+    let namesrv = children.start_cluster(base.path());
+    let result = measure(&namesrv, &base.path().join("out"));
     check_integrity(&result);
     assert_eq!(
         (result["rows"][0]["stages"]["faults"].as_u64(), result["rows"][0]["name"].as_str()),
@@ -250,10 +244,10 @@ fn a_running_cluster_is_measured_over_the_lane_and_says_how_durable_it_is() {
 }
 
 #[test]
-fn a_broker_that_does_not_speak_the_native_lane_is_an_error_that_names_it() {
+fn a_broker_that_does_not_speak_the_native_protocol_is_an_error_that_names_it() {
     let mut listener = std::net::TcpStream::connect(crate::fake_broker::start(None)).unwrap();
     let error = loadgen::native_wire::greet(&mut listener, "127.0.0.1:9".parse().unwrap())
         .unwrap_err()
         .to_string();
-    assert!(error.contains("greet, over the native lane, broker 127.0.0.1:9"), "{error}");
+    assert!(error.contains("greet, over the native protocol, broker 127.0.0.1:9"), "{error}");
 }

@@ -2,8 +2,8 @@
 
 use loadgen::env::Environment;
 use loadgen::integrity::IntegrityReport;
-use loadgen::lane::Protocol;
 use loadgen::plan::{Load, Mode};
+use loadgen::protocols::Protocol;
 use loadgen::recorder::Recorder;
 use loadgen::report::folder::RunFolder;
 use loadgen::result::RunResult;

@@ -6,7 +6,7 @@ use crate::limits;
 
 impl<C: Copy + Eq> RouteTable<C> {
     /// Every topic of this broker can be sent to and read again. Returns how many topics it has.
-    pub fn add_write_perm(&mut self, broker_name: &str) -> usize {
+    pub(crate) fn add_write_perm(&mut self, broker_name: &str) -> usize {
         self.change_perm(broker_name, |_| PERM_READ | PERM_WRITE)
     }
 
@@ -17,7 +17,7 @@ impl<C: Copy + Eq> RouteTable<C> {
 
     /// Forgets a topic's queues, everywhere or in one cluster. Brokers that still have it bring it
     /// back when they change.
-    pub fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) -> usize {
+    pub(crate) fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) -> usize {
         let Some(of_topic) = self.topics.get(topic) else { return 0 };
         let names = cluster.map(|cluster| self.clusters.get(cluster).cloned().unwrap_or_default());
         let leaves = |broker: &str| names.as_ref().is_none_or(|names| names.contains(broker));
@@ -38,7 +38,7 @@ impl<C: Copy + Eq> RouteTable<C> {
 
     /// Gives a topic queues on known brokers. False, and nothing changed: one of the brokers is
     /// unknown or the table full.
-    pub fn register_topic(&mut self, topic: &str, queues: &[(String, Queues)]) -> bool {
+    pub(crate) fn register_topic(&mut self, topic: &str, queues: &[(String, Queues)]) -> bool {
         let room = self.topic_queues + queues.len() <= limits::TOPIC_QUEUES_MAX
             && self.topics.len() < limits::TOPICS_MAX
             && topic.len() <= limits::NAME_BYTES_MAX;

@@ -31,25 +31,24 @@ mod remove;
 #[cfg(test)]
 mod tests;
 
-pub use query::UnitFilter;
-pub use register::{RegisterError, Registered, Registration};
-pub use remove::Expired;
+pub(crate) use query::UnitFilter;
+pub(crate) use register::Registration;
 
 use protocol::bodies::DataVersion;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Perm bit: producers may send.
-pub const PERM_WRITE: i32 = 1 << 1;
+pub(crate) const PERM_WRITE: i32 = 1 << 1;
 /// Perm bit: consumers may pull.
-pub const PERM_READ: i32 = 1 << 2;
+pub(crate) const PERM_READ: i32 = 1 << 2;
 /// The id of a master.
-pub const MASTER_ID: i64 = 0;
+pub(crate) const MASTER_ID: i64 = 0;
 /// How long a broker that names no timeout may be silent.
-pub const HEARTBEAT_TIMEOUT_MS: i64 = 120_000;
+pub(crate) const HEARTBEAT_TIMEOUT_MS: i64 = 120_000;
 
 /// What the configuration changes about the rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RouteOptions {
+pub(crate) struct RouteOptions {
     /// A full registration removes the broker's topics that are not in it.
     pub delete_topic_with_broker_registration: bool,
     /// The slave with the smallest id takes the master's place in routes when there is no master.
@@ -58,7 +57,7 @@ pub struct RouteOptions {
 
 /// The queues of one topic on one broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queues {
+pub(crate) struct Queues {
     /// How many consumers see.
     pub read: i32,
     /// How many producers see.
@@ -103,7 +102,7 @@ struct Live<C> {
 /// The tables. One core owns it; it lives as long as the server and starts empty: brokers fill it
 /// by registering.
 #[derive(Debug, Clone)]
-pub struct RouteTable<C> {
+pub(crate) struct RouteTable<C> {
     options: RouteOptions,
     clusters: BTreeMap<String, BTreeSet<String>>,
     brokers: BTreeMap<String, Broker>,
@@ -115,7 +114,7 @@ pub struct RouteTable<C> {
 
 impl<C: Copy + Eq> RouteTable<C> {
     /// An empty table.
-    pub fn new(options: RouteOptions) -> Self {
+    pub(crate) fn new(options: RouteOptions) -> Self {
         Self {
             options,
             clusters: BTreeMap::new(),
@@ -127,12 +126,13 @@ impl<C: Copy + Eq> RouteTable<C> {
     }
 
     /// Changes the options of a running table; what is in it stays.
-    pub fn set_options(&mut self, options: RouteOptions) {
+    pub(crate) fn set_options(&mut self, options: RouteOptions) {
         self.options = options;
     }
 
     /// How many brokers (addresses) are alive.
-    pub fn live_brokers(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn live_brokers(&self) -> usize {
         self.live.len()
     }
 

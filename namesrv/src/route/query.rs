@@ -12,7 +12,7 @@ const UNIT_SUB_FLAG: i32 = 1 << 1;
 
 /// Which topics a list by unit has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnitFilter {
+pub(crate) enum UnitFilter {
     /// Those of a unit.
     Unit,
     /// Those that units subscribe to.
@@ -34,7 +34,7 @@ impl UnitFilter {
 
 impl<C: Copy + Eq> RouteTable<C> {
     /// Where a topic's queues are; nothing when no broker has it.
-    pub fn route(&self, topic: &str) -> Option<TopicRouteData> {
+    pub(crate) fn route(&self, topic: &str) -> Option<TopicRouteData> {
         let of_topic = self.topics.get(topic)?;
         let mut route = TopicRouteData::default();
         for (name, queues) in of_topic {
@@ -71,7 +71,7 @@ impl<C: Copy + Eq> RouteTable<C> {
     }
 
     /// All clusters and brokers.
-    pub fn cluster_info(&self) -> ClusterInfo {
+    pub(crate) fn cluster_info(&self) -> ClusterInfo {
         ClusterInfo {
             broker_addr_table: self
                 .brokers
@@ -87,17 +87,17 @@ impl<C: Copy + Eq> RouteTable<C> {
     }
 
     /// The addresses under a broker name; empty when it is unknown.
-    pub fn member_addrs(&self, broker_name: &str) -> BTreeMap<i64, String> {
+    pub(crate) fn member_addrs(&self, broker_name: &str) -> BTreeMap<i64, String> {
         self.brokers.get(broker_name).map(|broker| broker.addrs.clone()).unwrap_or_default()
     }
 
     /// All topics.
-    pub fn all_topics(&self) -> Vec<String> {
+    pub(crate) fn all_topics(&self) -> Vec<String> {
         self.topics.keys().cloned().collect()
     }
 
     /// The topics with queues on a broker of this cluster.
-    pub fn topics_of_cluster(&self, cluster: &str) -> Vec<String> {
+    pub(crate) fn topics_of_cluster(&self, cluster: &str) -> Vec<String> {
         let Some(names) = self.clusters.get(cluster) else { return Vec::new() };
         let there = self
             .topics
@@ -108,7 +108,7 @@ impl<C: Copy + Eq> RouteTable<C> {
 
     /// The topics that exist because a cluster and a broker do (each has one of its name), and the
     /// address of some broker.
-    pub fn system_topics(&self) -> (Vec<String>, Option<String>) {
+    pub(crate) fn system_topics(&self) -> (Vec<String>, Option<String>) {
         let of_clusters = self.clusters.keys().chain(self.clusters.values().flatten());
         let topics: BTreeSet<&String> = of_clusters.collect();
         let some_addr = self.brokers.values().find_map(|broker| broker.addrs.values().next());
@@ -116,7 +116,7 @@ impl<C: Copy + Eq> RouteTable<C> {
     }
 
     /// The topics by their unit flags, as the first of their brokers has them.
-    pub fn unit_topics(&self, filter: UnitFilter) -> Vec<String> {
+    pub(crate) fn unit_topics(&self, filter: UnitFilter) -> Vec<String> {
         let accepted = |brokers: &BTreeMap<_, Queues>| {
             brokers.values().next().is_some_and(|q| filter.accepts(q.sys_flag))
         };

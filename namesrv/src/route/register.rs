@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a broker says when it registers.
 #[derive(Debug, Clone, Default)]
-pub struct Registration {
+pub(crate) struct Registration {
     /// Its cluster.
     pub cluster: String,
     /// Its name, shared with its replicas.
@@ -36,7 +36,7 @@ pub struct Registration {
 
 /// The answer to a registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Registered {
+pub(crate) struct Registered {
     /// For a slave whose master is alive: where it replicates from.
     pub ha_addr: Option<String>,
     /// For a slave whose master is alive: where clients reach the master.
@@ -47,7 +47,7 @@ pub struct Registered {
 
 /// Why a registration was refused. Nothing of it was taken over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RegisterError {
+pub(crate) enum RegisterError {
     /// A body with one topic is an update, and there is nothing to update. The broker then
     /// registers in full.
     #[error("register broker failed")]
@@ -70,7 +70,7 @@ fn within(what: &'static str, found: usize, max: usize) -> Result<(), RegisterEr
 
 impl<C: Copy + Eq> RouteTable<C> {
     /// Takes over a registration that came in on `conn`.
-    pub fn register(
+    pub(crate) fn register(
         &mut self,
         registration: Registration,
         conn: C,
@@ -247,17 +247,17 @@ impl<C: Copy + Eq> RouteTable<C> {
 
     /// Whether a broker's topics are of another version than the ones known here (also: not known
     /// at all).
-    pub fn version_changed(&self, cluster: &str, addr: &str, version: &DataVersion) -> bool {
+    pub(crate) fn version_changed(&self, cluster: &str, addr: &str, version: &DataVersion) -> bool {
         self.known_version(cluster, addr) != Some(version)
     }
 
     /// The version of a live broker's topics as known here.
-    pub fn known_version(&self, cluster: &str, addr: &str) -> Option<&DataVersion> {
+    pub(crate) fn known_version(&self, cluster: &str, addr: &str) -> Option<&DataVersion> {
         self.live.get(&LiveKey::new(cluster, addr)).map(|live| &live.version)
     }
 
     /// A sign of life from a broker. False: it is not registered, and stays so.
-    pub fn heartbeat(&mut self, cluster: &str, addr: &str, now_ms: i64) -> bool {
+    pub(crate) fn heartbeat(&mut self, cluster: &str, addr: &str, now_ms: i64) -> bool {
         let live = self.live.get_mut(&LiveKey::new(cluster, addr));
         live.map(|live| live.last_ms = now_ms).is_some()
     }

@@ -4,7 +4,7 @@ use super::{PERM_WRITE, RouteTable};
 
 /// A broker that was silent for too long, and the connection it had registered on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expired<C> {
+pub(crate) struct Expired<C> {
     /// Its cluster.
     pub cluster: String,
     /// Its name.
@@ -20,7 +20,7 @@ pub struct Expired<C> {
 impl<C: Copy + Eq> RouteTable<C> {
     /// A broker says that it goes: the address under this name. Unknown ones are no error, they may
     /// have expired just now.
-    pub fn unregister(&mut self, broker_name: &str, addr: &str) {
+    pub(crate) fn unregister(&mut self, broker_name: &str, addr: &str) {
         self.live.retain(|key, live| key.addr != addr || live.broker_name != broker_name);
         let Some(broker) = self.brokers.get_mut(broker_name) else { return };
         broker.addrs.retain(|_, known| known != addr);
@@ -33,7 +33,7 @@ impl<C: Copy + Eq> RouteTable<C> {
 
     /// A connection is gone, and with it every broker whose latest registration came in on it.
     /// Returns their addresses.
-    pub fn connection_lost(&mut self, conn: C) -> Vec<String> {
+    pub(crate) fn connection_lost(&mut self, conn: C) -> Vec<String> {
         let of_conn = self.live.iter().filter(|(_, live)| live.conn == conn);
         let gone: Vec<_> =
             of_conn.map(|(key, live)| (live.broker_name.clone(), key.addr.clone())).collect();
@@ -42,7 +42,7 @@ impl<C: Copy + Eq> RouteTable<C> {
     }
 
     /// Removes every broker that was silent for longer than its timeout.
-    pub fn expire(&mut self, now_ms: i64) -> Vec<Expired<C>> {
+    pub(crate) fn expire(&mut self, now_ms: i64) -> Vec<Expired<C>> {
         let silent = self.live.iter().filter(|(_, live)| now_ms - live.last_ms > live.timeout_ms);
         let gone: Vec<_> = silent
             .map(|(key, live)| Expired {
@@ -75,7 +75,7 @@ impl<C: Copy + Eq> RouteTable<C> {
 
     /// Nobody can send to this broker any more, until it registers changed topics. Returns how many
     /// topics it has.
-    pub fn wipe_write_perm(&mut self, broker_name: &str) -> usize {
+    pub(crate) fn wipe_write_perm(&mut self, broker_name: &str) -> usize {
         self.change_perm(broker_name, |perm| perm & !PERM_WRITE)
     }
 }

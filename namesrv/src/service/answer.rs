@@ -5,7 +5,7 @@ use protocol::remoting::{CommandHead, CommandView, HeaderError, write_command};
 
 /// An answer: a code, and what goes with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// A response code.
     pub code: i32,
     /// Text for people, on errors.
@@ -20,29 +20,29 @@ pub struct Answer {
 
 impl Answer {
     /// Success, with nothing to say.
-    pub fn ok() -> Self {
+    pub(crate) fn ok() -> Self {
         Self { code: response::SUCCESS, ..Self::default() }
     }
 
     /// Success with a body.
-    pub fn body(body: Vec<u8>) -> Self {
+    pub(crate) fn body(body: Vec<u8>) -> Self {
         Self { body, ..Self::ok() }
     }
 
     /// A failure with its reason.
-    pub fn error(code: i32, remark: impl Into<String>) -> Self {
+    pub(crate) fn error(code: i32, remark: impl Into<String>) -> Self {
         Self { code, remark: Some(remark.into()), ..Self::default() }
     }
 
     /// The same answer with a header field.
     #[must_use]
-    pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, key: &'static str, value: impl ToString) -> Self {
         self.ext.push((key, value.to_string()));
         self
     }
 
     /// Appends the frame that answers `request`, in the serialize type of the request.
-    pub fn write(&self, request: &CommandView<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, request: &CommandView<'_>, out: &mut Vec<u8>) {
         let head = CommandHead {
             remark: self.remark.as_deref(),
             ..CommandHead::answer(request, self.code)
@@ -59,7 +59,7 @@ impl Answer {
 /// Why a request can't be done as it is: code 1 and this text, as RocketMQ answers when a processor
 /// throws.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// A header field is missing or not what it should be.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -88,4 +88,4 @@ impl From<Refusal> for Answer {
 }
 
 /// The result of a request's method: either way it becomes an [`Answer`].
-pub type Answered = Result<Answer, Refusal>;
+pub(crate) type Answered = Result<Answer, Refusal>;

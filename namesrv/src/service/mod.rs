@@ -11,7 +11,7 @@ mod lookups;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, Answered, Refusal};
+pub(crate) use answer::{Answer, Answered, Refusal};
 
 use crate::config::Config;
 use crate::kv::KvConfig;
@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 
 /// Who asks, and when.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker<C> {
+pub(crate) struct Asker<C> {
     /// Its connection.
     pub conn: C,
     /// Its address, for log lines.
@@ -34,7 +34,7 @@ pub struct Asker<C> {
 
 /// The state of a name server and what it does with requests. `C` names a connection.
 #[derive(Debug)]
-pub struct NameServer<C> {
+pub(crate) struct NameServer<C> {
     /// Brokers and topics.
     pub routes: RouteTable<C>,
     /// Key-value configuration.
@@ -45,17 +45,17 @@ pub struct NameServer<C> {
 
 impl<C: Copy + Eq> NameServer<C> {
     /// A server that starts now with this configuration.
-    pub fn new(config: Config, kv: KvConfig, now_ms: i64) -> Self {
+    pub(crate) fn new(config: Config, kv: KvConfig, now_ms: i64) -> Self {
         Self { routes: RouteTable::new(config.route_options()), kv, config, started_ms: now_ms }
     }
 
     /// The configuration in force.
-    pub fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
     /// Does what a request asks and says what to answer.
-    pub fn answer(&mut self, request: &CommandView<'_>, asker: Asker<C>) -> Answer {
+    pub(crate) fn answer(&mut self, request: &CommandView<'_>, asker: Asker<C>) -> Answer {
         let answered = match request.code {
             code::GET_ROUTEINFO_BY_TOPIC => self.route_info(request, asker.now_ms),
             code::REGISTER_BROKER => self.register_broker(request, asker),

@@ -83,7 +83,10 @@ const BROKER_A: &[(&str, &str)] = &[
 
 fn register_body(topics: &[&str]) -> Vec<u8> {
     let config = |topic: &str| {
-        let config = json!({"topicName": topic, "readQueueNums": 4, "writeQueueNums": 4, "perm": 6, "order": false, "topicFilterType": "SINGLE_TAG"});
+        let config = json!({
+            "topicName": topic, "readQueueNums": 4, "writeQueueNums": 4, "perm": 6,
+            "order": false, "topicFilterType": "SINGLE_TAG",
+        });
         (topic.to_owned(), config)
     };
     let table: serde_json::Map<String, Value> = topics.iter().map(|topic| config(topic)).collect();
@@ -339,17 +342,16 @@ fn permissions_and_topics_change_by_hand() {
         [("addTopicCount", "2".to_owned())]
     );
     assert_eq!(perm(&mut server), 6);
-    let body = json!({"queueDatas": [{"brokerName": "broker-a", "readQueueNums": 2, "writeQueueNums": 2, "perm": 6}]}).to_string();
+    let queues =
+        json!({"brokerName": "broker-a", "readQueueNums": 2, "writeQueueNums": 2, "perm": 6});
+    let body = json!({"queueDatas": [queues]}).to_string();
     let call = Call {
         body: body.into_bytes(),
         ..Call::new(code::REGISTER_TOPIC_IN_NAMESRV, &[("topic", "ByHand")])
     };
     assert_eq!(call.to(&mut server).code, response::SUCCESS);
-    assert_eq!(
-        json_of(&ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "ByHand")]))["queueDatas"]
-            [0]["readQueueNums"],
-        2
-    );
+    let route = json_of(&ask(&mut server, code::GET_ROUTEINFO_BY_TOPIC, &[("topic", "ByHand")]));
+    assert_eq!(route["queueDatas"][0]["readQueueNums"], 2);
     ask(
         &mut server,
         code::DELETE_TOPIC_IN_NAMESRV,
@@ -407,9 +409,14 @@ proptest::proptest! {
         keys in proptest::collection::vec((0..12_usize, ".{0,8}"), 0..8),
         body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64),
     ) {
-        let codes = [100, 101, 102, 103, 104, 105, 106, 205, 206, 216, 217, 219, 224, 304, 311, 312, 313, 318, 319, 322, 327, 901, 904, 0, -1];
-        let names = ["brokerName", "brokerAddr", "clusterName", "brokerId", "topic", "namespace", "key", "value", "cluster",
-            "bodyCrc32", "compressed", "heartbeatTimeoutMillis"];
+        let codes = [
+            100, 101, 102, 103, 104, 105, 106, 205, 206, 216, 217, 219, 224, 304, 311, 312, 313,
+            318, 319, 322, 327, 901, 904, 0, -1,
+        ];
+        let names = [
+            "brokerName", "brokerAddr", "clusterName", "brokerId", "topic", "namespace", "key",
+            "value", "cluster", "bodyCrc32", "compressed", "heartbeatTimeoutMillis",
+        ];
         let ext: Vec<_> = keys.iter().map(|(name, value)| (names[*name], value.as_str())).collect();
         let mut server = registered_with("");
         Call { body, ..Call::new(codes[which], &ext) }.to(&mut server);

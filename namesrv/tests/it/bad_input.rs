@@ -24,7 +24,8 @@ fn frames_that_lie_cost_their_own_connection_only() {
     let mut half = Client::connect(server.addr);
     half.stream.write_all(&[0, 0, 0, 100, 0, 0]).unwrap();
 
-    closed_after(&server, &[0, 0, 0, 8, 0, 0, 0, 200, 1, 2, 3, 4]); // a header longer than its frame
+    // A header longer than its frame.
+    closed_after(&server, &[0, 0, 0, 8, 0, 0, 0, 200, 1, 2, 3, 4]);
     closed_after(&server, &[0, 0, 0, 8, 9, 0, 0, 4, 1, 2, 3, 4]); // serialize type 9
     closed_after(&server, b"\x00\x00\x00\x0c\x00\x00\x00\x08{\"code\":"); // JSON that ends early
     closed_after(&server, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]); // longer than any frame

@@ -91,10 +91,11 @@ pub struct GroupList {
     pub group_list: Vec<String>,
 }
 
-/// Names and values.
+/// Names and values: `{"table":{"bootTimestamp":"1700000000000",…}}`. The answer to
+/// GET_BROKER_RUNTIME_INFO (28) and to GET_KVLIST_BY_NAMESPACE (219).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct KvTable {
-    /// Names and values.
+    /// Value by name; both are texts, numbers too.
     pub table: BTreeMap<String, String>,
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{TopicConfig, TopicConfigSerializeWrapper, TopicQueueMappingInfo};
 use crate::bytes::Reader;
+use crate::checked::fit;
 use crate::codes::version::V5_0_0;
 use crate::json::{JsonError, from_lenient, to_fastjson};
 use crate::limits::REGISTER_BODY_INFLATED_BYTES_MAX;
@@ -120,10 +121,9 @@ fn topic_error(text: &str) -> RegisterBodyError {
 
 /// Reads at most one byte more than the limit, so that a bomb is noticed without being inflated.
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, RegisterBodyError> {
-    let limit = u64::try_from(REGISTER_BODY_INFLATED_BYTES_MAX).unwrap_or(u64::MAX);
     let mut inflated = Vec::new();
     ZlibDecoder::new(bytes)
-        .take(limit + 1)
+        .take(fit::<u64, _>(REGISTER_BODY_INFLATED_BYTES_MAX) + 1)
         .read_to_end(&mut inflated)
         .map_err(RegisterBodyError::Inflate)?;
     if inflated.len() > REGISTER_BODY_INFLATED_BYTES_MAX {
@@ -138,7 +138,7 @@ fn deflate(plain: &[u8]) -> Vec<u8> {
 }
 
 fn put_length(out: &mut Vec<u8>, length: usize) {
-    out.extend_from_slice(&i32::try_from(length).unwrap_or(i32::MAX).to_be_bytes());
+    out.extend_from_slice(&fit::<i32, _>(length).to_be_bytes());
 }
 
 fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -82,7 +82,7 @@ impl TopicConfig {
             ..
         } = self;
         let attributes =
-            String::from_utf8(crate::json::to_fastjson(attributes)).unwrap_or_default();
+            String::from_utf8(crate::json::to_fastjson(attributes)).expect("JSON is UTF-8");
         format!(
             "{topic_name} {read_queue_nums} {write_queue_nums} {perm} {topic_filter_type} \
                 {attributes}"
@@ -98,6 +98,7 @@ impl TopicConfig {
         config.write_queue_nums = parts.next()?.parse().ok()?;
         config.perm = parts.next()?.parse().ok()?;
         config.topic_filter_type = parts.next()?.to_owned();
+        // Java ignores attributes that are no JSON, too.
         if let Some(attributes) = parts.next() {
             config.attributes =
                 crate::json::from_lenient(attributes.as_bytes()).unwrap_or_default();

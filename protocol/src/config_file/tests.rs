@@ -166,7 +166,9 @@ fn a_running_value_changes_only_to_an_accepted_one() {
 
 proptest::proptest! {
     #[test]
-    fn any_bytes_give_properties_or_an_error(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+    fn any_bytes_give_properties_or_an_error(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
+    ) {
         if let Ok(properties) = Properties::parse("f", &bytes) {
             let _ = Settings::resolve(TABLE, &properties).map(|settings| settings.print());
         }

@@ -5,10 +5,12 @@
 mod pull;
 mod scratch;
 mod send;
+mod send_back;
 
 pub use pull::{PullHeader, PullResponseHeader};
 pub use scratch::Scratch;
 pub use send::{SendHeader, SendResponseHeader};
+pub use send_back::SendBackHeader;
 
 use crate::json::text::RawText;
 use crate::remoting::HeaderError;

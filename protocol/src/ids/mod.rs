@@ -13,5 +13,5 @@ fn push_hex<const N: usize>(out: &mut String, bytes: &[u8; N]) {
     for (pair, byte) in digits.iter_mut().zip(bytes) {
         *pair = [digit(byte >> 4), digit(byte & 0xF)];
     }
-    out.push_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default());
+    out.push_str(std::str::from_utf8(digits.as_flattened()).expect("hex digits are ASCII"));
 }

@@ -9,6 +9,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::push_hex;
+use crate::checked::fit;
 
 /// Hex digits of an id with an IPv4 address.
 const V4_DIGITS: usize = 2 * (4 + 4 + 8);
@@ -78,17 +79,18 @@ impl OffsetMsgId {
             return Err(OffsetMsgIdError::Digit { offset });
         }
         let number = |from: usize, to: usize| {
-            u128::from_str_radix(text.get(from..to).unwrap_or_default(), 16).unwrap_or_default()
+            let digits = text.get(from..to).expect("the length was checked");
+            u128::from_str_radix(digits, 16).expect("at most 32 hex digits")
         };
-        let ip: IpAddr = match u32::try_from(number(0, ip_digits)) {
-            Ok(ip) if ip_digits == 8 => Ipv4Addr::from(ip).into(),
-            _ => Ipv6Addr::from(number(0, ip_digits)).into(),
+        let ip = number(0, ip_digits);
+        let ip: IpAddr = match text.len() {
+            V4_DIGITS => Ipv4Addr::from(fit::<u32, _>(ip)).into(),
+            _ => Ipv6Addr::from(ip).into(),
         };
-        let found = u32::try_from(number(ip_digits, ip_digits + 8)).unwrap_or(u32::MAX);
+        let found: u32 = fit(number(ip_digits, ip_digits + 8));
         let port = u16::try_from(found).map_err(|_| OffsetMsgIdError::Port { found })?;
-        let physical_offset =
-            u64::try_from(number(ip_digits + 8, ip_digits + 24)).unwrap_or_default().cast_signed();
-        Ok(Self { store_host: SocketAddr::new(ip, port), physical_offset })
+        let offset: u64 = fit(number(ip_digits + 8, ip_digits + 24));
+        Ok(Self { store_host: SocketAddr::new(ip, port), physical_offset: offset.cast_signed() })
     }
 }
 

@@ -10,6 +10,7 @@
 use std::net::IpAddr;
 
 use super::push_hex;
+use crate::checked::fit;
 
 /// Makes unique keys for one core.
 ///
@@ -52,7 +53,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// depends on it.
 fn ms_of_month(now_ms: i64) -> u32 {
     let (day, ms_of_day) = (now_ms.div_euclid(DAY_MS), now_ms.rem_euclid(DAY_MS));
-    u32::try_from(day_of_month(day) * DAY_MS + ms_of_day).unwrap_or_default()
+    fit(day_of_month(day) * DAY_MS + ms_of_day)
 }
 
 /// Day of the month, from 0, of a day counted from 1970-01-01 in the Gregorian calendar.

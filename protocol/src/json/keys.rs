@@ -15,7 +15,10 @@ macro_rules! integers {
     ($($name:ident)*) => {$(
         fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
             let number = coerce::integer_of_text(self.0.to_cow().trim())?;
-            visitor.visit_i64(i64::try_from(number).map_err(|_| JsonError::Shape { message: format!("key {number} is out of range") })?)
+            let number = i64::try_from(number).map_err(|_| JsonError::Shape {
+                message: format!("key {number} is out of range"),
+            })?;
+            visitor.visit_i64(number)
         }
     )*};
 }
@@ -24,7 +27,8 @@ impl<'de> Deserializer<'de> for Key<'de> {
     type Error = JsonError;
 
     integers! {
-        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
@@ -77,6 +81,7 @@ impl<'de> Deserializer<'de> for Key<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct identifier ignored_any
+        bool f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct
+        identifier ignored_any
     }
 }

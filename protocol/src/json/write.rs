@@ -126,7 +126,10 @@ impl<'w, 'o> Serializer for &'w mut Writer<'o> {
     type SerializeStruct = Container<'w, 'o>;
     type SerializeStructVariant = ser::Impossible<Wrote, WriteError>;
 
-    integers! { serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_u8: u8, serialize_u16: u16, serialize_u32: u32 }
+    integers! {
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32
+    }
 
     fn serialize_u64(self, number: u64) -> Result<Wrote, WriteError> {
         self.raw(&number.to_string())

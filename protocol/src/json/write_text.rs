@@ -1,5 +1,7 @@
 //! Strings and integers as JSON text: what the header writer and the body writer share.
 
+use crate::checked::fit;
+
 /// Appends `text` in quotes, escaped as fastjson does: quotes, backslashes and control characters
 /// only.
 #[inline]
@@ -104,7 +106,7 @@ fn write_long_int(out: &mut Vec<u8>, number: i64) {
     let start = out.len();
     let mut rest = number.unsigned_abs();
     while rest > 0 {
-        out.push(b'0' + u8::try_from(rest % 10).unwrap_or_default());
+        out.push(b'0' + fit::<u8, _>(rest % 10));
         rest /= 10;
     }
     if let Some(digits) = out.get_mut(start..) {

@@ -1,4 +1,4 @@
-//! The native lane: RocketMQ's stored records behind headers that are read in place.
+//! The native protocol: RocketMQ's stored records behind headers that are read in place.
 //!
 //! ```text
 //!   | prefix, 16 bytes | header: an rkyv archive, its root last | payload: records as they lie in the CommitLog |

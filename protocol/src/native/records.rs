@@ -12,12 +12,13 @@
 //! hash, what is not supported.
 
 use crate::bytes::i32_at;
+use crate::checked::fit;
 use crate::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
 use crate::record::{RECORD_BYTES_MIN, RecordError, RecordView, needs_v2};
 use crate::sys_flag::{STORE_HOST_V6, transaction_type};
-use crate::tags::tags_code;
+use crate::tags::tags_code_of_bytes;
 
-/// A property that makes a message something this broker's native lane does not do.
+/// A property that makes a message something this broker's native protocol does not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
     /// DELAY, a TIMER property: delivered later.
@@ -137,18 +138,20 @@ impl RecordPlan {
 
 impl CheckedRecord<'_> {
     /// The plan for this record, which begins `at` bytes into its payload.
+    ///
+    /// # Panics
+    /// If the record ends beyond 4 GiB: no frame is as long.
     #[must_use]
     pub fn plan(&self, at: usize) -> RecordPlan {
-        let short = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX); // frames are far below
         let topic_at = at + self.view.total_size()
             - 2
             - self.view.properties().len()
             - self.view.topic().len();
         RecordPlan {
-            at: short(at),
-            bytes: short(self.view.total_size()),
-            topic_at: short(topic_at),
-            topic_bytes: short(self.view.topic().len()),
+            at: fit(at),
+            bytes: fit(self.view.total_size()),
+            topic_at: fit(topic_at),
+            topic_bytes: fit(self.view.topic().len()),
             queue_id: self.view.queue_id(),
             sys_flag: self.view.sys_flag(),
             tags_code: self.tags_code,
@@ -210,10 +213,7 @@ pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, 
             "__CRC32#, unless it is the last property and has ten digits,",
         ));
     }
-    let tags_code = said.tag.map_or(0, |tag| {
-        std::str::from_utf8(tag)
-            .map_or_else(|_| tags_code(&String::from_utf8_lossy(tag)), tags_code)
-    });
+    let tags_code = said.tag.map_or(0, tags_code_of_bytes);
     Ok(CheckedRecord { view, tags_code, has_crc_property: said.ends_with_crc })
 }
 

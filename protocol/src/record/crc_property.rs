@@ -11,6 +11,7 @@
 //! times, topic and properties too.
 
 use super::RecordError;
+use crate::checked::fit;
 use crate::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
 
 /// Bytes of the property.
@@ -39,7 +40,7 @@ pub(super) fn write(record: &mut [u8]) {
     let Some((separator, digits)) = value.split_first_mut() else { return };
     *separator = NAME_VALUE_SEPARATOR;
     for digit in digits.iter_mut().take(DIGITS) {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        *digit = b'0' + fit::<u8, _>(rest % 10);
         rest /= 10;
     }
     if let Some(end) = digits.last_mut() {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::crc_property::{self, CRC_PROPERTY_BYTES};
 use super::{BORN_HOST_AT, RecordError, body_crc, body_length_at, needs_v2};
 use super::{MAGIC_V1, MAGIC_V2};
+use crate::checked::fit;
 use crate::limits::{PROPERTIES_BYTES_MAX, RETRY_TOPIC_BYTES_MAX};
 use crate::properties::{self, PROPERTY_SEPARATOR};
 use crate::sys_flag::{BORN_HOST_V6, STORE_HOST_V6};
@@ -107,12 +108,36 @@ impl RecordDraft<'_> {
         i32::try_from(found).map(|_| found).map_err(|_| RecordError::TooLong { found })
     }
 
-    /// Refuses zero bytes in topic and properties. BODYCRC covers neither, so a log that holds none
-    /// can tell from a zero that a crash tore the record there: sectors that were not written read
-    /// as zeros.
-    pub fn check_no_zero(&self) -> Result<(), RecordError> {
-        super::refuse_zero("topic", self.topic.as_bytes())?;
-        self.properties.iter().try_for_each(|piece| super::refuse_zero("properties", piece))
+    /// Refuses a zero byte in the topic, where no client and no broker puts one.
+    pub fn check_topic(&self) -> Result<(), RecordError> {
+        super::refuse_zero("topic", self.topic.as_bytes())
+    }
+
+    /// Whether the record must end with a checksum over all of it, whatever the configuration says:
+    ///
+    /// - A zero byte in the properties. BODYCRC does not cover them, so a log that holds no other
+    ///   zero can tell from one that a crash tore the record there: sectors that were not written
+    ///   read as zeros.
+    /// - Properties whose end looks like that checksum: the record would be taken for a damaged one.
+    #[must_use]
+    pub fn needs_crc(&self) -> bool {
+        self.properties.iter().any(|piece| memchr::memchr(0, piece).is_some())
+            || self.ends_like_crc()
+    }
+
+    fn ends_like_crc(&self) -> bool {
+        let mut end = [0; CRC_PROPERTY_BYTES];
+        let mut missing = end.len();
+        for piece in self.properties.iter().rev() {
+            let taken = missing.min(piece.len());
+            let part = &piece[piece.len() - taken..];
+            if taken == end.len() {
+                return crc_property::is_there(part);
+            }
+            end[missing - taken..missing].copy_from_slice(part);
+            missing -= taken;
+        }
+        missing == 0 && crc_property::is_there(&end)
     }
 
     /// Writes the record into `out`, which must have exactly [`RecordDraft::encoded_len`] bytes.
@@ -148,7 +173,7 @@ impl RecordDraft<'_> {
         if needs_v2(self.topic) {
             put.length_i16(self.topic.len());
         } else {
-            put.bytes(&[u8::try_from(self.topic.len()).unwrap_or_default()]);
+            put.bytes(&[fit(self.topic.len())]);
         }
         put.bytes(self.topic.as_bytes());
         put.length_i16(properties_len);
@@ -209,11 +234,11 @@ impl Put<'_> {
     }
 
     fn length_i32(&mut self, length: usize) {
-        self.i32(i32::try_from(length).unwrap_or_default());
+        self.i32(fit(length));
     }
 
     fn length_i16(&mut self, length: usize) {
-        self.bytes(&i16::try_from(length).unwrap_or_default().to_be_bytes());
+        self.bytes(&fit::<i16, _>(length).to_be_bytes());
     }
 
     fn host(&mut self, host: SocketAddr) {

@@ -172,7 +172,8 @@ pub enum RecordError {
         /// Bytes left in the record.
         available: usize,
     },
-    /// A zero byte in topic or properties, where no client and no broker puts one.
+    /// A zero byte in the topic, or in the properties of a record without a checksum over all of
+    /// it: this broker stores none such.
     #[error("record: a zero byte in the {field} at byte {offset}")]
     ZeroByte {
         /// `topic` or `properties`.

@@ -8,8 +8,11 @@ use super::{
     PHYSICAL_OFFSET_AT, QUEUE_ID_AT, QUEUE_OFFSET_AT, RECORD_BYTES_MIN, RecordError, SYS_FLAG_AT,
     TOTAL_SIZE_AT, body_crc, body_length_at, store_timestamp_at,
 };
-use crate::bytes::{i16_at, i32_at, i64_at};
+use crate::bytes::{array, i16_at, i32_at, i64_at};
 use crate::sys_flag::{BORN_HOST_V6, STORE_HOST_V6};
+
+/// Why the fields before the body are always there.
+const FIXED_PART: &str = "parse checked that the record reaches its body";
 
 /// One record. Its parts are where its lengths say and fill it exactly; the topic is UTF-8; the
 /// checksum is not yet checked.
@@ -33,10 +36,10 @@ impl<'a> RecordView<'a> {
         if magic != MAGIC_V1 && magic != MAGIC_V2 {
             return Err(RecordError::Magic { found: magic });
         }
-        let size = usize::try_from(total).unwrap_or(0);
-        if size < RECORD_BYTES_MIN {
+        let Some(size) = usize::try_from(total).ok().filter(|size| *size >= RECORD_BYTES_MIN)
+        else {
             return Err(RecordError::TotalSize { declared: total, parts: RECORD_BYTES_MIN });
-        }
+        };
         let Some(bytes) = bytes.get(..size) else {
             return Err(RecordError::TooShort { expected: size, found });
         };
@@ -44,7 +47,7 @@ impl<'a> RecordView<'a> {
     }
 
     fn parts(bytes: &'a [u8], magic: i32, total: i32) -> Result<Self, RecordError> {
-        let sys_flag = i32_at(bytes, SYS_FLAG_AT).unwrap_or_default();
+        let sys_flag = i32_at(bytes, SYS_FLAG_AT).expect(FIXED_PART);
         let (body, after_body) = sized(bytes, body_length_at(sys_flag), 4, "BODYLENGTH")?;
         let topic_length_bytes = if magic == MAGIC_V2 { 2 } else { 1 };
         let (topic, after_topic) = sized(bytes, after_body, topic_length_bytes, "TOPICLENGTH")?;
@@ -165,8 +168,8 @@ impl<'a> RecordView<'a> {
         self.properties
     }
 
-    /// What [`super::RecordDraft::check_no_zero`] promises of stored records, checked on one that a
-    /// crash may have torn.
+    /// What holds of every record that was stored without a checksum over all of it
+    /// ([`super::RecordDraft::needs_crc`]), checked on one that a crash may have torn.
     pub fn verify_no_zero(&self) -> Result<(), RecordError> {
         super::refuse_zero("topic", self.topic().as_bytes())?;
         super::refuse_zero("properties", self.properties())
@@ -189,13 +192,12 @@ impl<'a> RecordView<'a> {
         if self.has_crc_property() { crc_property::verify(self.bytes) } else { self.verify_crc() }
     }
 
-    // The fixed part was checked to be there by `parse`: the defaults below are never taken.
     fn i32(&self, at: usize) -> i32 {
-        i32_at(self.bytes, at).unwrap_or_default()
+        i32_at(self.bytes, at).expect(FIXED_PART)
     }
 
     fn i64(&self, at: usize) -> i64 {
-        i64_at(self.bytes, at).unwrap_or_default()
+        i64_at(self.bytes, at).expect(FIXED_PART)
     }
 }
 
@@ -226,10 +228,10 @@ fn sized<'a>(
 /// would fail on it.
 fn host(bytes: &[u8], at: usize, is_v6: bool) -> SocketAddr {
     let (ip, port_at): (IpAddr, usize) = if is_v6 {
-        (Ipv6Addr::from(crate::bytes::array::<16>(bytes, at).unwrap_or_default()).into(), at + 16)
+        (Ipv6Addr::from(array::<16>(bytes, at).expect(FIXED_PART)).into(), at + 16)
     } else {
-        (Ipv4Addr::from(crate::bytes::array::<4>(bytes, at).unwrap_or_default()).into(), at + 4)
+        (Ipv4Addr::from(array::<4>(bytes, at).expect(FIXED_PART)).into(), at + 4)
     };
-    let [_, _, high, low] = crate::bytes::array::<4>(bytes, port_at).unwrap_or_default();
+    let [_, _, high, low] = array::<4>(bytes, port_at).expect(FIXED_PART);
     SocketAddr::new(ip, u16::from_be_bytes([high, low]))
 }

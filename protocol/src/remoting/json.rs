@@ -129,9 +129,10 @@ mod tests {
 
     #[test]
     fn reads_what_a_java_client_writes() {
-        let view = view(
-            r#"{"code":310,"extFields":{"a":"g","i":"K\u0001v\u0002"},"flag":2,"language":"JAVA","opaque":-7,"serializeTypeCurrentRPC":"JSON","version":513}"#,
-        )
+        let view = view(concat!(
+            r#"{"code":310,"extFields":{"a":"g","i":"K\u0001v\u0002"},"flag":2,"#,
+            r#""language":"JAVA","opaque":-7,"serializeTypeCurrentRPC":"JSON","version":513}"#
+        ))
         .expect("java header");
         assert_eq!(
             (view.code, view.flag, view.opaque, view.version, view.language),
@@ -148,7 +149,8 @@ mod tests {
     fn reads_what_cpp_and_node_clients_write() {
         let view = view(
             "{\"code\" : 11, \
-                extFields:{'queueId':3,\"order\":true,\"x\":null,\"empty\":\"\",deep:{a:[1]}},\"language\":\"CPP\",\"remark\":\"\",\"opaque\":1}\n",
+                extFields:{'queueId':3,\"order\":true,\"x\":null,\"empty\":\"\",\
+                deep:{a:[1]}},\"language\":\"CPP\",\"remark\":\"\",\"opaque\":1}\n",
         )
         .expect("cpp header");
         assert_eq!(view.ext.get_i32("queueId"), Ok(Some(3)));
@@ -212,7 +214,8 @@ mod tests {
         for value in values {
             for key in ["i", "longer"] {
                 let usual = format!(
-                    "{{\"extFields\":{{\"{key}\":\"x\",\"i\":\"{value}\",\"z\":\"\"}},\"version\":1}}"
+                    "{{\"extFields\":{{\"{key}\":\"x\",\"i\":\"{value}\",\"z\":\"\"}},\
+                        \"version\":1}}"
                 );
                 let other = format!(
                     "{{ \"extFields\" : {{ \"{key}\" : \"x\" , \"i\" : \"{value}\" , \"z\" : \

@@ -1,6 +1,7 @@
 //! Writing frames: straight into the connection's outgoing bytes, lengths filled in afterwards.
 
 use super::command::{FLAG_RESPONSE, SerializeType};
+use crate::checked::fit;
 use crate::codes::{language, response, version};
 use crate::json::write_string;
 use crate::limits::{HEADER_BYTES_MAX, REMARK_BYTES_MAX};
@@ -105,10 +106,8 @@ pub fn write_command_as(
     }
     let header_bytes = out.len() - start - 8;
     let frame_bytes = 4 + header_bytes + body_bytes;
-    let length = u32::try_from(frame_bytes).expect("a frame's length fits 32 bits");
-    let header_word = u32::try_from(header_bytes).expect("checked against HEADER_BYTES_MAX")
-        | u32::from(head.serialize.byte()) << 24;
-    fill(out, start, length);
+    let header_word = fit::<u32, _>(header_bytes) | u32::from(head.serialize.byte()) << 24;
+    fill(out, start, fit(frame_bytes));
     fill(out, start + 4, header_word);
 }
 
@@ -150,7 +149,8 @@ fn write_json(
         out.push(b'}');
     }
     if (head.flag, sender.language) == (FLAG_RESPONSE, language::JAVA) {
-        out.extend_from_slice(b",\"flag\":1,\"language\":\"JAVA\",\"opaque\":"); // every answer of ours
+        // Every answer of ours.
+        out.extend_from_slice(b",\"flag\":1,\"language\":\"JAVA\",\"opaque\":");
     } else {
         out.extend_from_slice(b",\"flag\":");
         write_int(out, head.flag.into());
@@ -183,7 +183,7 @@ fn write_binary(
     let length_at = out.len();
     out.extend_from_slice(&[0; 4]);
     ext(&mut ExtWriter { out, serialize: SerializeType::RocketMq });
-    let length = u32::try_from(out.len() - length_at - 4).unwrap_or(u32::MAX);
+    let length = fit(out.len() - length_at - 4);
     fill(out, length_at, length);
 }
 
@@ -194,7 +194,7 @@ fn low_16_bits(number: i32) -> [u8; 2] {
 }
 
 fn sized_u32(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(&fit::<u32, _>(bytes.len()).to_be_bytes());
     out.extend_from_slice(bytes);
 }
 
@@ -270,7 +270,7 @@ impl ExtWriter<'_> {
                 let length_at = self.out.len();
                 self.out.extend_from_slice(&[0; 4]);
                 write_int(self.out, value);
-                let length = u32::try_from(self.out.len() - length_at - 4).unwrap_or(0);
+                let length = fit(self.out.len() - length_at - 4);
                 fill(self.out, length_at, length);
             }
         }
@@ -325,8 +325,7 @@ impl ExtWriter<'_> {
 
     fn binary_key(&mut self, key: &str) {
         let key = key.get(..key.floor_char_boundary(i16::MAX as usize)).unwrap_or_default();
-        let length = u16::try_from(key.len()).unwrap_or_default();
-        self.out.extend_from_slice(&length.to_be_bytes());
+        self.out.extend_from_slice(&fit::<u16, _>(key.len()).to_be_bytes());
         self.out.extend_from_slice(key.as_bytes());
     }
 }

@@ -7,13 +7,13 @@ use protocol::bodies::{
     HeartbeatData, MessageModel, ResetOffsetBody, SubscriptionData, TopicConfig,
     TopicConfigSerializeWrapper,
 };
-use protocol::headers::{PullHeader, SendHeader};
+use protocol::headers::{PullHeader, SendBackHeader, SendHeader};
 use protocol::json::to_fastjson;
 use protocol::record::RecordDraft;
 use protocol::remoting::{CommandHead, ExtWriter, SerializeType, write_command};
 
 /// The fields of a send as a Java client fills them.
-pub fn send_header() -> SendHeader<'static> {
+pub(crate) fn send_header() -> SendHeader<'static> {
     SendHeader {
         producer_group: "ProducerGroupName",
         topic: "TopicTest",
@@ -21,14 +21,15 @@ pub fn send_header() -> SendHeader<'static> {
         default_topic_queue_nums: 4,
         queue_id: 3,
         born_timestamp_ms: 1_700_000_000_000,
-        properties: "KEYS\u{1}key-42\u{2}UNIQ_KEY\u{1}7F000001000018B4AAC2000000000000\u{2}WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}",
+        properties: "KEYS\u{1}key-42\u{2}UNIQ_KEY\u{1}7F000001000018B4AAC2000000000000\u{2}\
+            WAIT\u{1}true\u{2}TAGS\u{1}TagA\u{2}",
         broker_name: Some("broker-a"),
         ..SendHeader::default()
     }
 }
 
 /// Native frames, prefix included: the golden ones.
-pub fn native_frames() -> Vec<Vec<u8>> {
+pub(crate) fn native_frames() -> Vec<Vec<u8>> {
     let lines = include_str!("../fixtures/native-v1.txt")
         .lines()
         .filter_map(|line| line.split_once(": ").filter(|_| !line.starts_with('#')));
@@ -38,7 +39,7 @@ pub fn native_frames() -> Vec<Vec<u8>> {
 }
 
 /// Frames without their length.
-pub fn frames() -> Vec<Vec<u8>> {
+pub(crate) fn frames() -> Vec<Vec<u8>> {
     let send = send_header();
     let pull = PullHeader {
         consumer_group: "g",
@@ -51,15 +52,26 @@ pub fn frames() -> Vec<Vec<u8>> {
         expression_type: Some("TAG"),
         ..PullHeader::default()
     };
+    let back = SendBackHeader {
+        offset: 1 << 33,
+        group: "g",
+        delay_level: 3,
+        origin_msg_id: Some("7F00000100002A9F0000000000000000"),
+        origin_topic: Some("T"),
+        max_reconsume_times: Some(16),
+        ..SendBackHeader::default()
+    };
     let mut frames = Vec::new();
     for serialize in [SerializeType::Json, SerializeType::RocketMq] {
         frames.push(frame(serialize, 310, &|ext| send.write_v2(ext)));
         frames.push(frame(serialize, 10, &|ext| send.write_v1(ext)));
         frames.push(frame(serialize, 11, &|ext| pull.write(ext)));
+        frames.push(frame(serialize, 36, &|ext| back.write(ext)));
         frames.push(frame(serialize, 34, &|_| {}));
     }
     let cpp = b"{\"code\" : \
-        11,\"extFields\":{\"queueId\":3,'x':true,y:null},\"language\":\"CPP\",\"opaque\":1,\"remark\":\"\"}\n";
+        11,\"extFields\":{\"queueId\":3,'x':true,y:null},\"language\":\"CPP\",\"opaque\":1,\
+        \"remark\":\"\"}\n";
     frames
         .push([&u32::try_from(cpp.len()).expect("short").to_be_bytes()[..], cpp, b"body"].concat());
     frames
@@ -73,7 +85,7 @@ fn frame(serialize: SerializeType, code: i32, fields: &dyn Fn(&mut ExtWriter<'_>
 }
 
 /// A draft with the given topic and hosts.
-pub fn draft<'a>(topic: &'a str, born: &str, store: &str) -> RecordDraft<'a> {
+pub(crate) fn draft<'a>(topic: &'a str, born: &str, store: &str) -> RecordDraft<'a> {
     RecordDraft {
         topic,
         queue_id: 3,
@@ -93,7 +105,7 @@ pub fn draft<'a>(topic: &'a str, born: &str, store: &str) -> RecordDraft<'a> {
 }
 
 /// Encoded records: V1, V2, every mix of address families, and two in a row.
-pub fn records() -> Vec<Vec<u8>> {
+pub(crate) fn records() -> Vec<Vec<u8>> {
     let long = "x".repeat(200);
     let mut all = Vec::new();
     for (topic, born, store) in [
@@ -113,7 +125,7 @@ pub fn records() -> Vec<Vec<u8>> {
 }
 
 /// Batch bodies.
-pub fn batches() -> Vec<Vec<u8>> {
+pub(crate) fn batches() -> Vec<Vec<u8>> {
     let mut three = Vec::new();
     for (flag, body, properties) in
         [(0, &b"one"[..], &b"TAGS\x01a\x02"[..]), (7, b"", b""), (-1, &[0xFF; 100], b"k\x01v")]
@@ -126,7 +138,7 @@ pub fn batches() -> Vec<Vec<u8>> {
 }
 
 /// JSON bodies.
-pub fn bodies() -> Vec<Vec<u8>> {
+pub(crate) fn bodies() -> Vec<Vec<u8>> {
     let mut heartbeat =
         HeartbeatData { client_id: "10.0.0.5@1#2".to_owned(), ..HeartbeatData::default() };
     heartbeat.consumer_data_set.push(protocol::bodies::ConsumerData {
@@ -151,13 +163,15 @@ pub fn bodies() -> Vec<Vec<u8>> {
         to_fastjson(&topics),
         to_fastjson(&reset),
         b"{\"offsetTable\":{\"T@g\":{0:10,'1':\"12\"}},dataVersion:null}".to_vec(),
-        b"{\"brokerDatas\":[{\"brokerAddrs\":{0:\"a:1\"},\"brokerName\":\"b\"}],\"queueDatas\":[{\"topicSynFlag\":1}]}".to_vec(),
+        b"{\"brokerDatas\":[{\"brokerAddrs\":{0:\"a:1\"},\"brokerName\":\"b\"}],\
+            \"queueDatas\":[{\"topicSynFlag\":1}]}"
+            .to_vec(),
         "{\"table\":{\"é\\u4e2d\\ud83d\\ude00\":true,\"n\":-1.5e3}}".as_bytes().to_vec(),
     ]
 }
 
 /// Property strings.
-pub fn properties() -> Vec<Vec<u8>> {
+pub(crate) fn properties() -> Vec<Vec<u8>> {
     vec![
         b"TAGS\x01a\x02KEYS\x01k1 k2\x02".to_vec(),
         b"a\x01b".to_vec(),

@@ -1,6 +1,7 @@
 //! The handle to one running core.
 
 use super::driver::Kick;
+use super::failure::caught;
 use super::file::CoreFile;
 use super::mailbox::{self, Mailbox, Sender};
 use crate::ring::{
@@ -104,13 +105,15 @@ impl Core {
         mailbox::mailbox()
     }
 
-    /// Runs blocking work on one of this core's helper threads. It must not panic: glommio would
-    /// never answer.
+    /// Runs blocking work on one of this core's helper threads. If the work panics, so does the
+    /// waiting task, and with it the core.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        glommio::executor().spawn_blocking(work).await
+        // A panic that reached glommio's helper thread would end it, and nobody would be answered.
+        let work = glommio::executor().spawn_blocking(move || caught(work));
+        work.await.unwrap_or_else(|panic| panic.rethrow())
     }
 }
 

@@ -100,6 +100,7 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
         } else if completions == 0 && !spin(&core).await {
             // What came while nothing was signalled is found by one more turn.
             core.0.ring.borrow_mut().signal_event_fd(true);
+            core.0.ring.borrow_mut().run_deferred()?;
             let missed = turn(&core)?;
             turns_since_yield += u32::from(missed > 0);
             if missed == 0 && !core.0.ring.borrow_mut().has_work() {

@@ -1,11 +1,16 @@
-//! Starting one pinned executor per shard.
+//! Starting one pinned executor for each shard, and telling how each ended.
 
 use super::core::Core;
 use super::driver;
-use crate::ring::{RingConfig, RingError};
-use std::future::Future;
+use super::failure::{CoreFailure, caught, note_panics};
+use crate::ring::{Ring, RingConfig, RingError};
+use std::cell::OnceCell;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::ManuallyDrop;
+use std::pin::Pin;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::thread::JoinHandle;
 
 /// Where the executor of a shard runs.
@@ -51,28 +56,29 @@ pub fn available_cores() -> Vec<usize> {
     if cores.is_empty() { vec![0] } else { cores.into_iter().map(|core| core.id).collect() }
 }
 
-/// The threads of the running shards.
+/// The threads of the running cores.
 pub struct Running {
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Vec<JoinHandle<Result<(), CoreFailure>>>,
 }
 
 impl Running {
-    /// Waits until every shard's main future has ended; the first error wins.
+    /// Waits until every core has ended. Returns the first failure; a panic or a failed ring comes
+    /// before errors of main futures, which may follow from it.
     pub fn join(self) -> io::Result<()> {
-        let mut outcome = Ok(());
-        for thread in self.threads {
-            let ended = thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a shard's thread panicked")));
-            outcome = outcome.and(ended);
-        }
-        outcome
+        let mut failures: Vec<CoreFailure> =
+            self.threads.into_iter().filter_map(|thread| ended(thread).err()).collect();
+        failures.sort_by_key(|failure| matches!(failure, CoreFailure::Main(_)));
+        failures.into_iter().next().map_or(Ok(()), |failure| Err(failure.into()))
     }
 }
 
-/// Starts `main` on one executor per placement. `main` gets its core and the shard's number, and
-/// the core stops when it ends. Returns once every ring and executor is up; if one is not, the
-/// error says why and the others are not waited for.
+fn ended(thread: JoinHandle<Result<(), CoreFailure>>) -> Result<(), CoreFailure> {
+    let panicked = |_| CoreFailure::Main(io::Error::other("the end of a core could not be told"));
+    thread.join().unwrap_or_else(|payload| Err(panicked(payload)))
+}
+
+/// [`launch_watched`] without anybody who is told at once: for programs of one core, which wait in
+/// [`Running::join`], and for tests.
 pub fn launch<M, F>(
     placements: &[CorePlacement],
     ring: RingConfig,
@@ -82,45 +88,85 @@ where
     M: Fn(Core, usize) -> F + Clone + Send + 'static,
     F: Future<Output = io::Result<()>> + 'static,
 {
+    launch_watched(placements, ring, main, |_, _| ())
+}
+
+/// Starts `main` on one executor for each placement. `main` gets its core and the core's number,
+/// and the core stops when `main` ends. Returns once every ring and executor is up. If one is not,
+/// the error says why, and the others are not waited for.
+///
+/// `on_end` is called on a core's thread as the last thing that happens there: with the core's
+/// number, and with what `main` returned or how the core failed. The other cores go on; whoever is
+/// told decides what becomes of them.
+///
+/// After a panic or a failed ring a core does nothing more. Its tasks are not dropped, its queued
+/// writes are not submitted, its store is not closed: what a broken program state might do is worse
+/// than a store that has to be recovered. Its sockets stay open until the process ends.
+pub fn launch_watched<M, F>(
+    placements: &[CorePlacement],
+    ring: RingConfig,
+    main: M,
+    on_end: impl Fn(usize, &Result<(), CoreFailure>) + Clone + Send + 'static,
+) -> Result<Running, LaunchError>
+where
+    M: Fn(Core, usize) -> F + Clone + Send + 'static,
+    F: Future<Output = io::Result<()>> + 'static,
+{
+    note_panics();
+    // glommio makes rings of its own first and panics where it may not. This one says the fix.
+    Ring::new(&ring).map_err(|error| LaunchError::Ring { shard: 0, error })?;
     let mut threads = Vec::new();
     for (shard, &placement) in placements.iter().enumerate() {
-        let main = main.clone();
+        let (main, on_end) = (main.clone(), on_end.clone());
         let (ready, is_ready) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name(format!("shard-{shard}"))
-            .spawn(move || run_shard(placement, ring, &ready, |core| main(core, shard)));
-        let thread = thread.map_err(|error| LaunchError::Executor {
-            shard,
-            placement,
-            error: error.to_string(),
-        })?;
-        threads.push(thread);
+        let run = move || {
+            let outcome = run_core(placement, ring, &ready, |core| main(core, shard));
+            drop(ready); // whoever waits for it must not wait for what `on_end` does
+            on_end(shard, &outcome);
+            outcome
+        };
+        let thread = std::thread::Builder::new().name(format!("shard-{shard}")).spawn(run);
+        let refused = |error: String| LaunchError::Executor { shard, placement, error };
+        threads.push(thread.map_err(|error| refused(error.to_string()))?);
         match is_ready.recv() {
             Ok(Ok(())) => {}
-            Ok(Err(Failure::Ring(error))) => return Err(LaunchError::Ring { shard, error }),
-            Ok(Err(Failure::Executor(error))) => {
-                return Err(LaunchError::Executor { shard, placement, error });
-            }
-            Err(_) => {
-                let error = "its thread ended before it was ready".to_owned();
-                return Err(LaunchError::Executor { shard, placement, error });
-            }
+            Ok(Err(NotReady::Ring(error))) => return Err(LaunchError::Ring { shard, error }),
+            Ok(Err(NotReady::Executor(error))) => return Err(refused(error)),
+            Err(_) => return Err(refused("its thread ended before it was ready".to_owned())),
         }
     }
     Ok(Running { threads })
 }
 
-enum Failure {
+enum NotReady {
     Ring(RingError),
     Executor(String),
 }
 
-fn run_shard<F: Future<Output = io::Result<()>> + 'static>(
+type Ready = mpsc::Sender<Result<(), NotReady>>;
+
+/// The life of a core's thread.
+fn run_core<F: Future<Output = io::Result<()>> + 'static>(
     placement: CorePlacement,
     ring: RingConfig,
-    ready: &mpsc::Sender<Result<(), Failure>>,
+    ready: &Ready,
     main: impl FnOnce(Core) -> F,
-) -> io::Result<()> {
+) -> Result<(), CoreFailure> {
+    let executor = executor(placement).map_err(|said| {
+        let _told = ready.send(Err(NotReady::Executor(said.clone())));
+        CoreFailure::Main(io::Error::other(said))
+    })?;
+    // Keeps the ring beyond a panic: dropping it would turn it once more.
+    let kept = OnceCell::new();
+    let outcome = caught(|| executor.run(live(ring, ready, &kept, main)));
+    let outcome = outcome.unwrap_or_else(|panic| Err(panic.into()));
+    if matches!(outcome, Err(CoreFailure::Panicked { .. } | CoreFailure::Ring(_))) {
+        std::mem::forget((executor, kept));
+    }
+    outcome
+}
+
+fn executor(placement: CorePlacement) -> Result<glommio::LocalExecutor, String> {
     let placed = match placement {
         CorePlacement::Pinned(cpu) => glommio::Placement::Fixed(cpu),
         CorePlacement::Unpinned => glommio::Placement::Unbound,
@@ -132,33 +178,74 @@ fn run_shard<F: Future<Output = io::Result<()>> + 'static>(
         .ring_depth(64);
     // Two helper threads, so that copies into mappings (logBackend=mmap) do not wait for a rename.
     let builder = builder.blocking_thread_pool_placement(glommio::PoolPlacement::Unbound(2));
-    let executor = match builder.make() {
-        Ok(executor) => executor,
+    match caught(|| builder.make()) {
+        Ok(made) => made.map_err(|error| error.to_string()),
+        Err(panic) => Err(CoreFailure::from(panic).to_string()),
+    }
+}
+
+/// Runs the driver and `main` until `main` ends or the ring fails.
+async fn live<F: Future<Output = io::Result<()>> + 'static>(
+    ring: RingConfig,
+    ready: &Ready,
+    kept: &OnceCell<Core>,
+    main: impl FnOnce(Core) -> F,
+) -> Result<(), CoreFailure> {
+    let core = match Core::new(&ring) {
+        Ok(core) => kept.get_or_init(|| core).clone(),
         Err(error) => {
             let said = error.to_string();
-            let _told = ready.send(Err(Failure::Executor(said.clone())));
-            return Err(io::Error::other(said));
+            let _told = ready.send(Err(NotReady::Ring(error)));
+            return Err(CoreFailure::Main(io::Error::other(said)));
         }
     };
-    executor.run(async move {
-        let core = match Core::new(&ring) {
-            Ok(core) => core,
-            Err(error) => {
-                let said = error.to_string();
-                let _told = ready.send(Err(Failure::Ring(error)));
-                return Err(io::Error::other(said));
-            }
-        };
-        let driving = core.clone();
-        let driver = glommio::spawn_local_into(driver::drive(driving), core.foreground())
-            .map_err(|e| io::Error::other(e.to_string()))?;
-        let _told = ready.send(Ok(()));
-        let outcome = main(core.clone()).await;
-        core.stop_driver();
-        let driven = driver.await;
-        outcome.and(driven)
-    })
+    let driver = glommio::spawn_local_into(driver::drive(core.clone()), core.foreground());
+    let mut driver =
+        driver.map_err(|error| CoreFailure::Main(io::Error::other(error.to_string())))?;
+    let _told = ready.send(Ok(()));
+    // Not dropped unless it has ended: see `launch_watched`.
+    let mut main = ManuallyDrop::new(Box::pin(main(core.clone())));
+    let first = poll_fn(|cx| match Pin::new(&mut driver).poll(cx) {
+        Poll::Ready(driven) => Poll::Ready(Err(driven)),
+        Poll::Pending => main.as_mut().poll(cx).map(Ok),
+    });
+    match first.await {
+        Ok(outcome) => {
+            drop(ManuallyDrop::into_inner(main));
+            core.stop_driver();
+            driver.await.map_err(CoreFailure::Ring)?;
+            outcome.map_err(CoreFailure::Main)
+        }
+        Err(Err(error)) => Err(CoreFailure::Ring(error)),
+        Err(Ok(())) => Err(CoreFailure::Ring(io::Error::other("its driver ended by itself"))),
+    }
 }
 
 /// glommio pins this much per executor for DmaFile buffers, which we do not use.
 const GLOMMIO_IO_MEMORY_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_core_whose_ring_fails_is_told_at_once_and_its_main_is_not_polled_any_more() {
+        let (told_in, told) = mpsc::channel();
+        let main = |core: Core, _| async move {
+            core.0.ring.borrow().close_descriptor();
+            core.wake();
+            std::future::pending::<io::Result<()>>().await
+        };
+        let on_end = move |core, outcome: &Result<(), CoreFailure>| {
+            told_in.send((core, format!("{outcome:?}"))).expect("the test waits");
+        };
+        let placements = [CorePlacement::Unpinned];
+        let running = launch_watched(&placements, RingConfig::default(), main, on_end);
+        let running = running.expect("starts");
+        let (core, outcome) = told.recv_timeout(Duration::from_secs(60)).expect("it is told");
+        assert!(core == 0 && outcome.contains("Ring("), "{outcome}");
+        let said = running.join().expect_err("it failed").to_string();
+        assert!(said.contains("the ring of a core failed"), "{said}");
+    }
+}

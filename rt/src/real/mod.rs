@@ -12,12 +12,14 @@
 
 mod core;
 mod driver;
+mod failure;
 mod file;
 mod fs;
 mod launch;
 mod mailbox;
 
 pub use self::core::{Core, RingClient};
+pub use failure::CoreFailure;
 pub use file::{CoreFile, MappedFile};
-pub use launch::{CorePlacement, LaunchError, Running, available_cores, launch};
+pub use launch::{CorePlacement, LaunchError, Running, available_cores, launch, launch_watched};
 pub use mailbox::{Mailbox, Sender};

@@ -3,6 +3,7 @@
 use super::Ring;
 use super::ops::Op;
 use crate::buf::{AppendBuf, BufSlice};
+use crate::convert::fits;
 use crate::runtime::{DIRECT_ALIGN, File};
 use io_uring::{opcode, squeue, types};
 use std::cell::{Cell, RefCell};
@@ -88,7 +89,7 @@ impl File for RingFile {
     async fn read_at(&self, offset: u64, len: usize) -> io::Result<BufSlice> {
         let align = DIRECT_ALIGN as u64;
         let from = if self.direct { offset - offset % align } else { offset };
-        let skip = usize::try_from(offset - from).unwrap_or(0);
+        let skip: usize = fits(offset - from);
         let want = if self.direct { (skip + len).next_multiple_of(DIRECT_ALIGN) } else { len };
         let all = self.ops.submit(FileOpKind::read(&self.fd, from, want, self.direct)).await?;
         if all.len() < want {
@@ -169,13 +170,14 @@ impl File for RingFile {
     }
 
     async fn set_len(&self, len: u64) -> io::Result<()> {
-        // ftruncate changes metadata in memory only; io_uring has it from 6.9 on, and it is used at
-        // start and at roll.
-        std::fs::File::from(self.fd.try_clone()?).set_len(len)
+        // io_uring has ftruncate from 6.9 on only.
+        let file = self.to_std()?;
+        glommio::executor().spawn_blocking(move || file.set_len(len)).await
     }
 
     async fn len(&self) -> io::Result<u64> {
-        Ok(std::fs::File::from(self.fd.try_clone()?).metadata()?.len())
+        let file = self.to_std()?;
+        glommio::executor().spawn_blocking(move || Ok(file.metadata()?.len())).await
     }
 }
 
@@ -302,6 +304,12 @@ const TRANSFER_MAX: usize = 1 << 30;
 
 const NO_BYTES: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
+/// Whether a write that has `done` bytes behind it is linked to the operation pushed after it. Only
+/// its first submission is: the rest of a short write is pushed later, when something else follows.
+fn links_next(when_done: WhenDone, done: usize) -> bool {
+    when_done == WhenDone::SyncFollows && done == 0
+}
+
 /// What is left of `pieces` after `done` bytes, as the kernel takes it: true for two vectors, false
 /// for one.
 fn vectors_after(pieces: &[BufSlice; 2], done: usize, vectors: &mut [libc::iovec; 2]) -> bool {
@@ -330,7 +338,7 @@ impl FileOp {
     /// The entry points into `self` and must not outlive its box.
     fn entry(&mut self) -> squeue::Entry {
         let left = (self.kind.len() - self.done_bytes).min(TRANSFER_MAX);
-        let len = u32::try_from(left).unwrap_or(u32::MAX);
+        let len: u32 = fits(left);
         let done = self.done_bytes as u64;
         match &mut self.kind {
             FileOpKind::Read { fd, offset, buf, .. } => {
@@ -344,7 +352,7 @@ impl FileOp {
                     .offset(*offset + done)
                     .rw_flags(flags)
                     .build();
-                if *when_done == WhenDone::SyncFollows {
+                if links_next(*when_done, self.done_bytes) {
                     entry.flags(squeue::Flags::IO_LINK)
                 } else {
                     entry
@@ -398,7 +406,7 @@ impl Ring {
     }
 
     pub(super) fn file_done(&mut self, mut op: Box<FileOp>, result: i32) {
-        self.files_in_flight = self.files_in_flight.saturating_sub(1);
+        self.files_in_flight -= 1;
         match op.advance(result) {
             None => self.push_file(op),
             Some(outcome) => {
@@ -424,6 +432,12 @@ mod tests {
     fn read_op(len: usize, direct: bool) -> FileOp {
         let fd = Rc::new(std::fs::File::open("/dev/null").unwrap().into());
         FileOp { kind: FileOpKind::read(&fd, 0, len, direct), done_bytes: 0, state: Rc::default() }
+    }
+
+    #[test]
+    fn the_rest_of_a_short_write_is_linked_to_nothing() {
+        assert!(links_next(WhenDone::SyncFollows, 0));
+        assert!(!links_next(WhenDone::SyncFollows, 1) && !links_next(WhenDone::Durable, 0));
     }
 
     #[test]

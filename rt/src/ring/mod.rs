@@ -27,14 +27,16 @@ mod ops;
 mod receive;
 mod send;
 mod setup;
+mod socket;
 mod sys;
 
 pub use files::{FileOps, RingFile};
 pub use ops::{Event, ReceiveEnd, Token};
 pub use send::SendQueue;
 pub use setup::{RingConfig, RingError};
+pub use socket::{Socket, connect_socket, listen_socket};
 pub(crate) use sys::{EventFd, disk_space, lock_exclusively, utc_offset_seconds};
-pub use sys::{Socket, connect_socket, listen_socket, raise_fd_limit};
+pub use sys::{FileLimit, raise_file_limit};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use ops::Op;
@@ -57,6 +59,10 @@ pub enum Wait {
 /// disk completion waits so long.
 const TURNS_WITHOUT_ENTER: u32 = 4;
 
+/// What the kernel runs of its deferred work in one enter that waits for nothing
+/// (IO_LOCAL_TW_DEFAULT_MAX in io_uring/io_uring.c, since Linux 6.13).
+const DEFERRED_PER_ENTER: usize = 20;
+
 /// A completion as the kernel reported it, copied out before it is handled.
 struct Completion {
     key: usize,
@@ -74,10 +80,12 @@ pub struct Ring {
     turns_since_enter: u32,
     /// Reused between turns.
     completions: Vec<Completion>,
-    submitted_unseen: bool,
-    /// The kernel's "there is deferred work" was set after a turn that found none: it says nothing
-    /// until work comes. It queues a completion first and sets the flag then; a turn in between
-    /// takes the one and leaves the other.
+    /// Entries are queued that the kernel has not been given yet.
+    has_queued: bool,
+    /// The kernel's flag "there is deferred work" was still set after a turn that found none. It
+    /// may mean nothing then: the kernel queues a completion first and sets the flag afterwards,
+    /// and a turn in between takes the completion and leaves the flag. So the flag is not looked at
+    /// again until work comes; [`Ring::run_deferred`] makes sure before the core sleeps.
     stale_taskrun: bool,
     event_fd: Option<EventFd>,
     /// File operations that the kernel has.
@@ -101,7 +109,7 @@ impl Ring {
             sent_at_once: Vec::with_capacity(64),
             turns_since_enter: 0,
             completions: Vec::with_capacity(256),
-            submitted_unseen: false,
+            has_queued: false,
             stale_taskrun: false,
             event_fd: None,
             files_in_flight: 0,
@@ -132,21 +140,46 @@ impl Ring {
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     }
 
+    /// Runs the work that the kernel has put off until this thread enters it. A core does so before
+    /// it sleeps: one enter runs [`DEFERRED_PER_ENTER`] items and leaves the flag set when there
+    /// are more, without signalling the eventfd again. The items may be polls that find nothing,
+    /// so a turn without completions does not mean that nothing is left.
+    pub(crate) fn run_deferred(&mut self) -> io::Result<()> {
+        // The flag alone is no proof of work (see `stale_taskrun`): hence the bound.
+        let enters_max = self.ops.len() / DEFERRED_PER_ENTER + 1;
+        for _ in 0..enters_max {
+            if !self.uring.submission().taskrun() {
+                break;
+            }
+            self.enter(Wait::No)?;
+        }
+        Ok(())
+    }
+
     /// Whether the kernel has file operations that are not over.
     pub fn has_files_in_flight(&self) -> bool {
         self.files_in_flight > 0
     }
 
     /// Whether a [`Ring::turn`] would find or submit anything, as far as shared memory tells (no
-    /// system call). False is no promise: what it misses the eventfd has been signalled for.
+    /// system call). It may return false although work has just arrived; the eventfd covers that
+    /// case while the core sleeps.
     pub fn has_work(&mut self) -> bool {
-        if self.submitted_unseen || !self.inbox.is_empty() || !self.sent_at_once.is_empty() {
+        if self.has_queued || !self.inbox.is_empty() || !self.sent_at_once.is_empty() {
             return true;
         }
         if !self.stale_taskrun && self.uring.submission().taskrun() {
             return true;
         }
         !self.uring.completion().is_empty()
+    }
+
+    /// Closes the ring under the feet of its owner, which must be leaked afterwards.
+    #[cfg(test)]
+    pub(crate) fn close_descriptor(&self) {
+        use std::os::fd::AsRawFd as _;
+        // SAFETY: test: nobody drops the ring, so the number is not closed a second time.
+        unsafe { libc::close(self.uring.as_raw_fd()) };
     }
 
     /// Operations that have not completed yet.
@@ -160,9 +193,7 @@ impl Ring {
     /// completions and reads.
     pub fn turn(&mut self, wait: Wait, sink: &mut dyn FnMut(Event<'_>)) -> io::Result<usize> {
         let told = self.tell_sent_at_once(sink);
-        if self.inbox.is_empty()
-            || self.submitted_unseen
-            || self.turns_since_enter >= TURNS_WITHOUT_ENTER
+        if self.inbox.is_empty() || self.has_queued || self.turns_since_enter >= TURNS_WITHOUT_ENTER
         {
             self.turns_since_enter = 0;
             let has_work = told > 0 || !self.inbox.is_empty();
@@ -218,7 +249,7 @@ impl Ring {
     }
 
     fn enter(&mut self, wait: Wait) -> io::Result<()> {
-        self.submitted_unseen = false;
+        self.has_queued = false;
         let outcome = match wait {
             Wait::No => {
                 let queued = u32::try_from(self.uring.submission().len()).unwrap_or(u32::MAX);
@@ -327,14 +358,17 @@ impl Ring {
     }
 
     /// Sends everything in `queue`, then gives it back in [`Event::Sent`]. One send at a time per
-    /// socket, or the bytes mix.
-    pub fn send(&mut self, token: Token, socket: &Socket, queue: SendQueue) {
+    /// socket, or the bytes mix. Returns whether the kernel took all of it at once; otherwise the
+    /// ring sends the rest as the peer makes room for it.
+    pub fn send(&mut self, token: Token, socket: &Socket, queue: SendQueue) -> bool {
         let mut send = ops::Sending { token, socket: socket.clone(), queue };
-        if send.queue.send_now(&send.socket) {
+        let whole = send.queue.send_now(&send.socket);
+        if whole {
             self.sent_at_once.push(send);
         } else {
             self.push_send(send);
         }
+        whole
     }
 
     fn push_send(&mut self, mut send: ops::Sending) {
@@ -411,7 +445,7 @@ impl Ring {
         // SAFETY: the caller's promise.
         let pushed = unsafe { self.uring.submission().push(entry) };
         assert!(pushed.is_ok(), "the submission queue has room: make_room saw to it");
-        self.submitted_unseen = true;
+        self.has_queued = true;
     }
 
     fn make_room(&mut self, entries: usize) {
@@ -451,3 +485,6 @@ impl Drop for Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use super::Completion;
 use super::files::FileOp;
 use super::receive::Receiving;
 use super::send::SendQueue;
-use super::sys::Socket;
+use super::socket::Socket;
 use io_uring::{opcode, squeue, types};
 use socket2::SockAddr;
 use std::io;

@@ -15,7 +15,7 @@
 //! than all the system calls that were saved (docs/ARCHITECTURE.md, "Decisions").
 
 use super::ops::{Op, ReceiveEnd, Token};
-use super::sys::{self, Socket};
+use super::socket::{self, Socket};
 use io_uring::{opcode, squeue, types};
 use slab::Slab;
 use std::collections::VecDeque;
@@ -125,7 +125,7 @@ impl Inbox {
         if receiving.has_ended() {
             return Some(Read::Nothing);
         }
-        let outcome = sys::receive_now(&receiving.socket, &mut self.buf);
+        let outcome = socket::receive_now(&receiving.socket, &mut self.buf);
         Some(match outcome {
             Ok(0) => {
                 receiving.stop(ReceiveEnd::Peer);

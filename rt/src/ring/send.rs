@@ -7,7 +7,7 @@
 //!
 //! A pull answer is a small owned header followed by slices of the log that nobody copies.
 
-use super::sys::{self, Socket};
+use super::socket::{self, Socket};
 use crate::buf::BufSlice;
 use std::ops::Range;
 
@@ -96,11 +96,11 @@ impl SendQueue {
     /// which also finds the error.
     pub(super) fn send_now(&mut self, socket: &Socket) -> bool {
         let outcome = match self.as_single() {
-            Some(bytes) => sys::send_now(socket, bytes),
+            Some(bytes) => socket::send_now(socket, bytes),
             None => {
                 let header = self.message_header();
                 // SAFETY: the header was filled just now from pieces that this queue owns.
-                unsafe { sys::send_message_now(socket, header) }
+                unsafe { socket::send_message_now(socket, header) }
             }
         };
         if let Ok(bytes) = outcome {

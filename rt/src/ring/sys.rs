@@ -1,121 +1,13 @@
-//! The few system calls around the ring: sockets, eventfd, file locks, limits, disk space, local
-//! time.
+//! The few system calls beside the ring and its sockets: eventfd, file locks, the limit of open
+//! files, disk space, local time.
 
 use crate::runtime::DiskSpace;
-use socket2::{Domain, Protocol, SockRef, Type};
 use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::rc::Rc;
-
-/// A socket. Closed when its owner and every operation in flight have let go of it.
-#[derive(Clone)]
-pub struct Socket(Rc<OwnedFd>);
-
-impl Socket {
-    /// Wraps a socket made elsewhere.
-    #[must_use]
-    pub fn new(fd: OwnedFd) -> Self {
-        Self(Rc::new(fd))
-    }
-
-    pub(super) fn from_accept(fd: RawFd) -> Self {
-        // SAFETY: the completion of an accept hands us a new descriptor that nobody else owns.
-        Self::new(unsafe { OwnedFd::from_raw_fd(fd) })
-    }
-
-    pub(super) fn raw(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-
-    pub(super) fn shutdown(&self) {
-        // ENOTCONN only says that there is nothing left to end.
-        let _ended = SockRef::from(&self.0.as_fd()).shutdown(Shutdown::Both);
-    }
-
-    /// Sends small answers at once (TCP_NODELAY).
-    pub fn set_nodelay(&self) -> io::Result<()> {
-        SockRef::from(&self.0.as_fd()).set_tcp_nodelay(true)
-    }
-
-    /// The other end.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        addr(SockRef::from(&self.0.as_fd()).peer_addr()?)
-    }
-
-    /// This end.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        addr(SockRef::from(&self.0.as_fd()).local_addr()?)
-    }
-}
-
-/// Takes what has arrived, without waiting. 0 is the peer's end.
-pub(super) fn receive_now(socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most the slice's length into the slice, during the call.
-    let got = unsafe {
-        libc::recv(socket.raw(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
-    };
-    usize::try_from(got).map_err(|_| io::Error::last_os_error())
-}
-
-/// Gives the kernel what it takes without waiting.
-pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: the kernel reads the slice during the call.
-    let sent = unsafe {
-        libc::send(
-            socket.raw(),
-            bytes.as_ptr().cast(),
-            bytes.len(),
-            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-        )
-    };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-}
-
-/// Gives the kernel what it takes of several pieces without waiting.
-///
-/// # Safety
-/// `header` and the pieces it names are live.
-pub(super) unsafe fn send_message_now(
-    socket: &Socket,
-    header: *const libc::msghdr,
-) -> io::Result<usize> {
-    // SAFETY: the caller's promise; the kernel only reads, during the call.
-    let sent =
-        unsafe { libc::sendmsg(socket.raw(), header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-}
-
-fn addr(addr: socket2::SockAddr) -> io::Result<SocketAddr> {
-    addr.as_socket()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet address"))
-}
-
-/// A listening TCP socket with SO_REUSEADDR, as RocketMQ sets it.
-pub fn listen_socket(addr: SocketAddr, backlog: i32) -> io::Result<Socket> {
-    let socket = tcp(addr)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(backlog)?;
-    Ok(Socket::new(socket.into()))
-}
-
-/// An unconnected TCP socket for [`super::Ring::connect`].
-pub fn connect_socket(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = tcp(addr)?;
-    socket.set_tcp_nodelay(true)?;
-    Ok(Socket::new(socket.into()))
-}
-
-fn tcp(addr: SocketAddr) -> io::Result<socket2::Socket> {
-    // Blocking on purpose: io_uring waits by itself and only O_NONBLOCK would make it give up with
-    // EAGAIN.
-    socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
-}
 
 /// A counter that the kernel or another thread signals.
 #[derive(Clone)]
@@ -187,20 +79,45 @@ const F_WRLCK: libc::c_short = libc::F_WRLCK as libc::c_short;
 )]
 const SEEK_SET: libc::c_short = libc::SEEK_SET as libc::c_short;
 
-/// Raises this process's limit of open files to what the system lets it have; returns the limit now
-/// in force.
-pub fn raise_fd_limit() -> io::Result<u64> {
+/// How many files, sockets included, this process may have open (RLIMIT_NOFILE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileLimit {
+    /// The limit before [`raise_file_limit`].
+    pub before: u64,
+    /// The limit in force now.
+    pub now: u64,
+}
+
+impl std::fmt::Display for FileLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { before, now } = self;
+        match before == now {
+            true => write!(f, "{now} open files"),
+            false => write!(f, "{now} open files (raised from {before})"),
+        }
+    }
+}
+
+/// Raises the number of files that this process may have open to the most that the system lets it
+/// have: the soft limit becomes the hard one. A program calls it once, before it starts its cores.
+///
+/// # Errors
+/// The kernel refuses to tell or to change the limit. The limit is then what it was.
+pub fn raise_file_limit() -> io::Result<FileLimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel fills the struct during the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
+    let before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: the kernel only reads the struct during the call.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+    if before != limit.rlim_max
+        && unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0
+    {
         return Err(io::Error::last_os_error());
     }
-    Ok(limit.rlim_cur)
+    Ok(FileLimit { before, now: limit.rlim_cur })
 }
 
 /// How full the file system with `path` is (statvfs).

@@ -351,7 +351,7 @@ impl World {
             body,
             properties,
         });
-        let batch = store.append_batch(&draft(queue.0, queue.1, &[], &[]), entries)?;
+        let batch = store.append_batch(&draft(queue.0, queue.1, &[], &[]), entries, |_| ())?;
         let mut at = batch.first.physical_offset.0;
         for (nth, body) in bodies.into_iter().enumerate() {
             let end = at + (91 + body.len() + queue.0.len() + properties[nth].len()) as u64;
@@ -464,7 +464,7 @@ impl World {
 
     /// A read that failed: because the device did, or its file's time was up.
     fn tolerate(&self, sim: &Sim, error: &ReadError) {
-        let ReadError::File(file) = error;
+        let ReadError::File(file) = error else { panic!("{error}") };
         let is_gone = file.source.kind() == std::io::ErrorKind::NotFound;
         assert!(
             is_gone || file.source.raw_os_error() == Some(5) && sim.fault_counts().read_errors > 0,

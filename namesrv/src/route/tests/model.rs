@@ -212,8 +212,11 @@ fn compare(table: &Table, model: &Model) {
 
 proptest! {
     #[test]
-    fn any_history_gives_the_same_routes_as_the_naive_telling(steps in proptest::collection::vec(step(), 1..60)) {
-        let (mut table, mut model, mut now) = (Table::new(RouteOptions::default()), Model::default(), 0);
+    fn any_history_gives_the_same_routes_as_the_naive_telling(
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let mut table = Table::new(RouteOptions::default());
+        let (mut model, mut now) = (Model::default(), 0);
         for step in steps {
             play(step, &mut table, &mut model, &mut now);
             compare(&table, &model);

@@ -1,6 +1,7 @@
 //! Who may register, and whose topics count.
 
-use super::super::{RegisterError, RouteOptions};
+use super::super::RouteOptions;
+use super::super::register::RegisterError;
 use super::{MASTER_ID, Registration, Table, broker, queues, version};
 use crate::limits;
 

@@ -1,0 +1,106 @@
+//! What comes into being by itself, and how requests are answered.
+
+use protocol::config_file::Settings;
+
+/// What comes into being by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct CreateOptions {
+    /// `defaultTopicQueueNums`.
+    pub(crate) topic_queues: i32,
+    /// `autoCreateTopicEnable`.
+    pub(crate) topics: bool,
+    /// `clusterTopicEnable`.
+    pub(crate) cluster_topic: bool,
+    /// `brokerTopicEnable`.
+    pub(crate) broker_topic: bool,
+    /// `autoCreateSubscriptionGroup`.
+    pub(crate) groups: bool,
+    /// `enableCreateSysGroup`.
+    pub(crate) system_groups: bool,
+    /// `msgTraceTopicName` when `traceTopicEnable`.
+    pub(crate) trace_topic: Option<String>,
+    /// `validateSystemTopicWhenUpdateTopic`.
+    pub(crate) protect_system_topics: bool,
+}
+
+/// How requests are answered.
+#[derive(Clone, Debug)]
+pub(crate) struct ServeOptions {
+    /// `regionId`.
+    pub(crate) region: String,
+    /// `traceOn`.
+    pub(crate) trace_on: bool,
+    /// `notifyConsumerIdsChangedEnable`.
+    pub(crate) notify_consumers: bool,
+    /// `waitTimeMillsInSendQueue`; `None` without `brokerFastFailureEnable`: sends wait until there
+    /// is room.
+    pub(crate) send_wait_ms: Option<i64>,
+    /// `syncFlushTimeout`.
+    pub(crate) sync_flush_timeout_ms: i64,
+    /// `startAcceptSendRequestTimeStamp`.
+    pub(crate) accept_sends_from_ms: i64,
+    /// How pulls are answered.
+    pub(crate) pulls: PullOptions,
+    /// `indexFileReadEnable`.
+    pub(crate) queries: bool,
+    /// `defaultQueryMaxNum`.
+    pub(crate) unique_query_messages_max: usize,
+}
+
+/// How pulls are answered.
+#[derive(Clone, Debug)]
+pub(crate) struct PullOptions {
+    /// `longPollingEnable`.
+    pub(crate) long_polling: bool,
+    /// `shortPollingTimeMills`.
+    pub(crate) short_polling_ms: i64,
+    /// `litePullMessageEnable`.
+    pub(crate) lite: bool,
+    /// `pullBatchMaxMessageCount`.
+    pub(crate) messages_max: i32,
+}
+
+impl CreateOptions {
+    pub(super) fn from_settings(settings: &Settings) -> Self {
+        let trace_topic = settings.text("msgTraceTopicName").to_owned();
+        Self {
+            topic_queues: settings.int("defaultTopicQueueNums"),
+            topics: settings.bool("autoCreateTopicEnable"),
+            cluster_topic: settings.bool("clusterTopicEnable"),
+            broker_topic: settings.bool("brokerTopicEnable"),
+            groups: settings.bool("autoCreateSubscriptionGroup"),
+            system_groups: settings.bool("enableCreateSysGroup"),
+            trace_topic: settings.bool("traceTopicEnable").then_some(trace_topic),
+            protect_system_topics: settings.bool("validateSystemTopicWhenUpdateTopic"),
+        }
+    }
+}
+
+impl ServeOptions {
+    pub(super) fn from_settings(settings: &Settings) -> Self {
+        Self {
+            region: settings.text("regionId").to_owned(),
+            trace_on: settings.bool("traceOn"),
+            notify_consumers: settings.bool("notifyConsumerIdsChangedEnable"),
+            send_wait_ms: settings
+                .bool("brokerFastFailureEnable")
+                .then(|| settings.i64("waitTimeMillsInSendQueue")),
+            sync_flush_timeout_ms: settings.i64("syncFlushTimeout"),
+            accept_sends_from_ms: settings.i64("startAcceptSendRequestTimeStamp"),
+            pulls: PullOptions::from_settings(settings),
+            queries: settings.bool("indexFileReadEnable"),
+            unique_query_messages_max: settings.int("defaultQueryMaxNum"),
+        }
+    }
+}
+
+impl PullOptions {
+    fn from_settings(settings: &Settings) -> Self {
+        Self {
+            long_polling: settings.bool("longPollingEnable"),
+            short_polling_ms: settings.i64("shortPollingTimeMills"),
+            lite: settings.bool("litePullMessageEnable"),
+            messages_max: settings.int("pullBatchMaxMessageCount"),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the store of a shard is built with.
+
+use engine::{DelayLevels, DeleteWhen, FlushPolicy, LogBackend, RetentionConfig, StoreConfig};
+use protocol::config_file::{ConfigError, Settings};
+
+/// The store's settings. Its root is the process's; each shard puts its own in that place.
+pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigError> {
+    let mut config = StoreConfig {
+        commitlog_file_bytes: settings.int("mappedFileSizeCommitLog"),
+        consumequeue_file_units: settings.int::<u32>("mappedFileSizeConsumeQueue") / 20,
+        append_property_crc: settings.bool("enabledAppendPropCRC"),
+        message_bytes_max: settings.int("maxMessageSize"),
+        tail_bytes_max: settings.int("tailCacheBytes"),
+        hot_messages_max: settings.int("maxTransferCountOnMessageInMemory"),
+        hot_bytes_max: settings.int("maxTransferBytesOnMessageInMemory"),
+        cold_messages_max: settings.int("maxTransferCountOnMessageInDisk"),
+        cold_bytes_max: settings.int("maxTransferBytesOnMessageInDisk"),
+        flush: match settings.text("flushDiskType") {
+            "SYNC_FLUSH" => FlushPolicy::Sync,
+            _ => FlushPolicy::Async,
+        },
+        backend: match settings.text("logBackend") {
+            "mmap" => LogBackend::Mmap,
+            _ => LogBackend::Direct,
+        },
+        flush_interval_ms: settings.int("flushIntervalCommitLog"),
+        consumequeue_interval_ms: settings.int("flushIntervalConsumeQueue"),
+        index_enabled: settings.bool("messageIndexEnable") && settings.bool("indexFileWriteEnable"),
+        index_slots: settings.int("maxHashSlotNum"),
+        index_entries: settings.int("maxIndexNum"),
+        query_messages_max: settings.int("maxMsgsNumBatch"),
+        retention: retention(settings)?,
+        delay_levels: DelayLevels::parse(settings.text("messageDelayLevel")).map_err(|error| {
+            settings.wrong("messageDelayLevel", format!("delays like 1s 5m 2h; {error}"))
+        })?,
+        builds_light_queues: settings.bool("enableLmq") && settings.bool("enableMultiDispatch"),
+        ..StoreConfig::new(settings.text("storePathRootDir"))
+    };
+    config.tail_bytes_max = config.tail_bytes_max.max(config.tail_bytes_min());
+    Ok(config)
+}
+
+/// `fileReservedTime`, `deleteWhen` and the disk's watermarks.
+fn retention(settings: &Settings) -> Result<RetentionConfig, ConfigError> {
+    let hours = DeleteWhen::parse(settings.text("deleteWhen"));
+    let config = RetentionConfig {
+        reserved_ms: settings.int::<u64>("fileReservedTime") * 3_600_000,
+        delete_when: hours.ok_or_else(|| {
+            settings.wrong("deleteWhen", "hours from 0 to 23, ';' between them: 04 or 04;16")
+        })?,
+        max_used_percent: settings.int("diskMaxUsedSpaceRatio"),
+        clean_forcibly_percent: settings.int("diskSpaceCleanForciblyRatio"),
+        warning_percent: settings.int("diskSpaceWarningLevelRatio"),
+        clean_forcibly: settings.bool("cleanFileForciblyEnable"),
+        interval_ms: settings.int("cleanResourceInterval"),
+        file_interval_ms: settings.int("deleteCommitLogFilesInterval"),
+        batch_max: settings.int("deleteFileBatchMax"),
+    };
+    Ok(config.within_bounds())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{options, try_options};
+    use engine::{DelayLevels, RetentionConfig};
+
+    #[test]
+    fn retention_has_rocketmqs_defaults_and_bounds() {
+        assert_eq!(options(&[]).store.retention, RetentionConfig::default());
+        let retention = options(&[
+            ("fileReservedTime", "1"),
+            ("deleteWhen", "01;13"),
+            ("diskSpaceWarningLevelRatio", "99"),
+        ])
+        .store
+        .retention;
+        assert_eq!((retention.reserved_ms, retention.warning_percent), (3_600_000, 90));
+        assert!(retention.delete_when.is_now(13 * 3_600_000, 0));
+    }
+
+    #[test]
+    fn delay_levels_are_rocketmqs_or_those_of_the_file() {
+        assert_eq!(options(&[]).store.delay_levels, DelayLevels::default());
+        let levels = options(&[("messageDelayLevel", "2s 1d")]).store.delay_levels;
+        assert_eq!(
+            [1, 2, 3].map(|level| levels.due_ms(level, 0)),
+            [2_000, 86_400_000, 86_400_000].map(Some)
+        );
+        let error = try_options(&[("messageDelayLevel", "1s 5x")]).unwrap_err().to_string();
+        assert!(
+            error.contains("messageDelayLevel") && error.contains("level 2 is \"5x\""),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn light_queues_are_built_where_both_keys_ask_for_them() {
+        let builds = |pairs: &[(&str, &str)]| options(pairs).store.builds_light_queues;
+        assert!(!builds(&[]) && !builds(&[("enableLmq", "true")]));
+        assert!(builds(&[("enableLmq", "true"), ("enableMultiDispatch", "true")]));
+    }
+}

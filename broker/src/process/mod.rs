@@ -1,0 +1,18 @@
+//! `mqbroker` as a process: command line, start, signals, the end.
+//!
+//! ```text
+//!   run ──► settings, logging, store_shards::claim ──► supervisor ──► one thread for each shard
+//!                                                          ▲ events
+//!              signals (thread) ── SIGINT, SIGTERM ────────┤
+//!              resolver (thread) ─ name servers' addresses ┤
+//!              shards ──────────── up, settled, ended ─────┘──► greeting
+//! ```
+
+mod cli;
+mod files;
+mod greeting;
+mod resolver;
+pub(crate) mod run;
+mod signals;
+mod store_shards;
+mod supervisor;

@@ -1,0 +1,61 @@
+//! From a command line to running shards and an exit code.
+
+use super::cli::Cli;
+use super::greeting::say;
+use super::{store_shards, supervisor};
+use crate::config::{self, Options};
+use clap::Parser as _;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+pub(super) type StartError = Box<dyn std::error::Error>;
+
+/// clap's status for a command line that it does not understand.
+const USAGE: u8 = 2;
+
+/// Runs `mqbroker` with this command line (program name first) until SIGINT or SIGTERM.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(help_or_error) => {
+            let _nobody_reads = help_or_error.print();
+            return if help_or_error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match start(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _nobody_reads = writeln!(io::stderr(), "mqbroker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: &Cli) -> Result<(), StartError> {
+    let settings = config::load(cli.config.as_deref(), cli.namesrv.as_deref(), &cli.set)?;
+    if cli.print {
+        say(settings.print().trim_end());
+        return Ok(());
+    }
+    if cli.print_important {
+        say(config::print_important(&settings).trim_end());
+        return Ok(());
+    }
+    log_to_stderr();
+    settings.notes().iter().for_each(|note| tracing::warn!("{note}"));
+    let options = Options::from_settings(&settings)?;
+    store_shards::claim(&options.store.root, options.shards.count)?;
+    supervisor::supervise(options)
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // An error means that whoever called `run` logs already.
+    let _logging_already = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .try_init();
+}

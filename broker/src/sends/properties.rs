@@ -1,0 +1,225 @@
+//! The properties of a message on their way from a send request to its record.
+//!
+//! ```text
+//!   sent:    UNIQ_KEY␁…␂TAGS␁a␂POP_CK␁…␂KEYS␁k
+//!   stored:  UNIQ_KEY␁…␂TAGS␁a␂           KEYS␁k␂MSG_REGION␁…␂TRACE_ON␁…␂CLUSTER␁…
+//!            └─ pieces of what was sent ─┘       └─ one piece, the same for every message ─┘
+//! ```
+//!
+//! Nothing is copied here: the record is written from the pieces. What the broker sets is taken out
+//! of what was sent first, because a message that is sent on (a retry, a copy by a tool) brings the
+//! values of the broker it comes from.
+
+use std::rc::Rc;
+
+/// Ends a property's name.
+const NAME_END: u8 = 1;
+/// Ends a property.
+const END: u8 = 2;
+
+/// Pieces of one message's properties: what is left between taken out properties, the unique key,
+/// the common end.
+const PIECES_MAX: usize = 16;
+
+/// What the broker adds to every message, made once.
+pub(crate) fn common(region: &str, trace_on: bool, cluster: &str) -> Rc<[u8]> {
+    let text =
+        format!("MSG_REGION\u{1}{region}\u{2}TRACE_ON\u{1}{trace_on}\u{2}CLUSTER\u{1}{cluster}");
+    Rc::from(text.into_bytes())
+}
+
+/// What a send says in its properties that decides what becomes of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said<'a> {
+    /// The client's id of the message.
+    pub(crate) unique_key: Option<&'a str>,
+    /// A delay level above 0.
+    pub(crate) delayed: bool,
+    /// A delivery time or delay in milliseconds or seconds.
+    pub(crate) timed: bool,
+    /// It is the first half of a transaction.
+    pub(crate) transactional: bool,
+    /// It belongs to an ordered shard.
+    pub(crate) sharded: bool,
+    /// `WAIT=false`: it is answered as soon as it is in memory.
+    pub(crate) no_wait: bool,
+    /// Its priority, from 0.
+    pub(crate) priority: Option<i32>,
+}
+
+impl Said<'_> {
+    /// The priority if it decides the queue: only on a message that is nothing else.
+    pub(crate) fn priority_alone(&self) -> Option<i32> {
+        self.priority
+            .filter(|_| !(self.transactional || self.delayed || self.timed || self.sharded))
+    }
+}
+
+/// The properties of one message in pieces.
+#[derive(Debug)]
+pub(crate) struct Pieces<'a> {
+    pieces: [&'a [u8]; PIECES_MAX],
+    len: usize,
+}
+
+impl<'a> Pieces<'a> {
+    pub(crate) fn as_slice(&self) -> &[&'a [u8]] {
+        self.pieces.get(..self.len).unwrap_or_default()
+    }
+
+    /// False when there is no room.
+    fn push(&mut self, piece: &'a [u8]) -> bool {
+        if piece.is_empty() {
+            return true;
+        }
+        let Some(place) = self.pieces.get_mut(self.len) else { return false };
+        *place = piece;
+        self.len += 1;
+        true
+    }
+}
+
+/// How a message's properties change on their way, beyond what the broker sets on every message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Change {
+    /// Its priority chose its queue; on a message of another kind the property is taken out.
+    pub(crate) keeps_priority: bool,
+    /// It goes to the dead letters although it asks for a delay.
+    pub(crate) is_dead_letter: bool,
+}
+
+/// What Apache stores in place of the delay of a retry that became a dead letter
+/// (`SendMessageProcessor.handleRetryAndDLQ`).
+const DEAD_LETTERS_DELAY: &[u8] = b"DELAY\x01-1\x02";
+
+/// Reads what decides what becomes of the message.
+pub(crate) fn read(sent: &str) -> Said<'_> {
+    let mut said = Said::default();
+    for (name, value) in protocol::properties::iter(sent.as_bytes()) {
+        // Cut from a str at ASCII bytes: always a str again.
+        let value = std::str::from_utf8(value).expect("a piece of a str at ASCII bytes");
+        match name {
+            b"UNIQ_KEY" => said.unique_key = Some(value),
+            b"DELAY" => said.delayed = value.trim().parse().is_ok_and(|level: i32| level > 0),
+            b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => said.timed = true,
+            b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case("true"),
+            b"WAIT" => said.no_wait = value.eq_ignore_ascii_case("false"),
+            b"__SHARDINGKEY" => said.sharded = true,
+            b"_SYS_MSG_PRIORITY_" => {
+                said.priority = value.parse().ok().filter(|priority| *priority >= 0)
+            }
+            _ => {}
+        }
+    }
+    said
+}
+
+/// Cuts what was sent around what the broker takes out, and adds `unique_key` (a whole property, or
+/// nothing) and `common`. `None` when more is to be taken out than any client sends.
+pub(crate) fn pieces<'a>(
+    sent: &'a str,
+    change: Change,
+    unique_key: &'a [u8],
+    common: &'a [u8],
+) -> Option<Pieces<'a>> {
+    let sent = sent.as_bytes();
+    let mut pieces = Pieces { pieces: [&[]; PIECES_MAX], len: 0 };
+    let (mut kept_from, mut at) = (0, 0);
+    while let Some(rest) = sent.get(at..).filter(|rest| !rest.is_empty()) {
+        let end = memchr::memchr(END, rest).map_or(sent.len(), |length| at + length + 1);
+        if is_taken_out(sent.get(at..end).unwrap_or_default(), change) {
+            if !pieces.push(sent.get(kept_from..at).unwrap_or_default()) {
+                return None;
+            }
+            kept_from = end;
+        }
+        at = end;
+    }
+    let fits = pieces.push(sent.get(kept_from..).unwrap_or_default());
+    let unfinished = pieces.as_slice().last().is_some_and(|last| last.last() != Some(&END));
+    let fits = fits
+        && (!unfinished || pieces.push(&[END]))
+        && (!change.is_dead_letter || pieces.push(DEAD_LETTERS_DELAY))
+        && pieces.push(unique_key)
+        && pieces.push(common);
+    fits.then_some(pieces)
+}
+
+fn is_taken_out(entry: &[u8], change: Change) -> bool {
+    if !matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'D' | b'_')) {
+        return false; // most of what clients send
+    }
+    let name = entry.split(|byte| *byte == NAME_END).next().unwrap_or_default();
+    match name {
+        // The checksum is that of the record which a message sent on comes from.
+        b"POP_CK" | b"MSG_REGION" | b"TRACE_ON" | b"CLUSTER" | b"__CRC32#" => true,
+        b"_SYS_MSG_PRIORITY_" => !change.keeps_priority,
+        b"DELAY" => change.is_dead_letter,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(sent: &str, unique_key: &str) -> String {
+        let common = common("R", true, "C");
+        let pieces = pieces(sent, Change::default(), unique_key.as_bytes(), &common).unwrap();
+        String::from_utf8(pieces.as_slice().concat()).unwrap()
+    }
+
+    const COMMON: &str = "MSG_REGION\u{1}R\u{2}TRACE_ON\u{1}true\u{2}CLUSTER\u{1}C";
+
+    #[test]
+    fn the_brokers_properties_follow_what_was_sent() {
+        assert_eq!(stored("", ""), COMMON);
+        assert_eq!(stored("TAGS\u{1}a", ""), format!("TAGS\u{1}a\u{2}{COMMON}"));
+        assert_eq!(
+            stored("TAGS\u{1}a\u{2}", ""),
+            format!("TAGS\u{1}a\u{2}{COMMON}"),
+            "4.x clients end with a separator"
+        );
+        assert_eq!(
+            stored("TAGS\u{1}a", "UNIQ_KEY\u{1}7\u{2}"),
+            format!("TAGS\u{1}a\u{2}UNIQ_KEY\u{1}7\u{2}{COMMON}")
+        );
+    }
+
+    #[test]
+    fn what_the_broker_sets_is_taken_out_of_what_was_sent() {
+        let sent = "CLUSTER\u{1}old\u{2}TAGS\u{1}a\u{2}POP_CK\u{1}x\u{2}__CRC32#\u{1}0123456789\u{2}MSG_REGION\u{1}old\u{2}KEYS\u{1}k\u{2}TRACE_ON\u{1}false";
+        assert_eq!(stored(sent, ""), format!("TAGS\u{1}a\u{2}KEYS\u{1}k\u{2}{COMMON}"));
+        assert_eq!(stored("POP_CK\u{1}x", ""), COMMON);
+    }
+
+    #[test]
+    fn a_dead_letter_has_no_delay_any_more() {
+        let sent = "DELAY\u{1}5\u{2}KEYS\u{1}k";
+        let change = Change { is_dead_letter: true, ..Change::default() };
+        let pieces = pieces(sent, change, b"", b"C\x01c").unwrap();
+        assert_eq!(pieces.as_slice().concat(), b"KEYS\x01k\x02DELAY\x01-1\x02C\x01c");
+        assert_eq!(stored(sent, ""), format!("{sent}\u{2}{COMMON}"), "another message keeps it");
+    }
+
+    #[test]
+    fn endless_reserved_properties_are_refused_not_copied() {
+        let sent = "a\u{1}1\u{2}POP_CK\u{1}x\u{2}".repeat(PIECES_MAX);
+        assert!(pieces(&sent, Change::default(), b"", b"c").is_none());
+    }
+
+    #[test]
+    fn what_decides_a_messages_fate_is_read() {
+        let said = read(
+            "UNIQ_KEY\u{1}7F\u{2}DELAY\u{1}3\u{2}TRAN_MSG\u{1}true\u{2}no \
+                separator\u{2}_SYS_MSG_PRIORITY_\u{1}2",
+        );
+        assert_eq!(
+            (said.unique_key, said.delayed, said.transactional, said.priority),
+            (Some("7F"), true, true, Some(2))
+        );
+        assert_eq!(said.priority_alone(), None);
+        assert_eq!(read("DELAY\u{1}0\u{2}_SYS_MSG_PRIORITY_\u{1}2").priority_alone(), Some(2));
+        assert_eq!(read("UNIQ_KEY\u{1}\u{2}DELAY\u{1}-1"), Said::default());
+    }
+}

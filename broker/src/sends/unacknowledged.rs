@@ -1,0 +1,142 @@
+//! Messages that are stored and whose senders wait for a watermark (the table in `engine`'s
+//! `watermarks`).
+//!
+//! ```text
+//!   rows:    | send | frame A | put | frame B |     in the order of the log
+//!   placed:           a a a           b             the places of the frames' records, in that order
+//! ```
+//!
+//! The first to be answered is always at the front. Two queues, so that a frame of many records is
+//! kept without a list of its own. Pure; bounded in messages.
+
+use super::told::{OwnedTold, Then, Told};
+use crate::limits::UNACKNOWLEDGED_MAX;
+use engine::{Appended, PhyOffset};
+use protocol::native::Placed;
+use std::collections::VecDeque;
+
+/// A stored message, batch or frame that nobody has been told about.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// Who is told.
+    pub(crate) then: Then,
+    /// The first message.
+    pub(crate) first: Appended,
+    /// Where the last record ends: the watermark has to pass it.
+    pub(crate) end: PhyOffset,
+    /// What a client is told.
+    pub(crate) told: OwnedTold,
+}
+
+impl Row {
+    /// How many places belong to it.
+    fn records(&self) -> usize {
+        match self.told {
+            OwnedTold::Frame(frame) => usize::try_from(frame.records).expect("a u32 fits a usize"),
+            OwnedTold::One(..) | OwnedTold::Batch(..) | OwnedTold::Nothing => 0,
+        }
+    }
+}
+
+/// The unacknowledged messages of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Unacknowledged {
+    rows: VecDeque<Row>,
+    placed: VecDeque<Placed>,
+}
+
+impl Unacknowledged {
+    /// Whether no more messages may be stored until some are answered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows.len() >= UNACKNOWLEDGED_MAX || self.placed.len() >= UNACKNOWLEDGED_MAX
+    }
+
+    /// Whether none waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Adds what was stored last. `placed` has the places of a frame's records.
+    pub(crate) fn push(
+        &mut self,
+        then: Then,
+        first: Appended,
+        end: PhyOffset,
+        told: Told<'_>,
+        placed: &[Placed],
+    ) {
+        debug_assert!(
+            self.rows.back().is_none_or(|last| last.end < end),
+            "unacknowledged messages are in the order of the log"
+        );
+        if let Told::Frame(frame) = told {
+            debug_assert_eq!(frame.records as usize, placed.len(), "a place for each record");
+            self.placed.extend(placed);
+        }
+        self.rows.push_back(Row { then, first, end, told: told.owned() });
+    }
+
+    /// The oldest, if `which` holds for it; the places of its records go into `placed`.
+    pub(crate) fn pop_if(
+        &mut self,
+        which: impl Fn(&Row) -> bool,
+        placed: &mut Vec<Placed>,
+    ) -> Option<Row> {
+        let row = self.rows.pop_front_if(|row| which(row))?;
+        placed.clear();
+        placed.extend(self.placed.drain(..row.records()));
+        Some(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sends::slots::Slots;
+    use crate::sends::told::Frame;
+    use engine::QueueOffset;
+
+    fn push(rows: &mut Unacknowledged, end: u64, places: &[i64]) {
+        let first = Appended {
+            physical_offset: PhyOffset(end - 1),
+            bytes: 1,
+            queue_offset: QueueOffset(0),
+            store_timestamp_ms: 0,
+        };
+        let placed: Vec<Placed> = places
+            .iter()
+            .map(|offset| Placed { queue_offset: *offset, physical_offset: 0 })
+            .collect();
+        let records = u32::try_from(placed.len()).unwrap();
+        let frame = Frame { records, store_timestamp_ms: 0, clock: None };
+        let told = if places.is_empty() { Told::Nothing } else { Told::Frame(frame) };
+        let then = Then::Wake(Slots::default().open());
+        rows.push(then, first, PhyOffset(end), told, &placed);
+    }
+
+    #[test]
+    fn nobody_is_answered_before_the_watermark_has_passed_the_end_of_the_message() {
+        let (mut rows, mut placed) = (Unacknowledged::default(), vec![]);
+        push(&mut rows, 100, &[]);
+        push(&mut rows, 200, &[]);
+        let mut pop = |upto| rows.pop_if(|row| row.end <= PhyOffset(upto), &mut placed);
+        assert!(pop(99).is_none());
+        assert_eq!(pop(199).unwrap().end, PhyOffset(100));
+        assert!(pop(199).is_none());
+        assert!(pop(200).is_some() && rows.is_empty());
+    }
+
+    #[test]
+    fn each_frame_gets_the_places_of_its_own_records() {
+        let (mut rows, mut placed) = (Unacknowledged::default(), vec![]);
+        push(&mut rows, 100, &[1, 2]);
+        push(&mut rows, 150, &[]);
+        push(&mut rows, 200, &[3]);
+        let mut offsets = vec![];
+        while let Some(row) = rows.pop_if(|_| true, &mut placed) {
+            offsets.push((row.end.0, placed.iter().map(|one| one.queue_offset).collect()));
+        }
+        assert_eq!(offsets, [(100, vec![1, 2]), (150, vec![]), (200, vec![3])]);
+        assert!(rows.placed.is_empty());
+    }
+}

@@ -1,0 +1,232 @@
+//! The life of one shard: open, serve, stop.
+//!
+//! ```text
+//!   store, tables ──► network ──► Up ──► first registration ──► Settled ──► … Stop … ──► unregister, answers out,
+//!                                                                            tables and log written ──► end
+//! ```
+
+use super::control::Control;
+use crate::config::ShardOptions;
+use crate::desk::counts::{Desk, us_of};
+use crate::desk::rows;
+use crate::peers::Peers;
+use crate::reads::state::Reads;
+use crate::sends::state::Sends;
+use crate::services::saving::Saving;
+use crate::services::{list, registration, saving};
+use crate::shard::{Cx, ScratchSpace, Shard};
+use crate::tables::{Tables, files};
+use engine::{Recovered, Store, WriteCounts};
+use netcore::{Framing, NetConfig, Network};
+use rt::real::{Core, Mailbox, Sender};
+use rt::{MemoryAccount, Priority, Runtime};
+use std::cell::OnceCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The old clients' port lies this far below a shard's.
+const VIP_PORT_BELOW: u16 = 2;
+/// How long answers that are queued may take to leave when the shard stops.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// How long a name server may take to answer before the start goes on without it.
+const SETTLE_MAX: Duration = Duration::from_secs(3);
+
+/// What a shard tells the main thread.
+pub(crate) enum Event {
+    /// Its mailbox exists.
+    Mailbox {
+        /// Which shard.
+        shard: usize,
+        /// How to reach it.
+        sender: Sender<Control>,
+    },
+    /// It serves.
+    Up {
+        /// Which shard.
+        shard: usize,
+        /// The ports it listens on: its own, and the VIP port if that was free.
+        ports: Vec<u16>,
+        /// The log goes through the page cache, because the filesystem has no O_DIRECT.
+        buffered: bool,
+        /// What opening its store found.
+        recovered: Recovered,
+    },
+    /// Every name server has answered its registration or could not be reached.
+    Settled {
+        /// Which shard.
+        shard: usize,
+    },
+    /// It has been told to stop and says how far it is.
+    Stopping {
+        /// Which shard.
+        shard: usize,
+        /// What it does now: "closing its store".
+        stage: &'static str,
+    },
+    /// It ended.
+    Ended {
+        /// Which shard.
+        shard: usize,
+        /// Why, when not by request.
+        error: Option<String>,
+    },
+    /// What a name server's name means now.
+    Resolved {
+        /// Which one.
+        index: usize,
+        /// Its addresses.
+        addresses: Vec<SocketAddr>,
+    },
+    /// SIGINT or SIGTERM.
+    Signal(&'static str),
+}
+
+/// Runs one shard from start to end.
+pub(crate) async fn serve(
+    core: Core,
+    options: ShardOptions,
+    events: mpsc::Sender<Event>,
+) -> io::Result<()> {
+    let shard = options.index;
+    let outcome = run(core, options, &events).await;
+    let error = outcome.as_ref().err().map(ToString::to_string);
+    let _main_is_gone = events.send(Event::Ended { shard, error });
+    outcome
+}
+
+async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) -> io::Result<()> {
+    core.set_idle_spin(options.process.shards.idle_spin);
+    let (sender, mailbox) = core.mailbox()?;
+    let index = options.index;
+    let _main_is_gone = events.send(Event::Mailbox { shard: index, sender });
+    // Before the store, which is written to from then on: a shard that can't start leaves
+    // everything as it was.
+    let mut loaded = files::load(&core, &options).await.map_err(io::Error::other)?;
+    // Who answers a peer and who reads for it charge the same account.
+    let memory = MemoryAccount::new(options.process.shards.memory_bytes_max);
+    let opened = Store::open_charging(core.clone(), options.store_config(), memory.clone()).await;
+    let store = opened.map_err(io::Error::other)?;
+    files::mend(&core, &loaded).await;
+    files::put_back_lost_topics(&mut loaded.tables.topics, &store, core.wall_ms());
+    let (cx, ports) = listen(core, options, store, (loaded.tables, memory)).await?;
+    let _main_is_gone = events.send(Event::Up {
+        shard: index,
+        ports,
+        buffered: cx.store.is_buffered(),
+        recovered: cx.store.recovered(),
+    });
+    list::start(&cx);
+    cx.core.spawn(Priority::Background, tell_when_settled(cx.clone(), index, events.clone()));
+    listen_to_control(&cx, &mailbox).await?;
+    let stage = |stage| {
+        let _main_is_gone = events.send(Event::Stopping { shard: index, stage });
+    };
+    stop(&cx, stage).await
+}
+
+/// Makes the shard and its network. A port that is taken closes the store again.
+async fn listen(
+    core: Core,
+    options: ShardOptions,
+    store: Store<Core>,
+    (tables, memory): (Tables, MemoryAccount),
+) -> io::Result<(Cx, Vec<u16>)> {
+    let (listen, ports) = listen_on(&options);
+    let net_config = NetConfig {
+        idle_timeout: options.process.network.idle_timeout,
+        connections_max: options.process.shards.connections_max,
+        memory,
+        ..NetConfig::listening(listen, Framing::ByFirstByte)
+    };
+    let network = Rc::new(OnceCell::new());
+    let cx = Cx { options: Rc::new(options), core, store, network };
+    match Network::bind(&cx.core, net_config, shard(cx.clone(), tables)) {
+        Ok(bound) => {
+            let is_first = cx.network.set(bound).is_ok();
+            assert!(is_first, "a shard has one network");
+            Ok((cx, ports))
+        }
+        Err(error) => {
+            let _closing = cx.store.close().await;
+            Err(io::Error::other(error))
+        }
+    }
+}
+
+fn shard(cx: Cx, tables: Tables) -> Shard {
+    let seed = us_of(cx.core.random_u64() >> 12);
+    Shard {
+        peers: Peers::new(&cx.options.process.network.name_servers),
+        sends: Sends::new(&cx.options, seed),
+        reads: Reads::default(),
+        desk: Desk::new(rows::codes()),
+        saving: Saving::new(cx.now_ms()),
+        scratch: ScratchSpace::default(),
+        is_stopping: false,
+        tables,
+        cx,
+    }
+}
+
+/// The shard's address first, then the VIP port, which only old clients need: another program may
+/// have it.
+fn listen_on(options: &ShardOptions) -> (Vec<SocketAddr>, Vec<u16>) {
+    let bind = options.process.network.bind;
+    let vip = options.port.checked_sub(VIP_PORT_BELOW).filter(|port| *port > 0);
+    let vip = vip.filter(|port| TcpListener::bind((bind, *port)).is_ok());
+    if vip.is_none() {
+        tracing::warn!(
+            "port {} is taken: clients before 4.5 that send to the VIP port can't",
+            options.port.saturating_sub(VIP_PORT_BELOW)
+        );
+    }
+    let ports: Vec<u16> = std::iter::once(options.port).chain(vip).collect();
+    (ports.iter().map(|port| SocketAddr::new(bind, *port)).collect(), ports)
+}
+
+async fn tell_when_settled(cx: Cx, shard: usize, events: mpsc::Sender<Event>) {
+    let step = Duration::from_millis(10);
+    let mut waited = Duration::ZERO;
+    while waited < SETTLE_MAX && !cx.with(|shard, _| shard.peers.name_servers.settled()) {
+        cx.core.sleep(step).await;
+        waited += step;
+    }
+    let _main_is_gone = events.send(Event::Settled { shard });
+}
+
+async fn listen_to_control(cx: &Cx, mailbox: &Mailbox<Control>) -> io::Result<()> {
+    loop {
+        match mailbox.receive().await? {
+            Control::Stop => return Ok(()),
+            Control::NameServer { index, addresses } => {
+                cx.with(|shard, _| shard.peers.name_servers.resolved(index, addresses));
+            }
+        }
+    }
+}
+
+async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
+    stage("answering what it has stored");
+    let network = cx.network.get().expect("a shard that stops has listened");
+    cx.with(registration::unregister);
+    let mut waited = Duration::ZERO;
+    while waited < STOP_GRACE && !cx.with(|shard, _| shard.sends.unacknowledged.is_empty()) {
+        cx.core.sleep(Duration::from_millis(1)).await;
+        waited += Duration::from_millis(1);
+    }
+    network.stop(STOP_GRACE).await;
+    stage("writing its tables");
+    let saved = cx.with(|shard, _| saving::last_round(shard)).await;
+    stage("closing its store");
+    cx.store.close().await.map_err(io::Error::other)?;
+    let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = cx.store.write_counts();
+    tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");
+    if saved {
+        Ok(())
+    } else {
+        Err(io::Error::other("not everything in config/ could be written, see the log"))
+    }
+}

@@ -1,0 +1,322 @@
+//! Consumer groups: who is in them, over which connection, and what they subscribe to.
+//!
+//! A group exists while it has members. Every change of membership or of the set of topics is told
+//! to the members (NOTIFY_CONSUMER_IDS_CHANGED), which rebalance; the methods return whether that
+//! is due. Pure: the clock comes in as `now_ms`, connections are any `C`.
+
+use crate::limits::{GROUPS_MAX, SUBSCRIPTIONS_PER_GROUP_MAX};
+use crate::reads::filter::Filter;
+use crate::tables::members::{GroupsByConnection, Members};
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::rc::Rc;
+
+pub(crate) use crate::tables::members::{Member, NotTaken};
+
+/// What a group wants of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    /// The topic.
+    pub(crate) topic: String,
+    /// When the client made it; a later one replaces an earlier one, a pull that knows a later one
+    /// is refused.
+    pub(crate) version: i64,
+    /// `TAG`, `SQL92` or whatever the client said; absent means TAG.
+    pub(crate) expression_type: Option<String>,
+    /// The expression as given.
+    pub(crate) expression: String,
+    /// The tags it admits.
+    pub(crate) filter: Filter,
+}
+
+/// Whether an expression type means tags: absent, empty or `TAG`.
+pub(crate) fn is_tag_type(expression_type: Option<&str>) -> bool {
+    matches!(expression_type, None | Some("" | "TAG"))
+}
+
+/// How a group shares its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Model {
+    /// Every member gets every message; members need no news of each other.
+    Broadcasting,
+    /// The members share the queues.
+    Clustering,
+}
+
+/// One consumer group with members.
+#[derive(Debug)]
+pub(crate) struct ConsumerGroup<C> {
+    members: Members<C>,
+    subscriptions: HashMap<String, Subscription>,
+    /// As the last heartbeat said.
+    pub(crate) model: Model,
+}
+
+impl<C: Copy + Eq + Hash> ConsumerGroup<C> {
+    /// Its members, in no order.
+    pub(crate) fn members(&self) -> &[Member<C>] {
+        self.members.list()
+    }
+
+    /// What it wants of `topic`.
+    pub(crate) fn subscription(&self, topic: &str) -> Option<&Subscription> {
+        self.subscriptions.get(topic)
+    }
+}
+
+/// A group's part of a heartbeat.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupHeartbeat {
+    /// How it shares.
+    pub(crate) model: Model,
+    /// What it subscribes to; `None`: as before (a heartbeat "without sub").
+    pub(crate) subscriptions: Option<Vec<Subscription>>,
+    /// A hash of the client's subscriptions; 0 from clients that do not send one.
+    pub(crate) fingerprint: i32,
+}
+
+/// What a heartbeat changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// The members must be told.
+    pub(crate) notify: bool,
+    /// The fingerprint differs from the group's last: the client should send its subscriptions
+    /// again.
+    pub(crate) subscriptions: bool,
+}
+
+/// The consumer groups of one shard.
+#[derive(Debug)]
+pub(crate) struct ConsumerGroups<C> {
+    groups: HashMap<Rc<str>, ConsumerGroup<C>>,
+    by_connection: GroupsByConnection<C>,
+    /// The fingerprint of each group's last heartbeat. As in RocketMQ it outlives the members: a
+    /// consumer that comes back with other subscriptions differs.
+    fingerprints: HashMap<Rc<str>, i32>,
+}
+
+impl<C> Default for ConsumerGroups<C> {
+    fn default() -> Self {
+        Self {
+            groups: HashMap::new(),
+            by_connection: GroupsByConnection::default(),
+            fingerprints: HashMap::new(),
+        }
+    }
+}
+
+impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
+    /// The group, while it has members.
+    pub(crate) fn get(&self, group: &str) -> Option<&ConsumerGroup<C>> {
+        self.groups.get(group)
+    }
+
+    /// Takes a heartbeat of `member` for `group`, which the caller has found among the subscription
+    /// groups.
+    pub(crate) fn heartbeat(
+        &mut self,
+        group: &str,
+        member: &Member<C>,
+        beat: GroupHeartbeat,
+        now_ms: i64,
+    ) -> Result<Changed, NotTaken> {
+        self.by_connection.check(member, group)?;
+        let name = match self.groups.get_key_value(group) {
+            Some((name, _)) => name.clone(),
+            None => Rc::from(group),
+        };
+        let subscriptions = self.is_new_fingerprint(&name, beat.fingerprint);
+        let info = self.groups.entry(name.clone()).or_insert_with(|| empty_group(beat.model));
+        info.model = beat.model;
+        let joined = info.members.join(member, now_ms)?;
+        let topics_changed = beat
+            .subscriptions
+            .is_some_and(|subscriptions| replace(&mut info.subscriptions, subscriptions));
+        if joined {
+            self.by_connection.insert(member.conn, &name);
+        }
+        let notify = (joined || topics_changed) && beat.model == Model::Clustering;
+        Ok(Changed { notify, subscriptions })
+    }
+
+    /// Keeps the fingerprint. Whether it differs from the group's last (`heartBeatV2`): a group's
+    /// first differs from nothing, one after heartbeats without (0) differs, and a heartbeat
+    /// without says nothing.
+    fn is_new_fingerprint(&mut self, group: &Rc<str>, fingerprint: i32) -> bool {
+        if let Some(last) = self.fingerprints.get_mut(group) {
+            let last = std::mem::replace(last, fingerprint);
+            return fingerprint != 0 && last != fingerprint;
+        }
+        if self.fingerprints.len() < GROUPS_MAX {
+            self.fingerprints.insert(group.clone(), fingerprint);
+        }
+        false
+    }
+
+    /// Removes the member on `conn`. True when the remaining members must be told.
+    pub(crate) fn leave(&mut self, group: &str, conn: C) -> bool {
+        let Some(info) = self.groups.get_mut(group) else { return false };
+        let left = info.members.leave(conn);
+        let is_empty = info.members.is_empty();
+        let notify = left && info.model == Model::Clustering && !is_empty;
+        if is_empty {
+            self.groups.remove(group);
+        }
+        self.by_connection.remove(conn, group);
+        notify
+    }
+
+    /// The groups that `conn` is in: when it closes, it leaves each of them.
+    pub(crate) fn groups_of(&self, conn: C) -> Vec<Rc<str>> {
+        self.by_connection.of(conn)
+    }
+
+    /// The connections of members that sent nothing for two minutes, each as often as it is in
+    /// groups. RocketMQ closes them; so does the caller, and they leave as closed ones do.
+    pub(crate) fn expired(&self, now_ms: i64) -> impl Iterator<Item = C> {
+        self.groups.values().flat_map(move |group| group.members.expired(now_ms))
+    }
+}
+
+fn empty_group<C>(model: Model) -> ConsumerGroup<C> {
+    ConsumerGroup { members: Members::default(), subscriptions: HashMap::new(), model }
+}
+
+/// Takes the subscriptions of one heartbeat: newer ones replace, missing topics go. Whether the set
+/// of topics changed.
+fn replace(
+    table: &mut HashMap<String, Subscription>,
+    mut subscriptions: Vec<Subscription>,
+) -> bool {
+    subscriptions.truncate(SUBSCRIPTIONS_PER_GROUP_MAX);
+    let before = table.len();
+    table.retain(|topic, _| subscriptions.iter().any(|subscription| subscription.topic == *topic));
+    let mut changed = table.len() < before;
+    for subscription in subscriptions {
+        match table.get_mut(&subscription.topic) {
+            Some(old) if subscription.version > old.version => *old = subscription,
+            Some(_) => {}
+            None => {
+                changed = true;
+                table.insert(subscription.topic.clone(), subscription);
+            }
+        }
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::GROUPS_PER_CONNECTION_MAX;
+    use crate::tables::members::MEMBER_MS;
+
+    fn member(conn: u32) -> Member<u32> {
+        Member::new(conn, &format!("client-{conn}"))
+    }
+
+    fn beat(topics: &[(&str, i64)]) -> GroupHeartbeat {
+        let subscription = |(topic, version): &(&str, i64)| Subscription {
+            topic: (*topic).to_owned(),
+            version: *version,
+            expression_type: None,
+            expression: "*".to_owned(),
+            filter: Filter::All,
+        };
+        GroupHeartbeat {
+            model: Model::Clustering,
+            subscriptions: Some(topics.iter().map(subscription).collect()),
+            fingerprint: 0,
+        }
+    }
+
+    fn take(
+        groups: &mut ConsumerGroups<u32>,
+        conn: u32,
+        beat: GroupHeartbeat,
+        now_ms: i64,
+    ) -> Changed {
+        groups.heartbeat("g", &member(conn), beat, now_ms).unwrap()
+    }
+
+    #[test]
+    fn members_are_told_of_joins_leaves_and_new_topics_only() {
+        let mut groups = ConsumerGroups::default();
+        assert!(take(&mut groups, 1, beat(&[("a", 1)]), 0).notify);
+        assert!(!take(&mut groups, 1, beat(&[("a", 2)]), 1).notify);
+        assert!(take(&mut groups, 1, beat(&[("a", 2), ("b", 1)]), 2).notify);
+        assert!(take(&mut groups, 2, beat(&[("a", 2), ("b", 1)]), 3).notify);
+        assert!(groups.leave("g", 1));
+        assert!(!groups.leave("g", 1));
+        assert!(!groups.leave("g", 2), "nobody is left to be told");
+        assert!(groups.get("g").is_none() && groups.by_connection.is_empty());
+    }
+
+    #[test]
+    fn an_older_subscription_does_not_replace_a_newer_one() {
+        let mut groups = ConsumerGroups::default();
+        take(&mut groups, 1, beat(&[("a", 5)]), 0);
+        take(&mut groups, 2, beat(&[("a", 3)]), 0);
+        assert_eq!(groups.get("g").unwrap().subscription("a").unwrap().version, 5);
+        take(&mut groups, 2, beat(&[]), 0);
+        assert!(groups.get("g").unwrap().subscription("a").is_none());
+    }
+
+    #[test]
+    fn a_heartbeat_without_subscriptions_keeps_them() {
+        let mut groups = ConsumerGroups::default();
+        take(&mut groups, 1, beat(&[("a", 5)]), 0);
+        let bare = GroupHeartbeat { subscriptions: None, ..beat(&[]) };
+        assert_eq!(take(&mut groups, 1, bare, 1), Changed::default());
+        assert!(groups.get("g").unwrap().subscription("a").is_some());
+    }
+
+    #[test]
+    fn a_fingerprint_after_none_or_after_another_one_asks_for_subscriptions() {
+        let mut groups = ConsumerGroups::default();
+        let mut asks = |conn, fingerprint| {
+            let beat = GroupHeartbeat { fingerprint, ..beat(&[("a", 1)]) };
+            take(&mut groups, conn, beat, 0).subscriptions
+        };
+        assert!(!asks(1, 7), "a group's first fingerprint is no change");
+        assert!(!asks(1, 7));
+        assert!(asks(1, 8) && !asks(1, 8));
+        assert!(!asks(2, 0), "an old client's heartbeat says nothing");
+        assert!(asks(1, 8), "but the next fingerprint differs from it");
+        assert!(groups.leave("g", 1) && !groups.leave("g", 2));
+        let beat = GroupHeartbeat { fingerprint: 9, ..beat(&[("a", 1)]) };
+        assert!(take(&mut groups, 3, beat, 0).subscriptions, "the group was known before");
+    }
+
+    #[test]
+    fn broadcasting_members_are_not_told() {
+        let mut groups = ConsumerGroups::default();
+        let broadcast = GroupHeartbeat { model: Model::Broadcasting, ..beat(&[("a", 1)]) };
+        assert!(!take(&mut groups, 1, broadcast.clone(), 0).notify);
+        take(&mut groups, 2, broadcast, 0);
+        assert!(!groups.leave("g", 1));
+    }
+
+    #[test]
+    fn silent_members_are_named_for_the_caller_to_close() {
+        let mut groups = ConsumerGroups::default();
+        take(&mut groups, 1, beat(&[]), 0);
+        take(&mut groups, 2, beat(&[]), 1_000);
+        assert_eq!(groups.expired(MEMBER_MS).count(), 0);
+        assert_eq!(groups.expired(MEMBER_MS + 1).collect::<Vec<_>>(), [1]);
+        assert_eq!(groups.groups_of(1), [Rc::from("g")]);
+    }
+
+    #[test]
+    fn a_connection_is_in_so_many_groups_at_most() {
+        let mut groups = ConsumerGroups::default();
+        for number in 0..GROUPS_PER_CONNECTION_MAX {
+            let name = format!("g{number}");
+            groups.heartbeat(&name, &member(1), beat(&[]), 0).unwrap();
+        }
+        let more = groups.heartbeat("one-more", &member(1), beat(&[]), 0);
+        assert_eq!(more, Err(NotTaken::ConnectionFull));
+        assert!(groups.get("one-more").is_none());
+        groups.heartbeat("g0", &member(1), beat(&[]), 0).unwrap();
+    }
+}

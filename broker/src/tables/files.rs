@@ -1,0 +1,217 @@
+//! The tables' files, in RocketMQ's format and places: `config/topics.json`,
+//! `config/subscriptionGroup.json`, `config/consumerOffset.json`, each with the version before it
+//! beside it as `.bak`.
+//!
+//! This is how they are loaded; `services::saving` writes them.
+
+use super::{
+    NotServed, Tables, consumers::ConsumerGroups, locks::QueueLocks, producers::ProducerGroups,
+};
+use crate::config::ShardOptions;
+use crate::tables::groups::SubscriptionGroups;
+use crate::tables::offsets::ConsumerOffsets;
+use crate::tables::topics::Topics;
+use engine::Store;
+use protocol::bodies::{TopicConfig, perm};
+use protocol::{json, names};
+use rt::Runtime;
+use rt::real::Core;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) const TOPICS: &str = "config/topics.json";
+pub(crate) const GROUPS: &str = "config/subscriptionGroup.json";
+pub(crate) const OFFSETS: &str = "config/consumerOffset.json";
+
+/// Why a table can't be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TableError {
+    /// The file can't be read.
+    #[error("read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Neither the file nor its backup holds JSON.
+    #[error(
+        "{path} can't be understood ({reason}), and {backup} can't stand in ({backup_reason}). \
+            Fix: repair one of them, or move both away to start without"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why: what was expected and found at which byte.
+        reason: String,
+        /// Its backup.
+        backup: PathBuf,
+        /// Why that is no better.
+        backup_reason: String,
+    },
+}
+
+/// A file that its backup stood in for.
+#[derive(Debug)]
+struct Mended {
+    path: PathBuf,
+    /// What is wrong with it; `None` when it was not there.
+    damaged: Option<Vec<u8>>,
+    good: Vec<u8>,
+}
+
+/// The tables as they were loaded.
+pub(crate) struct Loaded {
+    /// The tables.
+    pub(crate) tables: Tables,
+    /// Files that were damaged and whose backups were used.
+    mended: Vec<Mended>,
+}
+
+/// Loads the tables of a shard; what is missing starts as a new broker's.
+pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, TableError> {
+    let now_ms = core.wall_ms();
+    let mut tables = Tables {
+        topics: Topics::new(options, now_ms),
+        groups: SubscriptionGroups::new(&options.process, now_ms),
+        offsets: ConsumerOffsets::default(),
+        consumers: ConsumerGroups::default(),
+        producers: ProducerGroups::default(),
+        locks: QueueLocks::default(),
+    };
+    let mut files = vec![];
+    let mended = &mut files;
+    if let Some(saved) = load_one(core, &options.store_root.join(TOPICS), mended).await? {
+        say_not_served(TOPICS, &tables.topics.load(saved));
+    }
+    if let Some(saved) = load_one(core, &options.store_root.join(GROUPS), mended).await? {
+        say_not_served(GROUPS, &tables.groups.load(saved));
+    }
+    if let Some(saved) = load_one(core, &options.store_root.join(OFFSETS), mended).await? {
+        tables.offsets = ConsumerOffsets::load(saved);
+    }
+    Ok(Loaded { tables, mended: files })
+}
+
+fn say_not_served(file: &str, not_served: &[NotServed]) {
+    for NotServed { name, why } in not_served {
+        tracing::warn!("{name:?} stays in {file} and is not served: {why}");
+    }
+}
+
+/// Queues of a topic that was created by a send, when nothing says how many: what clients ask for
+/// by default.
+const QUEUES_OF_LOST_TOPIC: i32 = 4;
+
+/// Topics are written to their file right after the turn that made them, messages may be durable
+/// earlier: a broker killed in between has messages of a topic that it does not know. They were
+/// acknowledged, so the topic comes back.
+pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now_ms: i64) {
+    let mut lost: BTreeMap<String, i32> = BTreeMap::new();
+    store.for_each_queue(|topic, queue_id, _| {
+        if topics.get(topic).is_none() && !topics.is_not_served(topic) {
+            let queues = lost.entry(topic.to_owned()).or_default();
+            *queues = (*queues).max(queue_id.saturating_add(1));
+        }
+    });
+    for (name, used) in lost {
+        if let Err(why) = names::check_topic(&name) {
+            tracing::warn!("{name:?} has messages, is not in {TOPICS} and is not served: {why}");
+            continue;
+        }
+        let queues = if names::is_retry_topic(&name) || names::is_dlq_topic(&name) {
+            used
+        } else {
+            used.max(QUEUES_OF_LOST_TOPIC)
+        };
+        match topics
+            .create_if_absent(TopicConfig::new(&name, queues, perm::READ | perm::WRITE), now_ms)
+        {
+            Ok(_) => tracing::warn!(
+                "topic {name} has messages and is not in {TOPICS}: put back with {queues} queues"
+            ),
+            Err(error) => tracing::warn!(
+                "topic {name} has messages and is not in {TOPICS}, and can't be put back: {error}"
+            ),
+        }
+    }
+}
+
+/// The file, or its backup when the file is missing, empty or damaged (as RocketMQ does). Nothing
+/// is loaded in silence from a file that is there and says nothing: groups would begin anew.
+async fn load_one<T: DeserializeOwned>(
+    core: &Core,
+    path: &Path,
+    mended: &mut Vec<Mended>,
+) -> Result<Option<T>, TableError> {
+    let bytes = read_if_there(core, path).await?;
+    let reason = match bytes.as_deref().map(parse::<T>) {
+        Some(Ok(table)) => return Ok(Some(table)),
+        Some(Err(reason)) => Some(reason),
+        None => None,
+    };
+    let backup = with_suffix(path, ".bak");
+    let good = read_if_there(core, &backup).await?;
+    match (good.as_deref().map(parse::<T>), reason) {
+        (Some(Ok(table)), reason) => {
+            tracing::warn!(
+                "{} is used in the place of {}: {}",
+                backup.display(),
+                path.display(),
+                reason.as_deref().unwrap_or("it is missing")
+            );
+            mended.push(Mended {
+                path: path.to_owned(),
+                damaged: bytes,
+                good: good.unwrap_or_default(),
+            });
+            Ok(Some(table))
+        }
+        (None, None) => Ok(None),
+        (found, reason) => {
+            let backup_reason =
+                found.and_then(Result::err).unwrap_or_else(|| "it is missing".to_owned());
+            let reason = reason.unwrap_or_else(|| "it is missing".to_owned());
+            Err(TableError::Damaged { path: path.to_owned(), reason, backup, backup_reason })
+        }
+    }
+}
+
+async fn read_if_there(core: &Core, path: &Path) -> Result<Option<Vec<u8>>, TableError> {
+    match core.read_file(path).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TableError::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    if bytes.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    json::from_lenient(bytes).map_err(|error| error.to_string())
+}
+
+/// Puts what the backups held in the place of what is damaged, which is kept beside it as
+/// `.damaged`: the next save would otherwise make it the backup.
+pub(crate) async fn mend(core: &Core, loaded: &Loaded) {
+    for Mended { path, damaged, good } in &loaded.mended {
+        if let Some(damaged) = damaged
+            && let Err(error) =
+                core.replace_file(&with_suffix(path, ".damaged"), damaged.clone(), false).await
+        {
+            tracing::warn!("keeping a copy of {}: {error}", path.display());
+        }
+        if let Err(error) = core.replace_file(path, good.clone(), false).await {
+            tracing::warn!("write {}: {error}", path.display());
+        }
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

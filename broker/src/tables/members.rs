@@ -1,0 +1,191 @@
+//! Who is in a group, and which groups a connection is in: for consumer and producer groups alike.
+//! Pure; connections are any `C`.
+
+use crate::limits::{
+    CLIENT_ID_BYTES_MAX, GROUP_MEMBERS_MAX, GROUPS_MAX, GROUPS_PER_CONNECTION_MAX,
+};
+use protocol::names::NameError;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::rc::Rc;
+
+/// How long a member lives without a heartbeat (RocketMQ's `channelExpiredTimeout`).
+pub(super) const MEMBER_MS: i64 = 120_000;
+
+/// Why a heartbeat's member is not taken into a group.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// The group's name is not allowed.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// What the client calls itself is too long.
+    #[error("its client id has {0} bytes, {CLIENT_ID_BYTES_MAX} are possible")]
+    ClientId(usize),
+    /// The group has as many members as it may.
+    #[error("the group has {GROUP_MEMBERS_MAX} members already")]
+    GroupFull,
+    /// The connection is in as many groups of this kind as it may.
+    #[error("the connection is in {GROUPS_PER_CONNECTION_MAX} groups already")]
+    ConnectionFull,
+    /// The shard has as many groups as it may.
+    #[error("the broker has {GROUPS_MAX} producer groups already")]
+    BrokerFull,
+}
+
+/// One member of a group. A member is a connection (RocketMQ's channel).
+#[derive(Clone, Debug)]
+pub(crate) struct Member<C> {
+    /// Its connection.
+    pub(crate) conn: C,
+    /// What it calls itself: `ip@instance`.
+    pub(crate) client_id: String,
+    seen_ms: i64,
+}
+
+impl<C> Member<C> {
+    /// A member as its heartbeat describes it.
+    pub(crate) fn new(conn: C, client_id: &str) -> Self {
+        Self { conn, client_id: client_id.to_owned(), seen_ms: 0 }
+    }
+}
+
+/// The members of one group, found by connection: a heartbeat and an end cost the same however
+/// many there are. Bounded by [`GROUP_MEMBERS_MAX`].
+#[derive(Debug)]
+pub(super) struct Members<C> {
+    list: Vec<Member<C>>,
+    /// Where each connection's member is in the list.
+    places: HashMap<C, usize>,
+}
+
+impl<C> Default for Members<C> {
+    fn default() -> Self {
+        Self { list: vec![], places: HashMap::new() }
+    }
+}
+
+impl<C: Copy + Eq + Hash> Members<C> {
+    /// In no order.
+    pub(super) fn list(&self) -> &[Member<C>] {
+        &self.list
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Takes a heartbeat. Whether the member is new.
+    pub(super) fn join(&mut self, member: &Member<C>, now_ms: i64) -> Result<bool, NotTaken> {
+        if let Some(place) = self.places.get(&member.conn) {
+            let known = &mut self.list[*place];
+            known.seen_ms = now_ms;
+            if known.client_id != member.client_id {
+                known.client_id.clone_from(&member.client_id);
+            }
+            return Ok(false);
+        }
+        if self.list.len() >= GROUP_MEMBERS_MAX {
+            return Err(NotTaken::GroupFull);
+        }
+        self.places.insert(member.conn, self.list.len());
+        self.list.push(Member { seen_ms: now_ms, ..member.clone() });
+        Ok(true)
+    }
+
+    /// Removes the member on `conn`; false when there is none.
+    pub(super) fn leave(&mut self, conn: C) -> bool {
+        let Some(place) = self.places.remove(&conn) else { return false };
+        self.list.swap_remove(place);
+        if let Some(moved) = self.list.get(place) {
+            self.places.insert(moved.conn, place);
+        }
+        true
+    }
+
+    /// The connections of members that sent nothing for [`MEMBER_MS`].
+    pub(super) fn expired(&self, now_ms: i64) -> impl Iterator<Item = C> {
+        let stale = move |member: &&Member<C>| now_ms.saturating_sub(member.seen_ms) > MEMBER_MS;
+        self.list.iter().filter(stale).map(|member| member.conn)
+    }
+}
+
+/// The groups that each connection is in, so that its end costs only what it took part in.
+/// A connection is in [`GROUPS_PER_CONNECTION_MAX`] at most.
+#[derive(Debug)]
+pub(super) struct GroupsByConnection<C>(HashMap<C, HashSet<Rc<str>>>);
+
+impl<C> Default for GroupsByConnection<C> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<C: Copy + Eq + Hash> GroupsByConnection<C> {
+    /// Whether `member` may come into `group`, as far as that concerns its connection.
+    pub(super) fn check(&self, member: &Member<C>, group: &str) -> Result<(), NotTaken> {
+        if member.client_id.len() > CLIENT_ID_BYTES_MAX {
+            return Err(NotTaken::ClientId(member.client_id.len()));
+        }
+        match self.0.get(&member.conn) {
+            Some(of) if of.len() >= GROUPS_PER_CONNECTION_MAX && !of.contains(group) => {
+                Err(NotTaken::ConnectionFull)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn insert(&mut self, conn: C, group: &Rc<str>) {
+        self.0.entry(conn).or_default().insert(group.clone());
+    }
+
+    pub(super) fn remove(&mut self, conn: C, group: &str) {
+        let Some(groups) = self.0.get_mut(&conn) else { return };
+        groups.remove(group);
+        if groups.is_empty() {
+            self.0.remove(&conn);
+        }
+    }
+
+    /// The groups of `conn`.
+    pub(super) fn of(&self, conn: C) -> Vec<Rc<str>> {
+        self.0.get(&conn).into_iter().flatten().cloned().collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn members_are_found_by_connection_whoever_left_before() {
+        let mut members = Members::default();
+        for conn in 0..10 {
+            assert_eq!(members.join(&Member::new(conn, "c"), 0), Ok(true));
+        }
+        for conn in [0, 9, 4] {
+            assert!(members.leave(conn) && !members.leave(conn));
+        }
+        assert_eq!(members.join(&Member::new(7, "other"), 500_000), Ok(false));
+        assert_eq!(members.list().iter().filter(|member| member.client_id == "other").count(), 1);
+        let expired: BTreeSet<_> = members.expired(500_000).collect();
+        assert_eq!(expired, BTreeSet::from([1, 2, 3, 5, 6, 8]));
+        expired.into_iter().chain([7]).for_each(|conn| assert!(members.leave(conn)));
+        assert!(members.is_empty() && members.places.is_empty());
+    }
+
+    #[test]
+    fn a_full_group_takes_nobody_in() {
+        let mut members = Members::default();
+        for conn in 0..GROUP_MEMBERS_MAX {
+            members.join(&Member::new(conn, "c"), 0).unwrap();
+        }
+        assert_eq!(members.join(&Member::new(GROUP_MEMBERS_MAX, "c"), 0), Err(NotTaken::GroupFull));
+        assert_eq!(members.join(&Member::new(0, "c"), 0), Ok(false), "a known one stays");
+    }
+}

@@ -1,0 +1,44 @@
+//! What a broker knows. Each table is pure: the clock comes in, sockets and files are the caller's.
+
+pub(crate) mod consumers;
+pub(crate) mod files;
+pub(crate) mod groups;
+pub(crate) mod locks;
+mod members;
+pub(crate) mod offsets;
+pub(crate) mod producers;
+pub(crate) mod topics;
+
+use consumers::ConsumerGroups;
+use groups::SubscriptionGroups;
+use locks::QueueLocks;
+use netcore::ConnId;
+use offsets::ConsumerOffsets;
+use producers::ProducerGroups;
+use protocol::bodies::MessageQueue;
+use topics::Topics;
+
+/// The tables of one shard.
+pub(crate) struct Tables {
+    /// Saved: queue counts and permissions.
+    pub(crate) topics: Topics,
+    /// Saved: settings of consumer groups.
+    pub(crate) groups: SubscriptionGroups,
+    /// Saved: how far each group is.
+    pub(crate) offsets: ConsumerOffsets,
+    /// Which consumers are connected.
+    pub(crate) consumers: ConsumerGroups<ConnId>,
+    /// Which producers are connected.
+    pub(crate) producers: ProducerGroups<ConnId>,
+    /// Which orderly consumer has which queue.
+    pub(crate) locks: QueueLocks<MessageQueue>,
+}
+
+/// A topic or group of a file that stays in the file and is not served.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotServed {
+    /// Its name as the file has it.
+    pub(crate) name: String,
+    /// What is wrong with the name.
+    pub(crate) why: protocol::names::NameError,
+}

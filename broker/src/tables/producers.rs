@@ -1,0 +1,130 @@
+//! Producer groups: which connections send for them. Pure; connections are any `C`.
+//!
+//! Unlike a consumer group, a producer group has no settings and needs no creation: its name is
+//! checked here, and a connection may be in `GROUPS_PER_CONNECTION_MAX` of them.
+
+use crate::limits::GROUPS_MAX;
+use crate::tables::members::{GroupsByConnection, Member, Members, NotTaken};
+use protocol::names;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::rc::Rc;
+
+/// The producer groups of one shard.
+#[derive(Debug)]
+pub(crate) struct ProducerGroups<C> {
+    groups: HashMap<Rc<str>, Members<C>>,
+    by_connection: GroupsByConnection<C>,
+}
+
+impl<C> Default for ProducerGroups<C> {
+    fn default() -> Self {
+        Self { groups: HashMap::new(), by_connection: GroupsByConnection::default() }
+    }
+}
+
+impl<C: Copy + Eq + Hash> ProducerGroups<C> {
+    /// Takes a heartbeat of a producer.
+    pub(crate) fn heartbeat(
+        &mut self,
+        group: &str,
+        member: &Member<C>,
+        now_ms: i64,
+    ) -> Result<(), NotTaken> {
+        if !self.groups.contains_key(group) {
+            names::check_group(group)?;
+            if self.groups.len() >= GROUPS_MAX {
+                return Err(NotTaken::BrokerFull);
+            }
+        }
+        self.by_connection.check(member, group)?;
+        let name = match self.groups.get_key_value(group) {
+            Some((name, _)) => name.clone(),
+            None => Rc::from(group),
+        };
+        let members = self.groups.entry(name.clone()).or_default();
+        if members.join(member, now_ms)? {
+            self.by_connection.insert(member.conn, &name);
+        }
+        Ok(())
+    }
+
+    /// Removes the producer on `conn` from one group.
+    pub(crate) fn leave(&mut self, group: &str, conn: C) {
+        let Some(members) = self.groups.get_mut(group) else { return };
+        members.leave(conn);
+        if members.is_empty() {
+            self.groups.remove(group);
+        }
+        self.by_connection.remove(conn, group);
+    }
+
+    /// Removes `conn` from all groups: it is closed.
+    pub(crate) fn close(&mut self, conn: C) {
+        for group in self.by_connection.of(conn) {
+            self.leave(&group, conn);
+        }
+    }
+
+    /// The connections of producers that sent nothing for two minutes, each as often as it is in
+    /// groups. RocketMQ closes them; so does the caller, and [`close`](Self::close) then forgets
+    /// them.
+    pub(crate) fn expired(&self, now_ms: i64) -> impl Iterator<Item = C> {
+        self.groups.values().flat_map(move |members| members.expired(now_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::GROUPS_PER_CONNECTION_MAX;
+    use crate::tables::members::MEMBER_MS;
+
+    fn of(groups: &ProducerGroups<u32>, group: &str) -> Vec<u32> {
+        let members = groups.groups.get(group).map(Members::list).unwrap_or_default();
+        members.iter().map(|member| member.conn).collect()
+    }
+
+    #[test]
+    fn a_producer_is_known_from_its_heartbeat_until_it_leaves_or_its_connection_ends() {
+        let mut groups = ProducerGroups::default();
+        for (group, conn) in [("p", 1), ("p", 2), ("p", 2), ("q", 2)] {
+            groups.heartbeat(group, &Member::new(conn, "c"), 0).unwrap();
+        }
+        assert_eq!(of(&groups, "p"), [1, 2]);
+        groups.leave("p", 1);
+        assert_eq!((of(&groups, "p"), of(&groups, "q")), (vec![2], vec![2]));
+        groups.close(2);
+        assert!(groups.groups.is_empty() && groups.by_connection.is_empty());
+    }
+
+    #[test]
+    fn silent_producers_are_named_for_the_caller_to_close() {
+        let mut groups = ProducerGroups::default();
+        groups.heartbeat("p", &Member::new(1, "c"), 0).unwrap();
+        groups.heartbeat("p", &Member::new(2, "c"), 1).unwrap();
+        assert_eq!(groups.expired(MEMBER_MS).count(), 0);
+        assert_eq!(groups.expired(MEMBER_MS + 1).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn what_a_connection_is_remembered_for_is_bounded_and_refusals_leave_nothing() {
+        let mut groups = ProducerGroups::default();
+        let member = Member::new(1, "c");
+        for name in ["", "bad name", &"x".repeat(4 << 20)] {
+            assert!(matches!(groups.heartbeat(name, &member, 0), Err(NotTaken::Name(_))));
+        }
+        let long = Member::new(1, &"c".repeat(4 << 20));
+        assert_eq!(groups.heartbeat("p", &long, 0), Err(NotTaken::ClientId(4 << 20)));
+        assert!(groups.groups.is_empty() && groups.by_connection.is_empty());
+        for number in 0..GROUPS_PER_CONNECTION_MAX {
+            groups.heartbeat(&format!("p{number}"), &member, 0).unwrap();
+        }
+        for _ in 0..2 {
+            assert_eq!(groups.heartbeat("one-more", &member, 0), Err(NotTaken::ConnectionFull));
+        }
+        assert_eq!(groups.heartbeat("p0", &member, 0), Ok(()), "a known one is renewed");
+        assert_eq!(groups.groups.len(), GROUPS_PER_CONNECTION_MAX);
+        groups.heartbeat("one-more", &Member::new(2, "c"), 0).unwrap();
+    }
+}
