@@ -11,6 +11,8 @@
 mod cli;
 mod files;
 mod greeting;
+#[cfg(debug_assertions)]
+mod panic_hook;
 mod resolver;
 pub(crate) mod run;
 mod signals;

@@ -8,8 +8,8 @@ use super::greeting::{self, Found};
 use super::{resolver, run::StartError, signals};
 use crate::config::{Options, ShardOptions};
 use crate::serve::control::Control;
-use crate::serve::life::{self, Event};
-use rt::real::{Core, CorePlacement, Sender, available_cores, launch};
+use crate::serve::life::{self, End, Event};
+use rt::real::{Core, CoreFailure, CorePlacement, Sender, available_cores, launch_watched};
 use rt::ring::RingConfig;
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 const SAY_EVERY: Duration = Duration::from_secs(5);
 /// From then on a stop has taken too long to be a large store: its disk does not answer.
 const STOP_OVERDUE: Duration = Duration::from_secs(300);
+
+/// The exit status after a second signal.
+const STATUS_SECOND_SIGNAL: i32 = 130;
 
 /// Runs the shards until all have ended.
 pub(super) fn supervise(mut options: Options) -> Result<(), StartError> {
@@ -32,16 +35,23 @@ pub(super) fn supervise(mut options: Options) -> Result<(), StartError> {
     let (events, inbox) = mpsc::channel();
     signals::forward(&events)?;
     resolver::start(&options.network.name_servers, &events)?;
+    let ends = events.clone();
     let main = move |core: Core, index: usize| {
         let (shard, events) = (shards.get(index).cloned(), events.clone());
         async move {
+            #[cfg(debug_assertions)]
+            super::panic_hook::arm(&core, index);
             match shard {
                 Some(shard) => life::serve(core, shard, events).await,
                 None => Err(io::Error::other("more shards than options")),
             }
         }
     };
-    let running = launch(&placements, RingConfig::default(), main)?;
+    let on_end = move |shard: usize, outcome: &Result<(), CoreFailure>| {
+        let end = outcome.as_ref().map_or_else(End::of, |()| End::AsAsked);
+        let _main_is_gone = ends.send(Event::Ended { shard, end });
+    };
+    let running = launch_watched(&placements, RingConfig::default(), main, on_end)?;
     let mut supervisor = Supervisor::new(options, cores, files);
     while !supervisor.all_ended() {
         let timeout = supervisor.stopping.map_or(Duration::MAX, |_| SAY_EVERY);
@@ -97,6 +107,8 @@ struct Supervisor {
     resolved: Vec<Option<Vec<SocketAddr>>>,
     /// Since when the shards have been told to stop.
     stopping: Option<Instant>,
+    /// A signal came.
+    was_signalled: bool,
     /// Why the first shard failed.
     failure: Option<String>,
 }
@@ -110,6 +122,7 @@ impl Supervisor {
             cores,
             files,
             stopping: None,
+            was_signalled: false,
             failure: None,
         }
     }
@@ -134,7 +147,7 @@ impl Supervisor {
                 self.resolved[index] = Some(addresses);
             }
             Event::Signal(name) => self.on_signal(name),
-            Event::Ended { shard, error } => self.on_end(shard, error),
+            Event::Ended { shard, end } => self.on_end(shard, end),
         }
     }
 
@@ -160,44 +173,57 @@ impl Supervisor {
     fn greet_when_settled(&mut self) {
         let all_settled = self.shards.iter().all(|shard| shard.has_settled);
         if all_settled && self.stopping.is_none() {
-            let found: Vec<_> = self
-                .shards
-                .iter_mut()
-                .map(|shard| shard.found.take().unwrap_or_default())
-                .collect();
+            let found = self.shards.iter_mut().map(|shard| {
+                shard.found.take().expect("a shard says that it is up before it has settled")
+            });
+            let found: Vec<_> = found.collect();
             greeting::say(&greeting::text(&self.options, &self.cores, &self.files, &found));
         }
     }
 
+    /// The first signal stops the shards, the second one the process. A first signal is the first
+    /// also when the shards stop already because one of them failed.
     fn on_signal(&mut self, name: &'static str) {
-        if self.stopping.is_some() {
+        if self.was_signalled {
             tracing::warn!(
                 "{name} again: ending at once, what was acknowledged and not yet written is lost"
             );
-            std::process::exit(130);
+            std::process::exit(STATUS_SECOND_SIGNAL);
         }
+        self.was_signalled = true;
         tracing::info!("{name}: stopping");
         self.stop();
     }
 
     fn stop(&mut self) {
-        self.stopping = Some(Instant::now());
-        self.tell(&Control::Stop);
+        if self.stopping.is_none() {
+            self.stopping = Some(Instant::now());
+            self.tell(&Control::Stop);
+        }
     }
 
-    fn on_end(&mut self, shard: usize, error: Option<String>) {
+    /// One shard's end is the end of all.
+    fn on_end(&mut self, shard: usize, end: End) {
         self.shards[shard].has_ended = true;
         self.shards[shard].sender = None;
-        if let Some(error) = error {
-            let what = match self.options.shards.count {
-                1 => error,
-                _ => format!("shard {shard}: {error}"),
-            };
-            self.failure.get_or_insert(what);
+        match end {
+            End::AsAsked => {}
+            End::Failed(reason) if self.shards.len() == 1 => self.fail(reason),
+            End::Failed(reason) => self.fail(format!("shard {shard}: {reason}")),
+            End::Broken(reason) => {
+                let what = format!("shard {shard}: {reason}");
+                tracing::error!(
+                    "{what}. It writes nothing more; its store is recovered at the next start. \
+                     The process ends as soon as the other shards have closed their stores"
+                );
+                self.fail(what);
+            }
         }
-        if self.stopping.is_none() {
-            self.stop();
-        }
+        self.stop();
+    }
+
+    fn fail(&mut self, what: String) {
+        self.failure.get_or_insert(what);
     }
 
     fn say_what_is_waited_for(&self) {
@@ -252,13 +278,25 @@ mod tests {
     #[test]
     fn a_shard_that_ends_stops_all_and_the_first_reason_is_given() {
         let mut supervisor = supervisor(&[("shardCount", "2")]);
-        let end =
-            |shard, error: Option<&str>| Event::Ended { shard, error: error.map(str::to_owned) };
-        supervisor.on_event(end(1, Some("no disk")));
+        let end = |shard, why: &str| Event::Ended { shard, end: End::Failed(why.to_owned()) };
+        supervisor.on_event(end(1, "no disk"));
         assert!(supervisor.stopping.is_some() && !supervisor.all_ended());
-        supervisor.on_event(end(0, Some("later")));
+        supervisor.on_event(end(0, "later"));
         assert!(supervisor.all_ended());
         assert_eq!(supervisor.failure.as_deref(), Some("shard 1: no disk"));
+    }
+
+    #[test]
+    fn a_first_signal_after_a_failure_lets_the_other_shards_close() {
+        let mut supervisor = supervisor(&[("shardCount", "2")]);
+        let end = End::Broken("a core panicked at x.rs:1: oops".to_owned());
+        supervisor.on_event(Event::Ended { shard: 1, end });
+        let since = supervisor.stopping;
+        supervisor.on_event(Event::Signal("SIGTERM"));
+        assert!(since.is_some() && supervisor.stopping == since && !supervisor.all_ended());
+        supervisor.on_event(Event::Ended { shard: 0, end: End::AsAsked });
+        let failure = supervisor.failure.as_deref();
+        assert_eq!(failure, Some("shard 1: a core panicked at x.rs:1: oops"));
     }
 
     #[test]
@@ -268,7 +306,7 @@ mod tests {
         let recovered = engine::Recovered::default();
         supervisor.on_event(Event::Up { shard: 0, ports, buffered: false, recovered });
         supervisor.on_event(Event::Stopping { shard: 0, stage: "closing its store" });
-        supervisor.on_event(Event::Ended { shard: 2, error: None });
+        supervisor.on_event(Event::Ended { shard: 2, end: End::AsAsked });
         assert_eq!(
             waited_for(&supervisor.shards, Duration::from_secs(5)),
             "still stopping after 5 s: waiting for shard 0 (closing its store), \

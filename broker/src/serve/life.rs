@@ -18,7 +18,7 @@ use crate::shard::{Cx, ScratchSpace, Shard};
 use crate::tables::{Tables, files};
 use engine::{Recovered, Store, WriteCounts};
 use netcore::{Framing, NetConfig, Network};
-use rt::real::{Core, Mailbox, Sender};
+use rt::real::{Core, CoreFailure, Mailbox, Sender};
 use rt::{MemoryAccount, Priority, Runtime};
 use std::cell::OnceCell;
 use std::io;
@@ -66,12 +66,12 @@ pub(crate) enum Event {
         /// What it does now: "closing its store".
         stage: &'static str,
     },
-    /// It ended.
+    /// Its thread is at its end: the last that it tells.
     Ended {
         /// Which shard.
         shard: usize,
-        /// Why, when not by request.
-        error: Option<String>,
+        /// How.
+        end: End,
     },
     /// What a name server's name means now.
     Resolved {
@@ -84,20 +84,32 @@ pub(crate) enum Event {
     Signal(&'static str),
 }
 
-/// Runs one shard from start to end.
+/// How a shard ended.
+pub(crate) enum End {
+    /// It was told to stop, and its store is closed.
+    AsAsked,
+    /// It gave up for this reason.
+    Failed(String),
+    /// Its core panicked or its ring failed: its store is not closed.
+    Broken(String),
+}
+
+impl End {
+    /// Of a core that ended with this failure.
+    pub(crate) fn of(failure: &CoreFailure) -> Self {
+        match failure {
+            CoreFailure::Main(error) => Self::Failed(error.to_string()),
+            broken => Self::Broken(broken.to_string()),
+        }
+    }
+}
+
+/// Runs one shard from start to end. The end of its thread is told by who started it.
 pub(crate) async fn serve(
     core: Core,
     options: ShardOptions,
     events: mpsc::Sender<Event>,
 ) -> io::Result<()> {
-    let shard = options.index;
-    let outcome = run(core, options, &events).await;
-    let error = outcome.as_ref().err().map(ToString::to_string);
-    let _main_is_gone = events.send(Event::Ended { shard, error });
-    outcome
-}
-
-async fn run(core: Core, options: ShardOptions, events: &mpsc::Sender<Event>) -> io::Result<()> {
     core.set_idle_spin(options.process.shards.idle_spin);
     let (sender, mailbox) = core.mailbox()?;
     let index = options.index;

@@ -9,6 +9,7 @@ mod native_client;
 
 mod apache_store;
 mod bad_store;
+mod core_failure;
 mod faults;
 mod flush;
 mod groups;
