@@ -165,7 +165,11 @@ fn label(recorder: &Mutex<Recorder>, text: &str) {
 /// One GET_ROUTEINFO_BY_TOPIC with this version in its header, through the proxy.
 fn ask_route(port: u16, version: u16) -> std::io::Result<()> {
     let header = format!(
-        r#"{{"code":105,"extFields":{{"topic":"TBW102"}},"flag":0,"language":"JAVA","opaque":7,"serializeTypeCurrentRPC":"JSON","version":{version}}}"#
+        concat!(
+            r#"{{"code":105,"extFields":{{"topic":"TBW102"}},"flag":0,"language":"JAVA","#,
+            r#""opaque":7,"serializeTypeCurrentRPC":"JSON","version":{version}}}"#
+        ),
+        version = version
     );
     let header_len = u32::try_from(header.len()).unwrap_or(0);
     let mut stream = TcpStream::connect((proxy::LISTEN, port))?;

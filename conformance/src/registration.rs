@@ -7,7 +7,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use crate::limits::{ANSWER_MAX, FRAME_BYTES_MAX};
 
 /// GET_BROKER_CLUSTER_INFO.
-const HEADER: &[u8] = br#"{"code":106,"extFields":{},"flag":0,"language":"JAVA","opaque":1,"serializeTypeCurrentRPC":"JSON","version":513}"#;
+const HEADER: &[u8] = concat!(
+    r#"{"code":106,"extFields":{},"flag":0,"language":"JAVA","opaque":1,"#,
+    r#""serializeTypeCurrentRPC":"JSON","version":513}"#
+)
+.as_bytes();
 
 /// True when the name server on this port knows every one of these broker names.
 pub fn knows(namesrv_port: u16, brokers: &[String]) -> bool {

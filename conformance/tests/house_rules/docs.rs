@@ -100,6 +100,24 @@ fn every_reference_to_the_design_has_its_page() {
     none(&faults);
 }
 
+#[test]
+fn nothing_refers_to_a_review_that_the_repository_has_not() {
+    let mut faults = Vec::new();
+    for (path, text) in [everywhere(".md"), everywhere(".rs")].concat() {
+        for number in 1..20 {
+            for letter in 'A'..='F' {
+                for word in ["review", "finding"] {
+                    let reference = format!("({word} {letter}{number})");
+                    if text.contains(&reference) {
+                        faults.push(format!("{path}: {reference} leads nowhere"));
+                    }
+                }
+            }
+        }
+    }
+    none(&faults);
+}
+
 /// The numbers in "design D7" and "DESIGN D7", also where a comment breaks between the words.
 fn design_references(text: &str) -> Vec<u32> {
     let words: Vec<&str> = text
