@@ -12,8 +12,8 @@
 //! a name server) it asks the runner for.
 //!
 //! Reading order: `options`, `suite` (the table of scenarios), `run`, `dialogue`, `requests`,
-//! `cluster`, `target`; `capture` records golden bytes instead, `fixture` makes the store of Apache's that
-//! plain tests open.
+//! `cluster`, `target`; `capture` records golden bytes instead, `fixture` makes the store of
+//! Apache's that plain tests open.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command-line program: the table is its result")]
 
