@@ -11,7 +11,7 @@ use crate::process::Stop;
 
 /// Where everything built lies.
 #[derive(Debug)]
-pub struct Artifacts {
+pub(crate) struct Artifacts {
     /// `target/conformance`.
     root: PathBuf,
     /// The folder with `mqnamesrv` and `mqbroker`.
@@ -20,7 +20,7 @@ pub struct Artifacts {
 
 impl Artifacts {
     /// Below the target folder that this very program was built into.
-    pub fn locate(bin_dir: Option<&Path>) -> Result<Self, Stop> {
+    pub(crate) fn locate(bin_dir: Option<&Path>) -> Result<Self, Stop> {
         let exe = std::env::current_exe()
             .map_err(Stop::while_doing("finding this program's own path"))?;
         let target = exe.ancestors().nth(2).filter(|p| p.is_dir()).ok_or_else(|| {
@@ -31,7 +31,7 @@ impl Artifacts {
     }
 
     /// Compiles the programs against one client version and collects its jars.
-    pub fn build_programs(&self, client: &str) -> Result<(), Stop> {
+    pub(crate) fn build_programs(&self, client: &str) -> Result<(), Stop> {
         let out = self.root.join("java");
         let args = [
             "-P".to_owned(),
@@ -50,7 +50,7 @@ impl Artifacts {
     }
 
     /// Collects Apache's broker and name server with all they need.
-    pub fn fetch_apache(&self) -> Result<(), Stop> {
+    pub(crate) fn fetch_apache(&self) -> Result<(), Stop> {
         let out = self.root.join("apache");
         let args = [
             "dependency:copy-dependencies".to_owned(),
@@ -63,7 +63,7 @@ impl Artifacts {
 
     /// `cargo build --release` of the name server, and of the broker when it is ours; into the
     /// target folder in use.
-    pub fn build_ringmq(&self, with_broker: bool) -> Result<(), Stop> {
+    pub(crate) fn build_ringmq(&self, with_broker: bool) -> Result<(), Stop> {
         println!("building RingMQ's servers (release)");
         let target = self.root.parent().unwrap_or(&self.root);
         let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -83,7 +83,7 @@ impl Artifacts {
     }
 
     /// One of our programs.
-    pub fn ringmq(&self, program: &str) -> Result<PathBuf, Stop> {
+    pub(crate) fn ringmq(&self, program: &str) -> Result<PathBuf, Stop> {
         let path = self.bin.join(program);
         if path.is_file() {
             Ok(path)
@@ -93,13 +93,13 @@ impl Artifacts {
     }
 
     /// Class path of the programs with one client.
-    pub fn client_classpath(&self, client: &str) -> String {
+    pub(crate) fn client_classpath(&self, client: &str) -> String {
         let dir = self.root.join("java").join(format!("client-{client}"));
         format!("{}:{}", dir.join("classes").display(), dir.join("jars").join("*").display())
     }
 
     /// Class path of Apache's servers.
-    pub fn apache_classpath(&self) -> String {
+    pub(crate) fn apache_classpath(&self) -> String {
         self.root.join("apache").join("*").display().to_string()
     }
 }
@@ -110,7 +110,7 @@ fn crate_dir() -> PathBuf {
 }
 
 /// The checkout.
-pub fn workspace_dir() -> PathBuf {
+pub(crate) fn workspace_dir() -> PathBuf {
     crate_dir().parent().map_or_else(crate_dir, Path::to_path_buf)
 }
 
@@ -119,7 +119,7 @@ fn java_dir() -> PathBuf {
 }
 
 /// The seed's broker configuration, byte for byte as printed there.
-pub fn seed_config() -> PathBuf {
+pub(crate) fn seed_config() -> PathBuf {
     crate_dir().join("seed").join("broker-a.properties")
 }
 

@@ -30,6 +30,7 @@ use crate::options::{Against, Options};
 use crate::ports::Ports;
 use crate::prerequisites;
 use crate::process::{Interrupt, Stop};
+use crate::registration;
 use crate::run::java_program;
 use crate::target::{Config, JVM_QUICK, Target};
 
@@ -46,7 +47,7 @@ const TO_ROCKETMQ: [Visitor; 1] = [("5.5.0", "ROCKETMQ")];
 const OLD_VERSIONS: [u16; 2] = [300, 399];
 
 /// Records everything and writes the files; true when every wanted frame was seen.
-pub fn run(options: &Options, into: &Path) -> Result<bool, Stop> {
+pub(crate) fn run(options: &Options, into: &Path) -> Result<bool, Stop> {
     let interrupt = Interrupt::install()?;
     prerequisites::check()?;
     let artifacts = Artifacts::locate(options.bin_dir.as_deref())?;
@@ -165,18 +166,13 @@ fn label(recorder: &Mutex<Recorder>, text: &str) {
 /// One GET_ROUTEINFO_BY_TOPIC with this version in its header, through the proxy.
 fn ask_route(port: u16, version: u16) -> std::io::Result<()> {
     let header = format!(
-        concat!(
-            r#"{{"code":105,"extFields":{{"topic":"TBW102"}},"flag":0,"language":"JAVA","#,
-            r#""opaque":7,"serializeTypeCurrentRPC":"JSON","version":{version}}}"#
-        ),
-        version = version
+        "{}{}{version}}}",
+        r#"{"code":105,"extFields":{"topic":"TBW102"},"flag":0,"language":"JAVA","opaque":7,"#,
+        r#""serializeTypeCurrentRPC":"JSON","version":"#,
     );
-    let header_len = u32::try_from(header.len()).unwrap_or(0);
     let mut stream = TcpStream::connect((proxy::LISTEN, port))?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    stream.write_all(&(header_len + 4).to_be_bytes())?;
-    stream.write_all(&header_len.to_be_bytes())?;
-    stream.write_all(header.as_bytes())?;
+    stream.write_all(&registration::request(&header)?)?;
     let mut answer = [0; 64];
     stream.read_exact(&mut answer)?;
     thread::sleep(Duration::from_millis(200)); // the rest passes the proxy

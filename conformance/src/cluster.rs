@@ -12,7 +12,7 @@ use crate::target::{Config, Target, broker_home, master_name};
 
 /// How a broker is made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// SIGTERM: it may put its store in order.
     Terminated,
     /// SIGKILL.
@@ -21,7 +21,7 @@ pub enum Ending {
 
 /// A running cluster; everything of it ends when it is dropped.
 #[derive(Debug)]
-pub struct Cluster<'a> {
+pub(crate) struct Cluster<'a> {
     target: Target<'a>,
     ports: Ports,
     config: Config,
@@ -34,7 +34,7 @@ pub struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     /// Starts all three and waits until the broker is registered at both name servers.
-    pub fn start(
+    pub(crate) fn start(
         target: Target<'a>,
         ports: Ports,
         config: Config,
@@ -66,12 +66,12 @@ impl<'a> Cluster<'a> {
     }
 
     /// Where clients find it.
-    pub fn ports(&self) -> Ports {
+    pub(crate) fn ports(&self) -> Ports {
         self.ports
     }
 
     /// Its folder.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.target.dir
     }
 
@@ -123,12 +123,12 @@ impl<'a> Cluster<'a> {
     }
 
     /// The broker's ports, one for each shard (or master).
-    pub fn broker_ports(&self) -> Vec<u16> {
+    pub(crate) fn broker_ports(&self) -> Vec<u16> {
         (0..self.shards()).map(|k| self.ports.broker + k * SHARD_STEP).collect()
     }
 
     /// `NAME=HOST:PORT` of each shard (or master), as programs take it.
-    pub fn broker_list(&self) -> String {
+    pub(crate) fn broker_list(&self) -> String {
         let named = self.broker_names().into_iter().zip(self.broker_ports());
         let list: Vec<String> =
             named.map(|(name, port)| format!("{name}=127.0.0.1:{port}")).collect();
@@ -150,19 +150,19 @@ impl<'a> Cluster<'a> {
     }
 
     /// SIGTERM, then the same command again on the same store; both masters, when there are two.
-    pub fn restart_broker(&mut self) -> Result<(), Stop> {
+    pub(crate) fn restart_broker(&mut self) -> Result<(), Stop> {
         self.end_broker(Ending::Terminated)?;
         self.start_brokers()
     }
 
     /// Ends the broker, then starts that of another maker on its store.
-    pub fn switch_broker(&mut self, to: Against, ending: Ending) -> Result<(), Stop> {
+    pub(crate) fn switch_broker(&mut self, to: Against, ending: Ending) -> Result<(), Stop> {
         self.end_broker(ending)?;
         self.start_broker_of(to)
     }
 
     /// Starts the broker of this maker on the store that the last one left.
-    pub fn start_broker_of(&mut self, maker: Against) -> Result<(), Stop> {
+    pub(crate) fn start_broker_of(&mut self, maker: Against) -> Result<(), Stop> {
         if !self.brokers.is_empty() {
             return Err(Stop::Cannot("the broker before it was not ended".to_owned()));
         }
@@ -174,12 +174,12 @@ impl<'a> Cluster<'a> {
     }
 
     /// The store of the (first) broker.
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.target.dir.join(broker_home(0)).join("store")
     }
 
     /// Starts RingMQ's broker on the store of the one that runs: it must end by itself and say why.
-    pub fn second_broker_is_refused(&mut self) -> Result<(), Stop> {
+    pub(crate) fn second_broker_is_refused(&mut self) -> Result<(), Stop> {
         let name = "second-broker";
         let running = std::mem::replace(&mut self.target.against, Against::Ringmq);
         let command = self.target.broker(self.ports, self.config, 0);
@@ -201,13 +201,13 @@ impl<'a> Cluster<'a> {
     }
 
     /// Ends the broker in good order and leaves its store behind; where that is.
-    pub fn finish(mut self) -> Result<PathBuf, Stop> {
+    pub(crate) fn finish(mut self) -> Result<PathBuf, Stop> {
         self.end_broker(Ending::Terminated)?;
         Ok(self.store())
     }
 
     /// Ends the broker and leaves its store behind.
-    pub fn end_broker(&mut self, ending: Ending) -> Result<(), Stop> {
+    pub(crate) fn end_broker(&mut self, ending: Ending) -> Result<(), Stop> {
         for mut broker in self.brokers.drain(..) {
             match ending {
                 Ending::Killed => broker.kill(),
@@ -223,26 +223,26 @@ impl<'a> Cluster<'a> {
     }
 
     /// SIGKILL: no goodbye to anybody.
-    pub fn kill_namesrv(&mut self, i: usize) {
+    pub(crate) fn kill_namesrv(&mut self, i: usize) {
         self.namesrvs[i] = None;
     }
 
     /// Starts it again, empty, and waits until the broker has registered there.
-    pub fn start_namesrv(&mut self, i: usize) -> Result<(), Stop> {
+    pub(crate) fn start_namesrv(&mut self, i: usize) -> Result<(), Stop> {
         self.spawn_namesrv(i)?;
         self.await_namesrv(i)?;
         self.await_registered(&[i])
     }
 
     /// The servers that have ended although nobody told them to.
-    pub fn dead(&mut self) -> Vec<String> {
+    pub(crate) fn dead(&mut self) -> Vec<String> {
         let all = self.namesrvs.iter_mut().flatten().chain(&mut self.brokers);
         all.filter_map(|m| m.ended().map(|status| format!("{} ended: {status}", m.name())))
             .collect()
     }
 
     /// The ends of the servers' logs.
-    pub fn log_tails(&self) -> String {
+    pub(crate) fn log_tails(&self) -> String {
         let logs = ["broker.log", "broker-b.log", "namesrv-0.log", "namesrv-1.log"];
         logs.iter().map(|name| tail(&self.target.dir.join(name))).collect()
     }
@@ -268,7 +268,7 @@ fn any_ended(servers: &mut [Managed]) -> bool {
 const NOISE: &str = " |-INFO in ";
 
 /// The last lines of a log under its name; nothing for an empty or missing one.
-pub fn tail(log: &Path) -> String {
+pub(crate) fn tail(log: &Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.contains(NOISE)).collect();

@@ -15,11 +15,11 @@ use crate::process::{Interrupt, Managed, Stop, append_to};
 
 /// How a scenario ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Empty for a pass.
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
     /// Figures worth showing.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// A line of the program, understood.
@@ -41,7 +41,7 @@ fn understand(line: &str) -> Line<'_> {
 }
 
 /// Runs the program to its end; `grant` does what it asks for (with the program's process id).
-pub fn hold(
+pub(crate) fn hold(
     command: Command,
     name: &str,
     dir: &Path,
@@ -115,7 +115,7 @@ fn start(
 
 /// A thread copies the program's output to the log and hands every line on; the channel closes when
 /// the output does.
-pub fn read_lines(child: &mut Child, log: &Path) -> Result<Receiver<String>, Stop> {
+pub(crate) fn read_lines(child: &mut Child, log: &Path) -> Result<Receiver<String>, Stop> {
     let (lines_in, lines): (Sender<String>, _) = channel();
     let mut copy = append_to(log)?;
     let Some(stdout) = child.stdout.take() else {

@@ -3,8 +3,11 @@
 //!
 //! ```text
 //!   store.tar.gz   the broker's storePathRootDir after SIGTERM
-//!   expected.txt   a line a message:  message TOPIC QUEUE QUEUE_OFFSET OFFSET_MSG_ID UNIQUE_KEY KEY LENGTH BODY, where x's at the body's end are left out
-//!                  a line an offset:  offset GROUP TOPIC QUEUE OFFSET
+//!   expected.txt   for each message:
+//!                    message TOPIC QUEUE QUEUE_OFFSET OFFSET_MSG_ID UNIQUE_KEY KEY LENGTH BODY
+//!                    (x's at the body's end are left out)
+//!                  for each offset:
+//!                    offset GROUP TOPIC QUEUE OFFSET
 //! ```
 
 use std::fs;
@@ -24,7 +27,7 @@ use crate::target::{Config, Target};
 const CLIENT: &str = "5.5.0";
 
 /// Makes both files anew; true when the store was written and read back.
-pub fn run(options: &Options, into: &Path) -> Result<bool, Stop> {
+pub(crate) fn run(options: &Options, into: &Path) -> Result<bool, Stop> {
     let interrupt = Interrupt::install()?;
     prerequisites::check()?;
     let artifacts = Artifacts::locate(options.bin_dir.as_deref())?;

@@ -6,25 +6,25 @@ use std::time::Duration;
 /// A server must accept connections and be registered within this time of its start: a JVM on a
 /// shared core is slow, and so is allocating a first log file of 1 GiB (the seed's configuration)
 /// on a busy disk: over 60 s were seen.
-pub const START_MAX: Duration = Duration::from_secs(120);
+pub(crate) const START_MAX: Duration = Duration::from_secs(120);
 /// A server told to end (SIGTERM) is killed after this time.
-pub const STOP_MAX: Duration = Duration::from_secs(30);
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(30);
 /// One scenario, restarts included. Above the sum of a program's own limits in practice; a pass
 /// takes 2 to 40 s, `drop-in` with its seven changes of brokers three minutes on a busy machine.
-pub const SCENARIO_MAX: Duration = Duration::from_secs(600);
+pub(crate) const SCENARIO_MAX: Duration = Duration::from_secs(600);
 /// One command of Apache's `mqadmin`, the start of its JVM included.
-pub const MQADMIN_MAX: Duration = Duration::from_secs(60);
+pub(crate) const MQADMIN_MAX: Duration = Duration::from_secs(60);
 /// One answer of a name server.
-pub const ANSWER_MAX: Duration = Duration::from_secs(3);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// Fixed ports of a cluster that has just been killed are free again within this time.
-pub const PORTS_BACK_MAX: Duration = Duration::from_secs(5);
+pub(crate) const PORTS_BACK_MAX: Duration = Duration::from_secs(5);
 /// How often conditions and the interrupt flag are looked at.
-pub const POLL: Duration = Duration::from_millis(50);
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 /// The seed's consumer must print its messages within this time.
-pub const SEED_RECEIVE_MAX: Duration = Duration::from_secs(60);
+pub(crate) const SEED_RECEIVE_MAX: Duration = Duration::from_secs(60);
 /// Time given to a message that must not come a second time.
-pub const SEED_SETTLE: Duration = Duration::from_millis(1_500);
+pub(crate) const SEED_SETTLE: Duration = Duration::from_millis(1_500);
 /// Lines of each log shown when something failed.
-pub const LOG_TAIL_LINES: usize = 25;
+pub(crate) const LOG_TAIL_LINES: usize = 25;
 /// No frame of these conversations is longer; a longer one means that the recorder lost step.
-pub const FRAME_BYTES_MAX: usize = 16 << 20;
+pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;

@@ -14,7 +14,7 @@ use crate::target::JVM_QUICK;
 const LINE_END: &str = "\u{1e}";
 
 /// Runs one command to its end; the name servers are given unless the arguments name them.
-pub fn run(
+pub(crate) fn run(
     artifacts: &Artifacts,
     cluster: &Cluster<'_>,
     interrupt: &Interrupt,

@@ -9,7 +9,7 @@ use client::{ClientConfig, FetchOptions, Message, ThreadClient};
 use crate::process::Stop;
 
 /// Sends `COUNT` messages; their unique keys.
-pub fn send(ports: &[u16], argument: &str) -> Result<String, Stop> {
+pub(crate) fn send(ports: &[u16], argument: &str) -> Result<String, Stop> {
     let (topic, count) = argument.split_once(' ').ok_or_else(|| {
         Stop::Cannot(format!("native-send {argument}: expected a topic and a count"))
     })?;
@@ -35,7 +35,7 @@ pub fn send(ports: &[u16], argument: &str) -> Result<String, Stop> {
 }
 
 /// Reads a topic from its beginning; the ids of what is there.
-pub fn fetch(ports: &[u16], topic: &str) -> Result<String, Stop> {
+pub(crate) fn fetch(ports: &[u16], topic: &str) -> Result<String, Stop> {
     let mut reader = connect(ports)?;
     let mut ids = Vec::new();
     for queue in reader.route(topic).map_err(failed)?.readable() {

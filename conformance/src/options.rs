@@ -7,36 +7,36 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// Stock Java clients against the real broker and name servers.
 #[derive(Debug, Parser)]
 #[command(version, about)]
-pub struct Options {
+pub(crate) struct Options {
     /// Whose broker and name servers are put to the test.
     #[arg(long, value_enum, default_value_t = Against::Ringmq)]
-    pub against: Against,
+    pub(crate) against: Against,
     /// Version of the Java client.
     #[arg(long, value_enum, default_value_t = ClientChoice::All)]
-    pub client: ClientChoice,
+    pub(crate) client: ClientChoice,
     /// How many shards RingMQ's broker has; of Apache's brokers, so many masters.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2))]
-    pub shards: u16,
+    pub(crate) shards: u16,
     /// Only the scenarios of these names (may be given several times).
     #[arg(long, value_name = "NAME")]
-    pub only: Vec<String>,
+    pub(crate) only: Vec<String>,
     /// Keep the folder with logs and stores, and say where it is.
     #[arg(long)]
-    pub keep: bool,
+    pub(crate) keep: bool,
     /// List the scenarios and stop.
     #[arg(long)]
-    pub list: bool,
+    pub(crate) list: bool,
     /// Take mqnamesrv and mqbroker from this folder instead of building them.
     #[arg(long, value_name = "DIR")]
-    pub bin_dir: Option<PathBuf>,
+    pub(crate) bin_dir: Option<PathBuf>,
     /// Something else than running the suite.
     #[command(subcommand)]
-    pub action: Option<Action>,
+    pub(crate) action: Option<Action>,
 }
 
 /// What to do instead of running the suite.
 #[derive(Debug, Subcommand)]
-pub enum Action {
+pub(crate) enum Action {
     /// Record what the Java clients and Apache's servers send, one frame per file.
     Capture {
         /// The folder for the frames; existing ones are replaced.
@@ -54,7 +54,7 @@ pub enum Action {
 
 /// The servers under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Against {
+pub(crate) enum Against {
     /// RingMQ's mqnamesrv and mqbroker, built in release.
     Ringmq,
     /// Apache RocketMQ 5.5.0 from Maven Central.
@@ -65,7 +65,7 @@ pub enum Against {
 
 impl Against {
     /// As it is written on the command line.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ringmq => "ringmq",
             Self::Apache => "apache",
@@ -74,19 +74,19 @@ impl Against {
     }
 
     /// The name server is ours.
-    pub fn our_namesrv(self) -> bool {
+    pub(crate) fn our_namesrv(self) -> bool {
         matches!(self, Self::Ringmq | Self::RingmqNamesrv)
     }
 
     /// The broker is ours.
-    pub fn our_broker(self) -> bool {
+    pub(crate) fn our_broker(self) -> bool {
         self == Self::Ringmq
     }
 }
 
 /// `--client`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ClientChoice {
+pub(crate) enum ClientChoice {
     /// The last of the 4.9 line.
     #[value(name = "4.9.8")]
     V4_9_8,
@@ -99,7 +99,7 @@ pub enum ClientChoice {
 
 impl ClientChoice {
     /// The versions as Maven knows them.
-    pub fn versions(self) -> &'static [&'static str] {
+    pub(crate) fn versions(self) -> &'static [&'static str] {
         match self {
             Self::V4_9_8 => &["4.9.8"],
             Self::V5_5_0 => &["5.5.0"],

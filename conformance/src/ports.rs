@@ -13,24 +13,24 @@ const LAST: u16 = 31_000;
 const BLOCK: u16 = 40;
 const BROKER_AT: u16 = 10;
 /// A shard listens this far above the one before it (its HA port is one above).
-pub const SHARD_STEP: u16 = 10;
+pub(crate) const SHARD_STEP: u16 = 10;
 
 /// The ports of one cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ports {
+pub(crate) struct Ports {
     /// Of the name servers.
-    pub namesrv: [u16; 2],
+    pub(crate) namesrv: [u16; 2],
     /// Of the first broker (or the first shard).
-    pub broker: u16,
+    pub(crate) broker: u16,
 }
 
 impl Ports {
     /// The ports that the seed's programs name, and RocketMQ's default for the broker.
-    pub const SEED: Self = Self { namesrv: [9876, 9877], broker: 10911 };
+    pub(crate) const SEED: Self = Self { namesrv: [9876, 9877], broker: 10911 };
 
     /// A block of free ports; the start is spread by process id, so that two runs beside each other
     /// rarely meet.
-    pub fn free() -> Result<Self, Stop> {
+    pub(crate) fn free() -> Result<Self, Stop> {
         let blocks = (LAST - FIRST) / BLOCK;
         let spread = std::process::id() % u32::from(blocks);
         (0..u32::from(blocks))
@@ -57,17 +57,17 @@ impl Ports {
     }
 
     /// The first port of a cluster with this many shards that somebody else has.
-    pub fn taken(&self, shards: u16) -> Option<u16> {
+    pub(crate) fn taken(&self, shards: u16) -> Option<u16> {
         self.all(shards).find(|&port| TcpListener::bind(("0.0.0.0", port)).is_err())
     }
 
     /// The same name servers, and the nth broker's port.
-    pub fn of_broker(self, nth: u16) -> Self {
+    pub(crate) fn of_broker(self, nth: u16) -> Self {
         Self { broker: self.broker + nth * SHARD_STEP, ..self }
     }
 
     /// The name server list as clients take it.
-    pub fn namesrv_addr(&self, host: &str) -> String {
+    pub(crate) fn namesrv_addr(&self, host: &str) -> String {
         format!("{host}:{};{host}:{}", self.namesrv[0], self.namesrv[1])
     }
 }

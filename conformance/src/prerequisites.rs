@@ -20,7 +20,7 @@ const NEEDED: [(&str, &str, &str); 2] = [
 ];
 
 /// An error that names everything missing, not just the first.
-pub fn check() -> Result<(), Stop> {
+pub(crate) fn check() -> Result<(), Stop> {
     let missing: Vec<String> = NEEDED
         .iter()
         .filter(|(program, version, _)| !runs(program, version))

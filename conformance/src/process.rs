@@ -14,7 +14,7 @@ use crate::limits::POLL;
 
 /// Why the runner could not go on. A failed scenario is not one of these.
 #[derive(Debug, thiserror::Error)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// Ctrl-C or SIGTERM.
     #[error("interrupted; everything started has been ended")]
     Interrupted,
@@ -25,7 +25,7 @@ pub enum Stop {
 
 impl Stop {
     /// A `map_err` for "doing X with Y failed".
-    pub fn while_doing<E: std::fmt::Display>(
+    pub(crate) fn while_doing<E: std::fmt::Display>(
         what: impl std::fmt::Display,
     ) -> impl FnOnce(E) -> Self {
         move |error| Self::Cannot(format!("{what}: {error}"))
@@ -35,11 +35,11 @@ impl Stop {
 /// Set by SIGINT and SIGTERM; looked at in every wait, so that `Drop` ends the children instead of
 /// the shell.
 #[derive(Debug, Clone)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Takes over both signals for this process.
-    pub fn install() -> Result<Self, Stop> {
+    pub(crate) fn install() -> Result<Self, Stop> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&flag))
@@ -49,13 +49,13 @@ impl Interrupt {
     }
 
     /// An error once the user wants out.
-    pub fn check(&self) -> Result<(), Stop> {
+    pub(crate) fn check(&self) -> Result<(), Stop> {
         if self.0.load(Ordering::Relaxed) { Err(Stop::Interrupted) } else { Ok(()) }
     }
 
     /// Looks every [`POLL`] until `done` says true (`Ok(true)`), the time is over (`Ok(false)`) or
     /// the user wants out.
-    pub fn wait_until(
+    pub(crate) fn wait_until(
         &self,
         limit: Duration,
         mut done: impl FnMut() -> bool,
@@ -74,14 +74,14 @@ impl Interrupt {
     }
 
     #[cfg(test)]
-    pub fn set_for_test(value: bool) -> Self {
+    pub(crate) fn set_for_test(value: bool) -> Self {
         Self(Arc::new(AtomicBool::new(value)))
     }
 }
 
 /// A child with a name and a log; killed when dropped.
 #[derive(Debug)]
-pub struct Managed {
+pub(crate) struct Managed {
     name: String,
     child: Child,
 }
@@ -89,7 +89,7 @@ pub struct Managed {
 impl Managed {
     /// Starts `command` with both outputs going to `dir/name.log` (appended: a restarted server
     /// keeps its history).
-    pub fn start(name: &str, mut command: Command, dir: &Path) -> Result<Self, Stop> {
+    pub(crate) fn start(name: &str, mut command: Command, dir: &Path) -> Result<Self, Stop> {
         let log = dir.join(format!("{name}.log"));
         let out = append_to(&log)?;
         let err =
@@ -102,32 +102,32 @@ impl Managed {
     }
 
     /// Takes over a child that was started with pipes.
-    pub fn adopt(name: &str, child: Child) -> Self {
+    pub(crate) fn adopt(name: &str, child: Child) -> Self {
         Self { name: name.to_owned(), child }
     }
 
     /// Its name in messages.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Its pipes, as far as it was started with any.
-    pub fn child(&mut self) -> &mut Child {
+    pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
     /// How it ended, if it did.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
     /// SIGTERM, then SIGKILL after `grace`. True: it ended by itself.
-    pub fn stop(&mut self, grace: Duration) -> bool {
+    pub(crate) fn stop(&mut self, grace: Duration) -> bool {
         if self.ended().is_some() {
             return true;
         }
@@ -147,7 +147,7 @@ impl Managed {
     }
 
     /// SIGKILL, and the process is gone when this returns.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // Both fail only for a child that has already been waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -161,7 +161,7 @@ impl Drop for Managed {
 }
 
 /// Opens a log for appending.
-pub fn append_to(log: &Path) -> Result<File, Stop> {
+pub(crate) fn append_to(log: &Path) -> Result<File, Stop> {
     File::options()
         .create(true)
         .append(true)

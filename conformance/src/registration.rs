@@ -7,20 +7,18 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use crate::limits::{ANSWER_MAX, FRAME_BYTES_MAX};
 
 /// GET_BROKER_CLUSTER_INFO.
-const HEADER: &[u8] = concat!(
-    r#"{"code":106,"extFields":{},"flag":0,"language":"JAVA","opaque":1,"#,
-    r#""serializeTypeCurrentRPC":"JSON","version":513}"#
-)
-.as_bytes();
+const HEADER: &str = r#"{"code":106,"extFields":{},"flag":0,"language":"JAVA","opaque":1,"#;
+/// The rest of any header: JSON, from a client of 5.5.0.
+const REST: &str = r#""serializeTypeCurrentRPC":"JSON","version":513}"#;
 
 /// True when the name server on this port knows every one of these broker names.
-pub fn knows(namesrv_port: u16, brokers: &[String]) -> bool {
+pub(crate) fn knows(namesrv_port: u16, brokers: &[String]) -> bool {
     cluster_info(namesrv_port)
         .is_ok_and(|answer| brokers.iter().all(|name| answer.contains(&format!("\"{name}\""))))
 }
 
 /// True when something accepts connections there.
-pub fn accepts(port: u16) -> bool {
+pub(crate) fn accepts(port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER_MAX).is_ok()
 }
 
@@ -28,10 +26,10 @@ fn cluster_info(port: u16) -> std::io::Result<String> {
     let mut stream =
         TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER_MAX)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    stream.write_all(&request())?;
+    stream.write_all(&request(&format!("{HEADER}{REST}"))?)?;
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
-    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    let length = usize::try_from(u32::from_be_bytes(length)).map_err(std::io::Error::other)?;
     if length > FRAME_BYTES_MAX {
         return Err(std::io::Error::other(format!(
             "port {port} answers with a frame of {length} bytes"
@@ -42,13 +40,14 @@ fn cluster_info(port: u16) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&frame).into_owned())
 }
 
-fn request() -> Vec<u8> {
-    let header_len = u32::try_from(HEADER.len()).unwrap_or(0);
-    let mut frame = Vec::with_capacity(8 + HEADER.len());
+/// A request without a body: the frame's length, the header's length and kind (JSON), the header.
+pub(crate) fn request(header: &str) -> std::io::Result<Vec<u8>> {
+    let header_len = u32::try_from(header.len()).map_err(std::io::Error::other)?;
+    let mut frame = Vec::with_capacity(8 + header.len());
     frame.extend_from_slice(&(header_len + 4).to_be_bytes());
     frame.extend_from_slice(&header_len.to_be_bytes());
-    frame.extend_from_slice(HEADER);
-    frame
+    frame.extend_from_slice(header.as_bytes());
+    Ok(frame)
 }
 
 #[cfg(test)]
@@ -57,10 +56,11 @@ mod tests {
 
     #[test]
     fn the_request_is_one_whole_frame() {
-        let frame = request();
+        let header = format!("{HEADER}{REST}");
+        let frame = request(&header).unwrap();
         assert_eq!(frame.len(), 4 + usize::from(frame[3]));
         assert_eq!(frame[4], 0, "JSON header");
-        assert_eq!(usize::from(frame[7]), HEADER.len());
+        assert_eq!(usize::from(frame[7]), header.len());
         assert!(serde_json::from_slice::<serde_json::Value>(&frame[8..]).is_ok());
     }
 }

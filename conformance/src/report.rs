@@ -7,33 +7,33 @@ use crate::suite::{LeftOut, SCENARIOS};
 
 /// One finished run of a scenario.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The scenario's name.
-    pub scenario: &'static str,
+    pub(crate) scenario: &'static str,
     /// The client's version.
-    pub client: &'static str,
+    pub(crate) client: &'static str,
     /// How it ended.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// How long it took, its own servers' start included.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 /// `--list`.
-pub fn list() {
+pub(crate) fn list() {
     for scenario in SCENARIOS {
         println!("{:<15} {}", scenario.name, scenario.shows);
     }
 }
 
 /// The scenarios that are not run, and why.
-pub fn left_out(scenarios: &[LeftOut]) {
+pub(crate) fn left_out(scenarios: &[LeftOut]) {
     for (name, why) in scenarios {
         println!("left out: {name} ({why})");
     }
 }
 
 /// One line as soon as a run is over; a failure's logs before it.
-pub fn progress(outcome: &Outcome) {
+pub(crate) fn progress(outcome: &Outcome) {
     if let Some(why) = &outcome.verdict.failure {
         why.lines().skip(1).for_each(|line| println!("{line}"));
     }
@@ -51,7 +51,7 @@ fn line(outcome: &Outcome) -> String {
 }
 
 /// Scenario × client, then the count. True when nothing failed.
-pub fn table(outcomes: &[Outcome], clients: &[&str], total: Duration) -> bool {
+pub(crate) fn table(outcomes: &[Outcome], clients: &[&str], total: Duration) -> bool {
     print!("\n{:<15}", "scenario");
     clients.iter().for_each(|client| print!("  {:<15}", format!("client {client}")));
     println!();

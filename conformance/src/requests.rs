@@ -8,17 +8,17 @@ use crate::{mqadmin, native, schedule, sockets};
 
 /// One request, and who asks.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// `VERB ARGUMENT`.
-    pub what: &'a str,
+    pub(crate) what: &'a str,
     /// The program's process.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// The program's run, part of file names.
-    pub run_name: &'a str,
+    pub(crate) run_name: &'a str,
     /// What mqadmin is taken from.
-    pub artifacts: &'a Artifacts,
+    pub(crate) artifacts: &'a Artifacts,
     /// Ends waiting.
-    pub interrupt: &'a Interrupt,
+    pub(crate) interrupt: &'a Interrupt,
 }
 
 impl Asked<'_> {
@@ -27,7 +27,7 @@ impl Asked<'_> {
     }
 
     /// Starts and ends servers, for scenarios that have the cluster alone; none of these: `None`.
-    pub fn of_servers(&self, cluster: &mut Cluster<'_>) -> Option<Result<String, Stop>> {
+    pub(crate) fn of_servers(&self, cluster: &mut Cluster<'_>) -> Option<Result<String, Stop>> {
         let (verb, argument) = self.split();
         let done = match verb {
             "restart-broker" => cluster.restart_broker(),
@@ -49,7 +49,7 @@ impl Asked<'_> {
     }
 
     /// Leaves the servers alone.
-    pub fn of_others(&self, cluster: &Cluster<'_>) -> Result<String, Stop> {
+    pub(crate) fn of_others(&self, cluster: &Cluster<'_>) -> Result<String, Stop> {
         let (verb, argument) = self.split();
         match verb {
             "mqadmin" => {

@@ -20,7 +20,7 @@ use crate::suite::{self, Clients, Scenario, Stage};
 use crate::target::{Config, JVM_QUICK, Target};
 
 /// Runs what the options ask for; true when every scenario passed.
-pub fn run(options: &Options) -> Result<bool, Stop> {
+pub(crate) fn run(options: &Options) -> Result<bool, Stop> {
     let interrupt = Interrupt::install()?;
     let (scenarios, left_out) =
         suite::choose(&options.only, options.against, options.shards).map_err(Stop::Cannot)?;
@@ -72,7 +72,7 @@ fn build(options: &Options, scenarios: &[Scenario]) -> Result<Artifacts, Stop> {
 }
 
 /// A JVM with one client's class path, up to but without its main class.
-pub fn java_program(artifacts: &Artifacts, client: &str, home: &Path) -> Command {
+pub(crate) fn java_program(artifacts: &Artifacts, client: &str, home: &Path) -> Command {
     let mut command = Command::new("java");
     command
         .args(JVM_QUICK)

@@ -20,14 +20,15 @@ const STORE_TIME_AT: usize = 56;
 const QUEUES: &str = "consumequeue/SCHEDULE_TOPIC_XXXX";
 
 /// Every unit as `QUEUE/OFFSET PHY_OFFSET SIZE TAGS_CODE STORE_TIME`, in order, `;` between.
-pub fn units(store: &Path) -> Result<String, Stop> {
+pub(crate) fn units(store: &Path) -> Result<String, Stop> {
     let log = Files::of(&store.join("commitlog"))?;
     let mut shown = Vec::new();
     for queue in sorted(&store.join(QUEUES))? {
         let files = Files::of(&queue)?;
         let name = queue.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut offset = files.first / UNIT_BYTES;
-        for (phy_offset, size, tags_code) in files.units() {
+        for unit in files.units() {
+            let (phy_offset, size, tags_code) = unit?;
             let store_time = log.i64_at(phy_offset + STORE_TIME_AT)?;
             shown.push(format!("{name}/{offset} {phy_offset} {size} {tags_code} {store_time}"));
             offset += 1;
@@ -37,7 +38,7 @@ pub fn units(store: &Path) -> Result<String, Stop> {
 }
 
 /// Removes RingMQ's list of its queues: what remains is what Apache alone would leave.
-pub fn forget_manifest(store: &Path) -> Result<String, Stop> {
+pub(crate) fn forget_manifest(store: &Path) -> Result<String, Stop> {
     let manifest = store.join("consumequeue.manifest");
     fs::remove_file(&manifest)
         .map_err(Stop::while_doing(format!("removing {}", manifest.display())))?;
@@ -71,14 +72,15 @@ impl Files {
     }
 
     /// (physical offset, size, tags code) up to the first unit of size 0.
-    fn units(&self) -> impl Iterator<Item = (usize, i32, i64)> + '_ {
+    fn units(&self) -> impl Iterator<Item = Result<(usize, i32, i64), Stop>> + '_ {
         self.bytes.chunks_exact(UNIT_BYTES).map_while(|unit| {
             let (phy_offset, rest) = unit.split_first_chunk::<8>()?;
             let (size, tags_code) = rest.split_first_chunk::<4>()?;
             let size = i32::from_be_bytes(*size);
-            let phy_offset = usize::try_from(i64::from_be_bytes(*phy_offset)).ok()?;
             let tags_code = i64::from_be_bytes(*tags_code.first_chunk::<8>()?);
-            (size > 0).then_some((phy_offset, size, tags_code))
+            let phy_offset = usize::try_from(i64::from_be_bytes(*phy_offset))
+                .map_err(Stop::while_doing("the physical offset of a unit"));
+            (size != 0).then(|| phy_offset.map(|phy_offset| (phy_offset, size, tags_code)))
         })
     }
 

@@ -39,7 +39,7 @@ impl Printed {
 }
 
 /// `java` makes a command for a main class of the programs, without arguments.
-pub fn run(
+pub(crate) fn run(
     java: impl Fn() -> Command,
     name: &str,
     dir: &Path,

@@ -7,7 +7,7 @@ use std::fs;
 const ESTABLISHED: &str = "01";
 
 /// Remote ports of the established connections of this process.
-pub fn remote_ports(pid: u32) -> BTreeSet<u16> {
+pub(crate) fn remote_ports(pid: u32) -> BTreeSet<u16> {
     let inodes = socket_inodes(pid);
     ["tcp", "tcp6"]
         .iter()

@@ -4,7 +4,7 @@ use crate::options::Against;
 
 /// What a scenario runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// The cluster that the scenarios before it used, if it is still whole.
     Shared,
     /// The same, of RingMQ alone: Apache does not have what it shows.
@@ -22,14 +22,14 @@ pub enum Stage {
 
 impl Stage {
     /// The cluster may have served others before and may serve others after.
-    pub fn is_shared(self) -> bool {
+    pub(crate) fn is_shared(self) -> bool {
         matches!(self, Self::Shared | Self::SharedOurs | Self::SharedTwo)
     }
 }
 
 /// Which clients play a scenario, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clients {
+pub(crate) enum Clients {
     /// All at once: the scenario leaves the servers alone.
     Together,
     /// One after the other: the scenario hurts servers.
@@ -40,29 +40,29 @@ pub enum Clients {
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// As given to `--only` and to the Java program.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it shows.
-    pub shows: &'static str,
+    pub(crate) shows: &'static str,
     /// What it needs.
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     /// Who plays it.
-    pub clients: Clients,
+    pub(crate) clients: Clients,
     /// It has the runner run Apache's `mqadmin`.
-    pub asks_mqadmin: bool,
+    pub(crate) asks_mqadmin: bool,
     /// For its JVM.
-    pub jvm_args: &'static [&'static str],
+    pub(crate) jvm_args: &'static [&'static str],
 }
 
 impl Scenario {
     /// Apache's broker or its tools take part, whoever is put to the test.
-    pub fn needs_apache(&self) -> bool {
+    pub(crate) fn needs_apache(&self) -> bool {
         matches!(self.stage, Stage::DropIn | Stage::Visited) || self.asks_mqadmin
     }
 
     /// Why the scenario makes no sense against these servers, if it doesn't.
-    pub fn left_out(&self, against: Against, shards: u16) -> Option<&'static str> {
+    pub(crate) fn left_out(&self, against: Against, shards: u16) -> Option<&'static str> {
         match self.stage {
             Stage::SharedOurs if !against.our_broker() => Some("Apache has no native protocol"),
             Stage::DropIn if !against.our_broker() => Some("Apache is no drop-in for itself"),
@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub const SCENARIOS: [Scenario; 20] = [
+pub(crate) const SCENARIOS: [Scenario; 20] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -205,11 +205,11 @@ const fn in_turn(name: &'static str, shows: &'static str) -> Scenario {
 }
 
 /// A scenario of the table that is not run, and why.
-pub type LeftOut = (&'static str, &'static str);
+pub(crate) type LeftOut = (&'static str, &'static str);
 
 /// The scenarios asked for, and those of the whole table that make no sense here. An unknown name
 /// is an error that lists the known ones; so is a name that makes no sense here.
-pub fn choose(
+pub(crate) fn choose(
     only: &[String],
     against: Against,
     shards: u16,

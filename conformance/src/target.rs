@@ -11,7 +11,7 @@ use crate::process::Stop;
 
 /// Where a broker's configuration comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Config {
+pub(crate) enum Config {
     /// Written by us for the cluster's ports; with this many shards.
     Generated {
         /// RingMQ's `shardCount`; of Apache, so many brokers, each the master of its own name.
@@ -31,23 +31,24 @@ pub enum Config {
 
 /// One server's surroundings.
 #[derive(Debug)]
-pub struct Target<'a> {
+pub(crate) struct Target<'a> {
     /// Whose servers.
-    pub against: Against,
+    pub(crate) against: Against,
     /// What was built.
-    pub artifacts: &'a Artifacts,
+    pub(crate) artifacts: &'a Artifacts,
     /// This cluster's folder: configurations, stores, logs, and the home of its processes.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// `ROCKETMQ` or nothing: what Apache's servers write their headers in.
-    pub serialize: Option<&'static str>,
+    pub(crate) serialize: Option<&'static str>,
 }
 
 /// Small heaps, quick start: these JVMs live for seconds.
-pub const JVM_QUICK: [&str; 3] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+pub(crate) const JVM_QUICK: [&str; 3] =
+    ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
 
 impl Target<'_> {
     /// A name server on this port.
-    pub fn namesrv(&self, port: u16, config: Config) -> Result<Command, Stop> {
+    pub(crate) fn namesrv(&self, port: u16, config: Config) -> Result<Command, Stop> {
         let file = self.dir.join(format!("namesrv-{port}.properties"));
         let home = self.home(&format!("namesrv-{port}"))?;
         let bind = if config == Config::BehindProxy { "bindAddress=127.0.0.1\n" } else { "" };
@@ -68,7 +69,7 @@ impl Target<'_> {
     }
 
     /// The broker process of the cluster on these ports; `nth` counts Apache's masters from 0.
-    pub fn broker(&self, ports: Ports, config: Config, nth: u16) -> Result<Command, Stop> {
+    pub(crate) fn broker(&self, ports: Ports, config: Config, nth: u16) -> Result<Command, Stop> {
         let home = self.home(broker_home(nth))?;
         let file = self.broker_config(ports.of_broker(nth), config, nth, &home)?;
         let mut command = if self.against.our_broker() {
@@ -137,12 +138,12 @@ impl Target<'_> {
 }
 
 /// The name of an Apache master, the first one's being that of RingMQ's broker.
-pub fn master_name(nth: u16) -> &'static str {
+pub(crate) fn master_name(nth: u16) -> &'static str {
     if nth == 0 { "broker-a" } else { "broker-b" }
 }
 
 /// The folder of a broker process, below the cluster's; also the name of its log.
-pub fn broker_home(nth: u16) -> &'static str {
+pub(crate) fn broker_home(nth: u16) -> &'static str {
     if nth == 0 { "broker" } else { master_name(nth) }
 }
 

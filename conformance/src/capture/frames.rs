@@ -8,7 +8,7 @@ use super::wanted::{self, Kind};
 
 /// Which way bytes go through a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Way {
+pub(crate) enum Way {
     /// From the one who connected.
     ToServer,
     /// To the one who connected.
@@ -35,13 +35,13 @@ struct Head {
 
 /// Cuts one direction of a connection into frames, length field included.
 #[derive(Debug, Default)]
-pub struct Splitter {
+pub(crate) struct Splitter {
     bytes: Vec<u8>,
 }
 
 impl Splitter {
     /// Takes what was read and gives the frames that are now complete.
-    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.bytes.extend_from_slice(bytes);
         let mut frames = Vec::new();
         while let Some(length) = self.bytes.first_chunk().map(|b| u32::from_be_bytes(*b)) {
@@ -58,9 +58,9 @@ impl Splitter {
 
 /// What all connections of all proxies saw, reduced to the wanted frames.
 #[derive(Debug, Default)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     /// Who connects from now on.
-    pub label: String,
+    pub(crate) label: String,
     connections: u64,
     /// Requests on their way: (connection, way, opaque) to request code.
     pending: HashMap<(u64, Way, i32), i32>,
@@ -70,14 +70,14 @@ pub struct Recorder {
 
 impl Recorder {
     /// A new connection, of whoever the label names now.
-    pub fn connection(&mut self) -> u64 {
+    pub(crate) fn connection(&mut self) -> u64 {
         self.connections += 1;
         self.labels.insert(self.connections, self.label.clone());
         self.connections
     }
 
     /// One whole frame went by.
-    pub fn saw(&mut self, connection: u64, way: Way, frame: &[u8]) {
+    pub(crate) fn saw(&mut self, connection: u64, way: Way, frame: &[u8]) {
         let Some(head) = parse(frame) else { return };
         let (code, response) = if head.is_response {
             let Some(code) = self.pending.remove(&(connection, way.back(), head.opaque)) else {
@@ -99,12 +99,12 @@ impl Recorder {
     }
 
     /// File names and frames.
-    pub fn kept(&self) -> &BTreeMap<String, Vec<u8>> {
+    pub(crate) fn kept(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.kept
     }
 
     /// Wanted files without a frame.
-    pub fn missing(&self) -> Vec<String> {
+    pub(crate) fn missing(&self) -> Vec<String> {
         wanted::lines()
             .filter_map(wanted::file_name)
             .filter(|name| !self.kept.contains_key(name))

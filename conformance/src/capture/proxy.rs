@@ -10,16 +10,16 @@ use crate::process::Stop;
 use super::frames::{Recorder, Splitter, Way};
 
 /// Where proxies listen; the servers are on 127.0.0.1 with the same ports.
-pub const LISTEN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub(crate) const LISTEN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const READ_BYTES: usize = 64 << 10;
 
 /// A listening proxy. It lives as long as the process: a capture is a short one.
 #[derive(Debug)]
-pub struct Proxy;
+pub(crate) struct Proxy;
 
 impl Proxy {
     /// Listens on 127.0.0.2 and forwards to 127.0.0.1.
-    pub fn start(port: u16, recorder: Arc<Mutex<Recorder>>) -> Result<Self, Stop> {
+    pub(crate) fn start(port: u16, recorder: Arc<Mutex<Recorder>>) -> Result<Self, Stop> {
         let listener = TcpListener::bind((LISTEN, port))
             .map_err(Stop::while_doing(format!("listening on {LISTEN}:{port}")))?;
         thread::spawn(move || {

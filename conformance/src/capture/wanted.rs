@@ -90,21 +90,21 @@ const NAMES: [(i32, &str); 18] = [
 
 /// What a frame is, as far as choosing goes. `code` is the request's, for an answer too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kind {
+pub(crate) struct Kind {
     /// Who asked.
-    pub client: String,
+    pub(crate) client: String,
     /// `json` or `rocketmq`.
-    pub serialize: &'static str,
+    pub(crate) serialize: &'static str,
     /// Of the request.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Of the answer; none for a request.
-    pub response: Option<i32>,
+    pub(crate) response: Option<i32>,
 }
 
 impl Kind {
     /// `<client>-<serialize>-<code>-<name>-<req|resp>.frame`; an answer other than SUCCESS has its
     /// code in the name.
-    pub fn file_name(&self) -> String {
+    pub(crate) fn file_name(&self) -> String {
         let name =
             NAMES.iter().find(|(code, _)| *code == self.code).map_or("unnamed", |(_, name)| name);
         let (client, serialize, code) = (&self.client, self.serialize, self.code);
@@ -127,18 +127,18 @@ impl Kind {
     }
 
     /// True for a kind in the list.
-    pub fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         lines().any(|line| line == self.line())
     }
 }
 
 /// The list, line by line.
-pub fn lines() -> impl Iterator<Item = &'static str> {
+pub(crate) fn lines() -> impl Iterator<Item = &'static str> {
     WANTED.lines().filter(|line| !line.is_empty())
 }
 
 /// The file name that a line of the list stands for.
-pub fn file_name(line: &str) -> Option<String> {
+pub(crate) fn file_name(line: &str) -> Option<String> {
     let mut words = line.split(' ');
     let client = words.next()?.to_owned();
     let serialize = if words.next()? == "json" { "json" } else { "rocketmq" };

@@ -25,7 +25,8 @@ final class Broadcast implements Scenario {
             producer.send(message);
             ids.add("b" + i);
         }
-        Check.within(60_000, "200 messages at both", () -> one.distinct() >= 200 && two.distinct() >= 200);
+        Check.within(60_000, "200 messages at both", () -> one.distinct() >= 200
+            && two.distinct() >= 200);
         Thread.sleep(300);
         one.exactlyOnce(ids);
         two.exactlyOnce(ids);
@@ -39,9 +40,12 @@ final class Broadcast implements Scenario {
         consumer.start();
     }
 
-    /** The enum moved to another package between 4.9.8 and 5.5.0, so it is found through the setter. */
+    /**
+     * The enum moved to another package between 4.9.8 and 5.5.0, so it is found through the setter.
+     */
     @SuppressWarnings({"unchecked", "rawtypes"})
-    private static void broadcasting(DefaultMQPushConsumer consumer) throws ReflectiveOperationException {
+    private static void broadcasting(DefaultMQPushConsumer consumer)
+        throws ReflectiveOperationException {
         Method setter = Arrays.stream(DefaultMQPushConsumer.class.getMethods())
             .filter(m -> m.getName().equals("setMessageModel")).findFirst().orElseThrow();
         Class<? extends Enum> model = (Class<? extends Enum>) setter.getParameterTypes()[0];

@@ -9,7 +9,10 @@ import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.common.message.Message;
 
-/** The broker is stopped and started on its store under a steady sender: what was acknowledged is there, before and after. */
+/**
+ * The broker is stopped and started on its store under a steady sender: what was acknowledged is
+ * there, before and after.
+ */
 final class BrokerRestart implements Scenario {
     private final Set<String> acknowledged = ConcurrentHashMap.newKeySet();
     private final Set<String> attempted = ConcurrentHashMap.newKeySet();
@@ -26,15 +29,19 @@ final class BrokerRestart implements Scenario {
         start(kit, kit.group, live);
         Thread sender = new Thread(() -> send(producer, kit.topic));
         sender.start();
-        Check.within(20_000, "100 acknowledged before the restart", () -> acknowledged.size() >= 100);
+        Check.within(20_000, "100 acknowledged before the restart", () ->
+            acknowledged.size() >= 100);
         Runner.ask("restart-broker");
         int before = acknowledged.size();
-        Check.within(60_000, "200 acknowledged after the restart", () -> acknowledged.size() >= before + 200);
+        Check.within(60_000, "200 acknowledged after the restart", () ->
+            acknowledged.size() >= before + 200);
         stop.set(true);
         sender.join();
-        Runner.note(acknowledged.size() + " acknowledged, " + failures.get() + " sends failed meanwhile");
+        Runner.note(acknowledged.size() + " acknowledged, " + failures.get()
+            + " sends failed meanwhile");
 
-        Check.within(60_000, "the consumer that lived through it has everything", () -> received(live));
+        Check.within(60_000, "the consumer that lived through it has everything", () ->
+            received(live));
         Received fresh = new Received();
         start(kit, kit.group + "_new", fresh);
         Check.within(60_000, "a new group reads everything from the store", () -> received(fresh));

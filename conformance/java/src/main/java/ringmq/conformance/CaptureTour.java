@@ -13,13 +13,17 @@ import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
 
-/** Not a test: makes a client send every request whose bytes are wanted as fixtures, in a few seconds. */
+/**
+ * Not a test: makes a client send every request whose bytes are wanted as fixtures, in a few
+ * seconds.
+ */
 final class CaptureTour implements Scenario {
     @Override
     public void run(Kit kit) throws Exception {
         DefaultMQProducer producer = kit.producer();
         MessageQueue queue = kit.createTopic(producer).get(0);
-        Message message = new Message(kit.topic, "TagA", "key1 key2", 7, "golden body".getBytes(), true);
+        Message message = new Message(kit.topic, "TagA", "key1 key2", 7, "golden body".getBytes(),
+            true);
         message.putUserProperty(Received.ID, "g1");
         message.putUserProperty("colour", "grün");
         SendResult sent = producer.send(message, queue);
@@ -61,7 +65,8 @@ final class CaptureTour implements Scenario {
         for (int i = 0; i < 2; i++) {
             DefaultMQPushConsumer consumer = kit.pushConsumer(kit.group);
             consumer.subscribe(kit.topic, "TagA || TagB");
-            consumer.registerMessageListener((MessageListenerOrderly) (messages, context) -> ConsumeOrderlyStatus.SUCCESS);
+            consumer.registerMessageListener((MessageListenerOrderly) (messages, context) ->
+                ConsumeOrderlyStatus.SUCCESS);
             consumer.start();
             Thread.sleep(2_500);
         }

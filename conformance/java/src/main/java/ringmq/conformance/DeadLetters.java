@@ -52,7 +52,8 @@ final class DeadLetters implements Scenario {
     private void send(String id) throws Exception {
         // The client compresses what is longer than 4 KiB: the body's bytes must be kept as well.
         String body = id.equals("m1") ? "long ".repeat(2_000) : "body of " + id;
-        Message message = new Message(kit.topic, "tag", "key-" + id + " dead", 42, body.getBytes(), true);
+        Message message = new Message(kit.topic, "tag", "key-" + id + " dead", 42, body.getBytes(),
+            true);
         message.putUserProperty(Received.ID, id);
         sent.put(id, producer.send(message, queues.get(sent.size() % queues.size())));
     }
@@ -78,13 +79,17 @@ final class DeadLetters implements Scenario {
             Map<String, String> expected = new HashMap<>(Map.of("DELAY", "0", "WAIT", "false",
                 "RETRY_TOPIC", kit.topic, "ORIGIN_MESSAGE_ID", sent.get(id).getOffsetMsgId()));
             properties(group, letter, seen.get(id), expected);
-            Check.same(seen.get(id).getBornHostString(), letter.getBornHostString(), "born host of " + id);
-            Check.same(seen.get(id).getBornTimestamp(), letter.getBornTimestamp(), "born time of " + id);
+            Check.same(seen.get(id).getBornHostString(), letter.getBornHostString(), "born host of "
+                + id);
+            Check.same(seen.get(id).getBornTimestamp(), letter.getBornTimestamp(), "born time of "
+                + id);
         }
         consumer.shutdown();
     }
 
-    /** Two tries, then the client sends the message to its retry topic, over the maximum it names. */
+    /**
+     * Two tries, then the client sends the message to its retry topic, over the maximum it names.
+     */
     private void orderly(String group) throws Exception {
         Map<String, AtomicInteger> tries = new ConcurrentHashMap<>();
         Map<String, MessageExt> seen = new ConcurrentHashMap<>();
@@ -103,7 +108,8 @@ final class DeadLetters implements Scenario {
             String id = letter.getUserProperty(Received.ID);
             asItWas(group, letter, seen.get(id));
             Check.same(2, letter.getReconsumeTimes(), group + ": reconsumeTimes of " + id);
-            Map<String, String> expected = new HashMap<>(Map.of("DELAY", "-1", "RETRY_TOPIC", kit.topic,
+            Map<String, String> expected = new HashMap<>(Map.of("DELAY", "-1",
+                "RETRY_TOPIC", kit.topic,
                 "ORIGIN_MESSAGE_ID", sent.get(id).getMsgId(), "RECONSUME_TIME", "2",
                 "MAX_RECONSUME_TIMES", "1"));
             properties(group, letter, seen.get(id), expected);
@@ -111,7 +117,8 @@ final class DeadLetters implements Scenario {
         consumer.shutdown();
     }
 
-    private static void tried(Map<String, AtomicInteger> tries, Map<String, MessageExt> seen, MessageExt message) {
+    private static void tried(Map<String, AtomicInteger> tries, Map<String, MessageExt> seen,
+        MessageExt message) {
         String id = message.getUserProperty(Received.ID);
         tries.computeIfAbsent(id, k -> new AtomicInteger()).incrementAndGet();
         seen.put(id, message);
@@ -121,13 +128,16 @@ final class DeadLetters implements Scenario {
     private Map<String, MessageExt> dead(String group) throws Exception {
         String topic = "%DLQ%" + group;
         Map<String, MessageExt> dead = new TreeMap<>();
-        Check.within(60_000, group + ": " + COUNT + " dead letters", () -> read(topic, dead) >= COUNT);
+        Check.within(60_000, group + ": " + COUNT + " dead letters", () ->
+            read(topic, dead) >= COUNT);
         Thread.sleep(1_500); // what must not come twice, or be tried again, has had its chance
         Check.same(COUNT, read(topic, dead), group + ": dead letters");
         Check.same(sent.keySet(), dead.keySet(), group + ": ids of the dead letters");
         Map<String, Long> byBroker = new TreeMap<>();
-        Kit.route(producer, topic).forEach(queue -> byBroker.merge(queue.getBrokerName(), 1L, Long::sum));
-        Check.that(byBroker.values().stream().allMatch(count -> count == 1), topic + " by broker: " + byBroker);
+        Kit.route(producer, topic)
+            .forEach(queue -> byBroker.merge(queue.getBrokerName(), 1L, Long::sum));
+        Check.that(byBroker.values().stream().allMatch(count -> count == 1), topic + " by broker: "
+            + byBroker);
         return dead;
     }
 
@@ -162,16 +172,20 @@ final class DeadLetters implements Scenario {
             original.getMsgId()).getBody()), what + "found by unique key");
     }
 
-    /** Those expected, and beside them just what the original has (and what a client adds to it). */
-    private static void properties(String group, MessageExt letter, MessageExt original, Map<String, String> expected) {
-        Set<String> clients = Set.of("MIN_OFFSET", "MAX_OFFSET", "CONSUME_START_TIME", "RETRY_TOPIC",
-            "RECONSUME_TIME", "CLUSTER", "ORIGIN_MESSAGE_ID", "WAIT", "DELAY");
+    /**
+     * Those expected, and beside them just what the original has (and what a client adds to it).
+     */
+    private static void properties(String group, MessageExt letter, MessageExt original,
+        Map<String, String> expected) {
+        Set<String> clients = Set.of("MIN_OFFSET", "MAX_OFFSET", "CONSUME_START_TIME",
+            "RETRY_TOPIC", "RECONSUME_TIME", "CLUSTER", "ORIGIN_MESSAGE_ID", "WAIT", "DELAY");
         Map<String, String> wanted = new TreeMap<>(original.getProperties());
         wanted.keySet().removeAll(clients);
         wanted.putAll(expected);
         Map<String, String> found = new TreeMap<>(letter.getProperties());
         found.keySet().removeIf(name -> clients.contains(name) && !expected.containsKey(name));
-        Check.same(wanted, found, group + ": properties of " + original.getUserProperty(Received.ID));
+        Check.same(wanted, found, group + ": properties of "
+            + original.getUserProperty(Received.ID));
     }
 
     private void answers() throws Exception {
@@ -182,7 +196,8 @@ final class DeadLetters implements Scenario {
             "delayLevel", -1, "originMsgId", one.getOffsetMsgId(), "originTopic", kit.topic));
         RemotingCommand answer = Kit.request(producer, address, SEND_MSG_BACK, fields);
         Check.same(1, answer.getCode(), "answer for an offset past the end");
-        Check.same("look message by offset failed, " + (1L << 50), answer.getRemark(), "its remark");
+        Check.same("look message by offset failed, " + (1L << 50), answer.getRemark(),
+            "its remark");
         fields.put("offset", Long.parseLong(one.getOffsetMsgId().substring(16), 16));
         fields.put("group", "no such group!");
         Check.same(26, Kit.request(producer, address, SEND_MSG_BACK, fields).getCode(),

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
@@ -24,9 +25,12 @@ final class DelayedDropIn implements Scenario {
     private static final int GET_MAX_OFFSET = 30;
     private static final String DELAYED = "SCHEDULE_TOPIC_XXXX";
     /** Milliseconds of the levels used, by the default of messageDelayLevel. */
-    private static final Map<Integer, Long> DELAY_MS = new TreeMap<>(Map.of(3, 10_000L, 5, 60_000L));
+    private static final Map<Integer, Long> DELAY_MS =
+        new TreeMap<>(Map.of(3, 10_000L, 4, 30_000L, 5, 60_000L));
     private static final int OF_EACH_LEVEL = 4;
-    /** How late a busy machine may deliver: Apache itself looks every 100 ms, 1 s after its start. */
+    /**
+     * How late a busy machine may deliver: Apache itself looks every 100 ms, 1 s after its start.
+     */
     private static final long LATE_MS_MAX = 15_000;
     /** Messages due this shortly before a broker is told to stop may wait for the next life. */
     private static final long STOPPING_MS = 3_000;
@@ -55,9 +59,10 @@ final class DelayedDropIn implements Scenario {
         producer = kit.producer();
         queues = kit.createTopic(producer);
         lives.add(new long[] {System.currentTimeMillis(), Long.MAX_VALUE});
-        visit("stopped", "end-broker", "");
-        visit("killed", "kill-broker", "");
-        visit("rebuilt", "end-broker", "forget-manifest");
+        // The long delay of the second lasts over the third.
+        visit("stopped", "end-broker", "", Set.of(3, 5));
+        visit("killed", "kill-broker", "", Set.of(3, 5));
+        visit("rebuilt", "end-broker", "forget-manifest", Set.of(3, 4));
         long last = due.values().stream().mapToLong(d -> d.to).max().orElseThrow();
         Thread.sleep(Math.max(0, last - System.currentTimeMillis()));
         DefaultMQPullConsumer consumer = kit.pullConsumer(kit.group);
@@ -68,9 +73,10 @@ final class DelayedDropIn implements Scenario {
     }
 
     /** Apache takes messages and is stopped, RingMQ has the store and ends, Apache is back. */
-    private void visit(String what, String end, String before) throws Exception {
+    private void visit(String what, String end, String before, Set<Integer> levels)
+        throws Exception {
         try {
-            send();
+            send(levels);
             Runner.ask("end-broker");
             lives.get(lives.size() - 1)[1] = System.currentTimeMillis();
             String units = units();
@@ -82,7 +88,8 @@ final class DelayedDropIn implements Scenario {
                 }
                 ringmqHasIt(stayMs, units.split(";").length);
                 Runner.ask(end);
-                Check.same(units, Runner.ask("schedule-units"), "delay queues after RingMQ's visit");
+                Check.same(units, Runner.ask("schedule-units"),
+                    "delay queues after RingMQ's visit");
             } else {
                 Thread.sleep(stayMs);
             }
@@ -102,18 +109,19 @@ final class DelayedDropIn implements Scenario {
         Check.that(Arrays.equals(ends, ends()), "a message was delivered by RingMQ");
     }
 
-    private void send() throws Exception {
+    private void send(Set<Integer> levels) throws Exception {
         for (int i = 0; i < OF_EACH_LEVEL; i++) {
-            for (Map.Entry<Integer, Long> level : DELAY_MS.entrySet()) {
+            for (int level : levels) {
                 String id = "d" + due.size();
                 // With and without a tag: its hash must not be taken for the time of delivery.
                 Message message = new Message(kit.topic, i % 2 == 0 ? "tag" : "", id.getBytes());
                 message.putUserProperty(Received.ID, id);
-                message.setDelayTimeLevel(level.getKey());
+                message.setDelayTimeLevel(level);
                 long before = System.currentTimeMillis();
-                Check.same(SendStatus.SEND_OK, producer.send(message).getSendStatus(), "send of " + id);
+                Check.same(SendStatus.SEND_OK, producer.send(message).getSendStatus(), "send of "
+                    + id);
                 long after = System.currentTimeMillis();
-                due.put(id, new Due(before + level.getValue(), after + level.getValue()));
+                due.put(id, new Due(before + DELAY_MS.get(level), after + DELAY_MS.get(level)));
             }
         }
     }
@@ -192,9 +200,11 @@ final class DelayedDropIn implements Scenario {
             waited += possible > due.to ? 1 : 0;
             latest = Math.max(latest, at - possible);
         }
-        Runner.note(due.size() + " delayed messages, " + waited + " of them overdue at Apache's return, "
+        Runner.note(due.size() + " delayed messages, " + waited
+            + " of them overdue at Apache's return, "
             + "the last " + Math.max(0, latest) + " ms late");
-        Check.between(Long.MIN_VALUE, LATE_MS_MAX, latest, "ms after the time, or after Apache's return");
+        Check.between(Long.MIN_VALUE, LATE_MS_MAX, latest,
+            "ms after the time, or after Apache's return");
     }
 
     /** The time itself, or the start of the next life of Apache's broker. */

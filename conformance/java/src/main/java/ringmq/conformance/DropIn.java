@@ -23,8 +23,9 @@ import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
- * One store, Apache's broker and RingMQ's by turns: what either wrote, both read, by queue, by message id, by key, by unique
- * key; groups go on where they were. Stopped by SIGTERM first, then by SIGKILL.
+ * One store, Apache's broker and RingMQ's by turns: what either wrote, both read, by queue, by
+ * message id, by key, by unique key; groups go on where they were. Stopped by SIGTERM first, then
+ * by SIGKILL.
  */
 final class DropIn implements Scenario {
     /** A message as its sender knows it. */
@@ -36,7 +37,8 @@ final class DropIn implements Scenario {
         final String body;
         final String key;
 
-        Sent(MessageQueue queue, long queueOffset, String uniqueKey, String offsetId, String body, String key) {
+        Sent(MessageQueue queue, long queueOffset, String uniqueKey, String offsetId, String body,
+            String key) {
             this.queue = queue;
             this.queueOffset = queueOffset;
             this.uniqueKey = uniqueKey;
@@ -46,7 +48,10 @@ final class DropIn implements Scenario {
         }
     }
 
-    /** Only Apache's first life, and the list of what it stored: for the store that plain tests open. */
+    /**
+     * Only Apache's first life, and the list of what it stored: for the store that plain tests
+     * open.
+     */
     private final boolean fixture;
     private final List<Sent> sent = new ArrayList<>();
     private final Map<MessageQueue, Long> committed = new LinkedHashMap<>();
@@ -76,23 +81,29 @@ final class DropIn implements Scenario {
         }
         life("apache, its first");
         Runner.ask("refused-second-broker");
-        for (String next : List.of("switch-broker ringmq", "switch-broker apache", "switch-broker ringmq", "switch-broker apache",
-                "kill-broker-and-switch ringmq", "kill-broker-and-switch apache", "switch-broker ringmq")) {
-            // Offsets reach their file every 5 s; only a broker that is stopped writes them at its end.
+        for (String next : List.of("switch-broker ringmq", "switch-broker apache",
+            "switch-broker ringmq", "switch-broker apache", "kill-broker-and-switch ringmq",
+            "kill-broker-and-switch apache", "switch-broker ringmq")) {
+            // Offsets reach their file every 5 s; only a broker that is stopped writes them at
+            // its end.
             Thread.sleep(next.startsWith("kill") ? 12_000 : 0);
             Runner.ask(next);
             life(next);
         }
-        Runner.note(sent.size() + " messages, " + committed.size() + " offsets, 8 lives of one store");
+        Runner.note(sent.size() + " messages, " + committed.size()
+            + " offsets, 8 lives of one store");
     }
 
     private void list() {
         for (Sent one : sent) {
             String id = one.offsetId + " " + one.uniqueKey + " " + one.key;
-            Runner.note("message " + one.queue.getTopic() + " " + one.queue.getQueueId() + " " + one.queueOffset + " " + id + " "
+            Runner.note("message " + one.queue.getTopic() + " " + one.queue.getQueueId() + " "
+                + one.queueOffset + " " + id + " "
                 + one.body.length() + " " + one.body.replaceAll("x+$", ""));
         }
-        committed.forEach((queue, offset) -> Runner.note("offset " + kit.group + " " + queue.getTopic() + " " + queue.getQueueId() + " " + offset));
+        committed.forEach((queue, offset) ->
+            Runner.note("offset " + kit.group + " " + queue.getTopic() + " " + queue.getQueueId()
+            + " " + offset));
     }
 
     /** Everything that is there is right, then there is more. */
@@ -100,7 +111,8 @@ final class DropIn implements Scenario {
         try {
             long started = System.currentTimeMillis();
             checkAll();
-            Runner.say("checked after " + what + " in " + (System.currentTimeMillis() - started) + " ms at " + started);
+            Runner.say("checked after " + what + " in " + (System.currentTimeMillis() - started)
+                + " ms at " + started);
             send(30);
             commitSome();
             checkQueues();
@@ -124,7 +136,8 @@ final class DropIn implements Scenario {
         for (String topic : topics) {
             producer.send(new Message(topic, "first", "first".getBytes()));
         }
-        Check.within(30_000, "routes of all topics", () -> topics.stream().noneMatch(topic -> queues(topic).isEmpty()));
+        Check.within(30_000, "routes of all topics", () -> topics.stream()
+            .noneMatch(topic -> queues(topic).isEmpty()));
         send(200);
         batch();
         transaction();
@@ -168,7 +181,8 @@ final class DropIn implements Scenario {
     }
 
     private void remember(SendResult result, String body, String key) {
-        sent.add(new Sent(result.getMessageQueue(), result.getQueueOffset(), result.getMsgId(), result.getOffsetMsgId(), body, key));
+        sent.add(new Sent(result.getMessageQueue(), result.getQueueOffset(), result.getMsgId(),
+            result.getOffsetMsgId(), body, key));
     }
 
     private void batch() throws Exception {
@@ -183,7 +197,8 @@ final class DropIn implements Scenario {
         String[] unique = result.getMsgId().split(",");
         String[] offsets = result.getOffsetMsgId().split(",");
         for (int i = 0; i < 5; i++) {
-            sent.add(new Sent(result.getMessageQueue(), result.getQueueOffset() + i, unique[i], offsets[i], "batched " + i, "batchkey" + i));
+            sent.add(new Sent(result.getMessageQueue(), result.getQueueOffset() + i, unique[i],
+                offsets[i], "batched " + i, "batchkey" + i));
         }
         Check.same(first + 5, sent.size(), "messages of the batch");
     }
@@ -204,16 +219,21 @@ final class DropIn implements Scenario {
             }
         });
         transactions.start();
-        for (LocalTransactionState state : List.of(LocalTransactionState.COMMIT_MESSAGE, LocalTransactionState.ROLLBACK_MESSAGE)) {
+        for (LocalTransactionState state : List.of(LocalTransactionState.COMMIT_MESSAGE,
+            LocalTransactionState.ROLLBACK_MESSAGE)) {
             Message message = new Message(topics.get(1), "tx", state.name().getBytes());
             message.setKeys("tx" + state.name());
             transactions.sendMessageInTransaction(message, state);
         }
         transactions.shutdown();
-        Check.within(20_000, "the committed message is in its queue", () -> found("txCOMMIT_MESSAGE", topics.get(1)).equals(Set.of("COMMIT_MESSAGE")));
+        Check.within(20_000, "the committed message is in its queue", () ->
+            found("txCOMMIT_MESSAGE", topics.get(1)).equals(Set.of("COMMIT_MESSAGE")));
     }
 
-    /** A message is refused once: it goes through a delay queue into the group's retry topic, and comes again. */
+    /**
+     * A message is refused once: it goes through a delay queue into the group's retry topic, and
+     * comes again.
+     */
     private void retry() throws Exception {
         String group = kit.group + "_retry";
         DefaultMQPushConsumer push = kit.pushConsumer(group);
@@ -221,8 +241,10 @@ final class DropIn implements Scenario {
         push.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             context.setDelayLevelWhenNextConsume(1);
             boolean again = messages.stream().anyMatch(message -> message.getReconsumeTimes() > 0);
-            messages.stream().filter(message -> message.getReconsumeTimes() > 0).forEach(message -> retried.add(new String(message.getBody())));
-            return again || !new String(messages.get(0).getBody()).startsWith("message 2 ") ? ConsumeConcurrentlyStatus.CONSUME_SUCCESS
+            messages.stream().filter(message -> message.getReconsumeTimes() > 0)
+                .forEach(message -> retried.add(new String(message.getBody())));
+            return again || !new String(messages.get(0).getBody()).startsWith("message 2 ")
+                ? ConsumeConcurrentlyStatus.CONSUME_SUCCESS
                 : ConsumeConcurrentlyStatus.RECONSUME_LATER;
         });
         push.start();
@@ -242,23 +264,29 @@ final class DropIn implements Scenario {
     }
 
     private void checkAll() throws Exception {
-        Check.within(30_000, "the broker answers", () -> topics.stream().noneMatch(topic -> queues(topic).isEmpty()) && answers());
+        Check.within(30_000, "the broker answers", () -> topics.stream()
+            .noneMatch(topic -> queues(topic).isEmpty()) && answers());
         checkQueues();
         checkOffsets();
-        Check.within(20_000, "the last message is found by key", () -> found(last().key, last().queue.getTopic()).size() == 1);
+        Check.within(20_000, "the last message is found by key", () ->
+            found(last().key, last().queue.getTopic()).size() == 1);
         for (Sent one : sent) {
             String topic = one.queue.getTopic();
-            Check.same(one.body, body(producer.viewMessage(topic, one.offsetId)), "message at " + one.offsetId);
+            Check.same(one.body, body(producer.viewMessage(topic, one.offsetId)), "message at "
+                + one.offsetId);
             Check.same(Set.of(one.body), found(one.key, topic), "messages with key " + one.key);
-            Check.same(one.body, body(QueryByKey.byUniqueKey(producer, topic, one.uniqueKey)), "message of unique key " + one.uniqueKey);
+            Check.same(one.body, body(QueryByKey.byUniqueKey(producer, topic, one.uniqueKey)),
+                "message of unique key " + one.uniqueKey);
         }
-        Check.same(Set.of("COMMIT_MESSAGE"), found("txCOMMIT_MESSAGE", topics.get(1)), "the committed message");
+        Check.same(Set.of("COMMIT_MESSAGE"), found("txCOMMIT_MESSAGE", topics.get(1)),
+            "the committed message");
     }
 
     private void checkOffsets() throws Exception {
         for (Map.Entry<MessageQueue, Long> entry : committed.entrySet()) {
             long offset = consumer.fetchConsumeOffset(entry.getKey(), true);
-            Check.same(entry.getValue(), offset, "offset of " + kit.group + " in " + entry.getKey());
+            Check.same(entry.getValue(), offset, "offset of " + kit.group + " in "
+                + entry.getKey());
         }
     }
 
@@ -294,7 +322,8 @@ final class DropIn implements Scenario {
             }
         }
         for (Sent one : sent) {
-            Check.same(one.body, stored.get(place(one.queue, one.queueOffset)), "message at " + place(one.queue, one.queueOffset));
+            Check.same(one.body, stored.get(place(one.queue, one.queueOffset)), "message at "
+                + place(one.queue, one.queueOffset));
         }
     }
 
@@ -306,7 +335,8 @@ final class DropIn implements Scenario {
                 return;
             }
             for (MessageExt message : result.getMsgFoundList()) {
-                Check.same(at++, message.getQueueOffset(), "offsets of " + queue + " follow each other");
+                Check.same(at++, message.getQueueOffset(), "offsets of " + queue
+                    + " follow each other");
                 stored.put(place(queue, message.getQueueOffset()), new String(message.getBody()));
             }
         }

@@ -8,11 +8,15 @@ import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 
-/** A second consumer joins a group under load and leaves again: both work, each message reaches one of them, none is lost. */
+/**
+ * A second consumer joins a group under load and leaves again: both work, each message reaches one
+ * of them, none is lost.
+ */
 final class JoinLeave implements Scenario {
     /**
-     * Messages in flight when a queue moves may come to both: at-least-once is RocketMQ's promise. Apache's own runs
-     * show none to a few; a broker that lost the commit at hand-over would repeat hundreds.
+     * Messages in flight when a queue moves may come to both: at-least-once is RocketMQ's promise.
+     * Apache's own runs show none to a few; a broker that lost the commit at hand-over would repeat
+     * hundreds.
      */
     private static final int DUPLICATES_MAX = 100;
 
@@ -33,16 +37,19 @@ final class JoinLeave implements Scenario {
         DefaultMQPushConsumer two = start(kit, "two");
         Check.within(60_000, "the second consumer gets its share", () -> received.of("two") >= 200);
         int one = received.of("one");
-        Check.within(60_000, "the first one goes on beside it", () -> received.of("one") >= one + 100);
+        Check.within(60_000, "the first one goes on beside it", () -> received.of("one") >= one
+            + 100);
         two.shutdown();
         int atLeave = received.distinct();
-        Check.within(60_000, "the first one takes over", () -> received.distinct() >= atLeave + 200);
+        Check.within(60_000, "the first one takes over", () -> received.distinct() >= atLeave
+            + 200);
         stop.set(true);
         sender.join();
         Check.same(null, failure.get(), "failure of the sender");
         Check.within(60_000, "nothing is lost", () -> received.distinct() >= sent.size());
         received.exactly(sent);
-        Runner.note(sent.size() + " sent, " + received.duplicates() + " twice, second consumer had " + received.of("two"));
+        Runner.note(sent.size() + " sent, " + received.duplicates() + " twice, second consumer had "
+            + received.of("two"));
         Check.between(0, DUPLICATES_MAX, received.duplicates(), "duplicates");
     }
 

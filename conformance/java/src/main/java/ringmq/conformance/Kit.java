@@ -20,17 +20,22 @@ import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 
-/** Clients of one scenario run: every name is fresh, so runs share a cluster without seeing each other. */
+/**
+ * Clients of one scenario run: every name is fresh, so runs share a cluster without seeing each
+ * other.
+ */
 final class Kit implements AutoCloseable {
     /** Part of client ids; the machine's own address has no business in recorded frames. */
     static final String LOOPBACK = "127.0.0.1";
     /**
-     * 30 s by default. A rebalance raises the subscription's version, and the heartbeat that should tell the broker may
-     * be dropped by the client's own lock: pulls are then refused (25) until the next one, on Apache as anywhere.
+     * 30 s by default. A rebalance raises the subscription's version, and the heartbeat that should
+     * tell the broker may be dropped by the client's own lock: pulls are then refused (25) until
+     * the next one, on Apache as anywhere.
      */
     private static final int HEARTBEAT_MS = 5_000;
     /** RingMQ's broker is put to the test, not Apache's. */
-    static final boolean AGAINST_RINGMQ = "ringmq".equals(System.getProperty("conformance.against"));
+    static final boolean AGAINST_RINGMQ =
+        "ringmq".equals(System.getProperty("conformance.against"));
     final String topic;
     final String group;
     private final String namesrv;
@@ -45,7 +50,9 @@ final class Kit implements AutoCloseable {
         this.group = "G_" + run;
     }
 
-    /** Each client gets its own instance name: clients of one JVM would share connections otherwise. */
+    /**
+     * Each client gets its own instance name: clients of one JVM would share connections otherwise.
+     */
     private String instance() {
         return run + "-" + instances.incrementAndGet();
     }
@@ -95,7 +102,8 @@ final class Kit implements AutoCloseable {
         Map<String, String> brokers = new TreeMap<>();
         for (String one : System.getProperty("conformance.brokers", "").split(",")) {
             if (!one.isEmpty()) {
-                brokers.put(one.substring(0, one.indexOf('=')), one.substring(one.indexOf('=') + 1));
+                brokers.put(one.substring(0, one.indexOf('=')),
+                    one.substring(one.indexOf('=') + 1));
             }
         }
         return brokers;
@@ -116,7 +124,8 @@ final class Kit implements AutoCloseable {
         }
         List<MessageQueue> queues = producer.fetchPublishMessageQueues(topic);
         Check.that(queues.size() >= 4 * brokers,
-            "queues of an automatically created topic: expected 4 or more a broker, found " + queues);
+            "queues of an automatically created topic: expected 4 or more a broker, found "
+                + queues);
         return queues;
     }
 

@@ -53,7 +53,8 @@ final class LitePull implements Scenario {
         consumer.seekToBegin(queue);
         firstToTheEnd(consumer);
         consumer.seek(queue, first);
-        Check.same("n1", firstToTheEnd(consumer), "first message from the offset of the start time");
+        Check.same("n1", firstToTheEnd(consumer),
+            "first message from the offset of the start time");
         consumer.seek(queue, first + 10);
         Check.same("n41", firstToTheEnd(consumer), "message after a seek by 10");
         consumer.seekToBegin(queue);
@@ -81,12 +82,14 @@ final class LitePull implements Scenario {
     }
 
     /**
-     * The first message with an id, after which everything to the queue's last message is polled and the client's pull task
-     * has had the time to come to rest in a long poll. A seek beside a running pull task may go unheard: the task that it
-     * cancels can take the new offset on its way out (DefaultLitePullConsumerImpl, 4.9.8 and 5.5.0 alike: nextPullOffset
-     * clears the seek's offset before isCancelled is looked at).
+     * The first message with an id, after which everything to the queue's last message is polled
+     * and the client's pull task has had the time to come to rest in a long poll. A seek beside a
+     * running pull task may go unheard: the task that it cancels can take the new offset on its way
+     * out (DefaultLitePullConsumerImpl, 4.9.8 and 5.5.0 alike: nextPullOffset clears the seek's
+     * offset before isCancelled is looked at).
      */
-    private static String firstToTheEnd(DefaultLitePullConsumer consumer) throws InterruptedException {
+    private static String firstToTheEnd(DefaultLitePullConsumer consumer)
+        throws InterruptedException {
         String first = null;
         while (true) {
             for (MessageExt message : poll(consumer)) {

@@ -10,9 +10,15 @@ import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
 
-/** A waiting consumer gets a message when it arrives, not when its poll runs out; also after a hold has ended empty. */
+/**
+ * A waiting consumer gets a message when it arrives, not when its poll runs out; also after a long
+ * poll has ended empty.
+ */
 final class LongPolling implements Scenario {
-    /** Far above a loopback round trip on a busy machine, far below the 5 s at which a broker looks at its held pulls. */
+    /**
+     * Far above a loopback round trip on a busy machine, far below the 5 s at which a broker looks
+     * at its long polls.
+     */
     private static final long MEDIAN_MS_MAX = 300;
     private static final long WORST_MS_MAX = 2_500;
     /** Longer than the 15 s that a push consumer asks for, plus the 5 s step of Apache's check. */
@@ -47,12 +53,14 @@ final class LongPolling implements Scenario {
         long afterIdle = delays.get(12);
         Collections.sort(delays);
         long worst = delays.get(delays.size() - 1);
-        Runner.note("median " + delays.get(6) + " ms, worst " + worst + " ms, after an idle time " + afterIdle + " ms");
+        Runner.note("median " + delays.get(6) + " ms, worst " + worst + " ms, after an idle time "
+            + afterIdle + " ms");
         Check.between(0, MEDIAN_MS_MAX, delays.get(6), "median delay in ms");
         Check.between(0, WORST_MS_MAX, worst, "worst delay in ms");
     }
 
-    private static void send(DefaultMQProducer producer, MessageQueue queue, int i) throws Exception {
+    private static void send(DefaultMQProducer producer, MessageQueue queue, int i)
+        throws Exception {
         Message message = new Message(queue.getTopic(), "t", ("n" + i).getBytes());
         message.putUserProperty(Received.ID, "n" + i);
         producer.send(message, queue);

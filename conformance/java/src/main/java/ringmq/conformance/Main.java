@@ -3,7 +3,10 @@ package ringmq.conformance;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** One scenario in one JVM: {@code Main SCENARIO NAMESRV RUN}; exits 0 for a pass, 1 for a failure with the reason on @FAIL. */
+/**
+ * One scenario in one JVM: {@code Main SCENARIO NAMESRV RUN}; exits 0 for a pass, 1 for a failure
+ * with the reason on @FAIL.
+ */
 public final class Main {
     private static final Map<String, Scenario> SCENARIOS = new TreeMap<>(Map.of(
         "send", new SendKinds(),
@@ -36,7 +39,8 @@ public final class Main {
 
     public static void main(String[] args) {
         if (args.length != 3 || !SCENARIOS.containsKey(args[0])) {
-            System.err.println("usage: Main SCENARIO NAMESRV RUN, SCENARIO one of " + SCENARIOS.keySet());
+            System.err.println("usage: Main SCENARIO NAMESRV RUN, SCENARIO one of "
+                + SCENARIOS.keySet());
             System.exit(2);
         }
         int exit = 0;

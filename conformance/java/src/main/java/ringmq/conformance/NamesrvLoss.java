@@ -6,7 +6,10 @@ import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 
-/** One of two name servers is killed and comes back, then the other goes: clients, old and new, work all the time. */
+/**
+ * One of two name servers is killed and comes back, then the other goes: clients, old and new, work
+ * all the time.
+ */
 final class NamesrvLoss implements Scenario {
     private final Set<String> ids = new HashSet<>();
 
@@ -37,15 +40,16 @@ final class NamesrvLoss implements Scenario {
     }
 
     /**
-     * A client that starts now may try the dead name server first and throw; it knows better at the next try. Such a
-     * send has not reached any broker: it failed at the route.
+     * A client that starts now may try the dead name server first and throw; it knows better at the
+     * next try. Such a send has not reached any broker: it failed at the route.
      */
     private void sendAsNewcomer(Kit kit, int count) throws Exception {
         DefaultMQProducer producer = kit.producer();
         int[] failures = {0};
         Check.within(20_000, "a new client finds the living name server", () -> {
             try {
-                producer.getDefaultMQProducerImpl().getmQClientFactory().updateTopicRouteInfoFromNameServer(kit.topic);
+                producer.getDefaultMQProducerImpl().getmQClientFactory()
+                    .updateTopicRouteInfoFromNameServer(kit.topic);
                 return !producer.fetchPublishMessageQueues(kit.topic).isEmpty();
             } catch (Exception e) {
                 failures[0]++;

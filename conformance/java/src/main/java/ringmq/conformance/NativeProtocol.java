@@ -11,8 +11,9 @@ import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
- * Messages of RingMQ's native protocol, as stock clients see them: consumed with tag and properties, found by key, unique key and
- * message id; and what stock clients send, as the native protocol reads it.
+ * Messages of RingMQ's native protocol, as stock clients see them: consumed with tag and
+ * properties, found by key, unique key and message id; and what stock clients send, as the native
+ * protocol reads it.
  */
 final class NativeProtocol implements Scenario {
     private static final int COUNT = 40;
@@ -35,7 +36,8 @@ final class NativeProtocol implements Scenario {
         }
         consumed(kit, ids);
         found(kit, producer, uniqueKeys, begin);
-        Check.same(ids, new TreeSet<>(List.of(Runner.ask("native-fetch " + kit.topic).split(","))), "what the native protocol reads");
+        Check.same(ids, new TreeSet<>(List.of(Runner.ask("native-fetch " + kit.topic).split(","))),
+            "what the native protocol reads");
     }
 
     private static void consumed(Kit kit, Set<String> ids) throws Exception {
@@ -44,27 +46,35 @@ final class NativeProtocol implements Scenario {
         consumer.subscribe(kit.topic, "native || java");
         consumer.registerMessageListener(received.listener("c"));
         consumer.start();
-        Check.within(60_000, "all messages of both protocols", () -> received.distinct() >= 2 * COUNT);
+        Check.within(60_000, "all messages of both protocols", () ->
+            received.distinct() >= 2 * COUNT);
         received.exactlyOnce(ids);
     }
 
-    private static void found(Kit kit, DefaultMQProducer producer, String[] uniqueKeys, long begin) throws Exception {
+    private static void found(Kit kit, DefaultMQProducer producer, String[] uniqueKeys, long begin)
+        throws Exception {
         Check.same(COUNT, uniqueKeys.length, "unique keys");
         for (int i = 0; i < COUNT; i++) {
             String body = "native " + i;
-            Check.same(Set.of(body), QueryByKey.found(producer, kit.topic, "native-key-" + i, 32, begin, QueryByKey.end()), "messages with native-key-" + i);
+            Check.same(Set.of(body), QueryByKey.found(producer, kit.topic, "native-key-" + i, 32,
+                begin, QueryByKey.end()), "messages with native-key-" + i);
             MessageExt message = QueryByKey.byUniqueKey(producer, kit.topic, uniqueKeys[i]);
             Check.same(body, new String(message.getBody()), "message of " + uniqueKeys[i]);
             Check.same("native", message.getTags(), "its tag");
             MessageExt viewed = producer.viewMessage(kit.topic, offsetMsgId(message));
             Check.same(body, new String(viewed.getBody()), "message viewed by its offset id");
         }
-        Check.same(64, QueryByKey.found(producer, kit.topic, "both", 64, begin, QueryByKey.end()).size(), "messages of both protocols with one key, of 80 at most 64");
+        // A broker answers with at most 64; two have 80 between them, about half each.
+        int answered = Kit.brokers().size() == 1 ? 64 : 2 * COUNT;
+        Check.same(answered, QueryByKey.found(producer, kit.topic, "both", 64, begin,
+            QueryByKey.end()).size(),
+            "messages of both protocols with one key, of " + 2 * COUNT);
     }
 
     /** The id that says where the message lies: the broker's host and the physical offset. */
     private static String offsetMsgId(MessageExt message) {
         java.nio.ByteBuffer place = java.nio.ByteBuffer.allocate(16);
-        return org.apache.rocketmq.common.message.MessageDecoder.createMessageId(place, message.getStoreHostBytes(), message.getCommitLogOffset());
+        return org.apache.rocketmq.common.message.MessageDecoder.createMessageId(place,
+            message.getStoreHostBytes(), message.getCommitLogOffset());
     }
 }

@@ -17,7 +17,10 @@ import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
-/** Orderly listeners of two consumers: a queue is never worked on by both, and its messages come in order. */
+/**
+ * Orderly listeners of two consumers: a queue is never worked on by both, and its messages come in
+ * order.
+ */
 final class Orderly implements Scenario {
     private final Map<MessageQueue, AtomicInteger> working = new ConcurrentHashMap<>();
     private final Map<MessageQueue, Long> highest = new ConcurrentHashMap<>();
@@ -35,7 +38,8 @@ final class Orderly implements Scenario {
         Thread sender = new Thread(() -> send(producer, kit.topic));
         sender.start();
         Check.within(60_000, "the first consumer works", () -> received.of("one") >= 100);
-        // The newcomer gets a queue's lock when the old owner has unlocked it, at its next try: up to 20 s later.
+        // The newcomer gets a queue's lock when the old owner has unlocked it, at its next try:
+        // up to 20 s later.
         DefaultMQPushConsumer two = start(kit, "two");
         Check.within(60_000, "the second consumer gets queues", () -> received.of("two") >= 100);
         two.shutdown();
@@ -46,7 +50,8 @@ final class Orderly implements Scenario {
         Check.same(null, failure.get(), "failure of the sender");
         Check.within(60_000, "nothing is lost", () -> received.distinct() >= sent.size());
         received.exactly(new HashSet<>(sent));
-        Check.that(violations.isEmpty(), violations.size() + " violations of order, first: " + violations.peek());
+        Check.that(violations.isEmpty(), violations.size() + " violations of order, first: "
+            + violations.peek());
         Runner.note(sent.size() + " sent, " + received.duplicates() + " twice");
     }
 
@@ -79,13 +84,13 @@ final class Orderly implements Scenario {
         count.decrementAndGet();
     }
 
-    /** Four keys, each to one queue. */
+    /** As many keys as queues, so that either consumer has some of them. */
     private void send(DefaultMQProducer producer, String topic) {
         try {
             for (int i = 0; !stop.get(); i++) {
                 Message message = new Message(topic, "t", ("o" + i).getBytes());
                 message.putUserProperty(Received.ID, "o" + i);
-                producer.send(message, Orderly::byKey, i % 4);
+                producer.send(message, Orderly::byKey, i);
                 sent.add("o" + i);
                 Thread.sleep(5);
             }

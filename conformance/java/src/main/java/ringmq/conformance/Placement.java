@@ -48,8 +48,8 @@ final class Placement implements Scenario {
         for (int key = 4; key < 12; key++) {
             oneKey(key);
         }
-        share(brokers);
         checkAll("at once");
+        share(brokers);
         Thread.sleep(SETTLED_MS);
         checkAll("after " + SETTLED_MS + " ms");
         keysStay();
@@ -59,14 +59,16 @@ final class Placement implements Scenario {
     private void byAddress(String broker) throws Exception {
         String topic = kit.topic + "_by_address_" + broker;
         String address = Kit.brokers().get(broker);
-        String said = Runner.ask("mqadmin updateTopic -b " + address + " -t " + topic + " -r 6 -w 6");
+        String said = Runner.ask("mqadmin updateTopic -b " + address + " -t " + topic
+            + " -r 6 -w 6");
         Check.that(said.contains("success"), "mqadmin updateTopic -b: " + said);
         expected.put(topic, Map.of(broker, 6L));
     }
 
     private void bySend(String broker) throws Exception {
         String topic = kit.topic + "_by_send_" + broker;
-        producer.send(new Message(topic, "t", "first".getBytes()), new MessageQueue(topic, broker, 2));
+        producer.send(new Message(topic, "t", "first".getBytes()),
+            new MessageQueue(topic, broker, 2));
         expected.put(topic, Map.of(broker, 4L));
     }
 
@@ -101,14 +103,17 @@ final class Placement implements Scenario {
     private void checkAll(String when) throws Exception {
         for (Map.Entry<String, Map<String, Long>> one : expected.entrySet()) {
             String topic = one.getKey();
-            Check.within(10_000, topic + " is in the route", () -> !Kit.route(producer, topic).isEmpty());
+            Check.within(10_000, topic + " is in the route", () -> !Kit.route(producer, topic)
+                .isEmpty());
             Map<String, Long> found = Kit.route(producer, topic).stream()
-                .collect(Collectors.groupingBy(MessageQueue::getBrokerName, TreeMap::new, Collectors.counting()));
+                .collect(Collectors.groupingBy(MessageQueue::getBrokerName, TreeMap::new,
+                    Collectors.counting()));
             Check.same(one.getValue(), found, "queues of " + topic + " by broker, " + when);
             for (Map.Entry<String, String> broker : Kit.brokers().entrySet()) {
                 int code = one.getValue().containsKey(broker.getKey()) ? 0 : TOPIC_NOT_EXIST;
                 Check.same(code, Kit.request(producer, broker.getValue(), GET_TOPIC_CONFIG,
-                    Map.of("topic", topic)).getCode(), "topic " + topic + " on " + broker.getKey() + ", " + when);
+                    Map.of("topic", topic)).getCode(), "topic " + topic + " on " + broker.getKey()
+                        + ", " + when);
             }
         }
     }
@@ -122,13 +127,15 @@ final class Placement implements Scenario {
         for (Map.Entry<String, Integer> share : shares.entrySet()) {
             String topic = share.getKey();
             List<DefaultMQPushConsumer> consumers = List.of(consumer(topic), consumer(topic));
-            Check.within(60_000, topic + " is shared " + share.getValue() + " + " + share.getValue() + ", not "
+            Check.within(60_000, topic + " is shared " + share.getValue() + " + " + share.getValue()
+                + ", not "
                 + sharesOf(consumers, topic), () -> sharesOf(consumers, topic).stream()
                     .allMatch(queues -> queues.size() == share.getValue()));
-            List<Set<MessageQueue>> held = sharesOf(consumers, topic);
-            Check.that(held.get(0).stream().noneMatch(held.get(1)::contains), "shared twice: " + held);
-            Check.same(expected.get(topic).keySet(), held.stream().flatMap(Set::stream)
-                .map(MessageQueue::getBrokerName).collect(Collectors.toSet()), "brokers of " + topic);
+            List<Set<MessageQueue>> had = sharesOf(consumers, topic);
+            Check.that(had.get(0).stream().noneMatch(had.get(1)::contains), "shared twice: " + had);
+            Check.same(expected.get(topic).keySet(), had.stream().flatMap(Set::stream)
+                .map(MessageQueue::getBrokerName).collect(Collectors.toSet()), "brokers of "
+                    + topic);
             consumers.forEach(DefaultMQPushConsumer::shutdown);
         }
     }
@@ -141,9 +148,12 @@ final class Placement implements Scenario {
         return consumer;
     }
 
-    private static List<Set<MessageQueue>> sharesOf(List<DefaultMQPushConsumer> consumers, String topic) {
-        return consumers.stream().map(consumer -> consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl()
-            .getProcessQueueTable().keySet().stream().filter(queue -> topic.equals(queue.getTopic()))
+    private static List<Set<MessageQueue>> sharesOf(List<DefaultMQPushConsumer> consumers,
+        String topic) {
+        return consumers.stream()
+            .map(consumer -> consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl()
+            .getProcessQueueTable().keySet().stream()
+                .filter(queue -> topic.equals(queue.getTopic()))
             .collect(Collectors.toSet())).collect(Collectors.toList());
     }
 }

@@ -9,7 +9,9 @@ import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
-/** DefaultMQPullConsumer: offsets by hand, by time, at and past the ends, committed and read back. */
+/**
+ * DefaultMQPullConsumer: offsets by hand, by time, at and past the ends, committed and read back.
+ */
 final class PullOffsets implements Scenario {
     @Override
     public void run(Kit kit) throws Exception {
@@ -30,7 +32,7 @@ final class PullOffsets implements Scenario {
         ends(consumer, queue, base);
         byTag(consumer, queue, base);
         committed(consumer, queue);
-        held(consumer, producer, queue);
+        longPolls(consumer, producer, queue);
     }
 
     private static DefaultMQPullConsumer start(Kit kit) throws Exception {
@@ -43,9 +45,11 @@ final class PullOffsets implements Scenario {
         return consumer;
     }
 
-    private static void send(DefaultMQProducer producer, MessageQueue queue, int from, int count) throws Exception {
+    private static void send(DefaultMQProducer producer, MessageQueue queue, int from, int count)
+        throws Exception {
         for (int i = from; i < from + count; i++) {
-            Message message = new Message(queue.getTopic(), i % 2 == 0 ? "even" : "odd", ("n" + i).getBytes());
+            Message message = new Message(queue.getTopic(), i % 2 == 0 ? "even" : "odd", ("n" + i)
+                .getBytes());
             message.putUserProperty(Received.ID, "n" + i);
             producer.send(message, queue);
         }
@@ -62,7 +66,8 @@ final class PullOffsets implements Scenario {
                     return seen;
                 }
                 for (MessageExt message : result.getMsgFoundList()) {
-                    Check.same("n" + seen, new String(message.getBody()), "body at " + message.getQueueOffset());
+                    Check.same("n" + seen, new String(message.getBody()), "body at "
+                        + message.getQueueOffset());
                     Check.same(base + seen, message.getQueueOffset(), "queue offset");
                     seen++;
                 }
@@ -76,15 +81,18 @@ final class PullOffsets implements Scenario {
         }
     }
 
-    private static void byTime(DefaultMQPullConsumer consumer, MessageQueue queue, long base, long middle) throws Exception {
-        Check.same(base + 50, consumer.searchOffset(queue, middle), "offset of the time between the halves");
+    private static void byTime(DefaultMQPullConsumer consumer, MessageQueue queue, long base,
+        long middle) throws Exception {
+        Check.same(base + 50, consumer.searchOffset(queue, middle),
+            "offset of the time between the halves");
         Check.same(0L, consumer.searchOffset(queue, middle - 3_600_000), "offset of an hour ago");
         long later = consumer.searchOffset(queue, System.currentTimeMillis() + 3_600_000);
         Check.between(base + 99, base + 100, later, "offset of an hour ahead");
         Runner.note("search past the end gives max" + (later == base + 100 ? "" : "-1"));
     }
 
-    private static void ends(DefaultMQPullConsumer consumer, MessageQueue queue, long base) throws Exception {
+    private static void ends(DefaultMQPullConsumer consumer, MessageQueue queue, long base)
+        throws Exception {
         PullResult end = consumer.pull(queue, "*", base + 100, 32);
         Check.same(PullStatus.NO_NEW_MSG, end.getPullStatus(), "status at the end");
         Check.same(base + 100, end.getNextBeginOffset(), "next offset at the end");
@@ -97,17 +105,21 @@ final class PullOffsets implements Scenario {
         Check.same(7, few.getMsgFoundList().size(), "messages of a pull for 7");
     }
 
-    private static void byTag(DefaultMQPullConsumer consumer, MessageQueue queue, long base) throws Exception {
+    private static void byTag(DefaultMQPullConsumer consumer, MessageQueue queue, long base)
+        throws Exception {
         PullResult odd = consumer.pull(queue, "odd", base, 10);
         Check.same(PullStatus.FOUND, odd.getPullStatus(), "status of a pull by tag");
         Check.same(10, odd.getMsgFoundList().size(), "odd messages");
-        Check.that(odd.getMsgFoundList().stream().allMatch(m -> "odd".equals(m.getTags())), "only odd messages");
+        Check.that(odd.getMsgFoundList().stream().allMatch(m -> "odd".equals(m.getTags())),
+            "only odd messages");
         PullResult none = consumer.pull(queue, "nobody", base, 10);
         Check.same(PullStatus.NO_MATCHED_MSG, none.getPullStatus(), "status when no tag matches");
-        Check.that(none.getNextBeginOffset() > base, "a pull without a match moves on: " + none.getNextBeginOffset());
+        Check.that(none.getNextBeginOffset() > base, "a pull without a match moves on: "
+            + none.getNextBeginOffset());
     }
 
-    private static void committed(DefaultMQPullConsumer consumer, MessageQueue queue) throws Exception {
+    private static void committed(DefaultMQPullConsumer consumer, MessageQueue queue)
+        throws Exception {
         consumer.updateConsumeOffset(queue, 33);
         consumer.getOffsetStore().persistAll(Set.of(queue));
         Check.within(5_000, "offset 33 read back from the broker", () -> {
@@ -119,15 +131,17 @@ final class PullOffsets implements Scenario {
         });
     }
 
-    /** A held pull ends without a message after its time, and at once when a message arrives. */
-    private static void held(DefaultMQPullConsumer consumer, DefaultMQProducer producer, MessageQueue queue) throws Exception {
+    /** A long poll ends without a message after its time, and at once when a message arrives. */
+    private static void longPolls(DefaultMQPullConsumer consumer, DefaultMQProducer producer,
+        MessageQueue queue) throws Exception {
         long end = consumer.maxOffset(queue);
         long start = System.nanoTime();
         PullResult nothing = consumer.pullBlockIfNotFound(queue, "*", end, 32);
-        long heldMs = (System.nanoTime() - start) / 1_000_000;
-        Check.same(PullStatus.NO_NEW_MSG, nothing.getPullStatus(), "status of a held pull that timed out");
-        Check.between(900, 12_000, heldMs, "milliseconds held, of 1,000 asked");
-        Runner.note("1 s hold took " + heldMs + " ms");
+        long waitedMs = (System.nanoTime() - start) / 1_000_000;
+        Check.same(PullStatus.NO_NEW_MSG, nothing.getPullStatus(),
+            "status of a long poll that timed out");
+        Check.between(900, 12_000, waitedMs, "milliseconds waited, of 1,000 asked");
+        Runner.note("a long poll of 1 s took " + waitedMs + " ms");
         Thread sender = new Thread(() -> {
             try {
                 Thread.sleep(300);
@@ -138,7 +152,8 @@ final class PullOffsets implements Scenario {
         });
         sender.start();
         PullResult found = consumer.pullBlockIfNotFound(queue, "*", end, 32);
-        Check.same(PullStatus.FOUND, found.getPullStatus(), "status of a held pull that a message ended");
+        Check.same(PullStatus.FOUND, found.getPullStatus(),
+            "status of a long poll that a message ended");
         sender.join();
     }
 }

@@ -6,7 +6,10 @@ import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 
-/** 1,000 messages over the queues reach a new group once each; after a restart of the consumer only new ones come. */
+/**
+ * 1,000 messages over the queues reach a new group once each; after a restart of the consumer only
+ * new ones come.
+ */
 final class PushExactlyOnce implements Scenario {
     @Override
     public void run(Kit kit) throws Exception {
@@ -24,7 +27,8 @@ final class PushExactlyOnce implements Scenario {
         Set<String> after = send(producer, kit.topic, "c", 100);
         Received second = new Received();
         start(kit, second);
-        Check.within(60_000, "100 messages sent while the group was away", () -> second.distinct() >= 100);
+        Check.within(60_000, "100 messages sent while the group was away", () ->
+            second.distinct() >= 100);
         Thread.sleep(500);
         second.exactlyOnce(after);
     }
@@ -37,7 +41,8 @@ final class PushExactlyOnce implements Scenario {
         return consumer;
     }
 
-    private static Set<String> send(DefaultMQProducer producer, String topic, String prefix, int count) throws Exception {
+    private static Set<String> send(DefaultMQProducer producer, String topic, String prefix,
+        int count) throws Exception {
         Set<String> ids = new HashSet<>();
         for (int i = 0; i < count; i++) {
             Message message = new Message(topic, "t", ("body " + prefix + i).getBytes());

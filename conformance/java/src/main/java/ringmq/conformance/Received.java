@@ -11,7 +11,9 @@ import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.common.message.MessageExt;
 
-/** What consumers of one scenario received, by the id that the sender put into the property "id". */
+/**
+ * What consumers of one scenario received, by the id that the sender put into the property "id".
+ */
 final class Received {
     static final String ID = "id";
     private final Map<String, List<MessageExt>> byId = new ConcurrentHashMap<>();
@@ -61,8 +63,10 @@ final class Received {
         missing.removeAll(byId.keySet());
         Set<String> strange = new TreeSet<>(byId.keySet());
         strange.removeAll(expected);
-        Check.that(missing.isEmpty(), missing.size() + " messages missing, first " + missing.stream().findFirst().orElse(""));
-        Check.that(strange.isEmpty(), strange.size() + " messages nobody sent, first " + strange.stream().findFirst().orElse(""));
+        Check.that(missing.isEmpty(), missing.size() + " messages missing, first "
+            + missing.stream().findFirst().orElse(""));
+        Check.that(strange.isEmpty(), strange.size() + " messages nobody sent, first "
+            + strange.stream().findFirst().orElse(""));
     }
 
     void exactlyOnce(Set<String> expected) {

@@ -5,7 +5,10 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 
-/** The dialogue with the runner that started this JVM: requests and notes go out as lines, answers come back as lines. */
+/**
+ * The dialogue with the runner that started this JVM: requests and notes go out as lines, answers
+ * come back as lines.
+ */
 final class Runner {
     private static final BufferedReader ANSWERS =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
@@ -13,11 +16,15 @@ final class Runner {
     private Runner() {
     }
 
-    /** Asks for something only the runner can do (restart the broker, kill a name server); returns when it is done. */
+    /**
+     * Asks for something only the runner can do (restart the broker, kill a name server); returns
+     * when it is done.
+     */
     static String ask(String what) throws IOException {
         say("@ASK " + what);
         String answer = ANSWERS.readLine();
-        Check.that(answer != null && answer.startsWith("ok"), "runner could not do '" + what + "': " + answer);
+        Check.that(answer != null && answer.startsWith("ok"), "runner could not do '" + what + "': "
+            + answer);
         return answer.length() > 3 ? answer.substring(3) : "";
     }
 

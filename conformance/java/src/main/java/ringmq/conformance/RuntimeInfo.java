@@ -24,7 +24,8 @@ final class RuntimeInfo implements Scenario {
     /** Over 10, 60 and 600 s; empty until so many seconds have gone by. */
     private static final String RATES = "(D)? (D)? (D)?".replace("D", DECIMAL);
     private static final String SIZE = "\\d+ B|\\d+\\.\\d [KMGTPE]iB";
-    private static final String PUT_TIMES = "null|\\[<=0ms]:N \\[0~10ms]:N \\[10~50ms]:N \\[50~100ms]:N "
+    private static final String PUT_TIMES = "null|\\[<=0ms]:N \\[0~10ms]:N "
+        .concat("\\[10~50ms]:N \\[50~100ms]:N ")
         .concat("\\[100~200ms]:N \\[200~500ms]:N \\[500ms~1s]:N \\[1~2s]:N \\[2~3s]:N \\[3~4s]:N ")
         .concat("\\[4~5s]:N \\[5~10s]:N \\[10s~]:N ?").replace("N", COUNT);
     private static final Map<String, String> FORMS = new TreeMap<>();
@@ -88,17 +89,21 @@ final class RuntimeInfo implements Scenario {
             }
         }
         List<String> wrong = wrong(table);
-        Check.that(wrong.isEmpty(), wrong.size() + " keys of " + name + ": " + String.join("; ", wrong));
+        Check.that(wrong.isEmpty(), wrong.size() + " keys of " + name + ": "
+            + String.join("; ", wrong));
         long now = System.currentTimeMillis();
         long boot = Long.parseLong(table.get("bootTimestamp"));
         Check.between(now - 3_600_000, now, boot, "bootTimestamp");
-        Check.between(1, now, Long.parseLong(table.get("earliestMessageTimeStamp")), "earliestMessageTimeStamp");
+        Check.between(1, now, Long.parseLong(table.get("earliestMessageTimeStamp")),
+            "earliestMessageTimeStamp");
         long ours = MESSAGES / Kit.brokers().size();
         for (String counted : List.of("putMessageTimesTotal", "msgPutTotalTodayNow")) {
             Check.between(ours, Long.MAX_VALUE, Long.parseLong(table.get(counted)), counted);
         }
-        Check.between(ours * 100, Long.MAX_VALUE, Long.parseLong(table.get("commitLogMaxOffset")), "commitLogMaxOffset");
-        Check.that(!table.get("putTps").startsWith(" "), "putTps of the last 10 s: " + table.get("putTps"));
+        Check.between(ours * 100, Long.MAX_VALUE, Long.parseLong(table.get("commitLogMaxOffset")),
+            "commitLogMaxOffset");
+        Check.that(!table.get("putTps").startsWith(" "), "putTps of the last 10 s: "
+            + table.get("putTps"));
         Runner.note(name + " has " + table.size() + " keys");
     }
 
@@ -118,7 +123,8 @@ final class RuntimeInfo implements Scenario {
         known.keySet().stream().filter(key -> key.startsWith("scheduleMessageOffset_"))
             .filter(key -> !known.get(key).matches("\\d+,\\d+"))
             .forEach(key -> wrong.add(key + " is '" + known.get(key) + "'"));
-        known.keySet().removeIf(key -> FORMS.containsKey(key) || key.startsWith("scheduleMessageOffset_"));
+        known.keySet().removeIf(key -> FORMS.containsKey(key)
+            || key.startsWith("scheduleMessageOffset_"));
         if (!known.isEmpty()) {
             Runner.note("keys without a known form: " + known);
         }

@@ -24,9 +24,14 @@ import org.apache.rocketmq.common.message.MessageDecoder;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
-/** Every way to send; what arrives is byte for byte what was sent, and the send results can be used. */
+/**
+ * Every way to send; what arrives is byte for byte what was sent, and the send results can be used.
+ */
 final class SendKinds implements Scenario {
-    /** Two tags of one hash code: the broker cannot tell them apart, the client must still not deliver the other. */
+    /**
+     * Two tags of one hash code: the broker cannot tell them apart, the client must still not
+     * deliver the other.
+     */
     private static final String TAG = "AaAa";
     private static final String SAME_HASH = "BBBB";
     private static final String OTHER_TAG = "Other";
@@ -52,7 +57,8 @@ final class SendKinds implements Scenario {
         consumer.subscribe(kit.topic, TAG + " || " + "Tag2");
         consumer.registerMessageListener(received.listener("c"));
         consumer.start();
-        Check.within(60_000, wanted.size() + " messages received", () -> received.distinct() >= wanted.size());
+        Check.within(60_000, wanted.size() + " messages received", () ->
+            received.distinct() >= wanted.size());
         Thread.sleep(500); // what must not come has had its chance
         received.exactlyOnce(wanted);
         for (String id : wanted) {
@@ -91,7 +97,8 @@ final class SendKinds implements Scenario {
 
     private void plausible(SendResult result, Message message) {
         Check.same(SendStatus.SEND_OK, result.getSendStatus(), "send status");
-        Check.same(message.getTopic(), result.getMessageQueue().getTopic(), "topic of the send result");
+        Check.same(message.getTopic(), result.getMessageQueue().getTopic(),
+            "topic of the send result");
         Check.that(isId(result.getMsgId()), "msgId " + result.getMsgId());
         Check.that(isId(result.getOffsetMsgId()), "offsetMsgId " + result.getOffsetMsgId());
         Check.that(result.getQueueOffset() >= 0, "queueOffset " + result.getQueueOffset());
@@ -129,7 +136,8 @@ final class SendKinds implements Scenario {
                 }
             });
         }
-        Check.that(answered.await(20, TimeUnit.SECONDS), answered.getCount() + " asynchronous sends unanswered");
+        Check.that(answered.await(20, TimeUnit.SECONDS), answered.getCount()
+            + " asynchronous sends unanswered");
         Check.same(null, failure.get(), "failure of an asynchronous send");
     }
 
@@ -147,7 +155,8 @@ final class SendKinds implements Scenario {
         SendResult result = producer.send(batch);
         Check.same(SendStatus.SEND_OK, result.getSendStatus(), "status of the batch");
         Check.same(20, result.getMsgId().split(",").length, "ids in the msgId of a batch");
-        Check.same(20, result.getOffsetMsgId().split(",").length, "ids in the offsetMsgId of a batch");
+        Check.same(20, result.getOffsetMsgId().split(",").length,
+            "ids in the offsetMsgId of a batch");
     }
 
     /** 1 MiB that does not compress, and 100 KiB that the client compresses before it sends. */
@@ -164,7 +173,8 @@ final class SendKinds implements Scenario {
     private void otherTags(DefaultMQProducer producer, String topic) throws Exception {
         Check.same(TAG.hashCode(), SAME_HASH.hashCode(), "hash codes of the two tags");
         for (int i = 0; i < 10; i++) {
-            producer.send(message(topic, i % 2 == 0 ? SAME_HASH : OTHER_TAG, "not for this consumer".getBytes()));
+            producer.send(message(topic, i % 2 == 0 ? SAME_HASH : OTHER_TAG,
+                "not for this consumer".getBytes()));
         }
     }
 
@@ -175,11 +185,13 @@ final class SendKinds implements Scenario {
         Check.same(sent.getTags(), got.getTags(), "tag of " + id);
         Check.same(sent.getKeys(), got.getKeys(), "keys of " + id);
         Check.same(sent.getFlag(), got.getFlag(), "flag of " + id);
-        Check.same(sent.getUserProperty("colour"), got.getUserProperty("colour"), "property of " + id);
+        Check.same(sent.getUserProperty("colour"), got.getUserProperty("colour"), "property of "
+            + id);
         Check.same(0, got.getReconsumeTimes(), "reconsumeTimes of " + id);
         long now = System.currentTimeMillis();
         Check.between(now - 300_000, now + 1_000, got.getBornTimestamp(), "bornTimestamp of " + id);
-        Check.between(got.getBornTimestamp() - 1_000, now + 1_000, got.getStoreTimestamp(), "storeTimestamp of " + id);
+        Check.between(got.getBornTimestamp() - 1_000, now + 1_000, got.getStoreTimestamp(),
+            "storeTimestamp of " + id);
         SendResult result = results.get(id);
         if (result != null) {
             Check.same(result.getMsgId(), got.getMsgId(), "msgId of " + id);
@@ -188,15 +200,20 @@ final class SendKinds implements Scenario {
         }
     }
 
-    private void byOffsetId(DefaultMQProducer producer, String topic, Received received) throws Exception {
+    private void byOffsetId(DefaultMQProducer producer, String topic, Received received)
+        throws Exception {
         for (String id : List.of("m0", "m41")) {
             SendResult result = results.get(id);
             MessageExt viewed = producer.viewMessage(topic, result.getOffsetMsgId());
-            Check.that(viewed != null, "message of offsetMsgId " + result.getOffsetMsgId() + " not found");
-            Check.that(Arrays.equals(sent.get(id).getBody(), viewed.getBody()), "body viewed by offsetMsgId");
-            Check.same(received.one(id).getCommitLogOffset(), viewed.getCommitLogOffset(), "CommitLog offset");
+            Check.that(viewed != null, "message of offsetMsgId " + result.getOffsetMsgId()
+                + " not found");
+            Check.that(Arrays.equals(sent.get(id).getBody(), viewed.getBody()),
+                "body viewed by offsetMsgId");
+            Check.same(received.one(id).getCommitLogOffset(), viewed.getCommitLogOffset(),
+                "CommitLog offset");
             InetSocketAddress store = (InetSocketAddress) viewed.getStoreHost();
-            InetSocketAddress inId = (InetSocketAddress) MessageDecoder.decodeMessageId(result.getOffsetMsgId()).getAddress();
+            InetSocketAddress inId = (InetSocketAddress) MessageDecoder
+                .decodeMessageId(result.getOffsetMsgId()).getAddress();
             Check.same(store.getPort(), inId.getPort(), "broker port in the offsetMsgId");
         }
     }

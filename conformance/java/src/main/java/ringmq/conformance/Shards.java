@@ -10,7 +10,10 @@ import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
 
-/** Two shards (two masters): the client sees two brokers, is connected to both, and its messages are on both. */
+/**
+ * Two shards (two masters): the client sees two brokers, is connected to both, and its messages are
+ * on both.
+ */
 final class Shards implements Scenario {
     @Override
     public void run(Kit kit) throws Exception {
