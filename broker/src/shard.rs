@@ -11,8 +11,7 @@ use crate::desk::counts::Desk;
 use crate::peers::Peers;
 use crate::reads::state::Reads;
 use crate::sends::state::Sends;
-use crate::services::saving::Saving;
-use crate::services::statistics::Statistics;
+use crate::services::state::Services;
 use crate::tables::Tables;
 use engine::Store;
 use netcore::{Net, Network};
@@ -63,10 +62,8 @@ pub(crate) struct Shard {
     pub(crate) reads: Reads,
     /// What it counts of requests.
     pub(crate) desk: Desk,
-    /// How far its tables are saved.
-    pub(crate) saving: Saving,
-    /// What it did, second by second.
-    pub(crate) statistics: Statistics,
+    /// What its services keep.
+    pub(crate) services: Services,
     /// Memory that is used again.
     pub(crate) scratch: ScratchSpace,
     /// It takes leave: lost name servers are no news.

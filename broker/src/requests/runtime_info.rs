@@ -10,7 +10,8 @@ use crate::desk::code::Code;
 use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
 use crate::limits::{BACKLOG_SENDS_MAX, DISK_READS_MAX, LONG_POLLS_MAX, UNACKNOWLEDGED_MAX};
-use crate::services::statistics::{self, Sample};
+use crate::services::state::Sample;
+use crate::services::statistics;
 use crate::shard::{Cx, Shard};
 use protocol::bodies::KvTable;
 use protocol::codes::{request, response};
@@ -45,7 +46,7 @@ fn set(lines: &mut Lines, key: &str, value: impl ToString) {
 }
 
 fn times(shard: &Shard, lines: &mut Lines) {
-    let booted_ms = shard.statistics.booted_ms();
+    let booted_ms = shard.services.statistics.booted_ms();
     set(lines, "bootTimestamp", booted_ms);
     set(lines, "runtime", runtime((shard.cx.now_ms() - booted_ms).max(0)));
     set(lines, "brokerVersionDesc", VERSION);
@@ -79,7 +80,7 @@ fn grouped(number: i64) -> String {
 
 fn puts_and_gets(shard: &Shard, lines: &mut Lines) {
     let (now, counts) = (statistics::now(shard), shard.cx.store.write_counts());
-    let rates = |sum: fn(&Sample) -> u64| three(shard.statistics.rates(sum));
+    let rates = |sum: fn(&Sample) -> u64| three(shard.services.statistics.rates(sum));
     set(lines, "putTps", rates(|sample| sample.put));
     set(lines, "getFoundTps", rates(|sample| sample.found));
     set(lines, "getMissTps", rates(|sample| sample.missed));

@@ -12,8 +12,7 @@ use crate::desk::rows;
 use crate::peers::Peers;
 use crate::reads::state::Reads;
 use crate::sends::state::Sends;
-use crate::services::saving::Saving;
-use crate::services::statistics::Statistics;
+use crate::services::state::Services;
 use crate::services::{list, registration, saving};
 use crate::shard::{Cx, ScratchSpace, Shard};
 use crate::tables::{Tables, files};
@@ -176,8 +175,7 @@ fn shard(cx: Cx, tables: Tables) -> Shard {
         sends: Sends::new(&cx.options, seed),
         reads: Reads::default(),
         desk: Desk::new(rows::codes()),
-        saving: Saving::new(cx.now_ms()),
-        statistics: Statistics::new(cx.now_ms()),
+        services: Services::new(cx.now_ms()),
         scratch: ScratchSpace::default(),
         is_stopping: false,
         tables,

@@ -19,4 +19,5 @@ pub(crate) mod expiry;
 pub(crate) mod list;
 pub(crate) mod registration;
 pub(crate) mod saving;
+pub(crate) mod state;
 pub(crate) mod statistics;

@@ -58,24 +58,6 @@ const FILES: [SavedFile; 3] = [
     },
 ];
 
-/// How far the tables of a shard are saved.
-#[derive(Debug)]
-pub(crate) struct Saving {
-    /// A task writes at this moment.
-    is_under_way: bool,
-    /// When the periodic files were taken last, in milliseconds since 1970.
-    periodic_ms: i64,
-    /// Not before this time of the monotonic clock.
-    again_nanos: u64,
-}
-
-impl Saving {
-    /// At the start of a shard.
-    pub(crate) fn new(now_ms: i64) -> Self {
-        Self { is_under_way: false, periodic_ms: now_ms, again_nanos: 0 }
-    }
-}
-
 /// A file and its new text.
 type Round = Vec<(&'static SavedFile, Vec<u8>)>;
 
@@ -83,7 +65,7 @@ type Round = Vec<(&'static SavedFile, Vec<u8>)>;
 pub(crate) fn tick(shard: &mut Shard, _: &mut Net) {
     let every_ms = checked::millis_i64(shard.cx.options.process.persist_every);
     let now_ms = shard.cx.now_ms();
-    save(shard, now_ms.saturating_sub(shard.saving.periodic_ms) >= every_ms);
+    save(shard, now_ms.saturating_sub(shard.services.saving.periodic_ms) >= every_ms);
 }
 
 /// Saves what this turn changed.
@@ -93,7 +75,7 @@ pub(crate) fn turn_ended(shard: &mut Shard) {
 
 fn save(shard: &mut Shard, periodic_too: bool) {
     let started = shard.cx.core.now_nanos();
-    if shard.saving.is_under_way || started < shard.saving.again_nanos {
+    if shard.services.saving.is_under_way || started < shard.services.saving.again_nanos {
         return; // a later turn or tick does it
     }
     let round = take(shard, periodic_too);
@@ -101,13 +83,13 @@ fn save(shard: &mut Shard, periodic_too: bool) {
         return;
     }
     let took = shard.cx.core.now_nanos() - started;
-    shard.saving.again_nanos = started + PAUSE_FACTOR * took;
-    shard.saving.is_under_way = true;
+    shard.services.saving.again_nanos = started + PAUSE_FACTOR * took;
+    shard.services.saving.is_under_way = true;
     let cx = shard.cx.clone();
     shard.cx.core.spawn(Priority::Background, async move {
         let failed = write(&cx, round).await;
         cx.with(|shard, _| {
-            shard.saving.is_under_way = false;
+            shard.services.saving.is_under_way = false;
             failed.iter().for_each(|file| (file.put_back)(&mut shard.tables));
         });
     });
@@ -115,7 +97,7 @@ fn save(shard: &mut Shard, periodic_too: bool) {
 
 fn take(shard: &mut Shard, periodic_too: bool) -> Round {
     if periodic_too {
-        shard.saving.periodic_ms = shard.cx.now_ms();
+        shard.services.saving.periodic_ms = shard.cx.now_ms();
     }
     let due = FILES.iter().filter(|file| periodic_too || !file.is_periodic);
     due.filter_map(|file| (file.take)(&mut shard.tables).map(|text| (file, text))).collect()
