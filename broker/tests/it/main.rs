@@ -8,8 +8,10 @@ mod mount;
 mod native_client;
 
 mod apache_store;
+mod attacks;
 mod bad_store;
 mod faults;
+mod findings;
 mod flush;
 mod groups;
 mod hostile;
