@@ -7,10 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Linux's USER_HZ, the unit of the CPU times in `/proc/PID/stat`: 100 on every architecture that
-/// it still runs on.
-const TICKS_PER_SECOND: u64 = 100;
-
 /// One running program. Killed when dropped; if the test has failed by then, what it logged is
 /// printed.
 pub struct Process {
@@ -147,15 +143,17 @@ impl Process {
         std::fs::read_dir(self.proc("fd")).unwrap().count()
     }
 
-    /// CPU time that all its threads have used so far, in user space and in the kernel. In steps of
-    /// 10 ms; a slow machine does not add to it, because waiting is not counted.
+    /// CPU time that all its threads have used so far, in user space and in the kernel. A slow
+    /// machine does not add to it, because waiting is not counted; a thread that has ended is not
+    /// counted any more.
     pub fn cpu_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(self.proc("stat")).unwrap();
-        // The name in parentheses may hold blanks; `utime` and `stime` are fields 14 and 15.
-        let after_name = stat.rsplit_once(')').unwrap().1;
-        let ticks: u64 =
-            after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum();
-        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+        let threads = std::fs::read_dir(self.proc("task")).unwrap().flatten();
+        let nanos = threads.filter_map(|thread| {
+            // The first number, see the kernel's Documentation/scheduler/sched-stats.rst.
+            let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            stat.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanos.sum())
     }
 }
 

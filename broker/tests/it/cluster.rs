@@ -6,8 +6,8 @@ use protocol::codes::request;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-pub use testkit::eventually;
-use testkit::{BrokerSetup, NameServer, Process, Program};
+use testkit::{BrokerSetup, NameServer, Program};
+pub use testkit::{Process, eventually};
 
 /// A program of the workspace, from the folder this test's own broker was built into.
 fn program(name: &str) -> Program {

@@ -82,6 +82,8 @@ fn half_a_frame_and_then_silence_of_many_peers_keeps_nobody_waiting() {
 fn ten_thousand_connections_opened_and_dropped_leave_nothing_behind() {
     let cluster = Cluster::start(1, &[]);
     let mut witness = Witness::of(&cluster);
+    witness.is_served(); // its topic's files are open from now on
+    let before = cluster.broker.descriptors();
     for round in 0..100 {
         let clients: Vec<_> = (0..100).map(|_| cluster.client(0)).collect();
         drop(clients);
@@ -92,6 +94,12 @@ fn ten_thousand_connections_opened_and_dropped_leave_nothing_behind() {
     witness.is_served();
     let resident = cluster.broker.resident_bytes_peak();
     assert!(resident < 256 << 20, "{resident} bytes resident after 10,000 connections");
+    let mut open = 0;
+    eventually("as many descriptors are open as before, but for files", || {
+        open = cluster.broker.descriptors();
+        eprintln!("{before} {open}");
+        open <= before + 20
+    });
 }
 
 #[test]

@@ -8,9 +8,11 @@ mod mount;
 mod native_client;
 
 mod apache_store;
+mod attacks;
 mod bad_store;
 mod core_failure;
 mod faults;
+mod findings;
 mod flush;
 mod groups;
 mod hostile;

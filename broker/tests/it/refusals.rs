@@ -149,14 +149,30 @@ fn a_header_that_cannot_be_read_ends_its_own_connection_and_is_logged() {
 }
 
 #[test]
-fn a_closed_connection_takes_its_held_pulls_with_it() {
+fn a_closed_connection_takes_its_long_polls_with_it() {
+    // A shard keeps 100,000 long polls and answers those beyond at once: more than that were
+    // asked for here by connections that are closed.
+    const CONNECTIONS: usize = 11;
+    const POLLS: usize = 10_000;
     let cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);
     client.put("T", "", "one");
-    for _ in 0..50 {
+    let poll = long_pull_from("T", 1, 600_000);
+    let queue = [("topic", "T"), ("queueId", "0")];
+    for _ in 0..CONNECTIONS {
         let mut consumer = cluster.client(0);
-        (0..20).for_each(|_| _ = consumer.start_pull(&long_pull_from("T", 1, 60_000)));
+        let polls = (0..POLLS)
+            .flat_map(|_| consumer.frame(request::PULL_MESSAGE, 0, |w| poll.write(w), &[]).1);
+        let polls: Vec<u8> = polls.collect();
+        consumer.stream.write_all(&polls).unwrap();
+        // Requests of a connection are handled in order: all its polls wait by then.
+        assert_eq!(consumer.call(request::GET_MAX_OFFSET, &queue).code, 0);
     }
-    client.put("T", "", "two");
-    assert_eq!(client.pull(&pull_from("T", 1)).messages()[0].text(), "two");
+    eventually("a long poll waits", || {
+        let asked = client.start_pull(&poll);
+        client.call(request::GET_MAX_OFFSET, &queue);
+        !client.others.iter().any(|frame| frame.opaque == asked)
+    });
+    cluster.client(0).put("T", "", "two");
+    assert_eq!(client.receive().messages()[0].text(), "two");
 }

@@ -119,3 +119,16 @@ fn a_fresh_broker_with_defaults_is_small() {
     let peak = cluster.broker.resident_bytes_peak();
     assert!(peak <= 32 << 20, "{peak} bytes resident");
 }
+
+#[test]
+fn an_idle_broker_uses_next_to_no_cpu() {
+    let cluster = Cluster::start(1, &[]);
+    cluster.client(0).put("T", "", "what it stores is on disk soon");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let (started, before) = (std::time::Instant::now(), cluster.broker.cpu_time());
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    // CPU time, not wall time: a busy machine does not add to it.
+    let share =
+        (cluster.broker.cpu_time() - before).as_secs_f64() / started.elapsed().as_secs_f64();
+    assert!(share < 0.02, "{:.2} % of a core", share * 100.0);
+}

@@ -29,7 +29,7 @@ fn what_was_in_flight_when_the_broker_was_killed_is_unknown_and_is_never_sent_ag
         }
         client.turn(std::time::Duration::from_millis(1)).unwrap();
         if !acknowledged.is_empty() && !is_killed {
-            broker.kill();
+            broker.process.kill();
             is_killed = true;
         }
         while let Some(done) = client.client().try_completion() {
@@ -89,7 +89,7 @@ fn a_shard_that_is_gone_is_passed_over_and_one_that_comes_back_is_used_again() {
         tickets.into_iter().map(|ticket| ticket.shard).collect()
     };
     assert_eq!(shards_used(&mut client), BTreeSet::from([0, 1]));
-    first.kill();
+    first.process.kill();
     eventually("the loss is noticed", || {
         client.turn(std::time::Duration::from_millis(5)).unwrap();
         client.client().welcome(0).is_none()
@@ -108,7 +108,7 @@ fn errors_while_a_shard_is_away_say_why_it_is() {
     let mut broker = Broker::start(1, &[]);
     let mut client = broker.client();
     client.create_topic("T", 1).unwrap();
-    broker.kill();
+    broker.process.kill();
     let queue = client::Queue { shard: 0, queue_id: 0 };
     let mut reasons = BTreeSet::new();
     eventually("a dial was refused", || {

@@ -150,7 +150,7 @@ fn a_broker_that_stands_still_gives_back_pressure_then_timeouts_that_name_it() {
     config.timeout = Duration::from_millis(700);
     let mut client = broker.client_with(config);
     client.create_topic("T", 1).unwrap();
-    broker.stand_still();
+    broker.process.stand_still();
     let mut taken = 0;
     let full = loop {
         match client.client().submit(&Message::new("T", &[7; 1_000])) {
@@ -173,6 +173,6 @@ fn a_broker_that_stands_still_gives_back_pressure_then_timeouts_that_name_it() {
         timed_out += 1;
     }
     assert_eq!(timed_out, taken);
-    broker.signal("CONT");
+    broker.process.signal("CONT");
     client.send(&Message::new("T", b"awake")).unwrap();
 }

@@ -1,7 +1,7 @@
 //! Whoever speaks nonsense loses its own connection, and nobody else notices.
 
 use crate::server::{Server, eventually};
-use crate::wire::Client;
+use crate::wire::{Client, Requests};
 use protocol::codes::request as code;
 use std::io::Write;
 

@@ -1,7 +1,7 @@
 //! Brokers come, stay and go; clients see it.
 
 use crate::server::{Server, eventually};
-use crate::wire::Client;
+use crate::wire::{Client, Requests, fields};
 use protocol::codes::{request as code, response};
 use protocol::remoting::SerializeType;
 use std::time::Duration;
@@ -97,8 +97,12 @@ fn pipelined_requests_are_answered_one_each_and_one_ways_not_at_all() {
     client.register("broker-a", "h:1", &["T1", "T2"], &[]);
     let sent: Vec<i32> = (0..500)
         .map(|_| {
-            client.oneway(code::WIPE_WRITE_PERM_OF_BROKER, &[("brokerName", "broker-a")]);
-            client.send(code::GET_ROUTEINFO_BY_TOPIC, 0, &[("topic", "T1")], &[])
+            client.oneway(
+                code::WIPE_WRITE_PERM_OF_BROKER,
+                fields(&[("brokerName", "broker-a")]),
+                &[],
+            );
+            client.send(code::GET_ROUTEINFO_BY_TOPIC, 0, fields(&[("topic", "T1")]), &[])
         })
         .collect();
     let answered: Vec<i32> = sent.iter().map(|_| client.receive().opaque).collect();

@@ -1,7 +1,7 @@
 //! Key-value configuration is on disk when it is acknowledged.
 
 use crate::server::{Server, command};
-use crate::wire::Client;
+use crate::wire::{Client, Requests, fields};
 use protocol::codes::{request as code, response};
 use std::fs;
 
@@ -42,7 +42,7 @@ fn changes_that_come_together_are_each_answered_once() {
         client.send(
             code::PUT_KV_CONFIG,
             0,
-            &[("namespace", "n"), ("key", key), ("value", "v")],
+            fields(&[("namespace", "n"), ("key", key), ("value", "v")]),
             &[],
         )
     };

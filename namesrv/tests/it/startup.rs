@@ -1,7 +1,7 @@
 //! What whoever starts the program is told, and how it stops.
 
 use crate::server::{Server, eventually, run};
-use crate::wire::Client;
+use crate::wire::{Client, Requests};
 use std::fs;
 
 fn text(bytes: &[u8]) -> String {
