@@ -14,6 +14,8 @@ pub const SOON: Duration = Duration::from_secs(20);
 pub struct Server {
     child: Child,
     pub addr: SocketAddr,
+    /// Its greeting behind the first line.
+    pub said: String,
     log: Arc<Mutex<String>>,
 }
 
@@ -45,10 +47,26 @@ impl Server {
         let mut args =
             vec!["--set", "listenPort=0", "--set", "bindAddress=127.0.0.1", "--set", &kv_path];
         settings.iter().for_each(|setting| args.extend(["--set", setting]));
-        let mut child =
-            command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(command(&args))
+    }
+
+    /// Starts one with its key-value file in `dir`, allowed only so many open files: the soft
+    /// limit, and the hard one.
+    pub fn start_with_files(dir: &Path, soft: u64, hard: u64) -> Self {
+        let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &script, env!("CARGO_BIN_EXE_mqnamesrv")]);
+        limited.args(["--set", "listenPort=0", "--set", "bindAddress=127.0.0.1", "--set"]);
+        limited.arg(format!("kvConfigPath={}", dir.join("namesrv/kvConfig.json").display()));
+        limited.env_remove("ROCKETMQ_HOME").env_remove("RUST_LOG").stdin(Stdio::null());
+        Self::spawn(limited)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut greeting = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut greeting).unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut greeting).unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (mut stderr, kept) = (child.stderr.take().unwrap(), log.clone());
         std::thread::spawn(move || {
@@ -61,7 +79,12 @@ impl Server {
         let addr = greeting.trim().strip_prefix(expected).map(|addr| addr.parse().unwrap());
         let addr =
             addr.unwrap_or_else(|| panic!("it said {greeting:?}, log: {}", log.lock().unwrap()));
-        Self { child, addr, log }
+        let mut said = String::new();
+        while !said.contains("for connections") {
+            let bytes = stdout.read_line(&mut said).unwrap();
+            assert!(bytes > 0, "it said {said:?}, log: {}", log.lock().unwrap());
+        }
+        Self { child, addr, said, log }
     }
 
     /// What it has logged.
