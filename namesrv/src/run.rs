@@ -7,8 +7,9 @@ use crate::limits;
 use crate::processor::{Hooks, Processor};
 use crate::service::NameServer;
 use netcore::{Framing, NetConfig, Network};
+use rt::convert::fits;
 use rt::real::{Core, CorePlacement, Mailbox, launch};
-use rt::ring::RingConfig;
+use rt::ring::{FileLimit, RingConfig, raise_file_limit};
 use rt::{Priority, Runtime};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -69,12 +70,14 @@ fn log_to_stderr() {
 }
 
 fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    let main = move |core: Core, _shard: usize| serve_on(core, config.clone());
+    let files = raise_file_limit()?;
+    let main = move |core: Core, _shard: usize| serve_on(core, config.clone(), files);
+    // With one core its end, by a panic too, is all there is to wait for.
     launch(&[CorePlacement::Unpinned], RingConfig::default(), main)?.join()?;
     Ok(())
 }
 
-async fn serve_on(core: Core, config: Config) -> io::Result<()> {
+async fn serve_on(core: Core, config: Config, files: FileLimit) -> io::Result<()> {
     core.set_idle_spin(Duration::from_micros(config.settings.int("idleSpinMicros")));
     let stop = stop_signals(&core)?;
     let kv = load_kv(&core, &config.kv_path).await?;
@@ -84,9 +87,11 @@ async fn serve_on(core: Core, config: Config) -> io::Result<()> {
         now_ms: Box::new(move || now_ms(&clock)),
         kv_changed: Box::new(move || kv_changed.send(())),
     };
+    let connections_max =
+        netcore::limits::connections_max(files.now, 1).min(limits::CONNECTIONS_MAX);
     let net_config = NetConfig {
         idle_timeout: Duration::from_secs(config.settings.int("serverChannelMaxIdleTimeSeconds")),
-        connections_max: limits::CONNECTIONS_MAX,
+        connections_max,
         ..NetConfig::listening([config.listen], Framing::Remoting)
     };
     let kv_path = config.kv_path.clone();
@@ -99,6 +104,7 @@ async fn serve_on(core: Core, config: Config) -> io::Result<()> {
         async move { write_kv_for_ever(writer, changes, &kv_path).await },
     );
     announce(&network);
+    say(&format!("{files}, at most {connections_max} of them for connections"));
     let signal = stop.receive().await?;
     info!(signal, "stopping");
     network.stop(STOP_GRACE).await;
@@ -107,7 +113,7 @@ async fn serve_on(core: Core, config: Config) -> io::Result<()> {
 }
 
 fn now_ms(core: &Core) -> i64 {
-    i64::try_from(core.now_nanos() / 1_000_000).unwrap_or(i64::MAX)
+    fits(core.now_nanos() / 1_000_000)
 }
 
 fn announce(network: &Network<Processor>) {
@@ -122,7 +128,8 @@ fn announce(network: &Network<Processor>) {
     info!(%address, kv_config = %kv_path.display(), "name server up");
 }
 
-/// The signals that stop the server, as messages to its core.
+/// The signals that stop the server, as messages to its core. A second one ends the process: the
+/// core may be the one that hangs.
 fn stop_signals(core: &Core) -> io::Result<Mailbox<&'static str>> {
     let (sender, mailbox) = core.mailbox()?;
     let mut signals = signal_hook::iterator::Signals::new([
@@ -130,8 +137,13 @@ fn stop_signals(core: &Core) -> io::Result<Mailbox<&'static str>> {
         signal_hook::consts::SIGTERM,
     ])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            sender.send(signal_hook::low_level::signal_name(signal).unwrap_or("signal"));
+        for (nth, signal) in signals.forever().enumerate() {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("signal");
+            if nth > 0 {
+                warn!("{name} again: ending at once");
+                std::process::exit(130);
+            }
+            sender.send(name);
         }
     })?;
     Ok(mailbox)

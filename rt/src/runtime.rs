@@ -1,7 +1,8 @@
-//! The seams (design D9): everything above sees time, chance, tasks and files only through these
-//! traits, so that the same code runs on a real core and in a deterministic simulation.
+//! The seams (design D9): everything above sees time, randomness, tasks and files only through
+//! these traits, so that the same code runs on a real core and in a deterministic simulation.
 
 use crate::buf::BufSlice;
+use crate::convert::fits;
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -67,11 +68,11 @@ impl DiskSpace {
     pub fn used_percent(&self) -> u64 {
         let used = u128::from(self.total_bytes.saturating_sub(self.available_bytes));
         let percent = (used * 100).div_ceil(u128::from(self.total_bytes.max(1)));
-        u64::try_from(percent).unwrap_or(100)
+        fits(percent)
     }
 }
 
-/// One core: its clock, its chance, its tasks and its files. Cloning gives another handle to the
+/// One core: its clock, its randomness, its tasks and its files. Cloning gives another handle to the
 /// same core.
 pub trait Runtime: Clone + 'static {
     /// An open file of this core.

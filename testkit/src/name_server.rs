@@ -18,12 +18,22 @@ pub struct NameServer {
 impl NameServer {
     /// Starts one with its key-value file in `dir` and these `key=value` settings.
     pub fn start(program: &Program, dir: &Path, settings: &[&str]) -> Self {
+        Self::start_through(&[], program, dir, settings)
+    }
+
+    /// The same, started by another program, whose words these are.
+    pub fn start_through(
+        through: &[String],
+        program: &Program,
+        dir: &Path,
+        settings: &[&str],
+    ) -> Self {
         let kv_path = format!("kvConfigPath={}", dir.join("namesrv/kvConfig.json").display());
         let own = ["listenPort=0", "bindAddress=127.0.0.1", &kv_path];
         let all = own.iter().chain(settings);
         let arguments: Vec<String> =
             all.flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]).collect();
-        let mut process = Process::spawn(program.command(&[], &arguments));
+        let mut process = Process::spawn(program.command(through, &arguments));
         process.wait_for(GREETING, 1);
         let said = process.said();
         let addr = said.lines().find_map(|line| line.strip_prefix(GREETING)?.trim().parse().ok());

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod brokers;
+mod files;
 mod kv;
 mod server;
 mod startup;

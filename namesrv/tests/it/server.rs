@@ -35,6 +35,21 @@ impl Server {
         Self { process, addr }
     }
 
+    /// Starts one with its key-value file in `dir`, allowed only so many open files: the soft
+    /// limit, and the hard one.
+    pub fn start_with_files(dir: &Path, soft: u64, hard: u64) -> Self {
+        let through = ["prlimit".to_owned(), format!("--nofile={soft}:{hard}")];
+        let started = NameServer::start_through(&through, &program(), dir, &[]);
+        let NameServer { mut process, addr } = started;
+        process.wait_for("for connections", 1);
+        Self { process, addr }
+    }
+
+    /// What it has printed.
+    pub fn said(&self) -> String {
+        self.process.said()
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.process.log()

@@ -1,11 +1,12 @@
 //! The handle to one running core.
 
-use super::driver::Kick;
+use super::driver::WakeUp;
 use super::failure::caught;
 use super::file::CoreFile;
 use super::mailbox::{self, Mailbox, Sender};
+use crate::convert::fits;
 use crate::ring::{
-    Event, FileOps, Ring, RingConfig, RingError, RingFile, disk_space, utc_offset_seconds,
+    Event, Ring, RingConfig, RingError, RingFile, SharedRing, disk_space, utc_offset_seconds,
 };
 use crate::runtime::{DirEntry, DiskSpace, OpenMode, Priority, Runtime};
 use std::cell::{Cell, RefCell};
@@ -26,15 +27,15 @@ pub trait RingClient {
 
 pub(super) struct CoreInner {
     pub(super) ring: Rc<RefCell<Ring>>,
-    pub(super) files: FileOps,
-    pub(super) kick: Rc<Kick>,
+    pub(super) files: SharedRing,
+    pub(super) wake_up: Rc<WakeUp>,
     pub(super) client: RefCell<Option<Rc<dyn RingClient>>>,
     pub(super) idle_spin: Cell<Duration>,
     pub(super) stopping: Cell<bool>,
     background: glommio::TaskQueueHandle,
     foreground: glommio::TaskQueueHandle,
     started: Instant,
-    chance: Cell<u64>,
+    randomness: Cell<u64>,
 }
 
 /// One running core: [`Runtime`] over glommio and the ring. Cloning gives another handle to the
@@ -46,16 +47,16 @@ impl Core {
     /// Must be called inside a glommio executor.
     pub(super) fn new(config: &RingConfig) -> Result<Self, RingError> {
         let ring = Rc::new(RefCell::new(Ring::new(config)?));
-        let kick = Rc::new(Kick::default());
-        let wake = kick.clone();
-        let files = FileOps::new(ring.clone(), Rc::new(move || wake.kick()));
+        let wake_up = Rc::new(WakeUp::default());
+        let wake = wake_up.clone();
+        let files = SharedRing::new(ring.clone(), Rc::new(move || wake.signal()));
         let executor = glommio::executor();
         let matters = glommio::Latency::Matters(Duration::from_millis(2));
         let background = glommio::Latency::NotImportant;
         Ok(Self(Rc::new(CoreInner {
             ring,
             files,
-            kick,
+            wake_up,
             client: RefCell::new(None),
             idle_spin: Cell::new(Duration::from_micros(20)),
             stopping: Cell::new(false),
@@ -70,7 +71,7 @@ impl Core {
                 "background",
             ),
             started: Instant::now(),
-            chance: Cell::new(seed()),
+            randomness: Cell::new(seed()),
         })))
     }
 
@@ -87,7 +88,7 @@ impl Core {
 
     /// Makes the driver turn the ring soon; needed after queueing sends outside a turn.
     pub fn wake(&self) {
-        self.0.kick.kick();
+        self.0.wake_up.signal();
     }
 
     pub(super) fn foreground(&self) -> glommio::TaskQueueHandle {
@@ -130,12 +131,12 @@ impl Runtime for Core {
     type File = CoreFile;
 
     fn now_nanos(&self) -> u64 {
-        u64::try_from(self.0.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        fits(self.0.started.elapsed().as_nanos())
     }
 
     fn wall_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        fits(since.as_millis())
     }
 
     fn utc_offset_seconds(&self) -> i64 {
@@ -145,8 +146,8 @@ impl Runtime for Core {
     fn random_u64(&self) -> u64 {
         // SplitMix64 (Steele, Lea, Flood 2014): enough for queue choice and unique keys, one word
         // of state.
-        let state = self.0.chance.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
-        self.0.chance.set(state);
+        let state = self.0.randomness.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.0.randomness.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)

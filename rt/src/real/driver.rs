@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 /// "Something was queued on the ring outside a turn."
 #[derive(Default)]
-pub(super) struct Kick {
+pub(super) struct WakeUp {
     pending: Cell<bool>,
     sleeper: RefCell<Option<Waker>>,
 }
 
-impl Kick {
-    pub(super) fn kick(&self) {
+impl WakeUp {
+    pub(super) fn signal(&self) {
         self.pending.set(true);
         if let Some(waker) = self.sleeper.borrow_mut().take() {
             waker.wake();
@@ -40,7 +40,7 @@ struct Sleeper<'a, E, T> {
 }
 
 impl<E: Future, T: Future> Sleeper<'_, E, T> {
-    /// Until the ring has completions, somebody kicks, or, with files under way, it is time to
+    /// Until the ring has completions, somebody signals, or, with files under way, it is time to
     /// look.
     async fn sleep(&mut self, core: &Core, read_event: impl Fn() -> E, timer: impl Fn() -> T) {
         let looks_again = core.0.ring.borrow().has_files_in_flight();
@@ -50,14 +50,14 @@ impl<E: Future, T: Future> Sleeper<'_, E, T> {
         if looks_again && self.look_again.is_none() {
             self.look_again.set(Some(timer()));
         }
-        std::future::poll_fn(|cx| self.poll(&core.0.kick, looks_again, cx)).await;
+        std::future::poll_fn(|cx| self.poll(&core.0.wake_up, looks_again, cx)).await;
     }
 
-    fn poll(&mut self, kick: &Kick, looks_again: bool, cx: &mut Context<'_>) -> Poll<()> {
-        if kick.pending.take() {
+    fn poll(&mut self, wake_up: &WakeUp, looks_again: bool, cx: &mut Context<'_>) -> Poll<()> {
+        if wake_up.pending.take() {
             return Poll::Ready(());
         }
-        kick.keep(cx.waker());
+        wake_up.keep(cx.waker());
         let woken = completed(&mut self.event, cx);
         let woken = woken | (looks_again && completed(&mut self.look_again, cx));
         if woken { Poll::Ready(()) } else { Poll::Pending }
@@ -89,11 +89,11 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
     while !core.0.stopping.get() {
         let completions = turn(&core)?;
         turns_since_yield += u32::from(completions > 0);
-        let kicked = core.0.kick.pending.take();
+        let was_woken = core.0.wake_up.pending.take();
         // What this turn queued goes out with the next one: that comes first, and the tasks that
         // completions woke (the log's writer, cold reads) run when the ring is quiet for a moment,
         // or after enough turns in a row.
-        let quiet = completions == 0 && (turns_since_yield > 0 || kicked);
+        let quiet = completions == 0 && (turns_since_yield > 0 || was_woken);
         if quiet || completions >= YIELD_AT_COMPLETIONS || turns_since_yield >= YIELD_AT_TURNS {
             turns_since_yield = 0;
             futures_lite::future::yield_now().await;
@@ -142,7 +142,7 @@ async fn spin(core: &Core) -> bool {
         // whole of a long window.
         let stretch = Instant::now();
         while stretch.elapsed() < Duration::from_micros(5) {
-            if core.0.ring.borrow_mut().has_work() || core.0.kick.pending.get() {
+            if core.0.ring.borrow_mut().has_work() || core.0.wake_up.pending.get() {
                 return true;
             }
             std::hint::spin_loop();

@@ -46,6 +46,7 @@ fn modified_ms(metadata: &fs::Metadata) -> i64 {
         .ok()
         .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
         .unwrap_or_default();
+    // A file system can say anything, also a time that no i64 holds.
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

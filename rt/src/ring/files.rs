@@ -16,12 +16,12 @@ use std::task::{Context, Poll, Waker};
 
 /// A ring shared by the tasks of one core, and the means to make its loop submit what they queue.
 #[derive(Clone)]
-pub struct FileOps {
+pub struct SharedRing {
     ring: Rc<RefCell<Ring>>,
     wake_loop: Rc<dyn Fn()>,
 }
 
-impl FileOps {
+impl SharedRing {
     /// `wake_loop` is called when an operation was queued, so that a sleeping loop turns the ring.
     pub fn new(ring: Rc<RefCell<Ring>>, wake_loop: Rc<dyn Fn()>) -> Self {
         Self { ring, wake_loop }
@@ -54,13 +54,13 @@ impl FileOps {
 /// clone.
 #[derive(Clone)]
 pub struct RingFile {
-    ops: FileOps,
+    ops: SharedRing,
     fd: Rc<OwnedFd>,
     direct: bool,
 }
 
 impl RingFile {
-    pub(crate) fn new(ops: FileOps, fd: OwnedFd, direct: bool) -> Self {
+    pub(crate) fn new(ops: SharedRing, fd: OwnedFd, direct: bool) -> Self {
         Self { ops, fd: Rc::new(fd), direct }
     }
 

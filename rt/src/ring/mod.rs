@@ -30,7 +30,7 @@ mod setup;
 mod socket;
 mod sys;
 
-pub use files::{FileOps, RingFile};
+pub use files::{RingFile, SharedRing};
 pub use ops::{Event, ReceiveEnd, Token};
 pub use send::SendQueue;
 pub use setup::{RingConfig, RingError};
@@ -38,6 +38,7 @@ pub use socket::{Socket, connect_socket, listen_socket};
 pub(crate) use sys::{EventFd, disk_space, lock_exclusively, utc_offset_seconds};
 pub use sys::{FileLimit, raise_file_limit};
 
+use crate::convert::fits;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use ops::Op;
 use receive::{Inbox, Read, Receiving};
@@ -218,7 +219,7 @@ impl Ring {
         let mut completions = std::mem::take(&mut self.completions);
         completions.clear();
         completions.extend(self.uring.completion().map(|c| Completion {
-            key: usize::try_from(c.user_data()).unwrap_or(usize::MAX),
+            key: fits(c.user_data()),
             result: c.result(),
             flags: c.flags(),
         }));
@@ -252,7 +253,7 @@ impl Ring {
         self.has_queued = false;
         let outcome = match wait {
             Wait::No => {
-                let queued = u32::try_from(self.uring.submission().len()).unwrap_or(u32::MAX);
+                let queued = fits(self.uring.submission().len());
                 let get_events = 1; // IORING_ENTER_GETEVENTS: runs the deferred task work even when nothing is waited for
                 // SAFETY: no argument is passed, so nothing has to live across the call.
                 unsafe {
@@ -376,11 +377,12 @@ impl Ring {
         let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
         let entry = match send.queue.as_single() {
             Some(bytes) => {
-                let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX); // a longer one goes out in several sends
+                // A longer piece goes out in several sends.
+                let len = fits(bytes.len().min(u32::MAX as usize));
                 opcode::Send::new(fd, bytes.as_ptr(), len).flags(flags).build()
             }
             None => {
-                let flags = u32::try_from(flags).unwrap_or(0);
+                let flags = fits(flags);
                 opcode::SendMsg::new(fd, send.queue.message_header()).flags(flags).build()
             }
         };

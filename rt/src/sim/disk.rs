@@ -2,6 +2,7 @@
 //! the fault model in the parent module's text.
 
 use super::random::Random;
+use crate::convert::fits;
 use crate::runtime::DirEntry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -169,9 +170,7 @@ impl Disk {
 
     pub(super) fn read_all(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.names.get(path) {
-            Some(Node::File(inode)) => {
-                Ok(self.read(*inode, 0, usize::try_from(self.len(*inode)).unwrap_or(usize::MAX)))
-            }
+            Some(Node::File(inode)) => Ok(self.read(*inode, 0, fits(self.len(*inode)))),
             _ => Err(not_found(path)),
         }
     }
@@ -334,13 +333,13 @@ impl Disk {
         }
     }
 
-    pub(super) fn after_kill(&self, chance: &Random) -> Self {
+    pub(super) fn after_kill(&self, random: &Random) -> Self {
         let mut next = self.clone();
         next.locks.clear();
         next.open_counts.clear();
         for inode in &mut next.inodes {
             let Inode { now, pending, .. } = inode;
-            pending.retain_mut(|op| op.done || chance.below(2) == 0);
+            pending.retain_mut(|op| op.done || random.below(2) == 0);
             for op in pending.iter_mut().filter(|op| !op.done) {
                 op.done = true;
                 op.change.apply(now);
@@ -350,12 +349,12 @@ impl Disk {
         next
     }
 
-    pub(super) fn after_power_cut(&self, chance: &Random) -> (Self, CrashReport) {
+    pub(super) fn after_power_cut(&self, random: &Random) -> (Self, CrashReport) {
         let mut report = CrashReport::default();
         let mut names = self.durable_names.clone();
         let mut name_ops: Vec<&NameOp> = self.name_ops.values().flatten().collect();
         name_ops.sort_by_key(|op| op.seq);
-        for op in &name_ops[..chance.index_below(name_ops.len() + 1)] {
+        for op in &name_ops[..random.index_below(name_ops.len() + 1)] {
             apply_name(&mut names, op);
         }
         let whole: BTreeMap<PathBuf, Node> = names
@@ -364,7 +363,7 @@ impl Disk {
             .map(|(p, n)| (p.clone(), *n))
             .collect();
         let inodes =
-            self.inodes.iter().map(|inode| inode.after_power_cut(chance, &mut report)).collect();
+            self.inodes.iter().map(|inode| inode.after_power_cut(random, &mut report)).collect();
         let mut disk = Self {
             inodes,
             durable_names: whole.clone(),
@@ -411,18 +410,18 @@ enum Fate {
 }
 
 impl Inode {
-    fn after_power_cut(&self, chance: &Random, report: &mut CrashReport) -> Self {
+    fn after_power_cut(&self, random: &Random, report: &mut CrashReport) -> Self {
         let sectors: u64 = self.pending.iter().map(|op| op.change.sectors()).sum();
-        let fate = match chance.below(4) {
+        let fate = match random.below(4) {
             0 => Fate::Lost,
             1 => Fate::Kept,
-            2 => Fate::Prefix(chance.below(sectors + 1)),
+            2 => Fate::Prefix(random.below(sectors + 1)),
             _ => Fate::Scattered,
         };
         let lengths_kept = if matches!(fate, Fate::Kept) {
             self.pending.len()
         } else {
-            chance.index_below(self.pending.len() + 1)
+            random.index_below(self.pending.len() + 1)
         };
         let mut pages = self.durable.clone();
         let mut sectors_before = 0;
@@ -433,7 +432,7 @@ impl Inode {
                 Change::SetLen(_) => {}
                 Change::Write { offset, data } => {
                     let kept = survive(&mut pages, *offset, data, may_grow, |nth| {
-                        fate.keeps(sectors_before + nth, chance)
+                        fate.keeps(sectors_before + nth, random)
                     });
                     report.count(kept, op.change.sectors());
                 }
@@ -452,12 +451,12 @@ impl Inode {
 }
 
 impl Fate {
-    fn keeps(self, sector: u64, chance: &Random) -> bool {
+    fn keeps(self, sector: u64, random: &Random) -> bool {
         match self {
             Self::Lost => false,
             Self::Kept => true,
             Self::Prefix(upto) => sector < upto,
-            Self::Scattered => chance.below(2) == 0,
+            Self::Scattered => random.below(2) == 0,
         }
     }
 }
@@ -491,7 +490,7 @@ fn survive(
 ) -> u64 {
     let (mut at, mut rest, mut nth, mut kept) = (offset, data, 0, 0);
     while !rest.is_empty() {
-        let room = usize::try_from(SECTOR_BYTES - at % SECTOR_BYTES).unwrap_or(512);
+        let room: usize = fits(SECTOR_BYTES - at % SECTOR_BYTES);
         let (sector, after) = rest.split_at(room.min(rest.len()));
         let fits = may_grow || at + sector.len() as u64 <= pages.len();
         if keep(nth) && fits {

@@ -2,6 +2,7 @@
 //! the next timer.
 
 use super::random::Random;
+use crate::convert::fits;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -99,7 +100,7 @@ impl Executor {
     }
 
     pub(super) fn sleep(&self, duration: Duration) -> Sleep {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4);
+        let nanos = fits::<u64, _>(duration.as_nanos().min(u128::from(u64::MAX / 4)));
         let seq = self.clock.timer_seq.get();
         self.clock.timer_seq.set(seq + 1);
         Sleep { clock: self.clock.clone(), key: (self.now_nanos().saturating_add(nanos), seq) }

@@ -1,8 +1,9 @@
 //! Faults that a test asks for: which operations of which files fail, stop half-way or take long.
-//! See the fault model in the parent module's text; chance is a stream of the seed, so a run with
-//! faults replays like any other.
+//! See the fault model in the parent module's text; faults draw from a stream of the seed of their own,
+//! so a run with faults replays like any other.
 
 use super::random::Random;
+use crate::convert::fits;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ impl Fault {
         Self { times, ..self }
     }
 
-    /// Each operation with the chance 1 / `one_in`.
+    /// Strikes each operation with the probability 1 / `one_in`.
     #[must_use]
     pub fn one_in(self, one_in: u64) -> Self {
         Self { one_in, ..self }
@@ -107,7 +108,7 @@ pub struct FaultCounts {
 pub(super) struct Faults {
     rules: RefCell<Vec<Fault>>,
     counts: Cell<FaultCounts>,
-    chance: Random,
+    randomness: Random,
 }
 
 impl Faults {
@@ -115,7 +116,7 @@ impl Faults {
         Self {
             rules: RefCell::default(),
             counts: Cell::default(),
-            chance: Random::salted(seed, b"faults"),
+            randomness: Random::salted(seed, b"faults"),
         }
     }
 
@@ -131,8 +132,8 @@ impl Faults {
         self.counts.get()
     }
 
-    pub(super) fn chance(&self) -> &Random {
-        &self.chance
+    pub(super) fn randomness(&self) -> &Random {
+        &self.randomness
     }
 
     fn count(&self, add: impl FnOnce(&mut FaultCounts)) {
@@ -148,7 +149,7 @@ impl Faults {
             rule.op == op && is_kind(rule.kind) && rule.times > 0 && path.starts_with(&rule.under)
         };
         for rule in rules.iter_mut().filter(fits) {
-            if self.chance.below(rule.one_in) != 0 {
+            if self.randomness.below(rule.one_in) != 0 {
                 continue;
             }
             if rule.skip > 0 {
@@ -168,8 +169,8 @@ impl Faults {
             return Duration::ZERO;
         };
         self.count(|counts| counts.slow += 1);
-        let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX - 1);
-        Duration::from_nanos(self.chance.below(nanos + 1))
+        let nanos = fits::<u64, _>(longest.as_nanos());
+        Duration::from_nanos(self.randomness.below(nanos + 1))
     }
 
     /// EIO if a rule says so.
@@ -192,7 +193,7 @@ impl Faults {
             return len;
         }
         self.count(|counts| counts.short_reads += 1);
-        1 + self.chance.index_below(len - 1)
+        1 + self.randomness.index_below(len - 1)
     }
 
     /// Counts an operation that found no space.

@@ -120,7 +120,7 @@ impl File for SimFile {
         self.touch();
         let faults = &self.sim().machine.faults;
         if let Err(error) = outcome {
-            self.disk().borrow_mut().fail_write(self.inode(), op, faults.chance());
+            self.disk().borrow_mut().fail_write(self.inode(), op, faults.randomness());
             return Err(error);
         }
         faults.note_space(self.disk().borrow_mut().end_write(self.inode(), op))
@@ -137,7 +137,7 @@ impl File for SimFile {
                     self.inode(),
                     &upto,
                     direct,
-                    self.sim().machine.faults.chance(),
+                    self.sim().machine.faults.randomness(),
                 );
             }
         }

@@ -1,5 +1,5 @@
-//! The simulated runtime: one thread, virtual time, seeded chance, files in memory that a crash can
-//! damage.
+//! The simulated runtime: one thread, virtual time, seeded randomness, files in memory that a crash
+//! can damage.
 //!
 //! # Fault model
 //!
@@ -22,12 +22,12 @@
 //! refused, as the kernel would.
 //!
 //! What happens when a test asks for it ([`Sim::inject`]: by operation and path prefix, the next n
-//! or each with a chance):
+//! or each with a probability):
 //! - EIO on a write: each of its sectors was written or not, independently; the caller cannot know.
 //! - EIO on fdatasync of an O_DIRECT file: what it was to cover stays un-synced, as the device's
 //!   cache. Of a file in the page cache, as on Linux: any part of it is durable, the rest never
 //!   will be, reads go on showing it, and the next fdatasync succeeds without having done anything.
-//!   Who calls it again and believes it loses data here.
+//!   A program that takes that success for durability loses data here, as it would on Linux.
 //! - EIO on reads, allocations, creations, removals and folder syncs: the operation did nothing.
 //! - Short reads: the device gives a part; the rest is asked for, and can fail, separately. What a
 //!   caller of [`File::read_at`] sees is the whole or an error.
@@ -60,6 +60,7 @@ pub use disk::CrashReport;
 pub use faults::{Fault, FaultCounts, FaultOp};
 pub use file::SimFile;
 
+use crate::convert::fits;
 use crate::runtime::{DirEntry, DiskSpace, OpenMode, Priority, Runtime};
 use disk::Disk;
 use executor::Executor;
@@ -100,8 +101,8 @@ struct Machine {
     config: SimConfig,
     executor: Executor,
     latency: Random,
-    chance: Random,
-    crash_chance: Random,
+    randomness: Random,
+    crash_randomness: Random,
     disk: RefCell<Disk>,
     writes_held: Cell<bool>,
     faults: Faults,
@@ -135,8 +136,8 @@ impl Sim {
         let machine = Machine {
             executor: Executor::new(seed, now_nanos),
             latency: Random::salted(seed, b"latency"),
-            chance: Random::salted(seed, b"chance"),
-            crash_chance: Random::salted(seed, b"crash"),
+            randomness: Random::salted(seed, b"chance"),
+            crash_randomness: Random::salted(seed, b"crash"),
             disk: RefCell::new(disk),
             writes_held: Cell::new(false),
             faults: Faults::new(seed),
@@ -156,14 +157,15 @@ impl Sim {
     /// follows from this one's.
     #[must_use]
     pub fn crash(&self) -> (Self, CrashReport) {
-        let (disk, report) = self.machine.disk.borrow().after_power_cut(&self.machine.crash_chance);
+        let (disk, report) =
+            self.machine.disk.borrow().after_power_cut(&self.machine.crash_randomness);
         (self.restarted(disk), report)
     }
 
     /// Kills the process while the system lives.
     #[must_use]
     pub fn kill(&self) -> Self {
-        let disk = self.machine.disk.borrow().after_kill(&self.machine.crash_chance);
+        let disk = self.machine.disk.borrow().after_kill(&self.machine.crash_randomness);
         self.restarted(disk)
     }
 
@@ -198,14 +200,14 @@ impl Sim {
 
     /// Lets `duration` pass on the wall clock, at once.
     pub fn advance_wall(&self, duration: Duration) {
-        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4);
+        let ms = fits::<i64, _>(duration.as_millis());
         self.machine.wall_ahead_ms.set(self.machine.wall_ahead_ms.get() + ms);
     }
 
     /// Flips one random bit of what was written below `under`, durably; says in which file and
     /// where. `None` when there is nothing.
     pub fn rot(&self, under: &Path) -> Option<(PathBuf, u64)> {
-        self.machine.disk.borrow_mut().rot(under, self.machine.faults.chance())
+        self.machine.disk.borrow_mut().rot(under, self.machine.faults.randomness())
     }
 
     /// While held, no write completes: a device that stalls.
@@ -250,7 +252,7 @@ impl Runtime for Sim {
     }
 
     fn wall_ms(&self) -> i64 {
-        let since_start_ms = i64::try_from(self.now_nanos() / 1_000_000).unwrap_or(i64::MAX / 2);
+        let since_start_ms = fits::<i64, _>(self.now_nanos() / 1_000_000);
         WALL_START_MS + since_start_ms + self.machine.wall_ahead_ms.get()
     }
 
@@ -259,10 +261,10 @@ impl Runtime for Sim {
     }
 
     fn random_u64(&self) -> u64 {
-        self.machine.chance.next_u64()
+        self.machine.randomness.next_u64()
     }
 
-    fn spawn(&self, _share: Priority, task: impl Future<Output = ()> + 'static) {
+    fn spawn(&self, _priority: Priority, task: impl Future<Output = ()> + 'static) {
         self.machine.executor.spawn(Box::pin(task));
     }
 

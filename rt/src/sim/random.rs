@@ -1,6 +1,7 @@
-//! Chance from a seed: splitmix64, one stream for each purpose so that adding a draw in one place
+//! Random numbers from a seed: splitmix64, one stream for each purpose so that adding a draw in one place
 //! moves no other.
 
+use crate::convert::fits;
 use std::cell::Cell;
 
 pub(super) struct Random(Cell<u64>);
@@ -30,7 +31,6 @@ impl Random {
     }
 
     pub(super) fn index_below(&self, bound: usize) -> usize {
-        let drawn = self.below(u64::try_from(bound).unwrap_or(u64::MAX));
-        usize::try_from(drawn).unwrap_or(0)
+        fits(self.below(fits(bound)))
     }
 }

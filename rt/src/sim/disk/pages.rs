@@ -1,6 +1,7 @@
 //! The bytes of one file, holes not stored: a 1 GiB log file of a test costs what was written to
 //! it.
 
+use crate::convert::fits;
 use crate::sim::random::Random;
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ impl Pages {
 
     /// Up to `len` bytes: fewer at the end of the file.
     pub(super) fn read(&self, offset: u64, len: usize) -> Vec<u8> {
-        let there = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX).min(len);
+        let there = fits::<usize, _>(self.len.saturating_sub(offset)).min(len);
         let mut out = vec![0; there];
         for (page, at, range) in parts(offset, there) {
             if let Some(bytes) = self.pages.get(&page) {
@@ -70,16 +71,16 @@ impl Pages {
     }
 
     /// Some byte of a page that was written.
-    pub(super) fn some_stored_byte(&self, chance: &Random) -> Option<u64> {
+    pub(super) fn some_stored_byte(&self, random: &Random) -> Option<u64> {
         let pages: Vec<u64> =
             self.pages.keys().copied().filter(|page| page * PAGE_BYTES < self.len).collect();
-        let start = pages.get(chance.index_below(pages.len()))? * PAGE_BYTES;
-        Some(start + chance.below(PAGE_BYTES.min(self.len - start)))
+        let start = pages.get(random.index_below(pages.len()))? * PAGE_BYTES;
+        Some(start + random.below(PAGE_BYTES.min(self.len - start)))
     }
 }
 
 fn in_page(offset: u64) -> usize {
-    usize::try_from(offset % PAGE_BYTES).unwrap_or(0)
+    fits(offset % PAGE_BYTES)
 }
 
 /// `len` bytes at `offset`, cut at pages: (page, offset in the page, range in the bytes).

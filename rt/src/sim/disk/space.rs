@@ -76,13 +76,13 @@ impl Disk {
     }
 
     /// A write that failed half-way: each of its sectors is on its way or never was.
-    pub(in crate::sim) fn fail_write(&mut self, inode: usize, seq: u64, chance: &Random) {
+    pub(in crate::sim) fn fail_write(&mut self, inode: usize, seq: u64, random: &Random) {
         let file = &mut self.inodes[inode];
         let Some(at) = file.pending.iter().position(|op| op.seq == seq) else { return };
         let op = file.pending.remove(at);
         let Change::Write { offset, data } = &op.change else { return };
         let before = file.now.clone();
-        survive(&mut file.now, *offset, data, false, |_| chance.below(2) == 0);
+        survive(&mut file.now, *offset, data, false, |_| random.below(2) == 0);
         let survived = file.now.read(*offset, data.len());
         if survived != before.read(*offset, data.len()) {
             let change = Change::Write { offset: *offset, data: survived };
@@ -98,7 +98,7 @@ impl Disk {
         inode: usize,
         upto: &[u64],
         direct: bool,
-        chance: &Random,
+        random: &Random,
     ) {
         if direct {
             return;
@@ -108,8 +108,8 @@ impl Disk {
             match &op.change {
                 Change::SetLen(len) => durable.set_len(*len),
                 Change::Write { offset, data } => {
-                    let fate = if chance.below(2) == 0 { Fate::Lost } else { Fate::Scattered };
-                    survive(durable, *offset, data, true, |nth| fate.keeps(nth, chance));
+                    let fate = if random.below(2) == 0 { Fate::Lost } else { Fate::Scattered };
+                    survive(durable, *offset, data, true, |nth| fate.keeps(nth, random));
                 }
             }
         }
@@ -117,7 +117,7 @@ impl Disk {
     }
 
     /// Flips one bit of what was written to some file below `under`; says where.
-    pub(in crate::sim) fn rot(&mut self, under: &Path, chance: &Random) -> Option<(PathBuf, u64)> {
+    pub(in crate::sim) fn rot(&mut self, under: &Path, random: &Random) -> Option<(PathBuf, u64)> {
         let files = self.below(under).filter_map(|(path, node)| match node {
             Node::File(inode) if self.inodes[*inode].now.has_bytes() => {
                 Some((path.clone(), *inode))
@@ -125,10 +125,10 @@ impl Disk {
             _ => None,
         });
         let files: Vec<(PathBuf, usize)> = files.collect();
-        let (path, inode) = files.get(chance.index_below(files.len()))?.clone();
+        let (path, inode) = files.get(random.index_below(files.len()))?.clone();
         let file = &mut self.inodes[inode];
-        let offset = file.now.some_stored_byte(chance)?;
-        let bit = 1 << chance.below(8);
+        let offset = file.now.some_stored_byte(random)?;
+        let bit = 1 << random.below(8);
         for pages in [&mut file.now, &mut file.durable] {
             let byte = pages.read(offset, 1).first().copied()?;
             pages.write(offset, &[byte ^ bit]);
