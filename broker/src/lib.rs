@@ -21,6 +21,7 @@
 mod answers;
 mod checked;
 mod config;
+mod desk;
 pub mod limits;
 mod native;
 mod peers;

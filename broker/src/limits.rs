@@ -1,20 +1,19 @@
 //! Every limit of the broker: what a peer can make it hold. Reaching one is a normal outcome with
 //! its own answer.
 
-/// Requests held for long polling in one shard. Over it a pull that finds nothing is answered at
-/// once with PULL_NOT_FOUND, as a broker without long polling does; consumers then poll instead of
-/// being woken.
-pub const HELD_PULLS_MAX: usize = 100_000;
+/// Long polls of one shard. Over it a pull that finds nothing is answered at once with
+/// PULL_NOT_FOUND, as a broker without long polling does; consumers then ask again by themselves.
+pub const LONG_POLLS_MAX: usize = 100_000;
 
-/// The longest time one pull is held, whatever it asks for: a dead peer's hold must end.
-pub const HELD_PULL_MS_MAX: i64 = 120_000;
+/// The longest time of one long poll, whatever it asks for: that of a dead peer must end.
+pub const LONG_POLL_MS_MAX: i64 = 120_000;
 
-/// Sends waiting for room in the log's tail (RocketMQ's `sendThreadPoolQueueCapacity`).
-pub const WAITING_SENDS_MAX: usize = 10_000;
+/// Sends that wait for room in the log's tail (RocketMQ's `sendThreadPoolQueueCapacity`).
+pub const BACKLOG_SENDS_MAX: usize = 10_000;
 
-/// Bytes of the requests that wait: their bodies are the only message bytes the broker copies
+/// Bytes of the sends that wait: their bodies are the only message bytes that the broker copies
 /// besides the log.
-pub const WAITING_SEND_BYTES_MAX: usize = 32 << 20;
+pub const BACKLOG_BYTES_MAX: usize = 32 << 20;
 
 /// Topics of one shard. Over it nothing is created automatically and 17 is answered.
 pub const TOPICS_MAX: usize = 50_000;
@@ -64,12 +63,19 @@ pub const NATIVE_FETCH_BYTES_MAX: u32 = 4 << 20;
 /// left out.
 pub const PEER_LOG_LINES_PER_SECOND: u32 = 20;
 
-/// Stored sends whose answers wait for a flush; over it sends wait as for a full tail.
-pub const PENDING_ANSWERS_MAX: usize = 100_000;
+/// Stored messages whose senders wait for a watermark; over it sends wait as for a full tail.
+pub const UNACKNOWLEDGED_MAX: usize = 100_000;
 
-/// Reads from disk in flight for pulls and look-ups; over it a pull is answered
-/// PULL_RETRY_IMMEDIATELY.
-pub const COLD_READS_MAX: usize = 1_024;
+/// Reads from disk in flight, for pulls, look-ups and the broker itself; over it a pull is answered
+/// PULL_RETRY_IMMEDIATELY and a look-up SYSTEM_BUSY.
+pub const DISK_READS_MAX: usize = 1_024;
+
+/// Requests of one kind that may be under way at once, unless its row says less: all that may wait,
+/// and as many again of which each is read or written at this moment.
+pub const REQUESTS_UNDER_WAY_MAX: u32 = 400_000;
+
+/// Requests that the broker sent to peers and that are not answered yet.
+pub const ASKED_MAX: usize = 4_096;
 
 /// Shards of one process: ports are 10 apart and the store has one folder each.
 pub const SHARDS_MAX: usize = 256;
@@ -77,5 +83,9 @@ pub const SHARDS_MAX: usize = 256;
 /// Name servers the broker registers with.
 pub const NAME_SERVERS_MAX: usize = 64;
 
-const _: () =
-    assert!(WAITING_SEND_BYTES_MAX >= 4 << 20, "the largest message must be able to wait");
+const _: () = assert!(BACKLOG_BYTES_MAX >= 4 << 20, "the largest message must be able to wait");
+const _: () = assert!(
+    REQUESTS_UNDER_WAY_MAX as usize > 2 * (LONG_POLLS_MAX + DISK_READS_MAX)
+        && REQUESTS_UNDER_WAY_MAX as usize > 2 * (UNACKNOWLEDGED_MAX + BACKLOG_SENDS_MAX),
+    "the desk's limit is reached after the limits of what waits"
+);

@@ -1,4 +1,5 @@
-//! Reads a topic as a group: from where the group is, to the ends of the queues, and commits.
+//! Reads a topic as a group: from the group's committed offsets to the ends of the queues, then
+//! commits.
 
 #![expect(clippy::print_stdout, reason = "an example talks to people")]
 

@@ -1,4 +1,4 @@
-//! Sends one message and says where it lies.
+//! Sends one message and prints where it is stored.
 
 #![expect(clippy::print_stdout, reason = "an example talks to people")]
 

@@ -1,4 +1,4 @@
-//! What a broker's frame says, read where it was received.
+//! Answers of a broker, decoded in the receive buffer.
 
 use crate::error::Refusal;
 use protocol::native::{
@@ -10,21 +10,21 @@ use protocol::native::{OffsetIs, RouteIs, ShardAddress};
 /// An answer in the receive buffer.
 #[derive(Clone, Debug)]
 pub enum Answer<'a> {
-    /// To Hello.
+    /// Answer to Hello.
     Welcome(Box<Welcome>),
-    /// To a produce.
+    /// Answer to a produce.
     Produced(Produced<'a>),
-    /// To a fetch.
+    /// Answer to a fetch.
     Fetched(Fetched<'a>),
-    /// To a query of an offset.
+    /// Answer to a query of an offset.
     OffsetIs(OffsetIs),
-    /// To a commit.
+    /// Answer to a commit.
     Committed,
-    /// To a route.
+    /// Answer to a request for a route.
     RouteIs(RouteIs),
-    /// To a ping.
+    /// Answer to a ping.
     Pong,
-    /// To any request that was refused.
+    /// Answer to any request that was refused.
     Refused(Refusal),
 }
 
@@ -35,13 +35,13 @@ pub struct Produced<'a> {
     pub is_late: bool,
     /// The records' STORETIMESTAMP.
     pub store_timestamp_ms: i64,
-    /// Where the time went, when it was asked for.
+    /// Time spent in each stage; zeros unless the request asked.
     pub stages: Stages,
     payload: &'a [u8],
 }
 
 impl<'a> Produced<'a> {
-    /// Where each record went, in their order.
+    /// The place of each record, in the order of the request.
     pub fn placed(&self) -> impl ExactSizeIterator<Item = Placed> + 'a {
         Placed::iter(self.payload)
     }
@@ -50,21 +50,22 @@ impl<'a> Produced<'a> {
 /// Records of a queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Fetched<'a> {
-    /// How it ended; `None` is a status of a later version: go on at `next_offset`.
+    /// How the fetch ended. `None` is a status of a later version; reading goes on at
+    /// `next_offset`.
     pub status: Option<FetchStatus>,
     /// How many records there are.
     pub messages: u32,
-    /// Where to go on.
+    /// The offset to fetch next.
     pub next_offset: i64,
     /// The queue's first offset.
     pub min_offset: i64,
-    /// The queue's end.
+    /// The offset that the queue's next message will have.
     pub max_offset: i64,
-    /// The records, as they lie in the log.
+    /// The records in stored layout, one after the other.
     pub records: &'a [u8],
 }
 
-/// A frame's correlation and what it says.
+/// Decodes a frame into its correlation and its answer.
 pub fn read(frame: &[u8]) -> Result<(u32, Answer<'_>), NativeError> {
     let frame = FrameView::parse(frame)?;
     Ok((frame.correlation, of(&frame)?))

@@ -1,8 +1,8 @@
-//! What an application asks for, whoever turns the ring.
+//! The client's operations. They are the same for every driver.
 //!
-//! Each method is a future that ends when the ring has brought what it waits for. On a glommio core
-//! they are awaited ([`crate::on_core`]); on a plain thread [`crate::ThreadClient`] turns the ring
-//! until they are ready.
+//! Each operation is a future that ends when its answer has arrived. On a glommio core they are
+//! awaited ([`crate::on_core`]); on a plain thread [`crate::ThreadClient`] turns the ring until
+//! they are ready.
 
 use crate::consumer::{FetchOptions, FetchedBatch};
 use crate::error::{ClientError, Operation, Result};
@@ -19,16 +19,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-/// A client of one thread. Cloning gives another handle to the same one. Its life ends with the
-/// last handle and the driver.
+/// A client for one thread. A clone is another handle to the same client. The client lives as long
+/// as one of its handles or its driver.
 #[derive(Clone)]
 pub struct Client {
     hub: Rc<RefCell<Hub>>,
-    /// Has the ring turned soon, so that what was queued goes out.
+    /// Wakes the driver, so that it turns the ring and queued frames go out.
     wake_up: Rc<dyn Fn()>,
 }
 
-/// The addresses of `host:port` texts. Names are resolved here, which may block: before anything is
+/// Resolves `host:port` texts. Resolving a name may block, so it happens before the client is
 /// driven.
 pub(crate) fn resolve(seeds: &[&str]) -> Result<Vec<SocketAddr>> {
     let one = |seed: &&str| {
@@ -51,7 +51,7 @@ impl Client {
         Self { hub, wake_up }
     }
 
-    /// Waits until `check` has something to say; it is asked again whenever the ring brought news.
+    /// Waits until `check` returns something. It is called again after every event of the ring.
     async fn until<T>(&self, mut check: impl FnMut(&mut Hub) -> Option<T>) -> T {
         std::future::poll_fn(|context| {
             let mut hub = self.hub.borrow_mut();
@@ -66,8 +66,10 @@ impl Client {
         .await
     }
 
-    /// Waits until every shard known is greeted, and those it tells of; an error when one is not
-    /// within the timeout and none other is. Shards that come later are used when they are there.
+    /// Waits until every known shard has answered the greeting, those included that a shard names
+    /// in its answer. When the timeout is over it succeeds if at least one shard has answered; the
+    /// others are used once they answer. Fails if no shard has answered by then, or if a shard
+    /// refused several dials before any answered.
     pub async fn connect(&self) -> Result<()> {
         let timeout = self.hub.borrow().config.timeout;
         let limit_nanos = self.hub.borrow().now_nanos().saturating_add(nanos(timeout));
@@ -98,7 +100,7 @@ impl Client {
         fit(self.hub.borrow().lanes.len())
     }
 
-    /// What a shard said of itself; `None` while it is not connected.
+    /// The Welcome of a shard; `None` while it is not connected.
     #[must_use]
     pub fn welcome(&self, shard: u32) -> Option<Arc<Welcome>> {
         self.hub.borrow().welcome(shard)
@@ -109,8 +111,8 @@ impl Client {
         self.ask_route(topic, 0).await
     }
 
-    /// The same; creates the topic with so many queues a shard where it does not exist (as far as
-    /// the broker's `autoCreateTopicEnable` lets it).
+    /// As [`Client::route`], but creates the topic with this many queues on every shard that lacks
+    /// it, if the broker's `autoCreateTopicEnable` allows it.
     pub async fn create_topic(&self, topic: &str, queues: u32) -> Result<TopicRoute> {
         self.ask_route(topic, queues).await
     }
@@ -147,9 +149,9 @@ impl Client {
         }
     }
 
-    /// Takes a message for the queue whose turn it is and gives a ticket; [`Client::completion`]
-    /// tells what became of it. The topic's route must be known. [`ClientError::Full`] is
-    /// back-pressure.
+    /// Takes a message for the topic's next queue and returns a ticket. [`Client::completion`]
+    /// later returns the outcome. The topic's route must be known. [`ClientError::Full`] is
+    /// back-pressure: take completions, then submit again.
     pub fn submit(&self, message: &Message<'_>) -> Result<Ticket> {
         let mut hub = self.hub.borrow_mut();
         let queue = hub.next_queue(message.topic)?;
@@ -159,15 +161,15 @@ impl Client {
         ticket
     }
 
-    /// The same for a queue of the caller's choice.
+    /// As [`Client::submit`], for a queue that the caller chooses.
     pub fn submit_to(&self, queue: Queue, message: &Message<'_>) -> Result<Ticket> {
         let ticket = self.hub.borrow_mut().submit(queue, message);
         (self.wake_up)();
         ticket
     }
 
-    /// [`Client::submit`] that waits while there is no room. Somebody must take completions
-    /// meanwhile, or too many of them leave no room either.
+    /// As [`Client::submit`], but waits while there is no room. Another task must take completions
+    /// meanwhile: untaken ones occupy room too.
     pub async fn submit_waiting(&self, message: &Message<'_>) -> Result<Ticket> {
         loop {
             match self.submit(message) {
@@ -193,12 +195,13 @@ impl Client {
         self.completion_of(ticket).await
     }
 
-    /// What became of one message.
+    /// Waits for the outcome of one message.
     pub async fn completion_of(&self, ticket: Ticket) -> Result<Stored> {
         self.until(|hub| hub.completion_of(ticket)).await.outcome
     }
 
-    /// The next completion that nobody took yet; `None` when every message has had its own.
+    /// Waits for the next completion that has not been taken; `None` when every message's
+    /// completion has been taken.
     pub async fn completion(&self) -> Option<Completion> {
         self.until(|hub| match hub.completion() {
             Some(completion) => Some(Some(completion)),
@@ -207,26 +210,27 @@ impl Client {
         .await
     }
 
-    /// A completion, if one is there.
+    /// The next completion if there is one now.
     #[must_use]
     pub fn try_completion(&self) -> Option<Completion> {
         self.hub.borrow_mut().completion()
     }
 
-    /// Lets gathered records go now.
+    /// Sends gathered records now.
     pub fn flush(&self) -> Result<()> {
         let flushed = self.hub.borrow_mut().flush();
         (self.wake_up)();
         flushed
     }
 
-    /// Messages taken that have no completion yet.
+    /// Messages that were taken and have no completion yet.
     #[must_use]
     pub fn unanswered(&self) -> usize {
         self.hub.borrow().unanswered()
     }
 
-    /// Reads a queue from an offset on; waits up to `options.hold_ms` for the first message.
+    /// Reads a queue from an offset on. While the queue has no message there, the broker keeps the
+    /// request for up to `options.hold_ms` (a long poll).
     pub async fn fetch(
         &self,
         topic: &str,
@@ -258,7 +262,7 @@ impl Client {
         }
     }
 
-    /// Where a group is in a queue (-1: it committed nothing), and the queue's ends.
+    /// A group's committed offset in a queue (-1: none), and the queue's first and next offsets.
     pub async fn offsets(&self, group: &str, topic: &str, queue: Queue) -> Result<OffsetIs> {
         let query = QueryOffset {
             queue_id: queue.queue_id,
@@ -312,10 +316,11 @@ impl Client {
     }
 }
 
-/// A shard that refused so many dials in a row is not waited for when nothing else answers.
+/// After this many failed dials in a row, connecting gives up on a shard if no other shard answers
+/// either.
 const DIALS_BEFORE_ERROR: u32 = 3;
 
-/// Gives the place of a request back when its caller stops waiting.
+/// Frees the place of a request when its caller drops the future.
 struct Asked<'a> {
     hub: &'a RefCell<Hub>,
     key: usize,

@@ -1,4 +1,4 @@
-//! One connection without its socket: what goes out, what came in, who waits for which answer.
+//! The protocol of one connection, without its socket: requests, answers and timeouts.
 //!
 //! ```text
 //!   new ── Hello ──▶                    requests ──▶ the caller's bytes ──▶ socket
@@ -6,9 +6,9 @@
 //!                                         └─ by correlation: slot = correlation mod slots; answers may overtake each other
 //! ```
 //!
-//! Belongs to one thread. `T` is what the caller wants back with an answer. In steady state nothing
-//! is allocated: the slots are made once, frames are written into the caller's bytes, answers are
-//! read where they were received.
+//! A connection belongs to one thread. The caller gives a `T` with each request and gets it back
+//! with the answer. In steady state nothing is allocated: the slots are made once, frames are
+//! written into the caller's bytes, and answers are decoded in the receive buffer.
 
 use crate::answer::{self, Answer};
 use crate::error::{ClientError, Operation, Result};
@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Room for a header when a frame's length is checked before it is written.
+/// Bytes assumed for a header when a frame's length is checked before it is written.
 const HEADER_BYTES_GUESS: usize = 64;
 
 struct Unanswered<T> {
@@ -35,18 +35,18 @@ struct Unanswered<T> {
     of: Option<T>,
 }
 
-/// What a connection tells its owner.
+/// Events of a connection for its owner.
 #[derive(Debug)]
 pub enum Told<'a, T> {
     /// The greeting is over: requests may be sent.
     Ready,
     /// An answer.
     Answer(T, Answer<'a>),
-    /// No answer: refused, too late.
+    /// The request failed: it was refused, or the answer did not come in time.
     Failed(T, ClientError),
 }
 
-/// See the module's text.
+/// One connection to a shard; see the module documentation.
 pub struct Connection<T> {
     peer: SocketAddr,
     cutter: Cutter,
@@ -57,12 +57,13 @@ pub struct Connection<T> {
     last_sent_nanos: u64,
     is_ping_unanswered: bool,
     timeout: Duration,
-    /// Answers that nobody waited for any more.
+    /// Answers that came after their requests had timed out.
     pub late_answers: u64,
 }
 
 impl<T> Connection<T> {
-    /// Greets: Hello goes to `out`. At most `requests_max` requests wait at the same time.
+    /// Greets the broker: appends Hello to `out`. At most `requests_max` requests are unanswered at
+    /// a time.
     pub fn new(
         peer: SocketAddr,
         client: &str,
@@ -102,13 +103,13 @@ impl<T> Connection<T> {
         Ok(connection)
     }
 
-    /// Who is at the other end.
+    /// The broker's address.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// What the broker said of itself, once the greeting is over.
+    /// The broker's Welcome, once the greeting is over.
     #[must_use]
     pub fn welcome(&self) -> Option<&Arc<Welcome>> {
         self.welcome.as_ref()
@@ -156,8 +157,8 @@ impl<T> Connection<T> {
         if self.unanswered < limit { Ok(()) } else { Err(error()) }
     }
 
-    /// Writes a produce frame: its head, then whatever `fill` appends, which must be
-    /// `payload_bytes` of records.
+    /// Writes a produce frame. `fill` appends its records, which must have exactly `payload_bytes`
+    /// bytes.
     pub fn produce(
         &mut self,
         out: &mut Vec<u8>,
@@ -193,7 +194,7 @@ impl<T> Connection<T> {
         Ok(())
     }
 
-    /// Writes a fetch. A held one may take `hold_ms` longer than others.
+    /// Writes a fetch. A long poll may take `hold_ms` longer than other requests.
     pub fn fetch(&mut self, out: &mut Vec<u8>, of: T, fetch: &Fetch, now_nanos: u64) -> Result<()> {
         let operation = Operation::Fetch;
         let welcome = self.ready(operation)?;
@@ -204,7 +205,7 @@ impl<T> Connection<T> {
         self.ask(out, Kind::Fetch, operation, Some(of), fetch, 0, timeout, now_nanos)
     }
 
-    /// Asks where a group is.
+    /// Asks for a group's committed offset.
     pub fn query_offset(
         &mut self,
         out: &mut Vec<u8>,
@@ -225,7 +226,7 @@ impl<T> Connection<T> {
         )
     }
 
-    /// Says where a group is.
+    /// Commits a group's offset.
     pub fn commit_offset(
         &mut self,
         out: &mut Vec<u8>,
@@ -269,7 +270,7 @@ impl<T> Connection<T> {
         }
         let slots: u32 = fit(self.slots.len());
         let slot_of = |correlation: u32| (correlation % slots) as usize;
-        // A request that is held keeps its place; the others go around it.
+        // A long poll keeps its slot; later requests skip it.
         let mut correlation = self.next_correlation;
         while self.slots.get(slot_of(correlation)).is_some_and(Option::is_some) {
             correlation = correlation.wrapping_add(1);
@@ -293,7 +294,7 @@ impl<T> Connection<T> {
         Ok(())
     }
 
-    /// Takes what arrived. An error ends the connection: close it, then [`Connection::lose`].
+    /// Takes received bytes. After an error, close the connection, then call [`Connection::lose`].
     pub fn receive(
         &mut self,
         data: &[u8],
@@ -373,8 +374,8 @@ impl<T> Connection<T> {
         Some(taken)
     }
 
-    /// Gives up what waited too long, and pings when nothing was sent for a while. To be called
-    /// every few milliseconds. An error (a greeting or a ping without an answer) ends the
+    /// Fails requests whose deadline has passed, and sends a ping after a quiet time. The owner
+    /// calls it every few milliseconds. An unanswered greeting or ping is an error that ends the
     /// connection.
     pub fn tick(
         &mut self,
@@ -414,7 +415,7 @@ impl<T> Connection<T> {
         fault
     }
 
-    /// The connection is over: what waited is told that its outcome is unknown.
+    /// Ends the connection: every unanswered request fails with an unknown outcome.
     pub fn lose(self, why: &Arc<str>, told: &mut impl FnMut(Told<'_, T>)) {
         for request in self.slots.into_iter().flatten() {
             if let Some(of) = request.of {

@@ -1,25 +1,26 @@
-//! What a fetch brought: records, checked as they are read.
+//! The records of a fetch, checked as they are read.
 
 use crate::answer;
 use crate::error::ClientError;
 use protocol::native::FetchStatus;
 use protocol::record::{RecordView, Records, records};
 
-/// What to fetch.
+/// Limits of a fetch.
 #[derive(Clone, Debug)]
 pub struct FetchOptions {
-    /// At most so many messages.
+    /// Most messages to return.
     pub messages_max: u32,
-    /// At most so many bytes; one message always comes.
+    /// Most bytes to return; one message is always returned, however long.
     pub bytes_max: u32,
-    /// How long the broker waits for a message when there is none; 0: answers at once.
+    /// Long poll: how long the broker may keep the request until a message arrives, in
+    /// milliseconds. 0: it answers at once.
     pub hold_ms: u32,
     /// Only messages with one of these tags; empty: all.
     pub tags: Vec<String>,
 }
 
 impl Default for FetchOptions {
-    /// 256 messages, 1 MiB, held for 5 s, all tags.
+    /// 256 messages, 1 MiB, a long poll of 5 s, all tags.
     fn default() -> Self {
         Self { messages_max: 256, bytes_max: 1 << 20, hold_ms: 5_000, tags: Vec::new() }
     }
@@ -28,13 +29,14 @@ impl Default for FetchOptions {
 /// The records of one fetch.
 #[derive(Clone, Debug)]
 pub struct FetchedBatch {
-    /// How it ended; `None` is a status of a later version: go on at `next_offset`.
+    /// How the fetch ended. `None` is a status of a later version; reading goes on at
+    /// `next_offset`.
     pub status: Option<FetchStatus>,
-    /// Where to go on.
+    /// The offset to fetch next.
     pub next_offset: i64,
     /// The queue's first offset.
     pub min_offset: i64,
-    /// The queue's end.
+    /// The offset that the queue's next message will have.
     pub max_offset: i64,
     topic: Box<str>,
     queue_id: i32,
@@ -42,7 +44,7 @@ pub struct FetchedBatch {
 }
 
 impl FetchedBatch {
-    /// Keeps the records of an answer, which lie in a receive buffer: the one copy.
+    /// Copies the records of an answer out of the receive buffer.
     #[must_use]
     pub fn new(topic: &str, queue_id: i32, fetched: &answer::Fetched<'_>) -> Self {
         Self {
@@ -56,8 +58,8 @@ impl FetchedBatch {
         }
     }
 
-    /// The messages, each checked when its turn comes: lengths, then the strongest checksum it has.
-    /// Ends after the first error.
+    /// Iterates the messages and checks each: its lengths, then its strongest checksum. Ends after
+    /// the first error.
     #[must_use]
     pub fn messages(&self) -> Messages<'_> {
         Messages { of: self, records: records(&self.bytes), is_over: false }

@@ -1,11 +1,11 @@
-//! What can go wrong: which operation, with which peer, what was expected and found, what is known
-//! of the outcome.
+//! Errors. Each names the operation, the peer, what was expected and found, and what is known of
+//! the outcome.
 
 use protocol::native::{ErrorCode, NO_RECORD};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What was being done.
+/// The operation that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Connecting and greeting.
@@ -14,9 +14,9 @@ pub enum Operation {
     Produce,
     /// Reading records.
     Fetch,
-    /// Asking where a group is.
+    /// Asking for a group's committed offset.
     QueryOffset,
-    /// Saying where a group is.
+    /// Committing a group's offset.
     CommitOffset,
     /// Asking for a topic's queues.
     Route,
@@ -38,14 +38,14 @@ impl std::fmt::Display for Operation {
     }
 }
 
-/// A broker's answer that it does not do what was asked. Nothing of the request was done.
+/// A broker's refusal. It did no part of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The code's number; a later version may have more than [`ErrorCode`] knows.
     pub number: u16,
-    /// Which record of the frame is to blame, from 0.
+    /// Index of the faulty record in the frame, from 0.
     pub record: Option<u32>,
-    /// For people.
+    /// The broker's explanation.
     pub reason: Arc<str>,
 }
 
@@ -77,17 +77,17 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// Why something was not done, or is not known to be.
+/// Why an operation failed, or why its outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The broker said no; nothing of the request was done.
+    /// The broker refused the request and did no part of it.
     #[error("{operation} at {peer}: refused: {refusal}")]
     Refused {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// Of whom.
+        /// The broker's address.
         peer: SocketAddr,
-        /// Why not.
+        /// The broker's reason.
         refusal: Refusal,
     },
     /// A record was not stored because another one of its frame was refused. It can be sent again.
@@ -96,84 +96,84 @@ pub enum ClientError {
             {refusal}"
     )]
     Neighbour {
-        /// By whom.
+        /// The broker's address.
         peer: SocketAddr,
-        /// What was wrong with the other one.
+        /// The fault of the other record.
         refusal: Refusal,
     },
-    /// No answer in time. What was asked may have been done all the same.
+    /// No answer came in time. The broker may have done the request all the same.
     #[error(
         "{operation} at {peer}: no answer within {waited_ms} ms; whether it was done is unknown"
     )]
     TimedOut {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// Of whom.
+        /// The broker's address.
         peer: SocketAddr,
-        /// How long was waited.
+        /// How long the client waited, in milliseconds.
         waited_ms: u64,
     },
-    /// The connection ended before the answer. What was asked may have been done all the same; it
-    /// is never asked again by itself.
+    /// The connection ended before the answer. The broker may have done the request all the same;
+    /// the client never repeats it by itself.
     #[error(
         "{operation} at {peer}: the connection was lost before the answer ({why}); whether it \
             was done is unknown"
     )]
     Unknown {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// Of whom.
+        /// The broker's address.
         peer: SocketAddr,
-        /// How it was lost.
+        /// Why the connection ended.
         why: Arc<str>,
     },
     /// There is no connection; nothing was sent.
     #[error("{operation} at {peer}: not sent, there is no connection ({why})")]
     NotSent {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// Of whom.
+        /// The broker's address.
         peer: SocketAddr,
-        /// Why there is none.
+        /// Why there is no connection.
         why: Arc<str>,
     },
-    /// Back-pressure: as much is under way as is allowed. Take completions, then try again.
+    /// Back-pressure: the limit of unanswered work is reached. Take completions, then try again.
     #[error(
         "{operation} at {peer}: {found} {what} are under way, at most {limit} are allowed. Fix: \
             take completions and try again"
     )]
     Full {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// Of whom.
+        /// The broker's address.
         peer: SocketAddr,
-        /// Of what there are too many: bytes, requests, completions.
+        /// The thing there is too much of: bytes, requests or completions.
         what: &'static str,
-        /// How many there would be.
+        /// How many there would be with this request.
         found: usize,
-        /// How many may be.
+        /// How many are allowed.
         limit: usize,
     },
-    /// The request is more than the broker takes.
+    /// The request exceeds a limit of the broker.
     #[error("{operation} at {peer}: {what} {found}, the broker takes at most {limit}")]
     TooLarge {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// Of whom.
+        /// The broker's address.
         peer: SocketAddr,
-        /// What is too large.
+        /// The thing that is too large.
         what: &'static str,
         /// How large it is.
         found: usize,
-        /// How large it may be.
+        /// The limit.
         limit: usize,
     },
-    /// The message can't be a record.
+    /// The message cannot be encoded as a record.
     #[error("message for topic {topic:?}: {what}")]
     Message {
         /// Its topic.
         topic: Box<str>,
-        /// What is wrong, and the fix.
+        /// The fault and its fix.
         what: Box<str>,
     },
     /// The topic has no queue to use, or its route is not known.
@@ -181,7 +181,7 @@ pub enum ClientError {
     NoQueue {
         /// The topic.
         topic: Box<str>,
-        /// What is wrong, and the fix.
+        /// The fault and its fix.
         what: Box<str>,
     },
     /// A record that was fetched is damaged.
@@ -194,10 +194,10 @@ pub enum ClientError {
         /// What is wrong with the record.
         what: Box<str>,
     },
-    /// The client itself can't go on: its ring, an address.
+    /// The client itself failed, for example its ring or an address.
     #[error("cannot {what}: {why}")]
     Local {
-        /// What could not be done.
+        /// The action that failed.
         what: Box<str>,
         /// Why.
         why: Arc<str>,
@@ -205,13 +205,13 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether what was asked may have been done although there is an error.
+    /// Whether the broker may have done the request in spite of the error.
     #[must_use]
     pub fn outcome_is_unknown(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::Unknown { .. })
     }
 
-    /// Whether this is back-pressure: try again after taking completions.
+    /// Whether this is back-pressure, after which the caller takes completions and tries again.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })

@@ -16,11 +16,11 @@ pub struct Cutter {
     frame_bytes_max: usize,
 }
 
-/// Why the bytes cannot be cut: the stream is not the native protocol, or lost its place. The
-/// connection is of no more use.
+/// Why a stream cannot be cut: it is not the native protocol, or a length in it is wrong. The
+/// connection must be closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CutError {
-    /// No prefix.
+    /// The bytes are not a frame's prefix.
     #[error("{0}: is this RingMQ's native protocol?")]
     Prefix(#[from] NativeError),
     /// Longer than allowed, or shorter than its own prefix.
@@ -40,7 +40,7 @@ impl Cutter {
         Self { carry: Vec::new(), frame_bytes_max }
     }
 
-    /// Hands every frame that is now whole to `on_frame`, prefix included, in order.
+    /// Calls `on_frame` with each frame that is now complete, prefix included, in order.
     pub fn feed(
         &mut self,
         mut data: &[u8],

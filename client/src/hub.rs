@@ -1,7 +1,7 @@
-//! All shards of a client on one ring, and the requests that somebody waits for.
+//! The state of a client: its shards on one ring, and the requests that callers wait for.
 //!
-//! Driven from outside: events of the ring go in, [`Hub::end_turn`] puts on the ring what was
-//! decided. Both drivers are a loop around these two.
+//! A driver turns it: it passes the ring's events to [`Hub::on_event`], then calls
+//! [`Hub::end_turn`], which submits sends and dials to the ring.
 
 use crate::answer::Answer;
 use crate::connection::Connection;
@@ -25,18 +25,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Who it is, for the broker's log.
+    /// The client's name for the broker's log.
     pub client_name: String,
-    /// How records gather and how many may be under way.
+    /// How records are gathered, and the limits of unacknowledged ones.
     pub producer: ProducerConfig,
-    /// Requests of one connection without an answer at most.
+    /// Most unanswered requests of one connection.
     pub requests_max: usize,
-    /// How long an answer may take; a held fetch its holding time more.
+    /// How long an answer may take. A long poll may take its own time in addition.
     pub timeout: Duration,
 }
 
 impl Default for ClientConfig {
-    /// Named after the process, 3 s, 512 requests.
+    /// A name with the process id, a timeout of 3 s, 512 requests.
     fn default() -> Self {
         let producer = ProducerConfig::default();
         Self {
@@ -48,7 +48,7 @@ impl Default for ClientConfig {
     }
 }
 
-/// What a request brought.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Fetched(FetchedBatch),
@@ -63,11 +63,11 @@ enum Call {
         queue_id: i32,
     },
     Done(Result<Reply>),
-    /// Nobody waits any more; its place is free once the answer came.
+    /// The caller has given up. The answer frees the place.
     Abandoned,
 }
 
-/// Requests under way that somebody waits for.
+/// Unanswered requests of callers.
 #[derive(Default)]
 pub(crate) struct Calls(Slab<Call>);
 
@@ -124,7 +124,7 @@ impl Calls {
     }
 }
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct Hub {
     pub(crate) config: ClientConfig,
     pub(crate) lanes: Vec<Lane>,
@@ -138,7 +138,7 @@ pub(crate) struct Hub {
     has_news: bool,
 }
 
-/// Time between looks at timeouts.
+/// Time between checks of timeouts.
 const TICK: Duration = Duration::from_millis(10);
 
 impl Hub {
@@ -213,7 +213,7 @@ impl Hub {
         }
     }
 
-    /// A Welcome tells of all shards of its process: those not known yet get a lane.
+    /// Opens a lane to each shard that a Welcome names and that is not known yet.
     fn learn(&mut self, index: usize) {
         let Some(welcome) = self.lanes.get(index).and_then(Lane::welcome).cloned() else { return };
         if let (Some(lane), Some(own)) =
@@ -272,12 +272,12 @@ impl Hub {
         Duration::from_nanos(at_nanos.saturating_sub(self.now_nanos())).min(TICK)
     }
 
-    /// The longest that gathered records may wait.
+    /// The longest time that records may gather.
     pub(crate) fn linger(&self) -> Duration {
         self.config.producer.linger
     }
 
-    /// Wakes a task at the next news.
+    /// Wakes the task after the next event.
     pub(crate) fn wake_at_news(&mut self, waker: &Waker) {
         if !self.wakers.iter().any(|known| known.will_wake(waker)) {
             self.wakers.push(waker.clone());
@@ -309,7 +309,7 @@ impl Hub {
         self.topics.get(topic)
     }
 
-    /// The queue whose turn it is.
+    /// The topic's next queue.
     pub(crate) fn next_queue(&mut self, topic: &str) -> Result<Queue> {
         let lanes = &self.lanes;
         let Some(route) = self.topics.get_mut(topic) else {
@@ -335,7 +335,7 @@ impl Hub {
         lane.producer.add(&mut self.writer, queue.queue_id, message, now_nanos, born_ms)
     }
 
-    /// Lets every open batch go, whatever its age.
+    /// Sends every open batch, whatever its age.
     pub(crate) fn flush(&mut self) -> Result<()> {
         let now_nanos = self.now_nanos();
         self.lanes.iter_mut().try_for_each(|lane| lane.close_batch(now_nanos, true))
@@ -384,7 +384,7 @@ fn wall_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| fit(since.as_millis()))
 }
 
-/// Tells clients of one process apart in unique keys.
+/// A number that differs between the clients of one process, for unique keys.
 fn seed() -> u32 {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! One shard as the client sees it: dialled, greeted, lost, dialled again.
+//! The connection to one shard: dialled, greeted, lost, dialled again.
 //!
 //! ```text
 //!   Idle ──backoff over──▶ Dialling ──connected──▶ Open: greeting ──Welcome──▶ Open: ready
@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What an answer on this connection is for.
+/// The caller of a request on this connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asker {
     Produce(InFlight),
@@ -49,10 +49,10 @@ enum State {
 
 pub(crate) struct Lane {
     pub(crate) addr: SocketAddr,
-    /// As the name server has it; known once a Welcome told.
+    /// The shard's broker name, known after a Welcome.
     pub(crate) broker_name: Option<String>,
     pub(crate) producer: Producer,
-    /// Why there is no connection, for errors.
+    /// Why there is no connection; errors quote it.
     pub(crate) fault: Arc<str>,
     /// Dials that failed or connections that were lost since the last greeting.
     pub(crate) failures: u32,
@@ -87,7 +87,7 @@ impl Lane {
         }
     }
 
-    /// Names this connection, and no earlier one of the shard, in the ring's events.
+    /// Identifies this connection in the ring's events, as distinct from earlier ones to the shard.
     fn token(&self) -> Token {
         (u64::from(self.generation) << 32) | u64::from(self.index)
     }
@@ -136,7 +136,7 @@ impl Lane {
         }
     }
 
-    /// Bytes came in. True when the greeting ended with them.
+    /// Takes received bytes. Returns true when they complete the greeting.
     pub(crate) fn received(&mut self, data: &[u8], calls: &mut Calls, now_nanos: u64) -> bool {
         let State::Open { connection, .. } = &mut self.state else { return false };
         let (producer, mut is_ready) = (&mut self.producer, false);
@@ -161,7 +161,7 @@ impl Lane {
         is_ready
     }
 
-    /// The connection is over, whoever ended it.
+    /// Cleans up after the connection has ended, on whichever side.
     pub(crate) fn lost(&mut self, why: Arc<str>, calls: &mut Calls, now_nanos: u64) {
         // What was under way on a socket that was given up ends later, with less to say: only the
         // first reason counts.
@@ -212,7 +212,7 @@ impl Lane {
         }
     }
 
-    /// Timeouts, pings, batches that are due.
+    /// Checks timeouts and sends pings.
     pub(crate) fn tick(&mut self, calls: &mut Calls, now_nanos: u64) {
         self.producer.expire_open(now_nanos, &self.fault);
         let State::Open { connection, .. } = &mut self.state else { return };
@@ -237,7 +237,7 @@ impl Lane {
         }
     }
 
-    /// Does on the ring what the turn has decided.
+    /// Submits to the ring what this turn has decided.
     pub(crate) fn submit(&mut self, ring: &mut Ring, now_nanos: u64) {
         if let Some(socket) = self.to_shut.take() {
             ring.shut(&socket);
@@ -275,7 +275,7 @@ impl Lane {
         }
     }
 
-    /// When this lane wants the loop to turn by itself.
+    /// When the driver must turn even if no event arrives.
     pub(crate) fn wake_at_nanos(&self) -> u64 {
         match &self.state {
             State::Idle { dial_at_nanos } => *dial_at_nanos,

@@ -1,5 +1,5 @@
-//! The native protocol's client: send and read a RingMQ shard's records over connections that copy
-//! little and, sending in steady state, allocate nothing per message.
+//! A client of RingMQ's native protocol. It sends records to shards and reads them back. Sending
+//! copies little and, in steady state, allocates nothing per message.
 //!
 //! ```no_run
 //! use client::{ClientConfig, FetchOptions, Message, ThreadClient};
@@ -45,13 +45,13 @@
 //!   route              a topic's queues over the shards
 //! ```
 //!
-//! What is *not* here: name servers (a shard's Welcome names its siblings; give one address of each
-//! broker), groups that rebalance, remoting. `docs/FORMATS.md` specifies the lane; `examples/` has
-//! programs that run.
+//! What is *not* here: name servers, groups that rebalance, remoting. A shard's Welcome names its
+//! siblings, so one address of each broker is enough. `docs/FORMATS.md` specifies the protocol;
+//! `examples/` has programs.
 //!
-//! What was under way when a connection was lost completes as [`ClientError::Unknown`]; what only
-//! gathered goes out on the next connection, or comes back as [`ClientError::NotSent`] after the
-//! timeout.
+//! When a connection is lost, unanswered records complete as [`ClientError::Unknown`]. Records that
+//! were still gathering go out on the next connection, or complete as [`ClientError::NotSent`]
+//! after the timeout.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]

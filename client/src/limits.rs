@@ -1,30 +1,30 @@
-//! Every bound of this crate, in one place.
+//! Every limit of this crate.
 
 use std::time::Duration;
 
-/// The longest frame that is taken or made, whatever a broker announces.
+/// Longest frame that is read or written, whatever a broker announces.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Half-frame memory that a connection keeps between frames; more is given back.
+/// Memory for a partial frame that a connection keeps; a larger buffer is freed after use.
 pub(crate) const CARRY_KEEP_BYTES: usize = 256 * 1024;
-/// Requests of one connection that may wait for an answer at the same time, whatever is configured.
+/// Most unanswered requests of one connection, whatever is configured.
 pub(crate) const REQUESTS_MAX: usize = 65_536;
 /// How long a dial may take.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A connection on which nothing was asked for so long is pinged: brokers close quiet ones after
-/// two minutes.
+/// A connection without requests for this long is pinged, because brokers close quiet connections
+/// after two minutes.
 pub(crate) const PING_AFTER: Duration = Duration::from_secs(30);
 /// Pause before the first dial after a lost connection; doubled with every failure.
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(20);
 /// Longest pause between two dials.
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// Bytes of a client's name in Hello.
+/// Longest client name in Hello.
 pub(crate) const CLIENT_NAME_BYTES_MAX: usize = 255;
-/// Completions that nobody took: with so many a producer takes no more records.
+/// Untaken completions at which a producer takes no more records.
 pub(crate) const COMPLETIONS_MAX: usize = 1 << 20;
 /// Queues of one topic at one shard: what a broker allows. A larger claim would become a list of
 /// that length.
 pub(crate) const QUEUES_PER_SHARD_MAX: u32 = 65_536;
-/// Shards of a cluster that one client talks to.
+/// Most shards of a cluster that one client connects to.
 pub(crate) const SHARDS_MAX: usize = 1_024;
 
 const _: () =

@@ -1,6 +1,6 @@
 //! The client on a glommio core: its sockets live in the core's ring, beside the log files, and its
-//! futures are awaited by the core's tasks. The core's network is then the client's: a core that
-//! also serves connections (netcore) cannot have one.
+//! futures are awaited by the core's tasks. The client then owns the core's events of sockets, so a
+//! core that also serves connections (netcore) cannot have one.
 
 use crate::client::{Client, resolve};
 use crate::error::Result;
@@ -24,13 +24,13 @@ impl RingClient for OnCore {
     }
 }
 
-/// Shortest sleep of the task that keeps time. With a linger it wakes that often, as a batch may
-/// have begun meanwhile.
+/// Shortest sleep of the timer task. With a linger it wakes this often, because a batch may have
+/// begun meanwhile.
 const STEP_MIN: Duration = Duration::from_micros(200);
 
-/// A client on `core`, for the shards at these `host:port` (names are resolved here, which blocks:
-/// give addresses once the core serves). Await [`Client::connect`] next. Its connections end with
-/// its last handle.
+/// Makes a client on `core` for the shards at these `host:port`. Resolving a name blocks, so give
+/// addresses once the core serves. Await [`Client::connect`] next. The connections end with the
+/// client's last handle.
 pub fn on_core(core: &Core, seeds: &[&str], config: ClientConfig) -> Result<Client> {
     let hub = Rc::new(RefCell::new(Hub::new(config, &resolve(seeds)?)));
     core.set_client(Rc::new(OnCore(hub.clone())));

@@ -5,9 +5,9 @@
 //!      └─ open batch: records of any topics and queues ──▶ one Produce frame ──▶ in flight ──▶ one Completion per ticket
 //! ```
 //!
-//! One for each connection. A record is never sent twice: what was in flight when a connection was
-//! lost completes as unknown. Records that were still gathering go out on the next connection.
-//! Bounded by [`ProducerConfig`]; in steady state nothing is allocated.
+//! Each connection has one. A record is never sent twice: records that were in flight when a
+//! connection was lost complete as unknown. Records that were still gathering go out on the next
+//! connection. Bounded by [`ProducerConfig`]; in steady state nothing is allocated.
 
 use crate::answer::Produced;
 use crate::connection::Connection;
@@ -21,30 +21,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a producer gathers and what it may have under way.
+/// How a producer gathers records, and its limits.
 #[derive(Clone, Copy, Debug)]
 pub struct ProducerConfig {
-    /// How long a record waits for others; zero: what one turn of the loop brings goes together.
+    /// How long a batch gathers. With zero, the records of one turn go out together.
     pub linger: Duration,
-    /// A batch with so many bytes goes at once.
+    /// A batch with this many bytes is sent at once.
     pub batch_bytes: usize,
-    /// A batch with so many records goes at once; what the broker takes is the limit anyway.
+    /// A batch with this many records is sent at once. The broker's own limit applies too.
     pub batch_records: u32,
-    /// Bytes gathering and unanswered at most.
+    /// Most bytes of records that gather or are unacknowledged.
     pub in_flight_bytes_max: usize,
-    /// Frames unanswered at most.
+    /// Most unanswered frames.
     pub in_flight_frames_max: usize,
-    /// When the broker answers.
+    /// When the broker acknowledges.
     pub ack: Ack,
-    /// Whether answers tell the time spent in each stage.
+    /// Whether acknowledgements contain the time spent in each stage.
     pub wants_stages: bool,
-    /// How long a record may gather or wait for its answer.
+    /// How long a record may gather or be unacknowledged.
     pub timeout: Duration,
 }
 
 impl Default for ProducerConfig {
-    /// No linger, 64 KiB a batch, 16 MiB and 256 frames under way, acknowledged as the broker is
-    /// configured, 3 s.
+    /// No linger, 64 KiB a batch, 16 MiB and 256 unanswered frames, acknowledged as the broker is
+    /// configured, a timeout of 3 s.
     fn default() -> Self {
         Self {
             linger: Duration::ZERO,
@@ -59,7 +59,7 @@ impl Default for ProducerConfig {
     }
 }
 
-/// Stands for a record until its completion comes. Tickets of one connection count up.
+/// Identifies a record until its completion. Tickets of one connection count up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket {
     /// Which connection: the shard's number in the client.
@@ -71,28 +71,28 @@ pub struct Ticket {
 /// A record is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Its place in its queue.
+    /// Its index in its queue.
     pub queue_offset: i64,
-    /// Its place in the shard's log.
+    /// Offset of its first byte in the shard's CommitLog.
     pub physical_offset: i64,
-    /// When the broker stored it.
+    /// When the broker stored it, in milliseconds since 1970.
     pub store_timestamp_ms: i64,
     /// Stored, but the flush took longer than the broker's `syncFlushTimeout`.
     pub is_late: bool,
-    /// Where the time went; all 0 when it was not asked for.
+    /// Time spent in each stage; zeros unless it was asked for.
     pub stages: Stages,
 }
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// Which record.
     pub ticket: Ticket,
-    /// Where it is, or why not.
+    /// Where it is stored, or the error.
     pub outcome: Result<Stored>,
 }
 
-/// The records of a frame, as the connection gives them back with its answer.
+/// The records of a frame. The connection returns them with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InFlight {
     first: u64,
@@ -108,7 +108,7 @@ struct Batch {
     since_nanos: u64,
 }
 
-/// See the module's text.
+/// See the module documentation.
 #[derive(Debug)]
 pub struct Producer {
     config: ProducerConfig,
@@ -124,7 +124,7 @@ pub struct Producer {
     completions: VecDeque<Completion>,
 }
 
-/// Room in a frame for what is not records.
+/// Bytes of a frame kept for its header.
 const FRAME_HEAD_BYTES: usize = 128;
 
 impl Producer {
@@ -150,8 +150,8 @@ impl Producer {
         }
     }
 
-    /// A connection is greeted. Records that gathered for a broker whose records looked otherwise
-    /// are given back as not sent.
+    /// Takes the Welcome of a new connection. Gathered records that do not have the layout it asks
+    /// for complete as not sent.
     pub fn on_welcome(&mut self, welcome: &Welcome) {
         let layout = RecordLayout::of(welcome);
         if self.layout.is_some_and(|before| before != layout) {
@@ -165,7 +165,7 @@ impl Producer {
     }
 
     /// Takes a message for a queue of this shard. [`ClientError::Full`] is back-pressure: take
-    /// completions and try again. An error means that the message was not taken: no completion
+    /// completions and try again. After an error the message was not taken, and no completion
     /// follows.
     pub fn add(
         &mut self,
@@ -254,7 +254,7 @@ impl Producer {
         self.in_flight_frames < self.config.in_flight_frames_max
     }
 
-    /// When the open batch is due; `None` when nothing gathers.
+    /// When the open batch is due; `None` when no record gathers.
     #[must_use]
     pub fn due_nanos(&self) -> Option<u64> {
         (self.open.records > 0)
@@ -295,7 +295,7 @@ impl Producer {
         Ok(())
     }
 
-    /// A frame was answered.
+    /// Completes the records of an acknowledged frame.
     pub fn on_produced(&mut self, frame: InFlight, produced: &Produced<'_>) {
         self.landed(frame);
         let stored = |placed: Placed| Stored {
@@ -317,8 +317,8 @@ impl Producer {
         }
     }
 
-    /// A frame failed. Of a refused frame nothing is stored: the record to blame and its neighbours
-    /// are told apart.
+    /// Completes the records of a failed frame. A refused frame is not stored at all; the faulty
+    /// record and its neighbours get different errors.
     pub fn on_failed(&mut self, frame: InFlight, error: &ClientError) {
         self.landed(frame);
         for (at, number) in (0_u32..).zip((frame.first..).take(frame.records as usize)) {
@@ -343,8 +343,8 @@ impl Producer {
         self.in_flight_frames = self.in_flight_frames.saturating_sub(1);
     }
 
-    /// Gives back records that gathered longer than the timeout because there was no connection to
-    /// send them on.
+    /// Completes, as not sent, records that gathered longer than the timeout because there was no
+    /// connection.
     pub fn expire_open(&mut self, now_nanos: u64, why: &Arc<str>) {
         let too_old = self
             .open
@@ -372,25 +372,25 @@ impl Producer {
         self.open.records = 0;
     }
 
-    /// The next completion that nobody took yet.
+    /// The next completion that has not been taken.
     pub fn next_completion(&mut self) -> Option<Completion> {
         self.completions.pop_front()
     }
 
-    /// The completion of one record, out of order, once it is there.
+    /// Takes the completion of one record out of order, if it is there.
     pub fn take_completion(&mut self, number: u64) -> Option<Completion> {
         let at =
             self.completions.iter().position(|completion| completion.ticket.number == number)?;
         self.completions.remove(at)
     }
 
-    /// Completions that nobody took yet.
+    /// Completions that have not been taken.
     #[must_use]
     pub fn completions(&self) -> usize {
         self.completions.len()
     }
 
-    /// Records taken that have no completion yet.
+    /// Records that were taken and have no completion yet.
     #[must_use]
     pub fn unanswered(&self) -> usize {
         self.in_flight_records + self.open.records as usize

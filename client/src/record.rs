@@ -1,4 +1,4 @@
-//! From a message to the record that the broker stores.
+//! Encodes a message as the record that the broker stores.
 //!
 //! The record is written once, in stored layout, with room for what the broker fills in: offsets,
 //! store time, STOREHOST in the length that Welcome asks for, and the digits of `__CRC32#` when
@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub struct Message<'a> {
     /// The topic.
     pub topic: &'a str,
-    /// What it says.
+    /// The body.
     pub body: &'a [u8],
     /// Its tag, by which consumers filter.
     pub tag: Option<&'a str>,
@@ -24,9 +24,9 @@ pub struct Message<'a> {
     pub keys: &'a [&'a str],
     /// Further properties.
     pub properties: &'a [(&'a str, &'a str)],
-    /// The id that clients show; made when there is none.
+    /// The message id that clients show; generated when it is `None`.
     pub unique_key: Option<&'a str>,
-    /// RocketMQ's flag: the application's own number.
+    /// RocketMQ's flag: a number for the application's use.
     pub flag: i32,
 }
 
@@ -50,19 +50,19 @@ impl<'a> Message<'a> {
     }
 }
 
-/// How records of a broker look.
+/// The record layout that a broker asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordLayout {
     /// STOREHOST takes 20 bytes.
     pub store_host_is_v6: bool,
     /// Records end with `__CRC32#`.
     pub needs_crc_property: bool,
-    /// Bytes of a body.
+    /// Longest body in bytes.
     pub body_bytes_max: usize,
 }
 
 impl RecordLayout {
-    /// As a broker's Welcome asks for.
+    /// The layout that a Welcome asks for.
     #[must_use]
     pub fn of(welcome: &Welcome) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl RecordLayout {
     }
 }
 
-/// Names that have a field of their own, or are the broker's.
+/// Properties that have a field in [`Message`] or belong to the broker.
 const NOT_FOR_PROPERTIES: [&str; 4] = [names::KEYS, names::TAGS, names::UNIQ_KEY, "__CRC32#"];
 /// Room for the checksum over the record: the broker writes the digits.
 const CRC_ROOM: &[u8] = b"__CRC32#\x010000000000\x02";
@@ -102,7 +102,7 @@ impl RecordWriter {
         }
     }
 
-    /// The address that messages are born at from here on.
+    /// Sets the BORNHOST of the following messages.
     pub fn set_born_host(&mut self, born_host: SocketAddr) {
         self.born_host = born_host;
     }

@@ -1,4 +1,4 @@
-//! A topic's queues over the shards, and whose turn it is.
+//! A topic's queues on all shards, and the choice of the next one.
 //!
 //! A queue is a shard's: (topic, shard, queue id). Messages go round over all writable queues,
 //! neighbouring turns to different shards; shards that cannot be reached are left out as long as
@@ -31,7 +31,7 @@ pub struct TopicRoute {
 }
 
 impl TopicRoute {
-    /// From what each shard answered.
+    /// Makes a route from the answers of the shards.
     ///
     /// # Errors
     /// When no queue may be read or written, or a shard claims more queues than a topic can have.
@@ -75,8 +75,8 @@ impl TopicRoute {
         &self.readable
     }
 
-    /// The queue whose turn it is; queues of shards that `is_reachable` denies are passed over
-    /// while another one is.
+    /// The next queue in turn. Queues of unreachable shards are skipped as long as another shard is
+    /// reachable.
     pub fn next(&mut self, topic: &str, is_reachable: impl Fn(u32) -> bool) -> Result<Queue> {
         let count = self.writable.len();
         let at = |turn: usize| self.writable.get(turn % count.max(1)).copied();
@@ -89,8 +89,8 @@ impl TopicRoute {
         Ok(queue)
     }
 
-    /// The queue of all messages with this key, as long as the number of queues stays: for messages
-    /// whose order counts.
+    /// The queue for all messages with this key, for messages whose order matters. It changes when
+    /// the number of queues does.
     pub fn of_key(&self, topic: &str, key: &str) -> Result<Queue> {
         let hash = java_hash(key).unsigned_abs() as usize;
         let queue = self.writable.get(hash % self.writable.len().max(1));
@@ -98,7 +98,7 @@ impl TopicRoute {
     }
 }
 
-/// All queues, neighbours on different shards as far as possible.
+/// All queues, with neighbours on different shards as far as possible.
 fn spread(counts: impl Iterator<Item = (u32, u32)>) -> Vec<Queue> {
     let mut queues: Vec<Queue> = counts
         .flat_map(|(shard, count)| (0..fit(count)).map(move |queue_id| Queue { shard, queue_id }))

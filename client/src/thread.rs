@@ -1,4 +1,5 @@
-//! The client on a plain thread: it owns its ring and turns it whenever something is waited for.
+//! The client on a plain thread. It owns its ring and turns it while the caller waits for
+//! something.
 //!
 //! Nothing happens behind the caller's back: no thread is started, and between calls nothing is
 //! sent or received. Call [`ThreadClient::turn`] now and then when there is nothing else to do, or
@@ -38,7 +39,7 @@ impl ThreadClient {
         Ok(thread)
     }
 
-    /// Turns the ring until what `ask` starts is ready.
+    /// Turns the ring until the future that `ask` makes is ready.
     pub fn wait<T, F: Future<Output = Result<T>>>(
         &mut self,
         ask: impl FnOnce(Client) -> F,
@@ -54,7 +55,7 @@ impl ThreadClient {
         }
     }
 
-    /// Sends what is queued, takes what arrived; sleeps up to `idle` when there is nothing.
+    /// Sends queued frames and takes received ones; sleeps up to `idle` if there are none.
     pub fn turn(&mut self, idle: Duration) -> Result<()> {
         self.hub.borrow_mut().end_turn(&mut self.ring);
         let hub = &self.hub;
@@ -64,7 +65,7 @@ impl ThreadClient {
         turned.map(drop).map_err(|error| ClientError::local("turn the ring", &error))
     }
 
-    /// The same client for everything that needs no waiting.
+    /// The client, for operations that need no waiting.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -85,12 +86,12 @@ impl ThreadClient {
         self.wait(|client| async move { client.send(message).await })
     }
 
-    /// Takes a message and gives a ticket; waits only while there is no room.
+    /// Takes a message and returns a ticket; waits only while there is no room.
     pub fn submit_waiting(&mut self, message: &Message<'_>) -> Result<Ticket> {
         self.wait(|client| async move { client.submit_waiting(message).await })
     }
 
-    /// The next completion; `None` when every message has had its own.
+    /// The next completion; `None` when every message's completion has been taken.
     pub fn completion(&mut self) -> Result<Option<Completion>> {
         self.wait(|client| async move { Ok(client.completion().await) })
     }

@@ -1,4 +1,4 @@
-//! Two name servers and a broker: started, restarted, killed.
+//! Two name servers and a broker, or two: started, restarted, killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::options::Against;
 use crate::ports::{Ports, SHARD_STEP};
 use crate::process::{Interrupt, Managed, Stop};
 use crate::registration;
-use crate::target::{Config, Target};
+use crate::target::{Config, Target, broker_home, master_name};
 
 /// How a broker is made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,9 @@ pub struct Cluster<'a> {
     ports: Ports,
     config: Config,
     interrupt: Interrupt,
-    /// Before the name servers: the broker leaves first.
-    broker: Option<Managed>,
+    /// The broker's process; of Apache with two shards, one for each master. Before the name
+    /// servers: brokers leave first.
+    brokers: Vec<Managed>,
     namesrvs: [Option<Managed>; 2],
 }
 
@@ -44,7 +45,7 @@ impl<'a> Cluster<'a> {
             ports,
             config,
             interrupt: interrupt.clone(),
-            broker: None,
+            brokers: Vec::new(),
             namesrvs: [None, None],
         };
         cluster.start_all().map_err(|stop| cluster.explain(stop))?;
@@ -61,7 +62,7 @@ impl<'a> Cluster<'a> {
         for i in 0..2 {
             self.await_namesrv(i)?;
         }
-        self.start_broker()
+        self.start_brokers()
     }
 
     /// Where clients find it.
@@ -94,9 +95,12 @@ impl<'a> Cluster<'a> {
         Err(Stop::Cannot(format!("name server {i} does not accept connections on port {port}")))
     }
 
-    fn start_broker(&mut self) -> Result<(), Stop> {
-        let command = self.target.broker(self.ports, self.config)?;
-        self.broker = Some(Managed::start("broker", command, &self.target.dir)?);
+    fn start_brokers(&mut self) -> Result<(), Stop> {
+        let processes = if self.target.against.our_broker() { 1 } else { self.shards() };
+        for nth in 0..processes {
+            let command = self.target.broker(self.ports, self.config, nth)?;
+            self.brokers.push(Managed::start(broker_home(nth), command, &self.target.dir)?);
+        }
         self.await_registered(&[0, 1])
     }
 
@@ -104,13 +108,13 @@ impl<'a> Cluster<'a> {
     fn await_registered(&mut self, at: &[usize]) -> Result<(), Stop> {
         let (ports, names) = (self.broker_ports(), self.broker_names());
         let namesrv = self.ports.namesrv;
-        let broker = &mut self.broker;
+        let brokers = &mut self.brokers;
         let there = self.interrupt.wait_until(START_MAX, || {
-            has_ended(broker)
+            any_ended(brokers)
                 || (ports.iter().all(|&p| registration::accepts(p))
                     && at.iter().all(|&i| registration::knows(namesrv[i], &names)))
         })?;
-        if there && !has_ended(&mut self.broker) {
+        if there && !any_ended(&mut self.brokers) {
             return Ok(());
         }
         Err(Stop::Cannot(format!(
@@ -118,9 +122,17 @@ impl<'a> Cluster<'a> {
         )))
     }
 
-    /// The broker's ports, one a shard.
+    /// The broker's ports, one for each shard (or master).
     pub fn broker_ports(&self) -> Vec<u16> {
         (0..self.shards()).map(|k| self.ports.broker + k * SHARD_STEP).collect()
+    }
+
+    /// `NAME=HOST:PORT` of each shard (or master), as programs take it.
+    pub fn broker_list(&self) -> String {
+        let named = self.broker_names().into_iter().zip(self.broker_ports());
+        let list: Vec<String> =
+            named.map(|(name, port)| format!("{name}=127.0.0.1:{port}")).collect();
+        list.join(",")
     }
 
     fn shards(&self) -> u16 {
@@ -129,32 +141,48 @@ impl<'a> Cluster<'a> {
 
     fn broker_names(&self) -> Vec<String> {
         match self.shards() {
-            1 => vec!["broker-a".to_owned()],
+            1 => vec![master_name(0).to_owned()],
+            n if !self.target.against.our_broker() => {
+                (0..n).map(|nth| master_name(nth).to_owned()).collect()
+            }
             n => (0..n).map(|k| format!("broker-a-s{k}")).collect(),
         }
     }
 
-    /// SIGTERM, then the same command again on the same store.
+    /// SIGTERM, then the same command again on the same store; both masters, when there are two.
     pub fn restart_broker(&mut self) -> Result<(), Stop> {
         self.end_broker(Ending::Terminated)?;
-        self.start_broker()
+        self.start_brokers()
     }
 
     /// Ends the broker, then starts that of another maker on its store.
     pub fn switch_broker(&mut self, to: Against, ending: Ending) -> Result<(), Stop> {
         self.end_broker(ending)?;
-        self.target.against = to;
+        self.start_broker_of(to)
+    }
+
+    /// Starts the broker of this maker on the store that the last one left.
+    pub fn start_broker_of(&mut self, maker: Against) -> Result<(), Stop> {
+        if !self.brokers.is_empty() {
+            return Err(Stop::Cannot("the broker before it was not ended".to_owned()));
+        }
+        self.target.against = maker;
         // The kernel gives a killed process's ports back a moment after it has gone.
         let ports = self.ports;
         self.interrupt.wait_until(PORTS_BACK_MAX, || !registration::accepts(ports.broker))?;
-        self.start_broker()
+        self.start_brokers()
+    }
+
+    /// The store of the (first) broker.
+    pub fn store(&self) -> PathBuf {
+        self.target.dir.join(broker_home(0)).join("store")
     }
 
     /// Starts RingMQ's broker on the store of the one that runs: it must end by itself and say why.
     pub fn second_broker_is_refused(&mut self) -> Result<(), Stop> {
         let name = "second-broker";
         let running = std::mem::replace(&mut self.target.against, Against::Ringmq);
-        let command = self.target.broker(self.ports, self.config);
+        let command = self.target.broker(self.ports, self.config, 0);
         self.target.against = running;
         let mut second = Managed::start(name, command?, &self.target.dir)?;
         let ended = self.interrupt.wait_until(START_MAX, || second.ended().is_some())?;
@@ -175,19 +203,21 @@ impl<'a> Cluster<'a> {
     /// Ends the broker in good order and leaves its store behind; where that is.
     pub fn finish(mut self) -> Result<PathBuf, Stop> {
         self.end_broker(Ending::Terminated)?;
-        Ok(self.target.dir.join("broker/store"))
+        Ok(self.store())
     }
 
-    fn end_broker(&mut self, ending: Ending) -> Result<(), Stop> {
-        let Some(mut broker) = self.broker.take() else { return Ok(()) };
-        match ending {
-            Ending::Killed => broker.kill(),
-            Ending::Terminated if !broker.stop(STOP_MAX) => {
-                return Err(Stop::Cannot(format!(
-                    "the broker did not end within {STOP_MAX:?} of SIGTERM"
-                )));
+    /// Ends the broker and leaves its store behind.
+    pub fn end_broker(&mut self, ending: Ending) -> Result<(), Stop> {
+        for mut broker in self.brokers.drain(..) {
+            match ending {
+                Ending::Killed => broker.kill(),
+                Ending::Terminated if !broker.stop(STOP_MAX) => {
+                    return Err(Stop::Cannot(format!(
+                        "the broker did not end within {STOP_MAX:?} of SIGTERM"
+                    )));
+                }
+                Ending::Terminated => {}
             }
-            Ending::Terminated => {}
         }
         Ok(())
     }
@@ -206,14 +236,14 @@ impl<'a> Cluster<'a> {
 
     /// The servers that have ended although nobody told them to.
     pub fn dead(&mut self) -> Vec<String> {
-        let all = self.namesrvs.iter_mut().chain([&mut self.broker]).flatten();
+        let all = self.namesrvs.iter_mut().flatten().chain(&mut self.brokers);
         all.filter_map(|m| m.ended().map(|status| format!("{} ended: {status}", m.name())))
             .collect()
     }
 
     /// The ends of the servers' logs.
     pub fn log_tails(&self) -> String {
-        let logs = ["broker.log", "namesrv-0.log", "namesrv-1.log"];
+        let logs = ["broker.log", "broker-b.log", "namesrv-0.log", "namesrv-1.log"];
         logs.iter().map(|name| tail(&self.target.dir.join(name))).collect()
     }
 
@@ -227,6 +257,11 @@ impl<'a> Cluster<'a> {
 
 fn has_ended(server: &mut Option<Managed>) -> bool {
     server.as_mut().is_none_or(|m| m.ended().is_some())
+}
+
+/// Also true when there is none.
+fn any_ended(servers: &mut [Managed]) -> bool {
+    servers.is_empty() || servers.iter_mut().any(|m| m.ended().is_some())
 }
 
 /// Apache's logging library tells its own set-up on standard output, hundreds of lines of it.

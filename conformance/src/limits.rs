@@ -12,6 +12,8 @@ pub const STOP_MAX: Duration = Duration::from_secs(30);
 /// One scenario, restarts included. Above the sum of a program's own limits in practice; a pass
 /// takes 2 to 40 s, `drop-in` with its seven changes of brokers three minutes on a busy machine.
 pub const SCENARIO_MAX: Duration = Duration::from_secs(600);
+/// One command of Apache's `mqadmin`, the start of its JVM included.
+pub const MQADMIN_MAX: Duration = Duration::from_secs(60);
 /// One answer of a name server.
 pub const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// Fixed ports of a cluster that has just been killed are free again within this time.

@@ -1,8 +1,8 @@
 //! `conformance`: stock Java clients against real brokers, ours or Apache's.
 //!
 //! ```text
-//!  runner (this) --starts--> 2 name servers + broker      RingMQ's binaries, or Apache RocketMQ 5.5.0 as the oracle
-//!       |  starts                    ^
+//!  runner (this) --starts--> 2 name servers + broker    RingMQ's binaries, or Apache's 5.5.0
+//!       |  starts                    ^                  as the oracle
 //!       v                            | remoting protocol
 //!  one JVM per scenario: stock client 4.9.8 or 5.5.0, the program says what it expects
 //! ```
@@ -11,8 +11,8 @@
 //! original before it is held against ours. What a program cannot do itself (restart a broker, kill
 //! a name server) it asks the runner for.
 //!
-//! Reading order: `options`, `suite` (the table of scenarios), `run`, `dialogue`, `cluster`,
-//! `target`; `capture` records golden bytes instead, `fixture` makes the store of Apache's that
+//! Reading order: `options`, `suite` (the table of scenarios), `run`, `dialogue`, `requests`,
+//! `cluster`, `target`; `capture` records golden bytes instead, `fixture` makes the store of Apache's that
 //! plain tests open.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command-line program: the table is its result")]
@@ -23,6 +23,7 @@ mod cluster;
 mod dialogue;
 mod fixture;
 mod limits;
+mod mqadmin;
 mod native;
 mod options;
 mod ports;
@@ -30,7 +31,9 @@ mod prerequisites;
 mod process;
 mod registration;
 mod report;
+mod requests;
 mod run;
+mod schedule;
 mod seed;
 mod sockets;
 mod suite;

@@ -1,4 +1,4 @@
-//! What Java has no client for: the native lane, spoken with `client/` at a program's request.
+//! What Java has no client for: the native protocol, spoken with `client/` at a program's request.
 //!
 //! `native-send TOPIC COUNT`: messages `native 0`, … with the user property `id`, keys
 //! `native-key-N both` and the tag `native`; granted with their unique keys, in order.
@@ -9,14 +9,14 @@ use client::{ClientConfig, FetchOptions, Message, ThreadClient};
 use crate::process::Stop;
 
 /// Sends `COUNT` messages; their unique keys.
-pub fn send(port: u16, argument: &str) -> Result<String, Stop> {
+pub fn send(ports: &[u16], argument: &str) -> Result<String, Stop> {
     let (topic, count) = argument.split_once(' ').ok_or_else(|| {
         Stop::Cannot(format!("native-send {argument}: expected a topic and a count"))
     })?;
     let count: u32 =
         count.parse().map_err(|_| Stop::Cannot(format!("native-send: {count} is no count")))?;
     let mut unique_keys = Vec::new();
-    let mut sender = connect(port)?;
+    let mut sender = connect(ports)?;
     for nth in 0..count {
         let (body, key, id) =
             (format!("native {nth}"), format!("native-key-{nth}"), format!("native-{nth}"));
@@ -35,8 +35,8 @@ pub fn send(port: u16, argument: &str) -> Result<String, Stop> {
 }
 
 /// Reads a topic from its beginning; the ids of what is there.
-pub fn fetch(port: u16, topic: &str) -> Result<String, Stop> {
-    let mut reader = connect(port)?;
+pub fn fetch(ports: &[u16], topic: &str) -> Result<String, Stop> {
+    let mut reader = connect(ports)?;
     let mut ids = Vec::new();
     for queue in reader.route(topic).map_err(failed)?.readable() {
         let mut offset = 0;
@@ -45,9 +45,7 @@ pub fn fetch(port: u16, topic: &str) -> Result<String, Stop> {
                 reader.fetch(topic, *queue, offset, &FetchOptions::default()).map_err(failed)?;
             let before = ids.len();
             for message in batch.messages() {
-                let properties = message.map_err(failed)?.properties().to_vec();
-                let id = protocol_id(&properties);
-                ids.push(id);
+                ids.push(id_of(message.map_err(failed)?.properties()));
             }
             if ids.len() == before {
                 break;
@@ -61,14 +59,16 @@ pub fn fetch(port: u16, topic: &str) -> Result<String, Stop> {
 }
 
 /// The user property `id`, empty without.
-fn protocol_id(properties: &[u8]) -> String {
+fn id_of(properties: &[u8]) -> String {
     let text = String::from_utf8_lossy(properties);
     let id = text.split('\u{2}').find_map(|property| property.strip_prefix("id\u{1}"));
     id.unwrap_or_default().to_owned()
 }
 
-fn connect(port: u16) -> Result<ThreadClient, Stop> {
-    ThreadClient::connect(&[&format!("127.0.0.1:{port}")], ClientConfig::default()).map_err(failed)
+fn connect(ports: &[u16]) -> Result<ThreadClient, Stop> {
+    let hosts: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    ThreadClient::connect(&hosts, ClientConfig::default()).map_err(failed)
 }
 
 fn failed(error: client::ClientError) -> Stop {

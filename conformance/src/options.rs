@@ -14,6 +14,9 @@ pub struct Options {
     /// Version of the Java client.
     #[arg(long, value_enum, default_value_t = ClientChoice::All)]
     pub client: ClientChoice,
+    /// How many shards RingMQ's broker has; of Apache's brokers, so many masters.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2))]
+    pub shards: u16,
     /// Only the scenarios of these names (may be given several times).
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,

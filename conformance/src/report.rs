@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::dialogue::Verdict;
-use crate::suite::SCENARIOS;
+use crate::suite::{LeftOut, SCENARIOS};
 
 /// One finished run of a scenario.
 #[derive(Debug)]
@@ -22,6 +22,13 @@ pub struct Outcome {
 pub fn list() {
     for scenario in SCENARIOS {
         println!("{:<15} {}", scenario.name, scenario.shows);
+    }
+}
+
+/// The scenarios that are not run, and why.
+pub fn left_out(scenarios: &[LeftOut]) {
+    for (name, why) in scenarios {
+        println!("left out: {name} ({why})");
     }
 }
 

@@ -6,24 +6,24 @@ use std::thread;
 use std::time::Instant;
 
 use crate::artifacts::Artifacts;
-use crate::cluster::{Cluster, Ending, tail};
+use crate::cluster::{Cluster, tail};
 use crate::dialogue::{self, Verdict};
 use crate::limits::PORTS_BACK_MAX;
-use crate::native;
 use crate::options::{Against, Options};
 use crate::ports::Ports;
 use crate::prerequisites;
 use crate::process::{Interrupt, Stop};
 use crate::report::{self, Outcome};
+use crate::requests::Asked;
 use crate::seed;
-use crate::sockets;
-use crate::suite::{self, Scenario, Stage};
+use crate::suite::{self, Clients, Scenario, Stage};
 use crate::target::{Config, JVM_QUICK, Target};
 
 /// Runs what the options ask for; true when every scenario passed.
 pub fn run(options: &Options) -> Result<bool, Stop> {
     let interrupt = Interrupt::install()?;
-    let scenarios = suite::choose(&options.only, options.against).map_err(Stop::Cannot)?;
+    let (scenarios, left_out) =
+        suite::choose(&options.only, options.against, options.shards).map_err(Stop::Cannot)?;
     prerequisites::check()?;
     let artifacts = build(options, &scenarios)?;
     let mut folder = tempfile::Builder::new()
@@ -36,6 +36,7 @@ pub fn run(options: &Options) -> Result<bool, Stop> {
     }
     let mut suite = Suite {
         against: options.against,
+        shards: options.shards,
         artifacts: &artifacts,
         dir: folder.path(),
         interrupt,
@@ -43,7 +44,13 @@ pub fn run(options: &Options) -> Result<bool, Stop> {
         started: 0,
     };
     let clients = options.client.versions();
-    println!("against {}, clients {}", options.against.name(), clients.join(" and "));
+    println!(
+        "against {}, shards {}, clients {}",
+        options.against.name(),
+        options.shards,
+        clients.join(" and ")
+    );
+    report::left_out(&left_out);
     let begun = Instant::now();
     let outcomes = suite.run(&scenarios, clients)?;
     drop(suite);
@@ -55,9 +62,7 @@ fn build(options: &Options, scenarios: &[Scenario]) -> Result<Artifacts, Stop> {
     for client in options.client.versions() {
         artifacts.build_programs(client)?;
     }
-    if !options.against.our_broker()
-        || scenarios.iter().any(|scenario| scenario.stage == Stage::DropIn)
-    {
+    if !options.against.our_broker() || scenarios.iter().any(|scenario| scenario.needs_apache()) {
         artifacts.fetch_apache()?;
     }
     if options.against.our_namesrv() && options.bin_dir.is_none() {
@@ -79,6 +84,7 @@ pub fn java_program(artifacts: &Artifacts, client: &str, home: &Path) -> Command
 
 struct Suite<'a> {
     against: Against,
+    shards: u16,
     artifacts: &'a Artifacts,
     dir: &'a Path,
     interrupt: Interrupt,
@@ -96,7 +102,11 @@ impl<'a> Suite<'a> {
     ) -> Result<Vec<Outcome>, Stop> {
         let mut outcomes = Vec::new();
         for scenario in scenarios {
-            let at_once = if scenario.side_by_side { clients.len() } else { 1 };
+            let (clients, at_once) = match scenario.clients {
+                Clients::Together => (clients, clients.len()),
+                Clients::InTurn => (clients, 1),
+                Clients::Newest => (&clients[clients.len() - 1..], 1),
+            };
             for clients in clients.chunks(at_once) {
                 outcomes.extend(self.stage_and_play(scenario, clients)?);
             }
@@ -127,17 +137,18 @@ impl<'a> Suite<'a> {
 
     /// The cluster a scenario runs on.
     fn stage(&mut self, stage: Stage) -> Result<Cluster<'a>, Stop> {
-        if matches!(stage, Stage::Shared | Stage::SharedOurs)
+        if stage.is_shared()
             && let Some(cluster) = self.shared.take()
         {
             return Ok(cluster);
         }
         self.shared = None; // two JVM clusters at a time are too much for a small machine
         let (ports, config) = match stage {
-            Stage::Shared | Stage::SharedOurs => (Ports::free()?, Config::Generated { shards: 1 }),
-            Stage::TwoShards => (Ports::free()?, Config::Generated { shards: 2 }),
+            Stage::Shared | Stage::SharedOurs | Stage::SharedTwo => {
+                (Ports::free()?, Config::Generated { shards: self.shards })
+            }
             Stage::Seed => (Ports::SEED, Config::Seed),
-            Stage::DropIn => (Ports::free()?, Config::SmallFiles),
+            Stage::DropIn | Stage::Visited => (Ports::free()?, Config::SmallFiles),
         };
         // The kernel gives a killed process's ports back a moment after it has gone, the more so
         // with io_uring.
@@ -149,7 +160,10 @@ impl<'a> Suite<'a> {
         }
         self.started += 1;
         let dir = self.dir.join(format!("cluster-{}", self.started));
-        let against = if stage == Stage::DropIn { Against::RingmqNamesrv } else { self.against };
+        let against = match (stage, self.against) {
+            (Stage::DropIn | Stage::Visited, Against::Ringmq) => Against::RingmqNamesrv,
+            (_, against) => against,
+        };
         let target = Target { against, artifacts: self.artifacts, dir, serialize: None };
         Cluster::start(target, ports, config, &self.interrupt)
     }
@@ -179,7 +193,7 @@ impl<'a> Suite<'a> {
                 why.push_str(&format!("\n{}{}", tail(&log), cluster.log_tails()));
             }
         }
-        if whole && matches!(scenario.stage, Stage::Shared | Stage::SharedOurs) {
+        if whole && scenario.stage.is_shared() {
             self.shared = Some(cluster);
         }
         Ok(verdicts)
@@ -202,7 +216,10 @@ impl<'a> Suite<'a> {
             );
         }
         let command = self.command(scenario, client, cluster);
-        dialogue::hold(command, &name, &dir, &self.interrupt, |what, pid| grant(cluster, what, pid))
+        dialogue::hold(command, &name, &dir, &self.interrupt, |what, pid| {
+            let asked = self.asked(what, pid, &name);
+            asked.of_servers(cluster).unwrap_or_else(|| asked.of_others(cluster))
+        })
     }
 
     fn side_by_side(
@@ -218,10 +235,8 @@ impl<'a> Suite<'a> {
                     (self.command(scenario, client, cluster), run_name(scenario, client));
                 let interrupt = self.interrupt.clone();
                 scope.spawn(move || {
-                    dialogue::hold(command, &name, dir, &interrupt, |what, _| {
-                        Err(Stop::Cannot(format!(
-                            "{what} is not for scenarios that run side by side"
-                        )))
+                    dialogue::hold(command, &name, dir, &interrupt, |what, pid| {
+                        self.asked(what, pid, &name).of_others(cluster)
                     })
                 })
             };
@@ -231,10 +246,18 @@ impl<'a> Suite<'a> {
         })
     }
 
+    fn asked<'b>(&'b self, what: &'b str, pid: u32, run_name: &'b str) -> Asked<'b> {
+        let (artifacts, interrupt) = (self.artifacts, &self.interrupt);
+        Asked { what, pid, run_name, artifacts, interrupt }
+    }
+
     fn command(&self, scenario: &Scenario, client: &str, cluster: &Cluster<'_>) -> Command {
         let mut command = java_program(self.artifacts, client, cluster.dir());
         let namesrv = cluster.ports().namesrv_addr("127.0.0.1");
-        command.args(scenario.jvm_args).args(["ringmq.conformance.Main", scenario.name, &namesrv]);
+        command.args(scenario.jvm_args);
+        command.arg(format!("-Dconformance.brokers={}", cluster.broker_list()));
+        command.arg(format!("-Dconformance.against={}", self.against.name()));
+        command.args(["ringmq.conformance.Main", scenario.name, &namesrv]);
         command.arg(run_name(scenario, client));
         command
     }
@@ -243,51 +266,4 @@ impl<'a> Suite<'a> {
 /// Part of topic and group names, and the log's name.
 fn run_name(scenario: &Scenario, client: &str) -> String {
     format!("{}-{}", scenario.name, client.replace('.', ""))
-}
-
-/// What programs may ask for.
-fn grant(cluster: &mut Cluster<'_>, what: &str, pid: u32) -> Result<String, Stop> {
-    let (verb, argument) = what.split_once(' ').unwrap_or((what, ""));
-    let number = || argument.parse::<usize>().ok().filter(|n| *n < 3);
-    match (verb, number()) {
-        ("restart-broker", _) => cluster.restart_broker().map(|()| String::new()),
-        ("switch-broker", _) => cluster
-            .switch_broker(broker_named(argument)?, Ending::Terminated)
-            .map(|()| String::new()),
-        ("kill-broker-and-switch", _) => {
-            cluster.switch_broker(broker_named(argument)?, Ending::Killed).map(|()| String::new())
-        }
-        ("refused-second-broker", _) => cluster.second_broker_is_refused().map(|()| String::new()),
-        ("kill-namesrv", Some(i @ 0..=1)) => {
-            cluster.kill_namesrv(i);
-            Ok(String::new())
-        }
-        ("start-namesrv", Some(i @ 0..=1)) => cluster.start_namesrv(i).map(|()| String::new()),
-        ("native-send", _) => native::send(native_port(cluster), argument),
-        ("native-fetch", _) => native::fetch(native_port(cluster), argument),
-        ("broker-connections", _) => broker_connections(cluster, pid),
-        _ => Err(Stop::Cannot(format!("unknown request {what}"))),
-    }
-}
-
-fn native_port(cluster: &Cluster<'_>) -> u16 {
-    cluster.broker_ports().first().copied().unwrap_or_default()
-}
-
-fn broker_named(name: &str) -> Result<Against, Stop> {
-    match name {
-        "ringmq" => Ok(Against::Ringmq),
-        "apache" => Ok(Against::RingmqNamesrv),
-        _ => Err(Stop::Cannot(format!("a broker called {name}: expected ringmq or apache"))),
-    }
-}
-
-/// The program must be connected to every shard.
-fn broker_connections(cluster: &Cluster<'_>, pid: u32) -> Result<String, Stop> {
-    let connected = sockets::remote_ports(pid);
-    let expected = cluster.broker_ports();
-    if expected.iter().all(|port| connected.contains(port)) {
-        return Ok(format!("ports {expected:?}"));
-    }
-    Err(Stop::Cannot(format!("connections expected to {expected:?}, found to {connected:?}")))
 }

@@ -9,13 +9,33 @@ pub enum Stage {
     Shared,
     /// The same, of RingMQ alone: Apache does not have what it shows.
     SharedOurs,
+    /// The same, but only where there are two shards (two masters).
+    SharedTwo,
     /// A fresh one on the seed's ports with the seed's configuration.
     Seed,
-    /// A fresh one whose broker has two shards.
-    TwoShards,
     /// A fresh one with small store files, whose broker is Apache's first and is exchanged on its
     /// store.
     DropIn,
+    /// The same; against Apache nobody has the store between two lives of its broker.
+    Visited,
+}
+
+impl Stage {
+    /// The cluster may have served others before and may serve others after.
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::SharedOurs | Self::SharedTwo)
+    }
+}
+
+/// Which clients play a scenario, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// All at once: the scenario leaves the servers alone.
+    Together,
+    /// One after the other: the scenario hurts servers.
+    InTurn,
+    /// The newest only: what is tested is not the client.
+    Newest,
 }
 
 /// One row of the table.
@@ -27,122 +47,204 @@ pub struct Scenario {
     pub shows: &'static str,
     /// What it needs.
     pub stage: Stage,
-    /// It mostly waits and leaves the servers alone, so all clients run at once.
-    pub side_by_side: bool,
+    /// Who plays it.
+    pub clients: Clients,
+    /// It has the runner run Apache's `mqadmin`.
+    pub asks_mqadmin: bool,
     /// For its JVM.
     pub jvm_args: &'static [&'static str],
 }
 
 impl Scenario {
-    /// Apache's broker has no shards and no native lane, and is no drop-in for itself.
-    pub fn applies_to(&self, against: Against) -> bool {
-        !matches!(self.stage, Stage::SharedOurs | Stage::TwoShards | Stage::DropIn)
-            || against.our_broker()
+    /// Apache's broker or its tools take part, whoever is put to the test.
+    pub fn needs_apache(&self) -> bool {
+        matches!(self.stage, Stage::DropIn | Stage::Visited) || self.asks_mqadmin
+    }
+
+    /// Why the scenario makes no sense against these servers, if it doesn't.
+    pub fn left_out(&self, against: Against, shards: u16) -> Option<&'static str> {
+        match self.stage {
+            Stage::SharedOurs if !against.our_broker() => Some("Apache has no native protocol"),
+            Stage::DropIn if !against.our_broker() => Some("Apache is no drop-in for itself"),
+            Stage::DropIn | Stage::Visited if shards > 1 => Some("Apache's store has one shard"),
+            Stage::Seed if shards > 1 => Some("the seed's configuration has one shard"),
+            Stage::SharedTwo if shards == 1 => Some("it needs --shards 2"),
+            _ => None,
+        }
     }
 }
 
 /// In this order; the ones that hurt servers come last.
-pub const SCENARIOS: [Scenario; 15] = [
+pub const SCENARIOS: [Scenario; 20] = [
     Scenario {
-        name: "seed",
-        shows: "the two programs and broker-a.properties of the seed, unchanged, with two name servers on 9876 and 9877 \
-                (Apache cannot read the file's // comments: it gets the same lines without them)",
         stage: Stage::Seed,
-        side_by_side: false,
-        jvm_args: &[],
+        ..in_turn(
+            "seed",
+            "the two programs and broker-a.properties of the seed, unchanged, with two name \
+                servers on 9876 and 9877 (Apache cannot read the file's // comments: it gets the \
+                same lines without them)",
+        )
     },
-    shared(
+    together(
         "send",
         "sync, async, one-way, batch, 1 MiB and compressed sends arrive intact; tags filter; \
             view by offsetMsgId",
     ),
-    shared(
+    together(
         "push",
         "1,000 messages reach a concurrent push consumer exactly once; offsets survive its restart",
     ),
-    shared(
+    together(
         "pull",
-        "DefaultMQPullConsumer: min, max, by time, ends, tags, committed offsets, held pulls",
+        "DefaultMQPullConsumer: min, max, by time, ends, tags, committed offsets, long polls",
     ),
-    shared(
+    together(
         "query",
         "mqadmin's queryMsgByKey, queryMsgByUniqueKey and queryMsgById: by key, unique key, time \
             and message id",
     ),
-    shared("lite-pull", "DefaultLitePullConsumer: subscribe, assign, seek, offset by time, commit"),
+    together(
+        "lite-pull",
+        "DefaultLitePullConsumer: subscribe, assign, seek, offset by time, commit",
+    ),
     Scenario {
         stage: Stage::SharedOurs,
-        ..shared(
+        ..together(
             "native",
-            "messages of RingMQ's native lane are consumed and found by key, unique key and id \
-                by stock clients, and the other way round",
+            "messages of RingMQ's native protocol are consumed and found by key, unique key and \
+                id by stock clients, and the other way round",
         )
     },
-    shared("broadcast", "two broadcasting consumers receive every message each"),
-    shared("join-leave", "a second consumer joins and leaves under load: none lost, few twice"),
+    together("broadcast", "two broadcasting consumers receive every message each"),
+    together("join-leave", "a second consumer joins and leaves under load: none lost, few twice"),
     Scenario {
-        jvm_args: &ORDERLY_SOONER,
-        ..waiting(
+        jvm_args: &REBALANCE_SOONER,
+        ..together(
             "orderly",
             "orderly listeners: queue locks, order per queue while a second consumer comes and \
                 goes",
         )
     },
-    waiting(
+    together(
         "long-poll",
-        "a message reaches a waiting consumer when it arrives, also after an empty hold",
+        "a message reaches a waiting consumer when it arrives, also after an empty long poll",
     ),
-    shared("broker-restart", "the broker restarts under load: nothing acknowledged is missing"),
-    shared("namesrv-loss", "one name server killed and back, then the other: clients go on"),
     Scenario {
-        name: "shards",
-        shows: "mqbroker with shardCount=2: the client is connected to both shards and its \
-            messages are on both",
-        stage: Stage::TwoShards,
-        side_by_side: false,
-        jvm_args: &[],
+        jvm_args: &REBALANCE_SOONER,
+        ..together(
+            "dead-letters",
+            "messages that concurrent and orderly consumers give up arrive in %DLQ%group with \
+                the right properties; the answers of CONSUMER_SEND_MSG_BACK",
+        )
     },
     Scenario {
-        name: "drop-in",
-        shows: "a store that Apache's broker wrote is opened by RingMQ's, written to, opened by Apache's again, and so on, also \
-                after SIGKILL: every message by queue, id, key and unique key, every committed \
-                offset",
+        clients: Clients::Newest,
+        asks_mqadmin: true,
+        ..together(
+            "runtime-info",
+            "stock mqadmin's clusterList and brokerStatus: every key, each value of its form",
+        )
+    },
+    Scenario {
+        stage: Stage::SharedTwo,
+        ..together("shards", "a client is connected to both shards, its messages are on both")
+    },
+    Scenario {
+        stage: Stage::SharedTwo,
+        asks_mqadmin: true,
+        ..together(
+            "placement",
+            "a topic made by address or by a send is on that broker only, with its queue count; \
+                routes do not grow by themselves: keys stay in their queues, two consumers share \
+                them evenly",
+        )
+    },
+    in_turn(
+        "new-group",
+        "where a new group starts (CONSUME_FROM_LAST_OFFSET) on a queue that has its first \
+            message, before and after a restart of the broker",
+    ),
+    in_turn("broker-restart", "the broker restarts under load: nothing acknowledged is missing"),
+    in_turn("namesrv-loss", "one name server killed and back, then the other: clients go on"),
+    Scenario {
         stage: Stage::DropIn,
-        side_by_side: false,
-        jvm_args: &[],
+        clients: Clients::Newest,
+        ..in_turn(
+            "drop-in",
+            "a store that Apache's broker wrote is opened by RingMQ's, written to, opened by \
+                Apache's again, and so on, also after SIGKILL: every message by queue, id, key \
+                and unique key, every committed offset",
+        )
+    },
+    Scenario {
+        stage: Stage::Visited,
+        clients: Clients::Newest,
+        ..in_turn(
+            "delayed-drop-in",
+            "Apache's delayed messages stay where they are while RingMQ has the store, and fire \
+                on time and once when Apache has it back: after SIGTERM, after SIGKILL, after a \
+                rebuild of the queues",
+        )
     },
 ];
 
 /// A client hands a queue over 20 s after its rebalance, and asks for locks every 20 s. Its own
 /// settings make that 2 s: the broker's part is the same, the wait is not what is tested.
-const ORDERLY_SOONER: [&str; 2] = [
+const REBALANCE_SOONER: [&str; 2] = [
     "-Drocketmq.client.unlockDelayTimeMills=2000",
     "-Drocketmq.client.rebalance.waitInterval=2000",
 ];
 
-const fn shared(name: &'static str, shows: &'static str) -> Scenario {
-    Scenario { name, shows, stage: Stage::Shared, side_by_side: false, jvm_args: &[] }
+const fn together(name: &'static str, shows: &'static str) -> Scenario {
+    let clients = Clients::Together;
+    Scenario { name, shows, stage: Stage::Shared, clients, asks_mqadmin: false, jvm_args: &[] }
 }
 
-const fn waiting(name: &'static str, shows: &'static str) -> Scenario {
-    Scenario { name, shows, stage: Stage::Shared, side_by_side: true, jvm_args: &[] }
+const fn in_turn(name: &'static str, shows: &'static str) -> Scenario {
+    Scenario { clients: Clients::InTurn, ..together(name, shows) }
 }
 
-/// The scenarios asked for; an unknown name is an error that lists the known ones.
-pub fn choose(only: &[String], against: Against) -> Result<Vec<Scenario>, String> {
-    if let Some(unknown) =
-        only.iter().find(|name| SCENARIOS.iter().all(|s| s.name != name.as_str()))
-    {
-        let known: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
-        return Err(format!("no scenario is called {unknown}; there are {}", known.join(", ")));
+/// A scenario of the table that is not run, and why.
+pub type LeftOut = (&'static str, &'static str);
+
+/// The scenarios asked for, and those of the whole table that make no sense here. An unknown name
+/// is an error that lists the known ones; so is a name that makes no sense here.
+pub fn choose(
+    only: &[String],
+    against: Against,
+    shards: u16,
+) -> Result<(Vec<Scenario>, Vec<LeftOut>), String> {
+    for name in only {
+        let Some(scenario) = SCENARIOS.iter().find(|s| s.name == name.as_str()) else {
+            let known: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
+            return Err(format!("no scenario is called {name}; there are {}", known.join(", ")));
+        };
+        if let Some(why) = scenario.left_out(against, shards) {
+            return Err(format!("{name} can't run here: {why}"));
+        }
     }
-    let wanted = |s: &Scenario| only.is_empty() || only.iter().any(|name| name == s.name);
-    Ok(SCENARIOS.into_iter().filter(|s| s.applies_to(against) && wanted(s)).collect())
+    let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
+    for scenario in SCENARIOS {
+        match scenario.left_out(against, shards) {
+            Some(why) if only.is_empty() => left_out.push((scenario.name, why)),
+            None if only.is_empty() || only.iter().any(|name| name == scenario.name) => {
+                chosen.push(scenario);
+            }
+            _ => {}
+        }
+    }
+    Ok((chosen, left_out))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn left_out(against: Against, shards: u16) -> Vec<&'static str> {
+        let (chosen, left_out) = choose(&[], against, shards).unwrap();
+        assert_eq!(chosen.len() + left_out.len(), SCENARIOS.len());
+        left_out.into_iter().map(|(name, _)| name).collect()
+    }
 
     #[test]
     fn names_are_unique_and_fit_into_topic_names() {
@@ -153,16 +255,19 @@ mod tests {
     }
 
     #[test]
-    fn apache_is_not_asked_for_what_it_does_not_have() {
-        let apache = choose(&[], Against::Apache).unwrap();
-        let ours = ["shards", "drop-in", "native"];
-        assert!(apache.iter().all(|s| !ours.contains(&s.name)));
-        assert_eq!(choose(&[], Against::Ringmq).unwrap().len(), apache.len() + ours.len());
+    fn what_makes_no_sense_is_left_out_and_listed() {
+        assert_eq!(left_out(Against::Ringmq, 1), ["shards", "placement"]);
+        assert_eq!(left_out(Against::Ringmq, 2), ["seed", "drop-in", "delayed-drop-in"]);
+        let apache = ["native", "shards", "placement", "drop-in"];
+        assert_eq!(left_out(Against::Apache, 1), apache);
+        assert_eq!(left_out(Against::Apache, 2), ["seed", "native", "drop-in", "delayed-drop-in"]);
     }
 
     #[test]
     fn an_unknown_name_is_refused_with_the_known_ones() {
-        let error = choose(&["sent".into()], Against::Apache).unwrap_err();
+        let error = choose(&["sent".into()], Against::Apache, 1).unwrap_err();
         assert!(error.contains("sent") && error.contains("send, push"));
+        let error = choose(&["placement".into()], Against::Ringmq, 1).unwrap_err();
+        assert_eq!(error, "placement can't run here: it needs --shards 2");
     }
 }

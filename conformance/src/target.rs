@@ -14,7 +14,7 @@ use crate::process::Stop;
 pub enum Config {
     /// Written by us for the cluster's ports; with this many shards.
     Generated {
-        /// RingMQ's `shardCount`; Apache knows one.
+        /// RingMQ's `shardCount`; of Apache, so many brokers, each the master of its own name.
         shards: u16,
     },
     /// The same for the fixture: without the time wheel, 38 MB of zeros.
@@ -67,10 +67,10 @@ impl Target<'_> {
         Ok(command)
     }
 
-    /// The broker of the cluster on these ports.
-    pub fn broker(&self, ports: Ports, config: Config) -> Result<Command, Stop> {
-        let home = self.home("broker")?;
-        let file = self.broker_config(ports, config, &home)?;
+    /// The broker process of the cluster on these ports; `nth` counts Apache's masters from 0.
+    pub fn broker(&self, ports: Ports, config: Config, nth: u16) -> Result<Command, Stop> {
+        let home = self.home(broker_home(nth))?;
+        let file = self.broker_config(ports.of_broker(nth), config, nth, &home)?;
         let mut command = if self.against.our_broker() {
             Command::new(self.artifacts.ringmq("mqbroker")?)
         } else {
@@ -106,10 +106,18 @@ impl Target<'_> {
         command
     }
 
-    fn broker_config(&self, ports: Ports, config: Config, home: &Path) -> Result<PathBuf, Stop> {
-        let file = self.dir.join("broker-a.properties");
+    fn broker_config(
+        &self,
+        ports: Ports,
+        config: Config,
+        nth: u16,
+        home: &Path,
+    ) -> Result<PathBuf, Stop> {
+        let name = master_name(nth);
+        let file = self.dir.join(format!("{name}.properties"));
         let text = match config {
-            Config::Generated { shards } => generated(self.against, ports, shards, home, DIRECT),
+            Config::Generated { shards } => generated(self.against, ports, shards, home, DIRECT)
+                .replace("brokerName=broker-a\n", &format!("brokerName={name}\n")),
             Config::SmallFiles => {
                 small_files(self.against, ports, home).replace("timerWheelEnable=false\n", "")
             }
@@ -128,9 +136,19 @@ impl Target<'_> {
     }
 }
 
+/// The name of an Apache master, the first one's being that of RingMQ's broker.
+pub fn master_name(nth: u16) -> &'static str {
+    if nth == 0 { "broker-a" } else { "broker-b" }
+}
+
+/// The folder of a broker process, below the cluster's; also the name of its log.
+pub fn broker_home(nth: u16) -> &'static str {
+    if nth == 0 { "broker" } else { master_name(nth) }
+}
+
 /// Facts of the drop-in store, the same for both makers.
-const SMALL_FILES: &str = "mappedFileSizeCommitLog=81920\nmaxMessageSize=4096\nmappedFileSizeConsumeQueue=400\n\
-                           maxHashSlotNum=200\nmaxIndexNum=300\n";
+const SMALL_FILES: &str = "mappedFileSizeCommitLog=81920\nmaxMessageSize=4096\n\
+    mappedFileSizeConsumeQueue=400\nmaxHashSlotNum=200\nmaxIndexNum=300\n";
 
 fn small_files(against: Against, ports: Ports, home: &Path) -> String {
     generated(against, ports, 1, home, DIRECT)
@@ -153,8 +171,9 @@ fn generated(
 ) -> String {
     let store = home.join("store");
     let mut text = format!(
-        "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nnamesrvAddr={}\nlistenPort={}\n{address}\
-         storePathRootDir={}\nautoCreateTopicEnable=true\nmappedFileSizeCommitLog=67108864\nregisterNameServerPeriod=10000\n",
+        "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nnamesrvAddr={}\n\
+         listenPort={}\n{address}storePathRootDir={}\nautoCreateTopicEnable=true\n\
+         mappedFileSizeCommitLog=67108864\nregisterNameServerPeriod=10000\n",
         ports.namesrv_addr(host),
         ports.broker,
         store.display(),
@@ -192,7 +211,8 @@ mod tests {
         let printed = fs::read_to_string(seed_config()).unwrap();
         assert_eq!(
             without_comments(&printed),
-            "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nnamesrvAddr=localhost:9876;localhost:9877\n"
+            "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\n\
+             namesrvAddr=localhost:9876;localhost:9877\n"
         );
     }
 

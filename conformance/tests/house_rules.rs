@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// docs/ARCHITECTURE.md, "Who may use whom". Development dependencies are free: tests join what
 /// production keeps apart.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("protocol", &[]),
     ("rt", &[]),
     ("netcore", &["rt"]),
@@ -19,6 +19,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("broker", &["rt", "netcore", "protocol", "engine", "namesrv", "client"]),
     ("loadgen", &["protocol", "client", "rt", "broker", "namesrv"]),
     ("conformance", &["client"]),
+    ("testkit", &["protocol"]),
 ];
 
 /// A file longer than this is split; the aim is 400.

@@ -53,8 +53,9 @@ pub(crate) struct Manifest {
     /// not what their files hold.
     #[serde(default)]
     pub(crate) is_rebuilding: bool,
-    /// From this log offset on every record is ours, and none has a zero byte in topic or
-    /// properties: one that has was torn, also long after the crash that tore it. `None`: nobody
+    /// From this log offset on every record is ours, and none without a checksum over all of it has
+    /// a zero byte in topic or properties: one that has was torn, also long after the crash that
+    /// tore it. `None`: nobody
     /// knows where another broker's records end.
     #[serde(default)]
     pub(crate) own_from: Option<u64>,

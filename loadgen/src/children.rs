@@ -1,9 +1,8 @@
 //! Programs that run beside the generator and must not outlive it.
 //!
 //! Each child is this binary again under a hidden subcommand (cargo builds no other package's
-//! binaries). It holds the read end of a pipe whose write end is ours: when we end, however we end
-//! (SIGKILL too), the pipe closes and the child stops itself. That needs no `pre_exec` and so no
-//! unsafe.
+//! binaries). Its standard input is a pipe from this process. When this process ends, by SIGKILL
+//! too, the pipe closes and the child stops itself. That needs no `pre_exec` and so no unsafe.
 
 use crate::error::{Error, Result};
 use crate::limits::STOP_TIMEOUT;
@@ -27,7 +26,7 @@ pub struct ChildProgram {
 }
 
 impl ChildProgram {
-    /// Starts this binary's hidden subcommand `name` with `args`; what it says goes to `<name>.log`
+    /// Starts this binary's hidden subcommand `name` with `args`. Its output goes to `<name>.log`
     /// in `log_folder`.
     ///
     /// # Errors
@@ -91,12 +90,12 @@ impl ChildProgram {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// An error that says how it failed, with the end of its log.
+    /// An error with its exit status and the end of its log.
     #[must_use]
     pub fn failed(&mut self, expected: &'static str, waited: Duration) -> Error {
         let ended =
@@ -112,7 +111,8 @@ impl ChildProgram {
         Error::Child { program: self.name, expected, waited_s: waited.as_secs(), hint }
     }
 
-    /// Asks it to stop, and kills it when it does not in time. Says whether it stopped by itself.
+    /// Asks it to stop, and kills it if it does not stop in time. Returns whether it stopped by
+    /// itself.
     pub fn stop(&mut self) -> bool {
         self.signal(rustix::process::Signal::TERM);
         // Its pipe closes too: a child that lost its handler still sees the end.
@@ -146,7 +146,7 @@ impl Drop for ChildProgram {
     }
 }
 
-/// SIGKILL: what a crash of the process is. Nothing happens when it is gone already.
+/// Kills it with SIGKILL, as a crash would. Does nothing if it has ended already.
 pub fn kill_hard(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
@@ -169,8 +169,8 @@ pub fn watch_parent() {
 }
 
 /// A free loopback port with the two below and the one above it free too: RocketMQ's brokers also
-/// listen on −2 (VIP) and +1 (HA). Nothing holds the ports until the child takes them; a collision
-/// shows as a child that fails to start.
+/// listen on −2 (VIP) and +1 (HA). The ports are not reserved until the child binds them; after a
+/// collision the child fails to start.
 ///
 /// # Errors
 /// When no such ports are found.

@@ -1,5 +1,4 @@
-//! The command line. Its help teaches: what each command measures, and examples that run as
-//! printed.
+//! The command line. Its help explains each command and has examples that run as printed.
 
 use crate::limits::{IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, SENDERS_MAX, THREADS_MAX};
 use crate::payload::PAYLOAD_BYTES_MIN;
@@ -50,7 +49,7 @@ fn from_to(min: usize, max: usize) -> RangedI64ValueParser<u32> {
 #[derive(Debug, Parser)]
 #[command(name = "loadgen", version, about, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -80,7 +79,7 @@ pub enum Command {
 /// Arguments handed through to a program.
 #[derive(Debug, Args)]
 pub struct ChildArgs {
-    /// As the program takes them; a leading `--exit-with-parent` stops it when standard input ends.
+    /// Arguments of that program. A leading `--exit-with-parent` stops it when standard input ends.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub args: Vec<String>,
 }
@@ -149,7 +148,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// As the broker's configuration has it.
+    /// The value of the broker's key.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -200,7 +199,7 @@ pub struct CrashArgs {
     pub json: bool,
 }
 
-/// What both commands take.
+/// Arguments of both `quick` and `run`.
 #[derive(Debug, Args)]
 pub struct CommonArgs {
     /// Payload bytes per message, incompressible

@@ -29,7 +29,8 @@ impl Clock {
         nanos(self.start.elapsed())
     }
 
-    /// Milliseconds since 1970 at the reading `now_nanos`, for the fields RocketMQ keeps in that unit.
+    /// Milliseconds since 1970 at the reading `now_nanos`; for the fields RocketMQ keeps in that
+    /// unit.
     #[must_use]
     pub fn wall_ms(&self, now_nanos: u64) -> i64 {
         self.wall_start_ms.saturating_add(fit(now_nanos / 1_000_000))

@@ -1,5 +1,5 @@
-//! Reads every queue from a start to an end offset, as fast as pulls go, and has each message
-//! checked.
+//! Reads every queue from a start to an end offset, as fast as pulls are answered, and checks each
+//! message.
 //!
 //! One connection per broker, one pull in flight per queue: the next pull of a queue needs the
 //! answer before it, so the rate is that of a real consumer with as many queues. Checking
@@ -28,7 +28,7 @@ use protocol::remoting::CommandView;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// One queue to read and from where to where.
+/// The part of a queue to read.
 #[derive(Clone, Debug)]
 pub(crate) struct Range {
     /// The queue.
@@ -39,20 +39,20 @@ pub(crate) struct Range {
     pub to: u64,
 }
 
-/// What reading gave.
+/// The outcome of reading.
 #[derive(Debug)]
 pub struct Consumed {
     /// Messages read.
     pub messages: u64,
     /// Payload bytes read.
     pub bytes: u64,
-    /// Wall time of it, ns.
+    /// Wall time of reading, ns.
     pub took_nanos: u64,
-    /// Pull to answer, ns.
+    /// Time from pull to answer, ns.
     pub pull: Histogram<u64>,
-    /// Born to read, ms.
+    /// Time from BORNTIMESTAMP to reading, ms.
     pub born_to_consume_ms: Histogram<u64>,
-    /// Stored to read, ms.
+    /// Time from STORETIMESTAMP to reading, ms.
     pub store_to_consume_ms: Histogram<u64>,
     /// Pulls answered with nothing new or with an error.
     pub failed_pulls: u64,
@@ -66,7 +66,7 @@ struct Reader {
     next: u64,
     asked_nanos: u64,
     pulling: bool,
-    /// Do not ask before: after an answer without messages.
+    /// No pull before this time, after an answer without messages.
     again_at_nanos: u64,
     last_progress_nanos: u64,
 }
@@ -79,7 +79,7 @@ struct State<'c> {
     consumed: Consumed,
 }
 
-/// A queue that makes no progress for so long ends the reading.
+/// Reading ends when a queue makes no progress for this long.
 const STUCK: Duration = REQUEST_TIMEOUT;
 /// Bytes of records asked for in one fetch: an answer fits a frame.
 const FETCH_BYTES: u32 = 8 << 20;
@@ -248,7 +248,7 @@ impl State<'_> {
         now
     }
 
-    /// An answer of the native protocol.
+    /// Takes an answer of the native protocol.
     fn on_fetched(&mut self, frame: &[u8]) {
         let (correlation, answer) = match answer::read(frame) {
             Ok(read) => read,

@@ -1,4 +1,4 @@
-//! Which core does what: the broker's shards first, then the generators, so that neither takes the
+//! Assigns cores: first to the broker's shards, then to the generators, so that neither takes the
 //! other's time.
 
 use crate::cli::Spin;
@@ -13,14 +13,14 @@ pub(crate) struct CorePlan {
 }
 
 impl CorePlan {
-    /// For a broker of our own beside the generators.
+    /// The plan for the program's own broker beside the generators.
     #[must_use]
     pub(crate) fn for_quick(shards: u32, threads: u32) -> Self {
         Self::deal(&available(), shards as usize, threads as usize)
     }
 
-    /// For generators alone: from the last core down, away from core 0, which takes most
-    /// interrupts. The no-op target has the first core.
+    /// The plan for generators alone. They get the last cores, because core 0 takes most
+    /// interrupts. The no-op target gets the first core.
     #[must_use]
     pub(crate) fn for_run(threads: u32) -> Self {
         let cores = available();
@@ -58,7 +58,7 @@ impl CorePlan {
         (!list.is_empty()).then(|| list.join(","))
     }
 
-    /// Whether every generator has a core that no other of our threads has.
+    /// Whether every generator has a core to itself.
     #[must_use]
     pub(crate) fn generators_alone(&self) -> bool {
         let mut seen = self.broker.clone();
@@ -69,7 +69,7 @@ impl CorePlan {
         })
     }
 
-    /// Whether generators spin under this wish.
+    /// Whether generators spin, given the user's choice.
     #[must_use]
     pub(crate) fn spins(&self, wish: Spin) -> bool {
         match wish {
@@ -79,7 +79,7 @@ impl CorePlan {
         }
     }
 
-    /// For the user, before it starts.
+    /// One line for the user, printed before the run.
     #[must_use]
     pub(crate) fn sentence(&self) -> String {
         let list = |cores: &[Option<usize>]| {
@@ -97,7 +97,7 @@ impl CorePlan {
         )
     }
 
-    /// What to know when there were too few cores.
+    /// A note for the result when there were too few cores.
     #[must_use]
     pub(crate) fn note(&self) -> Option<String> {
         (!self.generators_alone()).then(|| {

@@ -1,14 +1,14 @@
-//! `loadgen crash`: a broker of its own is killed at random moments while it is sent to; nothing it
-//! acknowledged may be missing.
+//! `loadgen crash`: kills its own broker at random moments while messages are sent. No acknowledged
+//! message may be missing afterwards.
 //!
 //! ```text
 //!   send (closed loop) ──SIGKILL after a random time──► start again on the same store ──► send … ──► read all back, judge
 //! ```
 //!
-//! What a kill shows: everything acknowledged has left the process. What it can't show: that it has
-//! left the page cache and the drive's cache; that is the simulation's part (engine/tests/it),
-//! which cuts the power. With ASYNC_FLUSH on `direct` an acknowledgement promises less than this
-//! command checks: what was lost is counted then and is no failure.
+//! A kill shows that every acknowledged message has left the process. It cannot show that messages
+//! have left the page cache and the drive's cache; the simulation (engine/tests/it) tests that by
+//! cutting the power. With ASYNC_FLUSH on `direct` an acknowledgement promises less than this
+//! command checks: lost messages are then counted, but are no failure.
 
 use crate::cli::{Backend, CrashArgs, Flush};
 use crate::cores::CorePlan;
@@ -26,20 +26,20 @@ use serde::Serialize;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// The shortest and the longest life of a broker, in ms: some die while they start to serve, some
-/// in full swing.
+/// Shortest and longest time until a broker is killed, in ms: some are killed while they start to
+/// serve, some under full load.
 const LIFE_MS: (u64, u64) = (20, 700);
-/// Longer than any life: the load ends with its connections.
+/// Longer than any broker lives: the load ends when its connections do.
 const LOAD_MAX: Duration = Duration::from_secs(60);
 
-/// What it found.
+/// The result of `crash`.
 #[derive(Debug, Serialize)]
 pub(crate) struct CrashResult {
     /// `SYNC_FLUSH` or `ASYNC_FLUSH`.
     pub flush_disk_type: &'static str,
     /// `direct` or `mmap`.
     pub log_backend: &'static str,
-    /// Where the moments of the kills came from.
+    /// Seed of the moments of the kills.
     pub seed: u64,
     /// Brokers killed.
     pub kills: u32,
@@ -49,12 +49,13 @@ pub(crate) struct CrashResult {
     pub slowest_restart_ms: u64,
     /// Whether an acknowledgement promises to survive a kill.
     pub promised: bool,
-    /// What was read back.
+    /// The verdict on the messages that were read back.
     pub integrity: IntegrityReport,
 }
 
 impl CrashResult {
-    /// Whether everything that was promised held: with no promise, only losses are excused.
+    /// Whether the broker kept its promise. Without a promise, losses are excused and nothing else
+    /// is.
     #[must_use]
     pub(crate) fn holds(&self) -> bool {
         let excused = IntegrityReport { lost: 0, ..self.integrity.clone() };
@@ -86,7 +87,7 @@ impl CrashResult {
     }
 }
 
-/// Runs it.
+/// Runs `crash`.
 ///
 /// # Errors
 /// When the broker does not come up (again), or a signal came. A failed check is in the result.
@@ -202,8 +203,8 @@ fn common(args: &CrashArgs) -> Common {
     }
 }
 
-/// Sends until the broker, killed after `life`, takes the connections with it. Says whether sends
-/// were in flight then.
+/// Sends until the broker is killed, after `life`. Returns whether sends were in flight at that
+/// moment.
 fn one_life(
     session: &mut Session<'_>,
     own: &mut OwnCluster,

@@ -1,5 +1,4 @@
-//! What can go wrong outside the measured traffic: each names the operation, the peer or path, and
-//! the fix.
+//! Errors outside the measured traffic. Each names the operation, the peer or path, and the fix.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,9 +10,9 @@ pub enum Error {
     /// A file or folder operation failed.
     #[error("cannot {operation} {}: {source}", path.display())]
     File {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
@@ -21,9 +20,9 @@ pub enum Error {
     /// A network operation failed.
     #[error("cannot {operation} {peer}: {source}. Is it running, and reachable from here?")]
     Peer {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// With whom.
+        /// The peer.
         peer: String,
         /// Why it failed.
         source: io::Error,
@@ -31,46 +30,46 @@ pub enum Error {
     /// A peer answered, but not with success.
     #[error("{peer} answered {operation} with code {code}: {remark}")]
     Refused {
-        /// What was asked.
+        /// The request.
         operation: &'static str,
-        /// Of whom.
+        /// The peer.
         peer: SocketAddr,
         /// RocketMQ's response code.
         code: i32,
-        /// Its explanation.
+        /// The peer's explanation.
         remark: String,
     },
     /// A peer answered something that cannot be read.
     #[error("{peer} answered {operation} with something unreadable: {what}")]
     Unreadable {
-        /// What was asked.
+        /// The request.
         operation: &'static str,
-        /// Of whom.
+        /// The peer.
         peer: String,
-        /// What was wrong with the answer.
+        /// The fault of the answer.
         what: String,
     },
     /// A child process did not come up.
     #[error("{program} did not {expected} within {waited_s} s{hint}")]
     Child {
-        /// Which program.
+        /// The program.
         program: &'static str,
-        /// What it was expected to do.
+        /// The action that was expected.
         expected: &'static str,
-        /// How long it had.
+        /// The time that it had.
         waited_s: u64,
-        /// How it ended and the end of its log.
+        /// Its exit status and the end of its log.
         hint: String,
     },
     /// The ring of a generator failed.
     #[error("io_uring of the generator: cannot {operation}: {source}. {}", RING_FIX)]
     Ring {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
         /// Why it failed.
         source: io::Error,
     },
-    /// What was asked for cannot be done.
+    /// The command line asks for something that cannot be done.
     #[error("{0}")]
     Usage(String),
     /// Somebody pressed Ctrl-C, or sent SIGTERM.

@@ -1,5 +1,5 @@
-//! One generator thread: it sends by plan, times every answer, and never waits for anything but its
-//! ring.
+//! One generator thread: it sends by a schedule or after answers, measures the time of every
+//! answer, and waits only for its ring.
 //!
 //! ```text
 //!   due? -> patch a template into the connection's bytes -> turn (send, receive) -> answers -> histograms
@@ -32,7 +32,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a generator thread brings back.
+/// The results of a generator thread.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// Times and counts of the measured window.
@@ -63,7 +63,8 @@ struct Sender {
     open: bool,
 }
 
-/// Everything answers touch: apart from the link, so that both can be borrowed in a turn.
+/// The state that answers change. It is apart from the link, so that both can be borrowed in a
+/// turn.
 struct State {
     clock: Clock,
     senders: Vec<Sender>,
@@ -193,7 +194,7 @@ impl<'p> Generator<'p> {
         }
     }
 
-    /// The load itself. Gives back the CPU time of the measured window.
+    /// Sends the load. Returns the CPU time of the measured window.
     fn send_until_end(&mut self) -> Result<Option<f64>> {
         let (from, end) = self.state.window_nanos;
         let mut cpu_at_start = None;
@@ -234,7 +235,7 @@ impl<'p> Generator<'p> {
         now >= end && (!due || now >= end + END_GRACE_NANOS)
     }
 
-    /// Sends what the schedule says is due; gives back when the next is.
+    /// Sends the messages that are due. Returns the due time of the next one.
     fn send_due(&mut self, mut now: u64) -> u64 {
         let start_nanos = self.start_nanos;
         for _ in 0..SENDS_PER_TURN {
@@ -387,14 +388,14 @@ impl<'p> Generator<'p> {
     }
 }
 
-/// Sends before the next look at the sockets: keeps answers from waiting behind a burst.
+/// Most sends before the sockets are checked again, so that answers do not wait behind a burst.
 const SENDS_PER_TURN: usize = 64;
 /// How long after the window late messages are still sent; the others count as planned and not
 /// sent.
 const END_GRACE_NANOS: u64 = 200_000_000;
-/// Time between looks at timeouts and the live counters.
+/// Time between checks of timeouts and updates of the live counters.
 const CHORE_NANOS: u64 = 20_000_000;
-/// Below this a sleep is not worth its wake-up.
+/// Shortest sleep that is worth its wake-up.
 const WAKE_UP_NANOS: u64 = 200_000;
 
 impl State {
@@ -463,8 +464,8 @@ impl State {
         }
     }
 
-    /// What was queued on a connection was given to the kernel: its client queue ends. Only the
-    /// native protocol tells the rest.
+    /// The queued bytes of a connection were given to the kernel, which ends the client queue of
+    /// its requests. Only the native protocol tells the later stages.
     fn on_written(&mut self, conn: usize) {
         if self.protocol == Protocol::Native {
             self.senders[conn].window.written(self.clock.now_nanos());
@@ -490,7 +491,7 @@ impl State {
         }
     }
 
-    /// Timeouts and the live display, now and then.
+    /// Checks timeouts and updates the live counters.
     fn chores(&mut self, now: u64) {
         let too_old = now.saturating_sub(nanos(REQUEST_TIMEOUT));
         for conn in 0..self.senders.len() {

@@ -1,16 +1,17 @@
-//! Was everything that was acknowledged there, once, unchanged, where the broker said, in order?
+//! Checks that every acknowledged message is there once, unchanged, at its acknowledged place and
+//! in order.
 //!
-//! A speed without this is not a result. One 8-byte word per message, indexed by the generator's
-//! message id:
+//! A rate without this check is not a result. It keeps one 8-byte word for each message, indexed by
+//! the generator's message id:
 //!
 //! ```text
 //!  63    62..48     47..0
 //!  |seen| queue + 1 | queue offset |      queue + 1 = 0: not acknowledged
 //! ```
 //!
-//! The consuming side looks each message up: a second sight is a duplicate, an acknowledged one
-//! never seen is lost, one found elsewhere than acknowledged is misplaced; order is judged by the
-//! stamps (see [`crate::payload`]).
+//! The consuming side looks each message up: a message seen twice is a duplicate; one acknowledged
+//! and never seen is lost; one seen elsewhere than acknowledged is misplaced. The stamps show the
+//! order (see `payload`).
 
 use crate::payload::{Damage, Stamp};
 use protocol::checked::fit;
@@ -22,8 +23,8 @@ const QUEUE_SHIFT: u32 = 48;
 const OFFSET_MASK: u64 = (1 << QUEUE_SHIFT) - 1;
 const CHUNK: usize = 1 << 16;
 
-/// Where the messages of one generator were acknowledged. Grows by chunks: nothing is moved while a
-/// run goes.
+/// Where the messages of one generator were acknowledged. It grows by chunks, so that nothing is
+/// moved during a run.
 #[derive(Debug, Default)]
 pub struct AckTable {
     chunks: Vec<Box<[u64]>>,
@@ -72,7 +73,7 @@ impl AckTable {
     }
 }
 
-/// What the consuming side found.
+/// The findings of the consuming side.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct IntegrityReport {
     /// Messages acknowledged to the senders.
@@ -86,13 +87,13 @@ pub struct IntegrityReport {
     /// Read back behind a message that was sent after this one had been acknowledged, in the same
     /// queue.
     pub reordered: u64,
-    /// Ours by the magic, but not as sent.
+    /// With this program's magic, but changed.
     pub corrupt: u64,
     /// Acknowledged at another queue or offset than where it was read.
     pub misplaced: u64,
-    /// A queue offset read that is not the one after its predecessor's.
+    /// Queue offsets that do not follow the one before.
     pub gaps: u64,
-    /// Stored although the send failed or timed out: allowed, the sender could not know.
+    /// Stored although the send failed or timed out, which is allowed: the sender could not know.
     pub unacknowledged: u64,
     /// Messages that are not of this run (an old topic): not judged.
     pub foreign: u64,

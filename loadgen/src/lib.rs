@@ -1,5 +1,5 @@
-//! The instrument: measures send RT, throughput and integrity of any RocketMQ-compatible broker,
-//! honestly.
+//! The instrument. It measures response times, throughput and integrity of any RocketMQ-compatible
+//! broker.
 //!
 //! ```text
 //!   quick ── own_cluster (children) ──┐
@@ -10,13 +10,13 @@
 //!   runner ── verdict (INVALID?) ── report: table, run folder, charts, ledger      env: what travels with it
 //! ```
 //!
-//! Open loop from a schedule that nothing moves; two histograms, merged and never averaged; a floor
-//! beside every figure; a run that missed its rate says so. What is *not* here: a broker. The
-//! servers are other processes, this program again under a hidden subcommand, so that the
-//! instrument never shares the loop it measures.
+//! The schedule of an open loop never moves. Response and service times have a histogram each,
+//! which are merged and never averaged. A floor stands beside every figure, and a run that missed
+//! its rate is marked. What is *not* here: a broker. The servers are other processes (this program
+//! under a hidden subcommand), so that the instrument never shares a loop with them.
 //!
-//! Reading order: [`schedule`], [`payload`], [`window`], [`generator`], [`recorder`],
-//! [`integrity`], [`session`], [`verdict`].
+//! Reading order: [`schedule`], `payload`, `window`, `generator`, [`recorder`], [`integrity`],
+//! `session`, `verdict`.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,9 @@
-//! Every bound of the instrument in one place, each with what breaks when it is wrong.
+//! Every limit of the instrument, each with the consequence of a wrong value.
 
 use std::time::Duration;
 
-/// Histograms count up to here; longer times are counted as overflow beside them. Longer than any
-/// request timeout.
+/// Longest time in a histogram; longer times are counted as overflow. It exceeds every request
+/// timeout.
 pub(crate) const RECORDED_NANOS_MAX: u64 = 60_000_000_000;
 /// Width of a bucket of the "over time" charts, as long as the phase has at most [`BUCKETS_MAX`] of
 /// them.

@@ -1,5 +1,5 @@
-//! The counters a running generator shows to the display: written now and then, read by another
-//! thread.
+//! The counters that a running generator shows. It writes them a few times a second; the display's
+//! thread reads them.
 
 use crate::recorder::Recorder;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,7 @@ pub struct Reading {
 }
 
 impl Live {
-    /// Shows what a recorder has so far; `at_nanos` counts from the window's start.
+    /// Shows a recorder's counters; `at_nanos` counts from the window's start.
     pub(crate) fn publish(&self, recorder: &Recorder, at_nanos: u64) {
         self.done.store(recorder.answered_in_window, Ordering::Relaxed);
         self.errors.store(recorder.error_count(), Ordering::Relaxed);
@@ -52,7 +52,7 @@ impl Live {
         self.done.store(done, Ordering::Relaxed);
     }
 
-    /// What it shows now.
+    /// The present counters.
     #[must_use]
     pub(crate) fn read(&self) -> Reading {
         let get = |cell: &AtomicU64| cell.load(Ordering::Relaxed);

@@ -1,13 +1,13 @@
-//! The native protocol's frames as the generator writes them by the million, and what it reads from
-//! their answers.
+//! Frames of the native protocol: the generator patches requests from a template and reads their
+//! answers.
 //!
 //! ```text
 //!   | prefix 16 | Produce 6 | record … BODYCRC … BORNTIMESTAMP … BODY          | TOPIC, PROPERTIES … UNIQ_KEY … |
 //!     ▲ correlation           ▲ patched    ▲ patched           ▲ written anew                        ▲ patched
 //! ```
 //!
-//! As with remoting a request is made once a queue, by `client`, and patched: what goes out is what
-//! the client crate sends.
+//! As with remoting, a request is made once for each queue and then patched. The `client` crate
+//! makes it, so the generator sends the frames of the real client.
 
 use crate::error::{Error, Result};
 use crate::limits::REQUEST_TIMEOUT;
@@ -28,10 +28,10 @@ use std::sync::Arc;
 pub const CORRELATION_SPAN: u64 = 1 << 32;
 const CORRELATION_AT: Range<usize> = 12..16;
 
-/// Greets a broker on a new connection: what it says of itself.
+/// Greets a broker on a new connection and returns its Welcome.
 ///
 /// # Errors
-/// When it does not speak the native protocol, or does not answer.
+/// When the broker does not speak the native protocol, or does not answer.
 pub fn greet(stream: &mut TcpStream, peer: SocketAddr) -> Result<Arc<Welcome>> {
     let operation = "greet, over the native protocol, broker";
     let failed = |source| Error::Peer { operation, peer: peer.to_string(), source };

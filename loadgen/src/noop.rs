@@ -1,8 +1,8 @@
 //! The no-op target: answers every request at once and does nothing else.
 //!
-//! What a load measures against it is the instrument and the loopback: the noise floor printed
-//! beside every result. It spins for a while after each turn with traffic, so that the floor is not
-//! its own wake-up time.
+//! A load against it measures only the instrument and the loopback. That is the noise floor,
+//! printed beside every result. It spins for a while after each turn with traffic, so that the
+//! floor is not its own wake-up time.
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -60,7 +60,7 @@ fn announce(listener: &TcpListener) -> Result<()> {
     Ok(())
 }
 
-/// What a native broker says of itself.
+/// The Welcome of the no-op target.
 pub(crate) fn welcome(store_host_is_v6: bool, needs_crc_property: bool) -> Welcome {
     Welcome {
         version: protocol::native::VERSION,
@@ -80,7 +80,7 @@ pub(crate) fn welcome(store_host_is_v6: bool, needs_crc_property: bool) -> Welco
     }
 }
 
-/// The answers to a greeting and to a produce of one record, without anything behind them.
+/// Answers a greeting and a produce of one record; nothing is stored.
 fn answer_native(frame: &[u8], out: &mut Vec<u8>) {
     let Ok(frame) = FrameView::parse(frame) else { return };
     let written = match frame.kind {
@@ -104,7 +104,7 @@ fn answer_native(frame: &[u8], out: &mut Vec<u8>) {
     debug_assert_eq!(written, Ok(()), "headers of fixed size fit");
 }
 
-/// The answer a broker gives to a send, without anything behind it.
+/// Answers a send as a broker does; nothing is stored.
 fn answer(frame: &[u8], out: &mut Vec<u8>) {
     let Ok(command) = CommandView::parse(frame) else { return };
     let head = CommandHead {

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What `quick` asks of its broker.
+/// The broker that `quick` wants.
 #[derive(Clone, Debug)]
 pub(crate) struct BrokerWish {
     /// `ASYNC_FLUSH` or `SYNC_FLUSH`.
@@ -43,7 +43,7 @@ impl OwnCluster {
     /// to `config`.
     ///
     /// # Errors
-    /// When one does not come up; the error holds the end of its log.
+    /// When one does not come up; the error contains the end of its log.
     pub(crate) fn start(
         wish: &BrokerWish,
         store: &Path,
@@ -87,7 +87,7 @@ impl OwnCluster {
     /// registered.
     ///
     /// # Errors
-    /// When it does not come up; the error holds the end of its log.
+    /// When it does not come up; the error contains the end of its log.
     pub(crate) fn restart_broker(&mut self, stop: &Stop) -> Result<()> {
         let start = Instant::now();
         while !self.broker_ended() && start.elapsed() < START_TIMEOUT {
@@ -101,7 +101,7 @@ impl OwnCluster {
         self.wait_until_registered(self.shards, stop)
     }
 
-    /// Stops both. Says which had to be killed.
+    /// Stops both. Returns the names of those that had to be killed.
     pub(crate) fn stop(mut self) -> Vec<String> {
         let mut killed = Vec::new();
         for (name, program) in [("mqbroker", &mut self.broker), ("mqnamesrv", &mut self.namesrv)] {

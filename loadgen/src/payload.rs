@@ -1,5 +1,5 @@
-//! What is inside every message: enough to prove on the other side that it arrived once, unchanged
-//! and in order.
+//! The payload of every message. It lets the reading side prove that each message arrived once,
+//! unchanged and in order.
 //!
 //! ```text
 //!  0       4       8        16           24      28          32           40               48
@@ -9,17 +9,17 @@
 //!
 //! `message id` counts the messages of one generator thread, `sender seq` those of one connection.
 //! `settled below`: all messages of this connection with a smaller sequence had been answered when
-//! this one was sent. So a consumer that sees, in one queue, a message *after* one whose `settled
-//! below` is larger, sees an order nobody asked for: the one was acknowledged before the other was
-//! even sent. With one message in flight that is strict order; with more it is all the order that
-//! the protocol promises.
+//! this one was sent. Suppose that a consumer sees, in one queue, message B before message A, and
+//! B's `settled below` is larger than A's sequence. Then A was acknowledged before B was sent, and
+//! the order is wrong. With one message in flight this rule is strict order; with more it is all
+//! the order that the protocol promises.
 //!
 //! The filler is incompressible and differs from message to message, so neither the disk nor the
 //! network can cheat.
 
 use protocol::checked::fit;
 
-/// First bytes of a payload of ours.
+/// First bytes of every payload.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"RLG1");
 /// Smallest payload: the fields above without filler.
 pub(crate) const PAYLOAD_BYTES_MIN: usize = 48;
@@ -41,10 +41,10 @@ pub struct Stamp {
     pub settled_below: u64,
 }
 
-/// Why a payload is not what was sent.
+/// Why a payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// Shorter than the fields, or without our magic: somebody else's message.
+    /// Too short, or without the magic: another program's message.
     Foreign,
     /// The checksum does not match the bytes.
     Corrupt,
@@ -92,7 +92,8 @@ impl PayloadWriter {
     }
 }
 
-/// Payloads differ in where their filler begins; a prime keeps neighbours apart.
+/// Payloads begin their filler at different places of the noise. A prime keeps neighbouring
+/// payloads apart.
 const NOISE_SHIFT_MAX: usize = 4093;
 
 fn noise_shift(message_id: u64) -> usize {

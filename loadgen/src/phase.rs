@@ -1,4 +1,4 @@
-//! Runs one load over its generator threads and makes a row of it.
+//! Runs one load on its generator threads and makes a row of the result.
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};

@@ -1,5 +1,4 @@
-//! What a phase is to do, worked out before it starts: who sends what to which queue of which
-//! broker.
+//! The plan of a phase, made before it starts: which connection sends to which queues.
 
 use crate::native_wire::NativeTemplate;
 use crate::protocols::{Protocol, Template};
@@ -13,13 +12,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-/// Who decides when the next message goes out.
+/// What decides when the next message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The last answer: what RocketMQ's own tool does. Hides stalls.
+    /// Closed loop: the last answer decides, as in RocketMQ's own tool. It hides stalls.
     Closed,
-    /// A schedule.
+    /// Open loop: a schedule decides.
     Open {
         /// Messages a second over all generators.
         rate: f64,
@@ -46,24 +45,24 @@ pub struct Load {
     pub in_flight: usize,
     /// Payload bytes.
     pub size_bytes: usize,
-    /// Sent, but not measured.
+    /// Time of sending before the measured window.
     pub warmup: Duration,
     /// The measured window.
     pub duration: Duration,
-    /// Never sleep.
+    /// Whether the generator never sleeps.
     pub spin: bool,
-    /// Lane.
+    /// Protocol of the sends.
     pub protocol: Protocol,
     /// Header encoding (remoting).
     pub serialize: SerializeType,
-    /// Remember where each message was acknowledged (not against the no-op target).
+    /// Whether to record where each message was acknowledged (not against the no-op target).
     pub record_acks: bool,
 }
 
 /// A queue of the topic, numbered over all brokers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuePlan {
-    /// Number over all brokers: what the integrity check calls it.
+    /// Number over all brokers; the integrity check names it by this number.
     pub index: u32,
     /// The broker's name.
     pub broker: String,
@@ -80,34 +79,34 @@ pub struct SenderPlan {
     pub addr: SocketAddr,
     /// The queues it sends to, in turn.
     pub queues: Vec<QueuePlan>,
-    /// Where it begins, so that connections spread.
+    /// Index of its first queue, so that connections spread.
     pub first_queue: usize,
 }
 
-/// The share of one generator thread.
+/// The part of a load that one generator thread sends.
 #[derive(Clone)]
 pub struct Part {
     /// The whole load.
     pub load: Arc<Load>,
-    /// Which share, of how many.
+    /// Index of this part.
     pub index: u64,
-    /// Shares in all.
+    /// Number of parts.
     pub parts: u64,
     /// Number of the acknowledgement table: unique over the phases of a run.
     pub generator: u32,
-    /// Connections of this share.
+    /// Connections of this part.
     pub senders: Vec<SenderPlan>,
     /// Core to run on.
     pub core: Option<usize>,
-    /// Generators start together.
+    /// Lets generators start together.
     pub barrier: Arc<Barrier>,
     /// Set by Ctrl-C.
     pub stop: Stop,
 }
 
 impl Part {
-    /// The request template of a queue, for a connection from `local`; `welcome` is what a native
-    /// broker said there.
+    /// The request template of a queue, for a connection from `local`. `welcome` is the Welcome of
+    /// a native broker.
     ///
     /// # Errors
     /// When the request can't be patched.

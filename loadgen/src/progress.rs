@@ -1,5 +1,5 @@
-//! What the user sees while it runs: bars on a terminal, plain lines elsewhere. All of it on
-//! standard error, so that standard output holds the result alone.
+//! The display during a run: bars on a terminal, plain lines elsewhere. It uses standard error, so
+//! that standard output has the result alone.
 
 use crate::live::Reading;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
-/// A line on standard error. Nobody reading it (a closed pipe) is no reason to end a measurement.
+/// Writes a line on standard error. A closed pipe does not end a measurement.
 pub fn note(line: &str) {
     let _nobody_reads = writeln!(std::io::stderr(), "{line}");
 }
@@ -32,7 +32,7 @@ impl Progress {
         Self { bars: std::io::stderr().is_terminal() && !rocketmq_lines, quiet, rocketmq_lines }
     }
 
-    /// One line about what happens now.
+    /// Shows one line about the present step.
     pub fn say(&self, line: &str) {
         if !self.quiet {
             note(line);
@@ -81,7 +81,7 @@ pub struct PhaseDisplay {
     start: Instant,
     length: Duration,
     last: Cell<(Instant, Reading)>,
-    /// When, at which count, and the rate found there.
+    /// Time and count of the last reading, and the rate found there.
     rate: Cell<(Instant, u64, f64)>,
 }
 
@@ -143,7 +143,8 @@ fn line(rate: f64, reading: &Reading, left: Duration) -> String {
     format!("{}/s{times} · {} errors{left}", crate::report::text::count(rate), reading.errors)
 }
 
-/// The line of RocketMQ's `benchmark/producer.sh`, from the same facts. It knows no percentiles.
+/// The line of RocketMQ's `benchmark/producer.sh`, from the same facts. That line has no
+/// percentiles.
 fn rocketmq_line(now: &Reading, before: &Reading, elapsed: Duration) -> String {
     let tps = crate::row::count_f64(now.done.saturating_sub(before.done)) / elapsed.as_secs_f64();
     let since = std::time::SystemTime::now()

@@ -1,5 +1,4 @@
-//! The two lanes that a load can take, as the generator sees them: a request to patch, an answer to
-//! read.
+//! The two protocols that a load can use: for each, a request to patch and an answer to read.
 
 use crate::native_wire::{self, NativeTemplate};
 use crate::payload::{PayloadWriter, Stamp};
@@ -8,7 +7,7 @@ use clap::ValueEnum;
 use protocol::native::Stages;
 use serde::Serialize;
 
-/// How a load speaks.
+/// The protocol of a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -20,7 +19,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Requests of one connection are told apart by their number modulo this.
+    /// Requests of one connection are identified by their number modulo this.
     #[must_use]
     pub fn seq_span(self) -> u64 {
         match self {
@@ -33,9 +32,9 @@ impl Protocol {
 /// A send request to one queue, ready to be patched.
 #[derive(Clone, Debug)]
 pub enum Template {
-    /// Of remoting.
+    /// A request of remoting.
     Remoting(SendTemplate),
-    /// Of the native protocol.
+    /// A request of the native protocol.
     Native(NativeTemplate),
 }
 
@@ -56,38 +55,38 @@ impl Template {
     }
 }
 
-/// What an answer to a send says.
+/// The answer to a send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnsweredSend {
     /// The low part of the request's number.
     pub seq_low: Option<u64>,
-    /// What became of the message.
+    /// The outcome of the message.
     pub outcome: SendOutcome,
 }
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
     /// Stored.
     Stored {
-        /// Its place in its queue.
+        /// Its index in its queue.
         queue_offset: u64,
-        /// Where the broker says the time went.
+        /// Time spent in each stage, as the broker tells it.
         stages: Option<Stages>,
     },
     /// Not stored, or not as promised.
     Failed {
-        /// What it is called in the result.
+        /// Name of the failure in the result.
         what: String,
-        /// What the broker said.
+        /// The broker's explanation.
         remark: String,
     },
 }
 
-/// Reads the answer to a send. `None` for what is no answer.
+/// Reads the answer to a send. `None` if the frame is no answer.
 ///
 /// # Errors
-/// When the bytes are no frame of the lane.
+/// When the bytes are no frame of the protocol.
 pub fn read_answer(protocol: Protocol, frame: &[u8]) -> Result<Option<AnsweredSend>, String> {
     match protocol {
         Protocol::Remoting => Ok(wire::read_send_answer(frame)?.map(|answer| AnsweredSend {

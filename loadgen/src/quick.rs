@@ -1,4 +1,4 @@
-//! `loadgen quick`: everything from nothing, in about a minute.
+//! `loadgen quick`: starts a cluster, measures it and checks every message, in about a minute.
 
 use crate::cli::QuickArgs;
 use crate::cores::CorePlan;
@@ -28,7 +28,7 @@ const FREE_BYTES_PER_SECOND: u64 = 1_500_000_000;
 /// Connections of the open loop: enough to spread, few enough to batch.
 const OPEN_SENDERS: usize = 16;
 
-/// Runs it.
+/// Runs `quick`.
 ///
 /// # Errors
 /// When it can't be set up, or a signal came. A failed check is in the result.

@@ -1,8 +1,9 @@
-//! What one generator thread remembers of a phase: two histograms, never one number called latency.
+//! The measurements of one generator thread in a phase: two histograms, never one number called
+//! latency.
 //!
 //! *Response time* runs from when a message was due, *service time* from when it was sent. They
-//! differ when the sender was held up, which is exactly when a closed-loop tool stops looking.
-//! *Lag* is the time between: the self-check.
+//! differ when the sender was late, which a closed-loop tool does not see. *Lag* is the difference,
+//! and the generator's check of itself.
 //!
 //! Recorders of several threads are merged; percentiles are never averaged.
 
@@ -17,27 +18,27 @@ use std::time::Duration;
 /// Histograms and counts of one phase.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    /// Due time to answer, ns.
+    /// Time from due to answer, ns.
     pub response: Histogram<u64>,
-    /// Send to answer, ns.
+    /// Time from send to answer, ns.
     pub service: Histogram<u64>,
-    /// Due time to send, ns.
+    /// Time from due to send, ns.
     pub lag: Histogram<u64>,
-    /// Where the time went, when answers tell (native protocol).
+    /// Time spent in each stage, if answers tell it (native protocol).
     pub stages: Option<Box<StageTimes>>,
     /// Response times by when the message was due.
     pub buckets: Buckets,
     /// Times above [`RECORDED_NANOS_MAX`], recorded as that.
     pub overflows: u64,
-    /// Answers that arrived inside the measured window: what the rate is made of.
+    /// Answers that arrived inside the measured window; the rate counts these.
     pub answered_in_window: u64,
     /// Measured messages sent.
     pub sent: u64,
-    /// Measured messages answered well.
+    /// Measured messages acknowledged.
     pub acknowledged: u64,
-    /// Failures by what they were.
+    /// Failures by kind.
     pub errors: BTreeMap<String, u64>,
-    /// What the broker said about the first failure of a kind.
+    /// The broker's explanation of the first failure of each kind.
     pub remarks: BTreeMap<String, String>,
 }
 
@@ -60,8 +61,8 @@ impl Recorder {
         }
     }
 
-    /// One acknowledged message of the measured window. `due_in_window_nanos` counts from the window's
-    /// start.
+    /// Records an acknowledged message of the measured window. `due_in_window_nanos` counts from
+    /// the window's start.
     pub fn answer(&mut self, due_in_window_nanos: u64, response_nanos: u64, service_nanos: u64) {
         if response_nanos > RECORDED_NANOS_MAX {
             self.overflows += 1;
@@ -72,7 +73,7 @@ impl Recorder {
         self.acknowledged += 1;
     }
 
-    /// One failure of the measured window.
+    /// Records a failure of the measured window.
     pub fn error(&mut self, what: &str) {
         // A lookup first: naming an error allocates only the first time it is seen.
         match self.errors.get_mut(what) {

@@ -1,4 +1,4 @@
-//! `loadgen run`: one load against a cluster that is already there.
+//! `loadgen run`: one load against a running cluster.
 
 use crate::cli::RunArgs;
 use crate::consumer::Consumed;
@@ -16,7 +16,7 @@ use crate::session::{Session, Shape};
 use crate::signals::Stop;
 use std::time::Duration;
 
-/// Runs it.
+/// Runs `run`.
 ///
 /// # Errors
 /// When the cluster can't be used, or a signal came. A failed check is in the result.

@@ -1,4 +1,4 @@
-//! A finished run as it is written to `result.json` and shown.
+//! The result of a run, as written to `result.json` and shown.
 
 use crate::env::{BrokerFacts, Environment};
 use crate::integrity::IntegrityReport;
@@ -14,7 +14,7 @@ pub struct RunResult {
     pub name: String,
     /// `quick` or what `run` was asked for.
     pub workload: String,
-    /// What was measured: product, version and durability of the brokers.
+    /// Product, version and durability of the brokers.
     pub target: String,
     /// Durability level, as printed on every chart.
     pub durability: String,
@@ -22,21 +22,21 @@ pub struct RunResult {
     pub started: String,
     /// The question the run answers.
     pub question: String,
-    /// What was expected before it ran.
+    /// The expectation, written before the run.
     pub expectation: Option<String>,
     /// The rows.
     pub rows: Vec<Row>,
-    /// Whether everything acknowledged was there; `None` when it was not read back.
+    /// The verdict on the messages; `None` when they were not read back.
     pub integrity: Option<IntegrityReport>,
     /// Why the run as a whole is not valid; empty when it is.
     pub invalid: Vec<String>,
-    /// What to know when reading the result.
+    /// Notes for the reader.
     pub notes: Vec<String>,
 }
 
 impl RunResult {
-    /// Fills in `invalid` from integrity and rows: a run whose messages were not all there is
-    /// worthless, one without a single valid row of load says nothing.
+    /// Fills in `invalid`. A run is invalid if the integrity check failed or if no row of load is
+    /// valid.
     pub fn judge(&mut self) {
         if let Some(integrity) = self.integrity.as_ref().filter(|integrity| !integrity.holds()) {
             self.invalid.push(format!("integrity check failed: {}", integrity.sentence()));
@@ -79,7 +79,7 @@ pub fn durability_of(brokers: &[BrokerFacts]) -> String {
     if levels.is_empty() { "unknown durability".into() } else { levels.join(" + ") }
 }
 
-/// Product and version of brokers, as far as they say.
+/// Product and version of brokers, as far as they tell.
 #[must_use]
 pub fn target_of(brokers: &[BrokerFacts]) -> String {
     let mut versions: Vec<String> = brokers
@@ -96,7 +96,7 @@ pub fn target_of(brokers: &[BrokerFacts]) -> String {
     )
 }
 
-/// Warnings a friend would give about where this was measured.
+/// Warnings about the environment of the measurement.
 #[must_use]
 pub fn environment_notes(environment: &Environment) -> Vec<String> {
     let mut notes = Vec::new();

@@ -1,4 +1,4 @@
-//! One row of the result: a load or a read, with everything needed to judge it.
+//! One row of the result: a load or a read, with the facts needed to judge it.
 
 use crate::plan::{Load, Mode};
 use crate::protocols::Protocol;
@@ -30,7 +30,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    /// Of a histogram of nanoseconds; `None` when it is empty.
+    /// The percentiles of a histogram of nanoseconds; `None` when it is empty.
     #[must_use]
     pub fn of<C: Counter>(histogram: &Histogram<C>) -> Option<Self> {
         if histogram.is_empty() {
@@ -50,7 +50,7 @@ impl Percentiles {
     }
 }
 
-/// What a row measured.
+/// The kind of measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -91,11 +91,11 @@ pub struct Slice {
 pub struct Row {
     /// Short name, usable in file names.
     pub name: String,
-    /// What it says in the table.
+    /// Its label in the table.
     pub label: String,
-    /// What was measured.
+    /// The kind of measurement.
     pub kind: Kind,
-    /// Which lane it took.
+    /// The protocol of the load.
     pub protocol: Protocol,
     /// Connections.
     pub senders: usize,
@@ -119,19 +119,19 @@ pub struct Row {
     pub rate_per_s: f64,
     /// Payload megabytes (10^6) a second.
     pub megabytes_per_s: f64,
-    /// Due to answer.
+    /// Time from due to answer.
     pub response: Option<Percentiles>,
-    /// Sent to answer.
+    /// Time from send to answer.
     pub service: Option<Percentiles>,
-    /// Due to sent: the self-check.
+    /// Time from due to send: the generator's check of itself.
     pub lag: Option<Percentiles>,
-    /// Where the time of a send went (native protocol).
+    /// Time spent in each stage of a send (native protocol).
     pub stages: Option<StageRow>,
     /// The same against the no-op target.
     pub floor: Option<Floor>,
     /// Failures by name.
     pub errors: BTreeMap<String, u64>,
-    /// What the broker said about the first failure of a kind.
+    /// The broker's explanation of the first failure of each kind.
     pub remarks: BTreeMap<String, String>,
     /// Times above the histogram's range.
     pub overflows: u64,
@@ -143,7 +143,7 @@ pub struct Row {
     pub broker_resident_bytes: Option<u64>,
     /// Why the row is INVALID; empty when it is not.
     pub invalid: Vec<String>,
-    /// What to know when reading the row.
+    /// Notes for the reader.
     pub notes: Vec<String>,
     /// Response times over time.
     pub over_time: Vec<Slice>,

@@ -1,4 +1,4 @@
-//! What `quick` and `run` have in common: naming the run, setting up, judging, writing, showing.
+//! The parts that `quick` and `run` share: naming the run, setting up, judging, writing, showing.
 
 use crate::cli::{CommonArgs, Header};
 use crate::clock::Clock;
@@ -167,7 +167,7 @@ pub(crate) fn floor(
     )
 }
 
-/// The cluster and what its brokers say about themselves.
+/// The cluster and the facts about its brokers.
 #[derive(Debug)]
 pub(crate) struct Setup {
     /// The cluster.
@@ -196,17 +196,17 @@ impl Setup {
         Ok(Self { cluster, brokers })
     }
 
-    /// Fills in what our own brokers do not say about themselves from the configuration that
+    /// Fills in facts that the program's own brokers do not tell, from the configuration that
     /// started them.
     pub(crate) fn know_own(&mut self, version: &str, config: &str) {
         know_own(&mut self.brokers, version, config);
     }
 
-    /// Fills in the durability that brokers do not say over remoting from what they say over the
-    /// native protocol.
+    /// Fills in the durability from the native Welcome, for brokers that do not tell it over
+    /// remoting.
     ///
     /// # Errors
-    /// When one does not speak it: the load could not either.
+    /// When a broker does not speak the native protocol, which the load needs too.
     pub(crate) fn ask_native(&mut self) -> Result<()> {
         for broker in &mut self.brokers {
             let Ok(addr) = broker.addr.parse() else { continue };
@@ -218,7 +218,7 @@ impl Setup {
         Ok(())
     }
 
-    /// What was measured.
+    /// The outcome of the finished measurements.
     #[must_use]
     pub(crate) fn outcome(self, rows: Vec<Row>, integrity: Option<IntegrityReport>) -> Outcome {
         Outcome { rows, integrity, brokers: self.brokers, notes: Vec::new() }
@@ -254,7 +254,7 @@ fn know_own(brokers: &mut [BrokerFacts], version: &str, config: &str) {
     }
 }
 
-/// What a run measured.
+/// The measurements of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The rows.
@@ -263,7 +263,7 @@ pub(crate) struct Outcome {
     pub integrity: Option<IntegrityReport>,
     /// The brokers' facts.
     pub brokers: Vec<BrokerFacts>,
-    /// What to know.
+    /// Notes for the reader.
     pub notes: Vec<String>,
 }
 

@@ -1,8 +1,8 @@
-//! When each message of an open loop is due: a pure function of rate, shape and seed.
+//! The due times of an open loop's messages, a pure function of rate, shape and seed.
 //!
-//! Nothing the broker does moves a due time. That is the whole point of an open loop: a broker that
-//! stalls for 100 ms gets, after the stall, all messages due in it, and each counts its wait from
-//! when it was due (response time).
+//! Due times never depend on the broker, which is the purpose of an open loop. After a stall of 100
+//! ms, all messages that were due during the stall are sent, and the response time of each counts
+//! from its due time.
 
 use protocol::checked::nanos;
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub struct Schedule {
 
 impl Schedule {
     /// `rate` messages a second over `duration`. `part` of `parts` splits one schedule over
-    /// generator threads: together they send it, with equal gaps dealt round.
+    /// generator threads: together they send the whole schedule; with equal gaps, the messages are
+    /// dealt in turn.
     #[must_use]
     pub fn new(
         shape: Shape,

@@ -1,5 +1,5 @@
-//! One run against one cluster: rows of load, each with its floor, then the read that judges them
-//! all.
+//! One run against one cluster: rows of load, each with its floor, then a read that checks all
+//! messages.
 
 use crate::children::ChildProgram;
 use crate::cluster::{Caller, Cluster, queue_offset};
@@ -21,10 +21,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Brokers build their queues behind the acknowledgement.
+/// Time that brokers have for building their queues after the acknowledgement.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 
-/// What all loads of a session have in common.
+/// The settings that all loads of a session share.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
     /// Marks this run's messages.
@@ -33,13 +33,13 @@ pub(crate) struct Common {
     pub topic: String,
     /// Payload bytes.
     pub size_bytes: usize,
-    /// Never sleep in the generator.
+    /// Whether generators never sleep.
     pub spin: bool,
-    /// Lane of sends and of reading back.
+    /// Protocol of sends and of reading back.
     pub protocol: Protocol,
     /// Header encoding (remoting).
     pub serialize: SerializeType,
-    /// Sent before each measured window.
+    /// Time of sending before each measured window.
     pub warmup: Duration,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Shape {
     pub senders: usize,
     /// Requests in flight per connection.
     pub in_flight: usize,
-    /// Open or closed.
+    /// Open or closed loop.
     pub mode: Mode,
     /// Measured window.
     pub duration: Duration,
@@ -96,7 +96,7 @@ pub(crate) struct Session<'a> {
     starts: Vec<u64>,
     acks: Vec<AckTable>,
     floor: Option<FloorTarget>,
-    /// Our own broker's process, whose CPU time is counted.
+    /// Process of the program's own broker; its CPU time is counted.
     broker_pid: Option<u32>,
     /// How long an acknowledged message may take to be visible.
     pub visible_within: Duration,
@@ -204,10 +204,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits until every queue answers: a broker that was started again.
+    /// Waits until every queue of a restarted broker answers.
     ///
     /// # Errors
-    /// When one does not in time, or a signal came.
+    /// When a queue does not answer in time, or a signal came.
     pub(crate) fn wait_until_served(&self, stop: &Stop) -> Result<()> {
         let start = Instant::now();
         for queue in &self.queues {
@@ -307,9 +307,9 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// What to read: from where the queues ended before the run to where they end now. Brokers
-    /// build their queues behind the acknowledgement, so an end below the highest acknowledged
-    /// offset is waited for.
+    /// The part of each queue to read: from its end before the run to its end now. Brokers build
+    /// their queues after the acknowledgement, so this waits until each end has passed the highest
+    /// acknowledged offset.
     fn ranges(&self) -> Result<Vec<Range>> {
         let mut ends = self.starts.clone();
         self.acks.iter().for_each(|table| table.raise_ends(&mut ends));

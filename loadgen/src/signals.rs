@@ -1,10 +1,10 @@
-//! Ctrl-C and SIGTERM as a flag that every loop looks at.
+//! Ctrl-C and SIGTERM as a flag that every loop checks.
 
 use crate::error::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether to stop. Cheap to clone and to look at.
+/// The flag. Cheap to clone and to check.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -42,7 +42,7 @@ impl Stop {
     /// [`Error::Interrupted`] when a signal came.
     ///
     /// # Errors
-    /// See above.
+    /// When a signal came.
     pub fn check(&self) -> Result<()> {
         if self.is_set() { Err(Error::Interrupted) } else { Ok(()) }
     }

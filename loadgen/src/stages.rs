@@ -1,4 +1,4 @@
-//! Where the time of a send went, from what the native protocol's answers tell.
+//! The time that a send spends in each stage, as the native protocol's answers tell it.
 //!
 //! ```text
 //!   due ──────────── written ───────── frame taken up ── appended ── flushed ── replicated ── answer queued ───────── answer read
@@ -6,10 +6,9 @@
 //!    └─ sent: lag ends here, service time begins                last stage ┘
 //! ```
 //!
-//! The clocks of both machines are never compared: the broker tells durations since it took the
-//! frame up, the generator its own. What is neither the client's queue nor one of the broker's
-//! stages is network and the broker's loop: the time until the frame was taken up, and from the
-//! last stage until the answer was read.
+//! The clocks of the two machines are never compared. The broker tells durations since it took up
+//! the frame; the generator measures its own. The remaining time, before the frame was taken up and
+//! between the last stage and the reading of the answer, is network and the broker's loop.
 //!
 //! The stages of a message add up to its response time, and without the lag to its service time. An
 //! answer whose stages do not fit between written and read, or are not in order, is counted as a
@@ -28,7 +27,7 @@ pub(crate) const STAGES: usize = 5;
 pub(crate) const NAMES: [&str; STAGES] =
     ["client queue", "network + loop", "append", "flush wait", "replication wait"];
 
-/// When the generator saw what of one message, on its own clock.
+/// The times of one message on the generator's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// When it was due.
@@ -39,8 +38,8 @@ pub struct Seen {
     pub answered_nanos: u64,
 }
 
-/// Nanoseconds of each stage of one message; `None` when what the broker tells does not fit what
-/// was seen.
+/// Nanoseconds of each stage of one message; `None` when the broker's durations contradict the
+/// generator's times.
 #[must_use]
 pub(crate) fn split(seen: Seen, told: &Stages) -> Option<[u64; STAGES]> {
     let client_queue = seen.written_nanos.checked_sub(seen.due_nanos)?;
@@ -105,7 +104,7 @@ impl StageTimes {
         self.lag_sum_nanos += sent_nanos.saturating_sub(seen.due_nanos);
     }
 
-    /// Adds what another thread recorded.
+    /// Adds another thread's measurements.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.each.iter_mut().zip(&other.each) {
             if let Err(error) = mine.add(theirs) {
@@ -124,7 +123,7 @@ impl StageTimes {
         NAMES.into_iter().zip(&self.each)
     }
 
-    /// For the result; `None` when nothing was recorded.
+    /// The stages for the result; `None` when nothing was recorded.
     #[must_use]
     pub fn row(&self) -> Option<StageRow> {
         let messages = self.each[0].len();
@@ -165,7 +164,7 @@ pub struct Stage {
 pub struct StageRow {
     /// Messages that were split.
     pub messages: u64,
-    /// Answers whose stages do not fit what was seen: should be 0.
+    /// Answers whose stages contradict the generator's times; should be 0.
     pub faults: u64,
     /// The stages, in the order in which a message passes them.
     pub stages: Vec<Stage>,

@@ -1,15 +1,15 @@
-//! When a row is INVALID, and when a run is.
+//! The rules by which a row is INVALID.
 //!
-//! The rule (an instrument that never says so is not one): schedule lag p99 above 10 % of
-//! response-time p50, fewer than 99.9 % of the planned messages achieved, or answers missing after
-//! the drain. On a small shared machine that happens often; the row then stays in the table with
-//! the reason beside it, and the closed-loop rows lead.
+//! A row is INVALID when its schedule lag p99 exceeds 10 % of its response-time p50, when fewer
+//! than 99.9 % of the planned messages were achieved, or when answers are missing after the drain.
+//! On a small shared machine that happens often; the row then stays in the table with the reason
+//! beside it, and the closed-loop rows lead.
 
 use crate::limits::{ACHIEVED_SHARE_MIN, GENERATOR_BUSY_SHARE, LAG_SHARE_MAX};
 use crate::report::text::time_us;
 use crate::row::{Kind, Row, count_f64};
 
-/// What a closed-loop row says of itself, in the table and in its notes.
+/// The note of every closed-loop row.
 pub(crate) const HIDES_STALLS: &str = "closed loop: hides stalls";
 
 /// Why a row is INVALID; empty when it is valid.
@@ -56,10 +56,10 @@ fn open_loop_reasons(row: &Row, reasons: &mut Vec<String>) {
     }
 }
 
-/// The share of the planned messages that were answered at all, or answered in the window,
-/// whichever is less. A broker that falls behind answers everything in the end; in the window it
-/// does not. One median's worth of messages is always on its way when the window closes, and
-/// counts.
+/// The share of the planned messages that were answered at all, or that were answered in the
+/// window, whichever is less. A broker that falls behind answers everything in the end, but not in
+/// the window. Messages of one median response time are always in flight when the window closes,
+/// and count as answered.
 fn achieved_share(row: &Row) -> f64 {
     let planned = count_f64(row.planned.max(1));
     let on_their_way = row.planned_rate_per_s.unwrap_or(0.0)
@@ -68,7 +68,7 @@ fn achieved_share(row: &Row) -> f64 {
     in_window.min(count_f64(row.acknowledged) / planned)
 }
 
-/// What to know when reading a row, without making it INVALID.
+/// Notes about a row that do not make it INVALID.
 #[must_use]
 pub(crate) fn notes(row: &Row, spinning: bool) -> Vec<String> {
     let mut notes = Vec::new();

@@ -1,13 +1,13 @@
-//! The requests of one connection that wait for their answers.
+//! The unanswered requests of one connection.
 //!
 //! ```text
 //!   settled_below            next_seq
-//!   |  answered or waiting …  |  free …            seq % slots.len() is the slot
+//!   |  answered or not  …    |  free …            seq % slots.len() is the slot
 //! ```
 //!
 //! A ring of slots, so that sending and answering touch one slot and allocate nothing. The window
-//! spans from the oldest request without an answer to the newest: one stuck request lets the others
-//! go on until it is full.
+//! spans from the oldest request without an answer to the newest: one stuck request does not stop
+//! the others until the window is full.
 
 use protocol::checked::fit;
 
@@ -26,13 +26,13 @@ pub(crate) struct SentRequest {
     pub queue: u32,
 }
 
-/// The waiting requests of one connection.
+/// The unanswered requests of one connection.
 #[derive(Debug)]
 pub(crate) struct Window {
     slots: Box<[Option<SentRequest>]>,
     settled_below: u64,
     next_seq: u64,
-    /// Everything below is written.
+    /// All requests below this number are written.
     unwritten_from: u64,
     unanswered: usize,
 }
@@ -75,7 +75,7 @@ impl Window {
         self.settled_below
     }
 
-    /// Remembers a request. Call only with [`Window::has_room`].
+    /// Adds a request. Call only with [`Window::has_room`].
     pub(crate) fn push(&mut self, request: SentRequest) {
         debug_assert!(self.has_room());
         let slot = self.slot(self.next_seq);
@@ -95,8 +95,7 @@ impl Window {
         self.unwritten_from = self.next_seq;
     }
 
-    /// Takes the request whose low bits of the number are `seq_low` (`seq % modulus`), if it waits
-    /// here.
+    /// Takes the request whose number modulo `modulus` is `seq_low`, if it is unanswered.
     pub(crate) fn take(&mut self, seq_low: u64, modulus: u64) -> Option<SentRequest> {
         let base = self.settled_below;
         let ahead = (seq_low + modulus - base % modulus) % modulus;

@@ -1,9 +1,10 @@
-//! The three frames a generator writes by the million, and what it reads from their answers.
+//! Frames of remoting: the generator patches sends from a template, writes pulls, and reads
+//! answers.
 //!
-//! A send's header is the same from message to message but for three numbers, so it is built once
-//! per queue by `protocol` and patched: the opaque, the born timestamp and the unique key keep
-//! their width. What goes out is what a stock Java client sends (JSON headers, V2 keys, `UNIQ_KEY`
-//! and `WAIT` properties), byte for byte in shape.
+//! The headers of two sends differ only in the opaque, the born timestamp and the unique key, which
+//! keep their width. So `protocol` builds the header once for each queue, and these three are
+//! patched. The frame has the same form as a stock Java client's: JSON header, V2 keys, properties
+//! `UNIQ_KEY` and `WAIT`.
 
 use crate::payload::{PayloadWriter, Stamp};
 use protocol::checked::fit;
@@ -16,12 +17,12 @@ use std::ops::Range;
 /// Opaques run from here over [`OPAQUE_SPAN`]: always ten digits, so a JSON header keeps its
 /// length.
 const OPAQUE_BASE: i32 = 1_000_000_000;
-/// Numbers told apart by the opaque; windows are far smaller.
+/// How many numbers an opaque distinguishes; windows are far smaller.
 pub(crate) const OPAQUE_SPAN: u64 = 1_000_000_000;
 
 const OPAQUE_MARK: i32 = 1_876_543_210;
 const BORN_MARK: i64 = 9_876_501_234_567;
-/// Stands in a template where the unique key goes.
+/// Placeholder of the unique key in a template.
 pub(crate) const KEY_MARK: &str = "0123456789ABCDEFFEDCBA9876543210";
 
 /// The opaque of the `seq`-th request of a connection.
@@ -36,14 +37,14 @@ pub(crate) fn seq_low_of(opaque: i32) -> Option<u64> {
     opaque.checked_sub(OPAQUE_BASE).and_then(|low| u64::try_from(low).ok())
 }
 
-/// Where messages go and how their headers look.
+/// The fields of a send's header that depend on the queue.
 #[derive(Clone, Debug)]
 pub struct SendShape<'a> {
     /// Topic name.
     pub topic: &'a str,
     /// Producer group.
     pub group: &'a str,
-    /// Broker name, as 5.x clients say it (`n`).
+    /// Broker name, as 5.x clients send it (`n`).
     pub broker: &'a str,
     /// Queue.
     pub queue_id: u32,
@@ -162,7 +163,7 @@ fn write_digits(field: &mut [u8], mut value: u64, base: u64) {
     }
 }
 
-/// Where to pull from.
+/// The fields of a pull.
 #[derive(Clone, Debug)]
 pub(crate) struct PullShape<'a> {
     /// Consumer group.
@@ -208,14 +209,14 @@ pub(crate) fn append_pull(out: &mut Vec<u8>, opaque: i32, pull: &PullShape<'_>) 
     );
 }
 
-/// What an answer to a send says.
+/// The answer to a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SendAnswer {
     /// Which request it answers.
     pub opaque: i32,
     /// RocketMQ's response code; 0 is success.
     pub code: i32,
-    /// Where the message lies in its queue, when it was stored.
+    /// The message's index in its queue, if it was stored.
     pub queue_offset: Option<u64>,
 }
 
@@ -233,7 +234,7 @@ pub(crate) fn read_send_answer(frame: &[u8]) -> Result<Option<SendAnswer>, Strin
     Ok(Some(SendAnswer { opaque: command.opaque, code: command.code, queue_offset }))
 }
 
-/// What the broker says about a failure, cut to a line.
+/// The broker's explanation of a failure, cut to a line.
 #[must_use]
 pub(crate) fn remark_of(frame: &[u8]) -> String {
     let remark = CommandView::parse(frame)

@@ -1,5 +1,4 @@
-//! What the name server can be told: RocketMQ's keys with their names and defaults, and a few of
-//! RingMQ's.
+//! The configuration: RocketMQ's keys with their names and defaults, and a few of RingMQ's.
 
 use crate::limits::HEARTBEAT_TIMEOUT_MS_MAX;
 use crate::route::RouteOptions;
@@ -121,10 +120,10 @@ pub(crate) const KEYS: &[Key] = &[
     Key::bool("useEpollNativeSelector", "false", "Netty").without_effect("the network is io_uring"),
 ];
 
-/// The settings in force, with the ones that need more than a table to check.
+/// The settings in force, and those that need more checks than the table of keys has.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// All of them, for `-p` and GET_NAMESRV_CONFIG.
+    /// All settings, for `-p` and GET_NAMESRV_CONFIG.
     pub settings: Settings,
     /// Where to listen.
     pub listen: SocketAddr,
@@ -155,7 +154,7 @@ impl Config {
         Ok(Self { listen: SocketAddr::new(ip, settings.int("listenPort")), kv_path, settings })
     }
 
-    /// What of it changes the route table's rules.
+    /// The settings that change the rules of the route table.
     pub(crate) fn route_options(&self) -> RouteOptions {
         RouteOptions {
             delete_topic_with_broker_registration: self

@@ -1,8 +1,8 @@
-//! Key-value configuration by namespace: order topics, mostly. Small, and kept in one file that is
-//! replaced as a whole.
+//! Key-value configuration by namespace, mostly of order topics. It is small and kept in one file,
+//! which is replaced as a whole.
 //!
 //! The file is RocketMQ's `kvConfig.json`: `{"configTable":{"namespace":{"key":"value"}}}`. This
-//! module only knows its content; reading and replacing it is the runtime's.
+//! module only reads and makes its content; `run` reads and replaces the file.
 
 use crate::limits;
 use protocol::json::{from_lenient, to_fastjson};
@@ -33,7 +33,7 @@ struct FileWritten<'a> {
     table: &'a Table,
 }
 
-/// Why an entry was not taken.
+/// Why an entry was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {found}, at most {max}")]
 pub(crate) struct KvLimit {
@@ -57,7 +57,7 @@ impl KvConfig {
         Ok(Self { table: file.table, entries })
     }
 
-    /// What to write to `kvConfig.json`.
+    /// The content for `kvConfig.json`.
     pub(crate) fn to_file(&self) -> Vec<u8> {
         to_fastjson(&FileWritten { table: &self.table })
     }
@@ -77,8 +77,8 @@ impl KvConfig {
         Ok(())
     }
 
-    /// Removes a value; whether there was one. The namespace stays, as in RocketMQ: its list is
-    /// then empty, not missing.
+    /// Removes a value and returns whether there was one. The namespace stays, as in RocketMQ: its
+    /// list is then empty, not missing.
     pub(crate) fn delete(&mut self, namespace: &str, key: &str) -> bool {
         let removed = self.table.get_mut(namespace).and_then(|keys| keys.remove(key)).is_some();
         self.entries -= usize::from(removed);

@@ -1,4 +1,5 @@
-//! The name server: brokers say here where they are, clients ask here where a topic is.
+//! The name server. Brokers register their addresses and topics with it, and clients ask it for the
+//! route of a topic.
 //!
 //! ```text
 //!  mqnamesrv ─► run ─► netcore ──frames──► Processor ─► NameServer ─► route::RouteTable    pure
@@ -7,11 +8,11 @@
 //! ```
 //!
 //! What is not here: messages, offsets, consensus. Name servers know nothing of each other: a
-//! broker registers with each, and what one of them forgets, the next registration tells it again.
+//! broker registers with each of them, again and again, so a restarted one soon knows everything.
 //! Only key-value entries are on disk.
 //!
-//! Reading order: [`route`] (the table and its rules), [`kv`], [`service`] (request codes),
-//! [`processor`] (frames and connections), [`config`], [`run`].
+//! Reading order: `route` (the table and its rules), `kv`, `service` (request codes), `processor`
+//! (frames and connections), `config`, `run`.
 
 #![forbid(unsafe_code)]
 

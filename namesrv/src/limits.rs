@@ -1,12 +1,12 @@
-//! How much the name server holds: reaching a limit is a normal outcome, answered with code 1 and
-//! the limit's name.
+//! The limits of the name server's memory. A request that reaches a limit is answered with code 1
+//! and the limit's name.
 //!
 //! The numbers are far above what a cluster has and far below what would exhaust a small host: a
 //! full table of topics is some hundred MiB, and everything else is small beside it.
 
 /// Topics known at once.
 pub(crate) const TOPICS_MAX: usize = 500_000;
-/// (topic, broker) pairs known at once: what a route lookup is made of.
+/// (topic, broker) pairs known at once.
 pub(crate) const TOPIC_QUEUES_MAX: usize = 2_000_000;
 /// Broker names known at once.
 pub(crate) const BROKERS_MAX: usize = 10_000;
@@ -25,10 +25,11 @@ pub(crate) const KV_KEY_BYTES_MAX: usize = 1024;
 pub(crate) const KV_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Connections open at once, brokers and clients together.
 pub(crate) const CONNECTIONS_MAX: usize = 20_000;
-/// Answers that may wait for the key-value file to be written; more changes are answered code 2.
+/// Changes of the key-value table that are unanswered while its file is written; further changes
+/// are answered with code 2.
 pub(crate) const KV_UNANSWERED_MAX: usize = 10_000;
-/// The longest heartbeat timeout a broker may ask for: a day. Longer, and a dead broker would stay
-/// in routes.
+/// Longest heartbeat timeout that a broker may ask for: a day. With a longer one, a dead broker
+/// would stay in routes for as long.
 pub(crate) const HEARTBEAT_TIMEOUT_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 const _: () = assert!(TOPIC_QUEUES_MAX >= TOPICS_MAX);

@@ -1,5 +1,5 @@
-//! `mqnamesrv`: the name server as a program. Everything is in the library, which loadgen starts
-//! too.
+//! `mqnamesrv`: the name server as a program. The code is in the library, because loadgen starts a
+//! name server too.
 
 #![forbid(unsafe_code)]
 

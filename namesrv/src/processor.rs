@@ -1,9 +1,9 @@
-//! The name server as a network handler: frames in, answers out, and what connections have to do
-//! with brokers.
+//! The name server as a network handler: it decodes requests, sends answers, and removes the
+//! brokers of a closed connection.
 //!
 //! A change of the key-value table is answered only when its file has been replaced. The file is
-//! written by a task (see `run`): changes that arrive while it writes wait together for the next
-//! write, so a burst costs two writes, not one each.
+//! written by a task (see `run`): changes that arrive during a write are written together by the
+//! next one, so a burst costs two writes and not one for each change.
 
 use crate::limits;
 use crate::service::{Answer, Asker, NameServer};
@@ -15,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use tracing::{debug, info, warn};
 
-/// Whom to answer once the key-value file is written.
+/// A request to answer once the key-value file is written.
 #[derive(Debug, Clone, Copy)]
 struct Unanswered {
     conn: ConnId,
@@ -23,7 +23,7 @@ struct Unanswered {
     opaque: i32,
 }
 
-/// What a processor needs from its surroundings.
+/// The clock and the wake-up that a processor is given.
 pub(crate) struct Hooks {
     /// Monotonic milliseconds.
     pub now_ms: Box<dyn Fn() -> i64>,
@@ -35,10 +35,10 @@ pub(crate) struct Hooks {
 pub(crate) struct Processor {
     server: NameServer<ConnId>,
     hooks: Hooks,
-    /// Who is behind each open connection, for log lines: when `on_close` comes the network has
+    /// The peer of each open connection, for log lines: when `on_close` is called, the network has
     /// forgotten it.
     peers: HashMap<ConnId, SocketAddr>,
-    /// The table differs from what has been given to the writer.
+    /// Whether the table differs from the content that the writer has.
     kv_dirty: bool,
     /// Answers to changes that no write has taken up yet.
     unanswered: Vec<Unanswered>,
@@ -59,7 +59,7 @@ impl Processor {
         }
     }
 
-    /// The state behind it.
+    /// The name server.
     pub(crate) fn server(&self) -> &NameServer<ConnId> {
         &self.server
     }
@@ -73,7 +73,7 @@ impl Processor {
         }
     }
 
-    /// The content to write to the key-value file, when it changed since the last call.
+    /// The content for the key-value file, if it has changed since the last call.
     pub(crate) fn take_kv_to_write(&mut self) -> Option<Vec<u8>> {
         if !std::mem::take(&mut self.kv_dirty) {
             return None;
@@ -82,8 +82,8 @@ impl Processor {
         Some(self.server.kv.to_file())
     }
 
-    /// The content taken last is in the file, or could not be written: answers whoever waits for
-    /// it. After a failure the next change tries again with the whole table.
+    /// Answers the changes of the content taken last, which is in the file now or could not be
+    /// written. After a failure the next change writes the whole table again.
     pub(crate) fn kv_written(&mut self, net: &mut Net, outcome: &io::Result<()>) {
         let remark = outcome.as_ref().err().map(|error| {
             let path = self.server.config().kv_path.display();

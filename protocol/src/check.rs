@@ -1,4 +1,4 @@
-//! Properties that hold for any bytes, as functions that panic when one does not.
+//! Properties that must hold for any bytes. Each function panics when its property does not hold.
 //!
 //! The fuzz targets (`fuzz/`), the tests that replay their corpora and the proptests all call
 //! these: one statement of each property, three ways to look for a counterexample. Not called by

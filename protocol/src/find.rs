@@ -1,10 +1,10 @@
-//! Finding the end of a string or a property: eight bytes at a time, because most of them end
-//! within the first eight.
+//! Finds the end of a string or a property, eight bytes at a time: most of them end within the
+//! first eight.
 
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-/// Where the first `one` or `other` is, from `from` on.
+/// The index of the first byte that equals `one` or `other`, at or after `from`.
 #[inline]
 pub(crate) fn find_either(bytes: &[u8], from: usize, one: u8, other: u8) -> Option<usize> {
     let mut at = from;
@@ -21,8 +21,8 @@ pub(crate) fn find_either(bytes: &[u8], from: usize, one: u8, other: u8) -> Opti
     rest.iter().position(|byte| *byte == one || *byte == other).map(|offset| at + offset)
 }
 
-/// The high bit of the lowest byte that is zero, and perhaps of higher ones: only the lowest is
-/// asked for.
+/// Sets the high bit of the lowest zero byte. Higher bits may be set too; the caller uses only the
+/// lowest.
 #[inline]
 fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(LOW_BITS) & !word & HIGH_BITS

@@ -1,7 +1,7 @@
 //! RocketMQ's protocol as pure functions: bytes in, types out, and back. No I/O, no clock, no
 //! threads, no unsafe.
 //!
-//! What a reader meets, in the order of a message's life:
+//! In the order in which a message passes through them:
 //!
 //! ```text
 //!  socket bytes ──► remoting::CommandView ──► headers::SendHeader ──► record::RecordDraft ──► CommitLog bytes
@@ -11,8 +11,8 @@
 //!  socket bytes ◄── remoting::write_command ◄── headers::PullResponseHeader + slices of records
 //! ```
 //!
-//! Everything that reads is total: any bytes give a value or a typed error, never a panic, and no
-//! length taken from the bytes is allocated before it is checked against the bytes that are there
+//! Every reader is total: any bytes give a value or a typed error, never a panic. A length that
+//! bytes announce is compared with the bytes that are there before anything is allocated for it
 //! (`tests/total.rs`, `fuzz/`).
 //!
 //! Not here: which request is allowed when (broker, namesrv), where records lie in files (engine),

@@ -1,4 +1,4 @@
-//! Names: what a topic or group may be called, and the names the system keeps for itself.
+//! Names of topics and groups: which are legal, and which the system reserves.
 
 use crate::limits::{GROUP_BYTES_MAX, RETRY_TOPIC_BYTES_MAX, TOPIC_BYTES_MAX};
 
@@ -12,13 +12,13 @@ pub const LMQ_PREFIX: &str = "%LMQ%";
 
 /// The topic whose settings new topics take when a producer names it as their default.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
-/// Delayed messages wait here.
+/// Delayed messages are stored here until they are due.
 pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 /// Half messages.
 pub const TRANS_HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 /// Marks of finished half messages.
 pub const TRANS_OP_HALF_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
-/// Transactions nobody resolved.
+/// Transactions that nobody resolved.
 pub const TRANS_CHECK_MAX_TIME_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 /// Offsets kept in RocksDB (`RMQ_SYS_ROCKSDB_OFFSET_TOPIC`).
 pub const ROCKSDB_OFFSET_TOPIC: &str = "CHECKPOINT_TOPIC";
@@ -30,18 +30,18 @@ pub const OFFSET_MOVED_EVENT: &str = "OFFSET_MOVED_EVENT";
 pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
 /// Message traces.
 pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
-/// Timer messages wait here.
+/// Timer messages are stored here until they are due.
 pub const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
 /// Prefix of system topics.
 pub const SYSTEM_TOPIC_PREFIX: &str = "rmq_sys_";
-/// Half messages of the RocksDB kind; exist always, sends refused.
+/// Half messages of the RocksDB kind. The topic always exists and refuses sends.
 pub const ROCKSDB_TRANS_HALF_TOPIC: &str = "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC";
-/// Their marks; exist always, sends refused.
+/// Marks of finished half messages of the RocksDB kind. The topic always exists and refuses sends.
 pub const ROCKSDB_TRANS_OP_HALF_TOPIC: &str = "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC";
 
-/// Topics with a meaning of their own: `TopicValidator`'s `SYSTEM_TOPIC_SET` of RocketMQ 5.5.0
-/// before a broker adds its own. GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305) lists them whether they
-/// exist or not; [`is_system_topic`] knows others by their prefix.
+/// Topics reserved for the system: `TopicValidator`'s `SYSTEM_TOPIC_SET` of RocketMQ 5.5.0 before a
+/// broker adds its own. GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305) lists them whether they exist or
+/// not; [`is_system_topic`] knows others by their prefix.
 pub const SYSTEM_TOPICS: [&str; 12] = [
     AUTO_CREATE_TOPIC,
     SCHEDULE_TOPIC,
@@ -137,8 +137,8 @@ pub fn dlq_topic(group: &str) -> String {
     format!("{DLQ_PREFIX}{group}")
 }
 
-/// Whether `topic` has a meaning of its own (broker and cluster names, which are topics too, are
-/// known to the broker only).
+/// Whether `topic` is reserved for the system. A broker also reserves topics named after itself and
+/// its cluster; this function does not know those.
 #[must_use]
 pub fn is_system_topic(topic: &str) -> bool {
     SYSTEM_TOPICS.contains(&topic) || topic.starts_with(SYSTEM_TOPIC_PREFIX)

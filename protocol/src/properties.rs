@@ -1,6 +1,6 @@
 //! Message properties: `name 0x01 value 0x02`, repeated; the last separator may be missing.
 //!
-//! They stay bytes: a broker looks up two or three of them and stores the rest untouched.
+//! They are kept as bytes: a broker looks up two or three of them and stores the rest untouched.
 
 use crate::find::find_either;
 
@@ -117,8 +117,8 @@ pub fn get<'p>(properties: &'p [u8], name: &str) -> Option<&'p str> {
     std::str::from_utf8(get_bytes(properties, name)?).ok()
 }
 
-/// Appends one property with its closing separator. Separators inside name or value would change
-/// the meaning of the whole and are left out.
+/// Appends one property with its closing separator. Separators inside name or value are left out,
+/// since they would change the meaning of the other properties.
 pub fn write(out: &mut Vec<u8>, name: &str, value: &str) {
     write_clean(out, name);
     out.push(NAME_VALUE_SEPARATOR);

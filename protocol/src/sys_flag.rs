@@ -1,7 +1,7 @@
 //! Bits of a message's `sysFlag` and of a pull request's `sysFlag` (two unrelated numbers with one
 //! name).
 
-/// The body is compressed; which way, [`COMPRESSION_TYPE_MASK`] says. A broker never decompresses.
+/// The body is compressed; [`COMPRESSION_TYPE_MASK`] tells how. A broker never decompresses.
 pub const COMPRESSED: i32 = 0x1;
 /// Several tags (never used by current clients).
 pub const MULTI_TAGS: i32 = 0x2;
@@ -26,7 +26,7 @@ pub const COMPRESSION_TYPE_MASK: i32 = 0x700;
 pub mod pull {
     /// `commitOffset` is to be stored.
     pub const COMMIT_OFFSET: i32 = 0x1;
-    /// The request may be held until a message arrives.
+    /// Long poll: the broker may keep the request until a message arrives.
     pub const SUSPEND: i32 = 0x2;
     /// The request carries its subscription.
     pub const SUBSCRIPTION: i32 = 0x4;

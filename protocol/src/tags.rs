@@ -7,15 +7,16 @@ pub fn java_hash(text: &str) -> i32 {
     java_hash_on(0, text)
 }
 
-/// The hash of a text of hash `before` followed by `text`: what is put together for the index needs
-/// no string of its own.
+/// The hash of a text whose hash is `before` with `text` appended. So the index can hash a composed
+/// key without building its string.
 #[must_use]
 pub fn java_hash_on(before: i32, text: &str) -> i32 {
     text.encode_utf16()
         .fold(before, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
-/// What the ConsumeQueue stores for a message with this tag: the hash, sign-extended; 0 for no tag.
+/// The number that the ConsumeQueue stores for a message with this tag: the hash, sign-extended; 0
+/// for no tag.
 #[must_use]
 pub fn tags_code(tag: &str) -> i64 {
     i64::from(java_hash(tag))

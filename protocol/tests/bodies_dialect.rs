@@ -92,7 +92,8 @@ fn numeric_keys_are_bare_and_read_either_way() {
     };
     assert_eq!(text(to_fastjson(&offsets)), r#"{"offsetTable":{"T@g":{0:10,1:12}}}"#);
     let pretty = "{\n\t\"dataVersion\":{\"counter\":5,\"stateVersion\":0,\
-        \"timestamp\":1700000000000},\n\t\"offsetTable\":{\"T@g\":{0:10,\"1\":\"12\"\n\t\t}\n\t}\n}";
+        \"timestamp\":1700000000000},\n\t\
+        \"offsetTable\":{\"T@g\":{0:10,\"1\":\"12\"\n\t\t}\n\t}\n}";
     let read: ConsumerOffsets = from_lenient(pretty.as_bytes()).expect("pretty");
     assert_eq!(read.offset_table, offsets.offset_table);
     assert_eq!(read.data_version.map(|version| version.counter), Some(5));

@@ -138,8 +138,8 @@ proptest! {
     ) {
         use protocol::remoting::{CommandHead, CommandView, SerializeType, write_command};
         for serialize in [SerializeType::Json, SerializeType::RocketMq] {
-            let remark = Some(remark.as_str());
-            let head = CommandHead { serialize, code: 7, opaque: -3, flag: 1, remark };
+            let said = Some(remark.as_str());
+            let head = CommandHead { serialize, code: 7, opaque: -3, flag: 1, remark: said };
             let mut frame = Vec::new();
             let fields = |ext: &mut protocol::remoting::ExtWriter<'_>| {
                 ext.str("v", &value);
@@ -149,7 +149,7 @@ proptest! {
             let view = CommandView::parse(&frame[4..]).expect("frame");
             prop_assert_eq!(view.ext.get("v").unwrap_or_default(), value.as_str());
             prop_assert_eq!(view.ext.get_i64("n"), Ok(Some(number)));
-            prop_assert_eq!(view.remark().unwrap_or_default(), remark.unwrap_or_default());
+            prop_assert_eq!(view.remark().unwrap_or_default(), remark.as_str());
             let found = (view.code, view.opaque, view.flag, view.body);
             prop_assert_eq!(found, (7, -3, 1, &b"body"[..]));
         }

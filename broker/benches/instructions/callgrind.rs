@@ -1,5 +1,7 @@
 //! One run of the real `mqbroker` under callgrind.
 
+use super::Measured;
+use super::profile::{self, Counts};
 use crate::{client, servers};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,9 +10,6 @@ use std::time::{Duration, Instant};
 
 /// Requests on their way at a time.
 const IN_FLIGHT: usize = 16;
-/// What callgrind switches its counting on for.
-const COUNTED: [&str; 2] =
-    ["*Shard as netcore::Handler>::on_frame*", "*Shard as netcore::Handler>::on_native_frame*"];
 /// The longest idle spin there is.
 const SPIN_MICROS: u32 = 1_000_000;
 
@@ -22,31 +21,31 @@ pub fn is_there() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Instructions of a run with so many requests, those of making the topic included.
-pub fn count(lane: client::Lane, request: &[u8], messages: usize, keep: Option<PathBuf>) -> u64 {
+/// Instructions of a run with so many requests, those of making the topic and of what the path
+/// stores first included.
+pub fn count(path: &Measured, requests: usize, keep: Option<PathBuf>) -> Counts {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let out = keep.unwrap_or_else(|| folder.path().join("callgrind"));
-    let mut broker = Broker::start(folder.path(), &out);
+    let mut broker = Broker::start(folder.path(), &out, path.settings);
     client::make_topic(broker.addr);
-    let mut peer = client::Peer::connect(broker.addr, lane, request.repeat(IN_FLIGHT));
-    for _ in 0..messages / IN_FLIGHT {
-        peer.send();
-        peer.receive(IN_FLIGHT);
+    if path.stored_first > 0 {
+        let frame = client::native_frame(0, path.stored_first, client::BODY_BYTES);
+        exchange(&mut client::Peer::connect(broker.addr, client::Lane::Native, frame), 1);
     }
-    assert_eq!(peer.errors, 0, "every request is answered with SUCCESS");
+    let frames = (path.request)().repeat(IN_FLIGHT);
+    let mut peer = client::Peer::connect(broker.addr, path.lane, frames);
+    for _ in 0..requests / IN_FLIGHT {
+        exchange(&mut peer, IN_FLIGHT);
+    }
     broker.stop();
-    total(&out)
+    profile::counts(&std::fs::read_to_string(&out).unwrap())
+        .unwrap_or_else(|why| panic!("{}: {why}", out.display()))
 }
 
-/// The line `totals: N` (callgrind) or `summary: N`.
-fn total(out: &Path) -> u64 {
-    let text = std::fs::read_to_string(out).unwrap();
-    let line = text
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix("totals: ").or_else(|| line.strip_prefix("summary: ")));
-    line.and_then(|number| number.trim().parse().ok())
-        .unwrap_or_else(|| panic!("{}: no totals: callgrind counted nothing", out.display()))
+fn exchange(peer: &mut client::Peer, answers: usize) {
+    peer.send();
+    peer.receive(answers);
+    assert_eq!(peer.errors, 0, "every request is answered with SUCCESS");
 }
 
 struct Broker {
@@ -55,13 +54,11 @@ struct Broker {
 }
 
 impl Broker {
-    fn start(folder: &Path, out: &Path) -> Self {
+    fn start(folder: &Path, out: &Path, own_settings: &[&str]) -> Self {
         let port = servers::free_port();
         let mut command = Command::new("valgrind");
         command
             .args(["--tool=callgrind", "--fair-sched=yes"])
-            .args(COUNTED.map(|function| format!("--toggle-collect={function}")));
-        command
             .arg(format!("--callgrind-out-file={}", out.display()))
             .arg(env!("CARGO_BIN_EXE_mqbroker"));
         let settings = [
@@ -72,15 +69,19 @@ impl Broker {
             "brokerIP1=127.0.0.1".into(),
             "mappedFileSizeCommitLog=67108864".into(),
         ];
-        settings.iter().for_each(|setting| _ = command.args(["--set", setting]));
-        let log = std::fs::File::create(folder.join("log")).unwrap();
-        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let broker = Self { addr: SocketAddr::from(([127, 0, 0, 1], port)), child };
+        let settings = settings.iter().map(String::as_str).chain(own_settings.iter().copied());
+        settings.for_each(|setting| _ = command.args(["--set", setting]));
+        let log = folder.join("log");
+        command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+        let child = command.spawn().unwrap();
+        let mut broker = Self { addr: SocketAddr::from(([127, 0, 0, 1], port)), child };
         let started = Instant::now();
         while TcpStream::connect(broker.addr).is_err() {
             assert!(
-                started.elapsed() < Duration::from_secs(120),
-                "mqbroker does not come up under valgrind"
+                broker.child.try_wait().unwrap().is_none()
+                    && started.elapsed() < Duration::from_secs(120),
+                "mqbroker does not come up under valgrind: {}",
+                std::fs::read_to_string(&log).unwrap()
             );
             std::thread::sleep(Duration::from_millis(50));
         }

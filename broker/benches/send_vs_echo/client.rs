@@ -2,6 +2,7 @@
 //! each connection, in either lane.
 
 use protocol::codes::{request, response};
+use protocol::headers::PullHeader;
 use protocol::native::{self, Ack, Kind, Produce, append_frame};
 use protocol::record::RecordDraft;
 use protocol::remoting::{CommandHead, CommandView, write_command};
@@ -11,7 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 const TOPIC: &str = "SendVsEcho";
-const BODY_BYTES: usize = 1024;
+pub const BODY_BYTES: usize = 1024;
 const QUEUES: usize = 8;
 
 pub struct Outcome {
@@ -252,6 +253,22 @@ pub fn fetch_frame(messages_max: u32) -> Vec<u8> {
     };
     let mut frame = Vec::new();
     append_frame(&mut frame, Kind::Fetch, 1, &fetch, 0).unwrap();
+    frame
+}
+
+/// A pull from the beginning of queue 0, as Java's client writes it.
+pub fn pull_frame(messages_max: u16) -> Vec<u8> {
+    let pull = PullHeader {
+        consumer_group: "bench",
+        topic: TOPIC,
+        max_msg_nums: messages_max.into(),
+        sys_flag: protocol::sys_flag::pull::SUBSCRIPTION,
+        subscription: Some("*"),
+        ..PullHeader::default()
+    };
+    let mut frame = Vec::new();
+    let head = CommandHead { code: request::PULL_MESSAGE, opaque: 1, ..CommandHead::default() };
+    write_command(&mut frame, &head, |w| pull.write(w), b"");
     frame
 }
 

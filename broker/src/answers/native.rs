@@ -1,6 +1,7 @@
-//! Answers of the native lane, written straight into the connection's outgoing bytes.
+//! Answers in the native protocol, written straight into the connection's outgoing bytes.
 
-use netcore::{ConnId, Net};
+use super::ticket::Ticket;
+use netcore::Net;
 use protocol::native::{
     ErrorAnswer, ErrorCode, Header, Kind, NO_RECORD, NativeError, append_frame,
 };
@@ -8,54 +9,51 @@ use protocol::native::{
 /// The longest reason that is sent.
 const REASON_BYTES_MAX: usize = 1_024;
 
-/// Who gets an answer; kept by requests that are answered later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NativeCaller {
-    /// The connection; when it is gone the answer goes nowhere.
-    pub(crate) conn: ConnId,
-    /// The request's number.
-    pub(crate) correlation: u32,
-}
-
-impl NativeCaller {
-    /// Answers with a header alone.
-    pub(crate) fn answer(&self, net: &mut Net, kind: Kind, header: &impl Header) {
+impl Ticket {
+    /// Answers natively, with a header alone.
+    pub(crate) fn answer_native(&self, net: &mut Net, kind: Kind, header: &impl Header) {
         if let Some(out) = net.out(self.conn)
-            && let Err(error) = append_frame(out.bytes(), kind, self.correlation, header, 0)
+            && let Err(error) = append_frame(out.bytes(), kind, self.id, header, 0)
         {
-            self.refuse(net, &NativeRefusal::new(ErrorCode::TooLarge, error.to_string()));
+            let refusal = NativeRefusal::new(ErrorCode::TooLarge, error.to_string());
+            self.refuse_native(net, &refusal);
         }
     }
 
-    /// Answers that the request is not done, and why.
-    pub(crate) fn refuse(&self, net: &mut Net, refusal: &NativeRefusal) {
+    /// Answers natively that the request is not done, and why.
+    pub(crate) fn refuse_native(&self, net: &mut Net, refusal: &NativeRefusal) {
         let cut = refusal.reason.floor_char_boundary(REASON_BYTES_MAX);
         let reason = refusal.reason.get(..cut).unwrap_or_default().to_owned();
         let header = ErrorAnswer { code: refusal.code.number(), record: refusal.record, reason };
         if let Some(out) = net.out(self.conn) {
-            let written = append_frame(out.bytes(), Kind::Error, self.correlation, &header, 0);
+            let written = append_frame(out.bytes(), Kind::Error, self.id, &header, 0);
             debug_assert_eq!(written, Ok(()), "a short reason fits a header");
         }
     }
 }
 
-/// Why a request is not done.
+/// Why a native request is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NativeRefusal {
+    /// What a program acts on.
     pub(crate) code: ErrorCode,
     /// The record to blame, or [`NO_RECORD`].
     pub(crate) record: u32,
+    /// What a person reads.
     pub(crate) reason: String,
 }
 
 impl NativeRefusal {
+    /// Blames no record of the frame.
     pub(crate) fn new(code: ErrorCode, reason: impl Into<String>) -> Self {
         Self { code, record: NO_RECORD, reason: reason.into() }
     }
 
     /// Blames record number `record` of the frame.
     pub(crate) fn of_record(record: usize, code: ErrorCode, reason: impl Into<String>) -> Self {
-        Self { code, record: u32::try_from(record).unwrap_or(NO_RECORD), reason: reason.into() }
+        let record = u32::try_from(record).ok().filter(|record| *record != NO_RECORD);
+        let record = record.expect("a frame of 16 MiB holds fewer records than a u32 counts");
+        Self { code, record, reason: reason.into() }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Hello: the version, and what a client has to know of this broker.
 
-use crate::answers::native::{NativeCaller, NativeRefusal};
-use crate::limits::{HELD_PULL_MS_MAX, NATIVE_FETCH_MESSAGES_MAX};
+use crate::answers::native::NativeRefusal;
+use crate::answers::ticket::{Done, Ticket};
+use crate::limits::{LONG_POLL_MS_MAX, NATIVE_FETCH_MESSAGES_MAX};
 use crate::shard::Shard;
 use engine::{FlushPolicy, LogBackend};
 use netcore::Net;
@@ -15,28 +16,30 @@ use rt::Runtime as _;
 const CLIENT_BYTES_MAX: usize = 255;
 
 /// The first frame of a connection, or a second Hello. Whatever is wrong ends the connection.
-pub(super) fn handle(
+pub(crate) fn handle(
     shard: &mut Shard,
     net: &mut Net,
-    caller: NativeCaller,
+    ticket: Ticket,
     frame: &FrameView<'_>,
-) {
-    match check(net, caller, frame) {
+) -> Result<Done, NativeRefusal> {
+    match check(net, ticket, frame) {
         Ok(version) => {
-            net.set_user_data(caller.conn, u32::from(version));
-            caller.answer(net, Kind::Welcome, &welcome(shard, version));
+            net.set_user_data(ticket.conn, u32::from(version));
+            ticket.answer_native(net, Kind::Welcome, &welcome(shard, version));
+            Ok(Done::Answered)
         }
         Err(refusal) => {
-            shard.blame(net.peer(caller.conn), &refusal.reason);
-            caller.refuse(net, &refusal);
-            net.close(caller.conn, "no Hello that could be answered");
+            shard.peers.log.blame(net.peer(ticket.conn), shard.cx.now_ms(), &refusal.reason);
+            ticket.refuse_native(net, &refusal);
+            net.close(ticket.conn, "no Hello that could be answered");
+            Ok(Done::Refused)
         }
     }
 }
 
 /// The version that both sides speak.
-fn check(net: &Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<u16, NativeRefusal> {
-    if net.user_data(caller.conn) > 0 {
+fn check(net: &Net, ticket: Ticket, frame: &FrameView<'_>) -> Result<u16, NativeRefusal> {
+    if net.user_data(ticket.conn) > 0 {
         return Err(NativeRefusal::new(
             ErrorCode::HelloFirst,
             "Hello came twice on one connection",
@@ -68,12 +71,12 @@ fn check(net: &Net, caller: NativeCaller, frame: &FrameView<'_>) -> Result<u16, 
             ),
         ));
     }
-    tracing::debug!(client = hello.client.as_str(), peer = ?net.peer(caller.conn), "native client");
+    tracing::debug!(client = hello.client.as_str(), peer = ?net.peer(ticket.conn), "native client");
     Ok(VERSION)
 }
 
 fn welcome(shard: &Shard, version: u16) -> Welcome {
-    let options = &shard.options;
+    let options = &shard.cx.options;
     let store = &options.process.store;
     let shards = (0..options.process.shards.count).map(|index| {
         let shard = options.process.shard(index);
@@ -86,17 +89,18 @@ fn welcome(shard: &Shard, version: u16) -> Welcome {
     };
     Welcome {
         version,
-        shard: u16::try_from(options.index).unwrap_or(u16::MAX),
+        shard: u16::try_from(options.index).expect("SHARDS_MAX is far below"),
         capabilities: 0,
-        frame_bytes_max: u32::try_from(netcore::limits::FRAME_BYTES_MAX).unwrap_or(u32::MAX),
+        frame_bytes_max: u32::try_from(netcore::limits::FRAME_BYTES_MAX)
+            .expect("a limit of a few MiB"),
         records_per_produce_max: RECORDS_PER_PRODUCE_MAX,
-        message_bytes_max: u32::try_from(store.message_bytes_max).unwrap_or(u32::MAX),
+        message_bytes_max: u32::try_from(store.message_bytes_max).expect("a limit of a few MiB"),
         fetch_messages_max: NATIVE_FETCH_MESSAGES_MAX,
-        hold_ms_max: u32::try_from(HELD_PULL_MS_MAX).unwrap_or(u32::MAX),
+        hold_ms_max: u32::try_from(LONG_POLL_MS_MAX).expect("a limit of a few MiB"),
         durability: durability as u8,
         store_host_is_v6: options.store_host.is_ipv6(),
         needs_crc_property: store.append_property_crc,
-        wall_ms: shard.core.wall_ms(),
+        wall_ms: shard.cx.core.wall_ms(),
         cluster: options.process.cluster.clone(),
         shards: shards.collect(),
     }

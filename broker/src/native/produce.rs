@@ -2,335 +2,132 @@
 //! tail.
 //!
 //! ```text
-//!   payload ──► every record checked ──► Store::append_records (the one copy, the broker's fields patched) ──► Produced
+//!   payload ─► every record checked ─► append_records (the one copy, fields patched) ─► Produced
 //!                 │ one is bad: nothing of the frame is stored
 //! ```
 //!
-//! **Which mark an answer waits for**: as a remoting send (`requests/send.rs`):
-//! `Store::acknowledged`, which is `appended`, `written` or `flushed` by configuration; with `ack`
-//! 1 `appended`, as `WAIT=false`.
+//! Which watermark an answer waits for is said in [`crate::sends`]; with `ack` 1 none, as with
+//! `WAIT=false`.
 
-use super::pending::{FrameClock, PendingFrame};
-use crate::answers::native::{NativeCaller, NativeRefusal};
-use crate::requests::{Outcome, wait_for_room};
+use super::records::check_all;
+use crate::answers::native::NativeRefusal;
+use crate::answers::ticket::{Done, Ticket};
+use crate::sends::backlog::Prepared;
+use crate::sends::drain;
+use crate::sends::errors::{NotStored, native_refusal_of};
+use crate::sends::finish::finish;
+use crate::sends::message::Message;
+use crate::sends::told::{Frame, FrameClock, Then, Told};
 use crate::shard::Shard;
-use engine::AppendError;
 use netcore::Net;
-use protocol::bodies::perm;
-use protocol::names;
-use protocol::native::records::{self, RecordFault, RecordPlan};
+use protocol::native::records::RecordPlan;
 use protocol::native::{
-    Ack, ArchivedProduce, ErrorCode, FrameView, Kind, PLACED_BYTES, Placed, Produced,
-    RECORDS_PER_PRODUCE_MAX, Stages, append_frame,
+    Ack, ArchivedProduce, ErrorCode, FrameView, PLACED_BYTES, RECORDS_PER_PRODUCE_MAX,
 };
 use rt::Runtime as _;
 
-/// A frame that arrived just now; `bytes` is all of it.
-pub(super) fn handle(
+/// A frame that arrived just now.
+pub(crate) fn handle(
     shard: &mut Shard,
     net: &mut Net,
-    caller: NativeCaller,
+    ticket: Ticket,
     frame: &FrameView<'_>,
-    bytes: &[u8],
-) {
-    // Behind others that wait, so that the order of a connection's sends survives.
-    let must_wait = !shard.waiting.is_empty()
-        || matches!(process(shard, net, caller, frame, None), Outcome::TailFull);
-    if must_wait && !wait_for_room(shard, caller.conn, bytes) {
-        caller.refuse(
-            net,
-            &NativeRefusal::new(
-                ErrorCode::Busy,
-                "too many sends wait for the device: send again later",
-            ),
-        );
-    }
-}
-
-/// A frame that waited for room since `received_nanos`. It was read once already.
-pub(crate) fn process_waiting(
-    shard: &mut Shard,
-    net: &mut Net,
-    conn: netcore::ConnId,
-    bytes: &[u8],
-    received_nanos: u64,
-) -> Outcome {
-    let Ok(frame) = FrameView::parse(bytes) else { return Outcome::Answered };
-    process(
-        shard,
-        net,
-        NativeCaller { conn, correlation: frame.correlation },
-        &frame,
-        Some(received_nanos),
-    )
-}
-
-/// A frame that waited for too long.
-pub(crate) fn refuse_waiting(net: &mut Net, conn: netcore::ConnId, bytes: &[u8], reason: String) {
-    if let Ok(frame) = FrameView::parse(bytes) {
-        NativeCaller { conn, correlation: frame.correlation }
-            .refuse(net, &NativeRefusal::new(ErrorCode::Busy, reason));
-    }
-}
-
-/// Stores and answers, or tells that there is no room.
-fn process(
-    shard: &mut Shard,
-    net: &mut Net,
-    caller: NativeCaller,
-    frame: &FrameView<'_>,
-    received_nanos: Option<u64>,
-) -> Outcome {
-    let mut plans = std::mem::take(&mut shard.native.plans);
-    let outcome = check_and_append(shard, net, caller, frame, received_nanos, &mut plans);
-    shard.native.plans = plans;
-    outcome.unwrap_or_else(|refusal| {
+) -> Result<Done, NativeRefusal> {
+    let mut plans = std::mem::take(&mut shard.scratch.plans);
+    let outcome = check_and_store(shard, net, ticket, frame, &mut plans);
+    shard.scratch.plans = plans;
+    outcome.inspect_err(|refusal| {
         if refusal.code == ErrorCode::Record {
-            shard.blame(
-                net.peer(caller.conn),
-                &format_args!("record {} of a produce frame: {}", refusal.record, refusal.reason),
-            );
+            let (peer, now_ms) = (net.peer(ticket.conn), shard.cx.now_ms());
+            let NativeRefusal { record, reason, .. } = refusal;
+            let what = format_args!("record {record} of a produce frame: {reason}");
+            shard.peers.log.blame(peer, now_ms, &what);
         }
-        caller.refuse(net, &refusal);
-        Outcome::Answered
     })
 }
 
-fn check_and_append(
+/// What a frame asks of its answer.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// For the watermark of its acknowledgement.
+    waits: bool,
+    /// When the broker took it up, if it asked for its stages.
+    received_nanos: Option<u64>,
+}
+
+fn check_and_store(
     shard: &mut Shard,
     net: &mut Net,
-    caller: NativeCaller,
+    ticket: Ticket,
     frame: &FrameView<'_>,
-    received_nanos: Option<u64>,
     plans: &mut Vec<RecordPlan>,
-) -> Result<Outcome, NativeRefusal> {
+) -> Result<Done, NativeRefusal> {
     let produce = frame.header::<ArchivedProduce>()?;
-    let received_nanos =
-        produce.wants_stages.then(|| received_nanos.unwrap_or_else(|| shard.core.now_nanos()));
-    let waits = match produce.ack {
-        ack if ack == Ack::Configured as u8 => true,
-        ack if ack == Ack::Appended as u8 => false,
-        found => {
-            return Err(NativeRefusal::new(
-                ErrorCode::Request,
-                format!("ack {found}: 0 and 1 are known"),
-            ));
-        }
-    };
+    let received_nanos = produce.wants_stages.then(|| shard.cx.core.now_nanos());
+    let records = produce.records.to_native();
+    let asked = Asked { waits: waits(produce.ack)?, received_nanos };
     check_accepting(shard)?;
-    check_all(shard, frame.payload, produce.records.to_native(), plans)?;
-    if shard.pending.is_full() || shard.native.is_full() {
-        return Ok(Outcome::TailFull);
+    check_all(shard, frame.payload, records, plans)?;
+    let message = Message::Records(frame.payload, plans);
+    if !shard.sends.backlog.is_empty() {
+        // Behind others that wait, so that the order of a connection's sends survives.
+        return wait_for_room(shard, ticket, &message, asked);
     }
-    let mut placed = std::mem::take(&mut shard.native.placed);
-    placed.clear();
-    let mut store_timestamp_ms = 0;
-    let appended =
-        shard.store.append_records(frame.payload, plans, shard.options.store_host, |appended| {
-            store_timestamp_ms = appended.store_timestamp_ms;
-            placed.push(Placed {
-                queue_offset: appended.queue_offset.0,
-                physical_offset: appended.physical_offset.as_i64(),
-            });
-        });
-    let outcome = match appended {
-        Ok(end) => {
-            let clock = received_nanos.map(|received_nanos| FrameClock {
-                received_nanos,
-                appended_nanos: shard.core.now_nanos(),
-            });
-            let pending = PendingFrame {
-                caller,
-                end,
-                records: produce.records.to_native(),
-                store_timestamp_ms,
-                clock,
-            };
-            acknowledge_or_wait(shard, net, pending, waits, &placed);
-            Ok(Outcome::Answered)
-        }
-        Err(AppendError::TailFull { .. }) => Ok(Outcome::TailFull),
-        Err(error) => Err(refusal_of(&error)),
+    let Shard { sends, cx, .. } = &mut *shard;
+    let stored = match sends.store(&cx.store, &message) {
+        Ok(stored) => stored,
+        Err(NotStored::Full) => return wait_for_room(shard, ticket, &message, asked),
+        Err(NotStored::Failed(error)) => return Err(native_refusal_of(&error)),
     };
-    shard.native.placed = placed;
-    outcome
+    let clock = asked
+        .received_nanos
+        .map(|received_nanos| FrameClock { received_nanos, appended_nanos: cx.core.now_nanos() });
+    let store_timestamp_ms = stored.first.store_timestamp_ms;
+    let told = Told::Frame(Frame { records, store_timestamp_ms, clock });
+    let then = (Then::Answer(ticket), asked.waits);
+    Ok(finish(sends, &cx.store, (net, &cx.core), &stored, then, told))
+}
+
+fn waits(ack: u8) -> Result<bool, NativeRefusal> {
+    match ack {
+        ack if ack == Ack::Configured as u8 => Ok(true),
+        ack if ack == Ack::Appended as u8 => Ok(false),
+        found => {
+            let reason = format!("ack {found}: 0 and 1 are known");
+            Err(NativeRefusal::new(ErrorCode::Request, reason))
+        }
+    }
+}
+
+fn wait_for_room(
+    shard: &mut Shard,
+    ticket: Ticket,
+    message: &Message<'_>,
+    asked: Asked,
+) -> Result<Done, NativeRefusal> {
+    let send = Prepared {
+        message: message.owned(),
+        then: Then::Answer(ticket),
+        waits: asked.waits,
+        unique_key: Box::default(),
+        answered_queue: None,
+        received_nanos: asked.received_nanos,
+        since_ms: shard.cx.now_ms(),
+    };
+    drain::wait(shard, send).map(|()| Done::Waits).map_err(|_| {
+        let reason = "too many sends wait for the device: send again later";
+        NativeRefusal::new(ErrorCode::Busy, reason)
+    })
 }
 
 fn check_accepting(shard: &Shard) -> Result<(), NativeRefusal> {
-    let from_ms = shard.options.process.serve.accept_sends_from_ms;
-    if from_ms > 0 && shard.now_ms() < from_ms {
-        return Err(NativeRefusal::new(
-            ErrorCode::Busy,
-            format!("startAcceptSendRequestTimeStamp: no sends until {from_ms} ms since 1970"),
-        ));
+    let from_ms = shard.cx.options.process.serve.accept_sends_from_ms;
+    if from_ms > 0 && shard.cx.now_ms() < from_ms {
+        let reason =
+            format!("startAcceptSendRequestTimeStamp: no sends until {from_ms} ms since 1970");
+        return Err(NativeRefusal::new(ErrorCode::Busy, reason));
     }
     Ok(())
-}
-
-/// Checks every record of a payload; `plans` is what to store afterwards.
-fn check_all(
-    shard: &Shard,
-    payload: &[u8],
-    announced: u32,
-    plans: &mut Vec<RecordPlan>,
-) -> Result<(), NativeRefusal> {
-    plans.clear();
-    if announced == 0 || announced > RECORDS_PER_PRODUCE_MAX {
-        return Err(NativeRefusal::new(
-            ErrorCode::Request,
-            format!(
-                "{announced} records announced, 1 to {RECORDS_PER_PRODUCE_MAX} are allowed in a \
-                    frame"
-            ),
-        ));
-    }
-    let mut rest = payload;
-    loop {
-        let nth = plans.len();
-        let at = payload.len() - rest.len();
-        let Some(record) = records::next(&mut rest) else { break };
-        let record = record
-            .map_err(|error| NativeRefusal::of_record(nth, ErrorCode::Record, error.to_string()))?;
-        let checked = records::check(record, shard.options.store_host.is_ipv6())
-            .map_err(|fault| fault_refusal(nth, &fault))?;
-        let body_bytes = checked.view.body().len();
-        let limit = shard.options.process.store.message_bytes_max;
-        if body_bytes > limit {
-            return Err(NativeRefusal::of_record(
-                nth,
-                ErrorCode::TooLarge,
-                format!("a body of {body_bytes} bytes, maxMessageSize is {limit}"),
-            ));
-        }
-        let plan = checked.plan(at);
-        if !plans.last().is_some_and(|before| before.same_queue(&plan, payload)) {
-            check_target(shard, nth, checked.view.topic(), plan.queue_id)?;
-        }
-        if nth >= announced as usize {
-            return Err(NativeRefusal::new(
-                ErrorCode::Request,
-                format!("{announced} records announced, the payload has more"),
-            ));
-        }
-        plans.push(plan);
-    }
-    if plans.len() != announced as usize {
-        return Err(NativeRefusal::new(
-            ErrorCode::Request,
-            format!("{announced} records announced, the payload has {}", plans.len()),
-        ));
-    }
-    Ok(())
-}
-
-fn fault_refusal(nth: usize, fault: &RecordFault) -> NativeRefusal {
-    let code = if matches!(fault, RecordFault::Unsupported(_)) {
-        ErrorCode::Unsupported
-    } else {
-        ErrorCode::Record
-    };
-    NativeRefusal::of_record(nth, code, fault.to_string())
-}
-
-fn check_target(shard: &Shard, nth: usize, name: &str, queue_id: i32) -> Result<(), NativeRefusal> {
-    let Some(topic) = shard.topics.get(name) else {
-        let reason = format!(
-            "topic {name:?} does not exist: Route with create_queues creates it where \
-                autoCreateTopicEnable is set"
-        );
-        return Err(NativeRefusal::of_record(nth, ErrorCode::Topic, reason));
-    };
-    let may_write =
-        shard.options.process.permission & perm::WRITE != 0 && topic.config.perm & perm::WRITE != 0;
-    // A retry topic's messages come from RocketMQ's send-back, which counts and ends the retries.
-    if !may_write || !topic.accepts_sends || names::is_retry_topic(name) {
-        return Err(NativeRefusal::of_record(
-            nth,
-            ErrorCode::Permission,
-            format!("topic {name} may not be written by producers"),
-        ));
-    }
-    let queues = topic.config.write_queue_nums;
-    if queue_id < 0 || queue_id >= queues {
-        return Err(NativeRefusal::of_record(
-            nth,
-            ErrorCode::Queue,
-            format!("queue {queue_id} of topic {name}: it has {queues} for writing, from 0"),
-        ));
-    }
-    Ok(())
-}
-
-fn refusal_of(error: &AppendError) -> NativeRefusal {
-    let code = match error {
-        AppendError::TailFull { .. } => ErrorCode::Busy,
-        AppendError::TooLarge { .. } => ErrorCode::TooLarge,
-        AppendError::Record(_) | AppendError::NoCrcProperty => ErrorCode::Record,
-        AppendError::QueueId { .. } => ErrorCode::Queue,
-        AppendError::EmptyBatch => ErrorCode::Request,
-        AppendError::DiskFull { .. }
-        | AppendError::DiskNearlyFull { .. }
-        | AppendError::Poisoned { .. }
-        | AppendError::Closed => ErrorCode::NotWritable,
-    };
-    NativeRefusal::new(code, error.to_string())
-}
-
-fn acknowledge_or_wait(
-    shard: &mut Shard,
-    net: &mut Net,
-    pending: PendingFrame,
-    waits: bool,
-    placed: &[Placed],
-) {
-    if waits && pending.end > shard.store.acknowledged() {
-        return shard.native.push(pending, placed);
-    }
-    answer(shard, net, &pending, None, false, placed);
-}
-
-/// Answers a stored frame. `flushed_nanos`: when the mark it waited for had passed, if it waited.
-pub(super) fn answer(
-    shard: &Shard,
-    net: &mut Net,
-    pending: &PendingFrame,
-    flushed_nanos: Option<u64>,
-    is_late: bool,
-    placed: &[Placed],
-) {
-    let Some(out) = net.out(pending.caller.conn) else { return };
-    let stages = pending.clock.map_or_else(Stages::default, |clock| {
-        let since = |nanos: u64| nanos.saturating_sub(clock.received_nanos);
-        Stages {
-            appended_nanos: since(clock.appended_nanos),
-            flushed_nanos: flushed_nanos.map_or(0, since),
-            replicated_nanos: 0, // there are no slaves
-            // One that did not wait is answered as soon as it is in memory.
-            answered_nanos: if flushed_nanos.is_some() || is_late {
-                since(shard.core.now_nanos())
-            } else {
-                since(clock.appended_nanos)
-            },
-        }
-    });
-    let header = Produced {
-        records: pending.records,
-        is_late,
-        store_timestamp_ms: pending.store_timestamp_ms,
-        stages,
-    };
-    let bytes = out.bytes();
-    let written = append_frame(
-        bytes,
-        Kind::Produced,
-        pending.caller.correlation,
-        &header,
-        placed.len() * PLACED_BYTES,
-    );
-    debug_assert_eq!(written, Ok(()), "a header of fixed size fits");
-    for place in placed {
-        bytes.extend_from_slice(&place.to_bytes());
-    }
 }
 
 const _: () = assert!(

@@ -1,7 +1,7 @@
 //! Route: the queues of a topic on this shard. The shards themselves are in Welcome.
 
-use crate::answers::native::{NativeCaller, NativeRefusal};
-use crate::serve::control::Control;
+use crate::answers::native::NativeRefusal;
+use crate::answers::ticket::{Done, Ticket};
 use crate::shard::Shard;
 use crate::tables::topics::WantedTopic;
 use netcore::Net;
@@ -12,34 +12,34 @@ use protocol::native::{ArchivedRoute, ErrorCode, FrameView, Kind, RouteIs};
 const DEFAULT_TOPIC: &str = "TBW102";
 
 /// Answers with the queues; creates the topic when that is asked for and allowed.
-pub(super) fn handle(
+pub(crate) fn handle(
     shard: &mut Shard,
     net: &mut Net,
-    caller: NativeCaller,
+    ticket: Ticket,
     frame: &FrameView<'_>,
-) -> Result<(), NativeRefusal> {
+) -> Result<Done, NativeRefusal> {
     let asked = frame.header::<ArchivedRoute>()?;
     let name = asked.topic.as_str();
-    if shard.topics.get(name).is_none() && asked.create_queues.to_native() > 0 {
-        create(shard, net, caller, name, asked.create_queues.to_native())?;
+    if shard.tables.topics.get(name).is_none() && asked.create_queues.to_native() > 0 {
+        create(shard, net, ticket, name, asked.create_queues.to_native())?;
     }
-    let Some(topic) = shard.topics.get(name) else {
+    let Some(topic) = shard.tables.topics.get(name) else {
         return Err(NativeRefusal::new(ErrorCode::Topic, format!("topic {name:?} does not exist")));
     };
-    let count = |queues: i32| u32::try_from(queues).unwrap_or(0);
+    let count = |queues: i32| u32::try_from(queues).expect("the table keeps counts from 0 up");
     let route = RouteIs {
         read_queues: count(topic.config.read_queue_nums),
         write_queues: count(topic.config.write_queue_nums),
-        permission: count(topic.config.perm),
+        permission: topic.config.perm.cast_unsigned(),
     };
-    caller.answer(net, Kind::RouteIs, &route);
-    Ok(())
+    ticket.answer_native(net, Kind::RouteIs, &route);
+    Ok(Done::Answered)
 }
 
 fn create(
     shard: &mut Shard,
     net: &Net,
-    caller: NativeCaller,
+    ticket: Ticket,
     name: &str,
     queues: u32,
 ) -> Result<(), NativeRefusal> {
@@ -53,8 +53,8 @@ fn create(
     }
     let queues = i32::try_from(queues).unwrap_or(i32::MAX);
     let wanted = WantedTopic { name, default_topic: DEFAULT_TOPIC, queues, sys_flag: 0 };
-    let now_ms = shard.now_ms();
-    let topic = shard.topics.create_for_send(&wanted, now_ms).map_err(|error| {
+    let now_ms = shard.cx.now_ms();
+    let topic = shard.tables.topics.create_for_send(&wanted, now_ms).map_err(|error| {
         NativeRefusal::new(
             ErrorCode::Topic,
             format!("topic {name:?} does not exist and is not created: {error}"),
@@ -63,9 +63,7 @@ fn create(
     tracing::info!(
         "topic {name} created with {} queues for the native client at {:?}",
         topic.config.write_queue_nums,
-        net.peer(caller.conn)
+        net.peer(ticket.conn)
     );
-    let control = Control::CreateTopic(topic.config.clone());
-    shard.tell_siblings(&control);
     Ok(())
 }

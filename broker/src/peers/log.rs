@@ -2,18 +2,31 @@
 //! log.
 
 use crate::limits::PEER_LOG_LINES_PER_SECOND;
+use std::fmt::Display;
+use std::net::SocketAddr;
 
 /// Counts the lines of the running second.
 #[derive(Debug, Default)]
-pub struct PeerLog {
+pub(crate) struct PeerLog {
     second: i64,
     lines: u32,
     suppressed: u64,
 }
 
 impl PeerLog {
+    /// One warning about a peer, unless there were too many this second.
+    pub(crate) fn blame(&mut self, peer: Option<SocketAddr>, now_ms: i64, what: &dyn Display) {
+        let Some(left_out) = self.admit(now_ms) else { return };
+        let peer = peer.map_or_else(|| "a peer".to_owned(), |peer| peer.to_string());
+        if left_out == 0 {
+            tracing::warn!("{peer}: {what}");
+        } else {
+            tracing::warn!("{peer}: {what} ({left_out} lines like this left out before)");
+        }
+    }
+
     /// Whether a line may be written now; `Some(n)`: yes, and `n` were left out since the last one.
-    pub fn admit(&mut self, now_ms: i64) -> Option<u64> {
+    fn admit(&mut self, now_ms: i64) -> Option<u64> {
         let second = now_ms.div_euclid(1_000);
         if second != self.second {
             self.second = second;

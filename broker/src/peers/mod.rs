@@ -1,4 +1,40 @@
-//! The other ends of connections.
+//! The other ends of connections: who they are ([`connections`]), whom the broker dials itself
+//! ([`dials`], [`name_servers`]), what it asks of them ([`asked`]), and the log lines about those
+//! that misbehave ([`log`]).
 
+pub(crate) mod asked;
+pub(crate) mod connections;
+pub(crate) mod dials;
 pub(crate) mod log;
 pub(crate) mod name_servers;
+
+use asked::Asked;
+use connections::Connections;
+use log::PeerLog;
+use name_servers::NameServers;
+use netcore::ConnId;
+
+/// What one shard knows of its peers.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    /// Accepted connections.
+    pub(crate) connections: Connections,
+    /// The links to the name servers.
+    pub(crate) name_servers: NameServers<ConnId>,
+    /// Requests of ours without an answer.
+    pub(crate) asked: Asked,
+    /// Log lines about peers.
+    pub(crate) log: PeerLog,
+}
+
+impl Peers {
+    /// No connection yet, and links to these name servers.
+    pub(crate) fn new(name_servers: &[String]) -> Self {
+        Self {
+            connections: Connections::default(),
+            name_servers: NameServers::new(name_servers),
+            asked: Asked::default(),
+            log: PeerLog::default(),
+        }
+    }
+}

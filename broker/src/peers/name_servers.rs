@@ -7,16 +7,16 @@
 //!
 //! Pure: says when to dial and register, is told what happened; sockets and frames are the
 //! caller's. A name server that is down is named once, not at every attempt. Bounded by
-//! `NAME_SERVERS_MAX` links with a few requests each.
+//! `NAME_SERVERS_MAX` links.
 
 use std::net::SocketAddr;
 
 /// Between two attempts to reach a name server.
-pub const RETRY_MS: i64 = 2_000;
+pub(crate) const RETRY_MS: i64 = 2_000;
 
 /// A registration that is not answered in this time ends the connection
 /// (`registerBrokerTimeoutMills`).
-pub const ANSWER_MS: i64 = 24_000;
+pub(crate) const ANSWER_MS: i64 = 24_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State<C> {
@@ -33,8 +33,6 @@ struct Link<C> {
     next: usize,
     state: State<C>,
     register_at_ms: i64,
-    /// Opaque and time of registrations without an answer.
-    pending: Vec<(i32, i64)>,
     told_down: bool,
     /// A first registration was answered, or the name server could not be reached.
     settled: bool,
@@ -42,13 +40,13 @@ struct Link<C> {
 
 /// The links of one shard.
 #[derive(Debug)]
-pub struct NameServers<C> {
+pub(crate) struct NameServers<C> {
     links: Vec<Link<C>>,
 }
 
 /// Something to write to the log about a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice<'a> {
+pub(crate) enum Notice<'a> {
     /// The name server can't be reached, the first time since it could.
     Down(&'a str),
     /// Nothing to say.
@@ -58,14 +56,13 @@ pub enum Notice<'a> {
 impl<C: Copy + Eq> NameServers<C> {
     /// Links to `names` (`host:port`), whose addresses come through [`NameServers::resolved`].
     #[must_use]
-    pub fn new(names: &[String]) -> Self {
+    pub(crate) fn new(names: &[String]) -> Self {
         let link = |name: &String| Link {
             name: name.clone(),
             addresses: vec![],
             next: 0,
             state: State::Down { retry_ms: i64::MIN },
             register_at_ms: i64::MIN,
-            pending: vec![],
             told_down: false,
             settled: false,
         };
@@ -73,53 +70,52 @@ impl<C: Copy + Eq> NameServers<C> {
     }
 
     /// The addresses that a name means now; none: it can't be resolved.
-    pub fn resolved(&mut self, index: usize, addresses: Vec<SocketAddr>) {
+    pub(crate) fn resolved(&mut self, index: usize, addresses: Vec<SocketAddr>) {
         if let Some(link) = self.links.get_mut(index) {
             link.settled |= addresses.is_empty();
             link.addresses = addresses;
         }
     }
 
-    /// The dials that are due, as tag and address; they are on their way after this call.
-    pub fn due_dials(&mut self, now_ms: i64) -> Vec<(u64, SocketAddr)> {
+    /// The dials that are due, as index and address; they are on their way after this call.
+    pub(crate) fn due_dials(&mut self, now_ms: i64) -> Vec<(usize, SocketAddr)> {
         let mut dials = vec![];
-        for (tag, link) in (0u64..).zip(&mut self.links) {
+        for (index, link) in self.links.iter_mut().enumerate() {
             let due = matches!(link.state, State::Down { retry_ms } if retry_ms <= now_ms);
             if due && !link.addresses.is_empty() {
                 let address = link.addresses.get(link.next % link.addresses.len()).copied();
                 link.state = State::Dialing;
-                dials.extend(address.map(|address| (tag, address)));
+                dials.extend(address.map(|address| (index, address)));
             }
         }
         dials
     }
 
     /// A dial succeeded: the link registers at once.
-    pub fn opened(&mut self, tag: u64, conn: C) {
-        if let Some(link) = self.link(tag) {
+    pub(crate) fn opened(&mut self, index: usize, conn: C) {
+        if let Some(link) = self.links.get_mut(index) {
             link.state = State::Up(conn);
             link.register_at_ms = i64::MIN;
-            link.pending.clear();
         }
     }
 
     /// A dial failed.
-    pub fn dial_failed(&mut self, tag: u64, now_ms: i64) -> Notice<'_> {
-        self.link(tag).map_or(Notice::Nothing, |link| {
+    pub(crate) fn dial_failed(&mut self, index: usize, now_ms: i64) -> Notice<'_> {
+        self.links.get_mut(index).map_or(Notice::Nothing, |link| {
             link.next = link.next.wrapping_add(1);
             down(link, now_ms)
         })
     }
 
     /// A connection closed; `None`: it was not one of ours.
-    pub fn closed(&mut self, conn: C, now_ms: i64) -> Option<Notice<'_>> {
+    pub(crate) fn closed(&mut self, conn: C, now_ms: i64) -> Option<Notice<'_>> {
         let link = self.links.iter_mut().find(|link| link.state == State::Up(conn))?;
         Some(down(link, now_ms))
     }
 
     /// The links on which a registration of everything is due; the next one is due `period_ms`
     /// later.
-    pub fn due_registrations(&mut self, now_ms: i64, period_ms: i64) -> Vec<C> {
+    pub(crate) fn due_registrations(&mut self, now_ms: i64, period_ms: i64) -> Vec<C> {
         let mut due = vec![];
         for link in &mut self.links {
             if let State::Up(conn) = link.state
@@ -133,7 +129,7 @@ impl<C: Copy + Eq> NameServers<C> {
     }
 
     /// The links on which everything was registered: changes are told to these.
-    pub fn registered(&self) -> impl Iterator<Item = C> {
+    pub(crate) fn registered(&self) -> impl Iterator<Item = C> {
         self.links.iter().filter(|link| link.register_at_ms != i64::MIN).filter_map(|link| {
             match link.state {
                 State::Up(conn) => Some(conn),
@@ -142,51 +138,24 @@ impl<C: Copy + Eq> NameServers<C> {
         })
     }
 
-    /// A registration went out with this number.
-    pub fn sent(&mut self, conn: C, opaque: i32, now_ms: i64) {
-        if let Some(link) = self.links.iter_mut().find(|link| link.state == State::Up(conn)) {
-            link.pending.push((opaque, now_ms));
-        }
-    }
-
-    /// An answer came: the name of the server, if it answers something of ours.
-    pub fn answered(&mut self, conn: C, opaque: i32) -> Option<&str> {
+    /// A name server answered a registration: its name, if the connection leads to one.
+    pub(crate) fn answered(&mut self, conn: C) -> Option<&str> {
         let link = self.links.iter_mut().find(|link| link.state == State::Up(conn))?;
-        let index = link.pending.iter().position(|(pending, _)| *pending == opaque)?;
-        link.pending.swap_remove(index);
         link.settled = true;
         link.told_down = false;
         Some(&link.name)
     }
 
-    /// Connections that owe an answer for too long.
-    #[must_use]
-    pub fn overdue(&self, now_ms: i64) -> Vec<C> {
-        let late = |link: &&Link<C>| {
-            link.pending.iter().any(|(_, sent_ms)| now_ms.saturating_sub(*sent_ms) > ANSWER_MS)
-        };
-        self.links
-            .iter()
-            .filter(late)
-            .filter_map(|link| if let State::Up(conn) = link.state { Some(conn) } else { None })
-            .collect()
-    }
-
     /// Whether each name server has answered or could not be reached: the start need not wait
     /// longer.
     #[must_use]
-    pub fn settled(&self) -> bool {
+    pub(crate) fn settled(&self) -> bool {
         self.links.iter().all(|link| link.settled)
-    }
-
-    fn link(&mut self, tag: u64) -> Option<&mut Link<C>> {
-        usize::try_from(tag).ok().and_then(|index| self.links.get_mut(index))
     }
 }
 
 fn down<C>(link: &mut Link<C>, now_ms: i64) -> Notice<'_> {
     link.state = State::Down { retry_ms: now_ms.saturating_add(RETRY_MS) };
-    link.pending.clear();
     link.settled = true;
     if std::mem::replace(&mut link.told_down, true) {
         Notice::Nothing
@@ -232,9 +201,8 @@ mod tests {
         assert_eq!(servers.dial_failed(0, RETRY_MS), Notice::Nothing);
         servers.due_dials(RETRY_MS * 2);
         servers.opened(0, 7);
-        servers.sent(7, 3, 10_000);
-        assert_eq!(servers.answered(7, 4), None);
-        assert_eq!(servers.answered(7, 3), Some("a:1"));
+        assert_eq!(servers.answered(8), None);
+        assert_eq!(servers.answered(7), Some("a:1"));
         assert_eq!(servers.closed(7, 20_000), Some(Notice::Down("a:1")));
         assert_eq!(servers.closed(8, 20_000), None);
     }
@@ -246,19 +214,8 @@ mod tests {
         servers.resolved(1, vec![]);
         servers.due_dials(0);
         servers.opened(0, 7);
-        servers.sent(7, 1, 0);
         assert!(!servers.settled());
-        servers.answered(7, 1);
+        servers.answered(7);
         assert!(servers.settled());
-    }
-
-    #[test]
-    fn an_unanswered_registration_ends_the_connection() {
-        let mut servers = two();
-        servers.due_dials(0);
-        servers.opened(0, 7);
-        servers.sent(7, 1, 0);
-        assert!(servers.overdue(ANSWER_MS).is_empty());
-        assert_eq!(servers.overdue(ANSWER_MS + 1), [7]);
     }
 }

@@ -162,20 +162,6 @@ impl Supervisor {
             sender.send(Control::Stop);
         }
         self.shards[shard].sender = Some(sender);
-        self.introduce_siblings();
-    }
-
-    /// Every shard knows the others once all have a mailbox.
-    fn introduce_siblings(&self) {
-        let all: Vec<_> = self.shards.iter().filter_map(|shard| shard.sender.clone()).collect();
-        if all.len() < self.shards.len() {
-            return;
-        }
-        for (index, sender) in all.iter().enumerate() {
-            let mut others = all.clone();
-            others.remove(index);
-            sender.send(Control::Siblings(others));
-        }
     }
 
     fn tell(&self, control: &Control) {

@@ -1,77 +1,158 @@
-//! Held pulls: requests that found nothing and wait for a message (long polling).
+//! Long polls: reads that found nothing and wait for a message.
 //!
-//! A pull waits under its topic and queue until a message that its filter wants becomes visible
-//! there, or until its deadline; either way it leaves this table and the caller runs it once more,
-//! without holding it again. Pure: `P` is whatever the caller needs to run the request. Bounded by
-//! `HELD_PULLS_MAX`; an entry lives at most `HELD_PULL_MS_MAX`.
+//! ```text
+//!                      ┌─ of its queue       woken by a message of that queue
+//!   poll ── in 3 lists ┼─ of its connection  dropped when that is gone
+//!                      └─ of its deadline    a ring of slots, SLOT_MS each; answered with nothing
+//! ```
+//!
+//! A poll waits until a message that its filter wants becomes visible, or until its deadline;
+//! either way it leaves this table and the caller runs it once more, without waiting again. All
+//! three ways out cost the same however many wait. Pure: `P` is whatever the caller needs to run
+//! the read. Bounded by `LONG_POLLS_MAX`; a poll waits at most `LONG_POLL_MS_MAX`.
 
-use crate::limits::{HELD_PULL_MS_MAX, HELD_PULLS_MAX};
-use crate::reads::filter::Filter;
+use super::filter::Filter;
+use super::lists::{self, Link, Linked, List, NONE};
+use crate::limits::{LONG_POLL_MS_MAX, LONG_POLLS_MAX};
+use slab::Slab;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::rc::Rc;
 
-/// One waiting request.
+/// How fine deadlines are, in milliseconds: no finer than the broker's timer.
+const SLOT_MS: i64 = 50;
+/// Slots of the ring: one more than the longest poll needs.
+const SLOTS: usize = 2_402;
+const _: () = assert!(SLOT_MS * (SLOTS as i64 - 2) >= LONG_POLL_MS_MAX, "a deadline has a slot");
+
+const OF_QUEUE: usize = 0;
+const OF_CONN: usize = 1;
+const OF_DEADLINE: usize = 2;
+
+/// Where and how a read waits.
 #[derive(Debug)]
-pub struct Held<P> {
-    /// The queue offset it wants: woken when the queue has more.
-    pub offset: i64,
+pub(crate) struct Wait<'a> {
+    /// The topic's name, shared with its table.
+    pub(crate) topic: &'a Rc<str>,
+    /// The queue.
+    pub(crate) queue_id: i32,
+    /// The queue offset that it wants: woken when the queue has more.
+    pub(crate) offset: i64,
     /// Which messages it wants.
-    pub filter: Filter,
-    /// When it is answered with nothing.
-    pub deadline_ms: i64,
-    /// The request.
-    pub pull: P,
+    pub(crate) filter: &'a Filter,
+    /// For how long, in milliseconds.
+    pub(crate) poll_ms: i64,
 }
 
-/// The held pulls of one shard.
 #[derive(Debug)]
-pub struct HeldPulls<P> {
-    // Queues stay in the map when their last pull leaves: the next one then allocates nothing. They
-    // are bounded by the topics, and `forget_topic` removes them.
-    topics: HashMap<Rc<str>, HashMap<i32, Vec<Held<P>>>>,
-    held: usize,
-    /// No deadline is earlier than this: most ticks need not look at all.
-    earliest_ms: i64,
+struct Entry<P, C> {
+    read: P,
+    conn: C,
+    queue: u32,
+    offset: i64,
+    filter: Filter,
+    deadline_ms: i64,
+    links: [Link; 3],
 }
 
-impl<P> Default for HeldPulls<P> {
-    fn default() -> Self {
-        Self { topics: HashMap::new(), held: 0, earliest_ms: i64::MAX }
+#[derive(Debug)]
+struct Entries<P, C>(Slab<Entry<P, C>>);
+
+impl<P, C> Linked for Entries<P, C> {
+    fn link(&mut self, entry: u32, nth: usize) -> &mut Link {
+        &mut self.0[entry as usize].links[nth]
     }
 }
 
-impl<P> HeldPulls<P> {
-    /// Holds a pull of `topic`'s queue for up to `timeout_ms`; gives it back when too many are
-    /// held.
-    pub fn hold(
-        &mut self,
-        topic: &Rc<str>,
-        queue_id: i32,
-        want: (i64, Filter),
-        timeout_ms: i64,
-        now_ms: i64,
-        pull: P,
-    ) -> Result<(), P> {
-        if self.held >= HELD_PULLS_MAX {
-            return Err(pull);
+#[derive(Debug)]
+struct Queue {
+    topic: Rc<str>,
+    queue_id: i32,
+    polls: List,
+}
+
+/// The long polls of one shard, of connections `C`.
+#[derive(Debug)]
+pub(crate) struct LongPolls<P, C> {
+    entries: Entries<P, C>,
+    // Queues stay when their last poll leaves: the next one then allocates nothing. They are
+    // bounded by the topics, and `forget_topic` removes them.
+    queues: Slab<Queue>,
+    by_topic: HashMap<Rc<str>, HashMap<i32, u32>>,
+    by_conn: HashMap<C, List>,
+    slots: Box<[List; SLOTS]>,
+    /// Slots before this one have been looked through; in `SLOT_MS` since 1970.
+    next_slot: i64,
+}
+
+impl<P, C> Default for LongPolls<P, C> {
+    fn default() -> Self {
+        Self {
+            entries: Entries(Slab::new()),
+            queues: Slab::new(),
+            by_topic: HashMap::new(),
+            by_conn: HashMap::new(),
+            slots: Box::new([List::default(); SLOTS]),
+            next_slot: 0,
         }
-        let deadline_ms = now_ms.saturating_add(timeout_ms.clamp(0, HELD_PULL_MS_MAX));
-        let (offset, filter) = want;
-        let held = Held { offset, filter, deadline_ms, pull };
-        match self.topics.get_mut(&**topic) {
-            Some(queues) => queues.entry(queue_id).or_default().push(held),
-            None => {
-                self.topics.insert(topic.clone(), HashMap::from([(queue_id, vec![held])]));
-            }
+    }
+}
+
+fn slot_of(ms: i64) -> i64 {
+    ms.div_euclid(SLOT_MS)
+}
+
+fn place_of(slot: i64) -> usize {
+    let slots = i64::try_from(SLOTS).expect("a few thousand");
+    usize::try_from(slot.rem_euclid(slots)).expect("a remainder is not negative")
+}
+
+impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
+    /// Lets a read wait; gives it back when too many do.
+    pub(crate) fn wait(&mut self, wait: &Wait<'_>, conn: C, now_ms: i64, read: P) -> Result<(), P> {
+        if self.entries.0.len() >= LONG_POLLS_MAX {
+            return Err(read);
         }
-        self.held += 1;
-        self.earliest_ms = self.earliest_ms.min(deadline_ms);
+        if self.entries.0.is_empty() {
+            self.next_slot = slot_of(now_ms);
+        }
+        let asked_ms = now_ms.saturating_add(wait.poll_ms.clamp(0, LONG_POLL_MS_MAX));
+        // The clock may have gone back since the slots were looked through, or ahead without that
+        // they were: the deadline stays within the ring.
+        let latest_ms = (self.next_slot + slots_ahead_max()) * SLOT_MS;
+        let deadline_ms = asked_ms.clamp(self.next_slot * SLOT_MS, latest_ms);
+        let queue = self.queue(wait.topic, wait.queue_id);
+        let entry = self.entries.0.insert(Entry {
+            read,
+            conn,
+            queue,
+            offset: wait.offset,
+            filter: wait.filter.clone(),
+            deadline_ms,
+            links: [Link::ALONE; 3],
+        });
+        let entry = u32::try_from(entry).expect("LONG_POLLS_MAX is far below");
+        self.queues[queue as usize].polls.push(&mut self.entries, entry, OF_QUEUE);
+        self.by_conn.entry(conn).or_default().push(&mut self.entries, entry, OF_CONN);
+        let slot = &mut self.slots[place_of(slot_of(deadline_ms))];
+        slot.push(&mut self.entries, entry, OF_DEADLINE);
         Ok(())
     }
 
-    /// A message became visible, or several of unknown tags (`None`): moves the pulls they wake
-    /// into `woken`.
-    pub fn arrived(
+    fn queue(&mut self, topic: &Rc<str>, queue_id: i32) -> u32 {
+        if let Some(queue) = self.by_topic.get(topic).and_then(|queues| queues.get(&queue_id)) {
+            return *queue;
+        }
+        let polls = List::default();
+        let queue = self.queues.insert(Queue { topic: topic.clone(), queue_id, polls });
+        let queue = u32::try_from(queue).expect("topics and their queues are bounded");
+        self.by_topic.entry(topic.clone()).or_default().insert(queue_id, queue);
+        queue
+    }
+
+    /// A message became visible, or several of unknown tags (`None`): moves the polls that they
+    /// wake into `woken`.
+    pub(crate) fn arrived(
         &mut self,
         topic: &str,
         queue_id: i32,
@@ -79,136 +160,229 @@ impl<P> HeldPulls<P> {
         tags_code: Option<i64>,
         woken: &mut Vec<P>,
     ) {
-        if self.held == 0 {
+        if self.entries.0.is_empty() {
             return;
         }
-        let Some(queue) = self.topics.get_mut(topic).and_then(|queues| queues.get_mut(&queue_id))
-        else {
-            return;
-        };
-        let before = queue.len();
-        take(queue, woken, |held| {
-            max_offset > held.offset && tags_code.is_none_or(|code| held.filter.wants(code))
+        let queue = self.by_topic.get(topic).and_then(|queues| queues.get(&queue_id));
+        let Some(queue) = queue.copied() else { return };
+        self.take_of_queue(queue, woken, |entry| {
+            max_offset > entry.offset && tags_code.is_none_or(|code| entry.filter.wants(code))
         });
-        self.held -= before - queue.len();
     }
 
-    /// Moves the pulls whose time is up into `due`.
-    pub fn expire(&mut self, now_ms: i64, due: &mut Vec<P>) {
-        if now_ms < self.earliest_ms {
+    /// Moves the polls into `woken` whose queue has a message at their offset or behind, though
+    /// none that they want: their consumers learn how far they may go on. `max_offset_of` says
+    /// where a queue ends.
+    pub(crate) fn look_again(
+        &mut self,
+        max_offset_of: impl Fn(&str, i32) -> i64,
+        woken: &mut Vec<P>,
+    ) {
+        if self.entries.0.is_empty() {
             return;
         }
-        self.take_where(due, |held| held.deadline_ms <= now_ms);
-        let deadlines =
-            self.topics.values().flat_map(HashMap::values).flatten().map(|held| held.deadline_ms);
-        self.earliest_ms = deadlines.min().unwrap_or(i64::MAX);
-    }
-
-    /// Moves out every pull for which `which` holds: of a closed connection, or all of them at the
-    /// end.
-    pub fn take_where(&mut self, out: &mut Vec<P>, which: impl Fn(&Held<P>) -> bool) {
-        let before = out.len();
-        for queue in self.topics.values_mut().flat_map(HashMap::values_mut) {
-            take(queue, out, &which);
-        }
-        self.held -= out.len() - before;
-    }
-
-    /// Moves out the pulls of a topic that is gone.
-    pub fn forget_topic(&mut self, topic: &str, out: &mut Vec<P>) {
-        for queue in self.topics.remove(topic).into_iter().flat_map(HashMap::into_values) {
-            self.held -= queue.len();
-            out.extend(queue.into_iter().map(|held| held.pull));
+        let with_polls = self.queues.iter().filter(|(_, queue)| !queue.polls.is_empty());
+        let ends: Vec<_> = with_polls
+            .map(|(key, queue)| (key, max_offset_of(&queue.topic, queue.queue_id)))
+            .collect();
+        for (key, max_offset) in ends {
+            let key = u32::try_from(key).expect("topics and their queues are bounded");
+            self.take_of_queue(key, woken, |entry| max_offset > entry.offset);
         }
     }
 
-    /// How many are held.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.held
+    fn take_of_queue(
+        &mut self,
+        queue: u32,
+        out: &mut Vec<P>,
+        which: impl Fn(&Entry<P, C>) -> bool,
+    ) {
+        let mut at = self.queues[queue as usize].polls.first;
+        while at != NONE {
+            let behind = lists::behind(&mut self.entries, at, OF_QUEUE);
+            if which(&self.entries.0[at as usize]) {
+                out.push(self.take(at));
+            }
+            at = behind;
+        }
     }
 
-    /// Whether none is held.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.held == 0
+    /// Moves the polls whose time is up into `due`.
+    pub(crate) fn expire(&mut self, now_ms: i64, due: &mut Vec<P>) {
+        if self.entries.0.is_empty() {
+            return;
+        }
+        let last = slot_of(now_ms);
+        // A clock that jumped ahead by more than the ring: every slot once is enough.
+        let from = self.next_slot.max(last - slots_ahead_max());
+        for slot in from..=last {
+            let mut at = self.slots[place_of(slot)].first;
+            while at != NONE {
+                let behind = lists::behind(&mut self.entries, at, OF_DEADLINE);
+                if self.entries.0[at as usize].deadline_ms <= now_ms {
+                    due.push(self.take(at));
+                }
+                at = behind;
+            }
+        }
+        // The last slot is not over: deadlines in it may still come.
+        self.next_slot = self.next_slot.max(last);
+    }
+
+    /// Moves out the polls of a connection that is gone.
+    pub(crate) fn closed(&mut self, conn: C, out: &mut Vec<P>) {
+        while let Some(list) = self.by_conn.get(&conn) {
+            let first = list.first;
+            out.push(self.take(first));
+        }
+    }
+
+    /// Moves out the polls of a topic that is gone.
+    pub(crate) fn forget_topic(&mut self, topic: &str, out: &mut Vec<P>) {
+        let queues = self.by_topic.remove(topic).into_iter().flatten();
+        for (_, queue) in queues {
+            self.take_of_queue(queue, out, |_| true);
+            self.queues.remove(queue as usize);
+        }
+    }
+
+    /// Takes an entry out of its three lists and of the table.
+    fn take(&mut self, at: u32) -> P {
+        let entry = &self.entries.0[at as usize];
+        let (queue, conn, slot) = (entry.queue, entry.conn, slot_of(entry.deadline_ms));
+        self.queues[queue as usize].polls.remove(&mut self.entries, at, OF_QUEUE);
+        self.slots[place_of(slot)].remove(&mut self.entries, at, OF_DEADLINE);
+        let of_conn = self.by_conn.get_mut(&conn).expect("a poll is in the list of its connection");
+        of_conn.remove(&mut self.entries, at, OF_CONN);
+        if of_conn.is_empty() {
+            self.by_conn.remove(&conn);
+        }
+        self.entries.0.remove(at as usize).read
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.0.len()
     }
 }
 
-/// Moves what `which` picks out of `queue`, without allocating when it picks nothing.
-fn take<P>(queue: &mut Vec<Held<P>>, out: &mut Vec<P>, which: impl Fn(&Held<P>) -> bool) {
-    out.extend(queue.extract_if(.., |held| which(held)).map(|held| held.pull));
+/// How far ahead of the slot that is looked through next a deadline may lie.
+fn slots_ahead_max() -> i64 {
+    i64::try_from(SLOTS).expect("a few thousand") - 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn topic() -> Rc<str> {
-        Rc::from("T")
-    }
+    type Polls = LongPolls<u32, u8>;
 
-    fn hold(
-        held: &mut HeldPulls<u32>,
+    fn wait(
+        polls: &mut Polls,
         queue_id: i32,
         offset: i64,
         filter: Filter,
-        timeout_ms: i64,
-        pull: u32,
+        poll_ms: i64,
+        read: u32,
     ) {
-        held.hold(&topic(), queue_id, (offset, filter), timeout_ms, 1_000, pull).unwrap();
+        let topic = Rc::from("T");
+        let wait = Wait { topic: &topic, queue_id, offset, filter: &filter, poll_ms };
+        let conn = u8::try_from(read % 3).unwrap();
+        polls.wait(&wait, conn, 1_000, read).unwrap();
     }
 
     #[test]
-    fn a_message_wakes_the_pulls_of_its_queue_that_want_it() {
-        let mut held = HeldPulls::default();
-        hold(&mut held, 0, 5, Filter::All, 100, 1);
-        hold(&mut held, 0, 6, Filter::All, 100, 2);
-        hold(&mut held, 0, 5, Filter::from_codes(&[7]), 100, 3);
-        hold(&mut held, 1, 5, Filter::All, 100, 4);
+    fn a_message_wakes_the_polls_of_its_queue_that_want_it() {
+        let mut polls = Polls::default();
+        wait(&mut polls, 0, 5, Filter::All, 100, 1);
+        wait(&mut polls, 0, 6, Filter::All, 100, 2);
+        wait(&mut polls, 0, 5, Filter::from_codes(&[7]), 100, 3);
+        wait(&mut polls, 1, 5, Filter::All, 100, 4);
         let mut woken = vec![];
-        held.arrived("T", 0, 6, Some(8), &mut woken);
+        polls.arrived("T", 0, 6, Some(8), &mut woken);
         assert_eq!(woken, [1]);
-        held.arrived("T", 0, 7, Some(7), &mut woken);
+        polls.arrived("T", 0, 7, Some(7), &mut woken);
         assert_eq!(woken, [1, 2, 3]);
-        held.arrived("U", 1, 9, None, &mut woken);
-        assert_eq!(held.len(), 1);
-        held.arrived("T", 1, 9, None, &mut woken);
-        assert!(held.is_empty());
+        polls.arrived("U", 1, 9, None, &mut woken);
+        assert_eq!(polls.len(), 1);
+        polls.arrived("T", 1, 9, None, &mut woken);
+        assert_eq!(polls.len(), 0);
     }
 
     #[test]
-    fn a_pull_waits_no_longer_than_it_asked_and_no_longer_than_the_limit() {
-        let mut held = HeldPulls::default();
-        hold(&mut held, 0, 0, Filter::All, 50, 1);
-        hold(&mut held, 0, 0, Filter::All, i64::MAX, 2);
+    fn a_poll_whose_tags_do_not_match_is_looked_at_again() {
+        let mut polls = Polls::default();
+        wait(&mut polls, 0, 5, Filter::from_codes(&[7]), 100, 1);
+        wait(&mut polls, 1, 5, Filter::from_codes(&[7]), 100, 2);
+        let mut woken = vec![];
+        polls.arrived("T", 0, 6, Some(8), &mut woken);
+        assert!(woken.is_empty());
+        polls.look_again(|_, queue_id| if queue_id == 0 { 6 } else { 5 }, &mut woken);
+        assert_eq!((woken.as_slice(), polls.len()), ([1].as_slice(), 1));
+    }
+
+    #[test]
+    fn a_poll_waits_no_longer_than_it_asked_and_no_longer_than_the_limit() {
+        let mut polls = Polls::default();
+        wait(&mut polls, 0, 0, Filter::All, 50, 1);
+        wait(&mut polls, 0, 0, Filter::All, 60, 2);
+        wait(&mut polls, 0, 0, Filter::All, i64::MAX, 3);
         let mut due = vec![];
-        held.expire(1_049, &mut due);
+        polls.expire(1_049, &mut due);
         assert!(due.is_empty());
-        held.expire(1_050, &mut due);
+        polls.expire(1_050, &mut due);
         assert_eq!(due, [1]);
-        held.expire(1_000 + HELD_PULL_MS_MAX, &mut due);
+        polls.expire(1_059, &mut due);
+        polls.expire(1_060, &mut due);
         assert_eq!(due, [1, 2]);
-        assert!(held.is_empty());
-        assert_eq!(held.earliest_ms, i64::MAX);
+        polls.expire(999 + LONG_POLL_MS_MAX, &mut due);
+        assert_eq!(due, [1, 2]);
+        polls.expire(1_000 + LONG_POLL_MS_MAX, &mut due);
+        assert_eq!((due.as_slice(), polls.len()), ([1, 2, 3].as_slice(), 0));
     }
 
     #[test]
-    fn the_pulls_of_a_deleted_topic_and_of_a_dead_peer_come_out() {
-        let mut held = HeldPulls::default();
-        for pull in 0..4 {
-            hold(&mut held, 0, 0, Filter::All, 50, pull);
+    fn a_clock_that_jumps_makes_no_poll_wait_for_ever() {
+        for jump_ms in [-500_000, 500_000, 10_000_000] {
+            let mut polls = Polls::default();
+            wait(&mut polls, 0, 0, Filter::All, 30_000, 1);
+            let mut due = vec![];
+            polls.expire(2_000, &mut due);
+            let topic = Rc::from("T");
+            let filter = Filter::All;
+            let late =
+                Wait { topic: &topic, queue_id: 0, offset: 0, filter: &filter, poll_ms: 100 };
+            polls.wait(&late, 1, 2_000 + jump_ms, 2).unwrap();
+            polls.expire(2_000 + jump_ms.max(0) + LONG_POLL_MS_MAX + 100, &mut due);
+            due.sort_unstable();
+            assert_eq!((due.as_slice(), polls.len()), ([1, 2].as_slice(), 0), "{jump_ms}");
+        }
+    }
+
+    #[test]
+    fn the_polls_of_a_deleted_topic_and_of_a_dead_peer_come_out() {
+        let mut polls = Polls::default();
+        for read in 0..6 {
+            wait(&mut polls, 0, 0, Filter::All, 50, read);
         }
         let mut out = vec![];
-        held.take_where(&mut out, |held| held.pull % 2 == 0);
-        assert_eq!((out.as_slice(), held.len()), ([0, 2].as_slice(), 2));
-        held.forget_topic("T", &mut out);
-        assert_eq!((out.as_slice(), held.len()), ([0, 2, 1, 3].as_slice(), 0));
+        polls.closed(1, &mut out);
+        assert_eq!((out.as_slice(), polls.len()), ([1, 4].as_slice(), 4));
+        polls.closed(1, &mut out);
+        polls.forget_topic("T", &mut out);
+        assert_eq!((out.as_slice(), polls.len()), ([1, 4, 0, 2, 3, 5].as_slice(), 0));
+        assert!(polls.by_conn.is_empty() && polls.queues.is_empty());
+        assert!(polls.slots.iter().all(|slot| slot.is_empty()));
     }
 
     #[test]
-    fn over_the_limit_a_pull_comes_back() {
-        let mut held = HeldPulls { held: HELD_PULLS_MAX, ..HeldPulls::default() };
-        assert_eq!(held.hold(&topic(), 0, (0, Filter::All), 1, 0, 9), Err(9));
+    fn over_the_limit_a_read_comes_back() {
+        let mut polls = Polls::default();
+        for read in 0..u32::try_from(LONG_POLLS_MAX).unwrap() {
+            wait(&mut polls, 0, 0, Filter::All, 1, read);
+        }
+        let topic = Rc::from("T");
+        let one = Wait { topic: &topic, queue_id: 0, offset: 0, filter: &Filter::All, poll_ms: 1 };
+        assert_eq!(polls.wait(&one, 0, 0, 9), Err(9));
     }
 }

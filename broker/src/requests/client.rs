@@ -1,8 +1,9 @@
 //! The life of a client: HEART_BEAT 34, UNREGISTER_CLIENT 35, CHECK_CLIENT_CONFIG 46.
 
-use super::group::{leave, notify_members};
-use crate::answers::remoting::{Caller, Refusal};
-use crate::limits::{GROUPS_PER_HEARTBEAT_MAX, JSON_BODY_BYTES_MAX};
+use super::{body, group};
+use crate::answers::remoting::Refusal;
+use crate::answers::ticket::{Done, Ticket};
+use crate::limits::GROUPS_PER_HEARTBEAT_MAX;
 use crate::reads::filter::Filter;
 use crate::shard::Shard;
 use crate::tables::consumers::{GroupHeartbeat, Member, Model, Subscription};
@@ -12,57 +13,45 @@ use protocol::bodies::{
     TopicConfig, perm,
 };
 use protocol::codes::response;
+use protocol::names;
 use protocol::remoting::CommandView;
-use protocol::{json, names};
-use serde::de::DeserializeOwned;
 
 /// Unit flag of a retry topic.
 const SYS_FLAG_UNIT_SUB: i32 = 2;
 
-/// A JSON body, within the limit for one.
-pub(super) fn body<T: DeserializeOwned>(command: &CommandView<'_>) -> Result<T, Refusal> {
-    if command.body.len() > JSON_BODY_BYTES_MAX {
-        let remark =
-            format!("body of {} bytes, at most {JSON_BODY_BYTES_MAX} are read", command.body.len());
-        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
-    }
-    json::from_lenient(command.body).map_err(|error| {
-        Refusal::new(response::SYSTEM_ERROR, format!("the body can't be read: {error}"))
-    })
-}
-
 /// Takes a client into its groups; the group's retry topic exists from then on.
-pub(super) fn heartbeat(
+pub(crate) fn heartbeat(
     shard: &mut Shard,
     net: &mut Net,
-    caller: Caller,
+    ticket: Ticket,
     command: &CommandView<'_>,
-) -> Result<(), Refusal> {
-    let beat: HeartbeatData = body(command)?;
+) -> Result<Done, Refusal> {
+    let beat: HeartbeatData = body::read(command)?;
     if beat.consumer_data_set.len() + beat.producer_data_set.len() > GROUPS_PER_HEARTBEAT_MAX {
         return Err(Refusal::new(
             response::SYSTEM_ERROR,
             format!("a heartbeat for more than {GROUPS_PER_HEARTBEAT_MAX} groups"),
         ));
     }
-    let member = Member::new(caller.conn, &beat.client_id);
+    let member = Member::new(ticket.conn, &beat.client_id);
     let mut changed = beat.heartbeat_fingerprint == 0;
     for consumer in &beat.consumer_data_set {
         changed |= consumer_heartbeat(shard, net, &member, &beat, consumer);
     }
-    let now_ms = shard.now_ms();
+    let now_ms = shard.cx.now_ms();
     for producer in &beat.producer_data_set {
-        if let Err(error) = shard.producers.heartbeat(&producer.group_name, &member, now_ms) {
-            shard
-                .blame(net.peer(caller.conn), &format_args!("a producer is not taken in: {error}"));
+        let heard = shard.tables.producers.heartbeat(&producer.group_name, &member, now_ms);
+        if let Err(error) = heard {
+            let what = format_args!("a producer is not taken in: {error}");
+            shard.peers.log.blame(net.peer(ticket.conn), now_ms, &what);
         }
     }
     let ext = |ext: &mut protocol::remoting::ExtWriter<'_>| {
         ext.str("IS_SUPPORT_HEART_BEAT_V2", "true");
         ext.bool("IS_SUB_CHANGE", changed);
     };
-    caller.answer(net, response::SUCCESS, None, ext, &[]);
-    Ok(())
+    ticket.answer(net, response::SUCCESS, None, ext, &[]);
+    Ok(Done::Answered)
 }
 
 /// Whether the client should send its subscriptions again.
@@ -73,9 +62,9 @@ fn consumer_heartbeat(
     beat: &HeartbeatData,
     consumer: &ConsumerData,
 ) -> bool {
-    let now_ms = shard.now_ms();
+    let now_ms = shard.cx.now_ms();
     let name = consumer.group_name.as_str();
-    let Some(group) = shard.groups.find_or_create(name, now_ms) else { return false };
+    let Some(group) = shard.tables.groups.find_or_create(name, now_ms) else { return false };
     let (retry_queues, notify) =
         (group.config.retry_queue_nums, group.config.notify_consumer_ids_changed_enable);
     ensure_retry_topic(shard, consumer, retry_queues, now_ms);
@@ -90,17 +79,17 @@ fn consumer_heartbeat(
             .then(|| consumer.subscription_data_set.iter().filter_map(subscription).collect()),
         fingerprint: beat.heartbeat_fingerprint,
     };
-    match shard.consumers.heartbeat(name, member, group_beat, now_ms) {
+    match shard.tables.consumers.heartbeat(name, member, group_beat, now_ms) {
         Ok(changed) => {
             if changed.notify && notify {
-                notify_members(shard, net, name);
+                group::notify_members(shard, net, name);
             }
             changed.subscriptions
         }
         Err(error) => {
             let client = &member.client_id;
             let what = format_args!("consumer {client} is not taken into {name}: {error}");
-            shard.blame(net.peer(member.conn), &what);
+            shard.peers.log.blame(net.peer(member.conn), now_ms, &what);
             false
         }
     }
@@ -113,11 +102,11 @@ fn ensure_retry_topic(shard: &mut Shard, consumer: &ConsumerData, queues: i32, n
     let ordered = consumer
         .subscription_data_set
         .iter()
-        .any(|sub| shard.topics.get(&sub.topic).is_some_and(|topic| topic.config.order));
-    let known = shard.topics.get(&name).map(|topic| topic.config.clone());
+        .any(|sub| shard.tables.topics.get(&sub.topic).is_some_and(|topic| topic.config.order));
+    let known = shard.tables.topics.get(&name).map(|topic| topic.config.clone());
     if let Some(config) = known {
         if config.order != ordered {
-            shard.topics.put(TopicConfig { order: ordered, ..config }, now_ms);
+            shard.tables.topics.put(TopicConfig { order: ordered, ..config }, now_ms);
         }
         return;
     }
@@ -127,7 +116,7 @@ fn ensure_retry_topic(shard: &mut Shard, consumer: &ConsumerData, queues: i32, n
         topic_sys_flag: sys_flag,
         ..TopicConfig::new(&name, queues, perm::READ | perm::WRITE)
     };
-    if let Err(error) = shard.topics.create_if_absent(config, now_ms) {
+    if let Err(error) = shard.tables.topics.create_if_absent(config, now_ms) {
         tracing::warn!("retry topic {name} is not created: {error}");
     }
 }
@@ -155,30 +144,31 @@ fn subscription(data: &SubscriptionData) -> Option<Subscription> {
 }
 
 /// A client leaves a group on purpose.
-pub(super) fn unregister(
+pub(crate) fn unregister(
     shard: &mut Shard,
     net: &mut Net,
-    caller: Caller,
+    ticket: Ticket,
     command: &CommandView<'_>,
-) -> Result<(), Refusal> {
+) -> Result<Done, Refusal> {
     command.ext.require("clientID")?;
     if let Some(group) = command.ext.get("producerGroup") {
-        shard.producers.leave(&group, caller.conn);
+        shard.tables.producers.leave(&group, ticket.conn);
     }
     if let Some(group) = command.ext.get("consumerGroup") {
-        leave(shard, net, &group, caller.conn);
+        group::leave(shard, net, &group, ticket.conn);
     }
-    caller.ok(net);
-    Ok(())
+    ticket.ok(net);
+    Ok(Done::Answered)
 }
 
 /// Whether this broker can filter as a client wants: by tag only.
-pub(super) fn check_config(
+pub(crate) fn check_config(
+    _: &mut Shard,
     net: &mut Net,
-    caller: Caller,
+    ticket: Ticket,
     command: &CommandView<'_>,
-) -> Result<(), Refusal> {
-    let request: CheckClientRequestBody = body(command)?;
+) -> Result<Done, Refusal> {
+    let request: CheckClientRequestBody = body::read(command)?;
     let subscription = &request.subscription_data;
     if !subscription.is_tag_type() {
         let remark = format!(
@@ -187,6 +177,6 @@ pub(super) fn check_config(
         );
         return Err(Refusal::new(response::SYSTEM_ERROR, remark));
     }
-    caller.ok(net);
-    Ok(())
+    ticket.ok(net);
+    Ok(Done::Answered)
 }

@@ -9,43 +9,21 @@
 //! Whatever was asked, not more than `maxMsgsNumBatch`. `lastKey` (5.5) is for the index in
 //! RocksDB, which this is not.
 
-use super::offsets::read_failed;
-use crate::answers::remoting::{Caller, Refusal};
+use crate::answers::remoting::Refusal;
+use crate::desk::reply::Reply;
+use crate::desk::row::{Task, task};
 use crate::shard::Shard;
 use engine::{KeyQuery, Queried};
-use netcore::Net;
 use protocol::codes::response;
-use protocol::remoting::{CommandView, ExtWriter, write_command_head};
-use rt::{Priority, Runtime as _};
+use protocol::remoting::CommandView;
 
-/// Looks messages up by key: answered by a task, because index and log may be on disk.
-pub(super) fn by_key(
-    shard: &mut Shard,
-    net: &mut Net,
-    caller: Caller,
-    command: &CommandView<'_>,
-) -> Result<(), Refusal> {
+/// Looks messages up by key; index and log may be on disk.
+pub(crate) fn by_key(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task, Refusal> {
     let query = read_query(shard, command)?;
-    if !shard.options.process.serve.queries {
-        answer(net, caller, Queried::default());
-        return Ok(());
-    }
-    let Some(network) = shard.network.clone() else { return Ok(()) };
-    if !shard.begin_cold_read() {
-        return Err(Refusal::new(response::SYSTEM_BUSY, "too many reads from disk at once"));
-    }
-    let store = shard.store.clone();
-    shard.core.spawn(Priority::Foreground, async move {
-        let found = store.query(query).await;
-        network.with(|shard, net| {
-            shard.cold_reads -= 1;
-            match found {
-                Ok(queried) => answer(net, caller, queried),
-                Err(error) => read_failed(shard, net, caller, &error),
-            }
-        });
-    });
-    Ok(())
+    let is_served = shard.cx.options.process.serve.queries;
+    Ok(task(&shard.cx, move |cx| async move {
+        Ok(reply(if is_served { cx.store.query(query).await? } else { Queried::default() }))
+    }))
 }
 
 fn read_query(shard: &Shard, command: &CommandView<'_>) -> Result<KeyQuery, Refusal> {
@@ -54,7 +32,7 @@ fn read_query(shard: &Shard, command: &CommandView<'_>) -> Result<KeyQuery, Refu
     let is_unique =
         ext.get("_UNIQUE_KEY_QUERY").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
     let max_messages = match usize::try_from(asked) {
-        _ if is_unique => shard.options.process.serve.unique_query_messages_max,
+        _ if is_unique => shard.cx.options.process.serve.unique_query_messages_max,
         Ok(asked) => asked,
         Err(_) => {
             return Err(Refusal::new(
@@ -73,24 +51,15 @@ fn read_query(shard: &Shard, command: &CommandView<'_>) -> Result<KeyQuery, Refu
     })
 }
 
-fn answer(net: &mut Net, caller: Caller, queried: Queried) {
+fn reply(queried: Queried) -> Reply {
     let Queried { records, bytes, index_last_ms, index_last_phy } = queried;
-    let header = |ext: &mut ExtWriter<'_>| {
-        ext.int("indexLastUpdateTimestamp", index_last_ms);
-        ext.int("indexLastUpdatePhyoffset", i64::try_from(index_last_phy).unwrap_or(i64::MAX));
-    };
+    let index_last_phy = i64::try_from(index_last_phy).expect("a log offset is an i64");
+    let reply = Reply::ok()
+        .number("indexLastUpdateTimestamp", index_last_ms)
+        .number("indexLastUpdatePhyoffset", index_last_phy);
     if records.is_empty() {
         let remark = "can not find message, maybe time range not correct";
-        caller.answer(net, response::QUERY_NOT_FOUND, Some(remark), header, &[]);
-        return;
+        return reply.with_code(response::QUERY_NOT_FOUND, remark);
     }
-    if caller.is_oneway() {
-        return;
-    }
-    if let Some(out) = net.out(caller.conn) {
-        write_command_head(out.bytes(), &caller.head(response::SUCCESS, None), header, bytes);
-        for record in records {
-            out.slice(record);
-        }
-    }
+    reply.slices(records, bytes)
 }

@@ -5,241 +5,201 @@
 //!   receive buffer ──header in place──► checks ──pieces──► Store::append (the one copy) ──► answer
 //! ```
 //!
-//! **Which mark an answer waits for** (`Store::acknowledged`):
-//! - ASYNC_FLUSH on `direct`: `appended`. The message is in the broker's memory and visible to
-//!   consumers, its write begins when the one in flight ends. A machine or process that dies before
-//!   that write ends loses it, as with RocketMQ's ASYNC_FLUSH.
-//! - ASYNC_FLUSH on `mmap`: `written`. The system has it: a killed process loses nothing, a dying
-//!   machine may.
-//! - SYNC_FLUSH: `flushed`. It survives a power cut. A message with `WAIT=false` is answered at
-//!   `appended` all the same.
-//!
-//! Until then the answer waits in [`crate::sends::unacknowledged`].
-//!
 //! Nothing is allocated for a message in steady state: the header is decoded into a reused scratch,
 //! the properties are pieces of the receive buffer, the answer is written into the connection's
-//! outgoing bytes.
+//! outgoing bytes. Which watermark an answer waits for is said in [`crate::sends`].
 
-use super::properties::{self, Said};
-use super::send_check::{self, Target};
-use super::{send_batch, waiting};
-use crate::answers::remoting::{Caller, Refusal};
-use crate::sends::unacknowledged::{Pending, ShortText, StoredAt};
+use super::send_target::{self, Target};
+use crate::answers::remoting::{MessageIds, Refusal, StoredSend};
+use crate::answers::ticket::{Done, Ticket};
+use crate::sends::backlog::Prepared;
+use crate::sends::drain;
+use crate::sends::errors::{NotStored, illegal, refusal_of};
+use crate::sends::finish::finish;
+use crate::sends::message::Message;
+use crate::sends::properties::{self, Change, Said};
+use crate::sends::state::Stored;
+use crate::sends::told::{Then, Told};
 use crate::shard::Shard;
-use engine::{AppendError, PhyOffset};
 use netcore::Net;
+use protocol::batch;
 use protocol::codes::{request, response};
-use protocol::headers::{SendHeader, SendResponseHeader};
-use protocol::ids::OffsetMsgId;
+use protocol::headers::SendHeader;
+use protocol::limits::TOPIC_BYTES_MAX;
+use protocol::names;
 use protocol::record::RecordDraft;
-use protocol::remoting::{CommandView, ExtWriter, PreparedFields};
+use protocol::remoting::CommandView;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// A generated UNIQ_KEY as a property: name, separators and up to 56 digits.
 const UNIQUE_KEY_PROPERTY_BYTES: usize = 8 + 1 + 56 + 1;
 
-/// What became of a send.
-pub(crate) enum Outcome {
-    /// It was answered.
-    Answered,
-    /// There is no room in the log's tail: it has to wait.
-    TailFull,
-}
-
 /// A send that arrived just now.
-pub(super) fn handle(
+pub(crate) fn handle(
     shard: &mut Shard,
     net: &mut Net,
-    caller: Caller,
+    ticket: Ticket,
     command: &CommandView<'_>,
-    frame: &[u8],
-) {
-    // Behind others that wait, so that the order of a connection's sends survives.
-    let must_wait = !shard.waiting.is_empty()
-        || matches!(process(shard, net, caller, command), Outcome::TailFull);
-    if must_wait && !waiting::wait_for_room(shard, caller.conn, frame) {
-        refuse(
-            shard,
-            net,
-            caller,
-            &Refusal::new(
-                response::SYSTEM_BUSY,
-                "[OVERLOAD]system busy, start flow control for a while",
-            ),
-        );
-    }
-}
-
-/// Appends and answers, or tells that there is no room.
-pub(super) fn process(
-    shard: &mut Shard,
-    net: &mut Net,
-    caller: Caller,
-    command: &CommandView<'_>,
-) -> Outcome {
-    let mut scratch = std::mem::take(&mut shard.scratch);
+) -> Result<Done, Refusal> {
+    let mut scratch = std::mem::take(&mut shard.scratch.headers);
     let outcome = match SendHeader::decode(&command.ext, &mut scratch) {
-        Ok(header) => append(shard, net, caller, command, &header),
+        Ok(header) => check_and_store(shard, net, ticket, command, &header),
         Err(error) => Err(error.into()),
     };
-    shard.scratch = scratch;
-    outcome.unwrap_or_else(|refusal| {
-        refuse(shard, net, caller, &refusal);
-        Outcome::Answered
-    })
+    shard.scratch.headers = scratch;
+    outcome
 }
 
-fn append(
+fn check_and_store(
     shard: &mut Shard,
     net: &mut Net,
-    caller: Caller,
+    ticket: Ticket,
     command: &CommandView<'_>,
     header: &SendHeader<'_>,
-) -> Result<Outcome, Refusal> {
-    let born_host = net.peer(caller.conn).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-    let mut target = send_check::check(shard, header, command.version, born_host)?;
+) -> Result<Done, Refusal> {
+    let born_host = net.peer(ticket.conn).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+    let mut target = send_target::check(shard, header, command.version, born_host)?;
     check_size(shard, command.body.len())?;
-    if shard.pending.is_full() || shard.native.is_full() {
-        return Ok(Outcome::TailFull);
-    }
-    if command.code == request::SEND_BATCH_MESSAGE || header.batch {
-        return send_batch::append(shard, net, caller, command.body, header, &target, born_host);
-    }
     let said = properties::read(header.properties);
-    refuse_what_comes_later(&said)?;
-    if let Some(priority) = said.priority_alone() {
+    if command.code == request::SEND_BATCH_MESSAGE || header.batch {
+        check_batch(header, command.body)?;
+        // The messages keep the properties they came with: Apache 5.5.0 adds the broker's to single
+        // messages only.
+        let draft = draft(shard, header, &target, born_host, &[], &[]);
+        let message = Message::Batch(&draft, command.body);
+        return store(shard, net, ticket, &message, &Answer::of(&target, &said, ""));
+    }
+    refuse_what_comes_later(&said, target.is_dead_letter)?;
+    let priority = said.priority_alone();
+    if let Some(priority) = priority {
         target.queue_id = priority.min(target.write_queues - 1).max(0);
+        target.answered_queue_id = target.queue_id;
     }
     let generated = generate_unique_key(shard, &said);
-    let common = shard.common_properties.bytes();
-    let pieces = properties::pieces(
-        header.properties,
-        said.priority_alone().is_some(),
-        generated.as_bytes(),
-        common,
-    )
-    .ok_or_else(|| {
-        Refusal::new(
-            response::MESSAGE_ILLEGAL,
-            "the message has too many properties that only brokers set",
-        )
-    })?;
+    let change =
+        Change { keeps_priority: priority.is_some(), is_dead_letter: target.is_dead_letter };
+    let common = shard.sends.properties.clone();
+    let pieces = properties::pieces(header.properties, change, generated.as_bytes(), &common);
+    let Some(pieces) = pieces else {
+        let remark = "the message has too many properties that only brokers set";
+        return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
+    };
     let draft = draft(shard, header, &target, born_host, command.body, pieces.as_slice());
-    match shard.store.append(&draft) {
-        Ok(appended) => {
-            let stored = Stored {
-                end: appended.end(),
-                waits: !said.no_wait,
-                physical_offset: appended.physical_offset.as_i64(),
-                queue_offset: appended.queue_offset.0,
-                queue_id: target.queue_id,
-            };
-            let unique_key = said.unique_key.unwrap_or_else(|| generated.key());
-            answer(shard, net, caller, &stored, unique_key);
-            Ok(Outcome::Answered)
+    let answer = Answer::of(&target, &said, generated.key());
+    store(shard, net, ticket, &Message::One(&draft), &answer)
+}
+
+/// What the answer to a send says beside its place in the log.
+struct Answer<'a> {
+    queue_id: i32,
+    unique_key: &'a str,
+    /// For the watermark of its acknowledgement.
+    waits: bool,
+}
+
+impl<'a> Answer<'a> {
+    fn of(target: &Target<'_>, said: &Said<'a>, generated: &'a str) -> Self {
+        Self {
+            queue_id: target.answered_queue_id,
+            unique_key: said.unique_key.unwrap_or(generated),
+            waits: !said.no_wait,
         }
-        Err(error) => tail_full_or_refusal(shard, error),
     }
+}
+
+/// Stores and answers, or lets it wait for room. Behind others that wait, so that the order of a
+/// connection's sends survives.
+fn store(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    message: &Message<'_>,
+    answer: &Answer<'_>,
+) -> Result<Done, Refusal> {
+    if !shard.sends.backlog.is_empty() {
+        return wait_for_room(shard, ticket, message, answer);
+    }
+    match shard.sends.store(&shard.cx.store, message) {
+        Ok(stored) => Ok(finish_send(shard, net, ticket, message, (&stored, answer))),
+        Err(NotStored::Full) => wait_for_room(shard, ticket, message, answer),
+        Err(NotStored::Failed(error)) => {
+            Err(refusal_of(&error, shard.cx.options.process.store.message_bytes_max))
+        }
+    }
+}
+
+fn finish_send(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    message: &Message<'_>,
+    (stored, answer): (&Stored, &Answer<'_>),
+) -> Done {
+    let Shard { sends, cx, .. } = shard;
+    let batch_ids = std::mem::take(&mut sends.batch_ids);
+    let ids = match message {
+        Message::Batch(..) => MessageIds::Batch(&batch_ids),
+        Message::One(_) | Message::Records(..) => {
+            MessageIds::One(stored.first.physical_offset.as_i64())
+        }
+    };
+    let told = Told::Send(StoredSend {
+        ids,
+        queue_id: answer.queue_id,
+        queue_offset: stored.first.queue_offset.0,
+        unique_key: answer.unique_key,
+    });
+    let then = (Then::Answer(ticket), answer.waits);
+    let done = finish(sends, &cx.store, (net, &cx.core), stored, then, told);
+    sends.batch_ids = batch_ids;
+    done
+}
+
+fn wait_for_room(
+    shard: &mut Shard,
+    ticket: Ticket,
+    message: &Message<'_>,
+    answer: &Answer<'_>,
+) -> Result<Done, Refusal> {
+    let send = Prepared {
+        message: message.owned(),
+        then: Then::Answer(ticket),
+        waits: answer.waits,
+        unique_key: answer.unique_key.into(),
+        answered_queue: Some(answer.queue_id),
+        received_nanos: None,
+        since_ms: shard.cx.now_ms(),
+    };
+    drain::wait(shard, send).map(|()| Done::Waits).map_err(|_| {
+        let remark = "[OVERLOAD]system busy, start flow control for a while";
+        Refusal::new(response::SYSTEM_BUSY, remark)
+    })
 }
 
 /// A body, of one message or of a batch, may be as long as `maxMessageSize`.
 fn check_size(shard: &Shard, body_bytes: usize) -> Result<(), Refusal> {
-    if body_bytes > shard.options.process.store.message_bytes_max {
-        return Err(illegal(shard, &format_args!("body of {body_bytes} bytes")));
+    let limit = shard.cx.options.process.store.message_bytes_max;
+    if body_bytes > limit {
+        return Err(illegal(limit, &format_args!("body of {body_bytes} bytes")));
     }
     Ok(())
 }
 
-fn illegal(shard: &Shard, found: &dyn std::fmt::Display) -> Refusal {
-    let limit = shard.options.process.store.message_bytes_max;
-    let remark = format!(
-        "the message is illegal, maybe msg body or properties length not matched. msg body length limit {limit}B, msg properties length \
-         limit 32KB. ({found})"
-    );
-    Refusal::new(response::MESSAGE_ILLEGAL, remark)
-}
-
-/// Where a message was stored.
-struct Stored {
-    end: PhyOffset,
-    /// For the mark of an acknowledgement.
-    waits: bool,
-    physical_offset: i64,
-    queue_offset: i64,
-    queue_id: i32,
-}
-
-fn answer(shard: &mut Shard, net: &mut Net, caller: Caller, stored: &Stored, unique_key: &str) {
-    if caller.is_oneway() {
-        return;
+/// Several messages of one producer, stored all or none, one after the other in one queue.
+fn check_batch(header: &SendHeader<'_>, body: &[u8]) -> Result<(), Refusal> {
+    let illegal = |remark: String| Refusal::new(response::MESSAGE_ILLEGAL, remark);
+    if header.topic.len() > TOPIC_BYTES_MAX {
+        return Err(illegal(format!("message topic length too long {}", header.topic.len())));
     }
-    if stored.waits && stored.end > shard.store.acknowledged() {
-        return shard.pending.push(Pending {
-            caller,
-            end: stored.end,
-            since_ms: shard.now_ms(),
-            stored_at: StoredAt::One(stored.physical_offset),
-            queue_id: stored.queue_id,
-            queue_offset: stored.queue_offset,
-            unique_key: ShortText::new(unique_key),
-        });
+    if names::is_retry_topic(header.topic) {
+        let remark = format!("batch request does not support retry group {}", header.topic);
+        return Err(illegal(remark));
     }
-    let mut text = std::mem::take(&mut shard.text);
-    text.clear();
-    OffsetMsgId { store_host: shard.options.store_host, physical_offset: stored.physical_offset }
-        .write(&mut text);
-    answer_stored(
-        shard,
-        net,
-        caller,
-        response::SUCCESS,
-        &SendResponseHeader {
-            msg_id: &text,
-            queue_id: stored.queue_id,
-            queue_offset: stored.queue_offset,
-            transaction_id: Some(unique_key).filter(|key| !key.is_empty()),
-        },
-    );
-    shard.text = text;
-}
-
-/// The answer to a stored message or batch: SUCCESS, or what is not known of it yet.
-pub(super) fn answer_stored(
-    shard: &Shard,
-    net: &mut Net,
-    caller: Caller,
-    code: i32,
-    header: &SendResponseHeader<'_>,
-) {
-    let ext = |ext: &mut ExtWriter<'_>| {
-        header.write(ext);
-        ext.prepared(&shard.send_answer_fields);
-    };
-    caller.answer(net, code, None, ext, &[]);
-}
-
-/// What every answer to a send carries, refusals too: Java's client reads it without looking
-/// whether it is there.
-pub(crate) fn common_fields(region: &str, trace_on: bool) -> PreparedFields {
-    PreparedFields::new(|ext| {
-        ext.str("MSG_REGION", region);
-        ext.bool("TRACE_ON", trace_on);
-    })
-}
-
-/// Answers a send that is not done.
-pub(super) fn refuse(shard: &Shard, net: &mut Net, caller: Caller, refusal: &Refusal) {
-    caller.answer(
-        net,
-        refusal.code,
-        Some(&refusal.remark),
-        |ext| ext.prepared(&shard.send_answer_fields),
-        &[],
-    );
+    batch::check(body).map(|_| ()).map_err(|error| illegal(error.to_string()))
 }
 
 /// The record of a message, or what the records of a batch have in common.
-pub(super) fn draft<'a>(
+fn draft<'a>(
     shard: &Shard,
     header: &SendHeader<'_>,
     target: &'a Target<'a>,
@@ -257,7 +217,7 @@ pub(super) fn draft<'a>(
         born_timestamp_ms: header.born_timestamp_ms,
         born_host,
         store_timestamp_ms: 0,
-        store_host: shard.options.store_host,
+        store_host: shard.sends.answers.store_host,
         reconsume_times: header.reconsume_times,
         prepared_transaction_offset: 0,
         body,
@@ -265,34 +225,18 @@ pub(super) fn draft<'a>(
     }
 }
 
-/// Why an append failed, in RocketMQ's codes; a full tail is no failure.
-pub(super) fn tail_full_or_refusal(shard: &Shard, error: AppendError) -> Result<Outcome, Refusal> {
-    let code = match error {
-        AppendError::TailFull { .. } => return Ok(Outcome::TailFull),
-        AppendError::TooLarge { .. }
-        | AppendError::Record(_)
-        | AppendError::NoCrcProperty
-        | AppendError::EmptyBatch => return Err(illegal(shard, &error)),
-        AppendError::QueueId { .. } => response::INVALID_PARAMETER,
-        AppendError::DiskFull { .. }
-        | AppendError::DiskNearlyFull { .. }
-        | AppendError::Poisoned { .. }
-        | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
-    };
-    Err(Refusal::new(code, format!("service not available now: {error}")))
-}
-
 /// Delays and transactions have issues of their own. Storing such a message as a plain one would
-/// deliver it too early, or deliver what is rolled back: an error is what a client can act on.
-fn refuse_what_comes_later(said: &Said<'_>) -> Result<(), Refusal> {
+/// deliver it too early, or deliver what is rolled back: an error is what a client can act on. A
+/// dead letter is not delayed any more.
+fn refuse_what_comes_later(said: &Said<'_>, is_dead_letter: bool) -> Result<(), Refusal> {
     if said.transactional {
         return Err(Refusal::new(
             response::NO_PERMISSION,
             "sending transaction message is forbidden: transactions are not in this version of \
-                RingMQ",
+             RingMQ",
         ));
     }
-    if said.delayed || said.timed {
+    if (said.delayed && !is_dead_letter) || said.timed {
         return Err(Refusal::new(
             response::MESSAGE_ILLEGAL,
             "delayed and timed messages are not in this version of RingMQ",
@@ -324,14 +268,13 @@ fn generate_unique_key(shard: &mut Shard, said: &Said<'_>) -> GeneratedKey {
     if said.unique_key.is_some() {
         return generated;
     }
-    shard.text.clear();
-    shard.text.push_str("UNIQ_KEY\u{1}");
-    let now_ms = shard.now_ms();
-    shard.unique_keys.write_next(now_ms, &mut shard.text);
-    shard.text.push('\u{2}');
-    if let Some(place) = generated.property.get_mut(..shard.text.len()) {
-        place.copy_from_slice(shard.text.as_bytes());
-        generated.len = shard.text.len();
-    }
+    let now_ms = shard.cx.now_ms();
+    let text = &mut shard.scratch.text;
+    text.clear();
+    text.push_str("UNIQ_KEY\u{1}");
+    shard.sends.unique_keys.write_next(now_ms, text);
+    text.push('\u{2}');
+    generated.property[..text.len()].copy_from_slice(text.as_bytes());
+    generated.len = text.len();
     generated
 }

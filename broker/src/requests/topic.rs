@@ -1,13 +1,14 @@
 //! Topics by request: UPDATE_AND_CREATE_TOPIC 17, DELETE_TOPIC_IN_BROKER 215, GET_ALL_TOPIC_CONFIG
 //! 21, GET_TOPIC_CONFIG 351, GET_SYSTEM_TOPIC_LIST_FROM_BROKER 305.
 //!
-//! A process presents one face: what is created or deleted on one shard is created or deleted on
-//! all.
+//! A shard is a broker without exception: what is created or deleted on one is created or deleted
+//! there alone, as on one of many Apache masters.
 
-use crate::answers::remoting::{Caller, Refusal};
+use crate::answers::remoting::Refusal;
+use crate::answers::ticket::{Done, Ticket};
 use crate::checked;
 use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
-use crate::serve::control::Control;
+use crate::reads::run as reads;
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::bodies::{TopicConfig, TopicList};
@@ -22,17 +23,17 @@ fn invalid(remark: impl Into<String>) -> Refusal {
 }
 
 /// Creates a topic or changes it.
-pub(super) fn update(
+pub(crate) fn update(
     shard: &mut Shard,
     net: &mut Net,
-    caller: Caller,
+    ticket: Ticket,
     command: &CommandView<'_>,
-) -> Result<(), Refusal> {
+) -> Result<Done, Refusal> {
     let name = command.ext.require("topic")?;
     names::check_topic(&name).map_err(|error| invalid(error.to_string()))?;
     refuse_system(shard, &name)?;
-    let current = shard.topics.get(&name).map(|topic| topic.config.attributes.clone());
-    if current.is_none() && shard.topics.len() >= TOPICS_MAX {
+    let current = shard.tables.topics.get(&name).map(|topic| topic.config.attributes.clone());
+    if current.is_none() && shard.tables.topics.len() >= TOPICS_MAX {
         return Err(Refusal::new(
             response::SYSTEM_ERROR,
             format!("the broker has {TOPICS_MAX} topics already"),
@@ -41,19 +42,18 @@ pub(super) fn update(
     let config = requested(&command.ext, &name, current.unwrap_or_default())?;
     tracing::info!(
         "topic {name} created or changed at the request of {:?}: {} queues",
-        net.peer(caller.conn),
+        net.peer(ticket.conn),
         config.write_queue_nums
     );
-    let now_ms = shard.now_ms();
-    if shard.topics.put(config.clone(), now_ms) {
-        shard.tell_siblings(&Control::PutTopic(config));
-    }
-    caller.ok(net);
-    Ok(())
+    let now_ms = shard.cx.now_ms();
+    shard.tables.topics.put(config, now_ms);
+    ticket.ok(net);
+    Ok(Done::Answered)
 }
 
 fn refuse_system(shard: &Shard, name: &str) -> Result<(), Refusal> {
-    if shard.options.process.create.protect_system_topics && shard.topics.is_system(name) {
+    if shard.cx.options.process.create.protect_system_topics && shard.tables.topics.is_system(name)
+    {
         return Err(invalid(format!("The topic[{name}] is conflict with system topic.")));
     }
     Ok(())
@@ -119,37 +119,33 @@ fn changed_attributes(
 
 /// Deletes a topic: its settings, its queues, its offsets. A topic that does not exist is deleted
 /// already.
-pub(super) fn delete(
+pub(crate) fn delete(
     shard: &mut Shard,
     net: &mut Net,
-    caller: Caller,
+    ticket: Ticket,
     command: &CommandView<'_>,
-) -> Result<(), Refusal> {
+) -> Result<Done, Refusal> {
     let name = command.ext.require("topic")?;
     if name.trim().is_empty() {
         return Err(invalid("The specified topic is blank."));
     }
     refuse_system(shard, &name)?;
-    tracing::info!("topic {name} deleted at the request of {:?}", net.peer(caller.conn));
-    delete_here(shard, net, &name);
-    shard.tell_siblings(&Control::DeleteTopic(name.into_owned()));
-    caller.ok(net);
-    Ok(())
+    tracing::info!("topic {name} deleted at the request of {:?}", net.peer(ticket.conn));
+    forget(shard, net, &name);
+    ticket.ok(net);
+    Ok(Done::Answered)
 }
 
-/// Deletes a topic on this shard alone. Its held pulls are told.
-pub(crate) fn delete_here(shard: &mut Shard, net: &mut Net, name: &str) {
-    let now_ms = shard.now_ms();
-    if !shard.topics.delete(name, now_ms) {
+fn forget(shard: &mut Shard, net: &mut Net, name: &str) {
+    let now_ms = shard.cx.now_ms();
+    if !shard.tables.topics.delete(name, now_ms) {
         return;
     }
-    shard.offsets.forget_topic(name);
-    let mut held = vec![];
-    shard.held.forget_topic(name, &mut held);
-    shard.wake(net, &mut held);
+    shard.tables.offsets.forget_topic(name);
+    reads::topic_is_gone(shard, net, name);
     // The queues are forgotten here and now; only the files take time.
-    let (deletion, name) = (shard.store.delete_topic(name), name.to_owned());
-    shard.core.spawn(Priority::Background, async move {
+    let (deletion, name) = (shard.cx.store.delete_topic(name), name.to_owned());
+    shard.cx.core.spawn(Priority::Background, async move {
         if let Err(error) = deletion.await {
             tracing::error!("the queues of the deleted topic {name} stay on disk: {error}");
         }
@@ -157,36 +153,46 @@ pub(crate) fn delete_here(shard: &mut Shard, net: &mut Net, name: &str) {
 }
 
 /// All topics, as mqadmin and slaves ask for them.
-pub(super) fn all(shard: &mut Shard, net: &mut Net, caller: Caller) -> Result<(), Refusal> {
-    let count = checked::to_i64(shard.topics.len());
-    let body = json::to_fastjson(&shard.topics.wrapper(None));
-    caller.answer(net, response::SUCCESS, None, |ext| ext.int("totalTopicNum", count), &body);
-    Ok(())
+pub(crate) fn all(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    _: &CommandView<'_>,
+) -> Result<Done, Refusal> {
+    let count = checked::to_i64(shard.tables.topics.len());
+    let body = json::to_fastjson(&shard.tables.topics.wrapper(None));
+    ticket.answer(net, response::SUCCESS, None, |ext| ext.int("totalTopicNum", count), &body);
+    Ok(Done::Answered)
 }
 
 /// One topic.
-pub(super) fn one(
+pub(crate) fn one(
     shard: &mut Shard,
     net: &mut Net,
-    caller: Caller,
+    ticket: Ticket,
     command: &CommandView<'_>,
-) -> Result<(), Refusal> {
+) -> Result<Done, Refusal> {
     let name = command.ext.require("topic")?;
-    let Some(topic) = shard.topics.get(&name) else {
+    let Some(topic) = shard.tables.topics.get(&name) else {
         return Err(Refusal::new(
             response::TOPIC_NOT_EXIST,
             format!("No topic in this broker. topic: {name}"),
         ));
     };
-    caller.answer(net, response::SUCCESS, None, |_| {}, &json::to_fastjson(&topic.config));
-    Ok(())
+    ticket.ok_body(net, &json::to_fastjson(&topic.config));
+    Ok(Done::Answered)
 }
 
 /// The topics that are the broker's own.
-pub(super) fn system(shard: &mut Shard, net: &mut Net, caller: Caller) -> Result<(), Refusal> {
-    let list = TopicList { broker_addr: None, topic_list: shard.topics.system_names() };
-    caller.answer(net, response::SUCCESS, None, |_| {}, &json::to_fastjson(&list));
-    Ok(())
+pub(crate) fn system(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    _: &CommandView<'_>,
+) -> Result<Done, Refusal> {
+    let list = TopicList { broker_addr: None, topic_list: shard.tables.topics.system_names() };
+    ticket.ok_body(net, &json::to_fastjson(&list));
+    Ok(Done::Answered)
 }
 
 #[cfg(test)]

@@ -1,59 +1,27 @@
 //! VIEW_MESSAGE_BY_ID 33: the message at a place of the log.
 
-use super::offsets::read_failed;
-use crate::answers::remoting::{Caller, Refusal};
+use crate::answers::remoting::Refusal;
+use crate::desk::reply::Reply;
+use crate::desk::row::{Task, task};
 use crate::shard::Shard;
 use engine::PhyOffset;
-use netcore::Net;
 use protocol::codes::response;
-use protocol::remoting::{CommandView, write_command_head};
-use rt::{BufSlice, Priority, Runtime as _};
+use protocol::remoting::CommandView;
 
-/// One message by its physical offset, from memory or from disk: answered by a task.
-pub(super) fn by_id(
-    shard: &mut Shard,
-    net: &mut Net,
-    caller: Caller,
-    command: &CommandView<'_>,
-) -> Result<(), Refusal> {
+/// One message by its physical offset, from memory or from disk.
+pub(crate) fn by_id(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task, Refusal> {
     let offset = command.ext.require_i64("offset")?;
     let Ok(at) = u64::try_from(offset) else { return Err(not_found(offset)) };
-    let Some(network) = shard.network.clone() else { return Ok(()) };
-    if !shard.begin_cold_read() {
-        caller
-            .refuse(net, &Refusal::new(response::SYSTEM_BUSY, "too many reads from disk at once"));
-        return Ok(());
-    }
-    let store = shard.store.clone();
-    shard.core.spawn(Priority::Foreground, async move {
-        let found = store.message_at(PhyOffset(at)).await;
-        network.with(|shard, net| {
-            shard.cold_reads -= 1;
-            match found {
-                Ok(Some(message)) => answer(net, caller, message),
-                Ok(None) => caller.refuse(net, &not_found(offset)),
-                Err(error) => read_failed(shard, net, caller, &error),
-            }
-        });
-    });
-    Ok(())
+    Ok(task(&shard.cx, |cx| async move {
+        let Some(message) = cx.store.message_at(PhyOffset(at)).await? else {
+            return Err(not_found(offset));
+        };
+        let bytes = message.len();
+        Ok(Reply::ok().slices(vec![message], bytes))
+    }))
 }
 
 fn not_found(offset: i64) -> Refusal {
-    Refusal::new(response::SYSTEM_ERROR, format!("can not find message by the offset, {offset}"))
-}
-
-fn answer(net: &mut Net, caller: Caller, message: BufSlice) {
-    if caller.is_oneway() {
-        return;
-    }
-    if let Some(out) = net.out(caller.conn) {
-        write_command_head(
-            out.bytes(),
-            &caller.head(response::SUCCESS, None),
-            |_| {},
-            message.len(),
-        );
-        out.slice(message);
-    }
+    let remark = format!("can not find message by the offset, {offset}");
+    Refusal::new(response::SYSTEM_ERROR, remark)
 }

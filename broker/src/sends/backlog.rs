@@ -1,88 +1,84 @@
-//! Sends that wait for the device: the log's tail holds as much unwritten log as it may, so a
-//! request is kept whole until there is room, or until it has waited as long as a client should
-//! (`waitTimeMillsInSendQueue`).
+//! Sends that found no room in the log's tail. Each waits until the device has taken enough of it,
+//! or until it has waited as long as a client should (`waitTimeMillsInSendQueue`).
 //!
 //! First in, first out: while anything waits, new sends queue behind it, so the order of a
 //! connection's sends survives. The copy made here is the one exception to "the body is copied
 //! once". Pure; bounded in number and in bytes.
 
-use crate::limits::{WAITING_SEND_BYTES_MAX, WAITING_SENDS_MAX};
+use super::message::OwnedMessage;
+use super::told::Then;
+use crate::limits::{BACKLOG_BYTES_MAX, BACKLOG_SENDS_MAX};
 use std::collections::VecDeque;
 
-/// One waiting request.
+/// A send that waits for room. It passed its checks; its topic is looked up again when it leaves.
 #[derive(Debug)]
-pub struct Waiting<C> {
-    /// Who gets the answer.
-    pub conn: C,
-    /// The request as its handler got it.
-    pub frame: Vec<u8>,
-    /// When it came, by the wall clock.
-    pub since_ms: i64,
-    /// When it came, by the monotonic clock.
-    pub since_nanos: u64,
+pub(crate) struct Prepared {
+    /// What is stored.
+    pub(crate) message: OwnedMessage,
+    /// Who is told.
+    pub(crate) then: Then,
+    /// Whether the answer waits for a watermark (`WAIT`, native `ack`).
+    pub(crate) waits: bool,
+    /// The client's own id of it; empty for none.
+    pub(crate) unique_key: Box<str>,
+    /// The queue that the answer names, where that is not the one it is stored in.
+    pub(crate) answered_queue: Option<i32>,
+    /// When the broker took it up, by the monotonic clock, if the client asked for its stages.
+    pub(crate) received_nanos: Option<u64>,
+    /// When it came, in milliseconds since 1970.
+    pub(crate) since_ms: i64,
 }
 
-/// The waiting sends of one shard.
-#[derive(Debug)]
-pub struct WaitingSends<C> {
-    queue: VecDeque<Waiting<C>>,
+/// The sends of one shard that wait for room.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    queue: VecDeque<Prepared>,
     bytes: usize,
 }
 
-impl<C> Default for WaitingSends<C> {
-    fn default() -> Self {
-        Self { queue: VecDeque::new(), bytes: 0 }
-    }
-}
-
-impl<C> WaitingSends<C> {
-    /// Keeps a request; false when the queue is full.
-    pub fn push(&mut self, conn: C, frame: &[u8], now_ms: i64, now_nanos: u64) -> bool {
-        let full = self.queue.len() >= WAITING_SENDS_MAX
-            || self.bytes + frame.len() > WAITING_SEND_BYTES_MAX;
-        if !full {
-            self.bytes += frame.len();
-            self.queue.push_back(Waiting {
-                conn,
-                frame: frame.to_vec(),
-                since_ms: now_ms,
-                since_nanos: now_nanos,
-            });
+impl Backlog {
+    /// Keeps a send, or gives it back when too much waits already.
+    pub(crate) fn push(&mut self, send: Prepared) -> Result<(), Box<Prepared>> {
+        let bytes = send.message.bytes();
+        if self.queue.len() >= BACKLOG_SENDS_MAX || self.bytes + bytes > BACKLOG_BYTES_MAX {
+            return Err(Box::new(send));
         }
-        !full
+        self.bytes += bytes;
+        self.queue.push_back(send);
+        Ok(())
     }
 
     /// The one that came first.
-    pub fn pop(&mut self) -> Option<Waiting<C>> {
+    pub(crate) fn pop(&mut self) -> Option<Prepared> {
         let first = self.queue.pop_front()?;
-        self.bytes -= first.frame.len();
+        self.bytes -= first.message.bytes();
         Some(first)
     }
 
     /// Puts one that still has to wait back to where it was.
-    pub fn put_back(&mut self, waiting: Waiting<C>) {
-        self.bytes += waiting.frame.len();
-        self.queue.push_front(waiting);
+    pub(crate) fn put_back(&mut self, send: Prepared) {
+        self.bytes += send.message.bytes();
+        self.queue.push_front(send);
     }
 
-    /// The one that came first, if it has waited longer than `limit_ms`.
-    pub fn pop_overdue(&mut self, limit_ms: i64, now_ms: i64) -> Option<Waiting<C>> {
-        let overdue = self
-            .queue
-            .front()
-            .is_some_and(|first| now_ms.saturating_sub(first.since_ms) >= limit_ms);
-        if overdue { self.pop() } else { None }
+    /// The one that came first, if it has waited for `limit_ms`.
+    pub(crate) fn pop_overdue(&mut self, limit_ms: i64, now_ms: i64) -> Option<Prepared> {
+        let first = self.queue.front()?;
+        if now_ms.saturating_sub(first.since_ms) >= limit_ms { self.pop() } else { None }
+    }
+
+    /// How long the one that came first has waited, in milliseconds; 0 when none waits.
+    pub(crate) fn head_waits_ms(&self, now_ms: i64) -> i64 {
+        self.queue.front().map_or(0, |first| now_ms.saturating_sub(first.since_ms).max(0))
     }
 
     /// How many wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// Whether none waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 }
@@ -90,39 +86,53 @@ impl<C> WaitingSends<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sends::slots::Slots;
+
+    fn send(name: usize, bytes: usize, since_ms: i64) -> Prepared {
+        Prepared {
+            message: OwnedMessage::Records(vec![0; bytes].into(), Box::new([])),
+            then: Then::Wake(Slots::default().open()),
+            waits: true,
+            unique_key: name.to_string().into(),
+            answered_queue: None,
+            received_nanos: None,
+            since_ms,
+        }
+    }
+
+    fn name(send: Option<Prepared>) -> String {
+        send.unwrap().unique_key.into()
+    }
 
     #[test]
     fn sends_leave_in_the_order_they_came_also_after_one_is_put_back() {
-        let mut waiting = WaitingSends::default();
-        for conn in 0..3 {
-            assert!(waiting.push(conn, b"frame", 10, 0));
+        let mut backlog = Backlog::default();
+        for nth in 0..3 {
+            backlog.push(send(nth, 1, 10)).unwrap();
         }
-        let first = waiting.pop().unwrap();
-        waiting.put_back(first);
-        assert_eq!(
-            [waiting.pop(), waiting.pop(), waiting.pop()].map(|one| one.unwrap().conn),
-            [0, 1, 2]
-        );
-        assert!(waiting.is_empty());
+        let first = backlog.pop().unwrap();
+        backlog.put_back(first);
+        assert_eq!([(); 3].map(|()| name(backlog.pop())), ["0", "1", "2"]);
+        assert!(backlog.is_empty() && backlog.bytes == 0);
     }
 
     #[test]
     fn only_what_waited_long_enough_is_overdue() {
-        let mut waiting = WaitingSends::default();
-        waiting.push(1, b"a", 100, 0);
-        waiting.push(2, b"b", 250, 0);
-        assert!(waiting.pop_overdue(200, 299).is_none());
-        assert_eq!(waiting.pop_overdue(200, 300).unwrap().conn, 1);
-        assert!(waiting.pop_overdue(200, 300).is_none());
+        let mut backlog = Backlog::default();
+        backlog.push(send(1, 1, 100)).unwrap();
+        backlog.push(send(2, 1, 250)).unwrap();
+        assert_eq!(backlog.head_waits_ms(299), 199);
+        assert!(backlog.pop_overdue(200, 299).is_none());
+        assert_eq!(name(backlog.pop_overdue(200, 300)), "1");
+        assert!(backlog.pop_overdue(200, 300).is_none());
     }
 
     #[test]
     fn the_bytes_that_wait_are_bounded() {
-        let mut waiting = WaitingSends::default();
-        let frame = vec![0; WAITING_SEND_BYTES_MAX / 4];
-        let taken = (0..9).filter(|conn| waiting.push(*conn, &frame, 0, 0)).count();
-        assert_eq!(taken, 4);
-        waiting.pop();
-        assert!(waiting.push(9, &frame, 0, 0));
+        let mut backlog = Backlog::default();
+        let mut push = |nth| backlog.push(send(nth, BACKLOG_BYTES_MAX / 4, 0)).is_ok();
+        assert_eq!((0..9).filter(|nth| push(*nth)).count(), 4);
+        backlog.pop();
+        assert!(backlog.push(send(9, BACKLOG_BYTES_MAX / 4, 0)).is_ok());
     }
 }

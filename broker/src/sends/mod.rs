@@ -1,4 +1,34 @@
-//! Sends on their way: the backlog, and what is not acknowledged.
+//! Messages on their way into the log: those of clients, and the broker's own.
+//!
+//! ```text
+//!   request ─► message ─► store ─┬─ room: appended ─► acknowledged already? ─┬─ yes: answered now
+//!                 ▲              │                                           └─ no: unacknowledged ─┐
+//!                 │              └─ no room: backlog (an owned copy)                               │
+//!                 └───────────── drain, when there is room: its topic is looked up again ◄─┘       │
+//!                                                     the watermark passes its end ─► answered ◄───┘
+//! ```
+//!
+//! **Which watermark an answer waits for** is `Store::acknowledged`:
+//! - ASYNC_FLUSH on `direct`: `appended`. The message is in the broker's memory and visible to
+//!   consumers; its write begins when the one in flight ends. A process that dies before that write
+//!   ends loses it.
+//! - ASYNC_FLUSH on `mmap`: `written`. The system has it: a killed process loses nothing, a dying
+//!   machine may.
+//! - SYNC_FLUSH: `flushed`. It survives a power cut. A message with `WAIT=false` is answered at
+//!   `appended` all the same.
+//!
+//! Reading order: [`message`], [`told`], [`state`], [`backlog`], [`drain`], [`unacknowledged`],
+//! [`acknowledge`], [`put`] (how the broker itself stores a message).
 
+pub(crate) mod acknowledge;
 pub(crate) mod backlog;
+pub(crate) mod drain;
+pub(crate) mod errors;
+pub(crate) mod finish;
+pub(crate) mod message;
+pub(crate) mod properties;
+pub(crate) mod put;
+pub(crate) mod slots;
+pub(crate) mod state;
+pub(crate) mod told;
 pub(crate) mod unacknowledged;

@@ -5,25 +5,30 @@
 //!                                                                            tables and log written ──► end
 //! ```
 
+use super::control::Control;
 use crate::config::ShardOptions;
-use crate::serve::control::Control;
-use crate::shard::Shard;
-use crate::tables::files as tables;
+use crate::desk::counts::{Desk, us_of};
+use crate::desk::rows;
+use crate::peers::Peers;
+use crate::reads::state::Reads;
+use crate::sends::state::Sends;
+use crate::services::saving::Saving;
+use crate::services::{list, registration, saving};
+use crate::shard::{Cx, ScratchSpace, Shard};
+use crate::tables::{Tables, files};
 use engine::{Recovered, Store, WriteCounts};
 use netcore::{Framing, NetConfig, Network};
 use rt::real::{Core, CoreFailure, Mailbox, Sender};
-use rt::{Priority, Runtime};
+use rt::{MemoryAccount, Priority, Runtime};
+use std::cell::OnceCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
 /// The old clients' port lies this far below a shard's.
 const VIP_PORT_BELOW: u16 = 2;
-/// How fine the time of what waits is: held pulls, waiting sends, registrations.
-const TICK: Duration = Duration::from_millis(50);
-/// How often members and locks are looked through.
-const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 /// How long answers that are queued may take to leave when the shard stops.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 /// How long a name server may take to answer before the start goes on without it.
@@ -111,38 +116,71 @@ pub(crate) async fn serve(
     let _main_is_gone = events.send(Event::Mailbox { shard: index, sender });
     // Before the store, which is written to from then on: a shard that can't start leaves
     // everything as it was.
-    let mut tables = tables::load(&core, &options).await.map_err(io::Error::other)?;
-    let store =
-        Store::open(core.clone(), options.store_config()).await.map_err(io::Error::other)?;
-    tables::mend(&core, &tables).await;
-    tables::put_back_lost_topics(&mut tables.topics, &store, core.wall_ms());
+    let mut loaded = files::load(&core, &options).await.map_err(io::Error::other)?;
+    // Who answers a peer and who reads for it charge the same account.
+    let memory = MemoryAccount::new(options.process.shards.memory_bytes_max);
+    let opened = Store::open_charging(core.clone(), options.store_config(), memory.clone()).await;
+    let store = opened.map_err(io::Error::other)?;
+    files::mend(&core, &loaded).await;
+    files::put_back_lost_topics(&mut loaded.tables.topics, &store, core.wall_ms());
+    let (cx, ports) = listen(core, options, store, (loaded.tables, memory)).await?;
+    let _main_is_gone = events.send(Event::Up {
+        shard: index,
+        ports,
+        buffered: cx.store.is_buffered(),
+        recovered: cx.store.recovered(),
+    });
+    list::start(&cx);
+    cx.core.spawn(Priority::Background, tell_when_settled(cx.clone(), index, events.clone()));
+    listen_to_control(&cx, &mailbox).await?;
+    let stage = |stage| {
+        let _main_is_gone = events.send(Event::Stopping { shard: index, stage });
+    };
+    stop(&cx, stage).await
+}
+
+/// Makes the shard and its network. A port that is taken closes the store again.
+async fn listen(
+    core: Core,
+    options: ShardOptions,
+    store: Store<Core>,
+    (tables, memory): (Tables, MemoryAccount),
+) -> io::Result<(Cx, Vec<u16>)> {
     let (listen, ports) = listen_on(&options);
     let net_config = NetConfig {
         idle_timeout: options.process.network.idle_timeout,
         connections_max: options.process.shards.connections_max,
+        memory,
         ..NetConfig::listening(listen, Framing::ByFirstByte)
     };
-    let (buffered, recovered) = (store.is_buffered(), store.recovered());
-    let handler = Shard::new(core.clone(), options, store.clone(), tables);
-    let network = match Network::bind(&core, net_config, handler) {
-        Ok(network) => network,
-        Err(error) => {
-            let _closing = store.close().await;
-            return Err(io::Error::other(error));
+    let network = Rc::new(OnceCell::new());
+    let cx = Cx { options: Rc::new(options), core, store, network };
+    match Network::bind(&cx.core, net_config, shard(cx.clone(), tables)) {
+        Ok(bound) => {
+            let is_first = cx.network.set(bound).is_ok();
+            assert!(is_first, "a shard has one network");
+            Ok((cx, ports))
         }
-    };
-    let handle = network.clone();
-    network.with(|shard, _| shard.network = Some(handle));
-    let _main_is_gone = events.send(Event::Up { shard: index, ports, buffered, recovered });
-    core.spawn(Priority::Foreground, tick_for_ever(network.clone()));
-    core.spawn(Priority::Foreground, expire_for_ever(network.clone()));
-    core.spawn(Priority::Foreground, answer_for_ever(network.clone(), store.clone()));
-    core.spawn(Priority::Background, tell_when_settled(network.clone(), index, events.clone()));
-    listen_to_control(&network, &mailbox).await?;
-    let stage = |stage| {
-        let _main_is_gone = events.send(Event::Stopping { shard: index, stage });
-    };
-    stop(&network, &store, stage).await
+        Err(error) => {
+            let _closing = cx.store.close().await;
+            Err(io::Error::other(error))
+        }
+    }
+}
+
+fn shard(cx: Cx, tables: Tables) -> Shard {
+    let seed = us_of(cx.core.random_u64() >> 12);
+    Shard {
+        peers: Peers::new(&cx.options.process.network.name_servers),
+        sends: Sends::new(&cx.options, seed),
+        reads: Reads::default(),
+        desk: Desk::new(rows::codes()),
+        saving: Saving::new(cx.now_ms()),
+        scratch: ScratchSpace::default(),
+        is_stopping: false,
+        tables,
+        cx,
+    }
 }
 
 /// The shard's address first, then the VIP port, which only old clients need: another program may
@@ -161,72 +199,42 @@ fn listen_on(options: &ShardOptions) -> (Vec<SocketAddr>, Vec<u16>) {
     (ports.iter().map(|port| SocketAddr::new(bind, *port)).collect(), ports)
 }
 
-async fn tick_for_ever(network: Network<Shard>) {
-    loop {
-        network.core().sleep(TICK).await;
-        network.with(Shard::tick);
-    }
-}
-
-async fn expire_for_ever(network: Network<Shard>) {
-    loop {
-        network.core().sleep(EXPIRE_EVERY).await;
-        network.with(Shard::expire);
-    }
-}
-
-/// Answers sends as the mark of their acknowledgement moves. Nothing to do where appending is
-/// enough.
-async fn answer_for_ever(network: Network<Shard>, store: Store<Core>) {
-    loop {
-        let seen = store.acknowledged();
-        network.with(Shard::acknowledged);
-        if store.poisoned().is_some() {
-            return;
-        }
-        store.acknowledged_beyond(seen).await;
-    }
-}
-
-async fn tell_when_settled(network: Network<Shard>, shard: usize, events: mpsc::Sender<Event>) {
+async fn tell_when_settled(cx: Cx, shard: usize, events: mpsc::Sender<Event>) {
     let step = Duration::from_millis(10);
     let mut waited = Duration::ZERO;
-    while waited < SETTLE_MAX && !network.with(|shard, _| shard.name_servers.settled()) {
-        network.core().sleep(step).await;
+    while waited < SETTLE_MAX && !cx.with(|shard, _| shard.peers.name_servers.settled()) {
+        cx.core.sleep(step).await;
         waited += step;
     }
     let _main_is_gone = events.send(Event::Settled { shard });
 }
 
-async fn listen_to_control(network: &Network<Shard>, mailbox: &Mailbox<Control>) -> io::Result<()> {
+async fn listen_to_control(cx: &Cx, mailbox: &Mailbox<Control>) -> io::Result<()> {
     loop {
         match mailbox.receive().await? {
             Control::Stop => return Ok(()),
-            control => network.with(|shard, net| shard.control(net, control)),
+            Control::NameServer { index, addresses } => {
+                cx.with(|shard, _| shard.peers.name_servers.resolved(index, addresses));
+            }
         }
     }
 }
 
-async fn stop(
-    network: &Network<Shard>,
-    store: &Store<Core>,
-    stage: impl Fn(&'static str),
-) -> io::Result<()> {
+async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
     stage("answering what it has stored");
-    network.with(Shard::unregister);
+    let network = cx.network.get().expect("a shard that stops has listened");
+    cx.with(registration::unregister);
     let mut waited = Duration::ZERO;
-    while waited < STOP_GRACE
-        && !network.with(|shard, _| shard.pending.is_empty() && shard.native.is_empty())
-    {
-        network.core().sleep(Duration::from_millis(1)).await;
+    while waited < STOP_GRACE && !cx.with(|shard, _| shard.sends.unacknowledged.is_empty()) {
+        cx.core.sleep(Duration::from_millis(1)).await;
         waited += Duration::from_millis(1);
     }
     network.stop(STOP_GRACE).await;
     stage("writing its tables");
-    let saved = network.with(|shard, _| shard.last_round()).await;
+    let saved = cx.with(|shard, _| saving::last_round(shard)).await;
     stage("closing its store");
-    store.close().await.map_err(io::Error::other)?;
-    let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = store.write_counts();
+    cx.store.close().await.map_err(io::Error::other)?;
+    let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = cx.store.write_counts();
     tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");
     if saved {
         Ok(())

@@ -1,4 +1,6 @@
-//! One shard from its start to its end.
+//! One shard from its start to its end: [`life`], the network's [`handler`], and [`control`], what
+//! the main thread tells it.
 
 pub(crate) mod control;
+pub(crate) mod handler;
 pub(crate) mod life;

@@ -1,3 +1,20 @@
-//! What runs beside requests.
+//! What runs beside requests, in one list.
+//!
+//! | service | when | file |
+//! |---|---|---|
+//! | long polls whose time is up | every 50 ms | `reads::run` |
+//! | sends that waited too long, for room or for a flush | every 50 ms | `sends` |
+//! | name servers: dials, registrations, questions without an answer | every 50 ms | [`registration`] |
+//! | tables to their files | every 50 ms, and after a turn that changed one | [`saving`] |
+//! | long polls whose queues have messages for others | every 5 s | `reads::run` |
+//! | members and locks that nobody renewed | every 10 s | [`expiry`] |
+//! | acknowledgements | when the watermark moves | [`acknowledgements`] |
+//!
+//! Later work (scheduled delivery, checks of transactions, revived pops, replication) adds its file
+//! and its line.
 
+pub(crate) mod acknowledgements;
+pub(crate) mod expiry;
+pub(crate) mod list;
 pub(crate) mod registration;
+pub(crate) mod saving;

@@ -2,32 +2,28 @@
 //! `config/subscriptionGroup.json`, `config/consumerOffset.json`, each with the version before it
 //! beside it as `.bak`.
 //!
-//! Topics and groups are written as soon as they change, offsets every five seconds and at the end.
-//! A write replaces the whole file, so a crash leaves the old or the new one.
+//! This is how they are loaded; `services::saving` writes them.
 
-use crate::checked;
+use super::{
+    NotServed, Tables, consumers::ConsumerGroups, locks::QueueLocks, producers::ProducerGroups,
+};
 use crate::config::ShardOptions;
-use crate::shard::{Shard, Tables};
-use crate::tables::NotServed;
 use crate::tables::groups::SubscriptionGroups;
 use crate::tables::offsets::ConsumerOffsets;
 use crate::tables::topics::Topics;
 use engine::Store;
 use protocol::bodies::{TopicConfig, perm};
 use protocol::{json, names};
+use rt::Runtime;
 use rt::real::Core;
-use rt::{Priority, Runtime};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-const TOPICS: &str = "config/topics.json";
-const GROUPS: &str = "config/subscriptionGroup.json";
-const OFFSETS: &str = "config/consumerOffset.json";
-
-/// After a round the next waits so many times as long as it took to make the text.
-const SAVE_PAUSE_FACTOR: u64 = 20;
+pub(crate) const TOPICS: &str = "config/topics.json";
+pub(crate) const GROUPS: &str = "config/subscriptionGroup.json";
+pub(crate) const OFFSETS: &str = "config/consumerOffset.json";
 
 /// Why a table can't be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -59,23 +55,34 @@ pub(crate) enum TableError {
 
 /// A file that its backup stood in for.
 #[derive(Debug)]
-pub(crate) struct Mended {
+struct Mended {
     path: PathBuf,
     /// What is wrong with it; `None` when it was not there.
     damaged: Option<Vec<u8>>,
     good: Vec<u8>,
 }
 
+/// The tables as they were loaded.
+pub(crate) struct Loaded {
+    /// The tables.
+    pub(crate) tables: Tables,
+    /// Files that were damaged and whose backups were used.
+    mended: Vec<Mended>,
+}
+
 /// Loads the tables of a shard; what is missing starts as a new broker's.
-pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Tables, TableError> {
+pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, TableError> {
     let now_ms = core.wall_ms();
     let mut tables = Tables {
         topics: Topics::new(options, now_ms),
         groups: SubscriptionGroups::new(&options.process, now_ms),
         offsets: ConsumerOffsets::default(),
-        mended: vec![],
+        consumers: ConsumerGroups::default(),
+        producers: ProducerGroups::default(),
+        locks: QueueLocks::default(),
     };
-    let mended = &mut tables.mended;
+    let mut files = vec![];
+    let mended = &mut files;
     if let Some(saved) = load_one(core, &options.store_root.join(TOPICS), mended).await? {
         say_not_served(TOPICS, &tables.topics.load(saved));
     }
@@ -85,7 +92,7 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Tables, 
     if let Some(saved) = load_one(core, &options.store_root.join(OFFSETS), mended).await? {
         tables.offsets = ConsumerOffsets::load(saved);
     }
-    Ok(tables)
+    Ok(Loaded { tables, mended: files })
 }
 
 fn say_not_served(file: &str, not_served: &[NotServed]) {
@@ -189,8 +196,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 /// Puts what the backups held in the place of what is damaged, which is kept beside it as
 /// `.damaged`: the next save would otherwise make it the backup.
-pub(crate) async fn mend(core: &Core, tables: &Tables) {
-    for Mended { path, damaged, good } in &tables.mended {
+pub(crate) async fn mend(core: &Core, loaded: &Loaded) {
+    for Mended { path, damaged, good } in &loaded.mended {
         if let Some(damaged) = damaged
             && let Err(error) =
                 core.replace_file(&with_suffix(path, ".damaged"), damaged.clone(), false).await
@@ -207,100 +214,4 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-/// What one round of saving writes.
-struct Round {
-    files: Vec<(&'static str, Vec<u8>)>,
-}
-
-impl Shard {
-    /// Writes topics and groups that changed in this turn.
-    pub(crate) fn save_changed_topics(&mut self) {
-        self.save(false);
-    }
-
-    /// Writes offsets when it is time.
-    pub(crate) fn save_if_needed(&mut self, now_ms: i64) {
-        let every_ms = checked::millis_i64(self.options.process.persist_every);
-        self.save(now_ms.saturating_sub(self.offsets_saved_ms) >= every_ms);
-    }
-
-    fn save(&mut self, offsets_too: bool) {
-        let started = self.core.now_nanos();
-        if self.saving || started < self.save_again_nanos {
-            return; // a later turn or tick does it
-        }
-        let round = self.unsaved(offsets_too);
-        if round.files.is_empty() {
-            return;
-        }
-        // A peer that makes up groups or topics without end makes the core write large tables, but
-        // not all the time.
-        self.save_again_nanos = started + SAVE_PAUSE_FACTOR * (self.core.now_nanos() - started);
-        let Some(network) = self.network.clone() else { return };
-        self.saving = true;
-        let (core, root) = (self.core.clone(), self.options.store_root.clone());
-        self.core.spawn(Priority::Background, async move {
-            let failed = write(&core, &root, round).await;
-            network.with(|shard, _| {
-                shard.saving = false;
-                shard.not_saved(&failed);
-            });
-        });
-    }
-
-    fn unsaved(&mut self, offsets_too: bool) -> Round {
-        let mut files = vec![];
-        if self.topics.take_unsaved() {
-            files.push((TOPICS, json::to_fastjson(&self.topics.for_file())));
-        }
-        if self.groups.take_unsaved() {
-            files.push((GROUPS, json::to_fastjson(&self.groups.for_file())));
-        }
-        let offsets = if offsets_too { self.offsets.take_unsaved() } else { None };
-        if offsets_too {
-            self.offsets_saved_ms = self.now_ms();
-        }
-        files.extend(offsets.map(|offsets| (OFFSETS, json::to_fastjson(&offsets))));
-        Round { files }
-    }
-
-    fn not_saved(&mut self, failed: &[&'static str]) {
-        for file in failed {
-            match *file {
-                TOPICS => self.topics.set_unsaved(),
-                GROUPS => self.groups.set_unsaved(),
-                _ => self.offsets.set_unsaved(),
-            }
-        }
-    }
-
-    /// Everything that is not saved yet, for the end of the shard.
-    pub(crate) fn last_round(&mut self) -> impl Future<Output = bool> + use<> {
-        let round = self.unsaved(true);
-        let (core, root) = (self.core.clone(), self.options.store_root.clone());
-        async move { write(&core, &root, round).await.is_empty() }
-    }
-}
-
-/// Writes the files of a round; returns those that could not be written.
-async fn write(core: &Core, root: &Path, round: Round) -> Vec<&'static str> {
-    let mut failed = vec![];
-    for (file, content) in round.files {
-        let path = root.join(file);
-        let made = match path.parent() {
-            Some(folder) => core.create_dir_all(folder).await,
-            None => Ok(()),
-        };
-        let written = match made {
-            Ok(()) => core.replace_file(&path, content, true).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
-            tracing::error!("write {}: {error}", path.display());
-            failed.push(file);
-        }
-    }
-    failed
 }

@@ -1,4 +1,4 @@
-//! What a broker knows: topics, groups, members, offsets, locks. Pure, without clock or sockets.
+//! What a broker knows. Each table is pure: the clock comes in, sockets and files are the caller's.
 
 pub(crate) mod consumers;
 pub(crate) mod files;
@@ -8,6 +8,31 @@ mod members;
 pub(crate) mod offsets;
 pub(crate) mod producers;
 pub(crate) mod topics;
+
+use consumers::ConsumerGroups;
+use groups::SubscriptionGroups;
+use locks::QueueLocks;
+use netcore::ConnId;
+use offsets::ConsumerOffsets;
+use producers::ProducerGroups;
+use protocol::bodies::MessageQueue;
+use topics::Topics;
+
+/// The tables of one shard.
+pub(crate) struct Tables {
+    /// Saved: queue counts and permissions.
+    pub(crate) topics: Topics,
+    /// Saved: settings of consumer groups.
+    pub(crate) groups: SubscriptionGroups,
+    /// Saved: how far each group is.
+    pub(crate) offsets: ConsumerOffsets,
+    /// Which consumers are connected.
+    pub(crate) consumers: ConsumerGroups<ConnId>,
+    /// Which producers are connected.
+    pub(crate) producers: ProducerGroups<ConnId>,
+    /// Which orderly consumer has which queue.
+    pub(crate) locks: QueueLocks<MessageQueue>,
+}
 
 /// A topic or group of a file that stays in the file and is not served.
 #[derive(Debug, PartialEq, Eq)]

@@ -165,7 +165,7 @@ fn files_and_folders_in_each_others_place_are_refused() {
 fn a_folder_that_may_not_be_written_is_refused() {
     let cluster = closed();
     // As nobody: a folder that root may not write there is not.
-    let dir = cluster.dir.path();
+    let dir = cluster.dir();
     let as_configured = cluster.broker_command();
     // A copy: the folder it was built into may be closed to nobody.
     let program = dir.join("mqbroker");

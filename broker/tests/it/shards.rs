@@ -1,26 +1,26 @@
-//! Two shards are two brokers that present one face.
+//! Two shards are two brokers.
 
 use crate::client::{message, pull_from};
 use crate::cluster::{Cluster, eventually, run_broker};
-use protocol::codes::request;
+use protocol::codes::{request, response};
 
 #[test]
-fn a_topic_that_one_shard_creates_is_on_both_at_once_and_in_both_routes() {
+fn a_topic_that_one_shard_creates_stays_there_as_on_one_of_two_masters() {
     let cluster = Cluster::start(2, &[]);
     let (mut first, mut second) = (cluster.client(0), cluster.client(1));
     first.put("T", "", "on the first");
-    // A producer that knows of the second shard's queues may send there right away.
+    eventually("it is in the route of the first", || cluster.brokers_of("T") == ["broker-a-s0"]);
     let mut refuses_creation = message("T");
     refuses_creation.default_topic = "none";
-    eventually("the sibling has it", || {
-        second.send_message(&refuses_creation, b"on the second").code == 0
-    });
+    let refused = second.send_message(&refuses_creation, b"on the second");
+    assert_eq!(refused.code, response::TOPIC_NOT_EXIST);
+    assert_eq!(second.pull(&pull_from("T", 0)).code, response::TOPIC_NOT_EXIST);
+    let id = second.put("T", "", "on the second").field("msgId").to_owned();
     assert_eq!(first.pull(&pull_from("T", 0)).messages()[0].text(), "on the first");
     assert_eq!(second.pull(&pull_from("T", 0)).messages()[0].text(), "on the second");
     eventually("both are in the route", || {
         cluster.brokers_of("T") == ["broker-a-s0", "broker-a-s1"]
     });
-    let id = second.put("T", "", "id").field("msgId").to_owned();
     let host = protocol::ids::OffsetMsgId::parse(&id).unwrap().store_host;
     assert_eq!(host, cluster.shard_addr(1), "the message id leads to the shard");
 }
@@ -57,7 +57,7 @@ fn another_number_of_shards_is_refused_with_the_fix() {
 #[test]
 fn the_shards_leave_the_route_when_the_broker_stops() {
     let mut cluster = Cluster::start(2, &[]);
-    cluster.client(0).put("T", "", "x");
+    (0..2).for_each(|shard| _ = cluster.client(shard).put("T", "", "x"));
     eventually("it is in the route", || cluster.brokers_of("T").len() == 2);
     cluster.broker.signal("INT");
     assert_eq!(cluster.broker.wait(), Some(0));

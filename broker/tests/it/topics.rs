@@ -27,23 +27,23 @@ fn config(client: &mut Client, topic: &str) -> Option<TopicConfig> {
 }
 
 #[test]
-fn a_topic_is_created_changed_and_deleted_on_all_shards() {
+fn a_topic_is_created_changed_and_deleted_on_the_shard_that_is_asked() {
     let cluster = Cluster::start(2, &[]);
     let (mut here, mut there) = (cluster.client(0), cluster.client(1));
     assert_eq!(create(&mut here, "T", "3"), 0);
-    eventually("it is in the route of both", || {
+    eventually("it is in the route", || cluster.brokers_of("T") == ["broker-a-s0"]);
+    assert!(config(&mut there, "T").is_none());
+    assert_eq!(create(&mut there, "T", "5"), 0);
+    eventually("both are in the route", || {
         cluster.brokers_of("T") == ["broker-a-s0", "broker-a-s1"]
     });
-    assert_eq!(config(&mut there, "T").unwrap().write_queue_nums, 3);
-    assert_eq!(create(&mut there, "T", "5"), 0);
-    eventually("the change is on the first shard", || {
-        config(&mut here, "T").unwrap().write_queue_nums == 5
-    });
-    here.put("T", "", "old");
+    let queues = |client: &mut _| config(client, "T").unwrap().write_queue_nums;
+    assert_eq!((queues(&mut here), queues(&mut there)), (3, 5));
     assert_eq!(there.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", "T")]).code, 0);
-    eventually("it is gone from both", || {
-        config(&mut here, "T").is_none() && config(&mut there, "T").is_none()
-    });
+    assert!(config(&mut there, "T").is_none() && config(&mut here, "T").is_some());
+    here.put("T", "", "old");
+    assert_eq!(here.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", "T")]).code, 0);
+    assert!(config(&mut here, "T").is_none());
     assert_eq!(here.pull(&pull_from("T", 0)).code, response::TOPIC_NOT_EXIST);
     assert_eq!(
         here.put("T", "", "new").number("queueOffset"),

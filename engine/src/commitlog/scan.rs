@@ -26,7 +26,8 @@ pub(crate) struct ScanLimits {
     pub(crate) file_bytes: u64,
     pub(crate) record_bytes_max: usize,
     /// From here on a crash may have torn records: a zero byte in topic or properties means that a
-    /// sector is missing. Below, a zero is what a client of another broker sent.
+    /// sector is missing, unless the record ends with a checksum over all of it, which then tells.
+    /// Below, a zero is what a client of another broker sent.
     pub(crate) strict_from: u64,
     /// Records stored before this are below it as well, wherever they lie.
     pub(crate) strict_from_ms: i64,

@@ -60,29 +60,37 @@ impl<R: Runtime> Store<R> {
     /// are filled in here.
     pub fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, AppendError> {
         let inner = &*self.inner;
-        let bytes = inner.encoded_len(draft)?;
-        draft.check_no_zero()?;
+        draft.check_topic()?;
+        let has_crc = inner.config.append_property_crc || draft.needs_crc();
+        let bytes = encoded_len(draft, has_crc)?;
         inner.check_size(bytes)?;
         let queue = inner.queue_for(draft)?;
         inner.make_room(bytes)?;
-        let appended = inner.put(queue, draft, bytes, inner.store_time_ms());
+        let appended = inner.put(queue, draft, (bytes, has_crc), inner.store_time_ms());
         inner.appended.notify();
         Ok(appended)
     }
 
     /// Stores the messages of a batch: all or none, in one file, at consecutive queue offsets.
-    /// `common` gives everything but flag, body and properties; its properties follow each
-    /// message's own, as RocketMQ appends them.
+    /// `common` gives everything but flag, body and properties. Its properties follow each
+    /// message's own; a broker that adds none to batches, as RocketMQ 5.5.0, passes none.
+    ///
+    /// `each` is told where each message went, in order. Records have the lengths that the store
+    /// gives them (a checksum may be added), so nobody else can know these places.
     pub fn append_batch<'e>(
         &self,
         common: &RecordDraft<'_>,
         entries: impl Iterator<Item = BatchEntry<'e>> + Clone,
+        each: impl FnMut(&Appended),
     ) -> Result<AppendedBatch, AppendError> {
         let inner = &*self.inner;
-        let mut total = 0;
+        common.check_topic()?;
+        let (mut total, mut any_crc) = (0, inner.config.append_property_crc);
         for entry in entries.clone() {
             total += with_draft(common, &entry, |draft| {
-                draft.check_no_zero().and_then(|()| inner.encoded_len(draft))
+                let has_crc = inner.config.append_property_crc || draft.needs_crc();
+                any_crc |= has_crc;
+                encoded_len(draft, has_crc)
             })?;
         }
         if total == 0 {
@@ -91,7 +99,7 @@ impl<R: Runtime> Store<R> {
         inner.check_size(total)?;
         let queue = inner.queue_for(common)?;
         inner.make_room(total)?;
-        let batch = inner.put_all(queue, common, entries)?;
+        let batch = inner.put_all(queue, common, entries, any_crc, each)?;
         inner.appended.notify();
         batch.ok_or(AppendError::EmptyBatch)
     }
@@ -137,20 +145,16 @@ fn with_draft<T>(
     run(&RecordDraft { flag: entry.flag, body: entry.body, properties: used, ..*common })
 }
 
+fn encoded_len(draft: &RecordDraft<'_>, has_crc: bool) -> Result<usize, RecordError> {
+    if has_crc { draft.encoded_len_with_crc() } else { draft.encoded_len() }
+}
+
 impl<R: Runtime> Inner<R> {
     pub(super) fn check_open(&self) -> Result<(), AppendError> {
         if let Some(reason) = &*self.poison.borrow() {
             return Err(AppendError::Poisoned { reason: reason.clone() });
         }
         if self.phase.get() == Phase::Open { Ok(()) } else { Err(AppendError::Closed) }
-    }
-
-    fn encoded_len(&self, draft: &RecordDraft<'_>) -> Result<usize, RecordError> {
-        if self.config.append_property_crc {
-            draft.encoded_len_with_crc()
-        } else {
-            draft.encoded_len()
-        }
     }
 
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), AppendError> {
@@ -222,18 +226,24 @@ impl<R: Runtime> Inner<R> {
         now
     }
 
+    /// `any_crc`: one of the records at least ends with a checksum over all of it.
     fn put_all<'e>(
         &self,
         queue: Option<QueueKey>,
         common: &RecordDraft<'_>,
         entries: impl Iterator<Item = BatchEntry<'e>>,
+        any_crc: bool,
+        mut each: impl FnMut(&Appended),
     ) -> Result<Option<AppendedBatch>, AppendError> {
         let now = self.store_time_ms();
         let mut batch: Option<AppendedBatch> = None;
         for entry in entries {
             let appended = with_draft(common, &entry, |draft| {
-                self.encoded_len(draft).map(|bytes| self.put(queue, draft, bytes, now))
+                let has_crc = any_crc && (self.config.append_property_crc || draft.needs_crc());
+                encoded_len(draft, has_crc)
+                    .map(|bytes| self.put(queue, draft, (bytes, has_crc), now))
             })?;
+            each(&appended);
             let end = appended.end();
             batch =
                 Some(batch.map_or(AppendedBatch { first: appended, count: 1, end }, |so_far| {
@@ -243,15 +253,15 @@ impl<R: Runtime> Inner<R> {
         Ok(batch)
     }
 
-    /// Encodes into reserved room, then dispatches.
+    /// Encodes into reserved room, then dispatches. `has_crc`: the record ends with a checksum over
+    /// all of it, counted in `bytes`.
     fn put(
         &self,
         queue: Option<QueueKey>,
         draft: &RecordDraft<'_>,
-        bytes: usize,
+        (bytes, has_crc): (usize, bool),
         now_ms: i64,
     ) -> Appended {
-        let has_crc = self.config.append_property_crc;
         self.put_with(queue, bytes, now_ms, |out, at, queue_offset| {
             let filled = RecordDraft {
                 queue_offset: queue_offset.0,

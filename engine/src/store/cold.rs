@@ -183,7 +183,11 @@ impl<R: Runtime> Inner<R> {
     /// a crash tore from it.
     fn verify(&self, record: &RecordView<'_>, at: PhyOffset) -> Result<(), RecordError> {
         record.verify_intact()?;
-        if at.0 >= self.own_from { record.verify_no_zero() } else { Ok(()) }
+        if at.0 >= self.own_from && !record.has_crc_property() {
+            record.verify_no_zero()
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn place(&self, topic: &str, queue_id: i32) -> Option<(QueuePlace, QueueRange)> {

@@ -41,7 +41,7 @@ pub(super) struct Known {
     pub(super) flushed_ms: i64,
     /// The last session acknowledged nothing that was not flushed.
     pub(super) was_sync_flush: bool,
-    /// Records from here on are ours, and have no zeros where the checksum does not reach.
+    /// Records from here on are ours, and have no zeros where no checksum reaches.
     pub(super) own_from: Option<u64>,
 }
 

@@ -34,3 +34,4 @@ mod tail_full;
 mod time_search;
 mod torn_stays_torn;
 mod visible;
+mod zero_in_properties;

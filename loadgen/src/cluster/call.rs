@@ -1,4 +1,4 @@
-//! One blocking connection that asks and waits.
+//! A blocking connection for one request at a time.
 
 use crate::error::{Error, Result};
 use crate::limits::{CALL_TIMEOUT, FRAME_BYTES_MAX};
@@ -31,7 +31,7 @@ impl Caller {
         Ok(Self { stream, addr, opaque: 0 })
     }
 
-    /// Whom it talks to.
+    /// The peer's address.
     #[must_use]
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
@@ -97,7 +97,7 @@ impl Reply {
     /// The answer as a command.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the frame is no remoting command.
     pub(crate) fn view(&self) -> Result<CommandView<'_>> {
         CommandView::parse(&self.frame)
             .map_err(|error| self.unreadable("a request", &error.to_string()))
@@ -114,7 +114,7 @@ impl Reply {
     /// The same reply, or an error when the answer is not success.
     ///
     /// # Errors
-    /// See above.
+    /// When the peer answered another code.
     pub(crate) fn success(self, operation: &'static str) -> Result<Self> {
         let view = self.view()?;
         if view.code == 0 {

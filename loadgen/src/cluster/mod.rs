@@ -1,8 +1,8 @@
 //! The control side: routes, topics, offsets and facts, over plain blocking connections. Nothing
 //! here is measured.
 //!
-//! Works against any RocketMQ-compatible cluster: only requests every version answers are used, and
-//! an optional one that is refused leaves a fact unknown instead of failing the run.
+//! It works against any RocketMQ-compatible cluster: it uses only requests that every version
+//! answers. A refused optional request leaves a fact unknown and does not fail the run.
 
 mod call;
 
@@ -28,8 +28,8 @@ pub(crate) struct Broker {
     pub addr: SocketAddr,
 }
 
-/// How long a created topic may take to appear in the route: brokers tell name servers at once, old
-/// ones every 30 s.
+/// How long a created topic may take to appear in the route. Current brokers tell name servers at
+/// once, old ones every 30 s.
 const TOPIC_VISIBLE_TIMEOUT: Duration = Duration::from_secs(40);
 const PERM_READ: i64 = 4;
 const PERM_WRITE: i64 = 2;
@@ -45,7 +45,7 @@ impl Cluster {
     /// Connects to the first name server of `host:port;host:port` that answers.
     ///
     /// # Errors
-    /// When none does; the error names the last.
+    /// When no name server answers; the error names the last one.
     pub(crate) fn connect(namesrv: &str) -> Result<Self> {
         let mut last =
             Error::Usage("--namesrv is empty: give host:port, or several separated by ;".into());
@@ -180,8 +180,8 @@ pub(crate) fn queue_offset(
     offset.and_then(|offset| u64::try_from(offset.max(0)).ok()).ok_or_else(missing)
 }
 
-/// What a broker says about itself; what it refuses to say stays unknown. Also its configuration
-/// text.
+/// The facts that a broker tells about itself, and its configuration text. Facts that it refuses to
+/// tell stay unknown.
 #[must_use]
 pub(crate) fn facts(broker: &Broker) -> (BrokerFacts, Option<String>) {
     let mut facts = BrokerFacts {

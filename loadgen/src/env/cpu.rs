@@ -18,9 +18,9 @@ pub struct Cpu {
     pub smt: Option<String>,
     /// NUMA nodes, as `0-1`.
     pub numa_nodes: Option<String>,
-    /// Where time stamps come from.
+    /// The kernel's clock source.
     pub clocksource: Option<String>,
-    /// Cores kept from the scheduler.
+    /// Cores isolated from the scheduler.
     pub isolated: Option<String>,
     /// Deepest sleep state allowed: names of the enabled states of core 0.
     pub idle_driver: Option<String>,

@@ -1,4 +1,4 @@
-//! The disk and filesystem under the store: they decide what a flush costs.
+//! The disk and filesystem under the store: the cost of a flush depends on them.
 
 use super::{chosen, text};
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub struct StoreDisk {
     pub rotational: Option<String>,
     /// Whether files can be opened with O_DIRECT here.
     pub o_direct: Option<bool>,
-    /// Bytes free for us.
+    /// Free bytes for this user.
     pub free_bytes: Option<u64>,
 }
 
@@ -71,8 +71,8 @@ pub fn free_bytes(folder: &Path) -> Option<u64> {
     facts.f_bavail.checked_mul(facts.f_frsize)
 }
 
-/// Tries it: a filesystem says by refusing the open (tmpfs before Linux 6.6 and many network
-/// filesystems do).
+/// Whether a file can be opened with O_DIRECT, found by trying. Tmpfs before Linux 6.6 and many
+/// network filesystems refuse.
 fn takes_o_direct(folder: &Path) -> Option<bool> {
     let probe = tempfile::Builder::new().prefix(".o_direct-probe-").tempfile_in(folder).ok()?;
     let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;

@@ -1,8 +1,8 @@
 //! The environment that travels with every result: without it a figure can't be compared with
 //! another.
 //!
-//! Every fact is read from a text file of the kernel by a pure parser. What can't be read is
-//! `null`, never an error: a container without sysfs still gets its result.
+//! Every fact is read from a text file of the kernel by a pure parser. A fact that cannot be read
+//! is `null`, not an error: a container without sysfs still gets its result.
 
 pub mod cpu;
 pub mod disk;
@@ -38,17 +38,17 @@ pub struct Environment {
     pub cgroup: Cgroup,
     /// The store's disk and filesystem (this host; a remote broker's are not seen).
     pub store: disk::StoreDisk,
-    /// What runs: version and revision.
+    /// Version and revision of the program.
     pub loadgen_version: String,
     /// Git revision of the working tree the program is run in, when there is one.
     pub revision: Option<String>,
-    /// Debug builds measure the compiler's laziness.
+    /// Whether this is a debug build, whose figures mean nothing.
     pub debug_build: bool,
     /// The exact command.
     pub command: Vec<String>,
-    /// Noise during the run: filled in at its end.
+    /// Noise during the run, filled in at its end.
     pub noise: Option<process::Noise>,
-    /// The brokers under test: filled in once they are known.
+    /// The brokers under test, filled in once they are known.
     pub brokers: Vec<BrokerFacts>,
 }
 
@@ -59,11 +59,11 @@ pub struct BrokerFacts {
     pub name: String,
     /// Where it listens.
     pub addr: String,
-    /// The version it says it is.
+    /// The version that it tells.
     pub version: Option<String>,
     /// Its flush policy.
     pub flush_disk_type: Option<String>,
-    /// Its role: with the flush policy, what an acknowledgement is worth.
+    /// Its role. Role and flush policy together decide how durable an acknowledged message is.
     pub broker_role: Option<String>,
     /// CRC-32 of its whole configuration text, hex: tells two configurations apart.
     pub config_crc32: Option<String>,
@@ -78,7 +78,7 @@ impl BrokerFacts {
     }
 }
 
-/// Limits a container puts on us.
+/// Limits of the container.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Cgroup {
     /// `cpu.max`: quota and period in µs, or `max`.
@@ -92,7 +92,7 @@ pub struct Cgroup {
 }
 
 impl Environment {
-    /// Reads what this host says, with `store` as the folder whose disk matters.
+    /// Reads the facts of this host, and of the disk under the folder `store`.
     #[must_use]
     pub fn collect(store: &Path) -> Self {
         let rlimit = |resource| rustix::process::getrlimit(resource).current;
@@ -122,7 +122,7 @@ impl Environment {
     }
 }
 
-/// The command line; the program by its name alone, because where it lay says nothing.
+/// The command line, with the program's name and not its path.
 fn command() -> Vec<String> {
     let mut words: Vec<String> = std::env::args().collect();
     if let Some(program) = words.first_mut()
@@ -152,7 +152,7 @@ fn memory_bytes(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// The folder of our cgroup (version 2) below `/sys/fs/cgroup`.
+/// The folder of this process's cgroup (version 2) below `/sys/fs/cgroup`.
 fn cgroup_folder(proc_self_cgroup: &str) -> Option<String> {
     proc_self_cgroup
         .lines()
@@ -171,7 +171,7 @@ fn cgroup() -> Cgroup {
     }
 }
 
-/// The commit checked out where we run, as git says it.
+/// The commit checked out in the working directory, as git tells it.
 fn revision() -> Option<String> {
     let here = std::env::current_dir().ok()?;
     let output = std::process::Command::new("git")

@@ -1,4 +1,4 @@
-//! CPU time of threads and processes, and the noise other tenants make while we measure.
+//! CPU time of threads and processes, and the noise of other tenants during a run.
 
 use super::text;
 use serde::Serialize;
@@ -32,7 +32,7 @@ fn run_nanos(schedstat: &str) -> Option<u64> {
     schedstat.split_whitespace().next()?.parse().ok()
 }
 
-/// What others took from this host during the run.
+/// The shares of this host that others took during the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Noise {
     /// Share of CPU time the hypervisor gave to others, in percent.

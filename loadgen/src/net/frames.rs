@@ -1,5 +1,5 @@
-//! Cuts a byte stream into frames. Remoting's: a 4-byte big-endian length, then so many bytes; the
-//! native protocol's are the client's.
+//! Cuts a byte stream into frames. A frame of remoting is a 4-byte big-endian length and that many
+//! bytes. The client crate cuts the native protocol.
 //!
 //! Whole frames inside one received chunk are handed out in place; only what a chunk cuts in two is
 //! copied.
@@ -8,7 +8,7 @@ use crate::limits::FRAME_BYTES_MAX;
 use crate::protocols::Protocol;
 use client::frames::Cutter;
 
-/// One connection's cutting.
+/// The cutter of one connection.
 #[derive(Debug)]
 pub(crate) enum Splitting {
     /// Of remoting.
@@ -18,7 +18,7 @@ pub(crate) enum Splitting {
 }
 
 impl Splitting {
-    /// For a protocol.
+    /// A cutter for this protocol.
     #[must_use]
     pub(crate) fn of(protocol: Protocol) -> Self {
         match protocol {
@@ -49,7 +49,7 @@ pub(crate) struct Splitter {
     rest: Vec<u8>,
 }
 
-/// A length no frame can have: the stream is not remoting, or lost its place.
+/// A length that no frame can have: the stream is not remoting, or is cut at the wrong place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadLength(pub usize);
 
@@ -74,7 +74,7 @@ impl Splitter {
         Ok(())
     }
 
-    /// Adds to the kept part until its frame is whole; gives back what is left of the chunk.
+    /// Adds to the kept part until its frame is whole; returns the rest of the chunk.
     fn complete<'a>(
         &mut self,
         mut chunk: &'a [u8],

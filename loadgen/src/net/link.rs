@@ -18,12 +18,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// What a connection reports.
+/// Events of a connection.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
     /// One frame: of remoting without its length, of the native protocol whole.
     Frame(&'a [u8]),
-    /// All that was queued so far is given to the kernel now.
+    /// All bytes queued so far were given to the kernel.
     Written,
     /// The connection ended; nothing more comes from it.
     Closed(&'a str),
@@ -32,7 +32,7 @@ pub(crate) enum Event<'a> {
 /// How long a turn may wait when nothing has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Look and go on.
+    /// Do not wait.
     Poll,
     /// Sleep until something happens, but no longer than this.
     AtMost(Duration),
@@ -54,7 +54,7 @@ pub(crate) struct Link {
     state: State,
 }
 
-/// All but the ring, so that a turn can borrow both.
+/// All fields but the ring, so that a turn can borrow both.
 struct State {
     conns: Vec<Conn>,
     /// Connections with bytes to send, each once.
@@ -120,8 +120,8 @@ impl Link {
         self.state.conns[conn].filling.bytes()
     }
 
-    /// Sends what is queued, receives what is there, and hands it to `on_event` with the
-    /// connection's outgoing bytes.
+    /// Sends queued bytes, receives, and calls `on_event` with each event and the connection's
+    /// outgoing bytes.
     ///
     /// # Errors
     /// When the ring itself fails; a connection's failure is an [`Event::Closed`].

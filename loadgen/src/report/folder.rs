@@ -36,7 +36,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Where it is.
+    /// The folder's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -66,7 +66,7 @@ impl RunFolder {
     }
 
     /// Writes all results, renames the folder to `.FAIL` when the run is not valid, adds a line to
-    /// the ledger. Gives back where the folder is.
+    /// the ledger. Returns the folder's path.
     ///
     /// # Errors
     /// When something can't be written.
@@ -200,7 +200,7 @@ fn append_to_ledger(out: &Path, result: &RunResult) -> Result<()> {
 /// JSON for people and machines.
 ///
 /// # Errors
-/// When a value has no JSON form, which ours all have.
+/// When a value has no JSON form; every value of this crate has one.
 pub fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec_pretty(value)
         .map_err(|error| Error::Usage(format!("cannot write JSON: {error}")))

@@ -1,4 +1,4 @@
-//! `report.html`: one file that needs nothing else, no script, no font, no network.
+//! `report.html`: one file without scripts, fonts or anything from the network.
 
 use super::charts;
 use super::table::summary;

@@ -1,4 +1,4 @@
-//! Everything a run leaves behind: the table on the terminal and the run's folder.
+//! The output of a run: the table on the terminal and the run's folder.
 //!
 //! ```text
 //! <date>-<host>-<revision>-<workload>[.FAIL]/

@@ -1,4 +1,4 @@
-//! The one table that is shown at the end.
+//! The table that is shown at the end of a run.
 
 use super::text::{count, time_us};
 use crate::protocols::Protocol;
@@ -100,7 +100,7 @@ pub fn rows_table(rows: &[Row]) -> String {
     table.to_string()
 }
 
-/// Where the time of sends went, when the lane tells.
+/// Time spent in each stage of the sends, if the protocol tells it.
 #[must_use]
 pub fn stages_table(rows: &[Row]) -> Vec<String> {
     let told: Vec<(&Row, &StageRow)> =
@@ -150,8 +150,8 @@ fn stage_cells(row: &Row, stages: &StageRow) -> Vec<String> {
     cells
 }
 
-/// One line, and for an open loop a second one with the service times that a closed loop would have
-/// shown.
+/// The line of a row. An open loop has a second line with its service times, which a closed loop
+/// would have shown.
 fn row_cells(row: &Row) -> Vec<Vec<String>> {
     let mut label = row.label.clone();
     if row.kind == Kind::Closed {

@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs `quick` over the native protocol; its result. A row may be INVALID on a loaded machine, which
-/// is not what these tests are about.
+/// Runs `quick` over the native protocol and returns its result. A row may be INVALID on a loaded
+/// machine, which is not what these tests are about.
 fn quick(base: &Path, more: &[&str]) -> (Value, String) {
     let mut quick = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     quick.args([

@@ -1,5 +1,5 @@
-//! What an administrator changes by hand. All of it is in memory only: a broker that registers
-//! changed topics wins.
+//! Changes by an administrator. They are in memory only: a broker that registers changed topics
+//! overrides them.
 
 use super::{PERM_READ, PERM_WRITE, Queues, RouteTable};
 use crate::limits;
@@ -36,8 +36,8 @@ impl<C: Copy + Eq> RouteTable<C> {
         removed
     }
 
-    /// Gives a topic queues on known brokers. False, and nothing changed: one of the brokers is
-    /// unknown or the table full.
+    /// Gives a topic queues on known brokers. Returns false and changes nothing if a broker is
+    /// unknown or the table is full.
     pub(crate) fn register_topic(&mut self, topic: &str, queues: &[(String, Queues)]) -> bool {
         let room = self.topic_queues + queues.len() <= limits::TOPIC_QUEUES_MAX
             && self.topics.len() < limits::TOPICS_MAX

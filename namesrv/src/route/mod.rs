@@ -19,9 +19,9 @@
 //!   broker is known.
 //!
 //! The rules are those of RocketMQ's name server, so that its brokers register here and its clients
-//! look up here. Where we differ, it is to keep the invariants: a refused registration leaves
-//! nothing behind, a broker that changes its name or cluster leaves the old one at once, an address
-//! that loses its id to another is no longer alive, and a lost connection takes down every broker
+//! look up here. It differs where the invariants require it: a refused registration leaves nothing
+//! behind, a broker that changes its name or cluster leaves the old one at once, an address that
+//! loses its id to another is no longer alive, and a lost connection takes down every broker
 //! registered through it, not only the first.
 
 mod admin;
@@ -46,7 +46,7 @@ pub(crate) const MASTER_ID: i64 = 0;
 /// How long a broker that names no timeout may be silent.
 pub(crate) const HEARTBEAT_TIMEOUT_MS: i64 = 120_000;
 
-/// What the configuration changes about the rules.
+/// The rules that the configuration can change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RouteOptions {
     /// A full registration removes the broker's topics that are not in it.
@@ -58,9 +58,9 @@ pub(crate) struct RouteOptions {
 /// The queues of one topic on one broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Queues {
-    /// How many consumers see.
+    /// How many queues consumers see.
     pub read: i32,
-    /// How many producers see.
+    /// How many queues producers see.
     pub write: i32,
     /// [`PERM_READ`], [`PERM_WRITE`] and RocketMQ's two others.
     pub perm: i32,
@@ -125,7 +125,7 @@ impl<C: Copy + Eq> RouteTable<C> {
         }
     }
 
-    /// Changes the options of a running table; what is in it stays.
+    /// Changes the options of a running table and keeps its content.
     pub(crate) fn set_options(&mut self, options: RouteOptions) {
         self.options = options;
     }

@@ -1,4 +1,4 @@
-//! What clients and administrators ask: routes, clusters, lists of topics.
+//! Queries of clients and administrators: routes, clusters, lists of topics.
 
 use super::{Broker, MASTER_ID, PERM_WRITE, Queues, RouteTable};
 use protocol::bodies::{BrokerData, ClusterInfo, QueueData, TopicRouteData};
@@ -10,7 +10,7 @@ const SYNC_BROKER_MEMBER_PREFIX: &str = "rmq_sys_SYNC_BROKER_MEMBER_";
 const UNIT_FLAG: i32 = 1;
 const UNIT_SUB_FLAG: i32 = 1 << 1;
 
-/// Which topics a list by unit has.
+/// The topics that a list by unit contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnitFilter {
     /// Those of a unit.
@@ -33,7 +33,7 @@ impl UnitFilter {
 }
 
 impl<C: Copy + Eq> RouteTable<C> {
-    /// Where a topic's queues are; nothing when no broker has it.
+    /// The route of a topic; `None` when no broker has it.
     pub(crate) fn route(&self, topic: &str) -> Option<TopicRouteData> {
         let of_topic = self.topics.get(topic)?;
         let mut route = TopicRouteData::default();

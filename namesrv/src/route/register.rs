@@ -1,4 +1,4 @@
-//! A broker says who it is and what topics it has.
+//! Registration of brokers and their topics.
 
 use super::{
     Broker, HEARTBEAT_TIMEOUT_MS, Live, LiveKey, MASTER_ID, PERM_WRITE, Queues, RouteTable,
@@ -7,24 +7,24 @@ use crate::limits;
 use protocol::bodies::DataVersion;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a broker says when it registers.
+/// The registration of a broker.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Registration {
     /// Its cluster.
     pub cluster: String,
     /// Its name, shared with its replicas.
     pub broker_name: String,
-    /// Where clients reach it, `host:port`.
+    /// Its address for clients, `host:port`.
     pub broker_addr: String,
     /// 0 for a master.
     pub broker_id: i64,
-    /// Where slaves reach it.
+    /// Its address for slaves.
     pub ha_addr: String,
     /// Its zone, when it has one.
     pub zone: Option<String>,
-    /// How long it may be silent; none: [`HEARTBEAT_TIMEOUT_MS`].
+    /// How long it may be silent; if absent, [`HEARTBEAT_TIMEOUT_MS`].
     pub heartbeat_timeout_ms: Option<i64>,
-    /// None from brokers older than acting masters.
+    /// Whether a slave may act as master; absent from old brokers.
     pub enable_acting_master: Option<bool>,
     /// The version of its topics.
     pub version: DataVersion,
@@ -37,15 +37,16 @@ pub(crate) struct Registration {
 /// The answer to a registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Registered {
-    /// For a slave whose master is alive: where it replicates from.
+    /// For a slave whose master is alive: the master's address for slaves.
     pub ha_addr: Option<String>,
-    /// For a slave whose master is alive: where clients reach the master.
+    /// For a slave whose master is alive: the master's address for clients.
     pub master_addr: Option<String>,
-    /// Nothing was taken over: another address holds this broker id with a newer state version.
+    /// The registration was ignored, because another address has this broker id with a newer state
+    /// version.
     pub conflict_with: Option<String>,
 }
 
-/// Why a registration was refused. Nothing of it was taken over.
+/// Why a registration was refused. A refusal changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RegisterError {
     /// A body with one topic is an update, and there is nothing to update. The broker then
@@ -55,9 +56,9 @@ pub(crate) enum RegisterError {
     /// The table is full, or a name is too long.
     #[error("{what}: {found}, at most {max}")]
     Limit {
-        /// Of what there is too much.
+        /// The thing there is too much of.
         what: &'static str,
-        /// How much it would be.
+        /// The amount with this registration.
         found: usize,
         /// The limit.
         max: usize,
@@ -69,7 +70,7 @@ fn within(what: &'static str, found: usize, max: usize) -> Result<(), RegisterEr
 }
 
 impl<C: Copy + Eq> RouteTable<C> {
-    /// Takes over a registration that came in on `conn`.
+    /// Applies a registration that arrived on `conn`.
     pub(crate) fn register(
         &mut self,
         registration: Registration,
@@ -256,7 +257,8 @@ impl<C: Copy + Eq> RouteTable<C> {
         self.live.get(&LiveKey::new(cluster, addr)).map(|live| &live.version)
     }
 
-    /// A sign of life from a broker. False: it is not registered, and stays so.
+    /// Takes a heartbeat of a broker. Returns false if the broker is not registered, which it then
+    /// stays.
     pub(crate) fn heartbeat(&mut self, cluster: &str, addr: &str, now_ms: i64) -> bool {
         let live = self.live.get_mut(&LiveKey::new(cluster, addr));
         live.map(|live| live.last_ms = now_ms).is_some()

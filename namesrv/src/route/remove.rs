@@ -1,4 +1,4 @@
-//! Brokers leave: they say so, their connection goes, or they fall silent.
+//! Removal of brokers: they unregister, their connection ends, or they fall silent.
 
 use super::{PERM_WRITE, RouteTable};
 
@@ -11,15 +11,15 @@ pub(crate) struct Expired<C> {
     pub broker_name: String,
     /// Its address.
     pub addr: String,
-    /// To be closed: half-open connections are why brokers fall silent.
+    /// Its connection, which must be closed: a half-open connection may be why it fell silent.
     pub conn: C,
     /// How long it was silent.
     pub silent_ms: i64,
 }
 
 impl<C: Copy + Eq> RouteTable<C> {
-    /// A broker says that it goes: the address under this name. Unknown ones are no error, they may
-    /// have expired just now.
+    /// Unregisters a broker's address. An unknown one is no error, since it may have expired just
+    /// now.
     pub(crate) fn unregister(&mut self, broker_name: &str, addr: &str) {
         self.live.retain(|key, live| key.addr != addr || live.broker_name != broker_name);
         let Some(broker) = self.brokers.get_mut(broker_name) else { return };
@@ -31,7 +31,7 @@ impl<C: Copy + Eq> RouteTable<C> {
         }
     }
 
-    /// A connection is gone, and with it every broker whose latest registration came in on it.
+    /// Removes every broker whose latest registration came on this connection, which has ended.
     /// Returns their addresses.
     pub(crate) fn connection_lost(&mut self, conn: C) -> Vec<String> {
         let of_conn = self.live.iter().filter(|(_, live)| live.conn == conn);
@@ -73,8 +73,8 @@ impl<C: Copy + Eq> RouteTable<C> {
         }
     }
 
-    /// Nobody can send to this broker any more, until it registers changed topics. Returns how many
-    /// topics it has.
+    /// Makes a broker's topics read-only until it registers changed topics. Returns how many topics
+    /// it has.
     pub(crate) fn wipe_write_perm(&mut self, broker_name: &str) -> usize {
         self.change_perm(broker_name, |perm| perm & !PERM_WRITE)
     }

@@ -1,5 +1,4 @@
-//! What people change through `mqadmin`: key-value entries, permissions, topics, the running
-//! configuration.
+//! Changes through `mqadmin`: key-value entries, permissions, topics, the running configuration.
 
 use super::{Answer, Answered, NameServer, Refusal, json_body, name, optional};
 use crate::route::Queues;
@@ -99,8 +98,8 @@ impl<C: Copy + Eq> NameServer<C> {
         Ok(Answer::ok())
     }
 
-    /// Takes all of the changes or none. They last until the server stops: its file stays as its
-    /// owner wrote it.
+    /// Applies all of the changes or none. They last until the server stops; the configuration file
+    /// is not changed.
     pub(super) fn update_config(
         &mut self,
         request: &CommandView<'_>,

@@ -1,9 +1,9 @@
-//! What the name server says to a request, before it is bytes.
+//! The answer to a request, before it is encoded.
 
 use protocol::codes::response;
 use protocol::remoting::{CommandHead, CommandView, HeaderError, write_command};
 
-/// An answer: a code, and what goes with it.
+/// An answer: a response code and its data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// A response code.
@@ -14,12 +14,13 @@ pub(crate) struct Answer {
     pub ext: Vec<(&'static str, String)>,
     /// The body, often JSON.
     pub body: Vec<u8>,
-    /// True: to be sent once the key-value file has been written, for it tells of a change of it.
+    /// Whether the answer must be sent only after the key-value file has been written, because the
+    /// request changed it.
     pub after_kv_write: bool,
 }
 
 impl Answer {
-    /// Success, with nothing to say.
+    /// Success without data.
     pub(crate) fn ok() -> Self {
         Self { code: response::SUCCESS, ..Self::default() }
     }
@@ -56,24 +57,24 @@ impl Answer {
     }
 }
 
-/// Why a request can't be done as it is: code 1 and this text, as RocketMQ answers when a processor
+/// Why a request fails. The answer is code 1 and this text, as RocketMQ answers when a processor
 /// throws.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// A header field is missing or not what it should be.
+    /// A header field is missing or malformed.
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// A field that must not be empty.
     #[error("the custom field <{0}> is empty")]
     Empty(&'static str),
-    /// The body is not what the code promises.
+    /// The body does not have the type that the request code demands.
     #[error("{what} of {bytes} bytes does not decode: {reason}")]
     Body {
-        /// Of what type it should be.
+        /// The type that it should have.
         what: &'static str,
         /// Its length.
         bytes: usize,
-        /// What the decoder said.
+        /// The decoder's error.
         reason: String,
     },
     /// Anything else, in words.

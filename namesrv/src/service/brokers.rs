@@ -1,4 +1,4 @@
-//! What brokers send: that they are there, what topics they have, that they go.
+//! Requests of brokers: registration, heartbeat, unregistration.
 
 use super::{Answer, Answered, Asker, NameServer, Refusal, json_body, name, optional};
 use crate::kv::ORDER_TOPIC_CONFIG;

@@ -1,4 +1,4 @@
-//! What clients and tools ask.
+//! Lookups by clients and tools.
 
 use super::{Answer, Answered, NameServer, Refusal, name};
 use crate::kv::ORDER_TOPIC_CONFIG;

@@ -1,8 +1,8 @@
-//! Requests to answers: what each request code does to the tables. Pure: time, connection and file
-//! writing are the caller's.
+//! Turns requests into answers and changes the tables. It is pure: the caller supplies time and
+//! connection and writes the file.
 //!
-//! One file per family: `brokers` (what brokers send), `lookups` (what clients and tools ask),
-//! `admin` (what people change).
+//! One file per family: `brokers` (requests of brokers), `lookups` (lookups by clients and tools),
+//! `admin` (changes by people).
 
 mod admin;
 mod answer;
@@ -21,7 +21,7 @@ use protocol::remoting::CommandView;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-/// Who asks, and when.
+/// The sender of a request, and the time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker<C> {
     /// Its connection.
@@ -32,7 +32,7 @@ pub(crate) struct Asker<C> {
     pub now_ms: i64,
 }
 
-/// The state of a name server and what it does with requests. `C` names a connection.
+/// The state of a name server, and its treatment of requests. `C` names a connection.
 #[derive(Debug)]
 pub(crate) struct NameServer<C> {
     /// Brokers and topics.
@@ -54,7 +54,7 @@ impl<C: Copy + Eq> NameServer<C> {
         &self.config
     }
 
-    /// Does what a request asks and says what to answer.
+    /// Carries out a request and returns the answer.
     pub(crate) fn answer(&mut self, request: &CommandView<'_>, asker: Asker<C>) -> Answer {
         let answered = match request.code {
             code::GET_ROUTEINFO_BY_TOPIC => self.route_info(request, asker.now_ms),

@@ -1,4 +1,4 @@
-//! Who is connected.
+//! The clients that are connected to a broker.
 
 use std::collections::BTreeMap;
 
@@ -34,13 +34,13 @@ pub struct Connection {
 pub struct ConsumerConnection {
     /// The group's clients.
     pub connection_set: Vec<Connection>,
-    /// Where it starts.
+    /// Where the group starts when it has no offset.
     pub consume_from_where: ConsumeFromWhere,
     /// Push, pull or POP.
     pub consume_type: ConsumeType,
     /// Clustering or broadcasting.
     pub message_model: MessageModel,
-    /// What it wants, by topic.
+    /// Its subscriptions by topic.
     pub subscription_table: BTreeMap<String, SubscriptionData>,
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, said so that the reader can go and fix it.
+//! Errors of a configuration. Each says where the fault is and what is accepted.
 
 use super::properties::Place;
 
@@ -10,7 +10,7 @@ pub enum ConfigError {
     Syntax {
         /// The file as the caller named it.
         file: String,
-        /// Where, when the parser knows.
+        /// The line, if the parser knows it.
         line: Option<usize>,
         /// What the parser said.
         reason: String,
@@ -36,7 +36,7 @@ pub enum ConfigError {
         key: String,
         /// The value as read.
         found: String,
-        /// What would have been right.
+        /// The values that are accepted.
         accepted: String,
     },
 }
@@ -45,8 +45,8 @@ fn at_line(line: Option<usize>) -> String {
     line.map_or_else(String::new, |line| format!(":{line}"))
 }
 
-/// Something in a configuration that works but that its author should know. Its `Display` is the
-/// log line.
+/// A peculiarity of a configuration that works. Its author should know it. Its `Display` is the log
+/// line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Note {
     /// No program of ours knows this key.
@@ -61,7 +61,7 @@ pub enum Note {
         /// A known key that looks like it.
         nearest: Option<String>,
     },
-    /// RocketMQ has this key, RingMQ is built so that it means nothing.
+    /// RocketMQ has this key; it has no meaning in RingMQ.
     #[error("{}{key} has no effect here: {reason}", place.prefix(.file))]
     NoEffect {
         /// The file as the caller named it.

@@ -1,7 +1,7 @@
-//! One key a program understands: the rows of the tables that `-p` prints and that files are
-//! checked against.
+//! The keys that a program understands. Files are checked against a table of them, and `-p` prints
+//! it.
 
-/// What values a key takes.
+/// The values that a key accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Any text.
@@ -56,13 +56,13 @@ impl Kind {
 pub struct Key {
     /// As written in the file: RocketMQ's spelling where RocketMQ has it.
     pub name: &'static str,
-    /// What it takes.
+    /// The values that it accepts.
     pub kind: Kind,
-    /// In force when nothing is set; must itself be accepted by `kind`.
+    /// The value when nothing is set; `kind` must accept it.
     pub default: &'static str,
     /// One line for people.
     pub doc: &'static str,
-    /// Why setting it changes nothing here; empty for keys that work.
+    /// Why the key has no effect; empty for keys that have one.
     pub no_effect: &'static str,
 }
 

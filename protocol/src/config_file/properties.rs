@@ -4,7 +4,7 @@ use super::error::{ConfigError, Note};
 use java_properties::{LineContent, PropertiesIter};
 use std::collections::BTreeMap;
 
-/// More than any configuration has; keeps a mistyped path to a log file from being parsed.
+/// Longest file that is read. No configuration is as long; a log file given by mistake is.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Where a value was set.
@@ -19,7 +19,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// How a message about a value set here begins.
+    /// The beginning of a message about a value that was set here.
     pub(super) fn prefix(&self, file: &str) -> String {
         match self {
             Self::Line(line) => format!("{file}:{line}: "),
@@ -38,7 +38,7 @@ pub struct Entry {
     pub place: Place,
 }
 
-/// The content of one file, with what the command line puts over it.
+/// The content of one file, with the values of the command line over it.
 #[derive(Debug, Clone, Default)]
 pub struct Properties {
     file: String,
@@ -126,7 +126,7 @@ impl Properties {
         &self.file
     }
 
-    /// What the text itself has to be told about.
+    /// Notes about the text itself: keys set twice.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }

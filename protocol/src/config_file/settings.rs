@@ -1,5 +1,5 @@
-//! The values in force: a table of keys with a file and a command line laid over its defaults, all
-//! checked.
+//! The values in force. The command line overrides the file, the file overrides the defaults of the
+//! table of keys, and every value is checked.
 
 use super::error::{ConfigError, Note};
 use super::key::{Key, Kind};
@@ -12,8 +12,8 @@ const ALIKE_MIN: f64 = 0.85;
 /// One checked value for each key of a table.
 ///
 /// Invariant: `values` has one entry for each row of `table`, in order, in the one spelling its
-/// kind has for it. So the typed getters can't fail but for a programmer's mistake: asking for a
-/// key that the table lacks, or as another type.
+/// kind has for it. So the typed getters panic only on a programmer's mistake: a key that the table
+/// lacks, or the wrong type.
 #[derive(Debug, Clone)]
 pub struct Settings {
     table: &'static [Key],
@@ -23,8 +23,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks `properties` against `table`. Keys of no table become notes, wrong values the first
-    /// error in table order.
+    /// Checks `properties` against `table`. Unknown keys become notes. Of several wrong values, the
+    /// error names the first in the order of the table.
     pub fn resolve(table: &'static [Key], properties: &Properties) -> Result<Self, ConfigError> {
         let file = properties.file().to_owned();
         let mut notes = properties.notes().to_vec();
@@ -36,7 +36,7 @@ impl Settings {
         Ok(Self { table, file, values, notes })
     }
 
-    /// What the author of the file should know: unknown keys, keys without effect, keys set twice.
+    /// Notes for the author of the file: unknown keys, keys without effect, keys set twice.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }
@@ -71,8 +71,8 @@ impl Settings {
         &self.entry(name).place
     }
 
-    /// The error for a value that its kind accepts and that is wrong all the same (a core list, an
-    /// address).
+    /// The error for a value that its kind accepts but the program does not, such as a core list or
+    /// an address.
     pub fn wrong(&self, name: &str, accepted: impl Into<String>) -> ConfigError {
         let entry = self.entry(name);
         ConfigError::WrongValue {

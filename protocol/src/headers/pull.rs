@@ -3,7 +3,7 @@
 use super::{Scratch, opt_i32, opt_i64, req_i32, req_i64};
 use crate::remoting::{Ext, ExtWriter, HeaderError, Key};
 
-/// What a consumer asks for.
+/// The fields of a pull request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PullHeader<'s> {
     /// Consumer group.
@@ -14,13 +14,13 @@ pub struct PullHeader<'s> {
     pub queue_id: i32,
     /// First queue offset wanted.
     pub queue_offset: i64,
-    /// At most so many messages.
+    /// Most messages in the answer.
     pub max_msg_nums: i32,
     /// See [`crate::sys_flag::pull`].
     pub sys_flag: i32,
     /// Offset consumed so far, stored when `sys_flag` says so.
     pub commit_offset: i64,
-    /// How long the request may be held.
+    /// Longest long poll, in milliseconds.
     pub suspend_timeout_ms: i64,
     /// The subscription's expression, when `sys_flag` says it is here.
     pub subscription: Option<&'s str>,
@@ -28,9 +28,9 @@ pub struct PullHeader<'s> {
     pub sub_version: i64,
     /// TAG or SQL92; TAG when absent.
     pub expression_type: Option<&'s str>,
-    /// At most so many bytes (5.x clients).
+    /// Most bytes in the answer (5.x clients).
     pub max_msg_bytes: Option<i32>,
-    /// Who asks, a proxy or a client (5.x).
+    /// Whether a proxy or a client asks (5.x).
     pub request_source: Option<i32>,
     /// Lite topic (5.5).
     pub lite_topic: Option<&'s str>,
@@ -128,8 +128,8 @@ fn slot(key: &str) -> Option<usize> {
     })
 }
 
-/// The answer to a pull. The first four fields must be in every answer of code 0, 19, 20 and 21, or
-/// clients fail.
+/// The fields of the answer to a pull. Clients fail unless every answer of code 0, 19, 20 or 21 has
+/// the first four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PullResponseHeader {
     /// Broker id to ask next time; 0 = the master.

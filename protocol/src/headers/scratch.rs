@@ -1,12 +1,11 @@
-//! A place for texts that had escapes: reused, so that a steady stream of headers allocates
-//! nothing.
+//! A buffer for unescaped texts, reused so that decoding headers allocates nothing in steady state.
 
 use std::ops::Range;
 
 use crate::json::text::RawText;
 
-/// What one header decode needs beyond the frame. One per core is enough; a header borrows it while
-/// it is in use.
+/// Memory that decoding one header needs beside the frame. One for each core is enough; a decoded
+/// header borrows it.
 ///
 /// It keeps the capacity of the largest header seen, bounded by the frame limit.
 #[derive(Debug, Default)]
@@ -15,7 +14,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// An empty one.
+    /// An empty scratch.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -5,7 +5,7 @@ use super::{Scratch, is_true, opt_i32, opt_i64, req_i32, req_i64};
 use crate::json::text::RawText;
 use crate::remoting::{Ext, ExtWriter, HeaderError, Key};
 
-/// What a producer says about a message beside its body.
+/// The fields of a send request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SendHeader<'s> {
     /// a: producer group.
@@ -38,7 +38,7 @@ pub struct SendHeader<'s> {
     pub broker_name: Option<&'s str>,
 }
 
-/// Where each field's value is, in the order of the V2 keys a to n.
+/// The values as they stand in the frame, in the order of the V2 keys a to n.
 #[derive(Default)]
 struct Found<'s>([Option<RawText<'s>>; 14]);
 
@@ -58,7 +58,7 @@ const BATCH: usize = 12;
 const BROKER_NAME: usize = 13;
 
 impl<'s> Found<'s> {
-    /// Each field of the frame is looked at once.
+    /// Visits each field of the frame once.
     fn collect(ext: &Ext<'s>) -> Self {
         let mut found = Self::default();
         ext.each(|key, value| {

@@ -1,4 +1,4 @@
-//! Message ids: the broker's (where a message lies) and the client's (which message it is).
+//! Message ids: the broker's tells where a message lies, the client's tells messages apart.
 
 mod offset_id;
 mod uniq_key;

@@ -4,7 +4,7 @@
 //!  | ip 4 or 16 bytes | port i32 | physical offset i64 |   as 32 or 56 upper-case hex digits
 //! ```
 //!
-//! Clients connect to the address inside when they look a message up.
+//! A client that looks a message up connects to the address in its id.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -56,7 +56,7 @@ impl OffsetMsgId {
         let [high, low] = self.store_host.port().to_be_bytes();
         match self.store_host.ip() {
             IpAddr::V4(ip) => {
-                // Every send's answer has one: a single piece.
+                // Every answer to a send has an id, so it is written in one piece.
                 let ([a, b, c, d], [o1, o2, o3, o4, o5, o6, o7, o8]) = (ip.octets(), offset);
                 push_hex(out, &[a, b, c, d, 0, 0, high, low, o1, o2, o3, o4, o5, o6, o7, o8]);
             }

@@ -1,4 +1,4 @@
-//! What a JSON scalar is when a number or boolean is wanted: fastjson converts freely, so must we.
+//! Conversions of a JSON scalar to a number or a boolean, as free as fastjson's.
 
 use super::scan::{JsonError, RawValue};
 

@@ -1,4 +1,4 @@
-//! Keys in: text, a number, an enum's name, or a whole object written where a key should be.
+//! Reading keys: a text, a number, an enum's name, or a whole object written where a key should be.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, Visitor};

@@ -1,4 +1,5 @@
-//! Bodies in: a serde deserializer straight over the scanner. Nothing is built but the target type.
+//! Reading bodies: a serde deserializer on top of the scanner. It builds the target type and no
+//! tree of values.
 //!
 //! `null` counts as absent everywhere (fields keep their defaults, list elements and map entries
 //! vanish), as RocketMQ's Java classes treat it.

@@ -1,12 +1,12 @@
-//! JSON as RocketMQ's peers really write it: fastjson's dialect, read and written.
+//! Reading and writing fastjson's dialect of JSON, which RocketMQ's peers use.
 //!
-//! * [`text`] and [`scan`]: the zero-allocation scanner under everything else; remoting headers use
-//!   it directly.
-//! * [`from_lenient`], [`parse_lenient`]: bodies in. Keys unquoted, in single quotes, numbers or
-//!   inline objects (`{{"brokerName":"b"}:12}`: such a key is its own JSON text), numbers and
-//!   booleans as strings and back, enums by name or ordinal, null as absent.
-//! * [`to_fastjson`], [`to_standard`]: bodies out, numeric and object keys as fastjson writes them,
-//!   or quoted.
+//! * [`text`] and [`scan`]: the scanner, which allocates nothing. Everything else builds on it;
+//!   remoting headers use it directly.
+//! * [`from_lenient`], [`parse_lenient`]: reading bodies. It accepts keys unquoted, in single
+//!   quotes, numbers or inline objects (`{{"brokerName":"b"}:12}`: such a key is its own JSON
+//!   text), numbers and booleans as strings and back, enums by name or ordinal, null as absent.
+//! * [`to_fastjson`], [`to_standard`]: writing bodies, with numeric and object keys as fastjson
+//!   writes them or quoted.
 
 pub mod scan;
 pub mod text;

@@ -2,7 +2,7 @@
 //!
 //! What it accepts beyond JSON: keys unquoted or in single quotes, strings in single quotes, keys
 //! that are numbers, objects or arrays (their own text is the key), repeated commas, raw control
-//! characters in strings. All of it occurs on the wire or is accepted by the Java broker.
+//! characters in strings. Peers send all of these, or the Java broker accepts them.
 
 use super::text::{RawText, unescape};
 use crate::find::find_either;
@@ -11,12 +11,12 @@ use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
 /// Why a text is not JSON, even in fastjson's dialect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
-    /// Something else was expected here.
+    /// A byte that cannot stand here.
     #[error("JSON: expected {expected} at byte {offset}, found {}", found_text(*.found))]
     Unexpected {
         /// Byte offset in the text.
         offset: usize,
-        /// What would have been right.
+        /// The text that would be right.
         expected: &'static str,
         /// The byte found; `None` at the end of the text.
         found: Option<u8>,
@@ -39,10 +39,10 @@ pub enum JsonError {
         /// Byte offset in the text.
         offset: usize,
     },
-    /// Well-formed, but not what this body needs.
+    /// Well-formed JSON of the wrong shape for the type that is read.
     #[error("JSON: {message}")]
     Shape {
-        /// What does not fit, and where.
+        /// The part that does not fit, and where it is.
         message: String,
     },
 }
@@ -51,7 +51,7 @@ fn found_text(found: Option<u8>) -> String {
     found.map_or_else(|| "the end".to_owned(), |byte| format!("{:?}", char::from(byte)))
 }
 
-/// A value, left where it is.
+/// A value, borrowed from the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawValue<'a> {
     /// A quoted string.
@@ -67,7 +67,7 @@ pub enum RawValue<'a> {
 }
 
 impl<'a> RawValue<'a> {
-    /// The value as fastjson puts it into a `Map<String,String>`; `None` for null.
+    /// The value as a text, as fastjson puts it into a `Map<String,String>`; `None` for null.
     #[must_use]
     pub fn to_text(self) -> Option<RawText<'a>> {
         match self {
@@ -136,7 +136,7 @@ impl<'a> Scanner<'a> {
         if self.peek().is_none() { Ok(()) } else { Err(self.unexpected("the end")) }
     }
 
-    /// The error for what stands here.
+    /// The error that the byte at this position is not `expected`.
     #[cold]
     pub fn unexpected(&mut self, expected: &'static str) -> JsonError {
         let found = self.peek();

@@ -1,11 +1,11 @@
-//! A string of a JSON text, left where it is: borrowed, unescaped only on demand.
+//! A string of a JSON text, borrowed from it and unescaped only on demand.
 
 use std::borrow::Cow;
 
 use crate::find::find_either;
 
-/// A string as it stands between its quotes. Its escapes were checked when it was scanned, so
-/// unescaping can't fail.
+/// A string as it stands between its quotes. The scanner has checked its escapes, so unescaping
+/// can't fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RawText<'a> {
     raw: &'a str,

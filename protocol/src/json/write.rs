@@ -1,6 +1,6 @@
-//! Bodies out: a serde serializer that writes what fastjson writes. Compact, absent values (`None`)
-//! left out, fields in the order of their struct (RingMQ's body types list them alphabetically, as
-//! fastjson sorts them).
+//! Writing bodies: a serde serializer whose output is fastjson's. It writes no white space, leaves
+//! out absent values (`None`), and keeps the order of a struct's fields. The body types list theirs
+//! alphabetically, as fastjson sorts them.
 //!
 //! The two styles differ in keys and escapes:
 //!
@@ -57,14 +57,14 @@ enum Style {
     Standard,
 }
 
-/// Whether a value was written, or was absent and left its key to be taken back.
+/// Whether a value was written. The key of an absent one must be taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrote {
     Value,
     Nothing,
 }
 
-/// A type that this writer has no form for: a programmer's error, found by that type's first test.
+/// A type that this writer cannot write: a programmer's error, found by that type's first test.
 #[derive(Debug, thiserror::Error)]
 #[error("JSON: {0}")]
 struct WriteError(String);
@@ -139,7 +139,7 @@ impl<'w, 'o> Serializer for &'w mut Writer<'o> {
         self.serialize_f64(f64::from(number))
     }
 
-    /// As Java prints a double: `0.0`, not `0`; what is no number is null.
+    /// As Java prints a double: `0.0`, not `0`. Infinity and NaN become null.
     fn serialize_f64(self, number: f64) -> Result<Wrote, WriteError> {
         if number.is_finite() { self.raw(&format!("{number:?}")) } else { Ok(Wrote::Nothing) }
     }

@@ -1,4 +1,4 @@
-//! Strings and integers as JSON text: what the header writer and the body writer share.
+//! Writing strings and integers as JSON text, for headers and bodies alike.
 
 use crate::checked::fit;
 
@@ -29,8 +29,8 @@ fn write_escaped(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Whether a text, which nearly never does, has bytes to escape: eight at a time, the last eight
-/// perhaps twice.
+/// Whether a text has bytes to escape, which is rare. It reads eight bytes at a time; the last read
+/// may overlap the one before.
 #[inline]
 fn needs_escape(bytes: &[u8]) -> bool {
     let is_special = |byte: &u8| *byte < 0x20 || matches!(*byte, b'"' | b'\\');
@@ -44,8 +44,9 @@ fn needs_escape(bytes: &[u8]) -> bool {
     }
 }
 
-/// The high bit of a byte below 0x20, or of a difference that is zero. Borrows may set one too many
-/// above it, never without it.
+/// Whether one of the eight bytes must be escaped. `below` sets the high bit of each byte that is
+/// less than `limit`. A borrow may also set the bit of the next higher byte, but only if a lower
+/// byte was a true hit, so the answer is right.
 #[inline]
 fn word_needs_escape(word: [u8; 8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;

@@ -22,11 +22,11 @@ pub enum ErrorCode {
     Permission = 8,
     /// A message, or the frame, is longer than allowed.
     TooLarge = 9,
-    /// No room at the moment: send again later.
+    /// The broker has no room at the moment: send again later.
     Busy = 10,
-    /// The store takes nothing now: its disk is full or has failed.
+    /// The store accepts no messages: its disk is full or has failed.
     NotWritable = 11,
-    /// Something this broker does not do (yet): delayed, timed and transactional messages.
+    /// This broker does not support such messages: delayed, timed or transactional ones.
     Unsupported = 12,
     /// The disk failed while reading.
     Read = 13,
@@ -72,9 +72,9 @@ impl ErrorCode {
 pub enum FetchStatus {
     /// Records are in the payload.
     Found = 0,
-    /// The offset is the queue's end: nothing came while the request was held.
+    /// The offset is the queue's end, and no message arrived during the long poll.
     AtEnd = 1,
-    /// Nothing of what was looked at has one of the tags.
+    /// None of the messages that were examined has one of the tags.
     NoMatch = 2,
     /// The offset lies before the queue's first message.
     BelowMin = 3,

@@ -8,7 +8,7 @@
 //!
 //! L counts the whole frame, prefix included. An answer carries the correlation of its request;
 //! answers may overtake each other. Flags are 0 in version 1 and a frame with others is refused: a
-//! flag is for what may not be ignored.
+//! flag marks a change that the receiver must know about.
 
 use rkyv::api::low::{LowSerializer, LowValidator, access, to_bytes_in_with_alloc};
 use rkyv::bytecheck::CheckBytes;
@@ -24,10 +24,10 @@ pub const PREFIX_BYTES: usize = 16;
 /// Bytes of a header: its length is 16 bits.
 pub const HEADER_BYTES_MAX: usize = u16::MAX as usize;
 
-/// What rkyv needs while it writes a list whose elements have texts.
+/// Working memory of rkyv while it writes a list whose elements have texts.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// What a frame is. An answer's number is its request's with the top bit set.
+/// The kind of a frame. An answer has its request's number with the top bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -99,7 +99,7 @@ pub enum NativeError {
         /// Bytes there are.
         found: usize,
     },
-    /// Another first word.
+    /// The first four bytes are not [`MAGIC`].
     #[error("a native frame begins 9a 52 4d 51, found {found:02x?}")]
     Magic {
         /// The bytes found.

@@ -1,13 +1,13 @@
 //! The header of every frame of version 1.
 //!
 //! All numbers little-endian, no padding, in the order written here: rkyv with `little_endian`,
-//! `unaligned`, `pointer_width_32`. Texts and lists are 8 bytes (rkyv's string: up to 8 bytes in
-//! place, else length and distance; a list: distance and length), what they refer to lies before
-//! the root. `docs/FORMATS.md` has the tables.
+//! `unaligned`, `pointer_width_32`. A text or list takes 8 bytes. rkyv stores a text of up to 8
+//! bytes in place, and a longer one as length and distance; a list is distance and length. The
+//! bytes at that distance lie before the root. `docs/FORMATS.md` has the tables.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-/// Client → broker, the first frame: what the client speaks.
+/// Client → broker, the first frame: the versions and abilities of the client.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// The lowest version it speaks.
@@ -17,7 +17,7 @@ pub struct Hello {
     /// Optional abilities, one bit each; version 1 defines none. Bits that the other side does not
     /// know are ignored.
     pub capabilities: u64,
-    /// Who it is, for the broker's log: at most 255 bytes.
+    /// The client's name for the broker's log, at most 255 bytes.
     pub client: String,
 }
 
@@ -30,13 +30,13 @@ pub struct ShardAddress {
     pub address: String,
 }
 
-/// The mark that an acknowledgement waits for.
+/// How safe a message is when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Durability {
     /// In the broker's memory.
     Appended = 0,
-    /// The system has it: survives the broker, not the machine.
+    /// In the page cache of the operating system: survives the broker's death, not the machine's.
     Written = 1,
     /// On the device: survives a power cut.
     Flushed = 2,
@@ -47,21 +47,21 @@ pub enum Durability {
 pub struct Welcome {
     /// The version spoken from here on.
     pub version: u16,
-    /// Which of `shards` answered.
+    /// Index of the answering shard in `shards`.
     pub shard: u16,
     /// The broker's abilities; version 1 defines none.
     pub capabilities: u64,
-    /// Bytes of a frame, prefix included.
+    /// Longest frame in bytes, prefix included.
     pub frame_bytes_max: u32,
-    /// Records of a produce frame.
+    /// Most records in a produce frame.
     pub records_per_produce_max: u32,
-    /// Bytes of a message's body.
+    /// Longest message body in bytes.
     pub message_bytes_max: u32,
-    /// Messages of one fetch.
+    /// Most messages in the answer to one fetch.
     pub fetch_messages_max: u32,
-    /// Milliseconds that a fetch is held.
+    /// Longest long poll of a fetch, in milliseconds.
     pub hold_ms_max: u32,
-    /// What an acknowledgement waits for: a [`Durability`] as its number.
+    /// When a message is acknowledged: a [`Durability`] as its number.
     pub durability: u8,
     /// STOREHOST takes 20 bytes (IPv6) and not 8: records must leave that much room and say so in
     /// SYSFLAG.
@@ -81,7 +81,7 @@ pub struct Welcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Ack {
-    /// When the mark of the broker's configuration has passed its last record
+    /// When its last record is as safe as the broker is configured to make it
     /// ([`Welcome::durability`]).
     Configured = 0,
     /// As soon as it is in memory.
@@ -95,21 +95,22 @@ pub struct Produce {
     pub records: u32,
     /// When to answer: an [`Ack`] as its number.
     pub ack: u8,
-    /// Whether the answer shall tell the time spent in each stage: two more looks at the clock.
+    /// Whether the answer shall contain the time spent in each stage. The broker then reads its
+    /// clock two more times.
     pub wants_stages: bool,
 }
 
-/// Nanoseconds from the moment the broker handed the frame on until each stage had passed; 0: not
-/// waited for, or not asked.
+/// For each stage, the nanoseconds from the broker's reading the frame to the end of the stage; 0
+/// when the stage was skipped or the request did not ask.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stages {
-    /// In memory, offsets given.
+    /// The records are in memory and have their offsets.
     pub appended_nanos: u64,
-    /// Written or flushed, as the configuration wants it.
+    /// The records are written or flushed, as the broker is configured.
     pub flushed_nanos: u64,
-    /// With the slaves.
+    /// The slaves have the records.
     pub replicated_nanos: u64,
-    /// The answer was queued.
+    /// The answer is in the connection's outgoing bytes.
     pub answered_nanos: u64,
 }
 
@@ -123,14 +124,14 @@ pub struct Produced {
     pub is_late: bool,
     /// STORETIMESTAMP of the records.
     pub store_timestamp_ms: i64,
-    /// Where the time went.
+    /// Time spent in each stage; zeros when the request did not ask.
     pub stages: Stages,
 }
 
 /// Bytes of a [`Placed`].
 pub const PLACED_BYTES: usize = 16;
 
-/// Where a record went.
+/// Where a record was stored.
 ///
 /// ```text
 ///   0        8         16
@@ -139,9 +140,9 @@ pub const PLACED_BYTES: usize = 16;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Placed {
-    /// Its place in its queue.
+    /// Its index in its queue.
     pub queue_offset: i64,
-    /// Its place in the log.
+    /// Offset of its first byte in the CommitLog.
     pub physical_offset: i64,
 }
 
@@ -178,12 +179,13 @@ pub struct Fetch {
     pub messages_max: u32,
     /// At most so many bytes of records, except that one record is always returned.
     pub bytes_max: u32,
-    /// How long the request may be held when there is nothing, milliseconds; 0: answered at once.
+    /// Long poll: how long the broker may keep the request until a message arrives, in
+    /// milliseconds. 0: it answers at once.
     pub hold_ms: u32,
     /// The topic.
     pub topic: String,
-    /// Hash codes (Java's) of the tags wanted; empty: all messages. A match of the hash alone is
-    /// delivered too.
+    /// Hash codes (Java's) of the tags wanted; empty: all messages. A message whose tag only has
+    /// the same hash is delivered too.
     pub tags: Vec<i32>,
 }
 
@@ -194,15 +196,15 @@ pub struct Fetched {
     pub status: u8,
     /// How many records the payload has.
     pub messages: u32,
-    /// Where to go on.
+    /// The offset to fetch next.
     pub next_offset: i64,
     /// The queue's first offset.
     pub min_offset: i64,
-    /// The queue's end.
+    /// The offset that the queue's next message will have.
     pub max_offset: i64,
 }
 
-/// Client → broker: where a group is in a queue.
+/// Client → broker: asks for a group's committed offset in a queue.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct QueryOffset {
     /// The queue.
@@ -216,15 +218,16 @@ pub struct QueryOffset {
 /// Answer to [`QueryOffset`].
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct OffsetIs {
-    /// The group's offset; -1: it has committed none.
+    /// The group's committed offset; -1 when it has none.
     pub committed: i64,
     /// The queue's first offset.
     pub min_offset: i64,
-    /// The queue's end.
+    /// The offset that the queue's next message will have.
     pub max_offset: i64,
 }
 
-/// Client → broker: a group has consumed up to an offset. Its answer has an empty header.
+/// Client → broker: stores the offset up to which a group has consumed a queue. Its answer has an
+/// empty header.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct CommitOffset {
     /// The queue.
@@ -240,8 +243,8 @@ pub struct CommitOffset {
 /// Client → broker: the queues of a topic on this shard.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Creates the topic with so many queues when it does not exist and automatic creation is on;
-    /// 0: does not.
+    /// Queues of the topic if it does not exist and the broker creates topics automatically; 0:
+    /// never create it.
     pub create_queues: u32,
     /// The topic.
     pub topic: String,
@@ -250,15 +253,15 @@ pub struct Route {
 /// Answer to [`Route`].
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct RouteIs {
-    /// Queues that can be read: 0 up to this.
+    /// How many queues can be read; their ids start at 0.
     pub read_queues: u32,
-    /// Queues that can be written: 0 up to this.
+    /// How many queues can be written; their ids start at 0.
     pub write_queues: u32,
     /// RocketMQ's permission bits: 4 read, 2 write.
     pub permission: u32,
 }
 
-/// [`ErrorAnswer::record`] when no single record is to blame.
+/// Value of [`ErrorAnswer::record`] when no single record is at fault.
 pub const NO_RECORD: u32 = u32::MAX;
 
 /// Answer to any request that was refused.
@@ -266,7 +269,7 @@ pub const NO_RECORD: u32 = u32::MAX;
 pub struct ErrorAnswer {
     /// A [`super::ErrorCode`] as its number.
     pub code: u16,
-    /// Which record of the frame, from 0; [`NO_RECORD`] for none.
+    /// Index of the faulty record in the frame, from 0; [`NO_RECORD`] when there is none.
     pub record: u32,
     /// For people: what was expected, what was found, what to do.
     pub reason: String,

@@ -4,13 +4,13 @@
 //!   | prefix, 16 bytes | header: an rkyv archive, its root last | payload: records as they lie in the CommitLog |
 //! ```
 //!
-//! `docs/FORMATS.md` specifies it byte by byte; `tests/native_golden.rs` holds it to that. A header
-//! is validated and read where it was received, at any alignment, without allocating; a record is
-//! checked there too ([`records`]) and copied once, into the log.
+//! `docs/FORMATS.md` specifies it byte by byte; `tests/native_golden.rs` compares what this module
+//! writes with the golden frames. A header is validated and read where it was received, at any
+//! alignment, without allocating; a record is checked there too ([`records`]) and copied once, into
+//! the log.
 //!
-//! Compatibility: what version 1 defines here never changes. New things come as new kinds, as
-//! capability bits that both sides announce, or as a version that both sides speak (Hello,
-//! Welcome).
+//! Compatibility: what version 1 defines here never changes. Additions are new kinds of frames,
+//! capability bits that both sides announce, or a version that both sides speak (Hello, Welcome).
 
 mod codes;
 mod frame;

@@ -8,8 +8,8 @@
 //! | PREPAREDTRANSACTIONOFFSET, transaction bits of SYSFLAG | 0 | refuses others |
 //! | everything else | as it is to be stored | checks, keeps |
 //!
-//! One walk over a record's properties decides everything: that they are well formed, the tag's
-//! hash, what is not supported.
+//! One pass over a record's properties checks that they are well formed, computes the tag's hash
+//! and finds what is not supported.
 
 use crate::bytes::i32_at;
 use crate::checked::fit;
@@ -18,7 +18,7 @@ use crate::record::{RECORD_BYTES_MIN, RecordError, RecordView, needs_v2};
 use crate::sys_flag::{STORE_HOST_V6, transaction_type};
 use crate::tags::tags_code_of_bytes;
 
-/// A property that makes a message something this broker's native protocol does not do.
+/// A kind of message that the native protocol of this broker does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
     /// DELAY, a TIMER property: delivered later.
@@ -77,12 +77,12 @@ pub struct CheckedRecord<'a> {
     pub view: RecordView<'a>,
     /// The hash of its tag, 0 without.
     pub tags_code: i64,
-    /// It ends with `__CRC32#`, to be filled in.
+    /// Whether it ends with the property `__CRC32#`, which the broker fills in.
     pub has_crc_property: bool,
 }
 
-/// Where a checked record lies in a payload and what storing it needs: no borrow, so that a list of
-/// them is kept and reused.
+/// The position of a checked record in its payload, and the facts that storing it needs. It borrows
+/// nothing, so that a list of plans can be kept and reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPlan {
     /// From the payload's beginning.
@@ -96,7 +96,7 @@ pub struct RecordPlan {
     pub sys_flag: i32,
     /// The hash of its tag, 0 without.
     pub tags_code: i64,
-    /// It ends with `__CRC32#`.
+    /// Whether it ends with the property `__CRC32#`.
     pub has_crc_property: bool,
 }
 
@@ -207,7 +207,8 @@ pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, 
         return Err(RecordFault::Version { topic_bytes: view.topic().len() });
     }
     let said = walk(view.properties())?;
-    // What only resembles the checksum would be taken for a damaged one when the log is read.
+    // A property that only resembles the checksum would be taken for a damaged checksum when the
+    // log is read.
     if view.has_crc_property() != said.ends_with_crc {
         return Err(RecordFault::Reserved(
             "__CRC32#, unless it is the last property and has ten digits,",
@@ -254,7 +255,7 @@ fn walk(properties: &[u8]) -> Result<Said<'_>, RecordFault> {
     Ok(said)
 }
 
-/// Takes note of one property.
+/// Records the facts about one property in `said`, or refuses it.
 fn look_at<'a>(name: &[u8], value: &'a [u8], said: &mut Said<'a>) -> Result<(), RecordFault> {
     match name {
         b"TAGS" if !value.is_empty() => said.tag = Some(value),

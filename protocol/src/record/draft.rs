@@ -1,4 +1,4 @@
-//! From a message's parts to a record, in one pass over the output, the body copied once.
+//! Encodes a message's parts as a record, in one pass that copies the body once.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,7 @@ use crate::limits::{PROPERTIES_BYTES_MAX, RETRY_TOPIC_BYTES_MAX};
 use crate::properties::{self, PROPERTY_SEPARATOR};
 use crate::sys_flag::{BORN_HOST_V6, STORE_HOST_V6};
 
-/// A message that is about to be stored: everything a record has, borrowed.
+/// A message that is about to be stored: every field of its record, borrowed.
 ///
 /// The receive path fills what the client sent; the store fills `queue_offset`, `physical_offset`
 /// and `store_timestamp_ms` when it has decided where the record goes. The host bits of `sys_flag`
@@ -29,19 +29,19 @@ pub struct RecordDraft<'a> {
     pub physical_offset: i64,
     /// Message bits, see [`crate::sys_flag`]; the host bits are ignored here.
     pub sys_flag: i32,
-    /// When the client made the message.
+    /// When the client made the message, in milliseconds since 1970.
     pub born_timestamp_ms: i64,
     /// The client's address.
     pub born_host: SocketAddr,
-    /// When the store took it.
+    /// When the store accepted it, in milliseconds since 1970.
     pub store_timestamp_ms: i64,
     /// The broker's advertised address.
     pub store_host: SocketAddr,
-    /// How often it was given back.
+    /// How often consumers have sent it back.
     pub reconsume_times: i32,
     /// Half message's offset, for committed transactional messages.
     pub prepared_transaction_offset: i64,
-    /// The body as received; compressed stays compressed.
+    /// The body as received; a compressed one stays compressed.
     pub body: &'a [u8],
     /// The properties in pieces that are written one after the other.
     pub properties: &'a [&'a [u8]],
@@ -108,12 +108,36 @@ impl RecordDraft<'_> {
         i32::try_from(found).map(|_| found).map_err(|_| RecordError::TooLong { found })
     }
 
-    /// Refuses zero bytes in topic and properties. BODYCRC covers neither, so a log that holds none
-    /// can tell from a zero that a crash tore the record there: sectors that were not written read
-    /// as zeros.
-    pub fn check_no_zero(&self) -> Result<(), RecordError> {
-        super::refuse_zero("topic", self.topic.as_bytes())?;
-        self.properties.iter().try_for_each(|piece| super::refuse_zero("properties", piece))
+    /// Refuses a zero byte in the topic, where no client and no broker puts one.
+    pub fn check_topic(&self) -> Result<(), RecordError> {
+        super::refuse_zero("topic", self.topic.as_bytes())
+    }
+
+    /// Whether the record must end with a checksum over all of it, whatever the configuration says:
+    ///
+    /// - A zero byte in the properties. BODYCRC does not cover them, so a log that holds no other
+    ///   zero can tell from one that a crash tore the record there: sectors that were not written
+    ///   read as zeros.
+    /// - Properties whose end looks like that checksum: the record would be taken for a damaged one.
+    #[must_use]
+    pub fn needs_crc(&self) -> bool {
+        self.properties.iter().any(|piece| memchr::memchr(0, piece).is_some())
+            || self.ends_like_crc()
+    }
+
+    fn ends_like_crc(&self) -> bool {
+        let mut end = [0; CRC_PROPERTY_BYTES];
+        let mut missing = end.len();
+        for piece in self.properties.iter().rev() {
+            let taken = missing.min(piece.len());
+            let part = &piece[piece.len() - taken..];
+            if taken == end.len() {
+                return crc_property::is_there(part);
+            }
+            end[missing - taken..missing].copy_from_slice(part);
+            missing -= taken;
+        }
+        missing == 0 && crc_property::is_there(&end)
     }
 
     /// Writes the record into `out`, which must have exactly [`RecordDraft::encoded_len`] bytes.
@@ -129,8 +153,8 @@ impl RecordDraft<'_> {
         Ok(())
     }
 
-    /// `properties_len` is the stored length; what it is longer than the properties is left to a
-    /// checksum.
+    /// `properties_len` is the length to store. If it exceeds the length of the properties, the
+    /// difference is room for a checksum.
     fn encode(&self, out: &mut [u8], properties_len: usize) -> Result<(), RecordError> {
         let total = self.len_with(properties_len)?;
         if out.len() != total {

@@ -15,7 +15,7 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// What is not yet read; nothing after an error.
+    /// The bytes that are not read yet; empty after an error.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
         self.rest

@@ -15,11 +15,12 @@
 //!
 //! A host is the address (4 or 16 bytes) and the port as i32; SYSFLAG says which (`BORN_HOST_V6`,
 //! `STORE_HOST_V6`). V2 exists for topics longer than 127 bytes. BODYCRC covers the body only, with
-//! its top bit cleared; a record may end with a property that covers everything (`crc_property`).
+//! its top bit cleared; a record may end with a property whose checksum covers the whole record
+//! (`crc_property`).
 //!
-//! Why encoding fills every field at once: queue offset, physical offset and store time are known
-//! when the store has decided where the record goes, before it encodes; nothing is patched
-//! afterwards.
+//! The store encodes a remoting message after it has decided where the record goes, so
+//! [`RecordDraft`] fills every field at once. A record of the native protocol arrives encoded;
+//! [`StoreFields`] overwrites the broker's fields in it.
 
 mod crc_property;
 mod draft;
@@ -41,7 +42,7 @@ pub const MAGIC_V1: i32 = -626_843_481;
 pub const MAGIC_V2: i32 = -626_843_477;
 /// MAGICCODE of the unused rest of a CommitLog file: `| size i32 | BLANK_MAGIC i32 |`.
 pub const BLANK_MAGIC: i32 = -875_286_124;
-/// Bytes of an end-of-file blank that are written.
+/// Bytes of the blank that [`blank`] makes.
 pub const BLANK_BYTES: usize = 8;
 
 /// Where TOTALSIZE lies.
@@ -91,7 +92,7 @@ const _: () =
     assert!(MAGIC_V1.cast_unsigned() == 0xDAA3_20A7 && MAGIC_V2.cast_unsigned() == 0xDAA3_20AB);
 const _: () = assert!(BLANK_MAGIC.cast_unsigned() == 0xCBD4_3194);
 
-/// Offset of BODYLENGTH for a SYSFLAG.
+/// Offset of BODYLENGTH in a record with this SYSFLAG.
 #[must_use]
 pub const fn body_length_at(sys_flag: i32) -> usize {
     BORN_HOST_AT
@@ -102,7 +103,7 @@ pub const fn body_length_at(sys_flag: i32) -> usize {
         - 4
 }
 
-/// Offset of STORETIMESTAMP for a SYSFLAG.
+/// Offset of STORETIMESTAMP in a record with this SYSFLAG.
 #[must_use]
 pub const fn store_timestamp_at(sys_flag: i32) -> usize {
     BORN_HOST_AT + host_bytes(sys_flag, crate::sys_flag::BORN_HOST_V6)
@@ -123,7 +124,7 @@ pub fn body_crc(body: &[u8]) -> i32 {
     (crc32fast::hash(body) & 0x7FFF_FFFF).cast_signed()
 }
 
-/// The 8 bytes that say the rest of a file is unused: its length and [`BLANK_MAGIC`].
+/// The 8 bytes that mark the rest of a file as unused: the length of that rest and [`BLANK_MAGIC`].
 #[must_use]
 pub fn blank(rest_bytes: i32) -> [u8; BLANK_BYTES] {
     let mut out = [0; BLANK_BYTES];
@@ -137,10 +138,10 @@ pub(crate) fn refuse_zero(field: &'static str, bytes: &[u8]) -> Result<(), Recor
     memchr::memchr(0, bytes).map_or(Ok(()), |offset| Err(RecordError::ZeroByte { field, offset }))
 }
 
-/// Why bytes are no record, or a draft can't become one.
+/// Why bytes are not a record, or a draft cannot become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// Fewer bytes than the record needs.
+    /// The bytes end before the record does.
     #[error("record: {found} bytes are too few, {expected} needed")]
     TooShort {
         /// Bytes needed, as far as known.
@@ -162,7 +163,7 @@ pub enum RecordError {
         /// Where the parts end.
         parts: usize,
     },
-    /// A length inside leads out of the record.
+    /// A length field points beyond the record's end.
     #[error("record: {field} {found} does not fit into {available} bytes")]
     Length {
         /// The length field.
@@ -172,7 +173,8 @@ pub enum RecordError {
         /// Bytes left in the record.
         available: usize,
     },
-    /// A zero byte in topic or properties, where no client and no broker puts one.
+    /// A zero byte in the topic, or in the properties of a record without a checksum over all of
+    /// it: this broker stores none such.
     #[error("record: a zero byte in the {field} at byte {offset}")]
     ZeroByte {
         /// `topic` or `properties`.

@@ -1,4 +1,4 @@
-//! What a broker fills into a record that came in stored layout.
+//! The fields that a broker fills in a record that arrived in stored layout.
 //!
 //! ```text
 //!   … QUEUEOFFSET @20 | PHYSICALOFFSET @28 | SYSFLAG | BORNTIMESTAMP | BORNHOST | STORETIMESTAMP | STOREHOST | … | __CRC32# |
@@ -40,7 +40,7 @@ impl StoreFields {
     }
 }
 
-/// Writes `bytes` at `at` and gives where they end.
+/// Writes `bytes` at `at` and returns the offset behind them.
 fn put(record: &mut [u8], at: usize, bytes: &[u8]) -> usize {
     let end = at + bytes.len();
     if let Some(place) = record.get_mut(at..end) {

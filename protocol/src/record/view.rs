@@ -1,4 +1,4 @@
-//! A record as a view: borrowed, its lengths checked once.
+//! Reads a record in place; its lengths are checked once.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -14,8 +14,8 @@ use crate::sys_flag::{BORN_HOST_V6, STORE_HOST_V6};
 /// Why the fields before the body are always there.
 const FIXED_PART: &str = "parse checked that the record reaches its body";
 
-/// One record. Its parts are where its lengths say and fill it exactly; the topic is UTF-8; the
-/// checksum is not yet checked.
+/// One record, borrowed. Its parts lie where its length fields say and fill it exactly, and its
+/// topic is UTF-8. Its checksum is not checked yet.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordView<'a> {
     bytes: &'a [u8],
@@ -168,8 +168,9 @@ impl<'a> RecordView<'a> {
         self.properties
     }
 
-    /// What [`super::RecordDraft::check_no_zero`] promises of stored records, checked on one that a
-    /// crash may have torn.
+    /// Fails if topic or properties contain a zero byte. A record that was stored without a
+    /// checksum over all of it has none ([`super::RecordDraft::needs_crc`]), so a zero shows that
+    /// a crash has torn this one.
     pub fn verify_no_zero(&self) -> Result<(), RecordError> {
         super::refuse_zero("topic", self.topic().as_bytes())?;
         super::refuse_zero("properties", self.properties())
@@ -224,7 +225,7 @@ fn sized<'a>(
     }
 }
 
-/// The port is stored in 32 bits; whatever lies above 16 is not a port and is cut off, as Java
+/// The port is stored in 32 bits. The upper 16 are ignored: a value there is no port, and Java
 /// would fail on it.
 fn host(bytes: &[u8], at: usize, is_v6: bool) -> SocketAddr {
     let (ip, port_at): (IpAddr, usize) = if is_v6 {

@@ -1,4 +1,5 @@
-//! A frame as a view: every part borrowed from the receive buffer, nothing allocated.
+//! Reads a frame in place: every part is borrowed from the receive buffer, and nothing is
+//! allocated.
 
 use std::borrow::Cow;
 
@@ -10,13 +11,13 @@ use crate::json::text::RawText;
 
 /// Bit 0 of `flag`: an answer.
 pub const FLAG_RESPONSE: i32 = 1;
-/// Bit 1 of `flag`: no answer wanted.
+/// Bit 1 of `flag`: the sender wants no answer.
 pub const FLAG_ONEWAY: i32 = 2;
 
 /// How a header is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SerializeType {
-    /// JSON, type byte 0: what every client understands.
+    /// JSON, type byte 0. Every client understands it.
     #[default]
     Json,
     /// RocketMQ's binary form, type byte 1.
@@ -37,7 +38,7 @@ impl SerializeType {
 /// One request or answer, borrowed from a frame.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandView<'a> {
-    /// How the header is written: an answer goes out the same way.
+    /// How the header is written. The answer must be written the same way.
     pub serialize: SerializeType,
     /// Request code or response code.
     pub code: i32,

@@ -1,5 +1,4 @@
-//! What can be wrong with a frame (the connection is closed) and with a header's fields (the
-//! request is answered).
+//! Errors of frames, on which the connection is closed, and of header fields, which are answered.
 
 use crate::json::JsonError;
 
@@ -16,7 +15,7 @@ pub enum DecodeError {
         /// Bytes there.
         found: usize,
     },
-    /// The header length lies.
+    /// The header length does not fit the frame.
     #[error("frame: header of {declared} bytes declared, {available} bytes there")]
     HeaderLength {
         /// Length in the frame.
@@ -46,9 +45,9 @@ pub enum DecodeError {
     Field {
         /// The field's name.
         field: &'static str,
-        /// What would be right.
+        /// The values that are accepted.
         expected: &'static str,
-        /// What was there, cut to a readable length.
+        /// The value found, cut to a readable length.
         found: String,
     },
     /// A length inside a binary header does not fit it.
@@ -81,9 +80,9 @@ pub enum HeaderError {
     Invalid {
         /// The field's name.
         field: &'static str,
-        /// What would be right.
+        /// The values that are accepted.
         expected: &'static str,
-        /// What was there, cut to a readable length.
+        /// The value found, cut to a readable length.
         found: String,
     },
 }

@@ -8,13 +8,13 @@ use crate::json::JsonError;
 use crate::json::scan::Scanner;
 use crate::json::text::RawText;
 
-/// Fields that are found again without scanning; a header of the data path has 14 to 18.
+/// How many fields are found again without scanning. A header of the data path has 14 to 18.
 const INDEXED_MAX: usize = 20;
 
 /// The custom fields of one header: a view into the frame, validated when the frame was parsed.
 ///
-/// Where the first [`INDEXED_MAX`] fields lie is remembered from that parse; a header with more is
-/// scanned again at each access. A request of the data path is decoded in one walk by its own
+/// The parse remembers the positions of the first [`INDEXED_MAX`] fields; a header with more fields
+/// is scanned again at each access. A request of the data path is decoded in one walk by its own
 /// header type ([`crate::headers`]); the getters here are for the other requests. Of a repeated key
 /// the last value counts.
 #[derive(Debug, Clone, Copy)]
@@ -156,8 +156,8 @@ impl<'a> Ext<'a> {
         })
     }
 
-    /// Calls `visit` for each of [`Ext::entries`]. The index is walked in one loop for its kind of
-    /// source: what a request of the data path is decoded by.
+    /// Calls `visit` for each of [`Ext::entries`]. Requests of the data path are decoded by it, so
+    /// each kind of source has its own loop.
     #[inline]
     pub(crate) fn each(&self, mut visit: impl FnMut(Key<'a>, RawText<'a>)) {
         match self.source {
@@ -268,8 +268,7 @@ fn parse<T: std::str::FromStr>(
 /// A field's key as [`Ext::each`] shows it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Key<'a> {
-    /// One byte without an escape, as all fields of a send have it. No text has to be cut out for
-    /// it.
+    /// A key of one byte without an escape, as all keys of a V2 send are. It needs no text.
     Letter(u8),
     /// Any key, also of one letter.
     Text(RawText<'a>),

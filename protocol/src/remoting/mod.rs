@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `L` counts everything after itself. The header is JSON (type 0, [`json`]) or RocketMQ's binary
-//! form (type 1, [`binary`]); each frame says which. Readers get a frame without `L`, as the
-//! network layer split it.
+//! form (type 1, [`binary`]); each frame says which. The network layer cuts the stream into frames
+//! and passes them on without `L`.
 
 mod binary;
 mod command;

@@ -9,7 +9,7 @@ use crate::limits::{HEADER_BYTES_MAX, REMARK_BYTES_MAX};
 /// The fixed fields of a frame to be written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CommandHead<'a> {
-    /// JSON, or what the peer's last frame used.
+    /// JSON, or the form that the peer's last frame had.
     pub serialize: SerializeType,
     /// Request code or response code.
     pub code: i32,
@@ -41,7 +41,7 @@ impl<'a> CommandHead<'a> {
     }
 }
 
-/// Who a frame says it comes from.
+/// The language and version that a frame gives for its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sender {
     /// See [`crate::codes::language`].
@@ -51,8 +51,7 @@ pub struct Sender {
 }
 
 impl Default for Sender {
-    /// JAVA and 5.5.0: every client knows both, and newer clients switch features on by the
-    /// version.
+    /// JAVA and 5.5.0. Every client knows both, and newer clients turn features on by the version.
     fn default() -> Self {
         Self { language: language::JAVA, version: version::V5_5_0 }
     }
@@ -82,7 +81,7 @@ pub fn write_command_head(
 /// [`write_command_head`] in another sender's name.
 ///
 /// A header too long for a frame (only possible when a peer's own oversized text is echoed) is
-/// replaced by SYSTEM_ERROR: what goes out is always a well-formed frame.
+/// replaced by SYSTEM_ERROR, so that every frame written is well-formed.
 ///
 /// # Panics
 /// If header and body are longer than a 32-bit length can say: no caller has such a body.
@@ -206,7 +205,7 @@ fn write_int(out: &mut Vec<u8>, number: i64) {
     crate::json::write_int(out, number);
 }
 
-/// Custom fields that many answers have alike, written once.
+/// Custom fields with the same values in many answers, encoded once.
 #[derive(Debug)]
 pub struct PreparedFields {
     json: Vec<u8>,
@@ -214,7 +213,7 @@ pub struct PreparedFields {
 }
 
 impl PreparedFields {
-    /// What `write` writes.
+    /// Encodes the fields that `write` writes, in both forms.
     pub fn new(write: impl Fn(&mut ExtWriter<'_>)) -> Self {
         let written = |serialize| {
             let mut out = Vec::new();
@@ -276,8 +275,8 @@ impl ExtWriter<'_> {
         }
     }
 
-    /// As [`ExtWriter::str`], of an answer that every send or pull has: its key in JSON is
-    /// `json_key`, quotes and colon included.
+    /// As [`ExtWriter::str`], for answers to sends and pulls: the caller passes the key also as
+    /// JSON, with quotes and colon.
     #[inline]
     pub(crate) fn known_str(&mut self, json_key: &'static [u8], key: &'static str, value: &str) {
         match self.serialize {
@@ -304,7 +303,7 @@ impl ExtWriter<'_> {
         }
     }
 
-    /// Fields that were written before.
+    /// Appends fields that were encoded before.
     pub fn prepared(&mut self, fields: &PreparedFields) {
         self.out.extend_from_slice(match self.serialize {
             SerializeType::Json => &fields.json,

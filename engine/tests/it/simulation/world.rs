@@ -351,7 +351,7 @@ impl World {
             body,
             properties,
         });
-        let batch = store.append_batch(&draft(queue.0, queue.1, &[], &[]), entries)?;
+        let batch = store.append_batch(&draft(queue.0, queue.1, &[], &[]), entries, |_| ())?;
         let mut at = batch.first.physical_offset.0;
         for (nth, body) in bodies.into_iter().enumerate() {
             let end = at + (91 + body.len() + queue.0.len() + properties[nth].len()) as u64;

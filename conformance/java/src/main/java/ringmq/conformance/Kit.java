@@ -2,15 +2,23 @@ package ringmq.conformance;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.PullResult;
+import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 
 /** Clients of one scenario run: every name is fresh, so runs share a cluster without seeing each other. */
 final class Kit implements AutoCloseable {
@@ -21,6 +29,8 @@ final class Kit implements AutoCloseable {
      * be dropped by the client's own lock: pulls are then refused (25) until the next one, on Apache as anywhere.
      */
     private static final int HEARTBEAT_MS = 5_000;
+    /** RingMQ's broker is put to the test, not Apache's. */
+    static final boolean AGAINST_RINGMQ = "ringmq".equals(System.getProperty("conformance.against"));
     final String topic;
     final String group;
     private final String namesrv;
@@ -77,13 +87,92 @@ final class Kit implements AutoCloseable {
         return instance();
     }
 
-    /** One message makes the broker create the topic; then every queue of it must be in the route. */
+    /**
+     * The brokers by name, with their addresses: RingMQ's shards or Apache's masters. Empty where
+     * the runner did not say: one broker, of the usual name.
+     */
+    static Map<String, String> brokers() {
+        Map<String, String> brokers = new TreeMap<>();
+        for (String one : System.getProperty("conformance.brokers", "").split(",")) {
+            if (!one.isEmpty()) {
+                brokers.put(one.substring(0, one.indexOf('=')), one.substring(one.indexOf('=') + 1));
+            }
+        }
+        return brokers;
+    }
+
+    /**
+     * One message makes a broker create the topic, on itself alone: each broker gets one. Then
+     * every queue of it must be in the route.
+     */
     List<MessageQueue> createTopic(DefaultMQProducer producer) throws Exception {
-        SendResult first = producer.send(new Message(topic, "first", "first".getBytes()));
-        Check.same(SendStatus.SEND_OK, first.getSendStatus(), "status of the first send");
+        int brokers = Math.max(1, brokers().size());
+        if (brokers == 1) {
+            first(producer.send(new Message(topic, "first", "first".getBytes())));
+        }
+        for (String broker : brokers == 1 ? Set.<String>of() : brokers().keySet()) {
+            first(producer.send(new Message(topic, "first", "first".getBytes()),
+                new MessageQueue(topic, broker, 0)));
+        }
         List<MessageQueue> queues = producer.fetchPublishMessageQueues(topic);
-        Check.that(queues.size() >= 4, "queues of an automatically created topic: expected 4 or more, found " + queues);
+        Check.that(queues.size() >= 4 * brokers,
+            "queues of an automatically created topic: expected 4 or more a broker, found " + queues);
         return queues;
+    }
+
+    private static void first(SendResult result) {
+        Check.same(SendStatus.SEND_OK, result.getSendStatus(), "status of the first send");
+    }
+
+    /** Clients look for routes every 30 s by themselves; a scenario does not wait for that. */
+    static void refreshRoute(DefaultMQProducer producer, String topic) {
+        producer.getDefaultMQProducerImpl().getmQClientFactory()
+            .updateTopicRouteInfoFromNameServer(topic);
+    }
+
+    /** The queues of a topic as the name server has them; none while it knows of none. */
+    static List<MessageQueue> route(DefaultMQProducer producer, String topic) {
+        try {
+            return producer.fetchPublishMessageQueues(topic);
+        } catch (MQClientException e) {
+            return List.of();
+        }
+    }
+
+    /** One request to one broker, as the client's own calls would send it. */
+    static RemotingCommand request(DefaultMQProducer producer, String address, int code,
+        Map<String, ?> fields) throws Exception {
+        RemotingCommand request = RemotingCommand.createRequestCommand(code, null);
+        fields.forEach((name, value) -> request.addExtField(name, String.valueOf(value)));
+        return producer.getDefaultMQProducerImpl().getmQClientFactory().getMQClientAPIImpl()
+            .getRemotingClient().invokeSync(address, request, 5_000);
+    }
+
+    /** Offsets by hand, with long polls of 1 s. */
+    DefaultMQPullConsumer pullConsumer(String group) throws MQClientException {
+        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer(group);
+        consumer.setNamesrvAddr(namesrv);
+        consumer.setInstanceName(instance());
+        consumer.setClientIP(LOOPBACK);
+        consumer.setBrokerSuspendMaxTimeMillis(1_000);
+        consumer.start();
+        open.add(consumer::shutdown);
+        return consumer;
+    }
+
+    /** Every message of a queue, from its first to its last. */
+    static List<MessageExt> readAll(DefaultMQPullConsumer consumer, MessageQueue queue)
+        throws Exception {
+        List<MessageExt> messages = new ArrayList<>();
+        long at = consumer.minOffset(queue);
+        while (at < consumer.maxOffset(queue)) {
+            PullResult result = consumer.pull(queue, "*", at, 32);
+            if (result.getPullStatus() == PullStatus.FOUND) {
+                messages.addAll(result.getMsgFoundList());
+            }
+            at = result.getNextBeginOffset();
+        }
+        return messages;
     }
 
     @Override

@@ -20,9 +20,14 @@ public final class Main {
     static {
         SCENARIOS.put("orderly", new Orderly());
         SCENARIOS.put("query", new QueryByKey());
-        SCENARIOS.put("native", new NativeLane());
+        SCENARIOS.put("native", new NativeProtocol());
         SCENARIOS.put("drop-in", new DropIn(false));
         SCENARIOS.put("fixture", new DropIn(true));
+        SCENARIOS.put("delayed-drop-in", new DelayedDropIn());
+        SCENARIOS.put("new-group", new NewGroup());
+        SCENARIOS.put("dead-letters", new DeadLetters());
+        SCENARIOS.put("runtime-info", new RuntimeInfo());
+        SCENARIOS.put("placement", new Placement());
         SCENARIOS.put("capture", new CaptureTour());
     }
 

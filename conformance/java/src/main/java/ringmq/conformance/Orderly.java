@@ -19,8 +19,8 @@ import org.apache.rocketmq.common.message.MessageQueue;
 
 /** Orderly listeners of two consumers: a queue is never worked on by both, and its messages come in order. */
 final class Orderly implements Scenario {
-    private final Map<Integer, AtomicInteger> working = new ConcurrentHashMap<>();
-    private final Map<Integer, Long> highest = new ConcurrentHashMap<>();
+    private final Map<MessageQueue, AtomicInteger> working = new ConcurrentHashMap<>();
+    private final Map<MessageQueue, Long> highest = new ConcurrentHashMap<>();
     private final ConcurrentLinkedQueue<String> violations = new ConcurrentLinkedQueue<>();
     private final Received received = new Received();
     private final AtomicBoolean stop = new AtomicBoolean();
@@ -54,26 +54,26 @@ final class Orderly implements Scenario {
         DefaultMQPushConsumer consumer = kit.pushConsumer(kit.group);
         consumer.subscribe(kit.topic, "*");
         consumer.registerMessageListener((MessageListenerOrderly) (messages, context) -> {
-            consume(name, context.getMessageQueue().getQueueId(), messages);
+            consume(name, context.getMessageQueue(), messages);
             return ConsumeOrderlyStatus.SUCCESS;
         });
         consumer.start();
         return consumer;
     }
 
-    private void consume(String name, int queueId, List<MessageExt> messages) {
-        AtomicInteger count = working.computeIfAbsent(queueId, k -> new AtomicInteger());
+    private void consume(String name, MessageQueue queue, List<MessageExt> messages) {
+        AtomicInteger count = working.computeIfAbsent(queue, k -> new AtomicInteger());
         if (count.incrementAndGet() != 1) {
-            violations.add("queue " + queueId + " worked on twice at once, by " + name);
+            violations.add(queue + " worked on twice at once, by " + name);
         }
         for (MessageExt message : messages) {
             long offset = message.getQueueOffset();
             String id = message.getUserProperty(Received.ID);
             boolean repeated = id != null && received.has(id); // allowed after a hand-over
-            long before = highest.merge(queueId, offset, Math::max);
+            long before = highest.merge(queue, offset, Math::max);
             received.add(name, message);
             if (before > offset && !repeated) {
-                violations.add("queue " + queueId + ": " + offset + " after " + before);
+                violations.add(queue + ": " + offset + " after " + before);
             }
         }
         count.decrementAndGet();

@@ -11,10 +11,10 @@ import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
- * Messages of RingMQ's native lane, as stock clients see them: consumed with tag and properties, found by key, unique key and
- * message id; and what stock clients send, as the native lane reads it.
+ * Messages of RingMQ's native protocol, as stock clients see them: consumed with tag and properties, found by key, unique key and
+ * message id; and what stock clients send, as the native protocol reads it.
  */
-final class NativeLane implements Scenario {
+final class NativeProtocol implements Scenario {
     private static final int COUNT = 40;
 
     @Override
@@ -35,7 +35,7 @@ final class NativeLane implements Scenario {
         }
         consumed(kit, ids);
         found(kit, producer, uniqueKeys, begin);
-        Check.same(ids, new TreeSet<>(List.of(Runner.ask("native-fetch " + kit.topic).split(","))), "what the native lane reads");
+        Check.same(ids, new TreeSet<>(List.of(Runner.ask("native-fetch " + kit.topic).split(","))), "what the native protocol reads");
     }
 
     private static void consumed(Kit kit, Set<String> ids) throws Exception {
@@ -44,7 +44,7 @@ final class NativeLane implements Scenario {
         consumer.subscribe(kit.topic, "native || java");
         consumer.registerMessageListener(received.listener("c"));
         consumer.start();
-        Check.within(60_000, "all messages of both lanes", () -> received.distinct() >= 2 * COUNT);
+        Check.within(60_000, "all messages of both protocols", () -> received.distinct() >= 2 * COUNT);
         received.exactlyOnce(ids);
     }
 
@@ -59,7 +59,7 @@ final class NativeLane implements Scenario {
             MessageExt viewed = producer.viewMessage(kit.topic, offsetMsgId(message));
             Check.same(body, new String(viewed.getBody()), "message viewed by its offset id");
         }
-        Check.same(64, QueryByKey.found(producer, kit.topic, "both", 64, begin, QueryByKey.end()).size(), "messages of both lanes with one key, of 80 at most 64");
+        Check.same(64, QueryByKey.found(producer, kit.topic, "both", 64, begin, QueryByKey.end()).size(), "messages of both protocols with one key, of 80 at most 64");
     }
 
     /** The id that says where the message lies: the broker's host and the physical offset. */

@@ -10,6 +10,8 @@
 //! of what was sent first, because a message that is sent on (a retry, a copy by a tool) brings the
 //! values of the broker it comes from.
 
+use std::rc::Rc;
+
 /// Ends a property's name.
 const NAME_END: u8 = 1;
 /// Ends a property.
@@ -20,22 +22,10 @@ const END: u8 = 2;
 const PIECES_MAX: usize = 16;
 
 /// What the broker adds to every message, made once.
-#[derive(Debug)]
-pub(crate) struct CommonProperties {
-    bytes: Vec<u8>,
-}
-
-impl CommonProperties {
-    pub(crate) fn new(region: &str, trace_on: bool, cluster: &str) -> Self {
-        let text = format!(
-            "MSG_REGION\u{1}{region}\u{2}TRACE_ON\u{1}{trace_on}\u{2}CLUSTER\u{1}{cluster}"
-        );
-        Self { bytes: text.into_bytes() }
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
+pub(crate) fn common(region: &str, trace_on: bool, cluster: &str) -> Rc<[u8]> {
+    let text =
+        format!("MSG_REGION\u{1}{region}\u{2}TRACE_ON\u{1}{trace_on}\u{2}CLUSTER\u{1}{cluster}");
+    Rc::from(text.into_bytes())
 }
 
 /// What a send says in its properties that decides what becomes of it.
@@ -89,11 +79,25 @@ impl<'a> Pieces<'a> {
     }
 }
 
+/// How a message's properties change on their way, beyond what the broker sets on every message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Change {
+    /// Its priority chose its queue; on a message of another kind the property is taken out.
+    pub(crate) keeps_priority: bool,
+    /// It goes to the dead letters although it asks for a delay.
+    pub(crate) is_dead_letter: bool,
+}
+
+/// What Apache stores in place of the delay of a retry that became a dead letter
+/// (`SendMessageProcessor.handleRetryAndDLQ`).
+const DEAD_LETTERS_DELAY: &[u8] = b"DELAY\x01-1\x02";
+
 /// Reads what decides what becomes of the message.
 pub(crate) fn read(sent: &str) -> Said<'_> {
     let mut said = Said::default();
     for (name, value) in protocol::properties::iter(sent.as_bytes()) {
-        let value = std::str::from_utf8(value).unwrap_or_default(); // cut from a str at ASCII bytes: always a str again
+        // Cut from a str at ASCII bytes: always a str again.
+        let value = std::str::from_utf8(value).expect("a piece of a str at ASCII bytes");
         match name {
             b"UNIQ_KEY" => said.unique_key = Some(value),
             b"DELAY" => said.delayed = value.trim().parse().is_ok_and(|level: i32| level > 0),
@@ -114,7 +118,7 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
 /// nothing) and `common`. `None` when more is to be taken out than any client sends.
 pub(crate) fn pieces<'a>(
     sent: &'a str,
-    keep_priority: bool,
+    change: Change,
     unique_key: &'a [u8],
     common: &'a [u8],
 ) -> Option<Pieces<'a>> {
@@ -123,7 +127,7 @@ pub(crate) fn pieces<'a>(
     let (mut kept_from, mut at) = (0, 0);
     while let Some(rest) = sent.get(at..).filter(|rest| !rest.is_empty()) {
         let end = memchr::memchr(END, rest).map_or(sent.len(), |length| at + length + 1);
-        if is_taken_out(sent.get(at..end).unwrap_or_default(), keep_priority) {
+        if is_taken_out(sent.get(at..end).unwrap_or_default(), change) {
             if !pieces.push(sent.get(kept_from..at).unwrap_or_default()) {
                 return None;
             }
@@ -135,20 +139,22 @@ pub(crate) fn pieces<'a>(
     let unfinished = pieces.as_slice().last().is_some_and(|last| last.last() != Some(&END));
     let fits = fits
         && (!unfinished || pieces.push(&[END]))
+        && (!change.is_dead_letter || pieces.push(DEAD_LETTERS_DELAY))
         && pieces.push(unique_key)
         && pieces.push(common);
     fits.then_some(pieces)
 }
 
-fn is_taken_out(entry: &[u8], keep_priority: bool) -> bool {
-    if !matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'_')) {
+fn is_taken_out(entry: &[u8], change: Change) -> bool {
+    if !matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'D' | b'_')) {
         return false; // most of what clients send
     }
     let name = entry.split(|byte| *byte == NAME_END).next().unwrap_or_default();
     match name {
         // The checksum is that of the record which a message sent on comes from.
         b"POP_CK" | b"MSG_REGION" | b"TRACE_ON" | b"CLUSTER" | b"__CRC32#" => true,
-        b"_SYS_MSG_PRIORITY_" => !keep_priority,
+        b"_SYS_MSG_PRIORITY_" => !change.keeps_priority,
+        b"DELAY" => change.is_dead_letter,
         _ => false,
     }
 }
@@ -158,8 +164,8 @@ mod tests {
     use super::*;
 
     fn stored(sent: &str, unique_key: &str) -> String {
-        let common = CommonProperties::new("R", true, "C");
-        let pieces = pieces(sent, false, unique_key.as_bytes(), common.bytes()).unwrap();
+        let common = common("R", true, "C");
+        let pieces = pieces(sent, Change::default(), unique_key.as_bytes(), &common).unwrap();
         String::from_utf8(pieces.as_slice().concat()).unwrap()
     }
 
@@ -188,9 +194,18 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_letter_has_no_delay_any_more() {
+        let sent = "DELAY\u{1}5\u{2}KEYS\u{1}k";
+        let change = Change { is_dead_letter: true, ..Change::default() };
+        let pieces = pieces(sent, change, b"", b"C\x01c").unwrap();
+        assert_eq!(pieces.as_slice().concat(), b"KEYS\x01k\x02DELAY\x01-1\x02C\x01c");
+        assert_eq!(stored(sent, ""), format!("{sent}\u{2}{COMMON}"), "another message keeps it");
+    }
+
+    #[test]
     fn endless_reserved_properties_are_refused_not_copied() {
         let sent = "a\u{1}1\u{2}POP_CK\u{1}x\u{2}".repeat(PIECES_MAX);
-        assert!(pieces(&sent, false, b"", b"c").is_none());
+        assert!(pieces(&sent, Change::default(), b"", b"c").is_none());
     }
 
     #[test]

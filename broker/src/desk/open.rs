@@ -1,0 +1,149 @@
+//! The desk at work: from a frame to its row's handler, and from there to the counts.
+
+use super::admit::{NotAdmitted, admit};
+use super::counts::us_of;
+use super::reply::Reply;
+use super::row::{Run, Task};
+use super::rows::{self, ROWS};
+use crate::answers::native::NativeRefusal;
+use crate::answers::remoting::{Refusal, not_supported};
+use crate::answers::ticket::{Done, Ticket, Wire};
+use crate::shard::Shard;
+use netcore::{ConnId, Net};
+use protocol::codes::response;
+use protocol::native::{ErrorCode, FrameView, MAGIC, NativeError, Prefix};
+use protocol::remoting::{CommandView, PreparedFields};
+use rt::{Priority, Runtime as _};
+
+/// Answers a request of RocketMQ's protocol, now or later.
+pub(crate) fn remoting(shard: &mut Shard, net: &mut Net, conn: ConnId, command: &CommandView<'_>) {
+    let Some(row) = rows::of_remoting(command.code) else {
+        return unsupported(shard, net, conn, command);
+    };
+    let ticket = came(shard, row, conn, command.opaque.cast_unsigned(), Wire::of(command));
+    let of = &ROWS[usize::from(row)];
+    let outcome = match (admit(&shard.desk, row, of.under_way_max), of.run) {
+        (Err(not), _) => Err(too_many(of.name, not)),
+        (Ok(()), Run::Now(run)) => run(shard, net, ticket, command),
+        (Ok(()), Run::Task(begin)) => begin(shard, command).and_then(|task| {
+            start(shard, ticket, task)?;
+            Ok(Done::Waits)
+        }),
+        (Ok(()), Run::NowNative(_)) => unreachable!("a remoting code leads to a remoting row"),
+    };
+    match outcome {
+        Ok(Done::Answered) => shard.desk.ended_now(&ticket, true),
+        Ok(Done::Refused) => shard.desk.ended_now(&ticket, false),
+        Ok(Done::Waits) => {}
+        Err(refusal) => {
+            refuse(shard, net, &ticket, &refusal);
+            shard.desk.ended_now(&ticket, false);
+        }
+    }
+}
+
+/// Answers a native frame, now or later. A frame of a kind or version that is not known is refused;
+/// one whose parts contradict each other ends the connection.
+pub(crate) fn native_bytes(shard: &mut Shard, net: &mut Net, conn: ConnId, bytes: &[u8]) {
+    let error = match FrameView::parse(bytes) {
+        Ok(frame) => return native(shard, net, conn, &frame),
+        Err(error) => error,
+    };
+    shard.peers.log.blame(net.peer(conn), shard.cx.now_ms(), &error);
+    let correlation = Prefix::parse(bytes).map_or(0, |prefix| prefix.correlation);
+    let is_unknown_kind = matches!(error, NativeError::Kind { .. }) && net.user_data(conn) > 0;
+    let code = if is_unknown_kind { ErrorCode::Kind } else { ErrorCode::Request };
+    let ticket = came(shard, rows::NOT_A_REQUEST, conn, correlation, Wire::Native);
+    ticket.refuse_native(net, &NativeRefusal::new(code, error.to_string()));
+    if !is_unknown_kind {
+        net.close(conn, "a native frame whose parts contradict each other");
+    }
+    shard.desk.ended_now(&ticket, false);
+}
+
+/// Answers a native request, now or later.
+fn native(shard: &mut Shard, net: &mut Net, conn: ConnId, frame: &FrameView<'_>) {
+    let row = rows::of_native(frame.kind, net.user_data(conn) > 0);
+    let ticket = came(shard, row, conn, frame.correlation, Wire::Native);
+    let of = &ROWS[usize::from(row)];
+    let outcome = match (admit(&shard.desk, row, of.under_way_max), of.run) {
+        (Err(not), _) => Err(NativeRefusal::new(ErrorCode::Busy, too_many(of.name, not).remark)),
+        (Ok(()), Run::NowNative(run)) => run(shard, net, ticket, frame),
+        (Ok(()), Run::Now(_) | Run::Task(_)) => unreachable!("a native kind has a native row"),
+    };
+    match outcome {
+        Ok(Done::Answered) => shard.desk.ended_now(&ticket, true),
+        Ok(Done::Refused) => shard.desk.ended_now(&ticket, false),
+        Ok(Done::Waits) => {}
+        Err(refusal) => {
+            ticket.refuse_native(net, &refusal);
+            shard.desk.ended_now(&ticket, false);
+        }
+    }
+}
+
+fn came(shard: &mut Shard, row: u8, conn: ConnId, id: u32, wire: Wire) -> Ticket {
+    let core = &shard.cx.core;
+    shard.desk.came(row, conn, id, wire, || us_of(core.now_nanos()))
+}
+
+fn too_many(name: &str, not: NotAdmitted) -> Refusal {
+    let NotAdmitted::TooMany { limit } = not;
+    let remark = format!("[OVERLOAD]system busy, {limit} requests {name} are under way already");
+    Refusal::new(response::SYSTEM_BUSY, remark)
+}
+
+/// Refuses a request of RocketMQ's protocol, with what all answers of its family carry.
+pub(crate) fn refuse(shard: &Shard, net: &mut Net, ticket: &Ticket, refusal: &Refusal) {
+    ticket.refuse(net, refusal, fields_of(shard, ticket.row));
+}
+
+fn fields_of(shard: &Shard, row: u8) -> Option<&PreparedFields> {
+    rows::is_send(row).then_some(&shard.sends.answers.fields)
+}
+
+/// A code that is in no row.
+fn unsupported(shard: &mut Shard, net: &mut Net, conn: ConnId, command: &CommandView<'_>) {
+    let row = rows::UNKNOWN;
+    let ticket = came(shard, row, conn, command.opaque.cast_unsigned(), Wire::of(command));
+    ticket.refuse(net, &not_supported(command.code), None);
+    shard.desk.ended_now(&ticket, false);
+}
+
+/// Runs a task beside the loop; its place among the reads from disk is given back when it ends or
+/// is dropped.
+fn start(shard: &mut Shard, ticket: Ticket, task: Task) -> Result<(), Refusal> {
+    let Some(place) = shard.reads.admission.try_take() else {
+        let remark = "too many reads from disk at once: ask again later";
+        return Err(Refusal::new(response::SYSTEM_BUSY, remark));
+    };
+    let cx = shard.cx.clone();
+    shard.cx.core.spawn(Priority::Foreground, async move {
+        let outcome = task.await;
+        drop(place);
+        cx.with(|shard, net| end_task(shard, net, &ticket, outcome));
+    });
+    Ok(())
+}
+
+fn end_task(shard: &mut Shard, net: &mut Net, to: &Ticket, outcome: Result<Reply, Refusal>) {
+    let is_done = outcome.is_ok();
+    match outcome {
+        Ok(reply) => reply.write(net, to),
+        Err(refusal) => {
+            if refusal.is_fault {
+                let name = ROWS[usize::from(to.row)].name;
+                let what = format_args!("{name} failed: {}", refusal.remark);
+                shard.peers.log.blame(net.peer(to.conn), shard.cx.now_ms(), &what);
+            }
+            refuse(shard, net, to, &refusal);
+        }
+    }
+    shard.desk.ended(to, is_done, us_of(shard.cx.core.now_nanos()));
+}
+
+// netcore may not know the protocol: it cuts frames by a magic of its own, which must be this one.
+const _: () = assert!(
+    u32::from_le_bytes(netcore::frame::NATIVE_MAGIC) == u32::from_le_bytes(MAGIC),
+    "both crates mean the same frames"
+);

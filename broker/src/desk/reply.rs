@@ -1,0 +1,68 @@
+//! The answer of a task: what a handler on the loop writes at once, a task gives back.
+
+use crate::answers::ticket::Ticket;
+use netcore::Net;
+use protocol::codes::response;
+use protocol::remoting::ExtWriter;
+use rt::BufSlice;
+
+/// An answer with SUCCESS, or with a code that carries a body.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    code: i32,
+    remark: Option<String>,
+    numbers: Vec<(&'static str, i64)>,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Bytes(Vec<u8>),
+    /// Slices of the log and their length together.
+    Slices(Vec<BufSlice>, usize),
+}
+
+impl Reply {
+    /// SUCCESS with nothing else.
+    pub(crate) fn ok() -> Self {
+        Self { code: response::SUCCESS, remark: None, numbers: vec![], body: Body::Bytes(vec![]) }
+    }
+
+    /// With this code and remark.
+    pub(crate) fn with_code(self, code: i32, remark: &str) -> Self {
+        Self { code, remark: Some(remark.to_owned()), ..self }
+    }
+
+    /// With a number in its header.
+    pub(crate) fn number(mut self, field: &'static str, value: i64) -> Self {
+        self.numbers.push((field, value));
+        self
+    }
+
+    /// With this body.
+    pub(crate) fn bytes(self, body: Vec<u8>) -> Self {
+        Self { body: Body::Bytes(body), ..self }
+    }
+
+    /// With slices of the log, `bytes` long together, as its body.
+    pub(crate) fn slices(self, slices: Vec<BufSlice>, bytes: usize) -> Self {
+        Self { body: Body::Slices(slices, bytes), ..self }
+    }
+
+    /// Writes it.
+    pub(crate) fn write(self, net: &mut Net, to: &Ticket) {
+        let Self { code, remark, numbers, body } = self;
+        let ext = |ext: &mut ExtWriter<'_>| {
+            for (field, value) in &numbers {
+                ext.int(field, *value);
+            }
+        };
+        match body {
+            Body::Bytes(bytes) => to.answer(net, code, remark.as_deref(), ext, &bytes),
+            Body::Slices(slices, bytes) => {
+                let head = to.head(code, remark.as_deref());
+                to.answer_slices(net, &head, ext, bytes, slices.into_iter());
+            }
+        }
+    }
+}

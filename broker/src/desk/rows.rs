@@ -1,0 +1,137 @@
+//! The table of requests. A new one is one line here, one function in `requests/` or `native/`, its
+//! body type in `protocol`, and a test (CONTRIBUTING.md shows it).
+
+use super::admit::{Access, Resource};
+use super::code::Code;
+use super::row::{Row, Run};
+use crate::answers::remoting::not_supported;
+use crate::native::{fetch, hello, offsets as native_offsets, ping, produce, route};
+use crate::requests::{client, group, offsets, pull, query, send, send_back, topic, view};
+use Access::{Free, Inspect, Manage, Publish, Subscribe};
+use Resource::{Broker, Group, InBody, Nothing, Topic, TopicAndGroup};
+use Run::{Now, NowNative, Task};
+use protocol::codes::request as code;
+use protocol::native::Kind;
+
+/// A row of RocketMQ's protocol.
+const fn row(code: i32, name: &'static str, of: (Access, Resource), run: Run) -> Row {
+    let (access, resource) = of;
+    Row { code: Code::Remoting(code), name, access, resource, under_way_max: None, run }
+}
+
+/// A row of the native protocol.
+const fn native(kind: Kind, name: &'static str, of: (Access, Resource), run: Run) -> Row {
+    let (access, resource) = of;
+    Row { code: Code::Native(kind), name, access, resource, under_way_max: None, run }
+}
+
+/// The rows whose codes are looked up first. They are at their places in [`ROWS`].
+const SEND_V2: u8 = 0;
+const PULL: u8 = 1;
+const SEND: u8 = 2;
+const SEND_BATCH: u8 = 3;
+/// Codes that are in no row are counted here.
+pub(crate) const UNKNOWN: u8 = 4;
+const HELLO: u8 = 26;
+const PRODUCE: u8 = 27;
+const FETCH: u8 = 28;
+/// Native kinds that are answers are refused and counted here.
+pub(crate) const NOT_A_REQUEST: u8 = 33;
+
+#[rustfmt::skip] // A table: one request, one line.
+pub(crate) static ROWS: [Row; 34] = [
+    row(code::SEND_MESSAGE_V2, "SEND_MESSAGE_V2", (Publish, Topic), Now(send::handle)),
+    row(code::PULL_MESSAGE, "PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
+    row(code::SEND_MESSAGE, "SEND_MESSAGE", (Publish, Topic), Now(send::handle)),
+    row(code::SEND_BATCH_MESSAGE, "SEND_BATCH_MESSAGE", (Publish, Topic), Now(send::handle)),
+    row(-1, "unknown codes", (Free, Nothing), Now(|_, _, _, command| Err(not_supported(command.code)))),
+    row(code::LITE_PULL_MESSAGE, "LITE_PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
+    row(code::CONSUMER_SEND_MSG_BACK, "CONSUMER_SEND_MSG_BACK", (Subscribe, Group), Task(send_back::begin)),
+    row(code::QUERY_CONSUMER_OFFSET, "QUERY_CONSUMER_OFFSET", (Subscribe, TopicAndGroup), Now(offsets::query)),
+    row(code::UPDATE_CONSUMER_OFFSET, "UPDATE_CONSUMER_OFFSET", (Subscribe, TopicAndGroup), Now(offsets::update)),
+    row(code::GET_MAX_OFFSET, "GET_MAX_OFFSET", (Inspect, Topic), Now(offsets::max)),
+    row(code::GET_MIN_OFFSET, "GET_MIN_OFFSET", (Inspect, Topic), Now(offsets::min)),
+    row(code::SEARCH_OFFSET_BY_TIMESTAMP, "SEARCH_OFFSET_BY_TIMESTAMP", (Inspect, Topic), Task(offsets::by_time)),
+    row(code::GET_EARLIEST_MSG_STORETIME, "GET_EARLIEST_MSG_STORETIME", (Inspect, Topic), Task(offsets::earliest)),
+    row(code::HEART_BEAT, "HEART_BEAT", (Subscribe, InBody), Now(client::heartbeat)),
+    row(code::UNREGISTER_CLIENT, "UNREGISTER_CLIENT", (Subscribe, Group), Now(client::unregister)),
+    row(code::CHECK_CLIENT_CONFIG, "CHECK_CLIENT_CONFIG", (Subscribe, InBody), Now(client::check_config)),
+    row(code::GET_CONSUMER_LIST_BY_GROUP, "GET_CONSUMER_LIST_BY_GROUP", (Subscribe, Group), Now(group::consumer_list)),
+    row(code::LOCK_BATCH_MQ, "LOCK_BATCH_MQ", (Subscribe, InBody), Now(group::lock)),
+    row(code::UNLOCK_BATCH_MQ, "UNLOCK_BATCH_MQ", (Subscribe, InBody), Now(group::unlock)),
+    row(code::UPDATE_AND_CREATE_TOPIC, "UPDATE_AND_CREATE_TOPIC", (Manage, Topic), Now(topic::update)),
+    row(code::DELETE_TOPIC_IN_BROKER, "DELETE_TOPIC_IN_BROKER", (Manage, Topic), Now(topic::delete)),
+    row(code::GET_ALL_TOPIC_CONFIG, "GET_ALL_TOPIC_CONFIG", (Inspect, Broker), Now(topic::all)),
+    row(code::GET_TOPIC_CONFIG, "GET_TOPIC_CONFIG", (Inspect, Topic), Now(topic::one)),
+    row(code::GET_SYSTEM_TOPIC_LIST_FROM_BROKER, "GET_SYSTEM_TOPIC_LIST_FROM_BROKER", (Inspect, Broker), Now(topic::system)),
+    row(code::QUERY_MESSAGE, "QUERY_MESSAGE", (Subscribe, Topic), Task(query::by_key)),
+    row(code::VIEW_MESSAGE_BY_ID, "VIEW_MESSAGE_BY_ID", (Inspect, Broker), Task(view::by_id)),
+    native(Kind::Hello, "Hello", (Free, Nothing), NowNative(hello::handle)),
+    native(Kind::Produce, "Produce", (Publish, InBody), NowNative(produce::handle)),
+    native(Kind::Fetch, "Fetch", (Subscribe, Topic), NowNative(fetch::handle)),
+    native(Kind::QueryOffset, "QueryOffset", (Subscribe, TopicAndGroup), NowNative(native_offsets::query)),
+    native(Kind::CommitOffset, "CommitOffset", (Subscribe, TopicAndGroup), NowNative(native_offsets::commit)),
+    native(Kind::Route, "Route", (Inspect, Topic), NowNative(route::handle)),
+    native(Kind::Ping, "Ping", (Free, Nothing), NowNative(ping::handle)),
+    native(Kind::Error, "kinds that are answers", (Free, Nothing), NowNative(ping::not_a_request)),
+];
+
+/// The codes of the rows, in the order of the table.
+pub(crate) fn codes() -> Box<[Code]> {
+    ROWS.iter().map(|row| row.code).collect()
+}
+
+/// The row of a request code.
+pub(crate) fn of_remoting(code: i32) -> Option<u8> {
+    match code {
+        code::SEND_MESSAGE_V2 => Some(SEND_V2),
+        code::PULL_MESSAGE => Some(PULL),
+        code => place(|row| row.code == Code::Remoting(code)).filter(|row| *row != UNKNOWN),
+    }
+}
+
+/// The row of a native frame's kind. On a connection that has not said Hello every frame is taken
+/// for one.
+pub(crate) fn of_native(kind: Kind, said_hello: bool) -> u8 {
+    match kind {
+        _ if !said_hello => HELLO,
+        Kind::Produce => PRODUCE,
+        Kind::Fetch => FETCH,
+        kind => place(|row| row.code == Code::Native(kind)).unwrap_or(NOT_A_REQUEST),
+    }
+}
+
+/// Whether the answers of a row, refusals too, carry what all answers to sends do.
+pub(crate) fn is_send(row: u8) -> bool {
+    matches!(row, SEND_V2 | SEND | SEND_BATCH)
+}
+
+fn place(which: impl Fn(&Row) -> bool) -> Option<u8> {
+    let place = ROWS.iter().position(which)?;
+    Some(u8::try_from(place).expect("the table has fewer rows than a byte counts"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_code_leads_to_its_row_and_to_one_alone() {
+        let mut seen = HashSet::new();
+        for (place, row) in (0..).zip(&ROWS) {
+            assert!(seen.insert(row.name), "{} is there twice", row.name);
+            match row.code {
+                Code::Remoting(code) if place == UNKNOWN => assert_eq!(of_remoting(code), None),
+                Code::Remoting(code) => assert_eq!(of_remoting(code), Some(place), "{}", row.name),
+                Code::Native(kind) => assert_eq!(of_native(kind, true), place, "{}", row.name),
+            }
+            let is_native = matches!(row.run, Run::NowNative(_));
+            assert_eq!(is_native, matches!(row.code, Code::Native(_)), "{}", row.name);
+        }
+        assert_eq!(of_remoting(9_999), None);
+        assert_eq!(of_native(Kind::Produced, true), NOT_A_REQUEST);
+        assert_eq!(of_native(Kind::Produce, false), HELLO);
+        assert!(is_send(of_remoting(code::SEND_BATCH_MESSAGE).unwrap()));
+    }
+}

@@ -1,0 +1,26 @@
+//! What one shard keeps for its reads.
+
+use super::admission::Admission;
+use super::long_polls::LongPolls;
+use super::read::Read;
+use engine::ReadSlices;
+use netcore::ConnId;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    /// Those that wait for a message.
+    pub(crate) long_polls: LongPolls<Read, ConnId>,
+    /// The places of those that read from disk.
+    pub(crate) admission: Admission,
+    /// Reused: what a read of memory returns.
+    pub(crate) slices: ReadSlices,
+    /// Reused: reads that are to run again.
+    pub(crate) woken: Vec<Read>,
+    /// Messages handed out, of both protocols.
+    pub(crate) messages_out: u64,
+    /// Reads that found something.
+    pub(crate) found: u64,
+    /// Reads that found nothing.
+    pub(crate) missed: u64,
+}

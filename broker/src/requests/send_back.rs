@@ -1,0 +1,165 @@
+//! CONSUMER_SEND_MSG_BACK 36: a consumer gives a message back that it could not handle.
+//!
+//! ```text
+//!   group, its retry topic ─► the message, read where it lies ─► retries used up? ─┬─ yes: put into
+//!                                                                                  │  %DLQ%group
+//!                                                                                  └─ no: refused
+//! ```
+//!
+//! The answer waits until the dead letter is acknowledged ([`crate::sends::put`]). Retries need
+//! delay levels, which are not in this version: the consumer is told so, and consumes the message
+//! again by itself. Facts: `AbstractSendMessageProcessor.consumerSendMsgBack` of Apache 5.5.0.
+
+use super::send_target::{self, SYS_FLAG_UNIT_SUB, VERSION_WITH_MAX_RECONSUME};
+use crate::answers::remoting::Refusal;
+use crate::desk::reply::Reply;
+use crate::desk::row::{Task, task};
+use crate::sends::errors::PutError;
+use crate::sends::message::Message;
+use crate::sends::put::put;
+use crate::shard::{Cx, Shard};
+use engine::PhyOffset;
+use protocol::bodies::{TopicConfig, perm};
+use protocol::codes::response;
+use protocol::ids::OffsetMsgId;
+use protocol::record::{RecordDraft, RecordView};
+use protocol::remoting::CommandView;
+use protocol::{names, properties};
+use rt::BufSlice;
+
+/// What a consumer says of the message that it gives back.
+struct GivenBack {
+    offset: i64,
+    group: String,
+    delay_level: i32,
+    /// From clients since 3.4.9.
+    max_reconsume_times: Option<i32>,
+    is_unit: bool,
+}
+
+impl GivenBack {
+    fn read(command: &CommandView<'_>) -> Result<Self, Refusal> {
+        let ext = &command.ext;
+        let max = ext.get_i32("maxReconsumeTimes")?;
+        Ok(Self {
+            offset: ext.require_i64("offset")?,
+            group: ext.require("group")?.into_owned(),
+            delay_level: ext.require_i32("delayLevel")?,
+            max_reconsume_times: max.filter(|_| command.version >= VERSION_WITH_MAX_RECONSUME),
+            is_unit: ext.get_bool("unitMode").unwrap_or_default(),
+        })
+    }
+}
+
+/// Checks what can be checked at once, in Apache's order, and gives the rest to a task.
+pub(crate) fn begin(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task, Refusal> {
+    let back = GivenBack::read(command)?;
+    let now_ms = shard.cx.now_ms();
+    let Some(group) = shard.tables.groups.find_or_create(&back.group, now_ms) else {
+        return Err(send_target::no_group(&back.group));
+    };
+    let (queues, group_max) = (group.config.retry_queue_nums, group.config.retry_max_times);
+    if shard.cx.options.process.permission & perm::WRITE == 0 {
+        return Err(send_target::broker_closed(shard));
+    }
+    if queues <= 0 {
+        // Such a group wants no retries: the message is dropped, and the consumer goes on.
+        return Ok(task(&shard.cx, |_| async { Ok(Reply::ok()) }));
+    }
+    retry_topic(shard, &back, queues)?;
+    let max = back.max_reconsume_times.unwrap_or(group_max);
+    Ok(task(&shard.cx, move |cx| async move { give_back(&cx, &back, max).await }))
+}
+
+/// The group's retry topic exists afterwards, also for a dead letter, and may be written.
+fn retry_topic(shard: &mut Shard, back: &GivenBack, queues: i32) -> Result<(), Refusal> {
+    let name = names::retry_topic(&back.group);
+    let config = TopicConfig {
+        topic_sys_flag: if back.is_unit { SYS_FLAG_UNIT_SUB } else { 0 },
+        ..TopicConfig::new(&name, queues, perm::READ | perm::WRITE)
+    };
+    let now_ms = shard.cx.now_ms();
+    match shard.tables.topics.create_if_absent(config, now_ms) {
+        Ok(topic) if topic.config.perm & perm::WRITE == 0 => {
+            let remark = format!("the topic[{name}] sending message is forbidden");
+            Err(Refusal::new(response::NO_PERMISSION, remark))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let remark = format!("topic[{name}] not exist: {error}");
+            Err(Refusal::new(response::SYSTEM_ERROR, remark))
+        }
+    }
+}
+
+async fn give_back(cx: &Cx, back: &GivenBack, max: i32) -> Result<Reply, Refusal> {
+    let not_found = || {
+        let remark = format!("look message by offset failed, {}", back.offset);
+        Refusal::new(response::SYSTEM_ERROR, remark)
+    };
+    let at = u64::try_from(back.offset).map_err(|_| not_found())?;
+    let found: BufSlice = cx.store.message_at(PhyOffset(at)).await?.ok_or_else(not_found)?;
+    let record = RecordView::parse(&found).map_err(|_| not_found())?;
+    if record.reconsume_times() < max && back.delay_level >= 0 {
+        let remark = "delayed retries are not in this version of RingMQ: nothing was stored, \
+                      consume the message again later";
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    }
+    let topic = cx.with(|shard, _| send_target::dead_letters(shard, &back.group))?;
+    store_dead_letter(cx, &topic, &record).await
+}
+
+/// Puts the message into the dead letters as it was stored, given back once more.
+async fn store_dead_letter(
+    cx: &Cx,
+    topic: &str,
+    record: &RecordView<'_>,
+) -> Result<Reply, Refusal> {
+    let properties = dead_letter_properties(record);
+    let draft = RecordDraft {
+        topic,
+        queue_id: 0,
+        flag: record.flag(),
+        queue_offset: 0,
+        physical_offset: 0,
+        sys_flag: record.sys_flag(),
+        born_timestamp_ms: record.born_timestamp_ms(),
+        born_host: record.born_host(),
+        store_timestamp_ms: 0,
+        store_host: cx.options.store_host,
+        reconsume_times: record.reconsume_times().saturating_add(1),
+        prepared_transaction_offset: 0,
+        body: record.body(),
+        properties: &[&properties],
+    };
+    match put(cx, &Message::One(&draft)).await {
+        Ok(_) => Ok(Reply::ok()),
+        Err(error) => Err(not_put(&error)),
+    }
+}
+
+/// The record's own properties, and where it came from: the topic and the id that it had first.
+/// Apache stores the delay of a dead letter that is given back as 0.
+fn dead_letter_properties(record: &RecordView<'_>) -> Vec<u8> {
+    const SET: [&str; 3] = ["WAIT", "DELAY", "__CRC32#"];
+    let mut out = vec![];
+    properties::write_without(&mut out, record.properties(), &SET);
+    if properties::get_bytes(record.properties(), "RETRY_TOPIC").is_none() {
+        properties::write(&mut out, "RETRY_TOPIC", record.topic());
+    }
+    let origin = properties::get(record.properties(), "ORIGIN_MESSAGE_ID");
+    if origin.is_none_or(|origin| origin.trim().is_empty()) {
+        let mut id = String::new();
+        let at = (record.store_host(), record.physical_offset());
+        OffsetMsgId { store_host: at.0, physical_offset: at.1 }.write(&mut id);
+        properties::write(&mut out, "ORIGIN_MESSAGE_ID", &id);
+    }
+    properties::write(&mut out, "WAIT", "false");
+    properties::write(&mut out, "DELAY", "0");
+    out
+}
+
+/// Why the dead letter is not stored, as Apache tells it: SYSTEM_ERROR with the reason.
+fn not_put(error: &PutError) -> Refusal {
+    Refusal::new(response::SYSTEM_ERROR, format!("the dead letter is not stored: {error}"))
+}

@@ -1,0 +1,71 @@
+//! How the broker itself stores a message: a dead letter today; retries, delayed deliveries, half
+//! and op messages and checkpoints later.
+//!
+//! It is the same way as a client's send: the same backlog when there is no room, the same
+//! watermark before the task goes on.
+
+use super::backlog::Prepared;
+use super::drain;
+use super::errors::{NotStored, PutError};
+use super::message::Message;
+use super::told::{Then, Told};
+use crate::shard::{Cx, Shard};
+use engine::Appended;
+
+/// How far a put got before its task has to wait.
+enum Begun {
+    /// It is acknowledged.
+    Done(Appended),
+    /// It waits in this slot, for room or for its watermark.
+    Waits(super::slots::Wait),
+}
+
+/// Stores one message, batch or set of records and completes when it is acknowledged: when the
+/// watermark that the configuration promises has passed its end. Returns the place of its (first)
+/// message.
+pub(crate) async fn put(cx: &Cx, message: &Message<'_>) -> Result<Appended, PutError> {
+    match cx.with(|shard, _| begin(shard, message))? {
+        Begun::Done(appended) => Ok(appended),
+        Begun::Waits(wait) => wait.await,
+    }
+}
+
+fn begin(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
+    if !shard.sends.backlog.is_empty() {
+        return wait_for_room(shard, message);
+    }
+    let store = shard.cx.store.clone();
+    match shard.sends.store(&store, message) {
+        Ok(stored) if stored.end <= store.acknowledged() => Ok(Begun::Done(stored.first)),
+        Ok(stored) => {
+            let sends = &mut shard.sends;
+            let slot = sends.slots.open();
+            let then = Then::Wake(slot);
+            sends.unacknowledged.push(then, stored.first, stored.end, Told::Nothing, &[]);
+            Ok(Begun::Waits(sends.slots.wait(slot)))
+        }
+        Err(NotStored::Full) => wait_for_room(shard, message),
+        Err(NotStored::Failed(error)) => Err(error.into()),
+    }
+}
+
+fn wait_for_room(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
+    let slot = shard.sends.slots.open();
+    let send = Prepared {
+        message: message.owned(),
+        then: Then::Wake(slot),
+        waits: true,
+        unique_key: Box::default(),
+        answered_queue: None,
+        received_nanos: None,
+        since_ms: shard.cx.now_ms(),
+    };
+    let wait = shard.sends.slots.wait(slot);
+    match drain::wait(shard, send) {
+        Ok(()) => Ok(Begun::Waits(wait)),
+        Err(_) => {
+            shard.sends.slots.settle(slot, Err(PutError::BacklogFull));
+            Err(PutError::BacklogFull)
+        }
+    }
+}

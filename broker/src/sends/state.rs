@@ -1,0 +1,129 @@
+//! What one shard keeps for its sends, and the one way of a message into the log.
+
+use super::backlog::{Backlog, Prepared};
+use super::errors::NotStored;
+use super::message::Message;
+use super::properties;
+use super::slots::Slots;
+use super::unacknowledged::Unacknowledged;
+use crate::answers::remoting::{SendAnswers, send_fields};
+use crate::config::ShardOptions;
+use engine::{Appended, PhyOffset, Store};
+use protocol::batch::{self, BatchEntry};
+use protocol::ids::{OffsetMsgId, UniqKeys};
+use protocol::native::Placed;
+use protocol::record::RecordDraft;
+use rt::real::Core;
+use std::rc::Rc;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Sends {
+    /// Those that wait for room.
+    pub(crate) backlog: Backlog,
+    /// Whether a task waits for room on behalf of all of them.
+    pub(crate) is_draining: bool,
+    /// Those that wait for a watermark.
+    pub(crate) unacknowledged: Unacknowledged,
+    /// Where the broker's own tasks wait for theirs.
+    pub(crate) slots: Slots,
+    /// Makes the unique keys of messages that came without.
+    pub(crate) unique_keys: UniqKeys,
+    /// What the broker adds to every message.
+    pub(crate) properties: Rc<[u8]>,
+    /// How sends are answered.
+    pub(crate) answers: SendAnswers,
+    /// Reused: the places of the records that were stored last.
+    pub(crate) placed: Vec<Placed>,
+    /// Reused: the ids of the batch that was stored last, joined by commas.
+    pub(crate) batch_ids: String,
+}
+
+/// Where a message, batch or frame was stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored {
+    /// Its first message.
+    pub(crate) first: Appended,
+    /// Where its last record ends: the watermark of its acknowledgement has to pass this.
+    pub(crate) end: PhyOffset,
+}
+
+impl Sends {
+    /// For a shard with these options; `seed` makes its unique keys its own.
+    pub(crate) fn new(options: &ShardOptions, seed: u32) -> Self {
+        let process = &options.process;
+        let (region, trace_on) = (process.serve.region.as_str(), process.serve.trace_on);
+        Self {
+            backlog: Backlog::default(),
+            is_draining: false,
+            unacknowledged: Unacknowledged::default(),
+            slots: Slots::default(),
+            unique_keys: UniqKeys::new(process.network.advertised_ip, std::process::id(), seed),
+            properties: properties::common(region, trace_on, &process.cluster),
+            answers: SendAnswers::new(send_fields(region, trace_on), options.store_host),
+            placed: vec![],
+            batch_ids: String::new(),
+        }
+    }
+
+    /// Stores a message: the one copy of its bytes. The places of records are in `placed`
+    /// afterwards, the ids of a batch in `batch_ids`.
+    pub(crate) fn store(
+        &mut self,
+        store: &Store<Core>,
+        message: &Message<'_>,
+    ) -> Result<Stored, NotStored> {
+        if self.unacknowledged.is_full() {
+            return Err(NotStored::Full);
+        }
+        match *message {
+            Message::One(draft) => {
+                let first = store.append(draft)?;
+                Ok(Stored { first, end: first.end() })
+            }
+            Message::Batch(common, entries) => self.store_batch(store, common, entries),
+            Message::Records(payload, plans) => {
+                let (host, placed) = (self.answers.store_host, &mut self.placed);
+                placed.clear();
+                let mut first = None;
+                let end = store.append_records(payload, plans, host, |appended| {
+                    first.get_or_insert(*appended);
+                    placed.push(Placed {
+                        queue_offset: appended.queue_offset.0,
+                        physical_offset: appended.physical_offset.as_i64(),
+                    });
+                })?;
+                let first = first.expect("a stored frame has a record");
+                Ok(Stored { first, end })
+            }
+        }
+    }
+
+    fn store_batch(
+        &mut self,
+        store: &Store<Core>,
+        common: &RecordDraft<'_>,
+        body: &[u8],
+    ) -> Result<Stored, NotStored> {
+        let (ids, store_host) = (&mut self.batch_ids, self.answers.store_host);
+        ids.clear();
+        let appended = store.append_batch(common, entries(body), |at| {
+            if !ids.is_empty() {
+                ids.push(',');
+            }
+            let physical_offset = at.physical_offset.as_i64();
+            OffsetMsgId { store_host, physical_offset }.write(ids);
+        })?;
+        Ok(Stored { first: appended.first, end: appended.end })
+    }
+
+    /// Keeps a message until there is room. Whoever calls sees to it that a task drains.
+    pub(crate) fn wait(&mut self, send: Prepared) -> Result<(), Box<Prepared>> {
+        self.backlog.push(send)
+    }
+}
+
+/// The entries of a body that was checked.
+fn entries(body: &[u8]) -> impl Iterator<Item = BatchEntry<'_>> + Clone {
+    batch::entries(body).filter_map(Result::ok)
+}

@@ -1,0 +1,53 @@
+//! The list of services, and how it is started.
+
+use super::{acknowledgements, expiry, registration, saving};
+use crate::reads::run as reads;
+use crate::sends::{acknowledge, drain};
+use crate::shard::{Cx, Shard};
+use netcore::Net;
+use rt::{Priority, Runtime as _};
+use std::time::Duration;
+
+/// How fine the time of what waits is.
+const TICK: Duration = Duration::from_millis(50);
+/// How often long polls are looked at whose tags did not match (Apache's
+/// `PullRequestHoldService`).
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(5);
+/// How often members and locks are looked through (Apache's `scanExceptionChannel`).
+const EXPIRE_EVERY: Duration = Duration::from_secs(10);
+
+/// What happens at one period, in this order.
+struct Service {
+    every: Duration,
+    run: &'static [fn(&mut Shard, &mut Net)],
+}
+
+const SERVICES: [Service; 3] = [
+    Service {
+        every: TICK,
+        run: &[
+            reads::expire,
+            drain::refuse_overdue,
+            acknowledge::overdue,
+            registration::tick,
+            saving::tick,
+        ],
+    },
+    Service { every: LOOK_AGAIN_EVERY, run: &[reads::look_again] },
+    Service { every: EXPIRE_EVERY, run: &[expiry::expire] },
+];
+
+/// Starts them. They end with the core.
+pub(crate) fn start(cx: &Cx) {
+    for service in SERVICES {
+        cx.core.spawn(Priority::Foreground, for_ever(cx.clone(), service));
+    }
+    cx.core.spawn(Priority::Foreground, acknowledgements::run(cx.clone()));
+}
+
+async fn for_ever(cx: Cx, service: Service) {
+    loop {
+        cx.core.sleep(service.every).await;
+        cx.with(|shard, net| service.run.iter().for_each(|run| run(shard, net)));
+    }
+}
