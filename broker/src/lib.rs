@@ -1,11 +1,11 @@
 //! RingMQ's broker: RocketMQ's requests, answered by one shard per core.
 //!
 //! ```text
-//!  mqbroker ─► run ─► one serve per shard ─► netcore ──frames──► Shard ─► requests::* ──► engine::Store
-//!               │                                                  │          │
-//!               └─ signals, names of name servers (own threads)    │          └─ tables: topics, groups, consumers,
-//!                                                                  │             offsets, locks, held pulls (pure)
-//!                                            sibling shards ◄──────┴─ topics created and deleted
+//!  mqbroker ─► process ─► one serve per shard ─► netcore ──frames──► desk ─► requests, native
+//!                │                                                            │         │
+//!                └─ signals, names of name servers (own threads)            sends     reads
+//!                                                                             │         │
+//!                              tables: topics, groups, members, offsets ◄─────┴─────────┴─► engine
 //! ```
 //!
 //! What is not here: bytes of frames and records (`protocol`), files (`engine`), sockets
@@ -13,8 +13,8 @@
 //! access control. What would promise one of them is refused at start or by request, never half
 //! done.
 //!
-//! Reading order: [`config`], `tables`, `reads`, `sends`, `shard`, `requests`, `serve`, [`run`].
-//! [`run`].
+//! Reading order: `config`, `tables`, `shard`, `desk`, `requests`, `sends`, `reads`, `services`,
+//! `serve`, `process`. Imports run one way: no file leads back to itself (a test).
 
 #![forbid(unsafe_code)]
 

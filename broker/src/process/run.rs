@@ -2,6 +2,7 @@
 
 use super::cli::Cli;
 use super::greeting::say;
+use super::supervisor::StartError;
 use super::{store_shards, supervisor};
 use crate::config::{self, Options};
 use clap::Parser as _;
@@ -9,8 +10,6 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-
-pub(super) type StartError = Box<dyn std::error::Error>;
 
 /// clap's status for a command line that it does not understand.
 const USAGE: u8 = 2;

@@ -5,7 +5,7 @@
 
 use super::files::Files;
 use super::greeting::{self, Found};
-use super::{resolver, run::StartError, signals};
+use super::{resolver, signals};
 use crate::config::{Options, ShardOptions};
 use crate::serve::control::Control;
 use crate::serve::life::{self, End, Event};
@@ -15,6 +15,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
+
+pub(super) type StartError = Box<dyn std::error::Error>;
 
 /// While shards stop, what they do is said this often.
 const SAY_EVERY: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 /// What a consumer wants of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filter {
+pub(crate) enum Filter {
     /// Everything.
     All,
     /// Messages whose tag hashes to one of these.
@@ -22,7 +22,7 @@ pub enum Filter {
 
 impl Filter {
     /// Reads a TAG expression: `*` and nothing mean all, otherwise tags joined by `||`.
-    pub fn parse(expression: Option<&str>) -> Result<Self, FilterError> {
+    pub(crate) fn parse(expression: Option<&str>) -> Result<Self, FilterError> {
         let expression = expression.unwrap_or("");
         if expression.is_empty() || expression == "*" {
             return Ok(Self::All);
@@ -38,7 +38,7 @@ impl Filter {
     }
 
     /// What a heartbeat subscribes to by tag; without an expression its codes decide.
-    pub fn of_subscription(subscription: &SubscriptionData) -> Result<Self, FilterError> {
+    pub(crate) fn of_subscription(subscription: &SubscriptionData) -> Result<Self, FilterError> {
         if subscription.sub_string.is_empty() {
             Ok(Self::from_codes(&subscription.code_set))
         } else {
@@ -48,7 +48,7 @@ impl Filter {
 
     /// Messages with one of these codes; all when there is none.
     #[must_use]
-    pub fn from_codes(codes: &[i32]) -> Self {
+    pub(crate) fn from_codes(codes: &[i32]) -> Self {
         if codes.is_empty() {
             Self::All
         } else {
@@ -58,7 +58,7 @@ impl Filter {
 
     /// For a read of what is in memory.
     #[must_use]
-    pub fn as_tag_filter(&self) -> TagFilter<'_> {
+    pub(crate) fn as_tag_filter(&self) -> TagFilter<'_> {
         match self {
             Self::All => TagFilter::All,
             Self::Codes(codes) => TagFilter::Codes(codes),
@@ -67,7 +67,7 @@ impl Filter {
 
     /// Whether a message with this code in its ConsumeQueue unit passes.
     #[must_use]
-    pub fn wants(&self, tags_code: i64) -> bool {
+    pub(crate) fn wants(&self, tags_code: i64) -> bool {
         match self {
             Self::All => true,
             Self::Codes(codes) => i32::try_from(tags_code).is_ok_and(|code| codes.contains(&code)),
@@ -77,7 +77,7 @@ impl Filter {
 
 /// Why an expression is refused (SUBSCRIPTION_PARSE_FAILED).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FilterError {
+pub(crate) enum FilterError {
     /// Only separators.
     #[error("the expression has only separators and no tag")]
     NoTags,

@@ -4,11 +4,10 @@
 //!
 //! This is how they are loaded; `services::saving` writes them.
 
-use super::{
-    NotServed, Tables, consumers::ConsumerGroups, locks::QueueLocks, producers::ProducerGroups,
-};
+use super::{Tables, consumers::ConsumerGroups, locks::QueueLocks, producers::ProducerGroups};
 use crate::config::ShardOptions;
 use crate::tables::groups::SubscriptionGroups;
+use crate::tables::not_served::NotServed;
 use crate::tables::offsets::ConsumerOffsets;
 use crate::tables::topics::Topics;
 use engine::Store;

@@ -4,7 +4,7 @@
 
 use crate::config::Options;
 use crate::limits::GROUPS_MAX;
-use crate::tables::NotServed;
+use crate::tables::not_served::NotServed;
 use protocol::bodies::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper, perm};
 use protocol::limits::RETRY_TOPIC_BYTES_MAX;
 use protocol::names::{self, NameError};

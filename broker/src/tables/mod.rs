@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod groups;
 pub(crate) mod locks;
 mod members;
+mod not_served;
 pub(crate) mod offsets;
 pub(crate) mod producers;
 pub(crate) mod topics;
@@ -32,13 +33,4 @@ pub(crate) struct Tables {
     pub(crate) producers: ProducerGroups<ConnId>,
     /// Which orderly consumer has which queue.
     pub(crate) locks: QueueLocks<MessageQueue>,
-}
-
-/// A topic or group of a file that stays in the file and is not served.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NotServed {
-    /// Its name as the file has it.
-    pub(crate) name: String,
-    /// What is wrong with the name.
-    pub(crate) why: protocol::names::NameError,
 }

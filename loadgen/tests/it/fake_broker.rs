@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 /// When it freezes after its first request, and for how long.
 #[derive(Clone, Copy)]
-pub struct Stall {
+pub(crate) struct Stall {
     pub after: Duration,
     pub length: Duration,
 }
 
 /// Starts it; it lives until the test process ends.
-pub fn start(stall: Option<Stall>) -> SocketAddr {
+pub(crate) fn start(stall: Option<Stall>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let first: Arc<OnceLock<Instant>> = Arc::default();

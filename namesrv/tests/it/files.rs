@@ -1,7 +1,7 @@
 //! A name server among many connections and few open files.
 
 use crate::server::{Server, eventually};
-use crate::wire::Client;
+use crate::wire::{Client, Requests as _};
 use protocol::codes::request;
 use std::io::Read as _;
 use std::net::TcpStream;

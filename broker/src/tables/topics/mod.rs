@@ -9,7 +9,7 @@ mod builtin;
 
 use crate::config::ShardOptions;
 use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
-use crate::tables::NotServed;
+use crate::tables::not_served::NotServed;
 use foldhash::{HashMap, HashMapExt as _};
 use protocol::bodies::{DataVersion, TopicConfig, TopicConfigSerializeWrapper, perm};
 use protocol::names;
