@@ -1,7 +1,8 @@
 //! A core that panics ends the broker: with a reason, and without harm to the other shards.
 
-use crate::cluster::{Cluster, Process, eventually};
+use crate::cluster::{Cluster, eventually};
 use std::path::Path;
+use testkit::Process;
 
 fn broker_that_panics(cluster: &mut Cluster, shard: usize, after_ms: u64) {
     cluster.broker.signal("TERM");

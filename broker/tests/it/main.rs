@@ -21,6 +21,7 @@ mod query;
 mod refusals;
 mod restart;
 mod retention;
+mod saved_tables;
 mod send_pull;
 mod shards;
 mod startup;
