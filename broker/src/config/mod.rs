@@ -130,7 +130,8 @@ mod tests {
     fn the_tutorials_file_is_read_as_its_author_meant_it() {
         let settings = load_text(
             "brokerClusterName=DefaultCluster  \nbrokerName=broker-a  \n\
-             brokerId=0  // 0表示Master，>0表示Slave  \nnamesrvAddr=localhost:9876;localhost:9877  // 多个NameServer地址\n",
+             brokerId=0  // 0表示Master，>0表示Slave  \n\
+             namesrvAddr=localhost:9876;localhost:9877  // 多个NameServer地址\n",
         )
         .unwrap();
         let options = Options::from_settings(&settings).unwrap();

@@ -16,7 +16,8 @@ pub(super) enum ShardCountError {
     /// It was made with another number.
     #[error(
         "the store {root} has {found} shard(s), shardCount is {wanted}: queues belong to shards, \
-         so the number is fixed when a store is created. Fix: set shardCount={found}, or give storePathRootDir another folder"
+         so the number is fixed when a store is created. Fix: set \
+         shardCount={found}, or give storePathRootDir another folder"
     )]
     Differs {
         /// The store.

@@ -24,6 +24,7 @@ mod refusals;
 mod restart;
 mod retention;
 mod runtime_info;
+mod saved_tables;
 mod send_pull;
 mod shards;
 mod startup;
