@@ -47,6 +47,33 @@ enum State {
     Closed,
 }
 
+/// The outgoing bytes of a lane. One send is under way at a time; frames written meanwhile gather
+/// for the next one. The memory of a finished send is used again.
+#[derive(Default)]
+struct Outgoing {
+    filling: SendQueue,
+    spare: SendQueue,
+    is_sending: bool,
+}
+
+impl Outgoing {
+    /// The bytes to send next, if none are being sent.
+    fn next(&mut self) -> Option<SendQueue> {
+        if self.is_sending || self.filling.is_empty() {
+            return None;
+        }
+        self.is_sending = true;
+        Some(std::mem::replace(&mut self.filling, std::mem::take(&mut self.spare)))
+    }
+
+    /// Takes the memory of a finished send back.
+    fn sent(&mut self, mut queue: SendQueue) {
+        queue.clear();
+        self.spare = queue;
+        self.is_sending = false;
+    }
+}
+
 pub(crate) struct Lane {
     pub(crate) addr: SocketAddr,
     /// The shard's broker name, known after a Welcome.
@@ -60,9 +87,7 @@ pub(crate) struct Lane {
     generation: u32,
     state: State,
     backoff: Duration,
-    filling: SendQueue,
-    spare: SendQueue,
-    is_sending: bool,
+    out: Outgoing,
     receive_wanted: bool,
     to_shut: Option<Socket>,
 }
@@ -79,9 +104,7 @@ impl Lane {
             generation: 0,
             state: State::Idle { dial_at_nanos: 0 },
             backoff: BACKOFF_MIN,
-            filling: SendQueue::default(),
-            spare: SendQueue::default(),
-            is_sending: false,
+            out: Outgoing::default(),
             receive_wanted: false,
             to_shut: None,
         }
@@ -110,21 +133,21 @@ impl Lane {
     ) -> Result<(&mut Connection<Asker>, &mut Vec<u8>)> {
         match &mut self.state {
             State::Open { connection, .. } if connection.welcome().is_some() => {
-                Ok((connection, self.filling.bytes()))
+                Ok((connection, self.out.filling.bytes()))
             }
             _ => Err(ClientError::NotSent { operation, peer: self.addr, why: self.fault.clone() }),
         }
     }
 
     pub(crate) fn connected(&mut self, config: &ClientConfig, socket: Socket, now_nanos: u64) {
-        self.filling.clear();
+        self.out.filling.clear();
         let greeted = Connection::new(
             self.addr,
             &config.client_name,
             config.requests_max,
             config.timeout,
             now_nanos,
-            self.filling.bytes(),
+            self.out.filling.bytes(),
         );
         match greeted {
             Ok(connection) => {
@@ -194,19 +217,17 @@ impl Lane {
         self.failures = self.failures.saturating_add(1);
         self.state = State::Idle { dial_at_nanos: now_nanos.saturating_add(nanos(self.backoff)) };
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
-        self.filling.clear();
+        self.out.filling.clear();
     }
 
     pub(crate) fn sent(
         &mut self,
-        mut queue: SendQueue,
+        queue: SendQueue,
         result: std::io::Result<()>,
         calls: &mut Calls,
         now_nanos: u64,
     ) {
-        queue.clear();
-        self.spare = queue;
-        self.is_sending = false;
+        self.out.sent(queue);
         if let Err(error) = result {
             self.lost(format!("sending failed: {error}").into(), calls, now_nanos);
         }
@@ -217,7 +238,7 @@ impl Lane {
         self.producer.expire_open(now_nanos, &self.fault);
         let State::Open { connection, .. } = &mut self.state else { return };
         let producer = &mut self.producer;
-        let outcome = connection.tick(now_nanos, self.filling.bytes(), &mut |told| {
+        let outcome = connection.tick(now_nanos, self.out.filling.bytes(), &mut |told| {
             if let Told::Failed(of, error) = told {
                 failed(producer, calls, of, error);
             }
@@ -231,7 +252,7 @@ impl Lane {
     pub(crate) fn close_batch(&mut self, now_nanos: u64, at_once: bool) -> Result<()> {
         match &mut self.state {
             State::Open { connection, .. } if connection.welcome().is_some() => {
-                self.producer.close(connection, self.filling.bytes(), now_nanos, at_once)
+                self.producer.close(connection, self.out.filling.bytes(), now_nanos, at_once)
             }
             _ => Ok(()),
         }
@@ -251,11 +272,8 @@ impl Lane {
                 if std::mem::take(&mut self.receive_wanted) {
                     ring.receive(self.token(), &socket);
                 }
-                if !self.is_sending && !self.filling.is_empty() {
-                    let queue =
-                        std::mem::replace(&mut self.filling, std::mem::take(&mut self.spare));
+                if let Some(queue) = self.out.next() {
                     ring.send(self.token(), &socket, queue);
-                    self.is_sending = true;
                 }
             }
             _ => {}
@@ -264,7 +282,7 @@ impl Lane {
 
     fn dial(&mut self, ring: &mut Ring, now_nanos: u64) {
         self.generation = self.generation.wrapping_add(1);
-        self.is_sending = false;
+        self.out.is_sending = false;
         self.receive_wanted = false;
         match connect_socket(self.addr) {
             Ok(socket) => {

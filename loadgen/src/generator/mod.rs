@@ -11,6 +11,10 @@
 //! shared but the live counters. In steady state it allocates nothing per message (a table chunk
 //! every 65,536 messages).
 
+mod state;
+
+use state::{Queue, Sender, State};
+
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::integrity::AckTable;
@@ -20,13 +24,11 @@ use crate::native_wire::greet;
 use crate::net::{Event, Link, Wait};
 use crate::payload::{PayloadWriter, Stamp};
 use crate::plan::{Mode, Part};
-use crate::protocols::{Protocol, SendOutcome, Template, read_answer};
+use crate::protocols::Protocol;
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
-use crate::stages::Seen;
 use crate::window::{SentRequest, Window};
 use protocol::checked::{fit, nanos};
-use protocol::native::Stages;
 use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -47,37 +49,6 @@ pub(crate) struct Outcome {
     pub cpu_share: Option<f64>,
     /// The in-flight limit held the schedule back.
     pub hit_in_flight_limit: bool,
-}
-
-/// One queue this generator sends to: its number in the run and its request.
-struct Queue {
-    index: u32,
-    template: Template,
-}
-
-/// One connection and the queues of its broker, taken in turn.
-struct Sender {
-    window: Window,
-    queues: Vec<Queue>,
-    next_queue: usize,
-    open: bool,
-}
-
-/// The state that answers change. It is apart from the link, so that both can be borrowed in a
-/// turn.
-struct State {
-    clock: Clock,
-    senders: Vec<Sender>,
-    recorder: Recorder,
-    acks: AckTable,
-    window_nanos: (u64, u64),
-    unanswered: usize,
-    /// Connections with a free place, oldest first (closed loop).
-    ready: VecDeque<usize>,
-    closed: bool,
-    protocol: Protocol,
-    live: Arc<Live>,
-    record_acks: bool,
 }
 
 struct Generator<'p> {
@@ -397,106 +368,3 @@ const END_GRACE_NANOS: u64 = 200_000_000;
 const CHORE_NANOS: u64 = 20_000_000;
 /// Shortest sleep that is worth its wake-up.
 const WAKE_UP_NANOS: u64 = 200_000;
-
-impl State {
-    fn measured(&self, due_nanos: u64) -> bool {
-        (self.window_nanos.0..self.window_nanos.1).contains(&due_nanos)
-    }
-
-    fn on_answer(&mut self, conn: usize, frame: &[u8]) {
-        let now = self.clock.now_nanos();
-        let answer = match read_answer(self.protocol, frame) {
-            Ok(Some(answer)) => answer,
-            Ok(None) => return,
-            Err(_) => return self.recorder.error("unreadable answer"),
-        };
-        let sender = &mut self.senders[conn];
-        let Some(request) =
-            answer.seq_low.and_then(|low| sender.window.take(low, self.protocol.seq_span()))
-        else {
-            return self.recorder.error("answer to no request (late or repeated)");
-        };
-        self.unanswered -= 1;
-        if self.closed {
-            self.ready.push_back(conn);
-        }
-        match answer.outcome {
-            SendOutcome::Stored { queue_offset, stages } => {
-                self.acknowledged(&request, now, queue_offset, stages.as_ref())
-            }
-            SendOutcome::Failed { what, remark } => {
-                // Errors of the warm-up count too: a run that only works after a while should say
-                // so.
-                self.recorder.error(&what);
-                self.recorder.remarks.entry(what).or_insert(remark);
-            }
-        }
-    }
-
-    fn acknowledged(
-        &mut self,
-        request: &SentRequest,
-        now: u64,
-        queue_offset: u64,
-        stages: Option<&Stages>,
-    ) {
-        if self.record_acks {
-            self.acks.acknowledge(request.message_id, request.queue, queue_offset);
-        }
-        if self.measured(now) {
-            self.recorder.answered_in_window += 1;
-        }
-        if self.measured(request.due_nanos) {
-            let from = self.window_nanos.0;
-            self.recorder.answer(
-                request.due_nanos - from,
-                now - request.due_nanos,
-                now - request.sent_nanos,
-            );
-            if let (Some(times), Some(stages)) = (&mut self.recorder.stages, stages) {
-                let seen = Seen {
-                    due_nanos: request.due_nanos,
-                    written_nanos: request.written_nanos,
-                    answered_nanos: now,
-                };
-                times.record(seen, request.sent_nanos, stages);
-            }
-        }
-    }
-
-    /// The queued bytes of a connection were given to the kernel, which ends the client queue of
-    /// its requests. Only the native protocol tells the later stages.
-    fn on_written(&mut self, conn: usize) {
-        if self.protocol == Protocol::Native {
-            self.senders[conn].window.written(self.clock.now_nanos());
-        }
-    }
-
-    fn on_closed(&mut self, conn: usize, why: &str) {
-        let what = format!("connection lost: {why}");
-        self.give_up(conn, u64::MAX, &what);
-        self.senders[conn].open = false;
-        self.ready.retain(|&ready| ready != conn);
-    }
-
-    fn give_up(&mut self, conn: usize, sent_before_nanos: u64, what: &str) {
-        let mut gone = 0;
-        self.senders[conn].window.expire(sent_before_nanos, |_| gone += 1);
-        self.unanswered -= gone;
-        for _ in 0..gone {
-            self.recorder.error(what);
-            if self.closed {
-                self.ready.push_back(conn);
-            }
-        }
-    }
-
-    /// Checks timeouts and updates the live counters.
-    fn chores(&mut self, now: u64) {
-        let too_old = now.saturating_sub(nanos(REQUEST_TIMEOUT));
-        for conn in 0..self.senders.len() {
-            self.give_up(conn, too_old, "no answer within 3 s");
-        }
-        self.live.publish(&self.recorder, now.saturating_sub(self.window_nanos.0));
-    }
-}
