@@ -35,9 +35,6 @@ mod callgrind;
 mod client;
 #[path = "instructions/profile.rs"]
 mod profile;
-#[path = "send_vs_echo/servers.rs"]
-#[expect(dead_code, reason = "shared with send_vs_echo, which has more servers")]
-mod servers;
 
 use baseline::{Baseline, PerMessage};
 use client::Lane;
