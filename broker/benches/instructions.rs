@@ -9,8 +9,8 @@
 //! ```
 //!
 //! What is counted: the functions named in `profile.rs` and all below them, in user space: from the
-//! frame in the receive buffer to the answer in the connection's queue, the end of the turn, and the
-//! answers that wait for the disk. Two runs of different length, their difference through the
+//! frame in the receive buffer to the answer in the connection's queue, the end of the turn, and
+//! the answers that wait for the disk. Two runs of different length, their difference through the
 //! messages between them: what happens once does not count. Instructions are no time, but they are
 //! the same on a busy machine and on a quiet one; a few in a thousand come and go with hash seeds
 //! and with the number of idle turns. Counts move with the compiler too: a change of toolchain
@@ -35,9 +35,6 @@ mod callgrind;
 mod client;
 #[path = "instructions/profile.rs"]
 mod profile;
-#[path = "send_vs_echo/servers.rs"]
-#[expect(dead_code, reason = "shared with send_vs_echo, which has more servers")]
-mod servers;
 
 use baseline::{Baseline, PerMessage};
 use client::Lane;

@@ -19,6 +19,7 @@ pub struct BrokerSetup {
     shards: u16,
     ports: Ports,
     start_limit: Duration,
+    store: PathBuf,
     /// Last: fields are dropped in order, and a broker that still runs would put files into a
     /// folder being removed.
     dir: tempfile::TempDir,
@@ -27,12 +28,7 @@ pub struct BrokerSetup {
 impl BrokerSetup {
     /// A broker of so many shards. Binds to loopback only.
     pub fn new(program: Program, shards: u16) -> Self {
-        Self::with_folder(program, shards, tempfile::tempdir().unwrap())
-    }
-
-    /// The same with a folder of the caller's choice: benches measure the disk of the target
-    /// folder.
-    pub fn with_folder(program: Program, shards: u16, dir: tempfile::TempDir) -> Self {
+        let dir = tempfile::tempdir().unwrap();
         Self {
             program,
             through: vec![],
@@ -42,6 +38,7 @@ impl BrokerSetup {
             shards,
             ports: Ports::claim(shards),
             start_limit: SOON,
+            store: dir.path().join("store"),
             dir,
         }
     }
@@ -80,11 +77,19 @@ impl BrokerSetup {
         self
     }
 
-    /// Starts it with a limit on open files that it may raise itself.
+    /// Starts it with a limit on open files, as `prlimit` takes it: `1024:` is a soft limit, which
+    /// it may raise itself, `1024:1024` one that it may not.
     #[must_use]
-    pub fn soft_limit_of_files(self, files: u32) -> Self {
-        let soft = format!("--nofile={files}:");
-        self.through(["prlimit", &soft])
+    pub fn limit_of_files(self, limit: &str) -> Self {
+        let limit = format!("--nofile={limit}");
+        self.through(["prlimit", &limit])
+    }
+
+    /// Keeps its store in this folder, which the caller removes.
+    #[must_use]
+    pub fn store_in(mut self, folder: PathBuf) -> Self {
+        self.store = folder;
+        self
     }
 
     /// How long it may take to greet; [`SOON`] unless this is called.
@@ -149,7 +154,7 @@ impl BrokerSetup {
 
     /// The broker's store.
     pub fn store(&self) -> PathBuf {
-        self.dir.path().join("store")
+        self.store.clone()
     }
 }
 

@@ -14,8 +14,7 @@ const BLOCKS: u16 = 250;
 const _: () = assert!(FIRST + BLOCKS * BLOCK < 32_768);
 
 /// A block of ports on loopback for the shards of one broker. It stays its owner's while the broker
-/// is down, also against other test programs, because a listener on the block's claim port holds
-/// it.
+/// is down, also against other test programs: a listener on the block's claim port holds it.
 pub struct Ports {
     first: u16,
     _claim: TcpListener,

@@ -2,11 +2,11 @@
 
 use super::Measured;
 use super::profile::{self, Counts};
-use crate::{client, servers};
-use std::net::{SocketAddr, TcpStream};
+use crate::client;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use testkit::{BrokerSetup, Program};
 
 /// Requests on their way at a time.
 const IN_FLIGHT: usize = 16;
@@ -26,18 +26,20 @@ pub fn is_there() -> bool {
 pub fn count(path: &Measured, requests: usize, keep: Option<PathBuf>) -> Counts {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let out = keep.unwrap_or_else(|| folder.path().join("callgrind"));
-    let mut broker = Broker::start(folder.path(), &out, path.settings);
-    client::make_topic(broker.addr);
+    let setup = setup(folder.path(), &out, path.settings);
+    let mut broker = setup.start();
+    let addr = setup.shard_addr(0);
+    client::make_topic(addr);
     if path.stored_first > 0 {
         let frame = client::native_frame(0, path.stored_first, client::BODY_BYTES);
-        exchange(&mut client::Peer::connect(broker.addr, client::Lane::Native, frame), 1);
+        exchange(&mut client::Peer::connect(addr, client::Lane::Native, frame), 1);
     }
     let frames = (path.request)().repeat(IN_FLIGHT);
-    let mut peer = client::Peer::connect(broker.addr, path.lane, frames);
+    let mut peer = client::Peer::connect(addr, path.lane, frames);
     for _ in 0..requests / IN_FLIGHT {
         exchange(&mut peer, IN_FLIGHT);
     }
-    broker.stop();
+    assert_eq!(broker.stop(), Some(0), "mqbroker under valgrind: {}", broker.log());
     profile::counts(&std::fs::read_to_string(&out).unwrap())
         .unwrap_or_else(|why| panic!("{}: {why}", out.display()))
 }
@@ -48,61 +50,13 @@ fn exchange(peer: &mut client::Peer, answers: usize) {
     assert_eq!(peer.errors, 0, "every request is answered with SUCCESS");
 }
 
-struct Broker {
-    addr: SocketAddr,
-    child: Child,
-}
-
-impl Broker {
-    fn start(folder: &Path, out: &Path, own_settings: &[&str]) -> Self {
-        let port = servers::free_port();
-        let mut command = Command::new("valgrind");
-        command
-            .args(["--tool=callgrind", "--fair-sched=yes"])
-            .arg(format!("--callgrind-out-file={}", out.display()))
-            .arg(env!("CARGO_BIN_EXE_mqbroker"));
-        let settings = [
-            format!("listenPort={port}"),
-            format!("storePathRootDir={}", folder.join("store").display()),
-            format!("idleSpinMicros={SPIN_MICROS}"),
-            "bindAddress=127.0.0.1".into(),
-            "brokerIP1=127.0.0.1".into(),
-            "mappedFileSizeCommitLog=67108864".into(),
-        ];
-        let settings = settings.iter().map(String::as_str).chain(own_settings.iter().copied());
-        settings.for_each(|setting| _ = command.args(["--set", setting]));
-        let log = folder.join("log");
-        command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-        let child = command.spawn().unwrap();
-        let mut broker = Self { addr: SocketAddr::from(([127, 0, 0, 1], port)), child };
-        let started = Instant::now();
-        while TcpStream::connect(broker.addr).is_err() {
-            assert!(
-                broker.child.try_wait().unwrap().is_none()
-                    && started.elapsed() < Duration::from_secs(120),
-                "mqbroker does not come up under valgrind: {}",
-                std::fs::read_to_string(&log).unwrap()
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        broker
-    }
-
-    fn stop(&mut self) {
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &self.child.id().to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
-        let ended = self.child.wait().unwrap();
-        assert!(ended.success(), "mqbroker under valgrind: {ended}");
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _gone_already = (self.child.kill(), self.child.wait());
-    }
+/// A broker under callgrind that writes to `out` when it ends.
+fn setup(folder: &Path, out: &Path, settings: &[&str]) -> BrokerSetup {
+    let out = format!("--callgrind-out-file={}", out.display());
+    BrokerSetup::new(Program::at(env!("CARGO_BIN_EXE_mqbroker")), 1)
+        .through(["valgrind", "--tool=callgrind", "--fair-sched=yes", &out])
+        .store_in(folder.join("store"))
+        .settings([format!("idleSpinMicros={SPIN_MICROS}"), "bindAddress=127.0.0.1".into()])
+        .settings(settings)
+        .start_limit(Duration::from_secs(600))
 }

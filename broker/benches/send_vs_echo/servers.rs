@@ -7,10 +7,10 @@ use rt::ring::RingConfig;
 use rt::{AppendBuf, BufSlice};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use testkit::{Broker, BrokerSetup, Program};
 
 /// Where a native frame's kind lies.
 const KIND_AT: usize = 10;
@@ -20,17 +20,7 @@ pub struct Server {
     pub addr: SocketAddr,
     /// `/proc` folders whose schedstat files count its CPU.
     cpu_of: String,
-    child: Option<Child>,
-    log: PathBuf,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _killed = child.kill();
-            let _reaped = child.wait();
-        }
-    }
+    broker: Option<Broker>,
 }
 
 /// Answers each frame with as many bytes as a send's answer has, in its lane.
@@ -122,47 +112,27 @@ impl Server {
         });
         std::mem::forget(running.unwrap()); // it serves until the benchmark's process ends
         let (addr, cpu_of) = ready.recv().unwrap();
-        Self { name: "echo".into(), addr, cpu_of, child: None, log: PathBuf::new() }
+        Self { name: "echo".into(), addr, cpu_of, broker: None }
     }
 
-    /// The real broker with these lines in its configuration, without a name server.
+    /// The real broker with these lines in its configuration and RocketMQ's file sizes, without a
+    /// name server.
     pub fn mqbroker(name: &str, folder: &Path, settings: &str) -> Self {
-        let port = free_port();
-        let core = available_cores()[0];
-        let config = format!(
-            "brokerIP1=127.0.0.1\nlistenPort={port}\nstorePathRootDir={}\nshardCores={core}\n{settings}",
-            folder.join("store").display()
-        );
-        let path = folder.join("broker.properties");
-        std::fs::write(&path, config).unwrap();
-        let log = folder.join("log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mqbroker"));
-        let child = command
-            .arg("-c")
-            .arg(&path)
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let cpu_of = format!("/proc/{}", child.id());
-        let addr = SocketAddr::from(([127, 0, 0, 1], port));
-        wait_until_up(addr);
-        Self { name: name.into(), addr, cpu_of, child: Some(child), log }
+        let setup = BrokerSetup::new(Program::at(env!("CARGO_BIN_EXE_mqbroker")), 1)
+            .store_in(folder.join("store"))
+            .settings(["mappedFileSizeCommitLog=1073741824"])
+            .settings([format!("shardCores={}", available_cores()[0])])
+            .settings(settings.lines());
+        let broker = Broker::start(setup);
+        let cpu_of = format!("/proc/{}", broker.process.id());
+        Self { name: name.into(), addr: broker.addr(), cpu_of, broker: Some(broker) }
     }
 
     /// Stops a broker in good order and gives back its log.
     pub fn stop(&mut self) -> String {
-        if let Some(mut child) = self.child.take() {
-            assert!(
-                Command::new("kill")
-                    .args(["-TERM", &child.id().to_string()])
-                    .status()
-                    .unwrap()
-                    .success()
-            );
-            let ended = child.wait().unwrap();
-            assert!(ended.success(), "{}: {ended}", self.name);
-        }
-        std::fs::read_to_string(&self.log).unwrap()
+        let Some(mut broker) = self.broker.take() else { return String::new() };
+        assert_eq!(broker.process.stop(), Some(0), "{}: {}", self.name, broker.process.log());
+        broker.process.log()
     }
 
     /// `NAME=HOST:PORT,PID`.
@@ -173,8 +143,7 @@ impl Server {
             name: name.into(),
             addr: addr.parse().unwrap(),
             cpu_of: format!("/proc/{pid}"),
-            child: None,
-            log: PathBuf::new(),
+            broker: None,
         }
     }
 
@@ -204,12 +173,6 @@ impl Server {
         let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0)
     }
-}
-
-/// A port whose neighbours (VIP −2, HA +1) are likely free too.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 pub fn wait_until_up(addr: SocketAddr) {

@@ -1,9 +1,9 @@
 //! One broker in this process at a time: the ledger is of the process.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use testkit::{BrokerSetup, Program, eventually};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -13,9 +13,9 @@ pub fn turn() -> MutexGuard<'static, ()> {
 }
 
 pub struct Broker {
-    port: u16,
     flush: &'static str,
     thread: std::thread::JoinHandle<()>,
+    setup: BrokerSetup,
     _store: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -24,28 +24,20 @@ impl Broker {
     pub fn start(flush: &'static str) -> Self {
         let turn = turn();
         let store = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let settings = [
-            format!("listenPort={port}"),
-            format!("storePathRootDir={}", store.path().display()),
-            format!("flushDiskType={flush}"),
-            "brokerIP1=127.0.0.1".into(),
-            "mappedFileSizeCommitLog=268435456".into(),
-            "tailCacheBytes=33554432".into(),
-        ];
-        let args = settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]);
-        let args: Vec<String> = std::iter::once("mqbroker".to_owned()).chain(args).collect();
-        let thread = std::thread::spawn(move || _ = broker::run(args.into_iter().map(Into::into)));
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(30), "the broker does not come up");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self { port, flush, thread, _store: store, _turn: turn }
+        let setup = BrokerSetup::new(Program::at(env!("CARGO_BIN_EXE_mqbroker")), 1)
+            .store_in(store.path().to_owned())
+            .settings(["mappedFileSizeCommitLog=268435456", "tailCacheBytes=33554432"])
+            .settings([format!("flushDiskType={flush}")]);
+        let args: Vec<_> = std::iter::once("mqbroker".into())
+            .chain(setup.arguments().into_iter().map(Into::into))
+            .collect();
+        let thread = std::thread::spawn(move || _ = broker::run(args));
+        eventually("the broker comes up", || TcpStream::connect(setup.shard_addr(0)).is_ok());
+        Self { flush, thread, setup, _store: store, _turn: turn }
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.setup.port()
     }
 
     pub fn policy(&self) -> &'static str {

@@ -1,5 +1,5 @@
 //! A cluster that a test owns: a name server and a broker process on free loopback ports, with a
-//! store in a temporary folder. Killed when dropped; what they logged is printed if the test failed.
+//! store in a temporary folder. Killed when dropped; a test that failed prints what they logged.
 
 use crate::client::Client;
 use protocol::codes::request;

@@ -12,7 +12,8 @@ fn produces_for(client: &mut Client, groups: &[String]) -> i32 {
     let groups: Vec<String> =
         groups.iter().map(|group| format!(r#"{{"groupName":"{group}"}}"#)).collect();
     let body = format!(
-        r#"{{"clientID":"c","consumerDataSet":[],"heartbeatFingerprint":0,"producerDataSet":[{}]}}"#,
+        r#"{{"clientID":"c","consumerDataSet":[],"heartbeatFingerprint":0,
+        "producerDataSet":[{}]}}"#,
         groups.join(",")
     );
     client.call_with(request::HEART_BEAT, &[], body.as_bytes()).code
