@@ -18,6 +18,6 @@ mod launch;
 mod mailbox;
 
 pub use self::core::{Core, RingClient};
-pub use file::{CoreFile, MappedFile};
+pub use file::{CoreFile, PageCacheFile};
 pub use launch::{CorePlacement, LaunchError, Running, available_cores, launch};
 pub use mailbox::{Mailbox, Sender};
