@@ -14,10 +14,10 @@ use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
 use crate::index::{self, Index, Shape};
 use crate::manifest::{Decoded, MANIFEST_VERSION, Manifest};
-use crate::marks::{AnswerAt, Marks};
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
+use crate::watermarks::{AnswerAt, Watermarks};
 use rt::runtime::DIRECT_ALIGN;
 use rt::{AppendBuf, File, MemoryAccount, Runtime};
 use std::cell::{Cell, RefCell};
@@ -229,7 +229,7 @@ impl<R: Runtime> Opening<R> {
             .max(manifest.last_store_ms)
             .max(self.checkpoint.logics_timestamp_ms);
         Inner {
-            marks: Marks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
+            watermarks: Watermarks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
             tail: RefCell::new(Tail::new(
                 end,
                 self.partial,

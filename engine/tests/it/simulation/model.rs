@@ -164,73 +164,88 @@ impl Model {
         kept: &mut BTreeMap<u64, Message>,
         found: &mut Found,
     ) {
-        let records = read_all(store, queue).await;
-        // Old files may go while this is read.
-        let begin = store.log_begin().0;
-        let certain = self.certain.get(queue.0).copied().unwrap_or(0);
-        let of_queue = |message: &&Message| message.queue == queue && message.epoch >= certain;
+        let reread = self.reread(store, queue).await;
+        let of_queue =
+            |message: &&Message| message.queue == queue && message.epoch >= reread.certain;
         let expected: Vec<(u64, Message)> = self
             .messages
             .iter()
             .filter(|(_, message)| of_queue(message))
             .map(|(at, message)| (*at, message.clone()))
             .collect();
-        // Which of the epochs that a crash leaves open is there.
-        let first_at = records.values().next().map(|record| place(record));
-        let epoch = match first_at {
-            Some(at) => {
-                self.messages
-                    .get(&at)
-                    .unwrap_or_else(|| {
-                        panic!("{queue:?} has a message at {at} that was never sent")
-                    })
-                    .epoch
-            }
-            None => self.epoch(queue.0),
+        for (at, message) in expected {
+            self.reconcile_message(&reread, at, message, promise, kept, found);
+        }
+        self.check_nothing_strange(&reread);
+        self.next.insert(queue, reread.range.map_or(0, |range| range.max_offset.0));
+    }
+
+    /// What a queue gives, and which of the epochs that a crash leaves open is there.
+    async fn reread(&self, store: &Store<Sim>, queue: Queue) -> Reread {
+        let records = read_all(store, queue).await;
+        // Old files may go while this is read.
+        let (begin, end) = (store.log_begin().0, store.appended().0);
+        let certain = self.certain.get(queue.0).copied().unwrap_or(0);
+        let sent = |at: u64| match self.messages.get(&at) {
+            Some(message) => message.epoch,
+            None => panic!("{queue:?} has a message at {at} that was never sent"),
         };
+        let first_at = records.values().next().map(|record| place(record));
+        let epoch = first_at.map_or_else(|| self.epoch(queue.0), sent);
         assert!(
             epoch >= certain,
             "{queue:?}: epoch {epoch} was deleted, {certain} is what there is"
         );
         let range = store.queue_range(queue.0, queue.1);
-        let max = range.map_or(0, |range| range.max_offset.0);
-        for (at, message) in expected {
-            let is_gone =
-                at < begin && records.get(&message.offset).is_none_or(|record| place(record) != at);
-            if is_gone {
-                kept.insert(
-                    at,
-                    Message { epoch: message.epoch.max(self.epoch(queue.0)), ..message },
-                );
-                continue;
-            }
-            let must_be_there = message.end <= promise.survives.0 || !promise.holes;
-            if message.epoch != epoch {
-                assert!(
-                    message.epoch < epoch || !must_be_there,
-                    "{queue:?} went back to epoch {epoch} though {at} of epoch {} survives",
-                    message.epoch
-                );
-                continue;
-            }
-            let Some(record) = records.get(&message.offset).filter(|record| place(record) == at)
-            else {
-                let may_be_deleted = records.is_empty() && epoch > certain && range.is_none();
-                assert!(
-                    !must_be_there || may_be_deleted,
-                    "{queue:?} {} of epoch {epoch} at {at}..{} is gone: {promise:?}, the log is \
-                        {begin}..{}, the queue {range:?}",
-                    message.offset,
-                    message.end,
-                    store.appended()
-                );
-                found.holes += usize::from(!may_be_deleted);
-                continue;
-            };
-            assert_same(&RecordView::parse(record).unwrap(), at, &message);
-            self.live.entry(queue).or_default().insert(message.offset, at);
-            kept.insert(at, Message { epoch: self.epoch(queue.0), ..message });
+        Reread { queue, records, begin, end, certain, epoch, range }
+    }
+
+    /// Keeps a message that was sent if it is there, and sees that it may be gone if not.
+    fn reconcile_message(
+        &mut self,
+        reread: &Reread,
+        at: u64,
+        message: Message,
+        promise: Promise,
+        kept: &mut BTreeMap<u64, Message>,
+        found: &mut Found,
+    ) {
+        let Reread { queue, ref records, begin, end, certain, epoch, range } = *reread;
+        let is_gone =
+            at < begin && records.get(&message.offset).is_none_or(|record| place(record) != at);
+        if is_gone {
+            let epoch = message.epoch.max(self.epoch(queue.0));
+            kept.insert(at, Message { epoch, ..message });
+            return;
         }
+        let must_be_there = message.end <= promise.survives.0 || !promise.holes;
+        if message.epoch != epoch {
+            assert!(
+                message.epoch < epoch || !must_be_there,
+                "{queue:?} went back to epoch {epoch} though {at} of epoch {} survives",
+                message.epoch
+            );
+            return;
+        }
+        let Some(record) = records.get(&message.offset).filter(|record| place(record) == at) else {
+            let may_be_deleted = records.is_empty() && epoch > certain && range.is_none();
+            assert!(
+                !must_be_there || may_be_deleted,
+                "{queue:?} {} of epoch {epoch} at {at}..{} is gone: {promise:?}, the log is \
+                    {begin}..{end}, the queue {range:?}",
+                message.offset,
+                message.end
+            );
+            found.holes += usize::from(!may_be_deleted);
+            return;
+        };
+        assert_same(&RecordView::parse(record).unwrap(), at, &message);
+        self.live.entry(queue).or_default().insert(message.offset, at);
+        kept.insert(at, Message { epoch: self.epoch(queue.0), ..message });
+    }
+
+    fn check_nothing_strange(&self, reread: &Reread) {
+        let Reread { queue, ref records, range, .. } = *reread;
         let live = self.live.get(&queue);
         let strange: Vec<(i64, u64)> = records
             .iter()
@@ -242,12 +257,11 @@ impl Model {
             "{queue:?} has messages (offset, place) that were not sent, or that a crash took \
                 before: {strange:?}; {range:?}"
         );
-        let min = self.live.get(&queue).and_then(|live| live.keys().next().copied());
+        let min = live.and_then(|live| live.keys().next().copied());
         assert!(
             range.is_none_or(|range| min.is_none_or(|min| min < range.max_offset.0)),
             "{queue:?}: {range:?}, its first message is {min:?}"
         );
-        self.next.insert(queue, max);
     }
 
     /// The ranges of all queues.
@@ -257,6 +271,20 @@ impl Model {
             .map(|queue| (queue, store.queue_range(queue.0, queue.1)))
             .collect()
     }
+}
+
+/// A queue as it is read after a start.
+struct Reread {
+    queue: Queue,
+    /// Its messages by offset.
+    records: BTreeMap<i64, Vec<u8>>,
+    /// Where the log begins and ends.
+    begin: u64,
+    end: u64,
+    /// The epoch that there must be at least, and the one that is there.
+    certain: u32,
+    epoch: u32,
+    range: Option<QueueRange>,
 }
 
 fn place(record: &[u8]) -> u64 {
