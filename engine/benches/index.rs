@@ -37,7 +37,10 @@ fn enter(c: &mut Criterion) {
                 for _ in 0..rounds {
                     for _ in 0..MESSAGES {
                         sent += 1;
-                        let properties = format!("UNIQ_KEY\u{1}7F0000010001AABBCCDD{sent:012X}\u{2}KEYS\u{1}order-{sent}\u{2}TAGS\u{1}red\u{2}");
+                        let properties = format!(
+                            "UNIQ_KEY\u{1}7F0000010001AABBCCDD{sent:012X}\u{2}\
+                                KEYS\u{1}order-{sent}\u{2}TAGS\u{1}red\u{2}"
+                        );
                         let mut draft = common::draft(&body_bytes);
                         let pieces = [properties.as_bytes()];
                         draft.properties = &pieces;

@@ -164,7 +164,8 @@ impl StoreConfig {
         let index = Shape { slots: self.index_slots, entries: self.index_entries };
         if index.slots == 0 || index.entries < 2 || index.file_bytes() > INDEX_FILE_BYTES_MAX {
             let expected = format!(
-                "at least 1 slot (maxHashSlotNum) and 2 entries, 4 and 20 bytes each, at most {INDEX_FILE_BYTES_MAX} together"
+                "at least 1 slot (maxHashSlotNum) and 2 entries, 4 and 20 bytes \
+                    each, at most {INDEX_FILE_BYTES_MAX} together"
             );
             return wrong("maxIndexNum", u64::from(self.index_entries), expected);
         }

@@ -12,8 +12,8 @@
 //! What is *not* here: sockets, request codes, consumer groups and their offsets, topic
 //! configuration. A shard's store belongs to one core: no lock, no atomic, no other thread.
 //!
-//! Reading order: [`offset`], [`watermarks`](crate::Store::appended) (how far the log has come, stated
-//! once), `tail` (the recent log in memory), `commitlog` (its files, writing, scanning),
+//! Reading order: [`offset`], [`watermarks`](crate::Store::appended) (how far the log has come,
+//! stated once), `tail` (the recent log in memory), `commitlog` (its files, writing, scanning),
 //! `consumequeue` (units, queues, files), `index` (by key), `manifest` and `checkpoint` (what
 //! recovery trusts), `store` (append, read, cold, search, open, recover, background).
 

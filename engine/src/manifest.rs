@@ -188,7 +188,8 @@ mod tests {
         assert!(matches!(Manifest::decode(&[0; 100]), Decoded::Damaged(_)));
         for range in ["\"min\":-1,\"max\":4", "\"min\":5,\"max\":4"] {
             let text = format!(
-                "{{\"version\":1,\"log_end\":5,\"queues\":{{\"t\":{{\"0\":{{{range}}}}}}},\"deleted\":{{}}}}"
+                "{{\"version\":1,\"log_end\":5,\"deleted\":{{}},\
+                    \"queues\":{{\"t\":{{\"0\":{{{range}}}}}}}}}"
             );
             assert!(matches!(Manifest::decode(text.as_bytes()), Decoded::Damaged(_)), "{text}");
         }

@@ -404,7 +404,11 @@ impl<R: Runtime> Inner<R> {
         }
         if reported.insert(at.0) {
             let (path, in_file) = (self.log.path_of(at.0), at.0 % self.log.file_bytes());
-            tracing::error!(path = %path.display(), offset = in_file, expected, found, "a damaged message is not served, consumers go on behind it; restore the file from a copy to have it back");
+            tracing::error!(
+                path = %path.display(), offset = in_file, expected, found,
+                "a damaged message is not served, consumers go on behind it; restore the file \
+                    from a copy to have it back"
+            );
         }
     }
 }

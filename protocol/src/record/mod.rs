@@ -17,9 +17,9 @@
 //! `STORE_HOST_V6`). V2 exists for topics longer than 127 bytes. BODYCRC covers the body only, with
 //! its top bit cleared; a record may end with a property that covers everything (`crc_property`).
 //!
-//! Why encoding fills every field at once: queue offset, physical offset and store time are known
-//! when the store has decided where the record goes, before it encodes; nothing is patched
-//! afterwards.
+//! Why encoding a draft fills every field at once: queue offset, physical offset and store time are
+//! known when the store has decided where the record goes, before it encodes. Only records that
+//! arrive in stored layout are patched, after they were copied (`store_fields`).
 
 mod crc_property;
 mod draft;

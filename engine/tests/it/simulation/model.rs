@@ -10,33 +10,33 @@ use protocol::record::RecordView;
 use rt::sim::Sim;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub type Queue = (&'static str, i32);
+pub(crate) type Queue = (&'static str, i32);
 
 /// A message as it was sent.
 #[derive(Clone, Debug)]
-pub struct Message {
-    pub queue: Queue,
-    pub epoch: u32,
-    pub offset: i64,
-    pub end: u64,
-    pub body: Vec<u8>,
+pub(crate) struct Message {
+    pub(crate) queue: Queue,
+    pub(crate) epoch: u32,
+    pub(crate) offset: i64,
+    pub(crate) end: u64,
+    pub(crate) body: Vec<u8>,
 }
 
 /// What a crash must leave.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Promise {
+pub(crate) struct Promise {
     /// Everything that ends at or below is there.
-    pub survives: PhyOffset,
+    pub(crate) survives: PhyOffset,
     /// Of what lies above, single messages may be missing (SYNC_FLUSH, where a break is never cut);
     /// else it is a prefix.
-    pub holes: bool,
+    pub(crate) holes: bool,
 }
 
 /// See the module's text.
 #[derive(Clone, Default)]
-pub struct Model {
+pub(crate) struct Model {
     /// By place in the log.
-    pub messages: BTreeMap<u64, Message>,
+    pub(crate) messages: BTreeMap<u64, Message>,
     /// Of each queue as it is now: the next offset, and where each message lies.
     live: HashMap<Queue, BTreeMap<i64, u64>>,
     next: HashMap<Queue, i64>,
@@ -44,24 +44,24 @@ pub struct Model {
     /// Deletions up to this epoch have returned.
     certain: HashMap<&'static str, u32>,
     /// The furthest end of a message that a consumer was given.
-    pub seen_upto: u64,
+    pub(crate) seen_upto: u64,
 }
 
 /// What a reopening found, for the tally.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Found {
-    pub kept: usize,
-    pub lost: usize,
-    pub holes: usize,
+pub(crate) struct Found {
+    pub(crate) kept: usize,
+    pub(crate) lost: usize,
+    pub(crate) holes: usize,
 }
 
 impl Model {
-    pub fn epoch(&self, topic: &str) -> u32 {
+    pub(crate) fn epoch(&self, topic: &str) -> u32 {
         self.epochs.get(topic).copied().unwrap_or(0)
     }
 
     /// A message that the store took at these places.
-    pub fn appended(&mut self, queue: Queue, at: u64, end: u64, offset: i64, body: Vec<u8>) {
+    pub(crate) fn appended(&mut self, queue: Queue, at: u64, end: u64, offset: i64, body: Vec<u8>) {
         let next = self.next.entry(queue).or_default();
         assert_eq!(offset, *next, "{queue:?}: offsets follow each other");
         *next += 1;
@@ -72,7 +72,7 @@ impl Model {
     }
 
     /// A deletion begins: from now on the topic is empty.
-    pub fn delete(&mut self, topic: &'static str) -> u32 {
+    pub(crate) fn delete(&mut self, topic: &'static str) -> u32 {
         self.live.retain(|queue, _| queue.0 != topic);
         self.next.retain(|queue, _| queue.0 != topic);
         let epoch = self.epochs.entry(topic).or_default();
@@ -81,26 +81,26 @@ impl Model {
     }
 
     /// It returned: no crash brings it back.
-    pub fn deleted(&mut self, topic: &'static str, epoch: u32) {
+    pub(crate) fn deleted(&mut self, topic: &'static str, epoch: u32) {
         let certain = self.certain.entry(topic).or_default();
         *certain = epoch.max(*certain);
     }
 
-    pub fn queues(&self) -> Vec<Queue> {
+    pub(crate) fn queues(&self) -> Vec<Queue> {
         let mut queues: Vec<Queue> = self.live.keys().copied().collect();
         queues.sort_unstable();
         queues
     }
 
     /// Some message that is in its queue.
-    pub fn some_place(&self, random: u64) -> Option<u64> {
+    pub(crate) fn some_place(&self, random: u64) -> Option<u64> {
         let nth = usize::try_from(random).unwrap_or(0) % self.messages.len().max(1);
         self.messages.keys().nth(nth).copied()
     }
 
     /// A record that a consumer was given from `queue`: it must be the one that was sent there.
     /// Returns where it ends.
-    pub fn check_given(&mut self, queue: Queue, record: &[u8]) -> u64 {
+    pub(crate) fn check_given(&mut self, queue: Queue, record: &[u8]) -> u64 {
         let view = RecordView::parse(record).unwrap();
         let at = self.live.get(&queue).and_then(|live| live.get(&view.queue_offset())).copied();
         let at = at.unwrap_or_else(|| {
@@ -117,7 +117,7 @@ impl Model {
 
     /// The store was opened again: it holds what it must, and nothing else; from now on that is
     /// what there is.
-    pub async fn reconcile(&mut self, store: &Store<Sim>, promise: Promise) -> Found {
+    pub(crate) async fn reconcile(&mut self, store: &Store<Sim>, promise: Promise) -> Found {
         let log_end = store.appended().0;
         // A mark may lie within a record: what begins below it and ends above is not promised.
         let promised = self
@@ -265,7 +265,7 @@ impl Model {
     }
 
     /// The ranges of all queues.
-    pub fn ranges(&self, store: &Store<Sim>) -> Vec<(Queue, Option<QueueRange>)> {
+    pub(crate) fn ranges(&self, store: &Store<Sim>) -> Vec<(Queue, Option<QueueRange>)> {
         self.queues()
             .into_iter()
             .map(|queue| (queue, store.queue_range(queue.0, queue.1)))
