@@ -5,6 +5,7 @@ use crate::delay_levels::DelayLevels;
 use crate::error::OpenError;
 use crate::index::Shape;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES};
+use crate::number::exact;
 use crate::retention::RetentionConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -25,8 +26,9 @@ pub enum LogBackend {
     /// O_DIRECT writes from the tail.
     #[default]
     Direct,
-    /// A copy into a mapping of the file, RocketMQ's classical way: what was copied survives the
-    /// process.
+    /// Copies into the page cache by a helper thread, with the promise of RocketMQ's mapped files:
+    /// what was copied survives the process. No file is mapped: a write that fails is an error,
+    /// where a mapping would end the process.
     Mmap,
 }
 
@@ -138,7 +140,7 @@ impl StoreConfig {
     /// largest record asks.
     #[must_use]
     pub fn tail_bytes_min(&self) -> usize {
-        let block = usize::try_from(BLOCK_BYTES).unwrap_or(4096);
+        let block: usize = exact(BLOCK_BYTES);
         2 * self.chunk_bytes.max(self.record_bytes_max() + 2 * block)
     }
 
@@ -162,7 +164,8 @@ impl StoreConfig {
         let index = Shape { slots: self.index_slots, entries: self.index_entries };
         if index.slots == 0 || index.entries < 2 || index.file_bytes() > INDEX_FILE_BYTES_MAX {
             let expected = format!(
-                "at least 1 slot (maxHashSlotNum) and 2 entries, 4 and 20 bytes each, at most {INDEX_FILE_BYTES_MAX} together"
+                "at least 1 slot (maxHashSlotNum) and 2 entries, 4 and 20 bytes \
+                    each, at most {INDEX_FILE_BYTES_MAX} together"
             );
             return wrong("maxIndexNum", u64::from(self.index_entries), expected);
         }

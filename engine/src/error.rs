@@ -50,7 +50,8 @@ pub enum OpenError {
         expected: String,
     },
     /// Another process has the store.
-    #[error("{path}: another process has this store open; stop it, or give this one another storePathRootDir", path = path.display())]
+    #[error("{path}: another process has this store open; stop it, or give this one another \
+        storePathRootDir", path = path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,
@@ -99,7 +100,9 @@ pub enum OpenError {
         manifest: PathBuf,
     },
     /// A newer program wrote this store.
-    #[error("{path}: format version {found}, this program knows up to {known}; nothing was changed: open the store with the newer program, or give this one another storePathRootDir", path = path.display())]
+    #[error("{path}: format version {found}, this program knows up to {known}; nothing was \
+        changed: open the store with the newer program, or give this one another \
+        storePathRootDir", path = path.display())]
     Newer {
         /// The file that says so.
         path: PathBuf,

@@ -12,8 +12,8 @@
 //! What is *not* here: sockets, request codes, consumer groups and their offsets, topic
 //! configuration. A shard's store belongs to one core: no lock, no atomic, no other thread.
 //!
-//! Reading order: [`offset`], [`marks`](crate::Store::appended) (how far the log has come, stated
-//! once), `tail` (the recent log in memory), `commitlog` (its files, writing, scanning),
+//! Reading order: [`offset`], [`watermarks`](crate::Store::appended) (how far the log has come,
+//! stated once), `tail` (the recent log in memory), `commitlog` (its files, writing, scanning),
 //! `consumequeue` (units, queues, files), `index` (by key), `manifest` and `checkpoint` (what
 //! recovery trusts), `store` (append, read, cold, search, open, recover, background).
 
@@ -32,12 +32,12 @@ mod consumequeue;
 mod files;
 mod index;
 mod manifest;
-mod marks;
 mod number;
 mod paths;
 mod signal;
 mod store;
 mod tail;
+mod watermarks;
 
 pub use config::{FlushPolicy, LogBackend, StoreConfig};
 pub use delay_levels::{DelayLevelError, DelayLevels};

@@ -114,13 +114,29 @@ impl Manifest {
                 String::from_utf8_lossy(rest)
             ));
         }
-        serde_json::from_slice(line)
-            .map_or_else(|error| Decoded::Damaged(error.to_string()), Decoded::Good)
+        match serde_json::from_slice::<Self>(line) {
+            Ok(manifest) => manifest.checked(),
+            Err(error) => Decoded::Damaged(error.to_string()),
+        }
     }
 
-    /// Maps of strings and numbers: cannot fail, and an empty file would only mean a rebuild.
+    /// Version 1 has no checksum: what it lists must make sense at least.
+    fn checked(self) -> Decoded {
+        for (topic, queues) in &self.queues {
+            for (queue_id, ListedQueue { min, max }) in queues {
+                if *min < 0 || max < min {
+                    return Decoded::Damaged(format!("queue {queue_id} of {topic}: {min}..{max}"));
+                }
+            }
+        }
+        Decoded::Good(self)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        let mut bytes = match serde_json::to_vec(self) {
+            Ok(bytes) => bytes,
+            Err(error) => panic!("maps of strings and numbers are JSON: {error}"),
+        };
         let checksum = checksum_line(&bytes);
         bytes.extend_from_slice(checksum.as_bytes());
         bytes
@@ -170,5 +186,12 @@ mod tests {
         let Decoded::Good(first) = Manifest::decode(first) else { panic!("version 1") };
         assert_eq!((first.version, first.log_end, first.deleted["t"]), (1, 5, 4));
         assert!(matches!(Manifest::decode(&[0; 100]), Decoded::Damaged(_)));
+        for range in ["\"min\":-1,\"max\":4", "\"min\":5,\"max\":4"] {
+            let text = format!(
+                "{{\"version\":1,\"log_end\":5,\"deleted\":{{}},\
+                    \"queues\":{{\"t\":{{\"0\":{{{range}}}}}}}}}"
+            );
+            assert!(matches!(Manifest::decode(text.as_bytes()), Decoded::Damaged(_)), "{text}");
+        }
     }
 }

@@ -20,6 +20,7 @@
 //! ([`BufSlice::charged_bytes`]).
 
 use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX};
+use crate::number::exact;
 use rt::runtime::DIRECT_ALIGN;
 use rt::{AppendBuf, BufSlice, MemoryAccount, MemoryUse};
 use std::collections::VecDeque;
@@ -76,7 +77,7 @@ pub(crate) fn block_floor(offset: u64) -> u64 {
 
 /// Bytes between the beginning of `offset`'s block and `offset`.
 fn bytes_of_block(offset: u64) -> usize {
-    usize::try_from(offset % BLOCK_BYTES).unwrap_or(0)
+    exact(offset % BLOCK_BYTES)
 }
 
 impl Tail {

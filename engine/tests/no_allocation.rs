@@ -22,7 +22,7 @@ mod counting {
     }
 
     /// The system's allocator, counting for each thread.
-    pub struct Counting;
+    pub(crate) struct Counting;
 
     // SAFETY: every call goes to the system's allocator unchanged.
     unsafe impl GlobalAlloc for Counting {
@@ -39,7 +39,7 @@ mod counting {
     }
 
     /// Allocations that `run` makes.
-    pub fn allocations(run: impl FnOnce()) -> u64 {
+    pub(crate) fn allocations(run: impl FnOnce()) -> u64 {
         let before = COUNT.with(Cell::get);
         run();
         COUNT.with(Cell::get) - before

@@ -10,15 +10,15 @@
 //! ```
 //!
 //! What is *not* here: topics, offsets, frames, anything that RocketMQ has a word for.
-//! All the `unsafe` of the project is in [`buf`], `mmap` and [`ring`].
+//! All the `unsafe` of the project is in [`buf`], `lent` and [`ring`].
 //!
 //! Reading order: [`buf`] (bytes that many may read while one appends), [`runtime`] (the traits),
 //! [`sim`] (the simulated runtime), [`ring`] (io_uring), [`real`] (the pinned executor).
 
 pub mod buf;
 pub mod convert;
+mod lent;
 pub mod memory;
-mod mmap;
 pub mod real;
 pub mod ring;
 pub mod runtime;

@@ -29,11 +29,10 @@ pub enum OpenMode {
     /// the filesystem has no O_DIRECT the open fails with `ErrorKind::InvalidInput` and the caller
     /// decides whether `Buffered` will do.
     Direct,
-    /// Read and write; created when missing. Writes are copied into a mapping of the file, which a
-    /// killed process leaves to the system; [`File::sync_data`] is msync. Neither runs on the
-    /// core's thread. The file must have its length ([`File::allocate`]) before it is written to; a
-    /// write past it is `ErrorKind::InvalidInput`.
-    Mapped,
+    /// As `Buffered`, and a write never holds up the core's thread: another thread copies it into
+    /// the page cache. What was copied survives a killed process. There is no mapping: a file that
+    /// others cut short, an unreadable page or a full disk is an error of the write and no SIGBUS.
+    PageCache,
 }
 
 /// What O_DIRECT asks of address, offset and length, in bytes.

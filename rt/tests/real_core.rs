@@ -57,10 +57,6 @@ async fn written_and_read(core: Core, path: PathBuf, mode: OpenMode) {
             .unwrap();
         assert_eq!(file.read_at(8 * DIRECT_ALIGN as u64, 1).await.unwrap()[0], pieces[1][0]);
     }
-    if mode == OpenMode::Mapped {
-        let beyond = file.write_at(1 << 20, AppendBuf::copy_of(&block)).await.unwrap_err();
-        assert_eq!(beyond.kind(), io::ErrorKind::InvalidInput, "a mapping does not grow");
-    }
     file.set_len(5 * DIRECT_ALIGN as u64 + 7).await.unwrap();
     assert_eq!(
         file.read_at(5 * DIRECT_ALIGN as u64, 100).await.unwrap().len(),
@@ -73,11 +69,38 @@ async fn written_and_read(core: Core, path: PathBuf, mode: OpenMode) {
 
 #[test]
 fn what_is_written_is_read_back_at_any_offset_through_every_mode() {
-    for mode in [OpenMode::Direct, OpenMode::Buffered, OpenMode::Mapped] {
+    for mode in [OpenMode::Direct, OpenMode::Buffered, OpenMode::PageCache] {
         let dir = folder();
         let path = dir.path().join("00000000000000000000");
         on_a_core(move |core| written_and_read(core, path.clone(), mode));
     }
+}
+
+/// With a mapping each of these was SIGBUS, the end of all shards.
+#[test]
+fn a_file_that_others_cut_short_is_written_on_and_a_full_disk_is_an_error() {
+    let dir = folder();
+    let path = dir.path().join("00000000000000000000");
+    on_a_core(move |core| {
+        let path = path.clone();
+        async move {
+            let file = core.open(&path, OpenMode::PageCache).await.unwrap();
+            file.allocate(0, 1 << 20).await.unwrap();
+            let block = AppendBuf::copy_of(&[7; DIRECT_ALIGN]);
+            file.write_at(0, block.clone()).await.unwrap();
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+            file.write_both_at(8192, block.clone(), block.clone()).await.unwrap();
+            file.write_both_durably_at(65_536, block.clone(), block.clone()).await.unwrap();
+            assert_eq!(file.len().await.unwrap(), 65_536 + 8192);
+            let read = file.read_at(0, 16_384).await.unwrap();
+            assert!(read[..8192].iter().all(|byte| *byte == 0), "what was cut off is gone");
+            assert!(read[8192..].iter().all(|byte| *byte == 7));
+            // The one file of which every Linux says that it is on a full disk.
+            let full = core.open("/dev/full".as_ref(), OpenMode::PageCache).await.unwrap();
+            let refused = full.write_at(0, block).await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+        }
+    });
 }
 
 #[test]

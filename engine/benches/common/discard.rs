@@ -10,11 +10,11 @@ use std::time::Duration;
 
 /// A [`Sim`] whose O_DIRECT files, and index files, forget what is written.
 #[derive(Clone)]
-pub struct Discard(pub Sim);
+pub(crate) struct Discard(pub Sim);
 
 /// A file of it.
 #[derive(Clone)]
-pub struct DiscardFile {
+pub(crate) struct DiscardFile {
     file: SimFile,
     forgets: bool,
 }

@@ -20,14 +20,14 @@ const READS_AHEAD: usize = 4;
 
 /// How much is measured.
 #[derive(Clone, Copy)]
-pub struct Size {
-    pub log_bytes: u64,
-    pub file_bytes: u64,
-    pub rounds: usize,
+pub(crate) struct Size {
+    pub(crate) log_bytes: u64,
+    pub(crate) file_bytes: u64,
+    pub(crate) rounds: usize,
 }
 
 /// As much as a memory does not hide under `cargo bench`, hardly anything under `cargo test`.
-pub fn size() -> Size {
+pub(crate) fn size() -> Size {
     let args: Vec<String> = std::env::args().collect();
     let option = |name: &str| {
         args.iter()
@@ -49,7 +49,7 @@ pub fn size() -> Size {
 
 /// A store's configuration for a bench: without the index, which would read the log at the same
 /// time.
-pub fn config(root: &Path, size: Size) -> StoreConfig {
+pub(crate) fn config(root: &Path, size: Size) -> StoreConfig {
     StoreConfig {
         commitlog_file_bytes: size.file_bytes,
         index_enabled: false,
@@ -58,7 +58,7 @@ pub fn config(root: &Path, size: Size) -> StoreConfig {
 }
 
 /// Opens the store, which must succeed.
-pub async fn open(core: &Core, config: &StoreConfig) -> Store<Core> {
+pub(crate) async fn open(core: &Core, config: &StoreConfig) -> Store<Core> {
     match Store::open(core.clone(), config.clone()).await {
         Ok(store) => store,
         Err(error) => panic!("{error}"),
@@ -66,7 +66,7 @@ pub async fn open(core: &Core, config: &StoreConfig) -> Store<Core> {
 }
 
 /// Runs `main` on a core of its own and hands back what it returns.
-pub fn on_core<T: Send + 'static, F: Future<Output = T> + 'static>(
+pub(crate) fn on_core<T: Send + 'static, F: Future<Output = T> + 'static>(
     main: impl FnOnce(Core) -> F + Send + Clone + 'static,
 ) -> T {
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -85,7 +85,7 @@ pub fn on_core<T: Send + 'static, F: Future<Output = T> + 'static>(
 }
 
 /// Appends messages of `body` bytes to one queue until the log has its size.
-pub async fn fill(store: &Store<Core>, size: Size, body: usize) {
+pub(crate) async fn fill(store: &Store<Core>, size: Size, body: usize) {
     let body = vec![7; body];
     let draft: RecordDraft<'_> = super::draft::draft(&body);
     while store.appended().0 < size.log_bytes {
@@ -110,7 +110,7 @@ fn log_files(root: &Path, size: Size, end: u64) -> Vec<(PathBuf, u64)> {
 type Reading = Pin<Box<dyn Future<Output = io::Result<BufSlice>>>>;
 
 /// Sequential O_DIRECT reads of the log's files and nothing else: bytes a second.
-pub async fn bare_read(core: &Core, root: &Path, size: Size, end: u64) -> f64 {
+pub(crate) async fn bare_read(core: &Core, root: &Path, size: Size, end: u64) -> f64 {
     let (start, mut read) = (Instant::now(), 0);
     let mut on_their_way: VecDeque<Reading> = VecDeque::new();
     for (path, used) in log_files(root, size, end) {
@@ -147,18 +147,18 @@ async fn arrived(on_their_way: &mut VecDeque<Reading>) -> u64 {
 }
 
 /// Bytes a second since `start`.
-pub fn rate(bytes: u64, start: Instant) -> f64 {
+pub(crate) fn rate(bytes: u64, start: Instant) -> f64 {
     bytes as f64 / start.elapsed().as_secs_f64()
 }
 
 /// The middle one.
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// One row: what was reached, and its share of the bare rate, round by round.
-pub fn print_row(name: &str, bare: &[f64], reached: &[f64]) {
+pub(crate) fn print_row(name: &str, bare: &[f64], reached: &[f64]) {
     let share =
         median(bare.iter().zip(reached).map(|(bare, reached)| 100.0 * reached / bare).collect());
     let mib = |values: &[f64]| median(values.to_vec()) / f64::from(1 << 20);

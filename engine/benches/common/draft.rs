@@ -4,7 +4,7 @@ use protocol::record::RecordDraft;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// A message with three properties.
-pub fn draft(body: &[u8]) -> RecordDraft<'_> {
+pub(crate) fn draft(body: &[u8]) -> RecordDraft<'_> {
     let host = SocketAddr::from((Ipv4Addr::LOCALHOST, 10911));
     RecordDraft {
         topic: "bench",

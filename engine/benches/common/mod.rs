@@ -3,15 +3,15 @@
 mod discard;
 mod draft;
 
-pub use discard::Discard;
-pub use draft::draft;
+pub(crate) use discard::Discard;
+pub(crate) use draft::draft;
 
 use engine::{Store, StoreConfig};
 use rt::sim::Sim;
 
 /// A store with RocketMQ's defaults on a simulated machine. The index works beside what is
 /// measured: only its own bench wants it.
-pub fn store(index_enabled: bool) -> (Sim, Store<Discard>) {
+pub(crate) fn store(index_enabled: bool) -> (Sim, Store<Discard>) {
     let sim = Sim::new(1);
     let mut config = StoreConfig::new("/bench");
     config.index_enabled = index_enabled;

@@ -8,6 +8,7 @@
 //! A reader that meets it goes on at the next file.
 
 use crate::limits::BLANK_HEAD_BYTES;
+use crate::number::exact;
 use protocol::record::BLANK_MAGIC;
 
 /// Bytes of blank before a record of `record_bytes` at `offset`: 0 when the record fits.
@@ -18,7 +19,7 @@ pub(crate) fn blank_before(offset: u64, record_bytes: u64, file_bytes: u64) -> u
 
 /// Writes a blank over all of `out`, which has at least 8 bytes: every record leaves them.
 pub(crate) fn encode_blank(out: &mut [u8]) {
-    let length = u32::try_from(out.len()).unwrap_or(u32::MAX);
+    let length: u32 = exact(out.len());
     let (head, rest) = out.split_at_mut(8);
     head[..4].copy_from_slice(&length.to_be_bytes());
     head[4..].copy_from_slice(&BLANK_MAGIC.to_be_bytes());

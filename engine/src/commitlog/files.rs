@@ -1,7 +1,8 @@
 //! The files of the log: one size, no gap between them, made ahead of need and off the path.
 //!
-//! Opened with O_DIRECT, or mapped with `logBackend=mmap`. A filesystem that has none is used
-//! through the page cache instead, once and for all files, and [`LogFiles::is_buffered`] says so.
+//! Opened with O_DIRECT, or through the page cache with `logBackend=mmap`. A filesystem that has no
+//! O_DIRECT is used through the page cache instead, once and for all files, and
+//! [`LogFiles::is_buffered`] says so.
 
 use crate::config::LogBackend;
 use crate::error::{FileError, is_no_space};
@@ -154,7 +155,7 @@ impl<R: Runtime> LogFiles<R> {
         if self.backend == LogBackend::Mmap {
             return self
                 .rt
-                .open(&path, OpenMode::Mapped)
+                .open(&path, OpenMode::PageCache)
                 .await
                 .map_err(FileError::at("open", &path, 0));
         }
@@ -236,8 +237,7 @@ impl<R: Runtime> LogFiles<R> {
 
     /// Gives a file of a store that is being opened its full length, behind `at` as a hole where
     /// the disk has no space to reserve: the store starts and is read, and what would be written
-    /// there waits for space. Not a mapped file: a copy into a hole of a full disk would end the
-    /// process.
+    /// there waits for space.
     pub(crate) async fn make_whole(
         &self,
         file: &R::File,
@@ -245,7 +245,7 @@ impl<R: Runtime> LogFiles<R> {
         at: u64,
     ) -> Result<(), FileError> {
         match file.allocate(0, self.file_bytes).await {
-            Err(error) if is_no_space(&error) && self.backend == LogBackend::Direct => {
+            Err(error) if is_no_space(&error) => {
                 tracing::warn!(path = %path.display(), offset = at, "no space to reserve the \
                     rest of this log file: messages wait until there is");
                 file.set_len(self.file_bytes).await.map_err(FileError::at("extend", path, at))

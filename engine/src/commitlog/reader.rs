@@ -10,6 +10,7 @@
 use super::files::LogFiles;
 use crate::error::FileError;
 use crate::limits::{SCAN_READ_BYTES, SCAN_READS_AHEAD};
+use crate::number::exact;
 use crate::tail::block_floor;
 use futures_lite::future::{poll_once, yield_now};
 use rt::{BufSlice, File, Runtime};
@@ -63,7 +64,7 @@ impl<'a, R: Runtime> LogReader<'a, R> {
     /// end.
     pub(crate) async fn bytes(&mut self, at: u64, needed: usize) -> Result<&[u8], FileError> {
         let left_in_file = self.log.start_of(at) + self.log.file_bytes() - at;
-        let needed = needed.min(usize::try_from(left_in_file).unwrap_or(usize::MAX));
+        let needed = needed.min(exact(left_in_file));
         self.go_to(at);
         self.ask(at + needed as u64).await;
         self.arrive(0).await?;
@@ -91,8 +92,7 @@ impl<'a, R: Runtime> LogReader<'a, R> {
         let mut asked = false;
         while self.next < self.upto && (self.windows.len() < SCAN_READS_AHEAD || self.next < end) {
             let (start, log) = (self.next, self.log);
-            let left_in_file = usize::try_from(log.start_of(start) + log.file_bytes() - start)
-                .unwrap_or(usize::MAX);
+            let left_in_file = exact(log.start_of(start) + log.file_bytes() - start);
             let len = SCAN_READ_BYTES.min(left_in_file);
             // Opened here, once, and not by each of the reads. An error is met again where the
             // bytes are needed.

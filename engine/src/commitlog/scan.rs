@@ -1,6 +1,7 @@
 //! Bytes of the log to records: pure, so that every cut and every damage is a test of a function.
 
 use crate::limits::BLANK_HEAD_BYTES;
+use crate::number::exact;
 use memchr::memmem;
 use protocol::record::{BLANK_MAGIC, MAGIC_AT, MAGIC_V1, MAGIC_V2, RecordView};
 
@@ -46,7 +47,7 @@ fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
 /// Looks at `bytes`, which lie at log offset `at` and do not reach beyond its file.
 pub(crate) fn scan_one(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_> {
     let left_in_file = limits.file_bytes - at % limits.file_bytes;
-    let head = usize::try_from(BLANK_HEAD_BYTES).unwrap_or(8);
+    let head = exact(BLANK_HEAD_BYTES);
     let (Some(size), Some(magic)) = (i32_at(bytes, 0), i32_at(bytes, MAGIC_AT)) else {
         return if left_in_file < BLANK_HEAD_BYTES {
             Scanned::End("less than a blank is left".to_owned())
@@ -70,7 +71,9 @@ pub(crate) fn scan_one(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_>
     if magic != MAGIC_V1 && magic != MAGIC_V2 {
         return Scanned::End(format!("magic {magic:#010x} is neither V1 nor V2 nor a blank's"));
     }
-    let size = usize::try_from(size).unwrap_or(0);
+    let Ok(size) = usize::try_from(size) else {
+        return Scanned::End(format!("a record of {size} bytes"));
+    };
     if size > limits.record_bytes_max || size as u64 + BLANK_HEAD_BYTES > left_in_file {
         return Scanned::End(format!(
             "a record of {size} bytes where {left_in_file} are left of the file"

@@ -6,6 +6,7 @@ use super::unit::{PRE_BLANK, UNIT_BYTES, Unit};
 use crate::error::FileError;
 use crate::files::OpenFiles;
 use crate::limits::CONSUMEQUEUE_OPEN_FILES_MAX;
+use crate::number::exact;
 use crate::offset::QueueOffset;
 use crate::paths::Paths;
 use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime};
@@ -65,19 +66,18 @@ impl<R: Runtime> QueueFiles<R> {
 
     /// Byte offset, in the queue, of the file with `offset`'s unit: the number in its name.
     pub(crate) fn file_start(&self, offset: QueueOffset) -> u64 {
-        let unit = u64::try_from(offset.0).unwrap_or(0);
+        let unit: u64 = exact(offset.0);
         unit / self.units_per_file * self.file_bytes()
     }
 
     /// Where in its file the unit of `offset` is.
     fn at_in_file(&self, offset: QueueOffset) -> u64 {
-        u64::try_from(offset.0).unwrap_or(0) % self.units_per_file * UNIT_LEN
+        exact::<_, u64>(offset.0) % self.units_per_file * UNIT_LEN
     }
 
     /// Units from `offset` to the end of its file.
     pub(crate) fn left_in_file(&self, offset: QueueOffset) -> usize {
-        usize::try_from((self.file_bytes() - self.at_in_file(offset)) / UNIT_LEN)
-            .unwrap_or(usize::MAX)
+        exact((self.file_bytes() - self.at_in_file(offset)) / UNIT_LEN)
     }
 
     pub(crate) fn path(&self, place: &QueuePlace, file_start: u64) -> PathBuf {
@@ -131,7 +131,7 @@ impl<R: Runtime> QueueFiles<R> {
         first_at: u64,
     ) -> Result<(), FileError> {
         file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", path, 0))?;
-        let blanks = usize::try_from(first_at / UNIT_LEN).unwrap_or(0);
+        let blanks = exact(first_at / UNIT_LEN);
         if blanks > 0 {
             let bytes: Vec<u8> =
                 std::iter::repeat_n(PRE_BLANK.encode(), blanks).flatten().collect();

@@ -14,6 +14,7 @@
 
 use super::unit::Unit;
 use crate::limits::QUEUE_ID_MAX;
+use crate::number::exact;
 use crate::offset::QueueOffset;
 use foldhash::HashMap;
 use std::collections::VecDeque;
@@ -66,7 +67,7 @@ impl Queue {
     }
 
     pub(crate) fn first_recent(&self) -> QueueOffset {
-        QueueOffset(self.next.0 - i64::try_from(self.recent.len()).unwrap_or(0))
+        QueueOffset(self.next.0 - exact::<_, i64>(self.recent.len()))
     }
 
     /// The unit of `offset`, which is in `min..next`.

@@ -16,6 +16,7 @@ use super::layout::{HEADER_BYTES, Header, Shape};
 use super::newest::{Newest, Piece};
 use crate::error::FileError;
 use crate::files::OpenFiles;
+use crate::number::exact;
 use crate::paths::Paths;
 use crate::signal::Turn;
 use rt::{File, OpenMode, Runtime};
@@ -423,16 +424,14 @@ impl<R: Runtime> Index<R> {
             (Vec::with_capacity(self.shape.slots as usize), self.shape.slot_at(self.shape.slots));
         let mut at = self.shape.slot_at(0);
         while at < end {
-            let bytes = self
-                .read(last.name, at, usize::try_from((end - at).min(SLOT_READ_BYTES)).unwrap_or(0))
-                .await?;
+            let bytes = self.read(last.name, at, exact((end - at).min(SLOT_READ_BYTES))).await?;
             slots.extend(
                 bytes
                     .chunks_exact(4)
                     .filter_map(|slot| slot.try_into().ok())
                     .map(u32::from_be_bytes),
             );
-            at = self.shape.slot_at(u32::try_from(slots.len()).unwrap_or(u32::MAX));
+            at = self.shape.slot_at(exact(slots.len()));
             if bytes.len() < 4 {
                 break;
             }

@@ -7,6 +7,7 @@
 
 use super::layout::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, SLOT_BYTES, Shape};
 use crate::limits::INDEX_PENDING_ENTRIES_MAX;
+use crate::number::exact;
 use rt::{AppendBuf, BufSlice};
 
 /// Slots are written by this much of the file.
@@ -63,7 +64,7 @@ impl Newest {
         let Some(newest) = self.slots.get_mut(slot as usize) else { return };
         let before = std::mem::replace(newest, number);
         let page = self.shape.slot_at(slot) / PAGE_BYTES;
-        let (word, bit) = (usize::try_from(page / 64).unwrap_or(usize::MAX), page % 64);
+        let (word, bit) = (exact::<_, usize>(page / 64), page % 64);
         if let Some(word) = self.dirty.get_mut(word) {
             *word |= 1 << bit;
         }
@@ -83,7 +84,7 @@ impl Newest {
         }
         if self.dirty.is_empty() {
             let pages = self.shape.slot_at(self.shape.slots).div_ceil(PAGE_BYTES);
-            self.dirty = vec![0; usize::try_from(pages.div_ceil(64)).unwrap_or(0)];
+            self.dirty = vec![0; exact(pages.div_ceil(64))];
         }
     }
 
@@ -136,9 +137,7 @@ impl Newest {
         let slots_end = self.shape.slot_at(self.shape.slots);
         let from = (first * PAGE_BYTES).max(HEADER_BYTES as u64);
         let upto = (end * PAGE_BYTES).min(slots_end);
-        let slot = |at: u64| {
-            usize::try_from((at - HEADER_BYTES as u64) / SLOT_BYTES as u64).unwrap_or(usize::MAX)
-        };
+        let slot = |at: u64| exact::<_, usize>((at - HEADER_BYTES as u64) / SLOT_BYTES as u64);
         let slots = self.slots.get(slot(from)..slot(upto))?;
         let bytes: Vec<u8> = slots.iter().flat_map(|slot| slot.to_be_bytes()).collect();
         Some(Piece { at: from, data: AppendBuf::copy_of(&bytes) })

@@ -16,6 +16,7 @@ use crate::error::AppendError;
 use crate::limits::{
     PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_MAX, UNPERSISTED_UNITS_WAKE,
 };
+use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::batch::BatchEntry;
 use protocol::properties;
@@ -36,7 +37,7 @@ pub struct Appended {
 }
 
 impl Appended {
-    /// Where its record ends: once a mark has passed this, what the mark promises holds for the
+    /// Where its record ends: once a watermark has passed this, what it promises holds for the
     /// message.
     #[must_use]
     pub fn end(&self) -> PhyOffset {
@@ -186,11 +187,11 @@ impl<R: Runtime> Inner<R> {
                 resumes_percent: self.config.retention.clean_forcibly_percent,
             });
         }
-        let full = || AppendError::TailFull { unwritten_bytes: self.marks.unwritten_bytes() };
+        let full = || AppendError::TailFull { unwritten_bytes: self.watermarks.unwritten_bytes() };
         if self.is_behind_in_queues() {
             return Err(full());
         }
-        let (end, written) = (self.marks.appended().0, self.marks.written().0);
+        let (end, written) = (self.watermarks.appended().0, self.watermarks.written().0);
         let blank = blank_before(end, bytes as u64, self.log.file_bytes());
         if let Some(next_file) = self.disk_full_at.get()
             && end + blank + bytes as u64 > next_file
@@ -202,8 +203,8 @@ impl<R: Runtime> Inner<R> {
             let blank_bytes = usize::try_from(blank).map_err(|_| full())?;
             tail.reserve(blank_bytes, written).map_err(|_| full())?;
             tail.append(blank_bytes, encode_blank);
-            self.marks.append_to(end + blank);
-            self.marks.dispatch_to(end + blank);
+            self.watermarks.append_to(end + blank);
+            self.watermarks.dispatch_to(end + blank);
         }
         tail.reserve(bytes, written).map_err(|_| full())
     }
@@ -217,7 +218,7 @@ impl<R: Runtime> Inner<R> {
             && self
                 .tail
                 .borrow()
-                .could_reserve(self.config.record_bytes_max(), self.marks.written().0)
+                .could_reserve(self.config.record_bytes_max(), self.watermarks.written().0)
     }
 
     pub(super) fn store_time_ms(&self) -> i64 {
@@ -288,14 +289,14 @@ impl<R: Runtime> Inner<R> {
         now_ms: i64,
         fill: impl FnOnce(&mut [u8], PhyOffset, QueueOffset) -> i64,
     ) -> Appended {
-        let at = self.marks.appended();
+        let at = self.watermarks.appended();
         let next =
             queue.and_then(|key| self.queues.table.borrow().get(key).map(|queue| queue.next));
         let queue_offset = next.unwrap_or_default();
         let tags_code = self.tail.borrow_mut().append(bytes, |out| fill(out, at, queue_offset));
         let appended =
             Appended { physical_offset: at, bytes, queue_offset, store_timestamp_ms: now_ms };
-        self.marks.append_to(appended.end().0);
+        self.watermarks.append_to(appended.end().0);
         self.counts.add(|counts| {
             counts.messages += 1;
             counts.record_bytes += bytes as u64;
@@ -303,16 +304,16 @@ impl<R: Runtime> Inner<R> {
         if let Some(key) = queue {
             self.dispatch(key, &appended, tags_code);
         }
-        self.marks.dispatch_to(appended.end().0);
+        self.watermarks.dispatch_to(appended.end().0);
         appended
     }
 
     fn dispatch(&self, key: QueueKey, appended: &Appended, tags_code: i64) {
-        let size = u32::try_from(appended.bytes).unwrap_or(0);
+        let size = exact(appended.bytes);
         let mut table = self.queues.table.borrow_mut();
         let unit = Unit { at: appended.physical_offset, size, tags_code };
         let max_offset = appended.queue_offset.plus(1);
-        if self.marks.answers_at_once() {
+        if self.watermarks.answers_at_once() {
             table.push(key, unit);
             self.arrivals.borrow_mut().push(key, max_offset, tags_code);
         } else {

@@ -73,7 +73,7 @@ struct HiddenEntry {
     entry: Entry,
 }
 
-/// Messages in the order of the log that wait for the mark of an acknowledgement.
+/// Messages in the order of the log that wait for the watermark of an acknowledgement.
 #[derive(Default)]
 pub(super) struct Hidden(VecDeque<HiddenEntry>);
 
@@ -120,7 +120,7 @@ impl<R: Runtime> Inner<R> {
 
     /// Shows consumers what is acknowledged by now.
     pub(super) fn reveal(&self) {
-        let visible = self.marks.visible().0;
+        let visible = self.watermarks.visible().0;
         let mut hidden = self.hidden.borrow_mut();
         let (mut table, mut arrivals) =
             (self.queues.table.borrow_mut(), self.arrivals.borrow_mut());

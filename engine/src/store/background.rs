@@ -81,7 +81,12 @@ impl<R: Runtime> Inner<R> {
 
     fn next_step(&self) -> Option<WriteStep> {
         let mut partial = self.partial_block.borrow_mut();
-        next_write(&self.tail.borrow(), self.marks.written().0, self.log.file_bytes(), &mut partial)
+        next_write(
+            &self.tail.borrow(),
+            self.watermarks.written().0,
+            self.log.file_bytes(),
+            &mut partial,
+        )
     }
 
     async fn write_step(&self, step: WriteStep) -> Result<(), FileError> {
@@ -97,7 +102,7 @@ impl<R: Runtime> Inner<R> {
             ("write", file.write_both_at(in_file, step.blocks, step.last).await)
         };
         done.map_err(self.log.failed(operation, step.at))?;
-        self.marks.write_to(step.upto);
+        self.watermarks.write_to(step.upto);
         self.counts.add(|counts| {
             counts.log_writes += 1;
             counts.log_bytes += bytes;
@@ -108,16 +113,16 @@ impl<R: Runtime> Inner<R> {
             counts.flushes += u64::from(is_sync);
         });
         if is_sync {
-            self.marks.flush_to(step.upto);
+            self.watermarks.flush_to(step.upto);
         }
         self.acknowledge();
         self.written.notify();
         Ok(())
     }
 
-    /// Shows and tells what the mark of an acknowledgement has passed.
+    /// Shows and tells what the watermark of acknowledgements has passed.
     fn acknowledge(&self) {
-        if !self.marks.answers_at_once() {
+        if !self.watermarks.answers_at_once() {
             self.reveal();
             self.acknowledged.notify();
         }
@@ -127,7 +132,7 @@ impl<R: Runtime> Inner<R> {
     async fn flush(&self) -> Result<(), StoreError> {
         let _turn = self.flush_turn.take().await;
         self.poison_error()?;
-        let (from, upto) = (self.marks.flushed().0, self.marks.written().0);
+        let (from, upto) = (self.watermarks.flushed().0, self.watermarks.written().0);
         let mut at = from;
         while at < upto {
             if let Err(error) = self.flush_file(at).await {
@@ -136,7 +141,7 @@ impl<R: Runtime> Inner<R> {
             }
             at = self.log.start_of(at) + self.log.file_bytes();
         }
-        self.marks.flush_to(upto);
+        self.watermarks.flush_to(upto);
         Ok(())
     }
 
@@ -152,7 +157,7 @@ impl<R: Runtime> Inner<R> {
         loop {
             let seen = self.written.seen();
             self.poison_error()?;
-            if self.marks.written().0 >= end {
+            if self.watermarks.written().0 >= end {
                 return self.flush().await;
             }
             self.check_writer_has_space()?;
@@ -191,7 +196,7 @@ impl<R: Runtime> Inner<R> {
 
     fn manifest_now(&self) -> Manifest {
         let (log_begin, log_end, last_store_ms) =
-            (self.log.begin(), self.marks.appended().0, self.last_store_ms.get());
+            (self.log.begin(), self.watermarks.appended().0, self.last_store_ms.get());
         let mut manifest = Manifest {
             version: MANIFEST_VERSION,
             log_begin,
@@ -224,9 +229,9 @@ async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
         if inner.is_poisoned() {
             return;
         }
-        if inner.marks.answers_at_once()
+        if inner.watermarks.answers_at_once()
             && inner.phase.get() == Phase::Open
-            && (1..WRITE_GATHER_BYTES).contains(&inner.marks.unwritten_bytes())
+            && (1..WRITE_GATHER_BYTES).contains(&inner.watermarks.unwritten_bytes())
         {
             inner.rt.sleep(WRITE_GATHER).await;
         }
@@ -247,7 +252,7 @@ async fn flush_log<R: Runtime>(inner: Rc<Inner<R>>) {
     let interval = Duration::from_millis(inner.config.flush_interval_ms);
     while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
         let (seen, stopping) = (inner.written.seen(), inner.stopping.seen());
-        if inner.marks.flushed() == inner.marks.written() {
+        if inner.watermarks.flushed() == inner.watermarks.written() {
             or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await;
         }
         inner.pause(interval).await;
@@ -264,7 +269,7 @@ async fn prepare_files<R: Runtime>(inner: Rc<Inner<R>>) {
         let (seen, stopping) = (inner.written.seen(), inner.stopping.seen());
         let half = inner.log.file_bytes() / 2;
         let next = inner.log.created_upto();
-        if inner.marks.appended().0 + half < next {
+        if inner.watermarks.appended().0 + half < next {
             or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await;
             continue;
         }
@@ -283,7 +288,7 @@ impl<R: Runtime> Inner<R> {
             Ok(())
                 if due
                     && !self.queues.sync_failed()
-                    && self.manifest_end.get() != self.marks.appended().0 =>
+                    && self.manifest_end.get() != self.watermarks.appended().0 =>
             {
                 self.write_checkpoint().await
             }

@@ -21,6 +21,7 @@ use crate::consumequeue::table::Found;
 use crate::consumequeue::unit::Unit;
 use crate::error::{FileError, ReadError};
 use crate::limits::REPORTED_DAMAGE_MAX;
+use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::record::{RecordError, RecordView};
 use rt::runtime::DIRECT_ALIGN;
@@ -151,8 +152,8 @@ impl<R: Runtime> Store<R> {
     /// The record that begins at `at`; `None` when none does.
     pub async fn message_at(&self, at: PhyOffset) -> Result<Option<BufSlice>, ReadError> {
         let inner = &*self.inner;
-        let marks = &inner.marks;
-        if at.0 < inner.log.begin() || at >= marks.visible() {
+        let watermarks = &inner.watermarks;
+        if at.0 < inner.log.begin() || at >= watermarks.visible() {
             return Ok(None);
         }
         let head = inner.log_bytes(at.0, HEAD_READ_BYTES).await?;
@@ -287,13 +288,13 @@ impl<R: Runtime> Inner<R> {
     ) -> Result<Fetched, ReadError> {
         let mut fetched = Fetched { slices: Vec::new(), messages: 0, bytes: 0, stopped: None };
         for (nth, (offset, unit)) in units.iter().enumerate() {
-            let size = usize::try_from(unit.size).unwrap_or(0);
+            let size = exact(unit.size);
             let in_tail = self.tail.borrow().slice(unit.at.0, size);
             let record = match in_tail {
                 Some(record) => record,
                 None => {
                     let is_possible = size <= self.config.record_bytes_max()
-                        && unit.end() <= self.marks.written().0;
+                        && unit.end() <= self.watermarks.written().0;
                     let record = if is_possible {
                         let is_near = self.has_neighbour(units, nth);
                         match self.cold_record(unit.at.0, size, is_near).await {
@@ -367,8 +368,8 @@ impl<R: Runtime> Inner<R> {
     async fn read_uncharged(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
         let (path, in_file) = (self.log.path_of(at), at % self.log.file_bytes());
         let readable =
-            (self.log.file_bytes() - in_file).min(self.marks.written().0.saturating_sub(at));
-        let len = len.min(usize::try_from(readable).unwrap_or(usize::MAX));
+            (self.log.file_bytes() - in_file).min(self.watermarks.written().0.saturating_sub(at));
+        let len = len.min(exact(readable));
         let file = self.log.file(at).await?;
         Ok(file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?)
     }
@@ -403,7 +404,11 @@ impl<R: Runtime> Inner<R> {
         }
         if reported.insert(at.0) {
             let (path, in_file) = (self.log.path_of(at.0), at.0 % self.log.file_bytes());
-            tracing::error!(path = %path.display(), offset = in_file, expected, found, "a damaged message is not served, consumers go on behind it; restore the file from a copy to have it back");
+            tracing::error!(
+                path = %path.display(), offset = in_file, expected, found,
+                "a damaged message is not served, consumers go on behind it; restore the file \
+                    from a copy to have it back"
+            );
         }
     }
 }
@@ -417,7 +422,7 @@ pub(super) fn check_record(
     bytes: &BufSlice,
 ) -> Result<(), String> {
     let record = RecordView::parse(bytes).map_err(|error| error.to_string())?;
-    if record.total_size() != usize::try_from(unit.size).unwrap_or(0) {
+    if record.total_size() != exact::<_, usize>(unit.size) {
         return Err(format!("a record of {} bytes", record.total_size()));
     }
     if record.physical_offset() != unit.at.as_i64() {
@@ -470,7 +475,7 @@ impl Picked {
             {
                 return false;
             }
-            let size = usize::try_from(unit.size).unwrap_or(0);
+            let size = exact(unit.size);
             if unit.at.0 < log_begin {
                 self.otherwise = ReadStatus::MessageWasRemoving;
             } else if unit.is_missing() {

@@ -43,7 +43,7 @@ impl<R: Runtime> Inner<R> {
         }
         let queues = table.remove_topic(topic);
         self.queues.files.forget(&queues);
-        self.deleted.borrow_mut().insert(topic.to_owned(), self.marks.appended().0);
+        self.deleted.borrow_mut().insert(topic.to_owned(), self.watermarks.appended().0);
         true
     }
 

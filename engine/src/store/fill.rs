@@ -239,7 +239,11 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
             self.anew.insert(key);
         } else {
             let path = self.from.log.path_of(suspect.unit.at.0);
-            tracing::error!(path = %path.display(), offset = suspect.unit.at.0 % self.from.log.file_bytes(), expected = next.0, found = suspect.offset.0, "messages of a queue are nowhere in the log");
+            let in_file = suspect.unit.at.0 % self.from.log.file_bytes();
+            tracing::error!(
+                path = %path.display(), offset = in_file, expected = next.0,
+                found = suspect.offset.0, "messages of a queue are nowhere in the log"
+            );
             self.push_missing(key, suspect.offset, suspect.unit.at.0);
         }
         self.push(key, suspect.unit);

@@ -27,7 +27,7 @@ pub(super) async fn build_index<R: Runtime>(inner: Rc<Inner<R>>) {
             tracing::warn!(%error, "the index is behind; trying again");
             inner.pause(RETRY).await;
         }
-        if inner.index.upto() >= inner.marks.appended().0 && !inner.index.is_damaged() {
+        if inner.index.upto() >= inner.watermarks.appended().0 && !inner.index.is_damaged() {
             or(inner.appended.changed_since(seen), inner.stopping.changed_since(stopping)).await;
         }
         inner.pause(INDEX_INTERVAL).await;
@@ -46,9 +46,9 @@ impl<R: Runtime> Inner<R> {
     async fn index_round(&self) -> Result<(), ReadError> {
         self.drop_old_index_files().await?;
         while self.phase.get() == Phase::Open
-            && (self.index.upto() < self.marks.visible().0 || self.index.is_damaged())
+            && (self.index.upto() < self.watermarks.visible().0 || self.index.is_damaged())
         {
-            self.index_piece(self.marks.visible().0).await?;
+            self.index_piece(self.watermarks.visible().0).await?;
             yield_now().await;
         }
         Ok(())
@@ -63,7 +63,7 @@ impl<R: Runtime> Inner<R> {
     /// Indexes everything, when the store closes. It may take a while after a rebuild began, so it
     /// says how far it is.
     pub(super) async fn finish_index(&self) {
-        let (target, mut said) = (self.marks.appended().0, self.rt.now_nanos());
+        let (target, mut said) = (self.watermarks.appended().0, self.rt.now_nanos());
         while self.config.index_enabled
             && !self.is_poisoned()
             && (self.index.upto() < target || self.index.is_damaged())
@@ -86,7 +86,7 @@ impl<R: Runtime> Inner<R> {
 
     /// Brings the index up to what a query made now may see, when it is nearly there.
     pub(super) async fn catch_up_index(&self, lag_max: u64) {
-        let target = self.marks.visible().0;
+        let target = self.watermarks.visible().0;
         while self.config.index_enabled
             && self.phase.get() == Phase::Open
             && self.index.upto() < target

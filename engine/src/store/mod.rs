@@ -40,11 +40,11 @@ use crate::commitlog::files::LogFiles;
 use crate::config::StoreConfig;
 use crate::consumequeue::queues::Queues;
 use crate::index::{Index, IndexMark};
-use crate::marks::Marks;
 use crate::offset::PhyOffset;
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
+use crate::watermarks::Watermarks;
 use arrivals::{Arrivals, Hidden};
 use read_ahead::{ColdCache, UnitCache};
 use rt::{AppendBuf, MemoryAccount, Runtime};
@@ -68,7 +68,7 @@ pub struct WriteCounts {
     /// Bytes of their records, each copied once: from the request into the log's tail.
     pub record_bytes: u64,
     /// Bytes copied a second time: last blocks, to the next chunk of the tail and padded for a
-    /// write; on `mmap` everything, into the mapping.
+    /// write; on `mmap` everything, into the page cache.
     pub copied_again_bytes: u64,
     /// Writes of the log.
     pub log_writes: u64,
@@ -93,7 +93,7 @@ struct Inner<R: Runtime> {
     rt: R,
     config: StoreConfig,
     paths: Paths,
-    marks: Marks,
+    watermarks: Watermarks,
     tail: RefCell<Tail>,
     log: LogFiles<R>,
     queues: Queues<R>,
@@ -161,26 +161,26 @@ impl<R: Runtime> Store<R> {
     /// The end of the log.
     #[must_use]
     pub fn appended(&self) -> PhyOffset {
-        self.inner.marks.appended()
+        self.inner.watermarks.appended()
     }
 
     /// Up to here a killed process loses nothing.
     #[must_use]
     pub fn written(&self) -> PhyOffset {
-        self.inner.marks.written()
+        self.inner.watermarks.written()
     }
 
     /// Up to here a power cut loses nothing.
     #[must_use]
     pub fn flushed(&self) -> PhyOffset {
-        self.inner.marks.flushed()
+        self.inner.watermarks.flushed()
     }
 
-    /// Up to here producers may be answered: the mark that the configuration's flush policy and
+    /// Up to here producers may be answered: the watermark that the configuration's flush policy and
     /// backend promise.
     #[must_use]
     pub fn acknowledged(&self) -> PhyOffset {
-        self.inner.marks.acknowledged()
+        self.inner.watermarks.acknowledged()
     }
 
     /// Completes when [`Store::acknowledged`] has passed `seen` or the store was poisoned: then it
@@ -189,7 +189,7 @@ impl<R: Runtime> Store<R> {
         let inner = &*self.inner;
         loop {
             let changes = inner.acknowledged.seen();
-            if inner.marks.acknowledged() > seen || inner.poison.borrow().is_some() {
+            if inner.watermarks.acknowledged() > seen || inner.poison.borrow().is_some() {
                 return;
             }
             inner.acknowledged.changed_since(changes).await;
@@ -199,13 +199,13 @@ impl<R: Runtime> Store<R> {
     /// Up to here messages are in their queues.
     #[must_use]
     pub fn dispatched(&self) -> PhyOffset {
-        self.inner.marks.dispatched()
+        self.inner.watermarks.dispatched()
     }
 
     /// Up to here consumers see messages.
     #[must_use]
     pub fn visible(&self) -> PhyOffset {
-        self.inner.marks.visible()
+        self.inner.watermarks.visible()
     }
 
     /// The first byte of the log.

@@ -14,10 +14,10 @@ use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
 use crate::index::{self, Index, Shape};
 use crate::manifest::{Decoded, MANIFEST_VERSION, Manifest};
-use crate::marks::{AnswerAt, Marks};
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
+use crate::watermarks::{AnswerAt, Watermarks};
 use rt::runtime::DIRECT_ALIGN;
 use rt::{AppendBuf, File, MemoryAccount, Runtime};
 use std::cell::{Cell, RefCell};
@@ -161,7 +161,11 @@ impl<R: Runtime> Opening<R> {
         let is_torn = scanned.is_torn();
         if is_torn {
             let path = self.log.path_of(scanned.end);
-            tracing::warn!(path = %path.display(), offset = scanned.end % self.log.file_bytes(), found = scanned.reason, "the log ends here; what lies behind is made zeros");
+            let in_file = scanned.end % self.log.file_bytes();
+            tracing::warn!(
+                path = %path.display(), offset = in_file, found = scanned.reason,
+                "the log ends here; what lies behind is made zeros"
+            );
         }
         self.queues.persist_dirty().await?;
         self.queues.table.borrow_mut().trim(u64::MAX);
@@ -229,7 +233,7 @@ impl<R: Runtime> Opening<R> {
             .max(manifest.last_store_ms)
             .max(self.checkpoint.logics_timestamp_ms);
         Inner {
-            marks: Marks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
+            watermarks: Watermarks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
             tail: RefCell::new(Tail::new(
                 end,
                 self.partial,
@@ -318,7 +322,10 @@ async fn read_checkpoint<R: Runtime>(rt: &R, path: &Path) -> Result<Checkpoint, 
     let Some(bytes) = optional_file(rt, path).await? else { return Ok(Checkpoint::default()) };
     let checkpoint = Checkpoint::decode(&bytes);
     if bytes.len() < CHECKPOINT_BYTES || !checkpoint.is_plausible(rt.wall_ms()) {
-        tracing::warn!(path = %path.display(), bytes = bytes.len(), found = ?checkpoint, "the checkpoint is damaged: doing without it");
+        tracing::warn!(
+            path = %path.display(), bytes = bytes.len(), found = ?checkpoint,
+            "the checkpoint is damaged: doing without it"
+        );
         return Ok(Checkpoint::default());
     }
     Ok(checkpoint)

@@ -97,7 +97,7 @@ impl<R: Runtime> Inner<R> {
     /// Whether a record at `phy` is entered under `hash`, if there is one: an index built anew
     /// would say the same.
     async fn would_enter(&self, phy: u64, hash: u32) -> Result<bool, ReadError> {
-        if phy >= self.marks.visible().0 {
+        if phy >= self.watermarks.visible().0 {
             return Ok(false);
         }
         let hashes = self.hashes_at(phy).await?;

@@ -21,6 +21,7 @@ use super::{Inner, Store};
 use crate::consumequeue::table::{Found, QueueKey};
 use crate::consumequeue::unit::Unit;
 use crate::limits::FILTER_UNITS_MAX;
+use crate::number::exact;
 use crate::offset::QueueOffset;
 use rt::{BufSlice, Runtime};
 
@@ -383,7 +384,7 @@ impl<R: Runtime> Inner<R> {
         if !request.filter.takes(unit.tags_code) {
             return Step::On;
         }
-        let size = usize::try_from(unit.size).unwrap_or(0);
+        let size = exact(unit.size);
         if !budget.takes(out.messages, out.bytes, size) {
             return Step::Full;
         }

@@ -21,6 +21,7 @@ use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::error::{FileError, ReadError};
 use crate::limits::{READ_AHEAD_WINDOWS, UNIT_RUNS_MAX, UNITS_READ_AHEAD};
+use crate::number::exact;
 use crate::offset::QueueOffset;
 use crate::tail::block_floor;
 use futures_lite::future::yield_now;
@@ -48,8 +49,7 @@ impl Window {
 
     /// `[from, upto)` as far as it is here.
     fn part(&self, from: u64, upto: u64) -> BufSlice {
-        let clip =
-            |at: u64| usize::try_from(at.clamp(self.start, self.end()) - self.start).unwrap_or(0);
+        let clip = |at: u64| exact(at.clamp(self.start, self.end()) - self.start);
         self.bytes.part(clip(from)..clip(upto))
     }
 }
@@ -219,7 +219,7 @@ impl<R: Runtime> Inner<R> {
         if in_sequence {
             self.read_on(end).await;
         }
-        let window = self.read_log(at, usize::try_from(end - at).unwrap_or(len)).await?;
+        let window = self.read_log(at, exact(end - at)).await?;
         let record = window.part(0..len.min(window.len()));
         self.cold_cache.borrow_mut().insert(at, window, in_sequence, true);
         Ok(record)
@@ -233,7 +233,7 @@ impl<R: Runtime> Inner<R> {
             let file_end = self.log.start_of(from) + self.log.file_bytes();
             let upto = (from + self.config.read_ahead_bytes as u64)
                 .min(file_end)
-                .min(block_floor(self.marks.written().0));
+                .min(block_floor(self.watermarks.written().0));
             if upto <= from {
                 break;
             }
@@ -257,7 +257,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     async fn fetch_ahead(&self, start: u64, upto: u64) {
-        let read = self.read_log(start, usize::try_from(upto - start).unwrap_or(0)).await;
+        let read = self.read_log(start, exact(upto - start)).await;
         let mut cache = self.cold_cache.borrow_mut();
         cache.on_their_way.retain(|(other, _)| *other != start);
         // An error is met again, and told, by the read that needs these bytes.

@@ -20,6 +20,7 @@ use crate::consumequeue::unit::Unit;
 use crate::delay_levels::DelayLevels;
 use crate::error::ReadError;
 use crate::limits::{REPAIR_SCAN_BYTES_MAX, SCAN_READ_BYTES, SCAN_READS_AHEAD};
+use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::record::RecordView;
 use rt::{AppendBuf, Runtime};
@@ -58,11 +59,10 @@ impl<R: Runtime> Inner<R> {
             let units = self.units_from(place, before, 1).await?;
             if let Some(unit) = units.first().filter(|unit| {
                 unit.at.0 >= self.log.begin()
-                    && unit.end() <= self.marks.written().0
+                    && unit.end() <= self.watermarks.written().0
                     && !unit.is_missing()
             }) {
-                let record =
-                    self.log_bytes(unit.at.0, usize::try_from(unit.size).unwrap_or(0)).await?;
+                let record = self.log_bytes(unit.at.0, exact(unit.size)).await?;
                 if check_record(place, before, unit, &record).is_ok() {
                     return Ok(unit.end());
                 }
@@ -84,7 +84,7 @@ impl<R: Runtime> Inner<R> {
         offset: QueueOffset,
         from: u64,
     ) -> Result<Option<Unit>, ReadError> {
-        let upto = self.marks.written().0.min(from.saturating_add(REPAIR_SCAN_BYTES_MAX));
+        let upto = self.watermarks.written().0.min(from.saturating_add(REPAIR_SCAN_BYTES_MAX));
         let limits = ScanLimits {
             file_bytes: self.log.file_bytes(),
             record_bytes_max: self.config.record_bytes_max(),
@@ -140,7 +140,7 @@ fn compare(record: &RecordView<'_>, place: &QueuePlace, offset: QueueOffset) -> 
 fn unit_of(record: &RecordView<'_>, at: u64, levels: &DelayLevels) -> Unit {
     Unit {
         at: PhyOffset(at),
-        size: u32::try_from(record.total_size()).unwrap_or(0),
+        size: exact(record.total_size()),
         tags_code: tags_code_of(record, levels),
     }
 }

@@ -90,8 +90,10 @@ impl<R: Runtime> Inner<R> {
         // A log that ends with its last file, while there is no space for the next, still begins in
         // a file that is there.
         let last_file = self.log.created_upto().saturating_sub(self.log.file_bytes());
-        let keep_from =
-            self.log.start_of(self.marks.flushed().0.min(self.marks.visible().0)).min(last_file);
+        let keep_from = self
+            .log
+            .start_of(self.watermarks.flushed().0.min(self.watermarks.visible().0))
+            .min(last_file);
         let begin = begin_after(
             &self.config.retention,
             &files,

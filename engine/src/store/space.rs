@@ -48,7 +48,7 @@ impl<R: Runtime> Inner<R> {
     /// An error while the log's writer stands before a file there is no space for.
     pub(super) fn check_writer_has_space(&self) -> Result<(), StoreError> {
         match self.disk_full_at.get() {
-            Some(next_file) if self.marks.written().0 >= next_file => {
+            Some(next_file) if self.watermarks.written().0 >= next_file => {
                 Err(StoreError::DiskFull { next_file: PhyOffset(next_file) })
             }
             _ => Ok(()),

@@ -18,6 +18,7 @@
 use super::{Inner, Phase};
 use crate::error::FileError;
 use crate::limits::{ZEROS_AHEAD_BYTES, ZEROS_STEP_BYTES, ZEROS_WRITE_BYTES_MAX};
+use crate::number::exact;
 use crate::signal::Signal;
 use crate::tail::block_floor;
 use futures_lite::future::or;
@@ -76,7 +77,7 @@ impl Zeros {
         (upto > from && !is_enough && !writes_are_large).then_some((from, upto))
     }
 
-    /// Marks the place as being written; the guard's end says that it is done.
+    /// Watermarks the place as being written; the guard's end says that it is done.
     fn begin_zeros(&self, from: u64, upto: u64) -> InFlight<'_> {
         assert!(
             from >= self.issued.get() && self.in_flight.get().is_none(),
@@ -101,7 +102,7 @@ impl Drop for InFlight<'_> {
 /// does: the files are the same, and of an fdatasync that failed the kernel tells once; the log's
 /// next one could say yes to what was lost.
 pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
-    let zeros = AppendBuf::copy_of(&vec![0; usize::try_from(ZEROS_STEP_BYTES).unwrap_or(0)]);
+    let zeros = AppendBuf::copy_of(&vec![0; exact(ZEROS_STEP_BYTES)]);
     while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
         let (seen, stopping) = (inner.written.seen(), inner.stopping.seen());
         match inner.zeros.next(inner.log.file_bytes(), inner.log.created_upto()) {
@@ -126,7 +127,7 @@ impl<R: Runtime> Inner<R> {
             return Ok(());
         }
         let in_flight = self.zeros.begin_zeros(from, upto);
-        let len = usize::try_from(upto - from).unwrap_or(0);
+        let len: usize = exact(upto - from);
         let written =
             file.write_both_durably_at(in_file, zeros.part(0..len), BufSlice::empty()).await;
         drop(in_flight);

@@ -1,5 +1,5 @@
 //! A message's bytes are copied once, from the request into the log's tail: the device gets them
-//! from there. On `mmap` once more, into the mapping.
+//! from there. On `mmap` once more, into the page cache.
 
 use crate::oracle::{draft, small_config};
 use engine::{FlushPolicy, LogBackend, Store, StoreConfig};

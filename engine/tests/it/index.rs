@@ -13,12 +13,12 @@ use std::time::Duration;
 
 /// Every message by each of its keys, in the order they were sent: the naive index.
 #[derive(Default)]
-pub struct Keyed {
-    pub sent: Vec<Appended>,
-    pub by_key: BTreeMap<(&'static str, String), Vec<Appended>>,
+pub(crate) struct Keyed {
+    pub(crate) sent: Vec<Appended>,
+    pub(crate) by_key: BTreeMap<(&'static str, String), Vec<Appended>>,
 }
 
-pub fn query(topic: &str, key: &str) -> KeyQuery {
+pub(crate) fn query(topic: &str, key: &str) -> KeyQuery {
     KeyQuery {
         topic: topic.into(),
         key: key.into(),
@@ -29,7 +29,7 @@ pub fn query(topic: &str, key: &str) -> KeyQuery {
     }
 }
 
-pub async fn places<R: Runtime>(store: &Store<R>, query: KeyQuery) -> Vec<u64> {
+pub(crate) async fn places<R: Runtime>(store: &Store<R>, query: KeyQuery) -> Vec<u64> {
     let queried = store.query(query).await.unwrap();
     assert_eq!(queried.bytes, queried.records.iter().map(|record| record.len()).sum::<usize>());
     queried
@@ -40,7 +40,7 @@ pub async fn places<R: Runtime>(store: &Store<R>, query: KeyQuery) -> Vec<u64> {
 }
 
 impl Keyed {
-    pub async fn append<R: Runtime>(
+    pub(crate) async fn append<R: Runtime>(
         &mut self,
         store: &Store<R>,
         topic: &'static str,
@@ -64,7 +64,7 @@ impl Keyed {
         at
     }
 
-    pub async fn fill<R: Runtime>(&mut self, rt: &R, store: &Store<R>, count: usize) {
+    pub(crate) async fn fill<R: Runtime>(&mut self, rt: &R, store: &Store<R>, count: usize) {
         for _ in 0..count {
             let random = rt.random_u64();
             let keys = format!("k{} often{}", random % 97, random % 3);
@@ -74,13 +74,13 @@ impl Keyed {
     }
 
     /// Forgets what lies behind the log's end, as a crash did.
-    pub fn forget_from(&mut self, end: engine::PhyOffset) {
+    pub(crate) fn forget_from(&mut self, end: engine::PhyOffset) {
         self.sent.retain(|sent| sent.end() <= end);
         self.by_key.values_mut().for_each(|sent| sent.retain(|sent| sent.end() <= end));
     }
 
     /// Every key gives its newest 64 messages, in the log's order, and no other.
-    pub async fn check<R: Runtime>(&self, store: &Store<R>) {
+    pub(crate) async fn check<R: Runtime>(&self, store: &Store<R>) {
         for ((topic, key), sent) in &self.by_key {
             let newest =
                 sent.iter().skip(sent.len().saturating_sub(64)).map(|at| at.physical_offset.0);
@@ -94,19 +94,19 @@ impl Keyed {
     }
 }
 
-pub async fn open(sim: &Sim) -> Store<Sim> {
+pub(crate) async fn open(sim: &Sim) -> Store<Sim> {
     Store::open(sim.clone(), small_config("/store")).await.unwrap()
 }
 
 /// A store with `count` messages, all indexed, closed.
-pub async fn filled(sim: &Sim, count: usize) -> Keyed {
+pub(crate) async fn filled(sim: &Sim, count: usize) -> Keyed {
     let (store, mut keyed) = (open(sim).await, Keyed::default());
     keyed.fill(sim, &store, count).await;
     store.close().await.unwrap();
     keyed
 }
 
-pub async fn index_files(sim: &Sim) -> Vec<String> {
+pub(crate) async fn index_files(sim: &Sim) -> Vec<String> {
     sim.list_dir(Path::new("/store/index"))
         .await
         .unwrap()

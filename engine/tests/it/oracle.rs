@@ -7,10 +7,11 @@ use engine::{
 use protocol::record::{RecordDraft, RecordView};
 use protocol::tags::tags_code;
 use rt::Runtime;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Small files and a small tail, so that everything that happens once a GiB happens often.
-pub fn small_config(root: &str) -> StoreConfig {
+pub(crate) fn small_config(root: &str) -> StoreConfig {
     let mut config = StoreConfig::new(root);
     config.commitlog_file_bytes = 96 * 1024;
     config.consumequeue_file_units = 50;
@@ -30,7 +31,7 @@ pub fn small_config(root: &str) -> StoreConfig {
 }
 
 /// A draft with everything that a test does not care about.
-pub fn draft<'a>(
+pub(crate) fn draft<'a>(
     topic: &'a str,
     queue_id: i32,
     body: &'a [u8],
@@ -57,23 +58,23 @@ pub fn draft<'a>(
 
 /// A message as it was sent, and where the store said it went.
 #[derive(Clone, Debug)]
-pub struct Sent {
-    pub topic: String,
-    pub queue_id: i32,
-    pub body: Vec<u8>,
-    pub tag: String,
-    pub at: Appended,
+pub(crate) struct Sent {
+    pub(crate) topic: String,
+    pub(crate) queue_id: i32,
+    pub(crate) body: Vec<u8>,
+    pub(crate) tag: String,
+    pub(crate) at: Appended,
 }
 
 /// Every message that was appended, in order.
 #[derive(Default)]
-pub struct Oracle {
-    pub sent: Vec<Sent>,
+pub(crate) struct Oracle {
+    pub(crate) sent: Vec<Sent>,
 }
 
 impl Oracle {
     /// Sends one message to both. The body says which one it is.
-    pub fn append<R: Runtime>(
+    pub(crate) fn append<R: Runtime>(
         &mut self,
         store: &Store<R>,
         queue: (&str, i32),
@@ -101,7 +102,7 @@ impl Oracle {
     }
 
     /// Sends and waits while the tail is full.
-    pub async fn append_waiting<R: Runtime>(
+    pub(crate) async fn append_waiting<R: Runtime>(
         &mut self,
         store: &Store<R>,
         queue: (&str, i32),
@@ -118,7 +119,7 @@ impl Oracle {
     }
 
     /// Sends `count` messages of random queues, tags and sizes.
-    pub async fn fill<R: Runtime>(&mut self, rt: &R, store: &Store<R>, count: usize) {
+    pub(crate) async fn fill<R: Runtime>(&mut self, rt: &R, store: &Store<R>, count: usize) {
         for _ in 0..count {
             let random = rt.random_u64();
             let topic = if random & 1 == 0 { "alpha" } else { "beta" };
@@ -129,7 +130,7 @@ impl Oracle {
         }
     }
 
-    pub fn queue<'s>(
+    pub(crate) fn queue<'s>(
         &'s self,
         topic: &'s str,
         queue_id: i32,
@@ -137,14 +138,14 @@ impl Oracle {
         self.sent.iter().filter(move |sent| sent.topic == topic && sent.queue_id == queue_id)
     }
 
-    pub fn queues(&self) -> Vec<(String, i32)> {
+    pub(crate) fn queues(&self) -> Vec<(String, i32)> {
         let names: BTreeMap<(String, i32), ()> =
             self.sent.iter().map(|sent| ((sent.topic.clone(), sent.queue_id), ())).collect();
         names.into_keys().collect()
     }
 
     /// Reads every queue from its beginning, as a consumer does, and compares with what was sent.
-    pub async fn check<R: Runtime>(&self, store: &Store<R>) {
+    pub(crate) async fn check<R: Runtime>(&self, store: &Store<R>) {
         for (topic, queue_id) in self.queues() {
             let read = consume(store, &topic, queue_id, TagFilter::All).await;
             let sent: Vec<&Sent> = self.queue(&topic, queue_id).collect();
@@ -163,7 +164,7 @@ impl Oracle {
 }
 
 /// Holds a stored record against what was sent.
-pub fn assert_record(record: &[u8], sent: &Sent) {
+pub(crate) fn assert_record(record: &[u8], sent: &Sent) {
     let view = RecordView::parse(record).unwrap();
     view.verify_crc().unwrap();
     assert!(view.body() == sent.body, "body of {:?}", sent.at);
@@ -180,12 +181,12 @@ pub fn assert_record(record: &[u8], sent: &Sent) {
 }
 
 /// The records in an answer's slices.
-pub fn split<S: std::ops::Deref<Target = [u8]>>(slices: &[S]) -> Vec<Vec<u8>> {
+pub(crate) fn split<S: std::ops::Deref<Target = [u8]>>(slices: &[S]) -> Vec<Vec<u8>> {
     let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
     protocol::record::records(&bytes).map(|record| record.unwrap().bytes().to_vec()).collect()
 }
 
-pub fn request<'a>(
+pub(crate) fn request<'a>(
     topic: &'a str,
     queue_id: i32,
     offset: i64,
@@ -203,7 +204,7 @@ pub fn request<'a>(
 }
 
 /// Pulls a queue to its end: hot where it can, cold where it must.
-pub async fn consume<R: Runtime>(
+pub(crate) async fn consume<R: Runtime>(
     store: &Store<R>,
     topic: &str,
     queue_id: i32,
@@ -239,12 +240,12 @@ async fn cold<R: Runtime>(
     (read.status, read.next_begin_offset, records)
 }
 
-pub fn code_of(tag: &str) -> i32 {
+pub(crate) fn code_of(tag: &str) -> i32 {
     i32::try_from(tags_code(tag)).unwrap()
 }
 
 /// The seeds of a test: those given, or the one to replay.
-pub fn seeds(count: u64) -> Vec<u64> {
+pub(crate) fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("ENGINE_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..count).collect(),
@@ -252,7 +253,7 @@ pub fn seeds(count: u64) -> Vec<u64> {
 }
 
 /// One step of a consumer: what a queue has at an offset.
-pub enum Got {
+pub(crate) enum Got {
     /// The record there.
     Record(Vec<u8>),
     /// It is damaged: the store said to go on behind it.
@@ -261,7 +262,7 @@ pub enum Got {
 
 /// Pulls a queue to its end as [`consume`] does, going on behind what is damaged. One entry for
 /// every offset.
-pub async fn consume_around_damage<R: Runtime>(
+pub(crate) async fn consume_around_damage<R: Runtime>(
     store: &Store<R>,
     topic: &str,
     queue_id: i32,
@@ -298,7 +299,7 @@ pub async fn consume_around_damage<R: Runtime>(
 
 impl Oracle {
     /// Every message but those at the places in `lost` is served, and those are said to be damaged.
-    pub async fn check_but<R: Runtime>(&self, store: &Store<R>, lost: &[usize]) {
+    pub(crate) async fn check_but<R: Runtime>(&self, store: &Store<R>, lost: &[usize]) {
         for (topic, queue_id) in self.queues() {
             let sent: Vec<(usize, &Sent)> = self
                 .sent
@@ -327,7 +328,7 @@ impl Oracle {
 }
 
 /// Runs `run` and returns what was logged meanwhile on this thread.
-pub fn logged<T>(run: impl FnOnce() -> T) -> (T, String) {
+pub(crate) fn logged<T>(run: impl FnOnce() -> T) -> (T, String) {
     // One subscriber for the whole program that keeps each thread's lines apart: tracing caches
     // globally whether anybody wants a line, and with a subscriber for each test another test's
     // thread could cache a "nobody" for this one's.
@@ -345,7 +346,7 @@ pub fn logged<T>(run: impl FnOnce() -> T) -> (T, String) {
 
 thread_local! {
     /// What this thread logged since it asked for it; `None` while it does not.
-    static THREAD_LOG: std::cell::RefCell<Option<Vec<u8>>> = const { std::cell::RefCell::new(None) };
+    static THREAD_LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
 struct ThreadLog;
@@ -363,7 +364,12 @@ impl std::io::Write for ThreadLog {
 }
 
 /// Overwrites bytes of a file, durably.
-pub async fn overwrite(sim: &rt::sim::Sim, path: &std::path::Path, offset: u64, bytes: &[u8]) {
+pub(crate) async fn overwrite(
+    sim: &rt::sim::Sim,
+    path: &std::path::Path,
+    offset: u64,
+    bytes: &[u8],
+) {
     use rt::File;
     let file = sim.open(path, rt::OpenMode::Buffered).await.unwrap();
     file.write_at(offset, rt::AppendBuf::copy_of(bytes)).await.unwrap();
@@ -371,13 +377,13 @@ pub async fn overwrite(sim: &rt::sim::Sim, path: &std::path::Path, offset: u64, 
 }
 
 /// The log file of [`small_config`] that holds a log offset, and where in it.
-pub fn log_place(at: u64) -> (std::path::PathBuf, u64) {
+pub(crate) fn log_place(at: u64) -> (std::path::PathBuf, u64) {
     let start = at - at % (96 * 1024);
     (format!("/store/commitlog/{start:020}").into(), at - start)
 }
 
 /// Prints how to replay a seed when the test fails with it.
-pub struct Replay(pub u64, pub &'static str);
+pub(crate) struct Replay(pub u64, pub &'static str);
 
 impl Drop for Replay {
     fn drop(&mut self) {

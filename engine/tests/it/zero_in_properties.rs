@@ -45,7 +45,8 @@ impl Witness {
     /// Every message is whole or not there; what had to survive is there. Returns how many are.
     async fn check(&self, store: &Store<Sim>) -> usize {
         let mut there = 0;
-        for (at, properties) in self.sent.borrow().iter() {
+        let sent = self.sent.borrow().clone();
+        for (at, properties) in &sent {
             let Some(bytes) = store.message_at(at.physical_offset).await.unwrap() else {
                 assert!(at.end() > self.acknowledged.get(), "{at:?} had to survive");
                 continue;

@@ -126,18 +126,19 @@ impl RecordDraft<'_> {
     }
 
     fn ends_like_crc(&self) -> bool {
-        let mut end = [0; CRC_PROPERTY_BYTES];
-        let mut missing = end.len();
-        for piece in self.properties.iter().rev() {
-            let taken = missing.min(piece.len());
-            let part = &piece[piece.len() - taken..];
-            if taken == end.len() {
-                return crc_property::is_there(part);
-            }
-            end[missing - taken..missing].copy_from_slice(part);
-            missing -= taken;
+        let last = self.properties.iter().rfind(|piece| !piece.is_empty());
+        let Some(last) = last.filter(|last| last.len() < CRC_PROPERTY_BYTES) else {
+            return last.is_some_and(|last| crc_property::is_there(last));
+        };
+        if last.is_empty() || self.properties_len() < CRC_PROPERTY_BYTES {
+            return false;
         }
-        missing == 0 && crc_property::is_there(&end)
+        let mut end = [0; CRC_PROPERTY_BYTES];
+        let backwards = self.properties.iter().rev().flat_map(|piece| piece.iter().rev());
+        for (place, byte) in end.iter_mut().rev().zip(backwards) {
+            *place = *byte;
+        }
+        crc_property::is_there(&end)
     }
 
     /// Writes the record into `out`, which must have exactly [`RecordDraft::encoded_len`] bytes.

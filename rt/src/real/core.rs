@@ -172,7 +172,10 @@ impl Runtime for Core {
         let owned = path.to_owned();
         let fd = self.blocking(move || super::fs::open(&owned, mode)).await?;
         let file = RingFile::new(self.0.files.clone(), fd, mode == OpenMode::Direct);
-        Ok(if mode == OpenMode::Mapped { CoreFile::mapped(file) } else { CoreFile::Ring(file) })
+        match mode {
+            OpenMode::PageCache => CoreFile::page_cache(file),
+            _ => Ok(CoreFile::Ring(file)),
+        }
     }
 
     async fn create_dir_all(&self, path: &Path) -> io::Result<()> {

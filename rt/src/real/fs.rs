@@ -14,7 +14,7 @@ pub(super) fn open(path: &Path, mode: OpenMode) -> io::Result<OwnedFd> {
     options.read(true);
     match mode {
         OpenMode::Read => {}
-        OpenMode::Buffered | OpenMode::Mapped => _ = options.write(true).create(true),
+        OpenMode::Buffered | OpenMode::PageCache => _ = options.write(true).create(true),
         OpenMode::Direct => _ = options.write(true).create(true).custom_flags(libc::O_DIRECT),
     }
     Ok(options.open(path)?.into())

@@ -176,7 +176,8 @@ fn executor(placement: CorePlacement) -> Result<glommio::LocalExecutor, String> 
     let builder = glommio::LocalExecutorBuilder::new(placed)
         .io_memory(GLOMMIO_IO_MEMORY_BYTES)
         .ring_depth(64);
-    // Two helper threads, so that copies into mappings (logBackend=mmap) do not wait for a rename.
+    // Two helper threads, so that a write to the page cache (logBackend=mmap) does not wait
+    // for a rename.
     let builder = builder.blocking_thread_pool_placement(glommio::PoolPlacement::Unbound(2));
     match caught(|| builder.make()) {
         Ok(made) => made.map_err(|error| error.to_string()),

@@ -20,6 +20,6 @@ mod mailbox;
 
 pub use self::core::{Core, RingClient};
 pub use failure::CoreFailure;
-pub use file::{CoreFile, MappedFile};
+pub use file::{CoreFile, PageCacheFile};
 pub use launch::{CorePlacement, LaunchError, Running, available_cores, launch, launch_watched};
 pub use mailbox::{Mailbox, Sender};

@@ -10,33 +10,33 @@ use protocol::record::RecordView;
 use rt::sim::Sim;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub type Queue = (&'static str, i32);
+pub(crate) type Queue = (&'static str, i32);
 
 /// A message as it was sent.
 #[derive(Clone, Debug)]
-pub struct Message {
-    pub queue: Queue,
-    pub epoch: u32,
-    pub offset: i64,
-    pub end: u64,
-    pub body: Vec<u8>,
+pub(crate) struct Message {
+    pub(crate) queue: Queue,
+    pub(crate) epoch: u32,
+    pub(crate) offset: i64,
+    pub(crate) end: u64,
+    pub(crate) body: Vec<u8>,
 }
 
 /// What a crash must leave.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Promise {
+pub(crate) struct Promise {
     /// Everything that ends at or below is there.
-    pub survives: PhyOffset,
+    pub(crate) survives: PhyOffset,
     /// Of what lies above, single messages may be missing (SYNC_FLUSH, where a break is never cut);
     /// else it is a prefix.
-    pub holes: bool,
+    pub(crate) holes: bool,
 }
 
 /// See the module's text.
 #[derive(Clone, Default)]
-pub struct Model {
+pub(crate) struct Model {
     /// By place in the log.
-    pub messages: BTreeMap<u64, Message>,
+    pub(crate) messages: BTreeMap<u64, Message>,
     /// Of each queue as it is now: the next offset, and where each message lies.
     live: HashMap<Queue, BTreeMap<i64, u64>>,
     next: HashMap<Queue, i64>,
@@ -44,24 +44,24 @@ pub struct Model {
     /// Deletions up to this epoch have returned.
     certain: HashMap<&'static str, u32>,
     /// The furthest end of a message that a consumer was given.
-    pub seen_upto: u64,
+    pub(crate) seen_upto: u64,
 }
 
 /// What a reopening found, for the tally.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Found {
-    pub kept: usize,
-    pub lost: usize,
-    pub holes: usize,
+pub(crate) struct Found {
+    pub(crate) kept: usize,
+    pub(crate) lost: usize,
+    pub(crate) holes: usize,
 }
 
 impl Model {
-    pub fn epoch(&self, topic: &str) -> u32 {
+    pub(crate) fn epoch(&self, topic: &str) -> u32 {
         self.epochs.get(topic).copied().unwrap_or(0)
     }
 
     /// A message that the store took at these places.
-    pub fn appended(&mut self, queue: Queue, at: u64, end: u64, offset: i64, body: Vec<u8>) {
+    pub(crate) fn appended(&mut self, queue: Queue, at: u64, end: u64, offset: i64, body: Vec<u8>) {
         let next = self.next.entry(queue).or_default();
         assert_eq!(offset, *next, "{queue:?}: offsets follow each other");
         *next += 1;
@@ -72,7 +72,7 @@ impl Model {
     }
 
     /// A deletion begins: from now on the topic is empty.
-    pub fn delete(&mut self, topic: &'static str) -> u32 {
+    pub(crate) fn delete(&mut self, topic: &'static str) -> u32 {
         self.live.retain(|queue, _| queue.0 != topic);
         self.next.retain(|queue, _| queue.0 != topic);
         let epoch = self.epochs.entry(topic).or_default();
@@ -81,26 +81,26 @@ impl Model {
     }
 
     /// It returned: no crash brings it back.
-    pub fn deleted(&mut self, topic: &'static str, epoch: u32) {
+    pub(crate) fn deleted(&mut self, topic: &'static str, epoch: u32) {
         let certain = self.certain.entry(topic).or_default();
         *certain = epoch.max(*certain);
     }
 
-    pub fn queues(&self) -> Vec<Queue> {
+    pub(crate) fn queues(&self) -> Vec<Queue> {
         let mut queues: Vec<Queue> = self.live.keys().copied().collect();
         queues.sort_unstable();
         queues
     }
 
     /// Some message that is in its queue.
-    pub fn some_place(&self, random: u64) -> Option<u64> {
+    pub(crate) fn some_place(&self, random: u64) -> Option<u64> {
         let nth = usize::try_from(random).unwrap_or(0) % self.messages.len().max(1);
         self.messages.keys().nth(nth).copied()
     }
 
     /// A record that a consumer was given from `queue`: it must be the one that was sent there.
     /// Returns where it ends.
-    pub fn check_given(&mut self, queue: Queue, record: &[u8]) -> u64 {
+    pub(crate) fn check_given(&mut self, queue: Queue, record: &[u8]) -> u64 {
         let view = RecordView::parse(record).unwrap();
         let at = self.live.get(&queue).and_then(|live| live.get(&view.queue_offset())).copied();
         let at = at.unwrap_or_else(|| {
@@ -117,7 +117,7 @@ impl Model {
 
     /// The store was opened again: it holds what it must, and nothing else; from now on that is
     /// what there is.
-    pub async fn reconcile(&mut self, store: &Store<Sim>, promise: Promise) -> Found {
+    pub(crate) async fn reconcile(&mut self, store: &Store<Sim>, promise: Promise) -> Found {
         let log_end = store.appended().0;
         // A mark may lie within a record: what begins below it and ends above is not promised.
         let promised = self
@@ -164,73 +164,88 @@ impl Model {
         kept: &mut BTreeMap<u64, Message>,
         found: &mut Found,
     ) {
-        let records = read_all(store, queue).await;
-        // Old files may go while this is read.
-        let begin = store.log_begin().0;
-        let certain = self.certain.get(queue.0).copied().unwrap_or(0);
-        let of_queue = |message: &&Message| message.queue == queue && message.epoch >= certain;
+        let reread = self.reread(store, queue).await;
+        let of_queue =
+            |message: &&Message| message.queue == queue && message.epoch >= reread.certain;
         let expected: Vec<(u64, Message)> = self
             .messages
             .iter()
             .filter(|(_, message)| of_queue(message))
             .map(|(at, message)| (*at, message.clone()))
             .collect();
-        // Which of the epochs that a crash leaves open is there.
-        let first_at = records.values().next().map(|record| place(record));
-        let epoch = match first_at {
-            Some(at) => {
-                self.messages
-                    .get(&at)
-                    .unwrap_or_else(|| {
-                        panic!("{queue:?} has a message at {at} that was never sent")
-                    })
-                    .epoch
-            }
-            None => self.epoch(queue.0),
+        for (at, message) in expected {
+            self.reconcile_message(&reread, at, message, promise, kept, found);
+        }
+        self.check_nothing_strange(&reread);
+        self.next.insert(queue, reread.range.map_or(0, |range| range.max_offset.0));
+    }
+
+    /// What a queue gives, and which of the epochs that a crash leaves open is there.
+    async fn reread(&self, store: &Store<Sim>, queue: Queue) -> Reread {
+        let records = read_all(store, queue).await;
+        // Old files may go while this is read.
+        let (begin, end) = (store.log_begin().0, store.appended().0);
+        let certain = self.certain.get(queue.0).copied().unwrap_or(0);
+        let sent = |at: u64| match self.messages.get(&at) {
+            Some(message) => message.epoch,
+            None => panic!("{queue:?} has a message at {at} that was never sent"),
         };
+        let first_at = records.values().next().map(|record| place(record));
+        let epoch = first_at.map_or_else(|| self.epoch(queue.0), sent);
         assert!(
             epoch >= certain,
             "{queue:?}: epoch {epoch} was deleted, {certain} is what there is"
         );
         let range = store.queue_range(queue.0, queue.1);
-        let max = range.map_or(0, |range| range.max_offset.0);
-        for (at, message) in expected {
-            let is_gone =
-                at < begin && records.get(&message.offset).is_none_or(|record| place(record) != at);
-            if is_gone {
-                kept.insert(
-                    at,
-                    Message { epoch: message.epoch.max(self.epoch(queue.0)), ..message },
-                );
-                continue;
-            }
-            let must_be_there = message.end <= promise.survives.0 || !promise.holes;
-            if message.epoch != epoch {
-                assert!(
-                    message.epoch < epoch || !must_be_there,
-                    "{queue:?} went back to epoch {epoch} though {at} of epoch {} survives",
-                    message.epoch
-                );
-                continue;
-            }
-            let Some(record) = records.get(&message.offset).filter(|record| place(record) == at)
-            else {
-                let may_be_deleted = records.is_empty() && epoch > certain && range.is_none();
-                assert!(
-                    !must_be_there || may_be_deleted,
-                    "{queue:?} {} of epoch {epoch} at {at}..{} is gone: {promise:?}, the log is \
-                        {begin}..{}, the queue {range:?}",
-                    message.offset,
-                    message.end,
-                    store.appended()
-                );
-                found.holes += usize::from(!may_be_deleted);
-                continue;
-            };
-            assert_same(&RecordView::parse(record).unwrap(), at, &message);
-            self.live.entry(queue).or_default().insert(message.offset, at);
-            kept.insert(at, Message { epoch: self.epoch(queue.0), ..message });
+        Reread { queue, records, begin, end, certain, epoch, range }
+    }
+
+    /// Keeps a message that was sent if it is there, and sees that it may be gone if not.
+    fn reconcile_message(
+        &mut self,
+        reread: &Reread,
+        at: u64,
+        message: Message,
+        promise: Promise,
+        kept: &mut BTreeMap<u64, Message>,
+        found: &mut Found,
+    ) {
+        let Reread { queue, ref records, begin, end, certain, epoch, range } = *reread;
+        let is_gone =
+            at < begin && records.get(&message.offset).is_none_or(|record| place(record) != at);
+        if is_gone {
+            let epoch = message.epoch.max(self.epoch(queue.0));
+            kept.insert(at, Message { epoch, ..message });
+            return;
         }
+        let must_be_there = message.end <= promise.survives.0 || !promise.holes;
+        if message.epoch != epoch {
+            assert!(
+                message.epoch < epoch || !must_be_there,
+                "{queue:?} went back to epoch {epoch} though {at} of epoch {} survives",
+                message.epoch
+            );
+            return;
+        }
+        let Some(record) = records.get(&message.offset).filter(|record| place(record) == at) else {
+            let may_be_deleted = records.is_empty() && epoch > certain && range.is_none();
+            assert!(
+                !must_be_there || may_be_deleted,
+                "{queue:?} {} of epoch {epoch} at {at}..{} is gone: {promise:?}, the log is \
+                    {begin}..{end}, the queue {range:?}",
+                message.offset,
+                message.end
+            );
+            found.holes += usize::from(!may_be_deleted);
+            return;
+        };
+        assert_same(&RecordView::parse(record).unwrap(), at, &message);
+        self.live.entry(queue).or_default().insert(message.offset, at);
+        kept.insert(at, Message { epoch: self.epoch(queue.0), ..message });
+    }
+
+    fn check_nothing_strange(&self, reread: &Reread) {
+        let Reread { queue, ref records, range, .. } = *reread;
         let live = self.live.get(&queue);
         let strange: Vec<(i64, u64)> = records
             .iter()
@@ -242,21 +257,34 @@ impl Model {
             "{queue:?} has messages (offset, place) that were not sent, or that a crash took \
                 before: {strange:?}; {range:?}"
         );
-        let min = self.live.get(&queue).and_then(|live| live.keys().next().copied());
+        let min = live.and_then(|live| live.keys().next().copied());
         assert!(
             range.is_none_or(|range| min.is_none_or(|min| min < range.max_offset.0)),
             "{queue:?}: {range:?}, its first message is {min:?}"
         );
-        self.next.insert(queue, max);
     }
 
     /// The ranges of all queues.
-    pub fn ranges(&self, store: &Store<Sim>) -> Vec<(Queue, Option<QueueRange>)> {
+    pub(crate) fn ranges(&self, store: &Store<Sim>) -> Vec<(Queue, Option<QueueRange>)> {
         self.queues()
             .into_iter()
             .map(|queue| (queue, store.queue_range(queue.0, queue.1)))
             .collect()
     }
+}
+
+/// A queue as it is read after a start.
+struct Reread {
+    queue: Queue,
+    /// Its messages by offset.
+    records: BTreeMap<i64, Vec<u8>>,
+    /// Where the log begins and ends.
+    begin: u64,
+    end: u64,
+    /// The epoch that there must be at least, and the one that is there.
+    certain: u32,
+    epoch: u32,
+    range: Option<QueueRange>,
 }
 
 fn place(record: &[u8]) -> u64 {

@@ -4,38 +4,38 @@ use super::model::Found;
 use rt::sim::FaultCounts;
 
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    pub power_cuts: usize,
-    pub kills: usize,
-    pub closes: usize,
-    pub crashes_before_write: usize,
-    pub crashes_before_flush: usize,
-    pub crashes_while_opening: usize,
-    pub failed_opens: usize,
-    pub torn: usize,
-    pub poisoned: usize,
-    pub write_errors: u64,
-    pub sync_errors: u64,
-    pub read_errors: u64,
-    pub other_errors: u64,
-    pub no_space: u64,
-    pub short_reads: u64,
-    pub slow: u64,
-    pub kept: usize,
-    pub lost: usize,
-    pub holes: usize,
-    pub refused: usize,
-    pub hot_reads: usize,
-    pub cold_reads: usize,
-    pub failed_reads: usize,
-    pub queries: usize,
-    pub deletions: usize,
-    pub removals: usize,
-    pub rebuilds: usize,
+pub(crate) struct Tally {
+    pub(crate) power_cuts: usize,
+    pub(crate) kills: usize,
+    pub(crate) closes: usize,
+    pub(crate) crashes_before_write: usize,
+    pub(crate) crashes_before_flush: usize,
+    pub(crate) crashes_while_opening: usize,
+    pub(crate) failed_opens: usize,
+    pub(crate) torn: usize,
+    pub(crate) poisoned: usize,
+    pub(crate) write_errors: u64,
+    pub(crate) sync_errors: u64,
+    pub(crate) read_errors: u64,
+    pub(crate) other_errors: u64,
+    pub(crate) no_space: u64,
+    pub(crate) short_reads: u64,
+    pub(crate) slow: u64,
+    pub(crate) kept: usize,
+    pub(crate) lost: usize,
+    pub(crate) holes: usize,
+    pub(crate) refused: usize,
+    pub(crate) hot_reads: usize,
+    pub(crate) cold_reads: usize,
+    pub(crate) failed_reads: usize,
+    pub(crate) queries: usize,
+    pub(crate) deletions: usize,
+    pub(crate) removals: usize,
+    pub(crate) rebuilds: usize,
 }
 
 impl Tally {
-    pub fn add_faults(&mut self, counts: &FaultCounts) {
+    pub(crate) fn add_faults(&mut self, counts: &FaultCounts) {
         self.write_errors += counts.write_errors;
         self.sync_errors += counts.sync_errors;
         self.read_errors += counts.read_errors;
@@ -45,23 +45,25 @@ impl Tally {
         self.slow += counts.slow;
     }
 
-    pub fn add_found(&mut self, found: &Found) {
+    pub(crate) fn add_found(&mut self, found: &Found) {
         self.kept += found.kept;
         self.lost += found.lost;
         self.holes += found.holes;
     }
 
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         macro_rules! sum {
             ($($field:ident)*) => { $(self.$field += other.$field;)* };
         }
-        sum!(power_cuts kills closes crashes_before_write crashes_before_flush crashes_while_opening failed_opens torn poisoned);
+        sum!(power_cuts kills closes crashes_before_write crashes_before_flush);
+        sum!(crashes_while_opening failed_opens torn poisoned);
         sum!(write_errors sync_errors read_errors other_errors no_space short_reads slow);
-        sum!(kept lost holes refused hot_reads cold_reads failed_reads queries deletions removals rebuilds);
+        sum!(kept lost holes refused hot_reads cold_reads failed_reads);
+        sum!(queries deletions removals rebuilds);
     }
 
     /// Everything that a campaign is about happened, in proportion to its seeds.
-    pub fn assert_not_vacuous(&self, seeds: usize) {
+    pub(crate) fn assert_not_vacuous(&self, seeds: usize) {
         let floors = [
             ("power cuts", self.power_cuts, seeds),
             ("kills", self.kills, seeds / 4),

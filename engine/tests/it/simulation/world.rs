@@ -23,9 +23,9 @@ const MANIFEST: &str = "/store/consumequeue.manifest";
 const THREE_DAYS: Duration = Duration::from_secs(80 * 3600);
 
 /// What outlives a crash, on the test's side.
-pub struct World {
-    pub model: RefCell<Model>,
-    pub tally: RefCell<Tally>,
+pub(crate) struct World {
+    pub(crate) model: RefCell<Model>,
+    pub(crate) tally: RefCell<Tally>,
     config: StoreConfig,
     is_direct: bool,
     /// Every fifth machine is a bad one: faults come five times as often, in lives that are three
@@ -81,7 +81,7 @@ fn micros(sim: &Sim, below: u64) -> Duration {
 
 impl World {
     /// A machine as the seed has it: policy, backend and file system differ.
-    pub fn new(seed: u64) -> (Rc<Self>, Sim) {
+    pub(crate) fn new(seed: u64) -> (Rc<Self>, Sim) {
         let flush = if seed.is_multiple_of(2) { FlushPolicy::Sync } else { FlushPolicy::Async };
         let backend =
             if (seed / 2).is_multiple_of(3) { LogBackend::Mmap } else { LogBackend::Direct };
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// One life and its end; the machine of the next.
-    pub fn live(self: &Rc<Self>, sim: &Sim) -> Sim {
+    pub(crate) fn live(self: &Rc<Self>, sim: &Sim) -> Sim {
         let time = Duration::from_micros(
             500 + sim.random_u64() % if self.is_bad { 300_000 } else { 100_000 },
         );
@@ -215,7 +215,7 @@ impl World {
     }
 
     /// Opens the store; at times while the device fails, and then again when it works.
-    pub async fn open(&self, sim: &Sim) -> Store<Sim> {
+    pub(crate) async fn open(&self, sim: &Sim) -> Store<Sim> {
         if sim.random_u64().is_multiple_of(5) {
             sim.inject(Fault::eio(FaultOp::Read, "/store").after(sim.random_u64() % 10).times(1));
             match Store::open(sim.clone(), self.config.clone()).await {
@@ -234,7 +234,7 @@ impl World {
         Store::open(sim.clone(), self.config.clone()).await.unwrap()
     }
 
-    pub async fn reconcile(&self, store: &Store<Sim>) {
+    pub(crate) async fn reconcile(&self, store: &Store<Sim>) {
         // A copy: the life may end before this does.
         let mut model = self.model.borrow().clone();
         let found = model.reconcile(store, self.promise.get()).await;
@@ -248,7 +248,7 @@ impl World {
     }
 
     /// ConsumeQueues and indexes are derived: without them the store gives the same answers.
-    pub async fn check_derived(mut self, sim: &Sim) -> Tally {
+    pub(crate) async fn check_derived(mut self, sim: &Sim) -> Tally {
         // Nothing goes meanwhile.
         self.config.retention.reserved_ms = u64::MAX / 4;
         let store = self.open(sim).await;

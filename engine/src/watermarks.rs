@@ -8,7 +8,7 @@
 //! - `written`: the device, its cache or the page cache has it: survives SIGKILL.
 //! - `flushed`: fdatasync has passed it: survives a power cut.
 //! - `dispatched`: its ConsumeQueue unit exists (in memory).
-//! - `acknowledged`: a producer is answered here. Which mark that is follows from the
+//! - `acknowledged`: a producer is answered here. Which watermark that is follows from the
 //!   configuration:
 //!
 //!   | flush | backend | acknowledged |
@@ -26,14 +26,14 @@
 //! a core that is busy without a pause), a power cut `flushed..appended` (`flush_interval_ms`, 500
 //! ms by default, plus one fdatasync).
 //!
-//! Marks only go forward; each step asserts the order, because a mark that lies loses messages
+//! Watermarks only go forward; each step asserts the order, because one that lies loses messages
 //! silently.
 
 use crate::config::{FlushPolicy, LogBackend};
 use crate::offset::PhyOffset;
 use std::cell::Cell;
 
-/// The mark at which a producer is answered.
+/// The watermark at which a producer is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerAt {
     Appended,
@@ -52,9 +52,9 @@ impl AnswerAt {
     }
 }
 
-/// The marks of one log.
+/// The watermarks of one log.
 #[derive(Debug)]
-pub(crate) struct Marks {
+pub(crate) struct Watermarks {
     answer_at: AnswerAt,
     appended: Cell<u64>,
     dispatched: Cell<u64>,
@@ -62,11 +62,17 @@ pub(crate) struct Marks {
     flushed: Cell<u64>,
 }
 
-impl Marks {
+impl Watermarks {
     /// All at `end`: a log just opened.
     pub(crate) fn at(end: u64, answer_at: AnswerAt) -> Self {
-        let mark = || Cell::new(end);
-        Self { answer_at, appended: mark(), dispatched: mark(), written: mark(), flushed: mark() }
+        let at_end = || Cell::new(end);
+        Self {
+            answer_at,
+            appended: at_end(),
+            dispatched: at_end(),
+            written: at_end(),
+            flushed: at_end(),
+        }
     }
 
     pub(crate) fn appended(&self) -> PhyOffset {
@@ -131,14 +137,14 @@ impl Marks {
             self.dispatched <= self.appended
                 && self.written <= self.appended
                 && self.flushed <= self.written,
-            "marks out of order: {self:?}"
+            "watermarks out of order: {self:?}"
         );
     }
 }
 
-fn advance(mark: &Cell<u64>, to: u64) {
-    assert!(to >= mark.get(), "a mark went back from {} to {to}", mark.get());
-    mark.set(to);
+fn advance(watermark: &Cell<u64>, to: u64) {
+    assert!(to >= watermark.get(), "a watermark went back from {} to {to}", watermark.get());
+    watermark.set(to);
 }
 
 #[cfg(test)]
@@ -146,17 +152,17 @@ mod tests {
     use super::*;
 
     #[test]
-    #[should_panic(expected = "marks out of order")]
+    #[should_panic(expected = "watermarks out of order")]
     fn nothing_is_flushed_before_it_is_written() {
-        let marks = Marks::at(10, AnswerAt::Appended);
-        marks.append_to(20);
-        marks.flush_to(20);
+        let watermarks = Watermarks::at(10, AnswerAt::Appended);
+        watermarks.append_to(20);
+        watermarks.flush_to(20);
     }
 
     #[test]
-    #[should_panic(expected = "a mark went back")]
+    #[should_panic(expected = "a watermark went back")]
     fn marks_do_not_go_back() {
-        Marks::at(10, AnswerAt::Appended).append_to(9);
+        Watermarks::at(10, AnswerAt::Appended).append_to(9);
     }
 
     #[test]
@@ -164,13 +170,13 @@ mod tests {
         for (answer_at, visible) in
             [(AnswerAt::Appended, 40), (AnswerAt::Written, 30), (AnswerAt::Flushed, 20)]
         {
-            let marks = Marks::at(10, answer_at);
-            marks.append_to(40);
-            marks.dispatch_to(40);
-            marks.write_to(30);
-            marks.flush_to(20);
+            let watermarks = Watermarks::at(10, answer_at);
+            watermarks.append_to(40);
+            watermarks.dispatch_to(40);
+            watermarks.write_to(30);
+            watermarks.flush_to(20);
             assert_eq!(
-                (marks.visible(), marks.acknowledged()),
+                (watermarks.visible(), watermarks.acknowledged()),
                 (PhyOffset(visible), PhyOffset(visible))
             );
         }
