@@ -206,7 +206,9 @@ fn epoll_server(core: usize, connections: usize, ready: &mpsc::Sender<SocketAddr
                         have[i] %= REQUEST_BYTES;
                         streams[i].write_all(&out[..whole * ANSWER_BYTES]).unwrap();
                         if bytes < buf.len() {
-                            break; // drained: mio is edge-triggered, and a short read says the socket is empty
+                            // Drained: mio is edge-triggered, and a short read says that the
+                            // socket is empty.
+                            break;
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

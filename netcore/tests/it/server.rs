@@ -1,9 +1,9 @@
 //! A core with a network that sends every frame back, and plain blocking peers of it.
 
 use netcore::{CloseReason, ConnId, Framing, Handler, Net, NetConfig, Network, Origin};
-use rt::MemoryAccount;
 use rt::real::{CorePlacement, Running, Sender, launch};
 use rt::ring::RingConfig;
+use rt::{MemoryAccount, MemoryUse};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// How long anything that should happen soon may take on a loaded machine.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Sends every frame back and tells the test what happened.
 struct Echo {
@@ -60,13 +60,13 @@ impl Handler for Echo {
     }
 }
 
-pub fn write_frame(out: &mut Vec<u8>, payload: &[u8]) {
+pub(crate) fn write_frame(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_be_bytes());
     out.extend_from_slice(payload);
 }
 
-pub struct Server {
-    pub addr: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
     events: Mutex<mpsc::Receiver<String>>,
     held_max: Arc<AtomicUsize>,
     stop: Sender<()>,
@@ -74,11 +74,11 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(change: impl Fn(&mut NetConfig) + Clone + Send + 'static) -> Self {
+    pub(crate) fn start(change: impl Fn(&mut NetConfig) + Clone + Send + 'static) -> Self {
         Self::start_on(RingConfig::default(), change)
     }
 
-    pub fn start_on(
+    pub(crate) fn start_on(
         ring: RingConfig,
         change: impl Fn(&mut NetConfig) + Clone + Send + 'static,
     ) -> Self {
@@ -100,7 +100,8 @@ impl Server {
                 ready_in.send((network.local_addrs()[0], stop)).unwrap();
                 stopped.receive().await?;
                 network.stop(Duration::from_secs(1)).await;
-                assert_eq!(account.used_bytes(), 0, "nobody is there, and something is charged");
+                let left = [MemoryUse::HalfFrames, MemoryUse::Answers].map(|u| account.used_for(u));
+                assert_eq!(left, [0, 0], "nobody is there, and something is charged");
                 Ok(())
             }
         });
@@ -109,14 +110,14 @@ impl Server {
         Self { addr, events: Mutex::new(events), held_max, stop, running }
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.addr).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream
     }
 
     /// A peer whose system takes little that it does not read.
-    pub fn connect_with_small_buffer(&self) -> TcpStream {
+    pub(crate) fn connect_with_small_buffer(&self) -> TcpStream {
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(8 * 1024).unwrap();
@@ -126,7 +127,7 @@ impl Server {
         stream
     }
 
-    pub fn wait_for(&self, what: &str) -> String {
+    pub(crate) fn wait_for(&self, what: &str) -> String {
         loop {
             let event = self.events.lock().unwrap().recv_timeout(SOON);
             let event = event.unwrap_or_else(|_| panic!("never saw {what:?}"));
@@ -137,17 +138,17 @@ impl Server {
     }
 
     /// The most that the core's account ever held at the end of a turn.
-    pub fn held_bytes_max(&self) -> usize {
+    pub(crate) fn held_bytes_max(&self) -> usize {
         self.held_max.load(Ordering::Relaxed)
     }
 
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.stop.send(());
         self.running.take().unwrap().join().unwrap();
     }
 }
 
-pub fn read_frame(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) fn read_frame(stream: &mut TcpStream) -> Vec<u8> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).unwrap();
     let mut frame = vec![0; u32::from_be_bytes(length) as usize];
@@ -155,14 +156,25 @@ pub fn read_frame(stream: &mut TcpStream) -> Vec<u8> {
     frame
 }
 
-pub fn say(stream: &mut TcpStream, payload: &[u8]) {
+/// As [`io::Read::read`], also where a signal comes in between: a socket with a time limit is not
+/// read again by itself then.
+pub(crate) fn read_some(stream: &mut TcpStream, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+pub(crate) fn say(stream: &mut TcpStream, payload: &[u8]) {
     let mut bytes = Vec::new();
     write_frame(&mut bytes, payload);
     stream.write_all(&bytes).unwrap();
 }
 
 /// Bytes of this process that are in memory (`VmRSS`).
-pub fn resident_bytes() -> usize {
+pub(crate) fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
