@@ -7,9 +7,9 @@
 //!                          Charge dropped ────────┘ the bytes are given back
 //! ```
 //!
-//! The account belongs to one core: it is neither `Send` nor shared. It refuses nobody by itself;
+//! The account belongs to one core: it is neither `Send` nor shared. It refuses nobody by itself:
 //! whoever finds [`MemoryAccount::try_charge`] refused pauses or closes the peer that *causes* the
-//! growth, never the one that comes next (review C2).
+//! growth, never the one that comes next.
 
 use std::cell::Cell;
 use std::rc::Rc;

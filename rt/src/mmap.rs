@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   core's thread:    BufSlice ──lent──┐                      ┌──► done: the slice is given back
-//!   helper thread:                     └─► memcpy into the map ┘     (the kernel has the bytes: they survive the process)
+//!   helper thread:                     └─► memcpy into the map ┘   (the kernel has the bytes:
+//!                                                                   they survive the process)
 //! ```
 //!
 //! Durability is fdatasync of the file, on the ring: for a shared mapping it writes the same pages
