@@ -74,7 +74,7 @@ pub enum CloseReason {
     SendStalled(u64),
     /// A frame that had begun to arrive made no progress.
     #[error(
-        "a frame stands still: {received} bytes of it came, less than {} more within {stalled_ms} ms",
+        "a frame stands still: {received} bytes of it came, less than {} more in {stalled_ms} ms",
         crate::limits::HALF_FRAME_STEP_BYTES
     )]
     HalfFrameStalled {

@@ -9,13 +9,15 @@
 //!   Sent ────────────────▶  the queue's memory is used again
 //! ```
 //!
-//! What it knows: lengths, first bytes, limits. What it does not know: commands, topics, offsets.
+//! This crate knows lengths, first bytes and limits. It does not know commands, topics and offsets.
 //!
-//! A slow or dead peer costs its own connection only: what it has not read is bounded ([`limits`]),
-//! what it has not finished sending is copied out of the shared receive buffers at once, and
-//! silence ends in a close.
+//! A slow or dead peer costs its own connection only. The rest of a frame that has not come is
+//! copied out of the shared receive buffer at once. Answers that the peer does not take and frames
+//! that it does not finish are bounded, for one connection and for all of a core ([`limits`]), and
+//! the connections that hold most pay for it (`pressure.rs`). Silence ends in a close (`scan.rs`).
 //!
-//! Reading order: [`Handler`], [`Net`], [`Network`], `frame`, `connection`.
+//! Reading order: [`Handler`], [`Net`], [`Network`], `frame`, `connection`, `events`, `pressure`,
+//! `scan`.
 
 #![forbid(unsafe_code)]
 
@@ -39,8 +41,8 @@ pub use rt::ring::SendQueue as OutQueue;
 use std::io;
 use std::net::SocketAddr;
 
-/// A server on a [`Network`]. All methods are called on the core's thread, one at a time, and must
-/// not block.
+/// A server on a [`Network`]. All methods are called on the core's thread, one at a time. None may
+/// block: nothing else happens on the core meanwhile.
 pub trait Handler: 'static {
     /// A connection is up.
     fn on_open(&mut self, net: &mut Net, conn: ConnId, origin: Origin, peer: SocketAddr);

@@ -76,8 +76,8 @@ impl Net {
         }
     }
 
-    /// Where the answers to a connection are queued: append whole frames. They leave at the end of
-    /// the turn. `None` when the connection is gone or ending.
+    /// The queue of what a connection is sent. Append whole frames; they leave at the end of the
+    /// turn. `None` when the connection is gone or ending.
     pub fn out(&mut self, conn: ConnId) -> Option<&mut OutQueue> {
         let connection = self.conns.get_mut(conn.slot as usize)?;
         if connection.generation != conn.generation || !connection.is_open() {

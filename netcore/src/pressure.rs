@@ -9,6 +9,9 @@
 //!            until an eighth of the limit would be free; the next round comes when they are gone
 //! ```
 //!
+//! When it is others who filled the account (the engine's lent chunks), only peers that hold much or
+//! whose answers stand still are closed: they are the ones who can keep those chunks.
+//!
 //! A small answer that the kernel takes at once is never charged, so a peer that reads its answers
 //! is no candidate, whatever the others do. While a round's connections are on their way out, new
 //! frames wait: that takes a few turns and bounds what a core holds beyond the limit by one answer.
@@ -21,6 +24,10 @@ use rt::memory::{Charge, MemoryAccount, MemoryUse};
 /// Closing a reader frees its answers and also the chunks of the log's tail that their slices keep.
 /// Their number is not known here; this is the size of one.
 const PINNED_BYTES: usize = 1024 * 1024;
+/// Who holds less, and takes its answers, is not closed for what others than the network hold.
+const MUCH_BYTES: usize = 256 * 1024;
+/// An answer of which nothing was taken for so long stands still.
+const STANDS_STILL_MS: u64 = 1_000;
 /// Added to the time without progress, so that it counts from the first moment.
 const FRESH_MS: u64 = 1_000;
 /// A round that found nobody to close is not repeated before this.
@@ -172,6 +179,8 @@ impl Net {
     /// Who could be closed: (how much it weighs, bytes held, connection), the heaviest first.
     fn candidates(&mut self, excess: &Excess) -> Vec<(u128, usize, ConnId)> {
         let now_ms = self.now_ms;
+        let ours = self.held.half_frames.bytes() + self.held.answers.bytes();
+        let floor = if ours < excess.limit_bytes / 2 { MUCH_BYTES } else { 0 };
         let mut found = Vec::new();
         for (slot, connection) in &mut self.conns {
             let held_bytes = excess.held_by(connection);
@@ -180,9 +189,11 @@ impl Net {
             }
             connection.look_for_send_progress(now_ms);
             let sending = connection.outgoing.sending.as_ref();
-            let stalled_ms = sending
-                .map_or(0, |sending| now_ms.saturating_sub(sending.progress_ms))
-                .max(connection.incoming.stalled_ms(now_ms));
+            let send_ms = sending.map_or(0, |sending| now_ms.saturating_sub(sending.progress_ms));
+            if held_bytes < floor && send_ms < STANDS_STILL_MS {
+                continue;
+            }
+            let stalled_ms = send_ms.max(connection.incoming.stalled_ms(now_ms));
             let weight = held_bytes as u128 * u128::from(FRESH_MS + stalled_ms);
             found.push((weight, held_bytes, conn_id(slot, connection.generation)));
         }

@@ -1,4 +1,5 @@
-//! What connections leave behind. The only test of its program: it counts the process's descriptors.
+//! What connections leave behind. The only test of its program, because it counts the process's
+//! descriptors.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,6 @@
-//! The seams (design D9): everything above sees time, randomness, tasks and files only through
-//! these traits, so that the same code runs on a real core and in a deterministic simulation.
+//! The traits between a core and everything above it. Engine and servers see time, randomness, tasks
+//! and files only through these, so that the same code runs on a real core and in a deterministic
+//! simulation.
 
 use crate::buf::BufSlice;
 use crate::convert::fits;
@@ -71,8 +72,8 @@ impl DiskSpace {
     }
 }
 
-/// One core: its clock, its randomness, its tasks and its files. Cloning gives another handle to the
-/// same core.
+/// One core: its clock, its randomness, its tasks and its files. Cloning gives another handle to
+/// the same core.
 pub trait Runtime: Clone + 'static {
     /// An open file of this core.
     type File: File;
@@ -81,8 +82,8 @@ pub trait Runtime: Clone + 'static {
     fn now_nanos(&self) -> u64;
     /// Milliseconds since 1970, as RocketMQ stores them.
     fn wall_ms(&self) -> i64;
-    /// What local time is ahead of UTC now, in seconds: RocketMQ's `deleteWhen` and index files are
-    /// in local time.
+    /// By how many seconds local time is ahead of UTC now. RocketMQ's `deleteWhen` and the names of
+    /// its index files are in local time.
     fn utc_offset_seconds(&self) -> i64;
     /// A random number; from the seed in a simulation.
     fn random_u64(&self) -> u64;

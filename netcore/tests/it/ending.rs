@@ -1,8 +1,8 @@
 //! How connections begin and end, and what of them is left.
 
-use crate::server::{SOON, Server, read_frame, say, write_frame};
+use crate::server::{SOON, Server, read_frame, read_some, say, write_frame};
 use netcore::{Framing, Listener};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 fn silence_is_ended() {
     let server = Server::start(|config| config.idle_timeout = Duration::from_millis(500));
     let mut stream = server.connect();
-    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    assert_eq!(read_some(&mut stream, &mut [0; 1]).unwrap(), 0);
     server.wait_for("close silent");
     server.stop();
 }
@@ -21,7 +21,7 @@ fn what_is_queued_goes_out_before_a_close() {
     let mut stream = server.connect();
     say(&mut stream, b"close after this");
     assert_eq!(read_frame(&mut stream), b"close after this");
-    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    assert_eq!(read_some(&mut stream, &mut [0; 1]).unwrap(), 0);
     server.wait_for("close asked");
     server.stop();
 }
@@ -44,7 +44,7 @@ fn the_last_answer_arrives_although_the_peer_goes_on_talking() {
     stream.write_all(&more).unwrap();
     assert_eq!(read_frame(&mut stream).len(), ANSWER_BYTES);
     assert_eq!(read_frame(&mut stream), b"close after this");
-    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "a plain end");
+    assert_eq!(read_some(&mut stream, &mut [0; 1]).unwrap(), 0, "a plain end");
     drop(stream);
     server.wait_for("close asked");
     server.stop();
@@ -71,7 +71,7 @@ fn a_connection_beyond_the_limit_is_refused_and_the_others_stay() {
     (0..2).for_each(|_| drop(server.wait_for("open")));
     for _ in 0..100 {
         let mut refused = server.connect();
-        assert_eq!(refused.read(&mut [0]).unwrap(), 0, "a plain end");
+        assert_eq!(read_some(&mut refused, &mut [0]).unwrap(), 0, "a plain end");
     }
     for stream in &mut admitted {
         say(stream, b"still here");
@@ -124,12 +124,12 @@ fn a_listener_speaks_what_its_framing_allows() {
     });
     let mut remoting = server.connect();
     say(&mut remoting, b"hello");
-    assert!(!matches!(remoting.read(&mut [0]), Ok(1..)));
+    assert!(!matches!(read_some(&mut remoting, &mut [0]), Ok(1..)));
     server.wait_for("first byte 0x00");
     let mut native = server.connect();
     let frame = [&netcore::frame::NATIVE_MAGIC[..], &16_u32.to_le_bytes(), &[0; 8]].concat();
     native.write_all(&frame).unwrap();
-    assert!(!matches!(native.read(&mut [0]), Ok(1..)));
+    assert!(!matches!(read_some(&mut native, &mut [0]), Ok(1..)));
     server.wait_for("the native protocol is not served here");
     server.stop();
 }

@@ -52,7 +52,8 @@ fn frames_are_whole_wherever_what_arrives_is_cut() {
         write_frame(&mut both, &second);
         for cut in begins..=both.len() {
             stream.write_all(&both[..cut]).unwrap();
-            assert_eq!(read_frame(&mut stream), first); // the server has read, so the rest is a read of its own
+            // The server has read once it answers, so the rest is a read of its own.
+            assert_eq!(read_frame(&mut stream), first);
             stream.write_all(&both[cut..]).unwrap();
             assert_eq!(
                 read_frame(&mut stream),

@@ -1,8 +1,8 @@
 //! What peers can make a core hold is bounded, and only those who hold it feel the bound.
 
-use crate::server::{SOON, Server, read_frame, resident_bytes, say, write_frame};
-use rt::MemoryAccount;
-use std::io::{Read as _, Write as _};
+use crate::server::{SOON, Server, read_frame, read_some, resident_bytes, say, write_frame};
+use rt::{MemoryAccount, MemoryUse};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,9 +118,27 @@ fn answers_that_300_deaf_peers_ask_for_stay_under_the_account_and_a_good_peer_is
 }
 
 #[test]
+fn an_account_that_others_filled_costs_the_deaf_their_connection_and_nobody_else() {
+    let server = Server::start(|config| {
+        config.memory = MemoryAccount::new(16 * MIB);
+        std::mem::forget(config.memory.charge(MemoryUse::LentChunks, 17 * MIB));
+    });
+    let mut deaf = server.connect_with_small_buffer();
+    say(&mut deaf, format!("answer with {}", 12 * MIB).as_bytes());
+    server.wait_for("closed to make room");
+    let mut half = server.connect();
+    half.write_all(&[0, 0, 1, 0, 7, 7]).unwrap();
+    let rounds = behaves_well(&server, &AtomicBool::new(true));
+    assert!(rounds >= 20);
+    half.write_all(&[7; 254]).unwrap();
+    assert_eq!(read_frame(&mut half), [7; 256]);
+    server.stop();
+}
+
+#[test]
 fn half_frames_of_100_peers_delay_nobody() {
     let server = Server::start(|_| ());
-    let mut half = (MIB as u32).to_be_bytes().to_vec();
+    let mut half = u32::try_from(MIB).unwrap().to_be_bytes().to_vec();
     half.resize(MIB / 2, 1);
     let slow: Vec<_> = (0..100)
         .map(|_| {
@@ -163,7 +181,7 @@ fn a_frame_that_stands_still_or_trickles_is_ended_and_a_slow_one_is_not() {
     server.wait_for("a frame stands still");
     server.wait_for("a frame stands still");
     for mut ended in [standing, trickling] {
-        assert!(!matches!(ended.read(&mut [0]), Ok(1..)), "it was closed");
+        assert!(!matches!(read_some(&mut ended, &mut [0]), Ok(1..)), "it was closed");
     }
     server.stop();
 }
@@ -222,7 +240,7 @@ fn a_slow_reader_of_a_large_answer_gets_it_and_a_deaf_one_is_ended() {
     slow.write_all(&ask).unwrap();
     let (started, mut got, mut piece) = (Instant::now(), 0, vec![0; 64 * 1024]);
     while got < 12 * MIB + 4 {
-        let bytes = slow.read(&mut piece).unwrap();
+        let bytes = read_some(&mut slow, &mut piece).unwrap();
         assert!(bytes > 0, "closed after {got} bytes and {:?}", started.elapsed());
         got += bytes;
         if started.elapsed() < Duration::from_secs(7) {

@@ -35,9 +35,9 @@ pub enum LaunchError {
     },
     /// glommio refused.
     #[error(
-        "shard {shard}: the executor does not start on {placement:?}: {error}. Fix: `ulimit -l` must be at least 512 \
-         (KiB; LimitMEMLOCK=infinity in a unit file), io_uring must be allowed, and the core \
-         must be in this process's CPU set"
+        "shard {shard}: the executor does not start on {placement:?}: {error}. Fix: `ulimit -l` \
+            must be at least 512 (KiB; LimitMEMLOCK=infinity in a unit file), io_uring must be \
+            allowed, and the core must be in this process's CPU set"
     )]
     Executor {
         /// Which shard.

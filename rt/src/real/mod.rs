@@ -1,8 +1,8 @@
-//! The real core: a pinned glommio executor and one ring beside it (design D2).
+//! The real core: a pinned glommio executor and one ring beside it.
 //!
 //! ```text
-//!   glommio executor (tasks, timers, shares)
-//!      └─ driver task: turn the ring → completions to the network and to waiting files → yield → …
+//!   glommio executor (tasks, timers, priorities)
+//!      └─ driver task: turn the ring → completions to the network and to files → yield → …
 //!            nothing to do?  spin for a window, then sleep on the ring's eventfd
 //! ```
 //!

@@ -14,16 +14,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// A ring shared by the tasks of one core, and the means to make its loop submit what they queue.
+/// The ring of a core, for the tasks that read and write files through it. Knows how to wake the
+/// core's loop, which submits what they queue.
 #[derive(Clone)]
-pub struct SharedRing {
+pub(crate) struct SharedRing {
     ring: Rc<RefCell<Ring>>,
     wake_loop: Rc<dyn Fn()>,
 }
 
 impl SharedRing {
     /// `wake_loop` is called when an operation was queued, so that a sleeping loop turns the ring.
-    pub fn new(ring: Rc<RefCell<Ring>>, wake_loop: Rc<dyn Fn()>) -> Self {
+    pub(crate) fn new(ring: Rc<RefCell<Ring>>, wake_loop: Rc<dyn Fn()>) -> Self {
         Self { ring, wake_loop }
     }
 
@@ -328,7 +329,8 @@ impl FileOp {
     fn begin(mut self: Box<Self>, kind: FileOpKind) -> Box<Self> {
         match Rc::get_mut(&mut self.state) {
             Some(state) => *state = FileOpState::default(),
-            None => self.state = Rc::default(), // whoever waits for the one before has not looked yet
+            // Whoever waits for the one before has not looked yet.
+            None => self.state = Rc::default(),
         }
         self.done_bytes = 0;
         self.kind = kind;

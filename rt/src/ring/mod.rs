@@ -1,12 +1,12 @@
 //! One io_uring of one thread: sockets and log files.
 //!
 //! ```text
-//!   submit side                                kernel                    completion side
-//!   accept / connect / "readable?"  --SQE-->             --CQE-->  Ring::turn -> Event to the caller's closure
-//!   RingFile::{read,write,sync}     --SQE-->             --CQE-->  the waiting future is woken
+//!   submit side                              kernel            completion side
+//!   accept / connect / "readable?"  --SQE-->        --CQE-->  Ring::turn -> Event to a closure
+//!   RingFile::{read,write,sync}     --SQE-->        --CQE-->  the waiting future is woken
 //!
-//!   readable --> recv(2) into the one receive buffer; an Event::Received borrows it for the length of the
-//!                closure's call. So half frames of slow peers never hold one.
+//!   readable --> recv(2) into the one receive buffer; an Event::Received borrows it while the
+//!                closure runs. So half frames of slow peers never hold one.
 //!   send     --> send(2) at once; only what the kernel does not take waits in the ring
 //! ```
 //!
@@ -30,7 +30,8 @@ mod setup;
 mod socket;
 mod sys;
 
-pub use files::{RingFile, SharedRing};
+pub use files::RingFile;
+pub(crate) use files::SharedRing;
 pub use ops::{Event, ReceiveEnd, Token};
 pub use send::SendQueue;
 pub use setup::{RingConfig, RingError};
@@ -254,7 +255,8 @@ impl Ring {
         let outcome = match wait {
             Wait::No => {
                 let queued = fits(self.uring.submission().len());
-                let get_events = 1; // IORING_ENTER_GETEVENTS: runs the deferred task work even when nothing is waited for
+                // IORING_ENTER_GETEVENTS runs deferred work, also when nothing is waited for.
+                let get_events = 1;
                 // SAFETY: no argument is passed, so nothing has to live across the call.
                 unsafe {
                     self.uring.submitter().enter::<libc::sigset_t>(queued, 0, get_events, None)

@@ -6,7 +6,8 @@
 //!                                        | recv(2), front first
 //!                                        v
 //!                                     the one buffer --> Event::Received --> frames, answers
-//!   filled the buffer? back to the end of the line. Bytes of the turn used up? the rest waits for the next turn.
+//!   filled the buffer?             back to the end of the line
+//!   bytes of the turn used up?     the rest waits for the next turn
 //! ```
 //!
 //! Why not multishot receives into provided buffers: they copy up to 20 sockets' bytes before the

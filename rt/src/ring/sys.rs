@@ -112,9 +112,7 @@ pub fn raise_file_limit() -> io::Result<FileLimit> {
     let before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: the kernel only reads the struct during the call.
-    if before != limit.rlim_max
-        && unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0
-    {
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(FileLimit { before, now: limit.rlim_cur })
