@@ -109,6 +109,7 @@ pub(crate) const SCENARIOS: [Scenario; 20] = [
     ),
     Scenario {
         stage: Stage::SharedOurs,
+        jvm_args: &REBALANCE_SOONER,
         ..together(
             "native",
             "messages of RingMQ's native protocol are consumed and found by key, unique key and \
@@ -147,11 +148,13 @@ pub(crate) const SCENARIOS: [Scenario; 20] = [
     },
     Scenario {
         stage: Stage::SharedTwo,
+        jvm_args: &REBALANCE_SOONER,
         ..together("shards", "a client is connected to both shards, its messages are on both")
     },
     Scenario {
         stage: Stage::SharedTwo,
         asks_mqadmin: true,
+        jvm_args: &REBALANCE_SOONER,
         ..together(
             "placement",
             "a topic made by address or by a send is on that broker only, with its queue count; \
@@ -159,11 +162,14 @@ pub(crate) const SCENARIOS: [Scenario; 20] = [
                 them evenly",
         )
     },
-    in_turn(
-        "new-group",
-        "where a new group starts (CONSUME_FROM_LAST_OFFSET) on a queue that has its first \
+    Scenario {
+        jvm_args: &REBALANCE_SOONER,
+        ..in_turn(
+            "new-group",
+            "where a new group starts (CONSUME_FROM_LAST_OFFSET) on a queue that has its first \
             message, before and after a restart of the broker",
-    ),
+        )
+    },
     in_turn("broker-restart", "the broker restarts under load: nothing acknowledged is missing"),
     in_turn("namesrv-loss", "one name server killed and back, then the other: clients go on"),
     Scenario {

@@ -15,6 +15,7 @@ import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.MQVersion;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
@@ -87,9 +88,7 @@ final class DeadLetters implements Scenario {
         consumer.shutdown();
     }
 
-    /**
-     * Two tries, then the client sends the message to its retry topic, over the maximum it names.
-     */
+    /** Two tries, then the client sends the message to its retry topic, with the maximum it has. */
     private void orderly(String group) throws Exception {
         Map<String, AtomicInteger> tries = new ConcurrentHashMap<>();
         Map<String, MessageExt> seen = new ConcurrentHashMap<>();
@@ -102,15 +101,18 @@ final class DeadLetters implements Scenario {
             return ConsumeOrderlyStatus.SUSPEND_CURRENT_QUEUE_A_MOMENT;
         });
         consumer.start();
+        // A 4.9.8 client names a count that is not over its maximum: there it is the group's locks
+        // on its queues that tell the broker that these are dead letters.
+        int times = MQVersion.CURRENT_VERSION < MQVersion.Version.V5_0_0.ordinal() ? 1 : 2;
         Map<String, MessageExt> dead = dead(group);
         tries.forEach((id, count) -> Check.same(2, count.get(), group + ": tries of " + id));
         for (MessageExt letter : dead.values()) {
             String id = letter.getUserProperty(Received.ID);
             asItWas(group, letter, seen.get(id));
-            Check.same(2, letter.getReconsumeTimes(), group + ": reconsumeTimes of " + id);
+            Check.same(times, letter.getReconsumeTimes(), group + ": reconsumeTimes of " + id);
             Map<String, String> expected = new HashMap<>(Map.of("DELAY", "-1",
                 "RETRY_TOPIC", kit.topic,
-                "ORIGIN_MESSAGE_ID", sent.get(id).getMsgId(), "RECONSUME_TIME", "2",
+                "ORIGIN_MESSAGE_ID", sent.get(id).getMsgId(), "RECONSUME_TIME", "" + times,
                 "MAX_RECONSUME_TIMES", "1"));
             properties(group, letter, seen.get(id), expected);
         }

@@ -77,8 +77,8 @@ final class DelayedDropIn implements Scenario {
         throws Exception {
         try {
             send(levels);
-            Runner.ask("end-broker");
             lives.get(lives.size() - 1)[1] = System.currentTimeMillis();
+            Runner.ask("end-broker"); // may take long, and delivers no more
             String units = units();
             // Some become due during the first visit, and must still stay.
             long stayMs = what.equals("stopped") ? DELAY_MS.get(3) + 1_000 : 0;
