@@ -85,7 +85,10 @@ pub const NAME_SERVERS_MAX: usize = 64;
 
 const _: () = assert!(BACKLOG_BYTES_MAX >= 4 << 20, "the largest message must be able to wait");
 const _: () = assert!(
-    REQUESTS_UNDER_WAY_MAX as usize > 2 * (LONG_POLLS_MAX + DISK_READS_MAX)
-        && REQUESTS_UNDER_WAY_MAX as usize > 2 * (UNACKNOWLEDGED_MAX + BACKLOG_SENDS_MAX),
-    "the desk's limit is reached after the limits of what waits"
+    REQUESTS_UNDER_WAY_MAX as usize > 2 * (LONG_POLLS_MAX + DISK_READS_MAX),
+    "as many reads as may wait are admitted by the desk"
+);
+const _: () = assert!(
+    REQUESTS_UNDER_WAY_MAX as usize > 2 * (UNACKNOWLEDGED_MAX + BACKLOG_SENDS_MAX),
+    "as many sends as may wait are admitted by the desk"
 );

@@ -12,13 +12,13 @@ const HEAD: &str = "# Instructions per message, bench profile, x86-64. Written b
     -p broker --bench instructions -- --record\n# path, all, then: frame, turn end, acknowledged\n";
 
 /// Instructions per message of each of [`PARTS`].
-pub type PerMessage = [f64; PARTS.len()];
+pub(crate) type PerMessage = [f64; PARTS.len()];
 
-pub struct Baseline(BTreeMap<String, PerMessage>);
+pub(crate) struct Baseline(BTreeMap<String, PerMessage>);
 
 impl Baseline {
     /// Empty when there is no file yet.
-    pub fn load(path: &Path) -> Self {
+    pub(crate) fn load(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let entry = |line: &str| {
             let mut words = line.split_whitespace();
@@ -31,7 +31,12 @@ impl Baseline {
 
     /// What to print, and whether the path got worse. `turns_vary` leaves the turn's end out of the
     /// comparison.
-    pub fn compare(&self, name: &str, found: &PerMessage, turns_vary: bool) -> (String, bool) {
+    pub(crate) fn compare(
+        &self,
+        name: &str,
+        found: &PerMessage,
+        turns_vary: bool,
+    ) -> (String, bool) {
         let compared = |parts: &PerMessage| -> f64 {
             let is_compared = |nth: &usize| !turns_vary || PARTS[*nth].0 != TURN_END;
             (0..parts.len()).filter(is_compared).map(|nth| parts[nth]).sum()
@@ -50,11 +55,11 @@ impl Baseline {
         (format!("{line}, baseline {recorded:.0}, ratio {ratio:.3}{verdict}"), is_worse)
     }
 
-    pub fn set(&mut self, name: &str, found: PerMessage) {
+    pub(crate) fn set(&mut self, name: &str, found: PerMessage) {
         self.0.insert(name.to_owned(), found);
     }
 
-    pub fn save(&self, path: &Path) {
+    pub(crate) fn save(&self, path: &Path) {
         let line = |(name, parts): (&String, &PerMessage)| {
             let parts: String = parts.iter().map(|count| format!(" {count:.1}")).collect();
             let all: f64 = self.0[name].iter().sum();

@@ -13,7 +13,7 @@ const IN_FLIGHT: usize = 16;
 /// The longest idle spin there is.
 const SPIN_MICROS: u32 = 1_000_000;
 
-pub fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     Command::new("valgrind")
         .arg("--version")
         .stdout(Stdio::null())
@@ -23,7 +23,7 @@ pub fn is_there() -> bool {
 
 /// Instructions of a run with so many requests, those of making the topic and of what the path
 /// stores first included.
-pub fn count(path: &Measured, requests: usize, keep: Option<PathBuf>) -> Counts {
+pub(crate) fn count(path: &Measured, requests: usize, keep: Option<PathBuf>) -> Counts {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let out = keep.unwrap_or_else(|| folder.path().join("callgrind"));
     let setup = setup(folder.path(), &out, path.settings);

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What counts: the work of a frame, of the end of a turn, and of the answers that a moving
 /// watermark releases. Each is a function of its own in the bench profile, by `#[inline(never)]` or
 /// because it is called through a pointer. None may call another: it would count twice.
-pub const PARTS: [(&str, &[&str]); 3] = [
+pub(crate) const PARTS: [(&str, &[&str]); 3] = [
     (
         "frame",
         &["Shard as netcore::Handler>::on_frame", "Shard as netcore::Handler>::on_native_frame"],
@@ -24,10 +24,10 @@ pub const PARTS: [(&str, &[&str]); 3] = [
 ];
 
 /// The part whose cost for one message depends on how many turns went by while it was handled.
-pub const TURN_END: &str = "turn end";
+pub(crate) const TURN_END: &str = "turn end";
 
 /// Instructions of each of [`PARTS`].
-pub type Counts = [u64; PARTS.len()];
+pub(crate) type Counts = [u64; PARTS.len()];
 
 #[derive(Default)]
 struct Graph<'a> {
@@ -92,7 +92,7 @@ impl<'a> Graph<'a> {
 }
 
 /// The counts of a whole run, or why they can't be told.
-pub fn counts(text: &str) -> Result<Counts, String> {
+pub(crate) fn counts(text: &str) -> Result<Counts, String> {
     let graph = Graph::parse(text);
     let mut counted = vec![];
     let mut counts = Counts::default();

@@ -11,19 +11,19 @@ use std::time::Duration;
 /// Requests in flight while filling.
 const DEPTH: usize = 64;
 
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
 }
 
 impl Client {
-    pub fn connect(server: &Server) -> Self {
+    pub(crate) fn connect(server: &Server) -> Self {
         let stream = TcpStream::connect(server.addr).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         Self { stream }
     }
 
-    pub fn send(&mut self, code: i32, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) {
+    pub(crate) fn send(&mut self, code: i32, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) {
         let mut frame = Vec::new();
         write_command(
             &mut frame,
@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// The next answer's code and queue offset.
-    pub fn receive(&mut self) -> (i32, Option<i64>) {
+    pub(crate) fn receive(&mut self) -> (i32, Option<i64>) {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).unwrap();
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
@@ -46,7 +46,7 @@ impl Client {
     }
 
     /// Where a pull's answer says to go on.
-    pub fn receive_pull(&mut self) -> i64 {
+    pub(crate) fn receive_pull(&mut self) -> i64 {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).unwrap();
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
@@ -56,7 +56,7 @@ impl Client {
         view.ext.get_i64("nextBeginOffset").ok().flatten().unwrap()
     }
 
-    pub fn make_topic(&mut self, topic: &str, queues: usize) {
+    pub(crate) fn make_topic(&mut self, topic: &str, queues: usize) {
         let queues = i64::try_from(queues).unwrap();
         let ext = |w: &mut ExtWriter<'_>| {
             w.str("topic", topic);
@@ -74,7 +74,7 @@ impl Client {
 
     /// `count` messages of `bytes` over the queues of `topics`; those that find no room are sent
     /// again.
-    pub fn fill(&mut self, topics: &[String], queues: usize, count: usize, bytes: usize) {
+    pub(crate) fn fill(&mut self, topics: &[String], queues: usize, count: usize, bytes: usize) {
         let body = vec![b'x'; bytes];
         let (mut sent, mut done, mut in_flight) = (0, 0, 0);
         while done < count {
@@ -96,7 +96,7 @@ impl Client {
         }
     }
 
-    pub fn max_offset(&mut self, topic: &str, queue_id: usize) -> i64 {
+    pub(crate) fn max_offset(&mut self, topic: &str, queue_id: usize) -> i64 {
         let queue_id = i64::try_from(queue_id).unwrap();
         let ext = |w: &mut ExtWriter<'_>| {
             w.str("topic", topic);
@@ -107,7 +107,7 @@ impl Client {
     }
 }
 
-pub fn header() -> SendHeader<'static> {
+pub(crate) fn header() -> SendHeader<'static> {
     SendHeader {
         producer_group: "bench",
         default_topic: "TBW102",

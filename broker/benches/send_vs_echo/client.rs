@@ -12,10 +12,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 const TOPIC: &str = "SendVsEcho";
-pub const BODY_BYTES: usize = 1024;
+pub(crate) const BODY_BYTES: usize = 1024;
 const QUEUES: usize = 8;
 
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub messages: f64,
     pub rate: f64,
     pub cpu_us: f64,
@@ -26,7 +26,7 @@ pub struct Outcome {
 
 /// How a row speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub(crate) enum Lane {
     Remoting,
     Native,
 }
@@ -60,7 +60,7 @@ impl Lane {
 }
 
 /// A native produce frame of so many records.
-pub fn native_frame(queue_id: usize, records: usize, body_bytes: usize) -> Vec<u8> {
+pub(crate) fn native_frame(queue_id: usize, records: usize, body_bytes: usize) -> Vec<u8> {
     let body = vec![b'x'; body_bytes];
     let draft = RecordDraft {
         topic: TOPIC,
@@ -101,7 +101,7 @@ fn hello() -> Vec<u8> {
 }
 
 /// A send as Java's client writes it: SEND_MESSAGE_V2, JSON header.
-pub fn send_frame(queue_id: usize) -> Vec<u8> {
+pub(crate) fn send_frame(queue_id: usize) -> Vec<u8> {
     let mut frame = Vec::new();
     let head = CommandHead { code: request::SEND_MESSAGE_V2, opaque: 1, ..CommandHead::default() };
     let queue_id = i64::try_from(queue_id % QUEUES).unwrap();
@@ -126,7 +126,7 @@ pub fn send_frame(queue_id: usize) -> Vec<u8> {
 }
 
 /// Creates the topic with UPDATE_AND_CREATE_TOPIC; the echo only sends it back.
-pub fn make_topic(addr: SocketAddr) {
+pub(crate) fn make_topic(addr: SocketAddr) {
     let mut frame = Vec::new();
     let head =
         CommandHead { code: request::UPDATE_AND_CREATE_TOPIC, opaque: 7, ..CommandHead::default() };
@@ -147,7 +147,7 @@ pub fn make_topic(addr: SocketAddr) {
     assert_eq!(peer.errors, 0, "the topic was not created");
 }
 
-pub struct Peer {
+pub(crate) struct Peer {
     lane: Lane,
     stream: TcpStream,
     requests: Vec<u8>,
@@ -158,7 +158,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn connect(addr: SocketAddr, lane: Lane, requests: Vec<u8>) -> Self {
+    pub(crate) fn connect(addr: SocketAddr, lane: Lane, requests: Vec<u8>) -> Self {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -178,13 +178,13 @@ impl Peer {
         peer
     }
 
-    pub fn send(&mut self) {
+    pub(crate) fn send(&mut self) {
         self.sent_at = Instant::now();
         self.stream.write_all(&self.requests).unwrap();
     }
 
     /// The answer to one request, whole.
-    pub fn exchange(&mut self, request: &[u8]) -> Vec<u8> {
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> Vec<u8> {
         self.stream.write_all(request).unwrap();
         let mut answer = vec![0; 8];
         self.stream.read_exact(&mut answer).unwrap();
@@ -196,7 +196,7 @@ impl Peer {
     }
 
     /// Waits for `count` answers.
-    pub fn receive(&mut self, mut count: usize) {
+    pub(crate) fn receive(&mut self, mut count: usize) {
         while count > 0 {
             let read = match self.stream.read(&mut self.buf[self.have..]) {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue, // it spins
@@ -221,7 +221,7 @@ impl Peer {
 }
 
 /// Round trips of one connection that looks for its answers without pause, in µs, sorted.
-pub fn round_trips_spinning(addr: SocketAddr, lane: Lane, seconds: f64) -> Vec<f64> {
+pub(crate) fn round_trips_spinning(addr: SocketAddr, lane: Lane, seconds: f64) -> Vec<f64> {
     let core = *available_cores().last().unwrap();
     let spin = move || {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
@@ -241,7 +241,7 @@ pub fn round_trips_spinning(addr: SocketAddr, lane: Lane, seconds: f64) -> Vec<f
 }
 
 /// A native fetch from the beginning of queue 0.
-pub fn fetch_frame(messages_max: u32) -> Vec<u8> {
+pub(crate) fn fetch_frame(messages_max: u32) -> Vec<u8> {
     let fetch = native::Fetch {
         queue_id: 0,
         offset: 0,
@@ -257,7 +257,7 @@ pub fn fetch_frame(messages_max: u32) -> Vec<u8> {
 }
 
 /// A pull from the beginning of queue 0, as Java's client writes it.
-pub fn pull_frame(messages_max: u16) -> Vec<u8> {
+pub(crate) fn pull_frame(messages_max: u16) -> Vec<u8> {
     let pull = PullHeader {
         consumer_group: "bench",
         topic: TOPIC,
@@ -286,7 +286,7 @@ fn is_success(frame: &[u8]) -> bool {
 }
 
 /// Runs one load and returns what it saw; CPU is filled in by the caller.
-pub fn run(
+pub(crate) fn run(
     addr: SocketAddr,
     lane: Lane,
     connections: usize,
@@ -299,7 +299,7 @@ pub fn run(
 }
 
 /// The same with frames of the caller's own; `frame` gets the connection's number.
-pub fn run_frames(
+pub(crate) fn run_frames(
     addr: SocketAddr,
     lane: Lane,
     connections: usize,

@@ -15,7 +15,7 @@ use testkit::{Broker, BrokerSetup, Program};
 /// Where a native frame's kind lies.
 const KIND_AT: usize = 10;
 
-pub struct Server {
+pub(crate) struct Server {
     pub name: String,
     pub addr: SocketAddr,
     /// `/proc` folders whose schedstat files count its CPU.
@@ -33,7 +33,7 @@ struct Echo {
 }
 
 /// What a server's answer to a fetch brings.
-pub struct Fetches {
+pub(crate) struct Fetches {
     pub messages: u32,
     pub bytes: usize,
 }
@@ -64,12 +64,12 @@ impl Handler for Echo {
 
 impl Server {
     /// netcore alone, in a thread of this process.
-    pub fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         Self::echo_with(Duration::from_micros(20), &Fetches { messages: 1, bytes: 1 })
     }
 
     /// The same with an idle spin window and an answer to fetches of one's own.
-    pub fn echo_with(idle_spin: Duration, fetches: &Fetches) -> Self {
+    pub(crate) fn echo_with(idle_spin: Duration, fetches: &Fetches) -> Self {
         let mut fetched = Vec::new();
         let header = Fetched {
             status: 0,
@@ -117,7 +117,7 @@ impl Server {
 
     /// The real broker with these lines in its configuration and RocketMQ's file sizes, without a
     /// name server.
-    pub fn mqbroker(name: &str, folder: &Path, settings: &str) -> Self {
+    pub(crate) fn mqbroker(name: &str, folder: &Path, settings: &str) -> Self {
         let setup = BrokerSetup::new(Program::at(env!("CARGO_BIN_EXE_mqbroker")), 1)
             .store_in(folder.join("store"))
             .settings(["mappedFileSizeCommitLog=1073741824"])
@@ -129,14 +129,14 @@ impl Server {
     }
 
     /// Stops a broker in good order and gives back its log.
-    pub fn stop(&mut self) -> String {
+    pub(crate) fn stop(&mut self) -> String {
         let Some(mut broker) = self.broker.take() else { return String::new() };
         assert_eq!(broker.process.stop(), Some(0), "{}: {}", self.name, broker.process.log());
         broker.process.log()
     }
 
     /// `NAME=HOST:PORT,PID`.
-    pub fn also(text: &str) -> Self {
+    pub(crate) fn also(text: &str) -> Self {
         let (name, rest) = text.split_once('=').unwrap();
         let (addr, pid) = rest.split_once(',').unwrap();
         Self {
@@ -148,7 +148,7 @@ impl Server {
     }
 
     /// CPU seconds used so far by all threads of the server.
-    pub fn cpu_s(&self) -> f64 {
+    pub(crate) fn cpu_s(&self) -> f64 {
         let tasks = Path::new(&self.cpu_of).join("task");
         let threads = match std::fs::read_dir(&tasks) {
             Ok(threads) if !self.cpu_of.contains("/task/") => {
@@ -163,11 +163,11 @@ impl Server {
         threads.iter().map(|thread| nanos(thread)).sum::<f64>() / 1e9
     }
 
-    pub fn descriptors(&self) -> usize {
+    pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(Path::new(&self.cpu_of).join("fd")).map_or(0, Iterator::count)
     }
 
-    pub fn resident_kib(&self) -> u64 {
+    pub(crate) fn resident_kib(&self) -> u64 {
         let status =
             std::fs::read_to_string(Path::new(&self.cpu_of).join("status")).unwrap_or_default();
         let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
@@ -175,7 +175,7 @@ impl Server {
     }
 }
 
-pub fn wait_until_up(addr: SocketAddr) {
+pub(crate) fn wait_until_up(addr: SocketAddr) {
     let started = Instant::now();
     while TcpStream::connect(addr).is_err() {
         assert!(started.elapsed() < Duration::from_secs(30), "mqbroker does not listen on {addr}");

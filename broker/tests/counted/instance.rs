@@ -8,11 +8,11 @@ use testkit::{BrokerSetup, Program, eventually};
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The ledger's only user until it is dropped.
-pub fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub struct Broker {
+pub(crate) struct Broker {
     flush: &'static str,
     thread: std::thread::JoinHandle<()>,
     setup: BrokerSetup,
@@ -21,7 +21,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    pub fn start(flush: &'static str) -> Self {
+    pub(crate) fn start(flush: &'static str) -> Self {
         let turn = turn();
         let store = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let setup = BrokerSetup::new(Program::at(env!("CARGO_BIN_EXE_mqbroker")), 1)
@@ -36,16 +36,16 @@ impl Broker {
         Self { flush, thread, setup, _store: store, _turn: turn }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.setup.port()
     }
 
-    pub fn policy(&self) -> &'static str {
+    pub(crate) fn policy(&self) -> &'static str {
         self.flush
     }
 
     /// As an operator stops it: the broker takes SIGTERM for the whole process.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         let pid = std::process::id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.thread.join().unwrap();

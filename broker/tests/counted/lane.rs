@@ -2,7 +2,7 @@
 
 /// A client of one protocol, on a connection of its own to the broker under test. It runs on a
 /// thread that is left out of the ledger, so it may allocate and copy as it likes.
-pub trait Lane {
+pub(crate) trait Lane {
     /// How it is called in what the tests print.
     fn name(&self) -> &'static str;
 

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Copies shorter than this are not of messages: bodies of the tests are longer.
-pub const COPY_BYTES_MIN: usize = 512;
+pub(crate) const COPY_BYTES_MIN: usize = 512;
 /// Functions of a stack that are told apart.
 const DEPTH_MAX: usize = 32;
 const DEPTH_MAX_INT: c_int = 32;
@@ -32,7 +32,7 @@ const _: () = assert!(DEPTH_MAX_INT as usize == DEPTH_MAX);
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Heap memory was taken, or made larger.
     Allocation,
     /// Bytes were copied.
@@ -41,7 +41,7 @@ pub enum Kind {
 
 /// All of one kind from one place.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     pub kind: Kind,
     pub count: u64,
     pub bytes: u64,
@@ -65,12 +65,12 @@ unsafe extern "C" {
 }
 
 /// From now on nothing that this thread does is counted.
-pub fn leave_out_this_thread() {
+pub(crate) fn leave_out_this_thread() {
     LEFT_OUT.set(true);
 }
 
 /// What all other threads did while `run` ran.
-pub fn counted(run: impl FnOnce()) -> Vec<Row> {
+pub(crate) fn counted(run: impl FnOnce()) -> Vec<Row> {
     rows(|rows| rows.iter_mut().for_each(|row| (row.count, row.bytes) = (0, 0)));
     COUNTING.store(true, Ordering::SeqCst);
     run();
@@ -158,7 +158,7 @@ static ALLOCATOR: Noting = Noting;
 /// # Safety
 /// `from` and `to` are `len` bytes each.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
+pub(crate) unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
     if len >= COPY_BYTES_MIN {
         note(Kind::Copy, len);
     }
@@ -172,7 +172,7 @@ pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mu
 /// # Safety
 /// `from` and `to` are `len` bytes each; they may overlap.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
+pub(crate) unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
     if len >= COPY_BYTES_MIN {
         note(Kind::Copy, len);
     }

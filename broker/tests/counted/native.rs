@@ -14,13 +14,13 @@ const BODY_BYTES: usize = 4000;
 /// Messages asked for by one fetch.
 const FETCH_MESSAGES: usize = 32;
 
-pub struct Native {
+pub(crate) struct Native {
     stream: TcpStream,
     sent_messages: usize,
 }
 
 impl Native {
-    pub fn connect(port: u16) -> Self {
+    pub(crate) fn connect(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
         let mut native = Self { stream, sent_messages: 0 };

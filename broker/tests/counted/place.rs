@@ -4,7 +4,7 @@ use crate::ledger::{Kind, Row};
 
 /// Where something was allocated or copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub(crate) enum Place {
     /// A send that has to wait because the device is behind by as much as the tail holds: it is
     /// kept whole.
     Waiting,
@@ -66,7 +66,7 @@ const COPIES: [(Place, &[&str]); 6] = [
     (Place::Background, &["engine/src/consumequeue/", "engine/src/index/"]),
 ];
 
-pub fn of(row: &Row) -> Place {
+pub(crate) fn of(row: &Row) -> Place {
     let (places, functions) = match row.kind {
         Kind::Allocation => (&ALLOCATES[..], row.stack.as_slice()),
         Kind::Copy => (&COPIES[..], innermost(&row.stack)),
@@ -86,7 +86,7 @@ fn innermost(stack: &[String]) -> &[String] {
 
 /// Whether the row counts sleeps: for each the ring's eventfd is read through glommio, which takes
 /// one scheduling record.
-pub fn is_sleep(row: &Row) -> bool {
+pub(crate) fn is_sleep(row: &Row) -> bool {
     of(row) == Place::Sleep
         && row
             .stack

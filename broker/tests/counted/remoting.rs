@@ -13,14 +13,14 @@ const BODY_BYTES: usize = 4000;
 /// Messages asked for by one pull: RocketMQ's `pullBatchSize`.
 const PULL_MESSAGES: usize = 32;
 
-pub struct Remoting {
+pub(crate) struct Remoting {
     stream: TcpStream,
     received: Vec<u8>,
     sent_messages: usize,
 }
 
 impl Remoting {
-    pub fn connect(port: u16) -> Self {
+    pub(crate) fn connect(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new(), sent_messages: 0 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use testkit::{BrokerSetup, NameServer, Program};
-pub use testkit::{Process, eventually};
+pub(crate) use testkit::{Process, eventually};
 
 /// A program of the workspace, from the folder this test's own broker was built into.
 fn program(name: &str) -> Program {
@@ -15,7 +15,7 @@ fn program(name: &str) -> Program {
 }
 
 /// `mqbroker` with these arguments, run to its end.
-pub fn run_broker(args: &[&str]) -> Output {
+pub(crate) fn run_broker(args: &[&str]) -> Output {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     program("mqbroker").command(&[], &args).stdin(Stdio::null()).output().unwrap()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A mounted ext4; unmounted when dropped.
-pub struct Mount {
+pub(crate) struct Mount {
     dir: tempfile::TempDir,
 }
 
@@ -22,7 +22,7 @@ fn run(program: &str, args: &[&str]) -> Result<(), String> {
 impl Mount {
     /// `mebibytes` of ext4. `None`, said loudly, where this host does not let a test mount (it
     /// takes root and loop devices): the only reason for which a test may end early.
-    pub fn new(mebibytes: u64) -> Option<Self> {
+    pub(crate) fn new(mebibytes: u64) -> Option<Self> {
         let mount = Self { dir: tempfile::tempdir().unwrap() };
         let image = mount.dir.path().join("image");
         std::fs::File::create(&image).unwrap().set_len(mebibytes << 20).unwrap();
@@ -42,17 +42,17 @@ impl Mount {
     }
 
     /// Its root.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("mounted")
     }
 
     /// From now on writes to it do not end until [`Mount::thaw`].
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         run("fsfreeze", &["-f", &self.path().display().to_string()]).unwrap();
     }
 
     /// Lets writes go on.
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         run("fsfreeze", &["-u", &self.path().display().to_string()]).unwrap();
     }
 }

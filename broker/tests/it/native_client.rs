@@ -1,5 +1,5 @@
 //! The client of the native protocol that all tests share.
 
-pub use protocol::native::NO_RECORD as WHOLE_FRAME;
-pub use testkit::message::record;
-pub use testkit::native::{Fetched, Native, fetch, frame, hello, produce};
+pub(crate) use protocol::native::NO_RECORD as WHOLE_FRAME;
+pub(crate) use testkit::message::record;
+pub(crate) use testkit::native::{Fetched, Native, fetch, frame, hello, produce};

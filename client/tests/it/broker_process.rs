@@ -3,7 +3,7 @@
 use client::{ClientConfig, ThreadClient};
 use std::ops::{Deref, DerefMut};
 use testkit::{BrokerSetup, Program};
-pub use testkit::{SOON, eventually};
+pub(crate) use testkit::{SOON, eventually};
 
 const ARGUMENTS: &str = "CLIENT_TEST_BROKER_ARGUMENTS";
 
@@ -15,24 +15,24 @@ fn be_the_broker() {
     });
 }
 
-pub struct Broker(testkit::Broker);
+pub(crate) struct Broker(testkit::Broker);
 
 impl Broker {
     /// Starts it and waits until every shard serves; `settings` are `key=value`.
-    pub fn start(shards: u16, settings: &[&str]) -> Self {
+    pub(crate) fn start(shards: u16, settings: &[&str]) -> Self {
         let program = Program::this_test("broker_process::be_the_broker", ARGUMENTS);
         Self(testkit::Broker::start(BrokerSetup::new(program, shards).settings(settings)))
     }
 
-    pub fn addr(&self) -> String {
+    pub(crate) fn addr(&self) -> String {
         self.0.addr().to_string()
     }
 
-    pub fn client(&self) -> ThreadClient {
+    pub(crate) fn client(&self) -> ThreadClient {
         self.client_with(ClientConfig::default())
     }
 
-    pub fn client_with(&self, config: ClientConfig) -> ThreadClient {
+    pub(crate) fn client_with(&self, config: ClientConfig) -> ThreadClient {
         ThreadClient::connect(&[&self.addr()], config).unwrap()
     }
 }

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Every body of a topic, by queue, in order.
-pub fn read_all(client: &mut ThreadClient, topic: &str) -> BTreeMap<(u32, i32), Vec<String>> {
+pub(crate) fn read_all(
+    client: &mut ThreadClient,
+    topic: &str,
+) -> BTreeMap<(u32, i32), Vec<String>> {
     let mut found = BTreeMap::new();
     for queue in client.route(topic).unwrap().readable().to_vec() {
         let bodies: &mut Vec<String> = found.entry((queue.shard, queue.queue_id)).or_default();

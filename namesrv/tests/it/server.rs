@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-pub use testkit::eventually;
+pub(crate) use testkit::eventually;
 use testkit::{NameServer, Process, Program};
 
-pub struct Server {
+pub(crate) struct Server {
     process: Process,
     pub addr: SocketAddr,
 }
@@ -16,7 +16,7 @@ fn program() -> Program {
 }
 
 /// `mqnamesrv` with these arguments and no environment that could change it.
-pub fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let mut command = program().command(&[], &args);
     command.stdin(Stdio::null());
@@ -24,20 +24,20 @@ pub fn command(args: &[&str]) -> Command {
 }
 
 /// Runs it to its end.
-pub fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     command(args).output().unwrap()
 }
 
 impl Server {
     /// Starts one with its key-value file in `dir` and these `KEY=VALUE` settings.
-    pub fn start(dir: &Path, settings: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, settings: &[&str]) -> Self {
         let NameServer { process, addr } = NameServer::start(&program(), dir, settings);
         Self { process, addr }
     }
 
     /// Starts one with its key-value file in `dir`, allowed only so many open files: the soft
     /// limit, and the hard one.
-    pub fn start_with_files(dir: &Path, soft: u64, hard: u64) -> Self {
+    pub(crate) fn start_with_files(dir: &Path, soft: u64, hard: u64) -> Self {
         let through = ["prlimit".to_owned(), format!("--nofile={soft}:{hard}")];
         let started = NameServer::start_through(&through, &program(), dir, &[]);
         let NameServer { mut process, addr } = started;
@@ -46,17 +46,17 @@ impl Server {
     }
 
     /// What it has printed.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.process.said()
     }
 
     /// What it has logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.process.log()
     }
 
     /// Sends a signal by its name and waits for the end; returns the exit code.
-    pub fn signal(mut self, name: &str) -> Option<i32> {
+    pub(crate) fn signal(mut self, name: &str) -> Option<i32> {
         self.process.signal(name);
         self.process.wait()
     }

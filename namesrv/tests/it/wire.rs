@@ -3,9 +3,9 @@
 use protocol::bodies::{RegisterBrokerBody, TopicConfig, TopicRouteData};
 use protocol::codes::request as code;
 use protocol::json::{from_lenient, to_fastjson};
-pub use testkit::remoting::{Client, Frame, fields};
+pub(crate) use testkit::remoting::{Client, Frame, fields};
 
-pub trait Requests {
+pub(crate) trait Requests {
     /// Registers `name` at `addr` with these topics (four queues each); more header fields in
     /// `more`.
     fn register(&mut self, name: &str, addr: &str, topics: &[&str], more: &[(&str, &str)])
