@@ -26,12 +26,10 @@ pub(crate) fn units(store: &Path) -> Result<String, Stop> {
     for queue in sorted(&store.join(QUEUES))? {
         let files = Files::of(&queue)?;
         let name = queue.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut offset = files.first / UNIT_BYTES;
-        for unit in files.units() {
+        for (offset, unit) in (files.first / UNIT_BYTES..).zip(files.units()) {
             let (phy_offset, size, tags_code) = unit?;
             let store_time = log.i64_at(phy_offset + STORE_TIME_AT)?;
             shown.push(format!("{name}/{offset} {phy_offset} {size} {tags_code} {store_time}"));
-            offset += 1;
         }
     }
     Ok(shown.join(";"))
