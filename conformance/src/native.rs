@@ -43,14 +43,14 @@ pub(crate) fn fetch(ports: &[u16], topic: &str) -> Result<String, Stop> {
         loop {
             let batch =
                 reader.fetch(topic, *queue, offset, &FetchOptions::default()).map_err(failed)?;
-            let before = ids.len();
             for message in batch.messages() {
                 ids.push(id_of(message.map_err(failed)?.properties()));
             }
-            if ids.len() == before {
+            offset = batch.next_offset;
+            // Another fetch would be a long poll.
+            if offset >= batch.max_offset {
                 break;
             }
-            offset = batch.next_offset;
         }
     }
     ids.retain(|id| !id.is_empty());
