@@ -20,7 +20,7 @@ pub(crate) const PARTS: [(&str, &[&str]); 3] = [
         &["Shard as netcore::Handler>::on_frame", "Shard as netcore::Handler>::on_native_frame"],
     ),
     (TURN_END, &["Shard as netcore::Handler>::on_turn_end"]),
-    ("acknowledged", &["Shard::acknowledged"]),
+    ("acknowledged", &["services::acknowledgements::moved"]),
 ];
 
 /// The part whose cost for one message depends on how many turns went by while it was handled.

@@ -58,8 +58,8 @@ fn sends_are_refused_with_rocketmqs_codes() {
     assert_eq!(refused(&mut client, &batch, b"not a batch"), response::MESSAGE_ILLEGAL);
     assert_eq!(
         client.pull(&pull_from("T", 0)).messages().len(),
-        1,
-        "the second does not fit the first one's answer"
+        2,
+        "the third does not fit the answer of the first two"
     );
 }
 
