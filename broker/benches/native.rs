@@ -88,7 +88,8 @@ fn batches(run: &Run, folder: &std::path::Path) -> String {
             run.seconds,
             move |connection| client::native_frame(connection, BATCH_RECORDS, BATCH_BODY_BYTES),
         );
-        refused += sent.errors; // those that a stalled device kept waiting for longer than waitTimeMillsInSendQueue
+        // Those that a stalled device kept waiting for longer than waitTimeMillsInSendQueue.
+        refused += sent.errors;
         let messages = sent.messages * BATCH_RECORDS as f64;
         rates.push(sent.rate * BATCH_RECORDS as f64);
         cpu.push((server.cpu_s() - before) * 1e9 / messages);
@@ -98,7 +99,8 @@ fn batches(run: &Run, folder: &std::path::Path) -> String {
     format!(
         "batches of {BATCH_RECORDS} × {BATCH_BODY_BYTES} B, {CONNECTIONS} connections\n  \
             {rate:>12.0} messages/s\n  {cpu:>12.0} ns of CPU a message, all of the broker\n  \
-            {bare:>12.0} ns: memcpy of its record and CRC of its body alone\n  {:>12.1} × that\n\x20 \
+            {bare:>12.0} ns: memcpy of its record and CRC of its body alone\n  \
+            {:>12.1} × that\n\x20 \
             {refused:>12.0} frames refused because the device stalled\n",
         cpu / bare
     )
@@ -109,7 +111,8 @@ fn batches(run: &Run, folder: &std::path::Path) -> String {
 fn bare_nanos(frame: &[u8], seconds: f64) -> f64 {
     let payload = &frame[frame.len() - frame.len() / BATCH_RECORDS * BATCH_RECORDS..];
     let record = payload.len() / BATCH_RECORDS;
-    let mut tail = vec![1_u8; 64 << 20]; // not zeros: those would be mapped page by page while it runs
+    // Not zeros: those would be mapped page by page while it runs.
+    let mut tail = vec![1_u8; 64 << 20];
     let (started, mut at, mut records, mut sum) = (Instant::now(), 0, 0_u64, 0_u32);
     while started.elapsed().as_secs_f64() < seconds {
         for bytes in payload.chunks_exact(record) {

@@ -92,7 +92,8 @@ fn many_queues(base: &Path, settings: &str, queues: usize) -> String {
     server.stop();
     let (_server, clean) = start(&folder, settings);
     format!(
-        "{queues} queues in {} topics, 10 messages of 1 KiB each: {rate:.0} messages/s while they come into being\n  \
+        "{queues} queues in {} topics, 10 messages of 1 KiB each: {rate:.0} messages/s \
+         while they come into being\n  \
          resident {kib} KiB ({empty_kib} before), {descriptors} descriptors, {files} \
          ConsumeQueue files\n  \
          start: new {} ms, after SIGKILL {} ms, after a clean stop {} ms\n",

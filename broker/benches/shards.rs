@@ -80,7 +80,8 @@ fn broker(folder: &std::path::Path, shards: usize) -> Server {
     std::fs::create_dir(&folder).unwrap();
     let cores: Vec<String> = available_cores().iter().map(ToString::to_string).collect();
     let settings = format!(
-        "flushDiskType=ASYNC_FLUSH\nbrokerFastFailureEnable=false\nidleSpinMicros=0\nmappedFileSizeCommitLog=67108864\nshardCount={shards}\nshardCores={}\n",
+        "flushDiskType=ASYNC_FLUSH\nbrokerFastFailureEnable=false\nidleSpinMicros=0\n\
+         mappedFileSizeCommitLog=67108864\nshardCount={shards}\nshardCores={}\n",
         cores.join(",")
     );
     let server = Server::mqbroker(&name, &folder, &settings);
@@ -128,7 +129,8 @@ fn sibling(folder: &std::path::Path, rounds: usize, seconds: f64) -> String {
     let folder = folder.join("siblings");
     std::fs::create_dir(&folder).unwrap();
     let settings = format!(
-        "flushDiskType=ASYNC_FLUSH\nbrokerFastFailureEnable=false\nmappedFileSizeCommitLog=67108864\nshardCount=2\nshardCores={},{}\n",
+        "flushDiskType=ASYNC_FLUSH\nbrokerFastFailureEnable=false\n\
+         mappedFileSizeCommitLog=67108864\nshardCount=2\nshardCores={},{}\n",
         cores[0],
         cores[cores.len() - 1]
     );

@@ -1,7 +1,7 @@
 //! One shard: a complete broker on one core. The struct, and what its tasks get of it.
 //!
-//! Everything here belongs to one thread: no lock, nothing shared. What may take time (disk) runs as
-//! a task, which holds a [`Cx`] and comes back through [`Cx::with`].
+//! Everything here belongs to one thread: no lock, nothing shared. What may take time (disk) runs
+//! as a task, which holds a [`Cx`] and comes back through [`Cx::with`].
 //!
 //! Each part has its room, its methods and its invariants there; a function takes the parts that it
 //! needs, and the whole only where it joins them (a request's handler, a service).

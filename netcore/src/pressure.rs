@@ -9,8 +9,8 @@
 //!            until an eighth of the limit would be free; the next round comes when they are gone
 //! ```
 //!
-//! When it is others who filled the account (the engine's lent chunks), only peers that hold much or
-//! whose answers stand still are closed: they are the ones who can keep those chunks.
+//! When it is others who filled the account (the engine's lent chunks), only peers that hold much
+//! or whose answers stand still are closed: they are the ones who can keep those chunks.
 //!
 //! A small answer that the kernel takes at once is never charged, so a peer that reads its answers
 //! is no candidate, whatever the others do. While a round's connections are on their way out, new

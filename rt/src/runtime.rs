@@ -1,6 +1,6 @@
-//! The traits between a core and everything above it. Engine and servers see time, randomness, tasks
-//! and files only through these, so that the same code runs on a real core and in a deterministic
-//! simulation.
+//! The traits between a core and everything above it. Engine and servers see time, randomness,
+//! tasks and files only through these, so that the same code runs on a real core and in a
+//! deterministic simulation.
 
 use crate::buf::BufSlice;
 use crate::convert::fits;

@@ -199,7 +199,8 @@ impl Peer {
     pub(crate) fn receive(&mut self, mut count: usize) {
         while count > 0 {
             let read = match self.stream.read(&mut self.buf[self.have..]) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue, // it spins
+                // It spins.
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
                 read => read.unwrap(),
             };
             assert!(read > 0, "the server closed the connection");

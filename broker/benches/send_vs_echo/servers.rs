@@ -80,7 +80,13 @@ impl Server {
         };
         append_frame(&mut fetched, Kind::Fetched, 1, &header, fetches.bytes).unwrap();
         let fetched_bytes = vec![b'x'; fetches.bytes];
-        let header = br#"{"code":0,"flag":1,"language":"JAVA","opaque":1,"serializeTypeCurrentRPC":"JSON","version":513,"extFields":{"queueId":"0","TRACE_ON":"true","MSG_REGION":"DefaultRegion","msgId":"7F00000100002A9F0000000000000000","queueOffset":"1234567"}}"#;
+        let header = concat!(
+            r#"{"code":0,"flag":1,"language":"JAVA","opaque":1,"serializeTypeCurrentRPC":"JSON","#,
+            r#""version":513,"extFields":{"queueId":"0","TRACE_ON":"true","#,
+            r#""MSG_REGION":"DefaultRegion","msgId":"7F00000100002A9F0000000000000000","#,
+            r#""queueOffset":"1234567"}}"#,
+        )
+        .as_bytes();
         let length = |bytes: usize| u32::try_from(bytes).unwrap().to_be_bytes();
         let answer = [&length(header.len() + 4)[..], &length(header.len()), header].concat();
         let (ready_in, ready) = mpsc::channel();

@@ -188,7 +188,9 @@ mod tests {
 
     #[test]
     fn what_the_broker_sets_is_taken_out_of_what_was_sent() {
-        let sent = "CLUSTER\u{1}old\u{2}TAGS\u{1}a\u{2}POP_CK\u{1}x\u{2}__CRC32#\u{1}0123456789\u{2}MSG_REGION\u{1}old\u{2}KEYS\u{1}k\u{2}TRACE_ON\u{1}false";
+        let sent = "CLUSTER\u{1}old\u{2}TAGS\u{1}a\u{2}POP_CK\u{1}x\u{2}\
+                    __CRC32#\u{1}0123456789\u{2}MSG_REGION\u{1}old\u{2}\
+                    KEYS\u{1}k\u{2}TRACE_ON\u{1}false";
         assert_eq!(stored(sent, ""), format!("TAGS\u{1}a\u{2}KEYS\u{1}k\u{2}{COMMON}"));
         assert_eq!(stored("POP_CK\u{1}x", ""), COMMON);
     }

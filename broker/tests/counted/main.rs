@@ -115,8 +115,10 @@ fn assert_copied(rows: &[Row], messages: usize, body_bytes: usize, expected: u64
 }
 
 fn produce(broker: &Broker, lane: &mut dyn Lane) {
-    lane.send(2 * MESSAGES, IN_FLIGHT); // past the first lap of the tail: its chunks are used again
-    counted(|| lane.send(MESSAGES, IN_FLIGHT)); // what a stack is called is looked up at its first time
+    // Past the first lap of the tail: its chunks are used again.
+    lane.send(2 * MESSAGES, IN_FLIGHT);
+    // What a stack is called is looked up at its first time.
+    counted(|| lane.send(MESSAGES, IN_FLIGHT));
     let rows = counted(|| lane.send(MESSAGES, IN_FLIGHT));
     print(
         &format!("{}, {}, produce, {IN_FLIGHT} in flight", lane.name(), broker.policy()),

@@ -78,7 +78,8 @@ fn send_frame() -> Vec<u8> {
         default_topic: "TBW102",
         default_topic_queue_nums: 4,
         born_timestamp_ms: 1_700_000_000_000,
-        properties: "UNIQ_KEY\u{1}7F00000100002A9F0000000000000000\u{2}TAGS\u{1}TagA\u{2}WAIT\u{1}true",
+        properties: "UNIQ_KEY\u{1}7F00000100002A9F0000000000000000\u{2}\
+                     TAGS\u{1}TagA\u{2}WAIT\u{1}true",
         ..SendHeader::default()
     };
     let mut frame = Vec::new();

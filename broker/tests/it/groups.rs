@@ -11,14 +11,29 @@ use std::time::Duration;
 /// A heartbeat as Java's push consumer sends it.
 fn heartbeat(client: &mut Client, id: &str, expression: &str, version: i64) {
     let subscription = format!(
-        r#"{{"classFilterMode":false,"codeSet":[],"expressionType":"TAG","subString":"{expression}","subVersion":{version},"tagsSet":[],"topic":"T"}}"#
+        concat!(
+            r#"{{"classFilterMode":false,"codeSet":[],"expressionType":"TAG","#,
+            r#""subString":"{expression}","subVersion":{version},"tagsSet":[],"topic":"T"}}"#,
+        ),
+        expression = expression,
+        version = version,
     );
     let consumer = format!(
-        r#"{{"consumeFromWhere":"CONSUME_FROM_LAST_OFFSET","consumeType":"CONSUME_PASSIVELY","groupName":"g","messageModel":"CLUSTERING",
-        "subscriptionDataSet":[{subscription}],"unitMode":false}}"#
+        concat!(
+            r#"{{"consumeFromWhere":"CONSUME_FROM_LAST_OFFSET","consumeType":"CONSUME_PASSIVELY","#,
+            r#""groupName":"g","messageModel":"CLUSTERING","#,
+            "\n        ",
+            r#""subscriptionDataSet":[{subscription}],"unitMode":false}}"#,
+        ),
+        subscription = subscription,
     );
     let body = format!(
-        r#"{{"clientID":"{id}","consumerDataSet":[{consumer}],"heartbeatFingerprint":0,"producerDataSet":[{{"groupName":"p"}}]}}"#
+        concat!(
+            r#"{{"clientID":"{id}","consumerDataSet":[{consumer}],"heartbeatFingerprint":0,"#,
+            r#""producerDataSet":[{{"groupName":"p"}}]}}"#,
+        ),
+        id = id,
+        consumer = consumer,
     );
     let reply = client.call_with(request::HEART_BEAT, &[], body.as_bytes());
     assert_eq!(

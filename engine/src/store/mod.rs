@@ -176,8 +176,8 @@ impl<R: Runtime> Store<R> {
         self.inner.watermarks.flushed()
     }
 
-    /// Up to here producers may be answered: the watermark that the configuration's flush policy and
-    /// backend promise.
+    /// Up to here producers may be answered: the watermark that the configuration's flush policy
+    /// and backend promise.
     #[must_use]
     pub fn acknowledged(&self) -> PhyOffset {
         self.inner.watermarks.acknowledged()

@@ -45,6 +45,20 @@ pub struct Recovered {
     pub nanos: u64,
 }
 
+impl Recovered {
+    fn of(scanned: &ScanResult, was_unclean: bool, nanos: u64) -> Self {
+        Self {
+            was_unclean,
+            scanned_from: scanned.from,
+            records_scanned: scanned.records,
+            damaged_stretches: scanned.damage.stretches,
+            damaged_bytes: scanned.damage.bytes,
+            log_end: scanned.end,
+            nanos,
+        }
+    }
+}
+
 impl<R: Runtime> Store<R> {
     /// Opens the store at `config.root`, made when missing, recovers it and starts its tasks.
     ///
@@ -109,15 +123,8 @@ impl<R: Runtime> Store<R> {
             opening.manifest.as_ref(),
         )
         .await?;
-        let recovered = Recovered {
-            was_unclean,
-            scanned_from: scanned.from,
-            records_scanned: scanned.records,
-            damaged_stretches: scanned.damage.stretches,
-            damaged_bytes: scanned.damage.bytes,
-            log_end: scanned.end,
-            nanos: opening.rt.now_nanos() - started,
-        };
+        let nanos = opening.rt.now_nanos() - started;
+        let recovered = Recovered::of(&scanned, was_unclean, nanos);
         let flush_before =
             opening.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
         let flush_changes = flush_before != opening.config.flush;

@@ -1,5 +1,5 @@
-//! The native protocol measured on the real broker: every message there, and the stages of a send add
-//! up.
+//! The native protocol measured on the real broker: every message there, and the stages of a send
+//! add up.
 
 use serde_json::Value;
 use std::path::Path;

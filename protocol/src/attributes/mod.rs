@@ -5,9 +5,10 @@
 //! `+`; afterwards some attributes can no longer change.
 //!
 //! Source: `AttributeParser` and `AttributeUtil.alterCurrentAttributes` of RocketMQ 5.5.0. The
-//! texts of [`AttributeError`] are the messages of Java's exceptions, which a 5.5.0 broker puts into
-//! the remark of its answer (code 1, SYSTEM_ERROR). Of several mistakes in one request Java reports
-//! the first in the order of a `HashMap`; this module reports the first in the order of the keys.
+//! texts of [`AttributeError`] are the messages of Java's exceptions, which a 5.5.0 broker puts
+//! into the remark of its answer (code 1, SYSTEM_ERROR). Of several mistakes in one request Java
+//! reports the first in the order of a `HashMap`; this module reports the first in the order of the
+//! keys.
 
 mod known;
 

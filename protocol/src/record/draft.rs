@@ -118,7 +118,8 @@ impl RecordDraft<'_> {
     /// - A zero byte in the properties. BODYCRC does not cover them, so a log that holds no other
     ///   zero can tell from one that a crash tore the record there: sectors that were not written
     ///   read as zeros.
-    /// - Properties whose end looks like that checksum: the record would be taken for a damaged one.
+    /// - Properties whose end looks like that checksum: the record would be taken for a damaged
+    ///   one.
     #[must_use]
     pub fn needs_crc(&self) -> bool {
         self.properties.iter().any(|piece| memchr::memchr(0, piece).is_some())

@@ -1,6 +1,6 @@
 //! Faults that a test asks for: which operations of which files fail, stop half-way or take long.
-//! See the fault model in the parent module's text. Faults draw from their own stream of the seed, so
-//! a run with faults replays like any other.
+//! See the fault model in the parent module's text. Faults draw from their own stream of the seed,
+//! so a run with faults replays like any other.
 
 use super::random::Random;
 use crate::convert::fits;

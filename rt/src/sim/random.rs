@@ -1,5 +1,5 @@
-//! Random numbers from a seed: splitmix64, one stream for each purpose, so that a further draw in one
-//! place changes no other.
+//! Random numbers from a seed: splitmix64, one stream for each purpose, so that a further draw in
+//! one place changes no other.
 
 use crate::convert::fits;
 use std::cell::Cell;
