@@ -225,6 +225,13 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "0",
         "no send is accepted before this time (ms since 1970)",
     ),
+    Key::int(
+        "channelExpiredTimeout",
+        1_000,
+        i64::MAX,
+        "120000",
+        "a consumer or producer without a heartbeat for so many ms is closed (looked at every 10 s)",
+    ),
     Key::bool("litePullMessageEnable", "true", "lite pull consumers are served"),
     Key::bool(
         "validateSystemTopicWhenUpdateTopic",

@@ -39,6 +39,8 @@ pub(crate) struct ServeOptions {
     pub(crate) sync_flush_timeout_ms: i64,
     /// `startAcceptSendRequestTimeStamp`.
     pub(crate) accept_sends_from_ms: i64,
+    /// `channelExpiredTimeout`.
+    pub(crate) member_silent_ms_max: i64,
     /// How pulls are answered.
     pub(crate) pulls: PullOptions,
     /// `indexFileReadEnable`.
@@ -87,6 +89,7 @@ impl ServeOptions {
                 .then(|| settings.i64("waitTimeMillsInSendQueue")),
             sync_flush_timeout_ms: settings.i64("syncFlushTimeout"),
             accept_sends_from_ms: settings.i64("startAcceptSendRequestTimeStamp"),
+            member_silent_ms_max: settings.i64("channelExpiredTimeout"),
             pulls: PullOptions::from_settings(settings),
             queries: settings.bool("indexFileReadEnable"),
             unique_query_messages_max: settings.int("defaultQueryMaxNum"),

@@ -175,7 +175,6 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("enableStatsMetrics", "true", "").without_effect(LATER),
     Key::text("enableRequestMetrics", "true", "").without_effect(LATER),
     Key::text("enableLagAndDlqMetrics", "true", "").without_effect(LATER),
-    Key::text("channelExpiredTimeout", "120000", "").without_effect(LATER),
     Key::text("subscriptionExpiredTimeout", "600000", "").without_effect(LATER),
     Key::text("estimateAccumulation", "true", "").without_effect(LATER),
     Key::text("coldCtrStrategyEnable", "false", "").without_effect(LATER),

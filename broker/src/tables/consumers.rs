@@ -171,10 +171,10 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
         self.by_connection.of(conn)
     }
 
-    /// The connections of members that sent nothing for two minutes, each as often as it is in
+    /// The connections of members that sent nothing since `before_ms`, each as often as it is in
     /// groups. RocketMQ closes them; so does the caller, and they leave as closed ones do.
-    pub(crate) fn expired(&self, now_ms: i64) -> impl Iterator<Item = C> {
-        self.groups.values().flat_map(move |group| group.members.expired(now_ms))
+    pub(crate) fn silent_since(&self, before_ms: i64) -> impl Iterator<Item = C> {
+        self.groups.values().flat_map(move |group| group.members.silent_since(before_ms))
     }
 }
 
@@ -209,7 +209,6 @@ fn replace(
 mod tests {
     use super::*;
     use crate::limits::GROUPS_PER_CONNECTION_MAX;
-    use crate::tables::members::MEMBER_MS;
 
     fn member(conn: u32) -> Member<u32> {
         Member::new(conn, &format!("client-{conn}"))
@@ -302,8 +301,8 @@ mod tests {
         let mut groups = ConsumerGroups::default();
         take(&mut groups, 1, beat(&[]), 0);
         take(&mut groups, 2, beat(&[]), 1_000);
-        assert_eq!(groups.expired(MEMBER_MS).count(), 0);
-        assert_eq!(groups.expired(MEMBER_MS + 1).collect::<Vec<_>>(), [1]);
+        assert_eq!(groups.silent_since(0).count(), 0);
+        assert_eq!(groups.silent_since(1).collect::<Vec<_>>(), [1]);
         assert_eq!(groups.groups_of(1), [Rc::from("g")]);
     }
 

@@ -9,9 +9,6 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// How long a member lives without a heartbeat (RocketMQ's `channelExpiredTimeout`).
-pub(super) const MEMBER_MS: i64 = 120_000;
-
 /// Why a heartbeat's member is not taken into a group.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotTaken {
@@ -102,9 +99,9 @@ impl<C: Copy + Eq + Hash> Members<C> {
         true
     }
 
-    /// The connections of members that sent nothing for [`MEMBER_MS`].
-    pub(super) fn expired(&self, now_ms: i64) -> impl Iterator<Item = C> {
-        let stale = move |member: &&Member<C>| now_ms.saturating_sub(member.seen_ms) > MEMBER_MS;
+    /// The connections of members that sent nothing since `before_ms`.
+    pub(super) fn silent_since(&self, before_ms: i64) -> impl Iterator<Item = C> {
+        let stale = move |member: &&Member<C>| member.seen_ms < before_ms;
         self.list.iter().filter(stale).map(|member| member.conn)
     }
 }
@@ -173,9 +170,9 @@ mod tests {
         }
         assert_eq!(members.join(&Member::new(7, "other"), 500_000), Ok(false));
         assert_eq!(members.list().iter().filter(|member| member.client_id == "other").count(), 1);
-        let expired: BTreeSet<_> = members.expired(500_000).collect();
-        assert_eq!(expired, BTreeSet::from([1, 2, 3, 5, 6, 8]));
-        expired.into_iter().chain([7]).for_each(|conn| assert!(members.leave(conn)));
+        let silent: BTreeSet<_> = members.silent_since(500_000).collect();
+        assert_eq!(silent, BTreeSet::from([1, 2, 3, 5, 6, 8]));
+        silent.into_iter().chain([7]).for_each(|conn| assert!(members.leave(conn)));
         assert!(members.is_empty() && members.places.is_empty());
     }
 

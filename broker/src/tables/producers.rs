@@ -66,11 +66,11 @@ impl<C: Copy + Eq + Hash> ProducerGroups<C> {
         }
     }
 
-    /// The connections of producers that sent nothing for two minutes, each as often as it is in
+    /// The connections of producers that sent nothing since `before_ms`, each as often as it is in
     /// groups. RocketMQ closes them; so does the caller, and [`close`](Self::close) then forgets
     /// them.
-    pub(crate) fn expired(&self, now_ms: i64) -> impl Iterator<Item = C> {
-        self.groups.values().flat_map(move |members| members.expired(now_ms))
+    pub(crate) fn silent_since(&self, before_ms: i64) -> impl Iterator<Item = C> {
+        self.groups.values().flat_map(move |members| members.silent_since(before_ms))
     }
 }
 
@@ -78,7 +78,6 @@ impl<C: Copy + Eq + Hash> ProducerGroups<C> {
 mod tests {
     use super::*;
     use crate::limits::GROUPS_PER_CONNECTION_MAX;
-    use crate::tables::members::MEMBER_MS;
 
     fn of(groups: &ProducerGroups<u32>, group: &str) -> Vec<u32> {
         let members = groups.groups.get(group).map(Members::list).unwrap_or_default();
@@ -103,8 +102,8 @@ mod tests {
         let mut groups = ProducerGroups::default();
         groups.heartbeat("p", &Member::new(1, "c"), 0).unwrap();
         groups.heartbeat("p", &Member::new(2, "c"), 1).unwrap();
-        assert_eq!(groups.expired(MEMBER_MS).count(), 0);
-        assert_eq!(groups.expired(MEMBER_MS + 1).collect::<Vec<_>>(), [1]);
+        assert_eq!(groups.silent_since(0).count(), 0);
+        assert_eq!(groups.silent_since(1).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

@@ -86,7 +86,6 @@ fn attack(cluster: &Cluster, attackers: &mut [Attacker], senders: &mut Senders) 
 }
 
 #[test]
-#[ignore = "C6"]
 fn two_hundred_half_frames_of_14_mib_do_not_take_the_memory_of_others() {
     let cluster = Cluster::start(1, &[]);
     let mut senders = Senders::connect(&cluster);
@@ -102,7 +101,6 @@ fn two_hundred_half_frames_of_14_mib_do_not_take_the_memory_of_others() {
 }
 
 #[test]
-#[ignore = "C2"]
 fn three_hundred_peers_that_read_nothing_cost_nobody_else_a_connection() {
     let cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);
@@ -131,13 +129,11 @@ fn raise_own_limit_of_files(files: u32) {
 }
 
 #[test]
-#[ignore = "C3"]
 fn peers_beyond_the_soft_limit_of_files_leave_the_log_its_own() {
     peers_beyond_the_limit_of_files("1024:");
 }
 
 #[test]
-#[ignore = "C3"]
 fn peers_beyond_the_hard_limit_of_files_leave_the_log_its_own() {
     peers_beyond_the_limit_of_files("1024:1024");
 }
@@ -165,7 +161,6 @@ fn peers_beyond_the_limit_of_files(limit: &str) {
 }
 
 #[test]
-#[ignore = "C1"]
 fn sigterm_ends_a_broker_whose_core_has_panicked() {
     let mut cluster = Cluster::start_with(2, &[], |setup| {
         setup.environment("RINGMQ_TEST_PANIC_AFTER_MS", "1:2000")
@@ -204,7 +199,6 @@ fn cost_of_end(cluster: &Cluster, consumers: usize) -> Duration {
 }
 
 #[test]
-#[ignore = "A11"]
 fn the_end_of_many_consumers_costs_the_same_for_each() {
     raise_own_limit_of_files(8_192);
     let cluster = Cluster::start_with(1, &[], |setup| setup.limit_of_files("8192:"));

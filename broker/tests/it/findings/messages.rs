@@ -30,7 +30,6 @@ fn property<'m>(message: &'m Stored, name: &str) -> Option<&'m str> {
 }
 
 #[test]
-#[ignore = "36"]
 fn a_message_sent_back_too_often_is_a_dead_letter() {
     let cluster = Cluster::start(1, &["flushDiskType=SYNC_FLUSH"]);
     let mut client = cluster.client(0);
@@ -66,7 +65,6 @@ fn a_message_sent_back_too_often_is_a_dead_letter() {
 }
 
 #[test]
-#[ignore = "36"]
 fn a_message_sent_back_that_is_not_there_or_not_a_groups_is_refused() {
     let cluster = Cluster::start(1, &["autoCreateSubscriptionGroup=false"]);
     let mut client = cluster.client(0);
@@ -92,7 +90,6 @@ fn a_message_sent_back_that_is_not_there_or_not_a_groups_is_refused() {
 }
 
 #[test]
-#[ignore = "A4"]
 fn an_orderly_consumers_message_over_its_maximum_is_a_dead_letter() {
     let cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);
@@ -114,7 +111,6 @@ fn an_orderly_consumers_message_over_its_maximum_is_a_dead_letter() {
 }
 
 #[test]
-#[ignore = "A4"]
 fn a_group_that_holds_locks_sends_dead_letters_whatever_their_count() {
     let cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);
@@ -134,7 +130,6 @@ fn a_group_that_holds_locks_sends_dead_letters_whatever_their_count() {
 }
 
 #[test]
-#[ignore = "A7"]
 fn every_id_of_a_batch_finds_its_message_also_with_a_checksum_in_the_properties() {
     let cluster = Cluster::start(1, &["enabledAppendPropCRC=true"]);
     let mut client = cluster.client(0);
@@ -162,7 +157,6 @@ fn every_id_of_a_batch_finds_its_message_also_with_a_checksum_in_the_properties(
 }
 
 #[test]
-#[ignore = "A15"]
 fn a_long_poll_whose_tags_do_not_match_moves_on_before_its_deadline() {
     let cluster = Cluster::start(1, &[]);
     let (mut consumer, mut producer) = (cluster.client(0), cluster.client(0));
@@ -185,7 +179,6 @@ fn a_long_poll_whose_tags_do_not_match_moves_on_before_its_deadline() {
 }
 
 #[test]
-#[ignore = "A17"]
 fn a_zero_byte_in_properties_is_stored() {
     for stop_in_order in [true, false] {
         let mut cluster = Cluster::start(1, &["flushDiskType=SYNC_FLUSH"]);
