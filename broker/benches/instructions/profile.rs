@@ -17,9 +17,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const PARTS: [(&str, &[&str]); 3] = [
     (
         "frame",
-        &["Shard as netcore::Handler>::on_frame", "Shard as netcore::Handler>::on_native_frame"],
+        &[
+            "Handler for broker::shard::Shard>::on_frame",
+            "Handler for broker::shard::Shard>::on_native_frame",
+        ],
     ),
-    (TURN_END, &["Shard as netcore::Handler>::on_turn_end"]),
+    (TURN_END, &["Handler for broker::shard::Shard>::on_turn_end"]),
     ("acknowledged", &["services::acknowledgements::moved"]),
 ];
 

@@ -50,7 +50,6 @@ fn times(shard: &Shard, lines: &mut Lines) {
     set(lines, "bootTimestamp", booted_ms);
     set(lines, "runtime", runtime((shard.cx.now_ms() - booted_ms).max(0)));
     set(lines, "brokerVersionDesc", VERSION);
-    set(lines, "brokerVersion", 513);
     set(lines, "brokerActive", true);
     let accepts_from_ms = shard.cx.options.process.serve.accept_sends_from_ms;
     set(lines, "startAcceptSendRequestTimeStamp", accepts_from_ms);

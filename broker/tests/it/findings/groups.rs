@@ -1,6 +1,6 @@
 //! Groups: where they begin, what they may read, who is remembered.
 
-use super::{change_config, stop};
+use super::stop;
 use crate::client::{Client, pull_from};
 use crate::cluster::Cluster;
 use protocol::codes::{request, response};
