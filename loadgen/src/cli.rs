@@ -143,7 +143,7 @@ impl Flush {
 pub enum Backend {
     /// O_DIRECT
     Direct,
-    /// Mapped files
+    /// Through the page cache
     Mmap,
 }
 

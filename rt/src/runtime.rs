@@ -31,8 +31,9 @@ pub enum OpenMode {
     /// decides whether `Buffered` will do.
     Direct,
     /// As `Buffered`, and a write never holds up the core's thread: another thread copies it into
-    /// the page cache. What was copied survives a killed process. There is no mapping: a file that
-    /// others cut short, an unreadable page or a full disk is an error of the write and no SIGBUS.
+    /// the page cache. What was copied survives a killed process. There is no mapping: an
+    /// unreadable page or a full disk is an error of the write, a file that others cut short is
+    /// written on, and nothing is SIGBUS.
     PageCache,
 }
 

@@ -328,8 +328,8 @@ pub(super) const OWN: &[Key] = &[
         "logBackend",
         &["direct", "mmap"],
         "direct",
-        "how the log is written: direct (O_DIRECT), or mmap (into mapped files: a killed process \
-            loses nothing it acknowledged)",
+        "how the log is written: direct (O_DIRECT), or mmap (written through the page cache: a \
+            killed process loses nothing it acknowledged)",
     ),
     Key::int(
         "idleSpinMicros",

@@ -81,7 +81,7 @@ fn durability(options: &Options) -> &'static str {
 
 fn log_access(options: &Options, buffered: bool) -> &'static str {
     match options.store.backend {
-        LogBackend::Mmap => "log mapped",
+        LogBackend::Mmap => "log mmap, through the page cache",
         LogBackend::Direct if buffered => {
             "log direct, through the page cache (this filesystem has no O_DIRECT)"
         }
