@@ -6,6 +6,7 @@
 //! Each part has its room, its methods and its invariants there; a function takes the parts that it
 //! needs, and the whole only where it joins them (a request's handler, a service).
 
+use crate::checked;
 use crate::config::ShardOptions;
 use crate::desk::counts::Desk;
 use crate::peers::Peers;
@@ -39,6 +40,11 @@ impl Cx {
     /// Milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> i64 {
         self.core.wall_ms()
+    }
+
+    /// Milliseconds of the monotonic clock, for deadlines.
+    pub(crate) fn monotonic_ms(&self) -> i64 {
+        checked::to_i64(self.core.now_nanos() / 1_000_000)
     }
 
     /// Lends the shard to a task, which must not be inside another such call.

@@ -132,6 +132,12 @@ impl From<HeaderError> for Refusal {
     }
 }
 
+/// SYSTEM_BUSY of a request that finds no place among the reads from disk.
+pub(crate) fn too_many_reads() -> Refusal {
+    let remark = "too many reads from disk at once: ask again later";
+    Refusal::new(response::SYSTEM_BUSY, remark)
+}
+
 /// REQUEST_CODE_NOT_SUPPORTED, in Apache's words.
 pub(crate) fn not_supported(code: i32) -> Refusal {
     let remark = format!(" request type {code} not supported");

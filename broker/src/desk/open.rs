@@ -6,8 +6,9 @@ use super::reply::Reply;
 use super::row::{Run, Task};
 use super::rows::{self, ROWS};
 use crate::answers::native::NativeRefusal;
-use crate::answers::remoting::{Refusal, not_supported};
+use crate::answers::remoting::{Refusal, too_many_reads};
 use crate::answers::ticket::{Done, Ticket, Wire};
+use crate::reads::admission::Place;
 use crate::shard::Shard;
 use netcore::{ConnId, Net};
 use protocol::codes::response;
@@ -17,16 +18,19 @@ use rt::{Priority, Runtime as _};
 
 /// Answers a request of RocketMQ's protocol, now or later.
 pub(crate) fn remoting(shard: &mut Shard, net: &mut Net, conn: ConnId, command: &CommandView<'_>) {
-    let Some(row) = rows::of_remoting(command.code) else {
-        return unsupported(shard, net, conn, command);
-    };
+    let row = rows::of_remoting(command.code);
     let ticket = came(shard, row, conn, command.opaque.cast_unsigned(), Wire::of(command));
     let of = &ROWS[usize::from(row)];
     let outcome = match (admit(&shard.desk, row, of.under_way_max), of.run) {
         (Err(not), _) => Err(too_many(of.name, not)),
         (Ok(()), Run::Now(run)) => run(shard, net, ticket, command),
-        (Ok(()), Run::Task(begin)) => begin(shard, command).and_then(|task| {
-            start(shard, ticket, task)?;
+        (Ok(()), Run::Task(begin)) => begin(shard, command).map(|task| {
+            start(shard, ticket, task, None);
+            Done::Waits
+        }),
+        (Ok(()), Run::DiskTask(begin)) => begin(shard, command).and_then(|task| {
+            let place = shard.reads.admission.try_take().ok_or_else(too_many_reads)?;
+            start(shard, ticket, task, Some(place));
             Ok(Done::Waits)
         }),
         (Ok(()), Run::NowNative(_)) => unreachable!("a remoting code leads to a remoting row"),
@@ -42,8 +46,8 @@ pub(crate) fn remoting(shard: &mut Shard, net: &mut Net, conn: ConnId, command: 
     }
 }
 
-/// Answers a native frame, now or later. A frame of a kind or version that is not known is refused;
-/// one whose parts contradict each other ends the connection.
+/// Answers a native frame, now or later. A frame of a kind that is not known is refused; any other
+/// that can't be read ends the connection, and so does everything before Hello.
 pub(crate) fn native_bytes(shard: &mut Shard, net: &mut Net, conn: ConnId, bytes: &[u8]) {
     let error = match FrameView::parse(bytes) {
         Ok(frame) => return native(shard, net, conn, &frame),
@@ -69,7 +73,9 @@ fn native(shard: &mut Shard, net: &mut Net, conn: ConnId, frame: &FrameView<'_>)
     let outcome = match (admit(&shard.desk, row, of.under_way_max), of.run) {
         (Err(not), _) => Err(NativeRefusal::new(ErrorCode::Busy, too_many(of.name, not).remark)),
         (Ok(()), Run::NowNative(run)) => run(shard, net, ticket, frame),
-        (Ok(()), Run::Now(_) | Run::Task(_)) => unreachable!("a native kind has a native row"),
+        (Ok(()), Run::Now(_) | Run::Task(_) | Run::DiskTask(_)) => {
+            unreachable!("a native kind has a native row")
+        }
     };
     match outcome {
         Ok(Done::Answered) => shard.desk.ended_now(&ticket, true),
@@ -102,28 +108,14 @@ fn fields_of(shard: &Shard, row: u8) -> Option<&PreparedFields> {
     rows::is_send(row).then_some(&shard.sends.answers.fields)
 }
 
-/// A code that is in no row.
-fn unsupported(shard: &mut Shard, net: &mut Net, conn: ConnId, command: &CommandView<'_>) {
-    let row = rows::UNKNOWN;
-    let ticket = came(shard, row, conn, command.opaque.cast_unsigned(), Wire::of(command));
-    ticket.refuse(net, &not_supported(command.code), None);
-    shard.desk.ended_now(&ticket, false);
-}
-
-/// Runs a task beside the loop; its place among the reads from disk is given back when it ends or
-/// is dropped.
-fn start(shard: &mut Shard, ticket: Ticket, task: Task) -> Result<(), Refusal> {
-    let Some(place) = shard.reads.admission.try_take() else {
-        let remark = "too many reads from disk at once: ask again later";
-        return Err(Refusal::new(response::SYSTEM_BUSY, remark));
-    };
+/// Runs a task beside the loop; its place is given back when it ends or is dropped.
+fn start(shard: &Shard, ticket: Ticket, task: Task, place: Option<Place>) {
     let cx = shard.cx.clone();
     shard.cx.core.spawn(Priority::Foreground, async move {
         let outcome = task.await;
         drop(place);
         cx.with(|shard, net| end_task(shard, net, &ticket, outcome));
     });
-    Ok(())
 }
 
 fn end_task(shard: &mut Shard, net: &mut Net, to: &Ticket, outcome: Result<Reply, Refusal>) {

@@ -57,6 +57,8 @@ pub(crate) enum Run {
     Now(Now),
     /// The same, of the native protocol.
     NowNative(NowNative),
-    /// By a task that is admitted as a read from disk.
+    /// By a task beside the loop.
     Task(Begin),
+    /// By a task that reads from disk from its beginning to its end: it has a place among those.
+    DiskTask(Begin),
 }

@@ -10,7 +10,7 @@ use crate::requests::{client, group, offsets, pull, query, runtime_info, send};
 use crate::requests::{send_back, topic, view};
 use Access::{Free, Inspect, Manage, Publish, Subscribe};
 use Resource::{Broker, Group, InBody, Nothing, Topic, TopicAndGroup};
-use Run::{Now, NowNative, Task};
+use Run::{DiskTask, Now, NowNative, Task};
 use protocol::codes::request as code;
 use protocol::native::Kind;
 
@@ -32,7 +32,7 @@ const PULL: u8 = 1;
 const SEND: u8 = 2;
 const SEND_BATCH: u8 = 3;
 /// Codes that are in no row are counted here.
-pub(crate) const UNKNOWN: u8 = 4;
+const UNKNOWN: u8 = 4;
 const HELLO: u8 = 27;
 const PRODUCE: u8 = 28;
 const FETCH: u8 = 29;
@@ -52,8 +52,8 @@ pub(crate) static ROWS: [Row; 35] = [
     row(code::UPDATE_CONSUMER_OFFSET, "UPDATE_CONSUMER_OFFSET", (Subscribe, TopicAndGroup), Now(offsets::update)),
     row(code::GET_MAX_OFFSET, "GET_MAX_OFFSET", (Inspect, Topic), Now(offsets::max)),
     row(code::GET_MIN_OFFSET, "GET_MIN_OFFSET", (Inspect, Topic), Now(offsets::min)),
-    row(code::SEARCH_OFFSET_BY_TIMESTAMP, "SEARCH_OFFSET_BY_TIMESTAMP", (Inspect, Topic), Task(offsets::by_time)),
-    row(code::GET_EARLIEST_MSG_STORETIME, "GET_EARLIEST_MSG_STORETIME", (Inspect, Topic), Task(offsets::earliest)),
+    row(code::SEARCH_OFFSET_BY_TIMESTAMP, "SEARCH_OFFSET_BY_TIMESTAMP", (Inspect, Topic), DiskTask(offsets::by_time)),
+    row(code::GET_EARLIEST_MSG_STORETIME, "GET_EARLIEST_MSG_STORETIME", (Inspect, Topic), DiskTask(offsets::earliest)),
     row(code::HEART_BEAT, "HEART_BEAT", (Subscribe, InBody), Now(client::heartbeat)),
     row(code::UNREGISTER_CLIENT, "UNREGISTER_CLIENT", (Subscribe, Group), Now(client::unregister)),
     row(code::CHECK_CLIENT_CONFIG, "CHECK_CLIENT_CONFIG", (Subscribe, InBody), Now(client::check_config)),
@@ -65,8 +65,8 @@ pub(crate) static ROWS: [Row; 35] = [
     row(code::GET_ALL_TOPIC_CONFIG, "GET_ALL_TOPIC_CONFIG", (Inspect, Broker), Now(topic::all)),
     row(code::GET_TOPIC_CONFIG, "GET_TOPIC_CONFIG", (Inspect, Topic), Now(topic::one)),
     row(code::GET_SYSTEM_TOPIC_LIST_FROM_BROKER, "GET_SYSTEM_TOPIC_LIST_FROM_BROKER", (Inspect, Broker), Now(topic::system)),
-    row(code::QUERY_MESSAGE, "QUERY_MESSAGE", (Subscribe, Topic), Task(query::by_key)),
-    row(code::VIEW_MESSAGE_BY_ID, "VIEW_MESSAGE_BY_ID", (Inspect, Broker), Task(view::by_id)),
+    row(code::QUERY_MESSAGE, "QUERY_MESSAGE", (Subscribe, Topic), DiskTask(query::by_key)),
+    row(code::VIEW_MESSAGE_BY_ID, "VIEW_MESSAGE_BY_ID", (Inspect, Broker), DiskTask(view::by_id)),
     row(code::GET_BROKER_RUNTIME_INFO, "GET_BROKER_RUNTIME_INFO", (Inspect, Broker), Task(runtime_info::begin)),
     native(Kind::Hello, "Hello", (Free, Nothing), NowNative(hello::handle)),
     native(Kind::Produce, "Produce", (Publish, InBody), NowNative(produce::handle)),
@@ -83,12 +83,12 @@ pub(crate) fn codes() -> Box<[Code]> {
     ROWS.iter().map(|row| row.code).collect()
 }
 
-/// The row of a request code.
-pub(crate) fn of_remoting(code: i32) -> Option<u8> {
+/// The row of a request code; [`UNKNOWN`] without one.
+pub(crate) fn of_remoting(code: i32) -> u8 {
     match code {
-        code::SEND_MESSAGE_V2 => Some(SEND_V2),
-        code::PULL_MESSAGE => Some(PULL),
-        code => place(|row| row.code == Code::Remoting(code)).filter(|row| *row != UNKNOWN),
+        code::SEND_MESSAGE_V2 => SEND_V2,
+        code::PULL_MESSAGE => PULL,
+        code => place(|row| row.code == Code::Remoting(code)).unwrap_or(UNKNOWN),
     }
 }
 
@@ -124,16 +124,15 @@ mod tests {
         for (place, row) in (0..).zip(&ROWS) {
             assert!(seen.insert(row.name), "{} is there twice", row.name);
             match row.code {
-                Code::Remoting(code) if place == UNKNOWN => assert_eq!(of_remoting(code), None),
-                Code::Remoting(code) => assert_eq!(of_remoting(code), Some(place), "{}", row.name),
+                Code::Remoting(code) => assert_eq!(of_remoting(code), place, "{}", row.name),
                 Code::Native(kind) => assert_eq!(of_native(kind, true), place, "{}", row.name),
             }
             let is_native = matches!(row.run, Run::NowNative(_));
             assert_eq!(is_native, matches!(row.code, Code::Native(_)), "{}", row.name);
         }
-        assert_eq!(of_remoting(9_999), None);
+        assert_eq!(of_remoting(9_999), UNKNOWN);
         assert_eq!(of_native(Kind::Produced, true), NOT_A_REQUEST);
         assert_eq!(of_native(Kind::Produce, false), HELLO);
-        assert!(is_send(of_remoting(code::SEND_BATCH_MESSAGE).unwrap()));
+        assert!(is_send(of_remoting(code::SEND_BATCH_MESSAGE)));
     }
 }

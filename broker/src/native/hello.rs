@@ -96,7 +96,7 @@ fn welcome(shard: &Shard, version: u16) -> Welcome {
         records_per_produce_max: RECORDS_PER_PRODUCE_MAX,
         message_bytes_max: u32::try_from(store.message_bytes_max).expect("a limit of a few MiB"),
         fetch_messages_max: NATIVE_FETCH_MESSAGES_MAX,
-        hold_ms_max: u32::try_from(LONG_POLL_MS_MAX).expect("a limit of a few MiB"),
+        hold_ms_max: u32::try_from(LONG_POLL_MS_MAX).expect("two minutes"),
         durability: durability as u8,
         store_host_is_v6: options.store_host.is_ipv6(),
         needs_crc_property: store.append_property_crc,

@@ -105,19 +105,20 @@ fn wait_for_room(
     message: &Message<'_>,
     asked: Asked,
 ) -> Result<Done, NativeRefusal> {
-    let send = Prepared {
-        message: message.owned(),
+    let is_kept = drain::wait(shard, message, |shard, message| Prepared {
+        message,
         then: Then::Answer(ticket),
         waits: asked.waits,
         unique_key: Box::default(),
         answered_queue: None,
         received_nanos: asked.received_nanos,
         since_ms: shard.cx.now_ms(),
-    };
-    drain::wait(shard, send).map(|()| Done::Waits).map_err(|_| {
-        let reason = "too many sends wait for the device: send again later";
-        NativeRefusal::new(ErrorCode::Busy, reason)
-    })
+    });
+    if is_kept {
+        return Ok(Done::Waits);
+    }
+    let reason = "too many sends wait for the device: send again later";
+    Err(NativeRefusal::new(ErrorCode::Busy, reason))
 }
 
 fn check_accepting(shard: &Shard) -> Result<(), NativeRefusal> {

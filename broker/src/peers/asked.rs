@@ -7,7 +7,7 @@
 //!   tell ──one-way frame──► peer            (nothing is kept: RocketMQ's clients never answer a 40)
 //! ```
 //!
-//! Bounded by `ASKED_MAX`; over it a question is not sent.
+//! Bounded by `ASKED_MAX`; beyond it a question is sent all the same, and its answer is no news.
 
 use crate::limits::ASKED_MAX;
 use netcore::{ConnId, Net};
@@ -48,8 +48,8 @@ pub(crate) struct Request<'a> {
 }
 
 impl Asked {
-    /// Sends a request that is to be answered by `deadline_ms`. Says whether it was sent: not to a
-    /// connection that is gone, nor over the limit.
+    /// Sends a request that is to be answered by `deadline_ms`. One peer that answers nothing keeps
+    /// no other from being asked: over the limit a question is sent without waiting for its answer.
     pub(crate) fn ask(
         &mut self,
         net: &mut Net,
@@ -57,16 +57,12 @@ impl Asked {
         question: Question,
         deadline_ms: i64,
         request: &Request<'_>,
-    ) -> bool {
-        if self.open.len() >= ASKED_MAX {
-            return false;
-        }
+    ) {
         let opaque = self.next_opaque();
         let is_sent = send(net, conn, opaque, 0, request);
-        if is_sent {
+        if is_sent && self.open.len() < ASKED_MAX {
             self.open.insert(opaque, Open { conn, question, deadline_ms });
         }
-        is_sent
     }
 
     /// Tells a peer something that it does not answer.

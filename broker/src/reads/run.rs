@@ -1,12 +1,13 @@
 //! The path of a read, from its check to its answer. See the folder's text for a picture.
 
-use super::allowed;
+use super::allowed::{self, NotAllowed};
 use super::long_polls::Wait;
 use super::read::{Asked, Read};
 use super::{fetch_answer, pull_answer};
-use crate::answers::ticket::Done;
+use crate::answers::ticket::{Done, Ticket};
 use crate::desk::counts::us_of;
 use crate::shard::Shard;
+use crate::tables::Tables;
 use engine::{ColdRead, QueueOffset, QueueRange, ReadError, ReadSlices, ReadStatus};
 use netcore::{ConnId, Net};
 use rt::{Priority, Runtime as _};
@@ -28,8 +29,7 @@ pub(crate) fn run(shard: &mut Shard, net: &mut Net, read: Read) -> Done {
 /// A task reads from disk and comes back with what it found.
 fn read_from_disk(shard: &mut Shard, net: &mut Net, read: Read, at: &ReadSlices) -> Done {
     let Some(place) = shard.reads.admission.try_take() else {
-        busy(net, &read, "too many reads from disk at once", at);
-        return Done::Answered;
+        return busy(net, &read, "too many reads from disk at once", at);
     };
     let cx = shard.cx.clone();
     let at = (at.next_begin_offset, at.range);
@@ -42,11 +42,12 @@ fn read_from_disk(shard: &mut Shard, net: &mut Net, read: Read, at: &ReadSlices)
 }
 
 /// Nobody is dropped and nothing piles up here: the client asks again.
-fn busy(net: &mut Net, read: &Read, why: &str, at: &ReadSlices) {
+fn busy(net: &mut Net, read: &Read, why: &str, at: &ReadSlices) -> Done {
     match read.asked {
         Asked::Pull { .. } => pull_answer::retry(net, read, why, at),
         Asked::Fetch => fetch_answer::busy(net, read, why),
     }
+    Done::Refused
 }
 
 fn finish_cold(
@@ -57,15 +58,14 @@ fn finish_cold(
     (next_begin_offset, range): (QueueOffset, QueueRange),
 ) {
     let ticket = read.ticket;
-    let (done, is_done) = match found {
+    let done = match found {
         Ok(ColdRead { status, slices, messages, bytes, next_begin_offset, range }) => {
             let mut found = ReadSlices { slices, messages, bytes, next_begin_offset, range };
-            (finish(shard, net, read, status, &mut found), true)
+            finish(shard, net, read, status, &mut found)
         }
         Err(error @ ReadError::TooMuchMemory { .. }) => {
             let at = ReadSlices { next_begin_offset, range, ..ReadSlices::default() };
-            busy(net, &read, &error.to_string(), &at);
-            (Done::Answered, false)
+            busy(net, &read, &error.to_string(), &at)
         }
         Err(error) => {
             let (peer, now_ms) = (net.peer(ticket.conn), shard.cx.now_ms());
@@ -74,12 +74,10 @@ fn finish_cold(
                 Asked::Pull { .. } => ticket.refuse(net, &error.into(), None),
                 Asked::Fetch => ticket.refuse_native(net, &fetch_answer::failed(&error)),
             }
-            (Done::Answered, false)
+            Done::Refused
         }
     };
-    if done == Done::Answered {
-        shard.desk.ended(&ticket, is_done, us_of(shard.cx.core.now_nanos()));
-    }
+    end(shard, &ticket, done, us_of(shard.cx.core.now_nanos()));
 }
 
 fn finish(
@@ -100,7 +98,11 @@ fn finish(
         Asked::Pull { .. } => pull_answer::is_at_end(status, read.offset),
         Asked::Fetch => fetch_answer::is_at_end(status, read.offset),
     };
-    if is_at_end && read.poll_ms.is_some_and(|poll_ms| poll_ms > 0) && !read.ticket.is_oneway() {
+    let may_wait = read.poll_ms.is_some_and(|poll_ms| poll_ms > 0) && !read.ticket.is_oneway();
+    // After a read from disk the connection or the topic may be gone: nobody would end the wait.
+    let is_there =
+        || net.peer(read.ticket.conn).is_some() && shard.tables.topics.get(&read.topic).is_some();
+    if is_at_end && may_wait && is_there() {
         return poll(shard, net, read, status, found);
     }
     answer(net, &read, status, found);
@@ -130,7 +132,7 @@ fn poll(
         filter: &filter,
         poll_ms: read.poll_ms.unwrap_or(0),
     };
-    match shard.reads.long_polls.wait(&wait, conn, shard.cx.now_ms(), read) {
+    match shard.reads.long_polls.wait(&wait, conn, shard.cx.monotonic_ms(), read) {
         Ok(()) => Done::Waits,
         Err(read) => {
             answer(net, &read, status, found);
@@ -140,39 +142,50 @@ fn poll(
 }
 
 /// Runs a read once more, and for the last time: what it finds is its answer.
-fn wake(shard: &mut Shard, net: &mut Net, mut read: Read) {
+fn wake(shard: &mut Shard, net: &mut Net, mut read: Read, now_ms: i64, now_us: u32) {
     read.poll_ms = None;
     let ticket = read.ticket;
-    let now_ms = shard.cx.now_ms();
-    let tables = &mut shard.tables;
-    let group = match &read.asked {
-        Asked::Pull { group, .. } => {
-            let group = group.clone();
-            allowed::group(&mut tables.groups, &group, now_ms).map(|_| group)
-        }
-        Asked::Fetch => Ok("".into()),
-    };
-    let still = group.and_then(|group| {
-        allowed::topic(&tables.topics, &read.topic)?.queue(read.queue_id, &group)
-    });
-    let (done, is_done) = match still {
-        Ok(()) => (run(shard, net, read), true),
+    let done = match still_allowed(&mut shard.tables, &read, now_ms) {
+        Ok(()) => run(shard, net, read),
         Err(not) => {
             match read.asked {
                 Asked::Pull { .. } => ticket.refuse(net, &not.refusal(), None),
                 Asked::Fetch => ticket.refuse_native(net, &not.native_refusal()),
             }
-            (Done::Answered, false)
+            Done::Refused
         }
     };
-    if done == Done::Answered {
-        shard.desk.ended(&ticket, is_done, us_of(shard.cx.core.now_nanos()));
+    end(shard, &ticket, done, now_us);
+}
+
+/// What was allowed when the read came may have changed while it waited.
+fn still_allowed(tables: &mut Tables, read: &Read, now_ms: i64) -> Result<(), NotAllowed> {
+    let group = match &read.asked {
+        Asked::Pull { group, .. } => {
+            allowed::group(&mut tables.groups, group, now_ms)?;
+            group
+        }
+        Asked::Fetch => "",
+    };
+    allowed::topic(&tables.topics, &read.topic)?.queue(read.queue_id, group)
+}
+
+/// Tells the desk of a read that ended after it had waited.
+fn end(shard: &mut Shard, ticket: &Ticket, done: Done, now_us: u32) {
+    match done {
+        Done::Answered => shard.desk.ended(ticket, true, now_us),
+        Done::Refused => shard.desk.ended(ticket, false, now_us),
+        Done::Waits => {}
     }
 }
 
 fn wake_all(shard: &mut Shard, net: &mut Net, woken: &mut Vec<Read>) {
+    if woken.is_empty() {
+        return;
+    }
+    let (now_ms, now_us) = (shard.cx.now_ms(), us_of(shard.cx.core.now_nanos()));
     for read in woken.drain(..) {
-        wake(shard, net, read);
+        wake(shard, net, read, now_ms, now_us);
     }
 }
 
@@ -193,7 +206,7 @@ pub(crate) fn wake_arrivals(shard: &mut Shard, net: &mut Net) {
 
 /// Answers the long polls whose time is up.
 pub(crate) fn expire(shard: &mut Shard, net: &mut Net) {
-    let now_ms = shard.cx.now_ms();
+    let now_ms = shard.cx.monotonic_ms();
     with_woken(shard, net, |shard, due| shard.reads.long_polls.expire(now_ms, due));
 }
 

@@ -167,7 +167,7 @@ fn nothing_like_it(lines: &mut Lines) {
         "EndTransactionQueueSize",
     ];
     ZERO.iter().for_each(|key| set(lines, key, 0));
-    set(lines, "EndTransactionThreadPoolQueueCapacity", 0);
+    set(lines, "EndTransactionThreadPoolQueueCapacity", 100_000);
     set(lines, "timerEnqueueTps", "0.0");
     set(lines, "timerDequeueTps", "0.0");
     set(lines, "putMessageDistributeTime", "null");

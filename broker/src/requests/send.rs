@@ -161,19 +161,20 @@ fn wait_for_room(
     message: &Message<'_>,
     answer: &Answer<'_>,
 ) -> Result<Done, Refusal> {
-    let send = Prepared {
-        message: message.owned(),
+    let is_kept = drain::wait(shard, message, |shard, message| Prepared {
+        message,
         then: Then::Answer(ticket),
         waits: answer.waits,
         unique_key: answer.unique_key.into(),
         answered_queue: Some(answer.queue_id),
         received_nanos: None,
         since_ms: shard.cx.now_ms(),
-    };
-    drain::wait(shard, send).map(|()| Done::Waits).map_err(|_| {
-        let remark = "[OVERLOAD]system busy, start flow control for a while";
-        Refusal::new(response::SYSTEM_BUSY, remark)
-    })
+    });
+    if is_kept {
+        return Ok(Done::Waits);
+    }
+    let remark = "[OVERLOAD]system busy, start flow control for a while";
+    Err(Refusal::new(response::SYSTEM_BUSY, remark))
 }
 
 /// A body, of one message or of a batch, may be as long as `maxMessageSize`.

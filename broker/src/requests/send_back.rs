@@ -11,14 +11,14 @@
 //! again by itself. Facts: `AbstractSendMessageProcessor.consumerSendMsgBack` of Apache 5.5.0.
 
 use super::send_target::{self, SYS_FLAG_UNIT_SUB, VERSION_WITH_MAX_RECONSUME};
-use crate::answers::remoting::Refusal;
+use crate::answers::remoting::{Refusal, too_many_reads};
 use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
 use crate::sends::errors::PutError;
 use crate::sends::message::Message;
 use crate::sends::put::put;
 use crate::shard::{Cx, Shard};
-use engine::PhyOffset;
+use engine::{AppendError, PhyOffset};
 use protocol::bodies::{TopicConfig, perm};
 use protocol::codes::response;
 use protocol::headers::{Scratch, SendBackHeader};
@@ -85,6 +85,11 @@ fn retry_topic(shard: &mut Shard, back: &GivenBack, queues: i32) -> Result<(), R
             let remark = format!("the topic[{name}] sending message is forbidden");
             Err(Refusal::new(response::NO_PERMISSION, remark))
         }
+        Ok(topic) if topic.config.order => {
+            let config = TopicConfig { order: false, ..topic.config.clone() };
+            shard.tables.topics.put(config, now_ms);
+            Ok(())
+        }
         Ok(_) => Ok(()),
         Err(error) => {
             let remark = format!("topic[{name}] not exist: {error}");
@@ -99,8 +104,11 @@ async fn give_back(cx: &Cx, back: &GivenBack, max: i32) -> Result<Reply, Refusal
         Refusal::new(response::SYSTEM_ERROR, remark)
     };
     let at = u64::try_from(back.offset).map_err(|_| not_found())?;
-    let found: BufSlice = cx.store.message_at(PhyOffset(at)).await?.ok_or_else(not_found)?;
+    let found = read(cx, PhyOffset(at)).await?.ok_or_else(not_found)?;
     let record = RecordView::parse(&found).map_err(|_| not_found())?;
+    if record.body().is_empty() {
+        return Err(Refusal::new(response::SYSTEM_ERROR, "MESSAGE_ILLEGAL"));
+    }
     if record.reconsume_times() < max && back.delay_level >= 0 {
         let remark = "delayed retries are not in this version of RingMQ: nothing was stored, \
                       consume the message again later";
@@ -108,6 +116,14 @@ async fn give_back(cx: &Cx, back: &GivenBack, max: i32) -> Result<Reply, Refusal
     }
     let topic = cx.with(|shard, _| send_target::dead_letters(shard, &back.group))?;
     store_dead_letter(cx, &topic, &record).await
+}
+
+/// The message where it lies. It has a place among the reads from disk for as long as it reads, and
+/// none while the dead letter waits for room and its watermark.
+async fn read(cx: &Cx, at: PhyOffset) -> Result<Option<BufSlice>, Refusal> {
+    let place = cx.with(|shard, _| shard.reads.admission.try_take());
+    let _place = place.ok_or_else(too_many_reads)?;
+    Ok(cx.store.message_at(at).await?)
 }
 
 /// Puts the message into the dead letters as it was stored, given back once more.
@@ -160,7 +176,18 @@ fn dead_letter_properties(record: &RecordView<'_>) -> Vec<u8> {
     out
 }
 
-/// Why the dead letter is not stored, as Apache tells it: SYSTEM_ERROR with the reason.
+/// Why the dead letter is not acknowledged, as Apache tells it: SYSTEM_ERROR with the name of the
+/// put's status (`PutMessageStatus`), and here the reason behind it.
 fn not_put(error: &PutError) -> Refusal {
-    Refusal::new(response::SYSTEM_ERROR, format!("the dead letter is not stored: {error}"))
+    let status = match error {
+        PutError::NotFlushedInTime(_) => "FLUSH_DISK_TIMEOUT",
+        PutError::NotStored(AppendError::TooLarge { .. } | AppendError::Record(_)) => {
+            "MESSAGE_ILLEGAL"
+        }
+        PutError::Busy { .. } | PutError::BacklogFull => "OS_PAGE_CACHE_BUSY",
+        PutError::NotStored(_) | PutError::Gone(_) | PutError::Poisoned { .. } => {
+            "SERVICE_NOT_AVAILABLE"
+        }
+    };
+    Refusal::new(response::SYSTEM_ERROR, format!("{status}: {error}"))
 }

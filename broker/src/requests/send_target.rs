@@ -194,7 +194,10 @@ fn retry_or_dead_letter<'a>(
 
 /// SUBSCRIPTION_GROUP_NOT_EXIST of a send-back, in Apache's words.
 pub(super) fn no_group(name: &str) -> Refusal {
-    let remark = format!("subscription group not exist, {name}");
+    let remark = format!(
+        "subscription group not exist, {name} See \
+         https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
+    );
     Refusal::new(response::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
 }
 

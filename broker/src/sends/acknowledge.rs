@@ -40,9 +40,10 @@ pub(crate) fn overdue(shard: &mut Shard, net: &mut Net) {
         return;
     }
     let limit_ms = shard.cx.options.process.serve.sync_flush_timeout_ms;
-    let (now_ms, now_nanos) = (shard.cx.now_ms(), shard.cx.core.now_nanos());
+    let limit_nanos = limit_ms.max(0).unsigned_abs().saturating_mul(1_000_000);
+    let now_nanos = shard.cx.core.now_nanos();
     let mut placed = std::mem::take(&mut shard.sends.placed);
-    let is_late = |row: &Row| now_ms.saturating_sub(row.first.store_timestamp_ms) >= limit_ms;
+    let is_late = |row: &Row| now_nanos.saturating_sub(row.since_nanos) >= limit_nanos;
     while let Some(row) = shard.sends.unacknowledged.pop_if(is_late, &mut placed) {
         tell(shard, net, &row, Kept::NotInTime, &placed, now_nanos);
     }

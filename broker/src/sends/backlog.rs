@@ -37,15 +37,16 @@ pub(crate) struct Backlog {
 }
 
 impl Backlog {
-    /// Keeps a send, or gives it back when too much waits already.
-    pub(crate) fn push(&mut self, send: Prepared) -> Result<(), Box<Prepared>> {
-        let bytes = send.message.bytes();
-        if self.queue.len() >= BACKLOG_SENDS_MAX || self.bytes + bytes > BACKLOG_BYTES_MAX {
-            return Err(Box::new(send));
-        }
-        self.bytes += bytes;
+    /// Whether a send of so many bytes may wait too: asked before it is copied.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.queue.len() < BACKLOG_SENDS_MAX && self.bytes + bytes <= BACKLOG_BYTES_MAX
+    }
+
+    /// Keeps a send, for which there is room.
+    pub(crate) fn push(&mut self, send: Prepared) {
+        assert!(self.has_room(send.message.bytes()), "the backlog was asked for room");
+        self.bytes += send.message.bytes();
         self.queue.push_back(send);
-        Ok(())
     }
 
     /// The one that came first.
@@ -108,7 +109,7 @@ mod tests {
     fn sends_leave_in_the_order_they_came_also_after_one_is_put_back() {
         let mut backlog = Backlog::default();
         for nth in 0..3 {
-            backlog.push(send(nth, 1, 10)).unwrap();
+            backlog.push(send(nth, 1, 10));
         }
         let first = backlog.pop().unwrap();
         backlog.put_back(first);
@@ -119,8 +120,8 @@ mod tests {
     #[test]
     fn only_what_waited_long_enough_is_overdue() {
         let mut backlog = Backlog::default();
-        backlog.push(send(1, 1, 100)).unwrap();
-        backlog.push(send(2, 1, 250)).unwrap();
+        backlog.push(send(1, 1, 100));
+        backlog.push(send(2, 1, 250));
         assert_eq!(backlog.head_waits_ms(299), 199);
         assert!(backlog.pop_overdue(200, 299).is_none());
         assert_eq!(name(backlog.pop_overdue(200, 300)), "1");
@@ -130,9 +131,13 @@ mod tests {
     #[test]
     fn the_bytes_that_wait_are_bounded() {
         let mut backlog = Backlog::default();
-        let mut push = |nth| backlog.push(send(nth, BACKLOG_BYTES_MAX / 4, 0)).is_ok();
-        assert_eq!((0..9).filter(|nth| push(*nth)).count(), 4);
+        let quarter = BACKLOG_BYTES_MAX / 4;
+        for nth in 0..4 {
+            assert!(backlog.has_room(quarter));
+            backlog.push(send(nth, quarter, 0));
+        }
+        assert!(!backlog.has_room(1));
         backlog.pop();
-        assert!(backlog.push(send(9, BACKLOG_BYTES_MAX / 4, 0)).is_ok());
+        assert!(backlog.has_room(quarter) && !backlog.has_room(quarter + 1));
     }
 }

@@ -3,7 +3,7 @@
 use super::backlog::Prepared;
 use super::errors::{Gone, NotStored, PutError, native_refusal_of, refusal_of};
 use super::finish::finish;
-use super::message::OwnedMessage;
+use super::message::{Message, OwnedMessage};
 use super::state::Stored;
 use super::told::{Frame, FrameClock, Then, Told};
 use crate::answers::native::NativeRefusal;
@@ -21,14 +21,23 @@ use std::time::Duration;
 /// Between two attempts while the first that waits does not fit.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
-/// Keeps a send until there is room. It comes back when too much waits already.
-pub(crate) fn wait(shard: &mut Shard, send: Prepared) -> Result<(), Box<Prepared>> {
-    shard.sends.wait(send)?;
+/// Keeps a message until there is room; `prepare` says what is to be told of it. False, and nothing
+/// is copied, when too much waits already.
+pub(crate) fn wait(
+    shard: &mut Shard,
+    message: &Message<'_>,
+    prepare: impl FnOnce(&mut Shard, OwnedMessage) -> Prepared,
+) -> bool {
+    if !shard.sends.backlog.has_room(message.bytes()) {
+        return false;
+    }
+    let send = prepare(shard, message.owned());
+    shard.sends.backlog.push(send);
     if !shard.sends.is_draining {
         shard.sends.is_draining = true;
         start(shard);
     }
-    Ok(())
+    true
 }
 
 fn start(shard: &Shard) {
@@ -146,7 +155,9 @@ impl Why {
         match self {
             Self::Gone(gone) => gone.refusal(),
             Self::Failed(error) => refusal_of(error, limit),
-            Self::TooLate { .. } => Refusal::new(response::SYSTEM_BUSY, self.too_late()),
+            Self::TooLate { waited_ms, behind } => {
+                Refusal::new(response::SYSTEM_BUSY, too_late(*waited_ms, *behind))
+            }
         }
     }
 
@@ -154,18 +165,19 @@ impl Why {
         match self {
             Self::Gone(gone) => gone.native_refusal(),
             Self::Failed(error) => native_refusal_of(error),
-            Self::TooLate { .. } => NativeRefusal::new(ErrorCode::Busy, self.too_late()),
+            Self::TooLate { waited_ms, behind } => {
+                NativeRefusal::new(ErrorCode::Busy, too_late(*waited_ms, *behind))
+            }
         }
     }
+}
 
-    /// In Apache's words.
-    fn too_late(&self) -> String {
-        let Self::TooLate { waited_ms, behind } = self else { return String::new() };
-        format!(
-            "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: \
-             {waited_ms}ms, size of queue: {behind}"
-        )
-    }
+/// In Apache's words.
+fn too_late(waited_ms: i64, behind: usize) -> String {
+    format!(
+        "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: \
+         {waited_ms}ms, size of queue: {behind}"
+    )
 }
 
 fn refuse(shard: &mut Shard, net: &mut Net, then: Then, why: Why) {

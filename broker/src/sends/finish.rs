@@ -37,7 +37,7 @@ pub(crate) fn finish(
         return Done::Answered;
     }
     if waits && stored.end > store.acknowledged() {
-        keep(sends, stored, then, told);
+        keep(sends, stored, then, told, core.now_nanos());
         return Done::Waits;
     }
     match then {
@@ -51,9 +51,9 @@ pub(crate) fn finish(
     Done::Answered
 }
 
-fn keep(sends: &mut Sends, stored: &Stored, then: Then, told: Told<'_>) {
+fn keep(sends: &mut Sends, stored: &Stored, then: Then, told: Told<'_>, since_nanos: u64) {
     let Stored { first, end } = *stored;
-    sends.unacknowledged.push(then, first, end, told, &sends.placed);
+    sends.unacknowledged.push(then, first, end, told, &sends.placed, since_nanos);
 }
 
 /// Writes the answer to a stored message.

@@ -59,6 +59,17 @@ impl OwnedDraft {
 }
 
 impl Message<'_> {
+    /// Bytes that a copy keeps.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::One(draft) => draft.topic.len() + draft.body.len() + draft.properties_len(),
+            Self::Batch(draft, entries) => {
+                draft.topic.len() + entries.len() + draft.properties_len()
+            }
+            Self::Records(payload, plans) => payload.len() + size_of_val(*plans),
+        }
+    }
+
     /// A copy that can wait.
     pub(crate) fn owned(self) -> OwnedMessage {
         match self {
@@ -138,7 +149,8 @@ mod tests {
     fn what_waited_is_stored_as_it_came() {
         let properties: [&[u8]; 2] = [b"K\x01v\x02", b"TAGS\x01a"];
         let owned = Message::One(&draft(b"body", &properties)).owned();
-        assert_eq!(owned.bytes(), 1 + 4 + 10);
+        let borrowed = Message::One(&draft(b"body", &properties)).bytes();
+        assert_eq!((owned.bytes(), borrowed), (1 + 4 + 10, 1 + 4 + 10));
         owned.with(|message| {
             let Message::One(draft) = message else { panic!("another kind: {message:?}") };
             assert_eq!((draft.topic, draft.queue_id, draft.body), ("T", 3, &b"body"[..]));

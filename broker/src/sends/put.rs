@@ -11,6 +11,7 @@ use super::message::Message;
 use super::told::{Then, Told};
 use crate::shard::{Cx, Shard};
 use engine::Appended;
+use rt::Runtime as _;
 
 /// How far a put got before its task has to wait.
 enum Begun {
@@ -41,7 +42,8 @@ fn begin(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
             let sends = &mut shard.sends;
             let slot = sends.slots.open();
             let then = Then::Wake(slot);
-            sends.unacknowledged.push(then, stored.first, stored.end, Told::Nothing, &[]);
+            let (first, end, now_nanos) = (stored.first, stored.end, shard.cx.core.now_nanos());
+            sends.unacknowledged.push(then, first, end, Told::Nothing, &[], now_nanos);
             Ok(Begun::Waits(sends.slots.wait(slot)))
         }
         Err(NotStored::Full) => wait_for_room(shard, message),
@@ -50,22 +52,22 @@ fn begin(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
 }
 
 fn wait_for_room(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
-    let slot = shard.sends.slots.open();
-    let send = Prepared {
-        message: message.owned(),
-        then: Then::Wake(slot),
-        waits: true,
-        unique_key: Box::default(),
-        answered_queue: None,
-        received_nanos: None,
-        since_ms: shard.cx.now_ms(),
-    };
-    let wait = shard.sends.slots.wait(slot);
-    match drain::wait(shard, send) {
-        Ok(()) => Ok(Begun::Waits(wait)),
-        Err(_) => {
-            shard.sends.slots.settle(slot, Err(PutError::BacklogFull));
-            Err(PutError::BacklogFull)
+    let mut wait = None;
+    let is_kept = drain::wait(shard, message, |shard, message| {
+        let slot = shard.sends.slots.open();
+        wait = Some(shard.sends.slots.wait(slot));
+        Prepared {
+            message,
+            then: Then::Wake(slot),
+            waits: true,
+            unique_key: Box::default(),
+            answered_queue: None,
+            received_nanos: None,
+            since_ms: shard.cx.now_ms(),
         }
+    });
+    match wait {
+        Some(wait) if is_kept => Ok(Begun::Waits(wait)),
+        _ => Err(PutError::BacklogFull),
     }
 }

@@ -1,6 +1,6 @@
 //! What one shard keeps for its sends, and the one way of a message into the log.
 
-use super::backlog::{Backlog, Prepared};
+use super::backlog::Backlog;
 use super::errors::NotStored;
 use super::message::Message;
 use super::properties;
@@ -115,11 +115,6 @@ impl Sends {
             OffsetMsgId { store_host, physical_offset }.write(ids);
         })?;
         Ok(Stored { first: appended.first, end: appended.end })
-    }
-
-    /// Keeps a message until there is room. Whoever calls sees to it that a task drains.
-    pub(crate) fn wait(&mut self, send: Prepared) -> Result<(), Box<Prepared>> {
-        self.backlog.push(send)
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Row {
     pub(crate) first: Appended,
     /// Where the last record ends: the watermark has to pass it.
     pub(crate) end: PhyOffset,
+    /// When it was stored, by the monotonic clock.
+    pub(crate) since_nanos: u64,
     /// What a client is told.
     pub(crate) told: OwnedTold,
 }
@@ -64,6 +66,7 @@ impl Unacknowledged {
         end: PhyOffset,
         told: Told<'_>,
         placed: &[Placed],
+        since_nanos: u64,
     ) {
         debug_assert!(
             self.rows.back().is_none_or(|last| last.end < end),
@@ -73,7 +76,7 @@ impl Unacknowledged {
             debug_assert_eq!(frame.records as usize, placed.len(), "a place for each record");
             self.placed.extend(placed);
         }
-        self.rows.push_back(Row { then, first, end, told: told.owned() });
+        self.rows.push_back(Row { then, first, end, since_nanos, told: told.owned() });
     }
 
     /// The oldest, if `which` holds for it; the places of its records go into `placed`.
@@ -111,7 +114,7 @@ mod tests {
         let frame = Frame { records, store_timestamp_ms: 0, clock: None };
         let told = if places.is_empty() { Told::Nothing } else { Told::Frame(frame) };
         let then = Then::Wake(Slots::default().open());
-        rows.push(then, first, PhyOffset(end), told, &placed);
+        rows.push(then, first, PhyOffset(end), told, &placed, 0);
     }
 
     #[test]
