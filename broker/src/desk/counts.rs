@@ -9,24 +9,16 @@ use netcore::ConnId;
 pub(crate) struct Count {
     /// That came.
     pub(crate) came: u64,
-    /// That ended with what they asked for.
-    pub(crate) done: u64,
-    /// That ended without: refused, failed, or their connection is gone.
+    /// That have not ended.
+    pub(crate) under_way: u32,
+    /// That ended without what they asked for: refused, failed, or given up because their connection
+    /// is gone. The others were done.
     pub(crate) refused: u64,
     /// Microseconds from coming to ending, all together. Requests that end in the turn in which
     /// they came count 0.
     pub(crate) waited_us: u64,
     /// The longest.
     pub(crate) waited_us_max: u32,
-}
-
-impl Count {
-    /// Those that have not ended.
-    pub(crate) fn under_way(&self) -> u64 {
-        let ended = self.done + self.refused;
-        assert!(ended <= self.came, "more requests ended than came: {self:?}");
-        self.came - ended
-    }
 }
 
 /// The counts of one shard, and the clock of tickets.
@@ -75,7 +67,9 @@ impl Desk {
         wire: Wire,
         now_us: impl FnOnce() -> u32,
     ) -> Ticket {
-        self.counts[usize::from(row)].came += 1;
+        let count = &mut self.counts[usize::from(row)];
+        count.came += 1;
+        count.under_way += 1;
         let began_us = *self.turn_us.get_or_insert_with(now_us);
         Ticket { conn, id, wire, row, began_us }
     }
@@ -87,23 +81,23 @@ impl Desk {
 
     /// A request ended in the turn in which it came.
     pub(crate) fn ended_now(&mut self, ticket: &Ticket, is_done: bool) {
-        self.end(ticket, is_done, 0);
+        self.end(ticket, is_done);
     }
 
     /// A request ended that had waited until `now_us`.
     pub(crate) fn ended(&mut self, ticket: &Ticket, is_done: bool, now_us: u32) {
-        self.end(ticket, is_done, now_us.wrapping_sub(ticket.began_us));
-    }
-
-    fn end(&mut self, ticket: &Ticket, is_done: bool, waited_us: u32) {
-        let count = &mut self.counts[usize::from(ticket.row)];
-        if is_done {
-            count.done += 1;
-        } else {
-            count.refused += 1;
-        }
+        let waited_us = now_us.wrapping_sub(ticket.began_us);
+        let count = self.end(ticket, is_done);
         count.waited_us += u64::from(waited_us);
         count.waited_us_max = count.waited_us_max.max(waited_us);
+    }
+
+    fn end(&mut self, ticket: &Ticket, is_done: bool) -> &mut Count {
+        let count = &mut self.counts[usize::from(ticket.row)];
+        let left = count.under_way.checked_sub(1);
+        count.under_way = left.expect("no more requests end than came");
+        count.refused += u64::from(!is_done);
+        count
     }
 }
 
@@ -126,12 +120,12 @@ mod tests {
         let mut desk = desk();
         let first = desk.came(0, ConnId::default(), 1, Wire::Json, || 100);
         let second = desk.came(0, ConnId::default(), 2, Wire::Json, || panic!("once a turn"));
-        assert_eq!(desk.count(0).under_way(), 2);
+        assert_eq!(desk.count(0).under_way, 2);
         desk.ended_now(&first, true);
         desk.turn_ended();
         desk.ended(&second, false, 350);
         let count = desk.count(0);
-        assert_eq!((count.done, count.refused, count.under_way()), (1, 1, 0));
+        assert_eq!((count.came, count.refused, count.under_way), (2, 1, 0));
         assert_eq!((count.waited_us, count.waited_us_max), (250, 250));
     }
 

@@ -43,11 +43,13 @@ pub(super) fn check<'a>(
     peer: SocketAddr,
 ) -> Result<Target<'a>, Refusal> {
     accepting(shard)?;
-    if shard.tables.topics.get(header.topic).is_none() {
-        create_missing(shard, header, peer)?;
-    }
-    let Some(topic) = shard.tables.topics.get(header.topic) else {
-        return Err(Gone::Topic { topic: header.topic.to_owned() }.refusal());
+    let no_topic = || Gone::Topic { topic: header.topic.to_owned() }.refusal();
+    let topic = match shard.tables.topics.get(header.topic) {
+        Some(topic) => topic,
+        None => {
+            create_missing(shard, header, peer)?;
+            shard.tables.topics.get(header.topic).ok_or_else(no_topic)?
+        }
     };
     let permission = shard.cx.options.process.permission;
     if permission & perm::WRITE == 0 && topic.config.order {

@@ -40,13 +40,15 @@ pub(crate) fn finish(
         keep(sends, stored, then, told, core.now_nanos());
         return Done::Waits;
     }
-    match then {
-        Then::Answer(ticket) => {
-            let placed = std::mem::take(&mut sends.placed);
-            answer(sends, (net, core), &ticket, told, Kept::AtOnce, &placed);
-            sends.placed = placed;
+    match (then, told) {
+        (Then::Answer(to), Told::Send(at)) => {
+            sends.answers.stored(net, &to, response::SUCCESS, &at);
         }
-        Then::Wake(slot) => sends.slots.settle(slot, Ok(stored.first)),
+        (Then::Answer(to), Told::Frame(frame)) => {
+            produced((net, core), &to, &frame, Kept::AtOnce, &sends.placed);
+        }
+        (Then::Wake(slot), _) => sends.slots.settle(slot, Ok(stored.first)),
+        (Then::Answer(_), Told::Nothing) => unreachable!("a client is told something"),
     }
     Done::Answered
 }
