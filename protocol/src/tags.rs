@@ -24,6 +24,7 @@ pub fn tags_code(tag: &str) -> i64 {
 
 /// As [`tags_code`], of a tag as it stands in a record; what is not UTF-8 is read as Java reads it.
 #[must_use]
+#[inline]
 pub fn tags_code_of_bytes(tag: &[u8]) -> i64 {
     std::str::from_utf8(tag).map_or_else(|_| tags_code(&String::from_utf8_lossy(tag)), tags_code)
 }

@@ -49,6 +49,7 @@ pub(crate) enum NotAdmitted {
 }
 
 /// Looks at a request before it runs; `under_way_max` is its row's. It is counted already.
+#[inline]
 pub(crate) fn admit(desk: &Desk, row: u8, under_way_max: Option<u32>) -> Result<(), NotAdmitted> {
     let limit = under_way_max.unwrap_or(REQUESTS_UNDER_WAY_MAX);
     if desk.count(row).under_way > limit {

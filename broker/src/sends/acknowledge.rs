@@ -2,16 +2,18 @@
 
 use super::errors::PutError;
 use super::finish::{self, Kept};
+use super::state::Sends;
 use super::told::{OwnedTold, Then};
 use super::unacknowledged::Row;
 use crate::answers::native::NativeRefusal;
-use crate::answers::remoting::Refusal;
+use crate::answers::remoting::{Refusal, SendAnswers};
 use crate::answers::ticket::Ticket;
 use crate::desk::counts::us_of;
 use crate::shard::Shard;
+use engine::Appended;
 use netcore::Net;
 use protocol::codes::response;
-use protocol::native::{ErrorCode, Placed};
+use protocol::native::ErrorCode;
 use rt::Runtime as _;
 
 /// Answers everything that is acknowledged by now. With a poisoned store all that wait are refused:
@@ -21,16 +23,11 @@ pub(crate) fn acknowledged(shard: &mut Shard, net: &mut Net) {
         return;
     }
     let (upto, now_nanos) = (shard.cx.store.acknowledged(), shard.cx.core.now_nanos());
-    let mut placed = std::mem::take(&mut shard.sends.placed);
-    while let Some(row) = shard.sends.unacknowledged.pop_if(|row| row.end <= upto, &mut placed) {
-        tell(shard, net, &row, Kept::AfterWaiting { passed_nanos: now_nanos }, &placed, now_nanos);
-    }
+    let kept = Kept::AfterWaiting { passed_nanos: now_nanos };
+    tell_while(shard, net, now_nanos, &How::Stored(kept), |row| row.end <= upto);
     if let Some(reason) = shard.cx.store.poisoned() {
-        while let Some(row) = shard.sends.unacknowledged.pop_if(|_| true, &mut placed) {
-            give_up(shard, net, &row, &reason, now_nanos);
-        }
+        tell_while(shard, net, now_nanos, &How::Never(reason), |_| true);
     }
-    shard.sends.placed = placed;
 }
 
 /// Answers those whose flush takes longer than `syncFlushTimeout` with FLUSH_DISK_TIMEOUT: stored,
@@ -40,54 +37,65 @@ pub(crate) fn overdue(shard: &mut Shard, net: &mut Net) {
         return;
     }
     let limit_ms = shard.cx.options.process.serve.sync_flush_timeout_ms;
-    let limit_nanos = limit_ms.max(0).unsigned_abs().saturating_mul(1_000_000);
+    let limit_us = limit_ms.saturating_mul(1_000);
     let now_nanos = shard.cx.core.now_nanos();
-    let mut placed = std::mem::take(&mut shard.sends.placed);
-    let is_late = |row: &Row| now_nanos.saturating_sub(row.since_nanos) >= limit_nanos;
-    while let Some(row) = shard.sends.unacknowledged.pop_if(is_late, &mut placed) {
-        tell(shard, net, &row, Kept::NotInTime, &placed, now_nanos);
-    }
-    shard.sends.placed = placed;
+    let now_us = us_of(now_nanos);
+    tell_while(shard, net, now_nanos, &How::Stored(Kept::NotInTime), |row| {
+        i64::from(now_us.wrapping_sub(row.then.since_us())) >= limit_us
+    });
 }
 
-fn tell(
+/// What becomes of the oldest messages.
+enum How {
+    /// They are stored, and so much of the promise is kept.
+    Stored(Kept),
+    /// They will not be acknowledged, for this reason.
+    Never(String),
+}
+
+/// Tells the oldest, as long as `which` holds for them.
+fn tell_while(
     shard: &mut Shard,
     net: &mut Net,
-    row: &Row,
-    kept: Kept,
-    placed: &[Placed],
     now_nanos: u64,
+    how: &How,
+    which: impl Fn(&Row) -> bool,
 ) {
-    match row.then {
-        Then::Answer(ticket) => {
-            let (sends, core) = (&mut shard.sends, &shard.cx.core);
-            finish::answer(sends, (net, core), &ticket, row.told.lend(), kept, placed);
-            shard.desk.ended(&ticket, true, us_of(now_nanos));
+    let Shard { sends, cx, desk, .. } = shard;
+    let Sends { unacknowledged, placed, answers, slots, .. } = sends;
+    let now_us = us_of(now_nanos);
+    while let Some(row) = unacknowledged.first_if(&which, placed) {
+        match (row.then, how) {
+            (Then::Answer(to), How::Stored(kept)) => {
+                finish::answer(answers, (net, &cx.core), &to, row.told.lend(), *kept, placed);
+                desk.ended(&to, true, now_us);
+            }
+            (Then::Answer(to), How::Never(reason)) => {
+                refuse_poisoned(answers, net, &to, &row.told, reason);
+                desk.ended(&to, false, now_us);
+            }
+            (Then::Wake(slot, _), how) => slots.settle(slot, outcome(how, row.first)),
         }
-        Then::Wake(slot) => {
-            let outcome = match kept {
-                Kept::AtOnce | Kept::AfterWaiting { .. } => Ok(row.first),
-                Kept::NotInTime => Err(PutError::NotFlushedInTime(row.first)),
-            };
-            shard.sends.slots.settle(slot, outcome);
-        }
+        unacknowledged.pop();
     }
 }
 
-fn give_up(shard: &mut Shard, net: &mut Net, row: &Row, reason: &str, now_nanos: u64) {
-    match row.then {
-        Then::Answer(ticket) => {
-            refuse_poisoned(shard, net, &ticket, &row.told, reason);
-            shard.desk.ended(&ticket, false, us_of(now_nanos));
-        }
-        Then::Wake(slot) => {
-            let error = PutError::Poisoned { reason: reason.to_owned() };
-            shard.sends.slots.settle(slot, Err(error));
-        }
+/// What a task of the broker is told.
+fn outcome(how: &How, first: Appended) -> Result<Appended, PutError> {
+    match how {
+        How::Stored(Kept::AtOnce | Kept::AfterWaiting { .. }) => Ok(first),
+        How::Stored(Kept::NotInTime) => Err(PutError::NotFlushedInTime(first)),
+        How::Never(reason) => Err(PutError::Poisoned { reason: reason.clone() }),
     }
 }
 
-fn refuse_poisoned(shard: &Shard, net: &mut Net, to: &Ticket, told: &OwnedTold, reason: &str) {
+fn refuse_poisoned(
+    answers: &SendAnswers,
+    net: &mut Net,
+    to: &Ticket,
+    told: &OwnedTold,
+    reason: &str,
+) {
     let remark = format!(
         "the message was not made durable: {reason}; free or repair the disk, then restart"
     );
@@ -95,6 +103,6 @@ fn refuse_poisoned(shard: &Shard, net: &mut Net, to: &Ticket, told: &OwnedTold, 
         to.refuse_native(net, &NativeRefusal::new(ErrorCode::NotWritable, remark));
     } else {
         let refusal = Refusal::new(response::SERVICE_NOT_AVAILABLE, remark);
-        to.refuse(net, &refusal, Some(&shard.sends.answers.fields));
+        to.refuse(net, &refusal, Some(&answers.fields));
     }
 }

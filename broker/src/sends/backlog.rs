@@ -92,7 +92,7 @@ mod tests {
     fn send(name: usize, bytes: usize, since_ms: i64) -> Prepared {
         Prepared {
             message: OwnedMessage::Records(vec![0; bytes].into(), Box::new([])),
-            then: Then::Wake(Slots::default().open()),
+            then: Then::Wake(Slots::default().open(), 0),
             waits: true,
             unique_key: name.to_string().into(),
             answered_queue: None,

@@ -91,7 +91,7 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
         unique_key: &send.unique_key,
     };
     let told = match (&send.then, &send.message) {
-        (Then::Wake(_), _) => Told::Nothing,
+        (Then::Wake(..), _) => Told::Nothing,
         (_, OwnedMessage::One(_)) => {
             Told::Send(of_send(MessageIds::One(stored.first.physical_offset.as_i64())))
         }
@@ -116,7 +116,7 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
 /// Its topic may have been deleted, closed or made smaller while it waited. What the broker stores
 /// itself may go to topics that are closed to clients.
 fn still_there(topics: &Topics, send: &Prepared) -> Result<(), Gone> {
-    let is_own = matches!(send.then, Then::Wake(_));
+    let is_own = matches!(send.then, Then::Wake(..));
     send.message.each_queue(|name, queue_id| {
         let topic = || name.to_owned();
         let Some(found) = topics.get(name) else { return Err(Gone::Topic { topic: topic() }) };
@@ -186,7 +186,7 @@ fn refuse(shard: &mut Shard, net: &mut Net, then: Then, why: Why) {
             refuse_client(shard, net, &ticket, &why);
             shard.desk.ended(&ticket, false, us_of(shard.cx.core.now_nanos()));
         }
-        Then::Wake(slot) => {
+        Then::Wake(slot, _) => {
             let error = match why {
                 Why::Gone(gone) => PutError::Gone(gone),
                 Why::Failed(error) => PutError::NotStored(error),

@@ -2,6 +2,7 @@
 
 use super::state::{Sends, Stored};
 use super::told::{Frame, Then, Told};
+use crate::answers::remoting::SendAnswers;
 use crate::answers::ticket::{Done, Ticket};
 use engine::Store;
 use netcore::Net;
@@ -37,7 +38,7 @@ pub(crate) fn finish(
         return Done::Answered;
     }
     if waits && stored.end > store.acknowledged() {
-        keep(sends, stored, then, told, core.now_nanos());
+        keep(sends, stored, then, told);
         return Done::Waits;
     }
     match (then, told) {
@@ -47,20 +48,20 @@ pub(crate) fn finish(
         (Then::Answer(to), Told::Frame(frame)) => {
             produced((net, core), &to, &frame, Kept::AtOnce, &sends.placed);
         }
-        (Then::Wake(slot), _) => sends.slots.settle(slot, Ok(stored.first)),
+        (Then::Wake(slot, _), _) => sends.slots.settle(slot, Ok(stored.first)),
         (Then::Answer(_), Told::Nothing) => unreachable!("a client is told something"),
     }
     Done::Answered
 }
 
-fn keep(sends: &mut Sends, stored: &Stored, then: Then, told: Told<'_>, since_nanos: u64) {
+fn keep(sends: &mut Sends, stored: &Stored, then: Then, told: Told<'_>) {
     let Stored { first, end } = *stored;
-    sends.unacknowledged.push(then, first, end, told, &sends.placed, since_nanos);
+    sends.unacknowledged.push(then, first, end, told, &sends.placed);
 }
 
 /// Writes the answer to a stored message.
 pub(crate) fn answer(
-    sends: &mut Sends,
+    answers: &mut SendAnswers,
     (net, core): (&mut Net, &Core),
     to: &Ticket,
     told: Told<'_>,
@@ -73,7 +74,7 @@ pub(crate) fn answer(
                 Kept::AtOnce | Kept::AfterWaiting { .. } => response::SUCCESS,
                 Kept::NotInTime => response::FLUSH_DISK_TIMEOUT,
             };
-            sends.answers.stored(net, to, code, &stored);
+            answers.stored(net, to, code, &stored);
         }
         Told::Frame(frame) => produced((net, core), to, &frame, kept, placed),
         Told::Nothing => unreachable!("a client is told something"),

@@ -9,6 +9,7 @@ use super::drain;
 use super::errors::{NotStored, PutError};
 use super::message::Message;
 use super::told::{Then, Told};
+use crate::desk::counts::us_of;
 use crate::shard::{Cx, Shard};
 use engine::Appended;
 use rt::Runtime as _;
@@ -41,9 +42,8 @@ fn begin(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
         Ok(stored) => {
             let sends = &mut shard.sends;
             let slot = sends.slots.open();
-            let then = Then::Wake(slot);
-            let (first, end, now_nanos) = (stored.first, stored.end, shard.cx.core.now_nanos());
-            sends.unacknowledged.push(then, first, end, Told::Nothing, &[], now_nanos);
+            let then = Then::Wake(slot, us_of(shard.cx.core.now_nanos()));
+            sends.unacknowledged.push(then, stored.first, stored.end, Told::Nothing, &[]);
             Ok(Begun::Waits(sends.slots.wait(slot)))
         }
         Err(NotStored::Full) => wait_for_room(shard, message),
@@ -58,7 +58,7 @@ fn wait_for_room(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutE
         wait = Some(shard.sends.slots.wait(slot));
         Prepared {
             message,
-            then: Then::Wake(slot),
+            then: Then::Wake(slot, us_of(shard.cx.core.now_nanos())),
             waits: true,
             unique_key: Box::default(),
             answered_queue: None,

@@ -10,7 +10,20 @@ pub(crate) enum Then {
     /// A client.
     Answer(Ticket),
     /// A task of the broker, which stored it itself.
-    Wake(SlotKey),
+    Wake(SlotKey, SinceUs),
+}
+
+/// When a task began to store, as a ticket keeps it: microseconds of the monotonic clock.
+pub(crate) type SinceUs = u32;
+
+impl Then {
+    /// When its message came, as a ticket keeps it.
+    pub(crate) fn since_us(&self) -> SinceUs {
+        match self {
+            Self::Answer(ticket) => ticket.began_us,
+            Self::Wake(_, since_us) => *since_us,
+        }
+    }
 }
 
 /// What a client is told of its stored message, borrowed from the request.

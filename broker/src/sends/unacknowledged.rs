@@ -24,8 +24,6 @@ pub(crate) struct Row {
     pub(crate) first: Appended,
     /// Where the last record ends: the watermark has to pass it.
     pub(crate) end: PhyOffset,
-    /// When it was stored, by the monotonic clock.
-    pub(crate) since_nanos: u64,
     /// What a client is told.
     pub(crate) told: OwnedTold,
 }
@@ -66,7 +64,6 @@ impl Unacknowledged {
         end: PhyOffset,
         told: Told<'_>,
         placed: &[Placed],
-        since_nanos: u64,
     ) {
         debug_assert!(
             self.rows.back().is_none_or(|last| last.end < end),
@@ -76,19 +73,27 @@ impl Unacknowledged {
             debug_assert_eq!(frame.records as usize, placed.len(), "a place for each record");
             self.placed.extend(placed);
         }
-        self.rows.push_back(Row { then, first, end, since_nanos, told: told.owned() });
+        self.rows.push_back(Row { then, first, end, told: told.owned() });
     }
 
-    /// The oldest, if `which` holds for it; the places of its records go into `placed`.
-    pub(crate) fn pop_if(
+    /// The oldest, if `which` holds for it; the places of its records go into `placed`. It stays
+    /// until [`Unacknowledged::pop`], so that nobody moves it.
+    pub(crate) fn first_if(
         &mut self,
         which: impl Fn(&Row) -> bool,
         placed: &mut Vec<Placed>,
-    ) -> Option<Row> {
-        let row = self.rows.pop_front_if(|row| which(row))?;
-        placed.clear();
-        placed.extend(self.placed.drain(..row.records()));
+    ) -> Option<&Row> {
+        let row = self.rows.front().filter(|row| which(row))?;
+        if let records @ 1.. = row.records() {
+            placed.clear();
+            placed.extend(self.placed.drain(..records));
+        }
         Some(row)
+    }
+
+    /// Drops the oldest, which has been told.
+    pub(crate) fn pop(&mut self) {
+        self.rows.pop_front();
     }
 }
 
@@ -113,8 +118,8 @@ mod tests {
         let records = u32::try_from(placed.len()).unwrap();
         let frame = Frame { records, store_timestamp_ms: 0, clock: None };
         let told = if places.is_empty() { Told::Nothing } else { Told::Frame(frame) };
-        let then = Then::Wake(Slots::default().open());
-        rows.push(then, first, PhyOffset(end), told, &placed, 0);
+        let then = Then::Wake(Slots::default().open(), 0);
+        rows.push(then, first, PhyOffset(end), told, &placed);
     }
 
     #[test]
@@ -122,11 +127,13 @@ mod tests {
         let (mut rows, mut placed) = (Unacknowledged::default(), vec![]);
         push(&mut rows, 100, &[]);
         push(&mut rows, 200, &[]);
-        let mut pop = |upto| rows.pop_if(|row| row.end <= PhyOffset(upto), &mut placed);
-        assert!(pop(99).is_none());
-        assert_eq!(pop(199).unwrap().end, PhyOffset(100));
-        assert!(pop(199).is_none());
-        assert!(pop(200).is_some() && rows.is_empty());
+        let mut pop = |upto| {
+            let end = rows.first_if(|row| row.end <= PhyOffset(upto), &mut placed)?.end;
+            rows.pop();
+            Some(end.0)
+        };
+        assert_eq!([99, 199, 199, 200].map(&mut pop), [None, Some(100), None, Some(200)]);
+        assert!(rows.is_empty());
     }
 
     #[test]
@@ -136,8 +143,11 @@ mod tests {
         push(&mut rows, 150, &[]);
         push(&mut rows, 200, &[3]);
         let mut offsets = vec![];
-        while let Some(row) = rows.pop_if(|_| true, &mut placed) {
-            offsets.push((row.end.0, placed.iter().map(|one| one.queue_offset).collect()));
+        while let Some(row) = rows.first_if(|_| true, &mut placed) {
+            let (end, records) = (row.end.0, row.records());
+            let places = placed[..records.min(placed.len())].iter();
+            offsets.push((end, places.map(|one| one.queue_offset).collect()));
+            rows.pop();
         }
         assert_eq!(offsets, [(100, vec![1, 2]), (150, vec![]), (200, vec![3])]);
         assert!(rows.placed.is_empty());

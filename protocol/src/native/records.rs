@@ -142,6 +142,7 @@ impl CheckedRecord<'_> {
     /// # Panics
     /// If the record ends beyond 4 GiB: no frame is as long.
     #[must_use]
+    #[inline]
     pub fn plan(&self, at: usize) -> RecordPlan {
         let topic_at = at + self.view.total_size()
             - 2
@@ -200,7 +201,7 @@ pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, 
     if view.prepared_transaction_offset() != 0 {
         return Err(RecordFault::Reserved("PREPAREDTRANSACTIONOFFSET"));
     }
-    if view.topic().is_empty() || view.topic().as_bytes().contains(&0) {
+    if view.topic().is_empty() || memchr::memchr(0, view.topic().as_bytes()).is_some() {
         return Err(RecordFault::Record(RecordError::Topic { offset: 0 }));
     }
     if view.is_v2() != needs_v2(view.topic()) {
