@@ -230,7 +230,7 @@ pub(super) const ROCKETMQ: &[Key] = &[
         1_000,
         i64::MAX,
         "120000",
-        "a consumer or producer without a heartbeat for so many ms is closed (looked at every 10 s)",
+        "a client without a heartbeat for so many ms is closed (looked at every 10 s)",
     ),
     Key::bool("litePullMessageEnable", "true", "lite pull consumers are served"),
     Key::bool(

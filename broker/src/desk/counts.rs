@@ -11,8 +11,8 @@ pub(crate) struct Count {
     pub(crate) came: u64,
     /// That have not ended.
     pub(crate) under_way: u32,
-    /// That ended without what they asked for: refused, failed, or given up because their connection
-    /// is gone. The others were done.
+    /// That ended without what they asked for: refused, failed, or given up because their
+    /// connection is gone. The others were done.
     pub(crate) refused: u64,
     /// Microseconds from coming to ending, all together. Requests that end in the turn in which
     /// they came count 0.

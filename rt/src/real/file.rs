@@ -20,9 +20,10 @@ pub enum CoreFile {
 /// Reads and syncs go through the ring; writes are copied into the page cache on a helper thread.
 ///
 /// Why pwrite and no mapping: a file that others cut short, an unreadable page or a full disk is
-/// SIGBUS, the end of all shards, in a mapping. A pwrite writes on in the first case and is an error
-/// in the others. Why not the ring: ext4 takes no buffered write without blocking, so the ring hands
-/// it to a kernel thread, which takes three times as long to wake as the helper for a write of 4 KiB.
+/// SIGBUS, the end of all shards, in a mapping. A pwrite writes on in the first case and is an
+/// error in the others. Why not the ring: ext4 takes no buffered write without blocking, so the
+/// ring hands it to a kernel thread, which takes three times as long to wake as the helper for a
+/// write of 4 KiB.
 #[derive(Clone)]
 pub struct PageCacheFile {
     ring: RingFile,
