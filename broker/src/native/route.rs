@@ -8,9 +8,6 @@ use netcore::Net;
 use protocol::names;
 use protocol::native::{ArchivedRoute, ErrorCode, FrameView, Kind, RouteIs};
 
-/// The topic that gives new ones their settings, as RocketMQ's clients name it.
-const DEFAULT_TOPIC: &str = "TBW102";
-
 /// Answers with the queues; creates the topic when that is asked for and allowed.
 pub(crate) fn handle(
     shard: &mut Shard,
@@ -52,7 +49,8 @@ fn create(
         ));
     }
     let queues = i32::try_from(queues).unwrap_or(i32::MAX);
-    let wanted = WantedTopic { name, default_topic: DEFAULT_TOPIC, queues, sys_flag: 0 };
+    let default_topic = names::AUTO_CREATE_TOPIC;
+    let wanted = WantedTopic { name, default_topic, queues, sys_flag: 0 };
     let now_ms = shard.cx.now_ms();
     let topic = shard.tables.topics.create_for_send(&wanted, now_ms).map_err(|error| {
         NativeRefusal::new(

@@ -1,6 +1,7 @@
 //! The life of a client: HEART_BEAT 34, UNREGISTER_CLIENT 35, CHECK_CLIENT_CONFIG 46.
 
-use super::{body, group};
+use super::send_target::SYS_FLAG_UNIT_SUB;
+use super::{body, group, pull};
 use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::limits::GROUPS_PER_HEARTBEAT_MAX;
@@ -15,9 +16,6 @@ use protocol::bodies::{
 use protocol::codes::response;
 use protocol::names;
 use protocol::remoting::CommandView;
-
-/// Unit flag of a retry topic.
-const SYS_FLAG_UNIT_SUB: i32 = 2;
 
 /// Takes a client into its groups; the group's retry topic exists from then on.
 pub(crate) fn heartbeat(
@@ -169,14 +167,7 @@ pub(crate) fn check_config(
     command: &CommandView<'_>,
 ) -> Result<Done, Refusal> {
     let request: CheckClientRequestBody = body::read(command)?;
-    let subscription = &request.subscription_data;
-    if !subscription.is_tag_type() {
-        let remark = format!(
-            "The broker does not support consumer to filter message by {}",
-            subscription.expression_type
-        );
-        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
-    }
+    pull::check_expression_type(Some(&request.subscription_data.expression_type))?;
     ticket.ok(net);
     Ok(Done::Answered)
 }

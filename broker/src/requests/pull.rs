@@ -134,7 +134,8 @@ fn heartbeat_filter(
     Ok(subscription.filter.clone())
 }
 
-fn check_expression_type(expression_type: Option<&str>) -> Result<(), Refusal> {
+/// This broker filters by tags alone.
+pub(super) fn check_expression_type(expression_type: Option<&str>) -> Result<(), Refusal> {
     if is_tag_type(expression_type) {
         return Ok(());
     }
