@@ -9,7 +9,8 @@ use rt::{AppendBuf, BufSlice, File, OpenMode, Priority, Runtime};
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// Runs `test` on a core of its own and hands its panic or error on.
@@ -288,6 +289,27 @@ fn work_that_nobody_waits_for_any_more_harms_nobody() {
 /// its ring for ever and serves nobody else.
 #[test]
 fn a_flag_that_the_kernel_leaves_set_starves_nobody() {
+    writes_and_sleeps_in_turn();
+}
+
+/// glommio now and then parks a core whose tasks are ready (see `real::pulse`). Seen where cores
+/// and other threads share CPUs, and nothing but the disk and the timers wakes a core.
+#[test]
+fn a_core_with_ready_tasks_does_not_sleep() {
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = over.clone();
+    let busy = std::thread::spawn(move || while !is_over.load(Ordering::Relaxed) {});
+    let cores = [(); 4].map(|()| std::thread::spawn(writes_and_sleeps_in_turn));
+    let outcomes = cores.map(std::thread::JoinHandle::join);
+    over.store(true, Ordering::Relaxed);
+    busy.join().unwrap();
+    assert!(outcomes.iter().all(Result::is_ok), "a core stood still");
+}
+
+/// What a broker under SYNC_FLUSH does, without its network: nothing but the disk and the timers
+/// wakes the core.
+fn writes_and_sleeps_in_turn() {
+    const ROUNDS: u32 = 3_000;
     let (progress, seen) = mpsc::channel();
     let dir = folder();
     let path = dir.path().join("file");
@@ -297,7 +319,7 @@ fn a_flag_that_the_kernel_leaves_set_starves_nobody() {
             async move {
                 core.set_idle_spin(Duration::from_micros(20));
                 let file = core.open(&path, OpenMode::Buffered).await.unwrap();
-                for nth in 0..3_000_u32 {
+                for nth in 0..ROUNDS {
                     file.write_at(0, AppendBuf::copy_of(&nth.to_be_bytes())).await.unwrap();
                     file.sync_data().await.unwrap();
                     core.sleep(Duration::from_micros(1)).await;
@@ -307,7 +329,7 @@ fn a_flag_that_the_kernel_leaves_set_starves_nobody() {
         });
     });
     let mut last = None;
-    while last != Some(2_999) {
+    while last != Some(ROUNDS - 1) {
         last = Some(
             seen.recv_timeout(Duration::from_secs(30))
                 .unwrap_or_else(|_| panic!("the core stands still after {last:?}")),

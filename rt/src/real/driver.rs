@@ -30,37 +30,26 @@ impl WakeUp {
     }
 }
 
-/// What a sleeping core waits for through glommio. Both futures stay where they are from one sleep
-/// to the next and are made anew only when they completed: each costs glommio a few allocations.
-struct Sleeper<'a, E, T> {
-    /// A read of the ring's eventfd.
-    event: Pin<&'a mut Option<E>>,
-    /// See [`LOOK_AGAIN_AFTER`].
-    look_again: Pin<&'a mut Option<T>>,
-}
+/// What a sleeping core waits for through glommio: a read of the ring's eventfd. It stays where it
+/// is from one sleep to the next and is made anew only when it completed: it costs glommio a few
+/// allocations.
+struct Sleeper<'a, E>(Pin<&'a mut Option<E>>);
 
-impl<E: Future, T: Future> Sleeper<'_, E, T> {
-    /// Until the ring has completions, somebody signals, or, with files under way, it is time to
-    /// look.
-    async fn sleep(&mut self, core: &Core, read_event: impl Fn() -> E, timer: impl Fn() -> T) {
-        let looks_again = core.0.ring.borrow().has_files_in_flight();
-        if self.event.is_none() {
-            self.event.set(Some(read_event()));
+impl<E: Future> Sleeper<'_, E> {
+    /// Until the ring has completions or somebody signals.
+    async fn sleep(&mut self, wake_up: &WakeUp, read_event: impl Fn() -> E) {
+        if self.0.is_none() {
+            self.0.set(Some(read_event()));
         }
-        if looks_again && self.look_again.is_none() {
-            self.look_again.set(Some(timer()));
-        }
-        std::future::poll_fn(|cx| self.poll(&core.0.wake_up, looks_again, cx)).await;
+        std::future::poll_fn(|cx| self.poll(wake_up, cx)).await;
     }
 
-    fn poll(&mut self, wake_up: &WakeUp, looks_again: bool, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, wake_up: &WakeUp, cx: &mut Context<'_>) -> Poll<()> {
         if wake_up.pending.take() {
             return Poll::Ready(());
         }
         wake_up.keep(cx.waker());
-        let woken = completed(&mut self.event, cx);
-        let woken = woken | (looks_again && completed(&mut self.look_again, cx));
-        if woken { Poll::Ready(()) } else { Poll::Pending }
+        if completed(&mut self.0, cx) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -81,9 +70,7 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
         let file = file.clone();
         async move { file.read_at(0, 8).await }
     };
-    let timer = || glommio::timer::sleep(LOOK_AGAIN_AFTER);
-    let (event, look_again) = (std::pin::pin!(None), std::pin::pin!(None));
-    let mut sleeper = Sleeper { event, look_again };
+    let mut sleeper = Sleeper(std::pin::pin!(None));
     let mut turns_since_yield = 0;
     core.0.ring.borrow_mut().signal_event_fd(false);
     while !core.0.stopping.get() {
@@ -104,18 +91,13 @@ pub(super) async fn drive(core: Core) -> io::Result<()> {
             let missed = turn(&core)?;
             turns_since_yield += u32::from(missed > 0);
             if missed == 0 && !core.0.ring.borrow_mut().has_work() {
-                sleeper.sleep(&core, read_event, timer).await;
+                sleeper.sleep(&core.0.wake_up, read_event).await;
             }
             core.0.ring.borrow_mut().signal_event_fd(false);
         }
     }
     Ok(())
 }
-
-/// A completion's signal is now and then not delivered to a sleeping core (seen on Linux 6.18 as a
-/// ring with finished reads, an eventfd that says 1, and nobody awake): with file operations under
-/// way the core looks by itself as well.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
 
 /// A turn with so many completions lets other tasks run before the next.
 const YIELD_AT_COMPLETIONS: usize = 24;

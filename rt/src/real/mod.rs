@@ -17,6 +17,7 @@ mod file;
 mod fs;
 mod launch;
 mod mailbox;
+mod pulse;
 
 pub use self::core::{Core, RingClient};
 pub use failure::CoreFailure;

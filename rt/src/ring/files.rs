@@ -402,13 +402,11 @@ impl FileOp {
 
 impl Ring {
     fn push_file(&mut self, mut op: Box<FileOp>) {
-        self.files_in_flight += 1;
         let entry = op.entry();
         self.push(entry, Op::File(op));
     }
 
     pub(super) fn file_done(&mut self, mut op: Box<FileOp>, result: i32) {
-        self.files_in_flight -= 1;
         match op.advance(result) {
             None => self.push_file(op),
             Some(outcome) => {

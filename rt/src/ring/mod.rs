@@ -90,8 +90,6 @@ pub struct Ring {
     /// again until work comes; [`Ring::run_deferred`] makes sure before the core sleeps.
     stale_taskrun: bool,
     event_fd: Option<EventFd>,
-    /// File operations that the kernel has.
-    files_in_flight: usize,
     /// Finished ones, kept to be used again.
     #[expect(
         clippy::vec_box,
@@ -114,7 +112,6 @@ impl Ring {
             has_queued: false,
             stale_taskrun: false,
             event_fd: None,
-            files_in_flight: 0,
             idle_file_ops: Vec::new(),
         })
     }
@@ -156,11 +153,6 @@ impl Ring {
             self.enter(Wait::No)?;
         }
         Ok(())
-    }
-
-    /// Whether the kernel has file operations that are not over.
-    pub fn has_files_in_flight(&self) -> bool {
-        self.files_in_flight > 0
     }
 
     /// Whether a [`Ring::turn`] would find or submit anything, as far as shared memory tells (no
