@@ -21,6 +21,22 @@ pub(crate) fn find_either(bytes: &[u8], from: usize, one: u8, other: u8) -> Opti
     rest.iter().position(|byte| *byte == one || *byte == other).map(|offset| at + offset)
 }
 
+/// The index of the first byte that is 0, 1 or 2, at or after `from`.
+#[inline]
+pub(crate) fn find_up_to_two(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        // As `zero_bytes`, with 3 in place of 1.
+        let hits = word.wrapping_sub(3 * LOW_BITS) & !word & HIGH_BITS;
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    bytes.get(at..)?.iter().position(|byte| *byte <= 2).map(|offset| at + offset)
+}
+
 /// Sets the high bit of the lowest zero byte. Higher bits may be set too; the caller uses only the
 /// lowest.
 #[inline]
@@ -53,6 +69,23 @@ mod tests {
                         plain.map(|(at, _)| at),
                         "{at} from {from}"
                     );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn finds_the_first_of_the_three_lowest_bytes() {
+        let others = [b'a', 3, 0x80, 0x7F, 0xFF, 0x81, 0x82, 4, 0x83];
+        for (len, mark) in (0..40).flat_map(|len| [0, 1, 2].map(|mark| (len, mark))) {
+            let plain: Vec<u8> = others.iter().copied().cycle().take(len).collect();
+            assert_eq!(find_up_to_two(&plain, 0), None);
+            for at in 0..len {
+                let mut with = plain.clone();
+                with[at] = mark;
+                for from in 0..=len {
+                    let first = (from <= at).then_some(at);
+                    assert_eq!(find_up_to_two(&with, from), first, "{mark} at {at} from {from}");
                 }
             }
         }

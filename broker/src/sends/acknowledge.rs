@@ -74,7 +74,7 @@ fn tell_while(
                 refuse_poisoned(answers, net, &to, &row.told, reason);
                 desk.ended(&to, false, now_us);
             }
-            (Then::Wake(slot, _), how) => slots.settle(slot, outcome(how, row.first)),
+            (Then::Wake(slot, _), how) => slots.settle(slot, outcome(how, slots.place(slot))),
         }
         unacknowledged.pop();
     }

@@ -38,7 +38,10 @@ pub(crate) fn finish(
         return Done::Answered;
     }
     if waits && stored.end > store.acknowledged() {
-        keep(sends, stored, then, told);
+        if let Then::Wake(slot, _) = then {
+            sends.slots.stored(slot, stored.first);
+        }
+        sends.unacknowledged.push(then, stored.end, told, &sends.placed);
         return Done::Waits;
     }
     match (then, told) {
@@ -52,11 +55,6 @@ pub(crate) fn finish(
         (Then::Answer(_), Told::Nothing) => unreachable!("a client is told something"),
     }
     Done::Answered
-}
-
-fn keep(sends: &mut Sends, stored: &Stored, then: Then, told: Told<'_>) {
-    let Stored { first, end } = *stored;
-    sends.unacknowledged.push(then, first, end, told, &sends.placed);
 }
 
 /// Writes the answer to a stored message.

@@ -97,16 +97,16 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
     let mut said = Said::default();
     for (name, value) in protocol::properties::iter(sent.as_bytes()) {
         // Cut from a str at ASCII bytes: always a str again.
-        let value = std::str::from_utf8(value).expect("a piece of a str at ASCII bytes");
+        let text = || std::str::from_utf8(value).expect("a piece of a str at ASCII bytes");
         match name {
-            b"UNIQ_KEY" => said.unique_key = Some(value),
-            b"DELAY" => said.delayed = value.trim().parse().is_ok_and(|level: i32| level > 0),
+            b"UNIQ_KEY" => said.unique_key = Some(text()),
+            b"DELAY" => said.delayed = text().trim().parse().is_ok_and(|level: i32| level > 0),
             b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => said.timed = true,
-            b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case("true"),
-            b"WAIT" => said.no_wait = value.eq_ignore_ascii_case("false"),
+            b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case(b"true"),
+            b"WAIT" => said.no_wait = value.eq_ignore_ascii_case(b"false"),
             b"__SHARDINGKEY" => said.sharded = true,
             b"_SYS_MSG_PRIORITY_" => {
-                said.priority = value.parse().ok().filter(|priority| *priority >= 0)
+                said.priority = text().parse().ok().filter(|priority| *priority >= 0)
             }
             _ => {}
         }

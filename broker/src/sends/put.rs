@@ -42,8 +42,9 @@ fn begin(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
         Ok(stored) => {
             let sends = &mut shard.sends;
             let slot = sends.slots.open();
+            sends.slots.stored(slot, stored.first);
             let then = Then::Wake(slot, us_of(shard.cx.core.now_nanos()));
-            sends.unacknowledged.push(then, stored.first, stored.end, Told::Nothing, &[]);
+            sends.unacknowledged.push(then, stored.end, Told::Nothing, &[]);
             Ok(Begun::Waits(sends.slots.wait(slot)))
         }
         Err(NotStored::Full) => wait_for_room(shard, message),

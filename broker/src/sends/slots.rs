@@ -1,8 +1,8 @@
 //! Where tasks of the broker wait for their messages: one slot for each, reused.
 //!
 //! ```text
-//!   put ─► slot ─ waits ─► settle(outcome) ─► woken, takes it, slot is free
-//!            └─ put is dropped ─► abandoned ─► settle ─► slot is free
+//!   put ─► slot ─ waits ─► stored(place) ─► settle(outcome) ─► woken, takes it, slot is free
+//!            └─ put is dropped ─► abandoned ─────► settle ─► slot is free
 //! ```
 
 use crate::sends::errors::PutError;
@@ -17,7 +17,14 @@ use std::task::{Context, Poll, Waker};
 pub(crate) struct SlotKey(usize);
 
 #[derive(Debug)]
-enum Slot {
+struct Slot {
+    /// Where its message is, once it is stored.
+    place: Option<Appended>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
     Waits(Option<Waker>),
     Settled(Result<Appended, PutError>),
     /// Its task was dropped.
@@ -31,17 +38,27 @@ pub(crate) struct Slots(Rc<RefCell<Slab<Slot>>>);
 impl Slots {
     /// A slot for a task that will wait.
     pub(crate) fn open(&self) -> SlotKey {
-        SlotKey(self.0.borrow_mut().insert(Slot::Waits(None)))
+        SlotKey(self.0.borrow_mut().insert(Slot { place: None, state: State::Waits(None) }))
+    }
+
+    /// The message of a slot is in the log; it is not acknowledged.
+    pub(crate) fn stored(&self, key: SlotKey, place: Appended) {
+        self.0.borrow_mut()[key.0].place = Some(place);
+    }
+
+    /// Where the message of a slot is.
+    pub(crate) fn place(&self, key: SlotKey) -> Appended {
+        self.0.borrow()[key.0].place.expect("it is told before it is asked")
     }
 
     /// The message of a slot is acknowledged, or never will be.
     pub(crate) fn settle(&self, key: SlotKey, outcome: Result<Appended, PutError>) {
         let mut slots = self.0.borrow_mut();
-        let before = std::mem::replace(&mut slots[key.0], Slot::Settled(outcome));
+        let before = std::mem::replace(&mut slots[key.0].state, State::Settled(outcome));
         match before {
-            Slot::Waits(waker) => waker.into_iter().for_each(Waker::wake),
-            Slot::Abandoned => _ = slots.remove(key.0),
-            Slot::Settled(_) => unreachable!("a message is acknowledged once"),
+            State::Waits(waker) => waker.into_iter().for_each(Waker::wake),
+            State::Abandoned => _ = slots.remove(key.0),
+            State::Settled(_) => unreachable!("a message is acknowledged once"),
         }
     }
 
@@ -65,16 +82,16 @@ impl Future for Wait {
         let key = self.key.expect("a future is not polled after it was ready");
         let settled = {
             let mut slots = self.slots.0.borrow_mut();
-            if let Slot::Waits(waker) = &mut slots[key.0] {
+            if let State::Waits(waker) = &mut slots[key.0].state {
                 *waker = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            slots.remove(key.0)
+            slots.remove(key.0).state
         };
         self.key = None;
         match settled {
-            Slot::Settled(outcome) => Poll::Ready(outcome),
-            Slot::Waits(_) | Slot::Abandoned => unreachable!("a slot is waited for once"),
+            State::Settled(outcome) => Poll::Ready(outcome),
+            State::Waits(_) | State::Abandoned => unreachable!("a slot is waited for once"),
         }
     }
 }
@@ -83,9 +100,9 @@ impl Drop for Wait {
     fn drop(&mut self) {
         let Some(key) = self.key else { return };
         let mut slots = self.slots.0.borrow_mut();
-        match &mut slots[key.0] {
-            Slot::Settled(_) => _ = slots.remove(key.0),
-            waits => *waits = Slot::Abandoned,
+        match &mut slots[key.0].state {
+            State::Settled(_) => _ = slots.remove(key.0),
+            waits => *waits = State::Abandoned,
         }
     }
 }

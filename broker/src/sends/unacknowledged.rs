@@ -11,7 +11,7 @@
 
 use super::told::{OwnedTold, Then, Told};
 use crate::limits::UNACKNOWLEDGED_MAX;
-use engine::{Appended, PhyOffset};
+use engine::PhyOffset;
 use protocol::native::Placed;
 use std::collections::VecDeque;
 
@@ -20,8 +20,6 @@ use std::collections::VecDeque;
 pub(crate) struct Row {
     /// Who is told.
     pub(crate) then: Then,
-    /// The first message.
-    pub(crate) first: Appended,
     /// Where the last record ends: the watermark has to pass it.
     pub(crate) end: PhyOffset,
     /// What a client is told.
@@ -57,14 +55,7 @@ impl Unacknowledged {
     }
 
     /// Adds what was stored last. `placed` has the places of a frame's records.
-    pub(crate) fn push(
-        &mut self,
-        then: Then,
-        first: Appended,
-        end: PhyOffset,
-        told: Told<'_>,
-        placed: &[Placed],
-    ) {
+    pub(crate) fn push(&mut self, then: Then, end: PhyOffset, told: Told<'_>, placed: &[Placed]) {
         debug_assert!(
             self.rows.back().is_none_or(|last| last.end < end),
             "unacknowledged messages are in the order of the log"
@@ -73,7 +64,7 @@ impl Unacknowledged {
             debug_assert_eq!(frame.records as usize, placed.len(), "a place for each record");
             self.placed.extend(placed);
         }
-        self.rows.push_back(Row { then, first, end, told: told.owned() });
+        self.rows.push_back(Row { then, end, told: told.owned() });
     }
 
     /// The oldest, if `which` holds for it; the places of its records go into `placed`. It stays
@@ -102,15 +93,8 @@ mod tests {
     use super::*;
     use crate::sends::slots::Slots;
     use crate::sends::told::Frame;
-    use engine::QueueOffset;
 
     fn push(rows: &mut Unacknowledged, end: u64, places: &[i64]) {
-        let first = Appended {
-            physical_offset: PhyOffset(end - 1),
-            bytes: 1,
-            queue_offset: QueueOffset(0),
-            store_timestamp_ms: 0,
-        };
         let placed: Vec<Placed> = places
             .iter()
             .map(|offset| Placed { queue_offset: *offset, physical_offset: 0 })
@@ -119,7 +103,7 @@ mod tests {
         let frame = Frame { records, store_timestamp_ms: 0, clock: None };
         let told = if places.is_empty() { Told::Nothing } else { Told::Frame(frame) };
         let then = Then::Wake(Slots::default().open(), 0);
-        rows.push(then, first, PhyOffset(end), told, &placed);
+        rows.push(then, PhyOffset(end), told, &placed);
     }
 
     #[test]

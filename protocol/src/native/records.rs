@@ -13,6 +13,7 @@
 
 use crate::bytes::i32_at;
 use crate::checked::fit;
+use crate::find::{find_either, find_up_to_two};
 use crate::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
 use crate::record::{RECORD_BYTES_MIN, RecordError, RecordView, needs_v2};
 use crate::sys_flag::{STORE_HOST_V6, transaction_type};
@@ -201,7 +202,7 @@ pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, 
     if view.prepared_transaction_offset() != 0 {
         return Err(RecordFault::Reserved("PREPAREDTRANSACTIONOFFSET"));
     }
-    if view.topic().is_empty() || memchr::memchr(0, view.topic().as_bytes()).is_some() {
+    if view.topic().is_empty() || find_either(view.topic().as_bytes(), 0, 0, 0).is_some() {
         return Err(RecordFault::Record(RecordError::Topic { offset: 0 }));
     }
     if view.is_v2() != needs_v2(view.topic()) {
@@ -228,24 +229,25 @@ struct Said<'a> {
 
 /// Reads every property once.
 fn walk(properties: &[u8]) -> Result<Said<'_>, RecordFault> {
-    if let Some(at) = memchr::memchr(0, properties) {
-        return Err(RecordFault::Properties { at });
-    }
     let mut said = Said::default();
     let mut rest = properties;
     while !rest.is_empty() {
         let at = properties.len() - rest.len();
-        let end = memchr::memchr(PROPERTY_SEPARATOR, rest).unwrap_or(rest.len());
-        let (entry, later) = rest.split_at(end);
-        let name_bytes = memchr::memchr(NAME_VALUE_SEPARATOR, entry).filter(|bytes| *bytes > 0);
-        let Some((name, [_, value @ ..])) = name_bytes.map(|bytes| entry.split_at(bytes)) else {
-            return Err(RecordFault::Properties { at });
+        let (name, value) = match cut(rest) {
+            (name, Some((NAME_VALUE_SEPARATOR, value))) if !name.is_empty() => (name, value),
+            (name, Some((0, _))) => return Err(RecordFault::Properties { at: at + name.len() }),
+            _ => return Err(RecordFault::Properties { at }),
         };
-        if memchr::memchr(NAME_VALUE_SEPARATOR, value).is_some() {
-            return Err(RecordFault::Properties { at });
-        }
-        let is_ended = !later.is_empty();
-        rest = later.get(1..).unwrap_or_default();
+        let (value, end) = cut(value);
+        let is_ended = match end {
+            None => false,
+            Some((PROPERTY_SEPARATOR, _)) => true,
+            Some((0, _)) => {
+                return Err(RecordFault::Properties { at: at + name.len() + 1 + value.len() });
+            }
+            Some(_) => return Err(RecordFault::Properties { at }),
+        };
+        rest = end.map_or(&[], |(_, later)| later);
         look_at(name, value, &mut said)?;
         said.ends_with_crc = rest.is_empty()
             && is_ended
@@ -254,6 +256,16 @@ fn walk(properties: &[u8]) -> Result<Said<'_>, RecordFault> {
             && value.iter().all(u8::is_ascii_digit);
     }
     Ok(said)
+}
+
+/// What stands before the next zero or separator, that byte, and what follows it.
+#[inline]
+fn cut(bytes: &[u8]) -> (&[u8], Option<(u8, &[u8])>) {
+    const { assert!(NAME_VALUE_SEPARATOR == 1 && PROPERTY_SEPARATOR == 2) };
+    match find_up_to_two(bytes, 0).and_then(|end| bytes.split_at_checked(end)) {
+        Some((before, [mark, after @ ..])) => (before, Some((*mark, after))),
+        _ => (bytes, None),
+    }
 }
 
 /// Records the facts about one property in `said`, or refuses it.
