@@ -62,13 +62,13 @@ impl<R: Runtime> Store<R> {
     pub fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, AppendError> {
         let inner = &*self.inner;
         draft.check_topic()?;
-        let has_crc = inner.config.append_property_crc || draft.needs_crc();
+        let has_crc = inner.env.config.append_property_crc || draft.needs_crc();
         let bytes = encoded_len(draft, has_crc)?;
         inner.check_size(bytes)?;
         let queue = inner.queue_for(draft)?;
         inner.make_room(bytes)?;
         let appended = inner.put(queue, draft, (bytes, has_crc), inner.store_time_ms());
-        inner.appended.notify();
+        inner.writing.appended.notify();
         Ok(appended)
     }
 
@@ -86,10 +86,10 @@ impl<R: Runtime> Store<R> {
     ) -> Result<AppendedBatch, AppendError> {
         let inner = &*self.inner;
         common.check_topic()?;
-        let (mut total, mut any_crc) = (0, inner.config.append_property_crc);
+        let (mut total, mut any_crc) = (0, inner.env.config.append_property_crc);
         for entry in entries.clone() {
             total += with_draft(common, &entry, |draft| {
-                let has_crc = inner.config.append_property_crc || draft.needs_crc();
+                let has_crc = inner.env.config.append_property_crc || draft.needs_crc();
                 any_crc |= has_crc;
                 encoded_len(draft, has_crc)
             })?;
@@ -101,7 +101,7 @@ impl<R: Runtime> Store<R> {
         let queue = inner.queue_for(common)?;
         inner.make_room(total)?;
         let batch = inner.put_all(queue, common, entries, any_crc, each)?;
-        inner.appended.notify();
+        inner.writing.appended.notify();
         batch.ok_or(AppendError::EmptyBatch)
     }
 
@@ -110,14 +110,14 @@ impl<R: Runtime> Store<R> {
     pub async fn wait_writable(&self) {
         let inner = &*self.inner;
         loop {
-            let seen = inner.written.seen();
+            let seen = inner.writing.written.seen();
             if inner.can_take_record() || inner.check_open().is_err() {
                 return;
             }
             if inner.is_behind_in_queues() {
-                inner.wake_background.notify();
+                inner.derived.wake.notify();
             }
-            inner.written.changed_since(seen).await;
+            inner.writing.written.changed_since(seen).await;
         }
     }
 }
@@ -152,14 +152,14 @@ fn encoded_len(draft: &RecordDraft<'_>, has_crc: bool) -> Result<usize, RecordEr
 
 impl<R: Runtime> Inner<R> {
     pub(super) fn check_open(&self) -> Result<(), AppendError> {
-        if let Some(reason) = &*self.poison.borrow() {
+        if let Some(reason) = &*self.life.poison.borrow() {
             return Err(AppendError::Poisoned { reason: reason.clone() });
         }
-        if self.phase.get() == Phase::Open { Ok(()) } else { Err(AppendError::Closed) }
+        if self.life.phase.get() == Phase::Open { Ok(()) } else { Err(AppendError::Closed) }
     }
 
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), AppendError> {
-        let limit = self.config.record_bytes_max();
+        let limit = self.env.config.record_bytes_max();
         if bytes > limit { Err(AppendError::TooLarge { found: bytes, limit }) } else { Ok(()) }
     }
 
@@ -172,8 +172,11 @@ impl<R: Runtime> Inner<R> {
         if !is_indexed(draft.sys_flag) {
             return Ok(None);
         }
-        let key =
-            self.queues.table.borrow_mut().key_or_new(draft.topic, draft.queue_id, QueueOffset(0));
+        let key = self.derived.queues.table.borrow_mut().key_or_new(
+            draft.topic,
+            draft.queue_id,
+            QueueOffset(0),
+        );
         key.map(Some).ok_or(wrong)
     }
 
@@ -181,10 +184,10 @@ impl<R: Runtime> Inner<R> {
     /// file is at its end.
     pub(super) fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
         self.check_open()?;
-        if let Some(used_percent) = self.nearly_full.get() {
+        if let Some(used_percent) = self.writing.room.nearly_full.get() {
             return Err(AppendError::DiskNearlyFull {
                 used_percent,
-                resumes_percent: self.config.retention.clean_forcibly_percent,
+                resumes_percent: self.env.config.retention.clean_forcibly_percent,
             });
         }
         let full = || AppendError::TailFull { unwritten_bytes: self.watermarks.unwritten_bytes() };
@@ -192,13 +195,13 @@ impl<R: Runtime> Inner<R> {
             return Err(full());
         }
         let (end, written) = (self.watermarks.appended().0, self.watermarks.written().0);
-        let blank = blank_before(end, bytes as u64, self.log.file_bytes());
-        if let Some(next_file) = self.disk_full_at.get()
+        let blank = blank_before(end, bytes as u64, self.writing.log.file_bytes());
+        if let Some(next_file) = self.writing.room.disk_full_at.get()
             && end + blank + bytes as u64 > next_file
         {
             return Err(AppendError::DiskFull { next_file: PhyOffset(next_file) });
         }
-        let mut tail = self.tail.borrow_mut();
+        let mut tail = self.writing.tail.borrow_mut();
         if blank > 0 {
             let blank_bytes = usize::try_from(blank).map_err(|_| full())?;
             tail.reserve(blank_bytes, written).map_err(|_| full())?;
@@ -210,20 +213,21 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn is_behind_in_queues(&self) -> bool {
-        self.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX
+        self.derived.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX
     }
 
     fn can_take_record(&self) -> bool {
         !self.is_behind_in_queues()
             && self
+                .writing
                 .tail
                 .borrow()
-                .could_reserve(self.config.record_bytes_max(), self.watermarks.written().0)
+                .could_reserve(self.env.config.record_bytes_max(), self.watermarks.written().0)
     }
 
     pub(super) fn store_time_ms(&self) -> i64 {
-        let now = self.rt.wall_ms().max(self.last_store_ms.get());
-        self.last_store_ms.set(now);
+        let now = self.env.rt.wall_ms().max(self.writing.clock.get());
+        self.writing.clock.set(now);
         now
     }
 
@@ -240,7 +244,7 @@ impl<R: Runtime> Inner<R> {
         let mut batch: Option<AppendedBatch> = None;
         for entry in entries {
             let appended = with_draft(common, &entry, |draft| {
-                let has_crc = any_crc && (self.config.append_property_crc || draft.needs_crc());
+                let has_crc = any_crc && (self.env.config.append_property_crc || draft.needs_crc());
                 encoded_len(draft, has_crc)
                     .map(|bytes| self.put(queue, draft, (bytes, has_crc), now))
             })?;
@@ -276,7 +280,7 @@ impl<R: Runtime> Inner<R> {
                 if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
             let properties = out.get(bytes - properties_bytes..).unwrap_or_default();
-            tags_code(draft.topic, properties, now_ms, &self.config.delay_levels)
+            tags_code(draft.topic, properties, now_ms, &self.env.config.delay_levels)
         })
     }
 
@@ -289,11 +293,13 @@ impl<R: Runtime> Inner<R> {
         now_ms: i64,
         fill: impl FnOnce(&mut [u8], PhyOffset, QueueOffset) -> i64,
     ) -> Appended {
+        self.writing.check(&self.watermarks);
         let at = self.watermarks.appended();
-        let next =
-            queue.and_then(|key| self.queues.table.borrow().get(key).map(|queue| queue.next));
+        let next = queue
+            .and_then(|key| self.derived.queues.table.borrow().get(key).map(|queue| queue.next));
         let queue_offset = next.unwrap_or_default();
-        let tags_code = self.tail.borrow_mut().append(bytes, |out| fill(out, at, queue_offset));
+        let tags_code =
+            self.writing.tail.borrow_mut().append(bytes, |out| fill(out, at, queue_offset));
         let appended =
             Appended { physical_offset: at, bytes, queue_offset, store_timestamp_ms: now_ms };
         self.watermarks.append_to(appended.end().0);
@@ -305,23 +311,24 @@ impl<R: Runtime> Inner<R> {
             self.dispatch(key, &appended, tags_code);
         }
         self.watermarks.dispatch_to(appended.end().0);
+        self.writing.check(&self.watermarks);
         appended
     }
 
     fn dispatch(&self, key: QueueKey, appended: &Appended, tags_code: i64) {
         let size = exact(appended.bytes);
-        let mut table = self.queues.table.borrow_mut();
+        let mut table = self.derived.queues.table.borrow_mut();
         let unit = Unit { at: appended.physical_offset, size, tags_code };
         let max_offset = appended.queue_offset.plus(1);
         if self.watermarks.answers_at_once() {
             table.push(key, unit);
-            self.arrivals.borrow_mut().push(key, max_offset, tags_code);
+            self.visibility.arrivals.borrow_mut().push(key, max_offset, tags_code);
         } else {
             table.push_hidden(key, unit);
             self.hide(appended.end().0, key, max_offset, tags_code);
         }
         if table.unpersisted() == UNPERSISTED_UNITS_WAKE {
-            self.wake_background.notify();
+            self.derived.wake.notify();
         }
     }
 }

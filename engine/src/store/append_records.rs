@@ -47,7 +47,7 @@ impl<R: Runtime> Store<R> {
         for plan in plans {
             let key = match last {
                 Some((key, before)) if before.same_queue(plan, payload) => Some(key),
-                _ => inner.queues.table.borrow_mut().key_or_new(
+                _ => inner.derived.queues.table.borrow_mut().key_or_new(
                     plan.topic(payload),
                     plan.queue_id,
                     QueueOffset(0),
@@ -58,7 +58,7 @@ impl<R: Runtime> Store<R> {
             end = appended.end();
             each(&appended);
         }
-        inner.appended.notify();
+        inner.writing.appended.notify();
         Ok(end)
     }
 }
@@ -75,7 +75,7 @@ impl<R: Runtime> Inner<R> {
             }
             .into());
         }
-        if self.config.append_property_crc && !plan.has_crc_property {
+        if self.env.config.append_property_crc && !plan.has_crc_property {
             return Err(AppendError::NoCrcProperty);
         }
         Ok(())

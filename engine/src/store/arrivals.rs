@@ -85,6 +85,7 @@ impl<R: Runtime> Store<R> {
         for entry in entries.drain(..) {
             let queue = self
                 .inner
+                .derived
                 .queues
                 .table
                 .borrow()
@@ -99,20 +100,20 @@ impl<R: Runtime> Store<R> {
                 });
             }
         }
-        self.inner.arrivals.borrow_mut().draining = entries;
+        self.inner.visibility.arrivals.borrow_mut().draining = entries;
     }
 
     /// Whether [`Store::drain_arrivals`] would call at all.
     #[must_use]
     pub fn has_arrivals(&self) -> bool {
-        !self.inner.arrivals.borrow().entries.is_empty()
+        !self.inner.visibility.arrivals.borrow().entries.is_empty()
     }
 }
 
 impl<R: Runtime> Inner<R> {
     /// A message that ends at `end` was put into its queue and waits for its acknowledgement.
     pub(super) fn hide(&self, end: u64, queue: QueueKey, max_offset: QueueOffset, tags_code: i64) {
-        self.hidden.borrow_mut().0.push_back(HiddenEntry {
+        self.visibility.hidden.borrow_mut().0.push_back(HiddenEntry {
             end,
             entry: Entry { queue, max_offset, tags_code: Some(tags_code) },
         });
@@ -121,9 +122,9 @@ impl<R: Runtime> Inner<R> {
     /// Shows consumers what is acknowledged by now.
     pub(super) fn reveal(&self) {
         let visible = self.watermarks.visible().0;
-        let mut hidden = self.hidden.borrow_mut();
+        let mut hidden = self.visibility.hidden.borrow_mut();
         let (mut table, mut arrivals) =
-            (self.queues.table.borrow_mut(), self.arrivals.borrow_mut());
+            (self.derived.queues.table.borrow_mut(), self.visibility.arrivals.borrow_mut());
         while let Some(HiddenEntry { entry, .. }) =
             hidden.0.pop_front_if(|first| first.end <= visible)
         {
@@ -133,7 +134,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn swap_arrivals(&self) -> Vec<Entry> {
-        let mut arrivals = self.arrivals.borrow_mut();
+        let mut arrivals = self.visibility.arrivals.borrow_mut();
         let empty = std::mem::take(&mut arrivals.draining);
         std::mem::replace(&mut arrivals.entries, empty)
     }

@@ -24,32 +24,33 @@ use std::time::Duration;
 impl<R: Runtime> Inner<R> {
     pub(super) fn start(self: &Rc<Self>) {
         self.run(Priority::Foreground, write_log(self.clone()));
-        if self.config.flush == FlushPolicy::Async {
+        if self.env.config.flush == FlushPolicy::Async {
             self.run(Priority::Background, flush_log(self.clone()));
         }
         self.run(Priority::Background, prepare_files(self.clone()));
-        if self.config.flush == FlushPolicy::Sync && self.config.backend == LogBackend::Direct {
+        if self.env.config.flush == FlushPolicy::Sync
+            && self.env.config.backend == LogBackend::Direct
+        {
             self.run(Priority::Background, zeros::write_ahead(self.clone()));
         }
         self.run(Priority::Background, write_derived(self.clone()));
         self.run(Priority::Background, super::retain::retain(self.clone()));
-        if self.config.index_enabled {
+        if self.env.config.index_enabled {
             self.run(Priority::Background, build_index(self.clone()));
         }
     }
 
     fn run(self: &Rc<Self>, priority: Priority, task: impl Future<Output = ()> + 'static) {
         let inner = self.clone();
-        self.running_tasks.set(self.running_tasks.get() + 1);
-        self.rt.spawn(priority, async move {
+        self.life.task_begins();
+        self.env.rt.spawn(priority, async move {
             task.await;
-            inner.running_tasks.set(inner.running_tasks.get() - 1);
-            inner.task_ended.notify();
+            inner.life.task_ends();
         });
     }
 
     pub(super) fn is_poisoned(&self) -> bool {
-        self.poison.borrow().is_some()
+        self.life.poison.borrow().is_some()
     }
 
     /// Stops accepting writes for good.
@@ -58,14 +59,14 @@ impl<R: Runtime> Inner<R> {
             return;
         }
         tracing::error!(%error, "the store stops accepting writes; repair the disk, then restart");
-        *self.poison.borrow_mut() = Some(error.to_string());
-        self.appended.notify();
-        self.written.notify();
-        self.acknowledged.notify();
+        *self.life.poison.borrow_mut() = Some(error.to_string());
+        self.writing.appended.notify();
+        self.writing.written.notify();
+        self.visibility.acknowledged.notify();
     }
 
     fn poison_error(&self) -> Result<(), StoreError> {
-        match &*self.poison.borrow() {
+        match &*self.life.poison.borrow() {
             Some(reason) => Err(StoreError::Poisoned { reason: reason.clone() }),
             None => Ok(()),
         }
@@ -73,41 +74,42 @@ impl<R: Runtime> Inner<R> {
 
     /// Sleeps, but not beyond the end of the store.
     pub(super) async fn pause(&self, duration: Duration) {
-        let seen = self.stopping.seen();
-        if self.phase.get() == Phase::Open {
-            or(self.rt.sleep(duration), self.stopping.changed_since(seen)).await;
+        let seen = self.life.stopping.seen();
+        if self.life.phase.get() == Phase::Open {
+            or(self.env.rt.sleep(duration), self.life.stopping.changed_since(seen)).await;
         }
     }
 
     fn next_step(&self) -> Option<WriteStep> {
-        let mut partial = self.partial_block.borrow_mut();
+        let mut partial = self.writing.partial_block.borrow_mut();
         next_write(
-            &self.tail.borrow(),
+            &self.writing.tail.borrow(),
             self.watermarks.written().0,
-            self.log.file_bytes(),
+            self.writing.log.file_bytes(),
             &mut partial,
         )
     }
 
     async fn write_step(&self, step: WriteStep) -> Result<(), FileError> {
-        self.ensure_file(self.log.start_of(step.at)).await?;
-        let file = self.log.file(step.at).await?;
-        let in_file = step.at % self.log.file_bytes();
-        self.zeros.begin_write(step.device_end()).await;
+        self.ensure_file(self.writing.log.start_of(step.at)).await?;
+        let file = self.writing.log.file(step.at).await?;
+        let in_file = step.at % self.writing.log.file_bytes();
+        self.writing.zeros.begin_write(step.device_end()).await;
         let (bytes, padded) = (step.device_end() - step.at, step.last.len() as u64);
-        let is_sync = self.config.flush == FlushPolicy::Sync;
+        let is_sync = self.env.config.flush == FlushPolicy::Sync;
         let (operation, done) = if is_sync {
             ("write and flush", file.write_both_durably_at(in_file, step.blocks, step.last).await)
         } else {
             ("write", file.write_both_at(in_file, step.blocks, step.last).await)
         };
-        done.map_err(self.log.failed(operation, step.at))?;
+        done.map_err(self.writing.log.failed(operation, step.at))?;
+        self.writing.check(&self.watermarks);
         self.watermarks.write_to(step.upto);
         self.counts.add(|counts| {
             counts.log_writes += 1;
             counts.log_bytes += bytes;
             counts.copied_again_bytes += padded;
-            if self.config.backend == LogBackend::Mmap {
+            if self.env.config.backend == LogBackend::Mmap {
                 counts.copied_again_bytes += bytes;
             }
             counts.flushes += u64::from(is_sync);
@@ -116,7 +118,8 @@ impl<R: Runtime> Inner<R> {
             self.watermarks.flush_to(step.upto);
         }
         self.acknowledge();
-        self.written.notify();
+        self.writing.check(&self.watermarks);
+        self.writing.written.notify();
         Ok(())
     }
 
@@ -124,13 +127,13 @@ impl<R: Runtime> Inner<R> {
     fn acknowledge(&self) {
         if !self.watermarks.answers_at_once() {
             self.reveal();
-            self.acknowledged.notify();
+            self.visibility.acknowledged.notify();
         }
     }
 
     /// Makes what is written now durable.
     async fn flush(&self) -> Result<(), StoreError> {
-        let _turn = self.flush_turn.take().await;
+        let _turn = self.writing.flush_turn.take().await;
         self.poison_error()?;
         let (from, upto) = (self.watermarks.flushed().0, self.watermarks.written().0);
         let mut at = from;
@@ -139,15 +142,15 @@ impl<R: Runtime> Inner<R> {
                 self.poison_with(&error);
                 return Err(error.into());
             }
-            at = self.log.start_of(at) + self.log.file_bytes();
+            at = self.writing.log.start_of(at) + self.writing.log.file_bytes();
         }
         self.watermarks.flush_to(upto);
         Ok(())
     }
 
     async fn flush_file(&self, at: u64) -> Result<(), FileError> {
-        let file = self.log.file(at).await?;
-        file.sync_data().await.map_err(self.log.failed("fdatasync", at))?;
+        let file = self.writing.log.file(at).await?;
+        file.sync_data().await.map_err(self.writing.log.failed("fdatasync", at))?;
         self.counts.add(|counts| counts.flushes += 1);
         Ok(())
     }
@@ -155,59 +158,63 @@ impl<R: Runtime> Inner<R> {
     /// Waits until everything below `end` is written, then makes it durable.
     async fn flush_upto(&self, end: u64) -> Result<(), StoreError> {
         loop {
-            let seen = self.written.seen();
+            let seen = self.writing.written.seen();
             self.poison_error()?;
             if self.watermarks.written().0 >= end {
                 return self.flush().await;
             }
             self.check_writer_has_space()?;
-            self.written.changed_since(seen).await;
+            self.writing.written.changed_since(seen).await;
         }
     }
 
     /// ConsumeQueues up to now into their files, durably, and a manifest that says so.
     pub(super) async fn write_checkpoint(&self) -> Result<(), StoreError> {
+        self.check();
         let mut manifest = self.manifest_now();
         self.flush_upto(manifest.log_end).await?;
-        self.queues.persist_dirty().await?;
-        self.queues.sync().await?;
+        self.derived.queues.persist_dirty().await?;
+        self.derived.queues.sync().await?;
         manifest.index = self.index_checkpoint().await;
-        let path = self.paths.manifest();
-        self.rt
+        let path = self.env.paths.manifest();
+        self.env
+            .rt
             .replace_file(&path, manifest.encode(), false)
             .await
             .map_err(FileError::at("replace", &path, 0))?;
-        self.manifest_end.set(manifest.log_end);
+        self.derived.manifest_end.set(manifest.log_end);
         let checkpoint = Checkpoint {
             physic_timestamp_ms: manifest.last_store_ms,
             logics_timestamp_ms: manifest.last_store_ms,
             logics_physical_offset: PhyOffset(manifest.log_end).as_i64(),
             index_timestamp_ms: manifest.index.as_ref().map_or(0, IndexMark::last_ms),
-            ..self.checkpoint.get()
+            ..self.derived.checkpoint.get()
         };
-        self.checkpoint.set(checkpoint);
-        let path = self.paths.checkpoint();
-        self.rt
+        self.derived.checkpoint.set(checkpoint);
+        let path = self.env.paths.checkpoint();
+        self.env
+            .rt
             .replace_file(&path, checkpoint.encode(), false)
             .await
             .map_err(FileError::at("replace", &path, 0))?;
+        self.check();
         Ok(())
     }
 
     fn manifest_now(&self) -> Manifest {
         let (log_begin, log_end, last_store_ms) =
-            (self.log.begin(), self.watermarks.appended().0, self.last_store_ms.get());
+            (self.writing.log.begin(), self.watermarks.appended().0, self.writing.clock.get());
         let mut manifest = Manifest {
             version: MANIFEST_VERSION,
             log_begin,
             log_end,
             last_store_ms,
-            flush: self.config.flush,
+            flush: self.env.config.flush,
             ..Manifest::default()
         };
-        manifest.own_from = Some(self.own_from);
-        manifest.deleted.clone_from(&self.deleted.borrow());
-        for (_, queue) in self.queues.table.borrow().iter() {
+        manifest.own_from = Some(self.writing.own_from);
+        manifest.deleted.clone_from(&self.derived.deleted.borrow());
+        for (_, queue) in self.derived.queues.table.borrow().iter() {
             let listed = ListedQueue { min: queue.min.0, max: queue.next.0 };
             manifest
                 .queues
@@ -225,15 +232,15 @@ impl<R: Runtime> Inner<R> {
 /// it (SYNC_FLUSH, mmap) a lone message goes at once: group commit without a timer.
 async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
     loop {
-        let seen = inner.appended.seen();
+        let seen = inner.writing.appended.seen();
         if inner.is_poisoned() {
             return;
         }
         if inner.watermarks.answers_at_once()
-            && inner.phase.get() == Phase::Open
+            && inner.life.phase.get() == Phase::Open
             && (1..WRITE_GATHER_BYTES).contains(&inner.watermarks.unwritten_bytes())
         {
-            inner.rt.sleep(WRITE_GATHER).await;
+            inner.env.rt.sleep(WRITE_GATHER).await;
         }
         match inner.next_step() {
             Some(step) => {
@@ -241,19 +248,23 @@ async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
                     inner.poison_with(&error);
                 }
             }
-            None if inner.phase.get() != Phase::Open => return,
-            None => inner.appended.changed_since(seen).await,
+            None if inner.life.phase.get() != Phase::Open => return,
+            None => inner.writing.appended.changed_since(seen).await,
         }
     }
 }
 
 /// fdatasync behind the writer, every `flush_interval_ms` while something was written.
 async fn flush_log<R: Runtime>(inner: Rc<Inner<R>>) {
-    let interval = Duration::from_millis(inner.config.flush_interval_ms);
-    while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
-        let (seen, stopping) = (inner.written.seen(), inner.stopping.seen());
+    let interval = Duration::from_millis(inner.env.config.flush_interval_ms);
+    while inner.life.phase.get() == Phase::Open && !inner.is_poisoned() {
+        let (seen, stopping) = (inner.writing.written.seen(), inner.life.stopping.seen());
         if inner.watermarks.flushed() == inner.watermarks.written() {
-            or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await;
+            or(
+                inner.writing.written.changed_since(seen),
+                inner.life.stopping.changed_since(stopping),
+            )
+            .await;
         }
         inner.pause(interval).await;
         // A failure has poisoned the store and is logged there.
@@ -265,12 +276,16 @@ async fn flush_log<R: Runtime>(inner: Rc<Inner<R>>) {
 
 /// Makes the next file when half of the last one is used, so that a writer never waits for it.
 async fn prepare_files<R: Runtime>(inner: Rc<Inner<R>>) {
-    while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
-        let (seen, stopping) = (inner.written.seen(), inner.stopping.seen());
-        let half = inner.log.file_bytes() / 2;
-        let next = inner.log.created_upto();
+    while inner.life.phase.get() == Phase::Open && !inner.is_poisoned() {
+        let (seen, stopping) = (inner.writing.written.seen(), inner.life.stopping.seen());
+        let half = inner.writing.log.file_bytes() / 2;
+        let next = inner.writing.log.created_upto();
         if inner.watermarks.appended().0 + half < next {
-            or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await;
+            or(
+                inner.writing.written.changed_since(seen),
+                inner.life.stopping.changed_since(stopping),
+            )
+            .await;
             continue;
         }
         if let Err(error) = inner.ensure_file(next).await {
@@ -282,13 +297,13 @@ async fn prepare_files<R: Runtime>(inner: Rc<Inner<R>>) {
 impl<R: Runtime> Inner<R> {
     /// One round of the derived files. A failure is logged and tried again: the log has everything.
     async fn derived_round(&self, due: bool) {
-        let _turn = self.derived_turn.take().await;
-        let persisted = self.queues.persist_dirty().await.map_err(StoreError::from);
+        let _turn = self.derived.turn.take().await;
+        let persisted = self.derived.queues.persist_dirty().await.map_err(StoreError::from);
         let done = match persisted {
             Ok(())
                 if due
-                    && !self.queues.sync_failed()
-                    && self.manifest_end.get() != self.watermarks.appended().0 =>
+                    && !self.derived.queues.sync_failed()
+                    && self.derived.manifest_end.get() != self.watermarks.appended().0 =>
             {
                 self.write_checkpoint().await
             }
@@ -297,25 +312,25 @@ impl<R: Runtime> Inner<R> {
         if let Err(error) = done {
             tracing::warn!(%error, "ConsumeQueue files are behind; trying again");
         }
-        self.tail.borrow_mut().free_returned();
-        let tail_begin = self.tail.borrow().begin();
-        self.queues.table.borrow_mut().trim(tail_begin);
-        self.written.notify();
+        self.writing.tail.borrow_mut().free_returned();
+        let tail_begin = self.writing.tail.borrow().begin();
+        self.derived.queues.table.borrow_mut().trim(tail_begin);
+        self.writing.written.notify();
     }
 }
 
 /// ConsumeQueue files every `consumequeue_interval_ms`, a checkpoint every
 /// `checkpoint_interval_ms`.
 async fn write_derived<R: Runtime>(inner: Rc<Inner<R>>) {
-    let interval = Duration::from_millis(inner.config.consumequeue_interval_ms);
-    let checkpoint_nanos = inner.config.checkpoint_interval_ms.saturating_mul(1_000_000);
-    let mut last_checkpoint = inner.rt.now_nanos();
-    while inner.phase.get() == Phase::Open {
-        let seen = inner.wake_background.seen();
-        or(inner.pause(interval), inner.wake_background.changed_since(seen)).await;
-        let due = inner.rt.now_nanos() - last_checkpoint >= checkpoint_nanos;
+    let interval = Duration::from_millis(inner.env.config.consumequeue_interval_ms);
+    let checkpoint_nanos = inner.env.config.checkpoint_interval_ms.saturating_mul(1_000_000);
+    let mut last_checkpoint = inner.env.rt.now_nanos();
+    while inner.life.phase.get() == Phase::Open {
+        let seen = inner.derived.wake.seen();
+        or(inner.pause(interval), inner.derived.wake.changed_since(seen)).await;
+        let due = inner.env.rt.now_nanos() - last_checkpoint >= checkpoint_nanos;
         if due {
-            last_checkpoint = inner.rt.now_nanos();
+            last_checkpoint = inner.env.rt.now_nanos();
         }
         inner.derived_round(due).await;
     }
@@ -326,24 +341,24 @@ impl<R: Runtime> Store<R> {
     /// Appends are refused from the call on, reads go on until the last handle is dropped.
     pub async fn close(&self) -> Result<(), StoreError> {
         let inner = &*self.inner;
-        if inner.phase.get() != Phase::Open {
+        if inner.life.phase.get() != Phase::Open {
             return Ok(());
         }
-        inner.phase.set(Phase::Closing);
-        inner.stopping.notify();
-        inner.appended.notify();
-        inner.wake_background.notify();
+        inner.life.enter(Phase::Closing);
+        inner.life.stopping.notify();
+        inner.writing.appended.notify();
+        inner.derived.wake.notify();
         inner.tasks_ended().await;
         inner.finish_index().await;
-        let turn = inner.derived_turn.take().await;
+        let turn = inner.derived.turn.take().await;
         let written = inner.write_checkpoint().await;
         drop(turn);
-        inner.phase.set(Phase::Closed);
+        inner.life.enter(Phase::Closed);
         let removed = match written {
             Ok(()) => inner.remove_abort().await,
             Err(error) => Err(error),
         };
-        inner.lock.take();
+        inner.env.lock.take();
         removed
     }
 }
@@ -351,19 +366,19 @@ impl<R: Runtime> Store<R> {
 impl<R: Runtime> Inner<R> {
     async fn tasks_ended(&self) {
         loop {
-            let seen = self.task_ended.seen();
-            if self.running_tasks.get() == 0 {
+            let seen = self.life.task_ended.seen();
+            if self.life.running_tasks.get() == 0 {
                 return;
             }
-            self.task_ended.changed_since(seen).await;
+            self.life.task_ended.changed_since(seen).await;
         }
     }
 
     async fn remove_abort(&self) -> Result<(), StoreError> {
-        let path = self.paths.abort();
-        self.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
-        let root = self.paths.root();
-        self.rt.sync_dir(root).await.map_err(FileError::at("sync folder", root, 0))?;
+        let path = self.env.paths.abort();
+        self.env.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
+        let root = self.env.paths.root();
+        self.env.rt.sync_dir(root).await.map_err(FileError::at("sync folder", root, 0))?;
         Ok(())
     }
 }

@@ -127,9 +127,9 @@ impl<R: Runtime> Store<R> {
                 });
             }
             let bad = stopped.as_ref().map(|stopped| stopped.offset).or(picked.hole);
-            let is_known = stopped
-                .as_ref()
-                .is_some_and(|stopped| inner.reported_damage.borrow().contains(&stopped.unit.at.0));
+            let is_known = stopped.as_ref().is_some_and(|stopped| {
+                inner.caches.reported_damage.borrow().contains(&stopped.unit.at.0)
+            });
             if let Some(bad) = bad.filter(|_| repairs_left > 0 && !is_known)
                 && inner.repair_unit(&place, bad).await?.is_some()
             {
@@ -153,14 +153,14 @@ impl<R: Runtime> Store<R> {
     pub async fn message_at(&self, at: PhyOffset) -> Result<Option<BufSlice>, ReadError> {
         let inner = &*self.inner;
         let watermarks = &inner.watermarks;
-        if at.0 < inner.log.begin() || at >= watermarks.visible() {
+        if at.0 < inner.writing.log.begin() || at >= watermarks.visible() {
             return Ok(None);
         }
         let head = inner.log_bytes(at.0, HEAD_READ_BYTES).await?;
         let found = match RecordView::parse(&head) {
             Ok(record) => head.part(0..record.total_size()),
             Err(RecordError::TooShort { expected, .. })
-                if expected <= inner.config.record_bytes_max() =>
+                if expected <= inner.env.config.record_bytes_max() =>
             {
                 inner.log_bytes(at.0, expected).await?
             }
@@ -184,7 +184,7 @@ impl<R: Runtime> Inner<R> {
     /// a crash tore from it.
     fn verify(&self, record: &RecordView<'_>, at: PhyOffset) -> Result<(), RecordError> {
         record.verify_intact()?;
-        if at.0 >= self.own_from && !record.has_crc_property() {
+        if at.0 >= self.writing.own_from && !record.has_crc_property() {
             record.verify_no_zero()
         } else {
             Ok(())
@@ -192,7 +192,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     pub(super) fn place(&self, topic: &str, queue_id: i32) -> Option<(QueuePlace, QueueRange)> {
-        let table = self.queues.table.borrow();
+        let table = self.derived.queues.table.borrow();
         let key = table.key(topic, queue_id)?;
         let queue = table.get(key)?;
         Some((
@@ -202,8 +202,8 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn cold_budget(&self, request: &ReadRequest<'_>, first: Option<&Unit>) -> Budget {
-        let is_hot = first.is_some_and(|unit| unit.at.0 >= self.tail.borrow().begin());
-        let config = &self.config;
+        let is_hot = first.is_some_and(|unit| unit.at.0 >= self.writing.tail.borrow().begin());
+        let config = &self.env.config;
         let (messages, bytes) = if is_hot {
             (config.hot_messages_max, config.hot_bytes_max)
         } else {
@@ -237,13 +237,13 @@ impl<R: Runtime> Inner<R> {
             let units =
                 self.units_from(place, picked.next, at_once.min(end.since(picked.next))).await?;
             if units.is_empty() {
-                picked.unit_is_missing(self.queues.files.left_in_file(picked.next));
+                picked.unit_is_missing(self.derived.queues.files.left_in_file(picked.next));
                 picked.began_too_low(request.offset, self.range(place.key));
                 break;
             }
             let budget = self
                 .cold_budget(request, picked.units.first().map(|(_, unit)| unit).or(units.first()));
-            if !picked.take(&units, request, budget, self.log.begin()) {
+            if !picked.take(&units, request, budget, self.writing.log.begin()) {
                 break;
             }
         }
@@ -259,7 +259,7 @@ impl<R: Runtime> Inner<R> {
         most: usize,
     ) -> Result<Vec<Unit>, ReadError> {
         let in_file = {
-            let table = self.queues.table.borrow();
+            let table = self.derived.queues.table.borrow();
             let Some(queue) =
                 table.get(place.key).filter(|queue| at >= queue.min && at < queue.next)
             else {
@@ -289,11 +289,11 @@ impl<R: Runtime> Inner<R> {
         let mut fetched = Fetched { slices: Vec::new(), messages: 0, bytes: 0, stopped: None };
         for (nth, (offset, unit)) in units.iter().enumerate() {
             let size = exact(unit.size);
-            let in_tail = self.tail.borrow().slice(unit.at.0, size);
+            let in_tail = self.writing.tail.borrow().slice(unit.at.0, size);
             let record = match in_tail {
                 Some(record) => record,
                 None => {
-                    let is_possible = size <= self.config.record_bytes_max()
+                    let is_possible = size <= self.env.config.record_bytes_max()
                         && unit.end() <= self.watermarks.written().0;
                     let record = if is_possible {
                         let is_near = self.has_neighbour(units, nth);
@@ -326,7 +326,7 @@ impl<R: Runtime> Inner<R> {
 
     /// Whether the message before or after in the queue lies in the same window of the log.
     fn has_neighbour(&self, units: &[(QueueOffset, Unit)], nth: usize) -> bool {
-        let window = self.config.read_ahead_bytes as u64;
+        let window = self.env.config.read_ahead_bytes as u64;
         let near = |a: Option<&(QueueOffset, Unit)>, b: Option<&(QueueOffset, Unit)>| {
             a.zip(b).is_some_and(|((_, a), (_, b))| b.end().saturating_sub(a.at.0) <= window)
         };
@@ -351,26 +351,26 @@ impl<R: Runtime> Inner<R> {
     pub(super) fn charge_cold(&self, len: usize) -> Result<Charge, ReadError> {
         // An aligned read may begin and end in the middle of a block.
         let wanted_bytes = (len + DIRECT_ALIGN).next_multiple_of(DIRECT_ALIGN);
-        if self.memory.free_bytes() < wanted_bytes {
-            self.tail.borrow_mut().free_returned();
-            self.cold_cache.borrow_mut().give_back(wanted_bytes);
+        if self.env.memory.free_bytes() < wanted_bytes {
+            self.writing.tail.borrow_mut().free_returned();
+            self.caches.cold.borrow_mut().give_back(wanted_bytes);
         }
-        self.memory.try_charge(MemoryUse::ColdWindows, wanted_bytes).ok_or_else(|| {
+        self.env.memory.try_charge(MemoryUse::ColdWindows, wanted_bytes).ok_or_else(|| {
             ReadError::TooMuchMemory {
                 wanted_bytes,
-                used_bytes: self.memory.used_bytes(),
-                limit_bytes: self.memory.limit_bytes(),
+                used_bytes: self.env.memory.used_bytes(),
+                limit_bytes: self.env.memory.limit_bytes(),
             }
         })
     }
 
     /// As [`Inner::read_log`], for the store's own use: not charged.
     async fn read_uncharged(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
-        let (path, in_file) = (self.log.path_of(at), at % self.log.file_bytes());
-        let readable =
-            (self.log.file_bytes() - in_file).min(self.watermarks.written().0.saturating_sub(at));
+        let (path, in_file) = (self.writing.log.path_of(at), at % self.writing.log.file_bytes());
+        let readable = (self.writing.log.file_bytes() - in_file)
+            .min(self.watermarks.written().0.saturating_sub(at));
         let len = len.min(exact(readable));
-        let file = self.log.file(at).await?;
+        let file = self.writing.log.file(at).await?;
         Ok(file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?)
     }
 
@@ -380,7 +380,7 @@ impl<R: Runtime> Inner<R> {
         at: u64,
         len: usize,
     ) -> Result<BufSlice, ReadError> {
-        let in_tail = self.tail.borrow().slice_upto(at, len);
+        let in_tail = self.writing.tail.borrow().slice_upto(at, len);
         match in_tail {
             Some(bytes) => Ok(bytes),
             None => self.read_uncharged(at, len).await,
@@ -389,7 +389,7 @@ impl<R: Runtime> Inner<R> {
 
     /// Up to `len` bytes at `at`, from the tail or the file.
     pub(super) async fn log_bytes(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
-        let in_tail = self.tail.borrow().slice_upto(at, len);
+        let in_tail = self.writing.tail.borrow().slice_upto(at, len);
         match in_tail {
             Some(bytes) => Ok(bytes),
             None => self.read_log(at, len).await,
@@ -398,12 +398,13 @@ impl<R: Runtime> Inner<R> {
 
     /// Says once what is damaged where: a consumer that asks again must not fill the log.
     pub(super) fn report_damage(&self, at: PhyOffset, expected: &str, found: &str) {
-        let mut reported = self.reported_damage.borrow_mut();
+        let mut reported = self.caches.reported_damage.borrow_mut();
         if reported.len() >= REPORTED_DAMAGE_MAX {
             reported.clear();
         }
         if reported.insert(at.0) {
-            let (path, in_file) = (self.log.path_of(at.0), at.0 % self.log.file_bytes());
+            let (path, in_file) =
+                (self.writing.log.path_of(at.0), at.0 % self.writing.log.file_bytes());
             tracing::error!(
                 path = %path.display(), offset = in_file, expected, found,
                 "a damaged message is not served, consumers go on behind it; restore the file \

@@ -19,13 +19,13 @@ impl<R: Runtime> Store<R> {
         let was_there = self.inner.forget_topic(topic);
         // An earlier deletion may have failed to reach the disk: whoever tries again must not be
         // told that all is well.
-        let may_come_back = self.inner.deleted.borrow().contains_key(topic);
+        let may_come_back = self.inner.derived.deleted.borrow().contains_key(topic);
         let (inner, topic) = (self.inner.clone(), topic.to_owned());
         async move {
             if !was_there && !may_come_back {
                 return Ok(false);
             }
-            let _turn = inner.derived_turn.take().await;
+            let _turn = inner.derived.turn.take().await;
             // The folder goes first: the manifest that no longer lists the topic must not find its
             // old units under a new queue of the same name.
             inner.remove_folder(&topic).await?;
@@ -37,24 +37,24 @@ impl<R: Runtime> Store<R> {
 
 impl<R: Runtime> Inner<R> {
     fn forget_topic(&self, topic: &str) -> bool {
-        let mut table = self.queues.table.borrow_mut();
+        let mut table = self.derived.queues.table.borrow_mut();
         if !table.has_topic(topic) {
             return false;
         }
         let queues = table.remove_topic(topic);
-        self.queues.files.forget(&queues);
-        self.deleted.borrow_mut().insert(topic.to_owned(), self.watermarks.appended().0);
+        self.derived.queues.files.forget(&queues);
+        self.derived.deleted.borrow_mut().insert(topic.to_owned(), self.watermarks.appended().0);
         true
     }
 
     async fn remove_folder(&self, topic: &str) -> Result<(), StoreError> {
-        let (folder, parent) = (self.paths.topic(topic), self.paths.consumequeue());
-        self.rt.remove_dir_all(&folder).await.map_err(FileError::at(
+        let (folder, parent) = (self.env.paths.topic(topic), self.env.paths.consumequeue());
+        self.env.rt.remove_dir_all(&folder).await.map_err(FileError::at(
             "remove folder",
             &folder,
             0,
         ))?;
-        self.rt.sync_dir(&parent).await.map_err(FileError::at("sync folder", &parent, 0))?;
+        self.env.rt.sync_dir(&parent).await.map_err(FileError::at("sync folder", &parent, 0))?;
         Ok(())
     }
 }

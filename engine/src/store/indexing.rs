@@ -21,14 +21,20 @@ const PROGRESS_NANOS: u64 = 2_000_000_000;
 
 /// Indexes what becomes visible until the store closes.
 pub(super) async fn build_index<R: Runtime>(inner: Rc<Inner<R>>) {
-    while inner.phase.get() == Phase::Open {
-        let (seen, stopping) = (inner.appended.seen(), inner.stopping.seen());
+    while inner.life.phase.get() == Phase::Open {
+        let (seen, stopping) = (inner.writing.appended.seen(), inner.life.stopping.seen());
         if let Err(error) = inner.index_round().await {
             tracing::warn!(%error, "the index is behind; trying again");
             inner.pause(RETRY).await;
         }
-        if inner.index.upto() >= inner.watermarks.appended().0 && !inner.index.is_damaged() {
-            or(inner.appended.changed_since(seen), inner.stopping.changed_since(stopping)).await;
+        if inner.derived.index.upto() >= inner.watermarks.appended().0
+            && !inner.derived.index.is_damaged()
+        {
+            or(
+                inner.writing.appended.changed_since(seen),
+                inner.life.stopping.changed_since(stopping),
+            )
+            .await;
         }
         inner.pause(INDEX_INTERVAL).await;
     }
@@ -45,8 +51,9 @@ enum Step {
 impl<R: Runtime> Inner<R> {
     async fn index_round(&self) -> Result<(), ReadError> {
         self.drop_old_index_files().await?;
-        while self.phase.get() == Phase::Open
-            && (self.index.upto() < self.watermarks.visible().0 || self.index.is_damaged())
+        while self.life.phase.get() == Phase::Open
+            && (self.derived.index.upto() < self.watermarks.visible().0
+                || self.derived.index.is_damaged())
         {
             self.index_piece(self.watermarks.visible().0).await?;
             yield_now().await;
@@ -56,22 +63,22 @@ impl<R: Runtime> Inner<R> {
 
     /// Index files follow the log's: what they lead to is gone.
     async fn drop_old_index_files(&self) -> Result<(), FileError> {
-        let _turn = self.index.turn.take().await;
-        self.index.remove_below(self.log.begin()).await
+        let _turn = self.derived.index.turn.take().await;
+        self.derived.index.remove_below(self.writing.log.begin()).await
     }
 
     /// Indexes everything, when the store closes. It may take a while after a rebuild began, so it
     /// says how far it is.
     pub(super) async fn finish_index(&self) {
-        let (target, mut said) = (self.watermarks.appended().0, self.rt.now_nanos());
-        while self.config.index_enabled
+        let (target, mut said) = (self.watermarks.appended().0, self.env.rt.now_nanos());
+        while self.env.config.index_enabled
             && !self.is_poisoned()
-            && (self.index.upto() < target || self.index.is_damaged())
+            && (self.derived.index.upto() < target || self.derived.index.is_damaged())
         {
-            if self.rt.now_nanos() - said > PROGRESS_NANOS {
-                said = self.rt.now_nanos();
+            if self.env.rt.now_nanos() - said > PROGRESS_NANOS {
+                said = self.env.rt.now_nanos();
                 tracing::info!(
-                    indexed = self.index.upto(),
+                    indexed = self.derived.index.upto(),
                     log_end = target,
                     "closing: messages are indexed"
                 );
@@ -87,11 +94,13 @@ impl<R: Runtime> Inner<R> {
     /// Brings the index up to what a query made now may see, when it is nearly there.
     pub(super) async fn catch_up_index(&self, lag_max: u64) {
         let target = self.watermarks.visible().0;
-        while self.config.index_enabled
-            && self.phase.get() == Phase::Open
-            && self.index.upto() < target
+        while self.env.config.index_enabled
+            && self.life.phase.get() == Phase::Open
+            && self.derived.index.upto() < target
         {
-            if target - self.index.upto() > lag_max || self.index_piece(target).await.is_err() {
+            if target - self.derived.index.upto() > lag_max
+                || self.index_piece(target).await.is_err()
+            {
                 return;
             }
         }
@@ -99,11 +108,11 @@ impl<R: Runtime> Inner<R> {
 
     /// Indexes a piece of the log, not beyond `target`, a record boundary.
     async fn index_piece(&self, target: u64) -> Result<(), ReadError> {
-        let _turn = self.index.turn.take().await;
-        self.index.repair(self.log.begin()).await?;
+        let _turn = self.derived.index.turn.take().await;
+        self.derived.index.repair(self.writing.log.begin()).await?;
         // The log may begin later than it did: what is gone needs no index.
-        let at = self.index.upto().max(self.log.begin());
-        self.index.set_upto(at);
+        let at = self.derived.index.upto().max(self.writing.log.begin());
+        self.derived.index.set_upto(at);
         if at >= target {
             return Ok(());
         }
@@ -112,7 +121,7 @@ impl<R: Runtime> Inner<R> {
         if let Err(error) = &done {
             tracing::warn!(%error, "this index file is built anew");
             // Which of its entries are on disk nobody knows.
-            self.index.forget_newest(self.log.begin()).await?;
+            self.derived.index.forget_newest(self.writing.log.begin()).await?;
         }
         Ok(done?)
     }
@@ -137,9 +146,9 @@ impl<R: Runtime> Inner<R> {
             let (store_ms, step) = self.look_at(rest, at + done, &mut hashes);
             match step {
                 Step::On(bytes) => {
-                    self.index.put(&hashes, at + done, store_ms).await?;
+                    self.derived.index.put(&hashes, at + done, store_ms).await?;
                     done += bytes;
-                    self.index.set_upto(at + done);
+                    self.derived.index.set_upto(at + done);
                 }
                 Step::Needs(_) if done > 0 => return Ok(()),
                 Step::Needs(_) => {
@@ -154,7 +163,7 @@ impl<R: Runtime> Inner<R> {
     /// What the record at `at` is entered under; nothing when there is none.
     pub(super) async fn hashes_at(&self, at: u64) -> Result<Vec<u32>, ReadError> {
         let mut hashes = Vec::new();
-        if at >= self.log.begin() {
+        if at >= self.writing.log.begin() {
             let piece = self.read_piece(at).await?;
             self.look_at(&piece, at, &mut hashes);
         }
@@ -165,7 +174,7 @@ impl<R: Runtime> Inner<R> {
     /// where to go on.
     fn look_at(&self, bytes: &[u8], at: u64, hashes: &mut Vec<u32>) -> (i64, Step) {
         hashes.clear();
-        let left_in_file = self.log.start_of(at) + self.log.file_bytes() - at;
+        let left_in_file = self.writing.log.start_of(at) + self.writing.log.file_bytes() - at;
         let magic = bytes
             .get(MAGIC_AT..MAGIC_AT + 4)
             .and_then(|magic| magic.try_into().ok())
@@ -179,7 +188,7 @@ impl<R: Runtime> Inner<R> {
                 (record.store_timestamp_ms(), Step::On(record.total_size() as u64))
             }
             Err(RecordError::TooShort { expected, .. })
-                if expected <= self.config.record_bytes_max() =>
+                if expected <= self.env.config.record_bytes_max() =>
             {
                 (0, Step::Needs(expected))
             }
@@ -207,29 +216,29 @@ impl<R: Runtime> Inner<R> {
             .find(is_record)
             .unwrap_or(piece.len().saturating_sub(PHYSICAL_OFFSET_AT + 8).max(1));
         let next = (at + next as u64).min(target);
-        tracing::warn!(path = %self.log.path_of(at).display(), offset = at, next, "no record \
+        tracing::warn!(path = %self.writing.log.path_of(at).display(), offset = at, next, "no record \
             here: messages between these offsets cannot be found by key");
-        self.index.set_upto(next);
+        self.derived.index.set_upto(next);
     }
 
     /// The index's part of a checkpoint. When it fails the old mark stays: opening then finds the
     /// files not as it says.
     pub(super) async fn index_checkpoint(&self) -> Option<IndexMark> {
-        if self.config.index_enabled {
-            match self.index.checkpoint().await {
-                Ok(mark) => *self.index_mark.borrow_mut() = Some(mark),
+        if self.env.config.index_enabled {
+            match self.derived.index.checkpoint().await {
+                Ok(mark) => *self.derived.index_mark.borrow_mut() = Some(mark),
                 Err(error) => self.index_failed(&error).await,
             }
         }
-        self.index_mark.borrow().clone()
+        self.derived.index_mark.borrow().clone()
     }
 
     async fn index_failed(&self, error: &FileError) {
         tracing::warn!(%error, "the index's newest file is built anew");
-        let _turn = self.index.turn.take().await;
-        if let Err(error) = self.index.forget_newest(self.log.begin()).await {
+        let _turn = self.derived.index.turn.take().await;
+        if let Err(error) = self.derived.index.forget_newest(self.writing.log.begin()).await {
             tracing::warn!(%error, "the index's newest file stays");
         }
-        self.appended.notify();
+        self.writing.appended.notify();
     }
 }

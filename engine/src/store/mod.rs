@@ -8,12 +8,16 @@ mod append;
 mod append_records;
 mod arrivals;
 mod background;
+mod caches;
 mod check_files;
 mod cold;
 mod damage;
 mod delete;
+mod derived;
+mod env;
 mod fill;
 mod indexing;
+mod life;
 mod open;
 mod query;
 mod read;
@@ -23,6 +27,8 @@ mod repair;
 mod retain;
 mod search;
 mod space;
+mod visibility;
+mod writing;
 mod zeros;
 
 pub use append::{Appended, AppendedBatch};
@@ -35,30 +41,17 @@ pub use read::{
 };
 pub use search::Boundary;
 
-use crate::checkpoint::Checkpoint;
-use crate::commitlog::files::LogFiles;
-use crate::config::StoreConfig;
-use crate::consumequeue::queues::Queues;
-use crate::index::{Index, IndexMark};
 use crate::offset::PhyOffset;
-use crate::paths::Paths;
-use crate::signal::{Signal, Turn};
-use crate::tail::Tail;
 use crate::watermarks::Watermarks;
-use arrivals::{Arrivals, Hidden};
-use read_ahead::{ColdCache, UnitCache};
-use rt::{AppendBuf, MemoryAccount, Runtime};
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashSet};
+use caches::Caches;
+use derived::Derived;
+use env::Env;
+use life::{Life, Phase};
+use rt::{MemoryAccount, Runtime};
+use std::cell::Cell;
 use std::rc::Rc;
-
-/// How far a store's life is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    Closing,
-    Closed,
-}
+use visibility::Visibility;
+use writing::Writing;
 
 /// What a store did since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,60 +83,23 @@ impl Counts {
 }
 
 struct Inner<R: Runtime> {
-    rt: R,
-    config: StoreConfig,
-    paths: Paths,
+    env: Env<R>,
     watermarks: Watermarks,
-    tail: RefCell<Tail>,
-    log: LogFiles<R>,
-    queues: Queues<R>,
-    index: Index<R>,
-    /// What the manifest says of the index: kept while it is switched off, or cannot be written.
-    index_mark: RefCell<Option<IndexMark>>,
-    arrivals: RefCell<Arrivals>,
-    hidden: RefCell<Hidden>,
-    /// Charged for what readers make the store hold.
-    memory: MemoryAccount,
-    cold_cache: RefCell<ColdCache>,
-    unit_cache: RefCell<UnitCache>,
-    window_arrived: Signal,
-    /// Where damage was said to be.
-    reported_damage: RefCell<HashSet<u64>>,
-    /// Topic to log offset below which its records are deleted.
-    deleted: RefCell<BTreeMap<String, u64>>,
-    phase: Cell<Phase>,
-    /// Why the store stopped accepting writes.
-    poison: RefCell<Option<String>>,
-    /// Records from here on are ours: see [`crate::manifest::Manifest`].
-    own_from: u64,
-    /// Start of the log file there was no space for.
-    disk_full_at: Cell<Option<u64>>,
-    /// How full the disk is, in hundredths, while sends are refused for it.
-    nearly_full: Cell<Option<u64>>,
-    file_made: Signal,
-    /// Store times never go back, whatever the clock does.
-    last_store_ms: Cell<i64>,
-    checkpoint: Cell<Checkpoint>,
-    /// Log end of the manifest on disk.
-    manifest_end: Cell<u64>,
-    /// Zeros ahead of the log, and how far the log's writes go: see `zeros`.
-    zeros: zeros::Zeros,
-    /// Reused for the zero-padded copy of the partial last block.
-    partial_block: RefCell<Rc<AppendBuf>>,
     counts: Counts,
-    appended: Signal,
-    written: Signal,
-    /// Producers may be answered; not used where appending is enough.
-    acknowledged: Signal,
-    wake_background: Signal,
-    stopping: Signal,
-    flush_turn: Turn,
-    derived_turn: Turn,
-    running_tasks: Cell<usize>,
-    task_ended: Signal,
-    recovered: Recovered,
-    /// Exclusive for as long as the store is open.
-    lock: RefCell<Option<R::File>>,
+    writing: Writing<R>,
+    derived: Derived<R>,
+    caches: Caches,
+    visibility: Visibility,
+    life: Life,
+}
+
+impl<R: Runtime> Inner<R> {
+    /// Asserts what each part says of itself, in builds with assertions: at both ends of what
+    /// changes several of them.
+    fn check(&self) {
+        self.writing.check(&self.watermarks);
+        self.derived.check(&self.watermarks);
+    }
 }
 
 /// The store of one shard. Cloning gives another handle to the same one.
@@ -188,11 +144,11 @@ impl<R: Runtime> Store<R> {
     pub async fn acknowledged_beyond(&self, seen: PhyOffset) {
         let inner = &*self.inner;
         loop {
-            let changes = inner.acknowledged.seen();
-            if inner.watermarks.acknowledged() > seen || inner.poison.borrow().is_some() {
+            let changes = inner.visibility.acknowledged.seen();
+            if inner.watermarks.acknowledged() > seen || inner.life.poison.borrow().is_some() {
                 return;
             }
-            inner.acknowledged.changed_since(changes).await;
+            inner.visibility.acknowledged.changed_since(changes).await;
         }
     }
 
@@ -211,39 +167,39 @@ impl<R: Runtime> Store<R> {
     /// The first byte of the log.
     #[must_use]
     pub fn log_begin(&self) -> PhyOffset {
-        PhyOffset(self.inner.log.begin())
+        PhyOffset(self.inner.writing.log.begin())
     }
 
     /// Whether the log goes through the page cache because the filesystem has no O_DIRECT: the
     /// broker should say so.
     #[must_use]
     pub fn is_buffered(&self) -> bool {
-        self.inner.log.is_buffered()
+        self.inner.writing.log.is_buffered()
     }
 
     /// Why the store stopped accepting writes, if it did.
     #[must_use]
     pub fn poisoned(&self) -> Option<String> {
-        self.inner.poison.borrow().clone()
+        self.inner.life.poison.borrow().clone()
     }
 
     /// What was written since the store was opened.
     #[must_use]
     pub fn write_counts(&self) -> WriteCounts {
         let mut counts = self.inner.counts.0.get();
-        counts.copied_again_bytes += self.inner.tail.borrow().carried_bytes();
+        counts.copied_again_bytes += self.inner.writing.tail.borrow().carried_bytes();
         counts
     }
 
     /// The account that the store charges for what readers make it hold.
     #[must_use]
     pub fn memory(&self) -> &MemoryAccount {
-        &self.inner.memory
+        &self.inner.env.memory
     }
 
     /// What opening found.
     #[must_use]
     pub fn recovered(&self) -> Recovered {
-        self.inner.recovered
+        self.inner.life.recovered
     }
 }

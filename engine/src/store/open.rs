@@ -1,11 +1,16 @@
 //! Opening a store: lock, files, recovery, tasks.
 
-use super::arrivals::Arrivals;
+use super::caches::Caches;
 use super::check_files;
 use super::damage::Known;
+use super::derived::Derived;
+use super::env::Env;
+use super::life::Life;
 use super::read_ahead::ColdCache;
 use super::recover::{Recovery, ScanResult};
-use super::{Inner, Phase, Store};
+use super::visibility::Visibility;
+use super::writing::{Room, Writing};
+use super::{Inner, Store};
 use crate::checkpoint::{CHECKPOINT_BYTES, Checkpoint};
 use crate::commitlog::files::LogFiles;
 use crate::config::{FlushPolicy, StoreConfig};
@@ -241,54 +246,48 @@ impl<R: Runtime> Opening<R> {
             .max(self.checkpoint.logics_timestamp_ms);
         Inner {
             watermarks: Watermarks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
-            tail: RefCell::new(Tail::new(
-                end,
-                self.partial,
-                self.config.chunk_bytes,
-                self.config.tail_bytes_max,
-                self.memory.clone(),
-            )),
-            unit_cache: RefCell::default(),
-            window_arrived: Signal::default(),
-            cold_cache: RefCell::new(ColdCache::new(
+            counts: super::Counts::default(),
+            writing: Writing {
+                tail: RefCell::new(Tail::new(
+                    end,
+                    self.partial,
+                    self.config.chunk_bytes,
+                    self.config.tail_bytes_max,
+                    self.memory.clone(),
+                )),
+                log: self.log,
+                zeros: super::zeros::Zeros::at(end),
+                partial_block: RefCell::new(AppendBuf::with_capacity(DIRECT_ALIGN)),
+                room: Room::default(),
+                clock: Cell::new(last_store_ms),
+                own_from,
+                appended: Signal::default(),
+                written: Signal::default(),
+                flush_turn: Turn::default(),
+            },
+            derived: Derived {
+                queues: self.queues,
+                index,
+                index_mark: RefCell::new(manifest.index),
+                deleted: RefCell::new(manifest.deleted),
+                checkpoint: Cell::new(self.checkpoint),
+                manifest_end: Cell::new(0),
+                wake: Signal::default(),
+                turn: Turn::default(),
+            },
+            caches: Caches::new(ColdCache::new(
                 self.config.cold_cache_bytes_max,
                 self.memory.clone(),
             )),
-            memory: self.memory,
-            rt: self.rt,
-            config: self.config,
-            paths: self.paths,
-            log: self.log,
-            queues: self.queues,
-            index,
-            index_mark: RefCell::new(manifest.index),
-            arrivals: RefCell::new(Arrivals::default()),
-            hidden: RefCell::default(),
-            reported_damage: RefCell::default(),
-            deleted: RefCell::new(manifest.deleted),
-            phase: Cell::new(Phase::Open),
-            poison: RefCell::new(None),
-            disk_full_at: Cell::new(None),
-            own_from,
-            nearly_full: Cell::new(None),
-            file_made: Signal::default(),
-            last_store_ms: Cell::new(last_store_ms),
-            checkpoint: Cell::new(self.checkpoint),
-            manifest_end: Cell::new(0),
-            zeros: super::zeros::Zeros::at(end),
-            partial_block: RefCell::new(AppendBuf::with_capacity(DIRECT_ALIGN)),
-            counts: super::Counts::default(),
-            appended: Signal::default(),
-            written: Signal::default(),
-            acknowledged: Signal::default(),
-            wake_background: Signal::default(),
-            stopping: Signal::default(),
-            flush_turn: Turn::default(),
-            derived_turn: Turn::default(),
-            running_tasks: Cell::new(0),
-            task_ended: Signal::default(),
-            recovered,
-            lock: RefCell::new(Some(lock)),
+            visibility: Visibility::default(),
+            life: Life::new(recovered),
+            env: Env {
+                rt: self.rt,
+                config: self.config,
+                paths: self.paths,
+                lock: RefCell::new(Some(lock)),
+                memory: self.memory,
+            },
         }
     }
 }

@@ -46,7 +46,7 @@ impl<R: Runtime> Store<R> {
     /// Up to here messages are found by key.
     #[must_use]
     pub fn indexed(&self) -> PhyOffset {
-        PhyOffset(self.inner.index.upto())
+        PhyOffset(self.inner.derived.index.upto())
     }
 
     /// The messages with a key. Everything visible at the call is looked at, unless the index is
@@ -56,8 +56,9 @@ impl<R: Runtime> Store<R> {
         inner.catch_up_index(INDEX_CATCH_UP_BYTES_MAX).await;
         let kind = if query.by_tag { KeyKind::Tag } else { KeyKind::Key };
         let hash = index::hash_of(&query.topic, &query.key, kind);
-        let most = query.max_messages.min(inner.config.query_messages_max);
+        let most = query.max_messages.min(inner.env.config.query_messages_max);
         let found = inner
+            .derived
             .index
             .find(Wanted { hash, begin_ms: query.begin_ms, end_ms: query.end_ms, most })
             .await;
@@ -76,7 +77,7 @@ impl<R: Runtime> Store<R> {
             if record.is_none_or(|record| !index::has_key(&record, &query.topic, &query.key, kind))
                 && !inner.would_enter(phy, hash).await?
             {
-                inner.index.note_wrong_entry(file, phy);
+                inner.derived.index.note_wrong_entry(file, phy);
             }
             let is_wanted = record
                 .is_some_and(|record| index::has_key(&record, &query.topic, &query.key, kind));
@@ -101,13 +102,13 @@ impl<R: Runtime> Inner<R> {
             return Ok(false);
         }
         let hashes = self.hashes_at(phy).await?;
-        Ok(phy < self.log.begin() || hashes.contains(&hash))
+        Ok(phy < self.writing.log.begin() || hashes.contains(&hash))
     }
 
     /// The index's task waits for messages; damage is another reason to get to work.
     fn wake_for_damage(&self) {
-        if self.index.is_damaged() {
-            self.appended.notify();
+        if self.derived.index.is_damaged() {
+            self.writing.appended.notify();
         }
     }
 }

@@ -285,13 +285,13 @@ impl<R: Runtime> Store<R> {
     /// The range of a queue's messages; `None` when there is no such queue.
     #[must_use]
     pub fn queue_range(&self, topic: &str, queue_id: i32) -> Option<QueueRange> {
-        let key = self.inner.queues.table.borrow().key(topic, queue_id)?;
+        let key = self.inner.derived.queues.table.borrow().key(topic, queue_id)?;
         self.inner.range(key)
     }
 
     /// Calls `each` for every queue there is: its topic, its id and its range.
     pub fn for_each_queue(&self, mut each: impl FnMut(&str, i32, QueueRange)) {
-        for (_, queue) in self.inner.queues.table.borrow().iter() {
+        for (_, queue) in self.inner.derived.queues.table.borrow().iter() {
             each(
                 &queue.topic,
                 queue.queue_id,
@@ -304,7 +304,7 @@ impl<R: Runtime> Store<R> {
     /// then nothing was read.
     pub fn read(&self, request: &ReadRequest<'_>, out: &mut ReadSlices) -> ReadStatus {
         out.clear();
-        let key = self.inner.queues.table.borrow().key(request.topic, request.queue_id);
+        let key = self.inner.derived.queues.table.borrow().key(request.topic, request.queue_id);
         let Some((key, range)) = key.and_then(|key| Some((key, self.inner.range(key)?))) else {
             return ReadStatus::NoMatchedLogicQueue;
         };
@@ -320,14 +320,14 @@ impl<R: Runtime> Store<R> {
     /// "in memory" when a new group without offsets starts.
     #[must_use]
     pub fn is_hot(&self, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
-        let table = self.inner.queues.table.borrow();
+        let table = self.inner.derived.queues.table.borrow();
         let queue = table.key(topic, queue_id).and_then(|key| table.get(key));
         let unit = queue
             .filter(|queue| offset >= queue.min && offset < queue.visible)
             .map(|queue| queue.unit(offset));
         match unit {
             None => true,
-            Some(Found::Memory(unit)) => unit.at.0 >= self.inner.tail.borrow().begin(),
+            Some(Found::Memory(unit)) => unit.at.0 >= self.inner.writing.tail.borrow().begin(),
             Some(Found::File) => false,
         }
     }
@@ -335,7 +335,7 @@ impl<R: Runtime> Store<R> {
 
 impl<R: Runtime> Inner<R> {
     pub(super) fn range(&self, key: QueueKey) -> Option<QueueRange> {
-        let table = self.queues.table.borrow();
+        let table = self.derived.queues.table.borrow();
         table.get(key).map(|queue| QueueRange { min_offset: queue.min, max_offset: queue.visible })
     }
 
@@ -345,9 +345,10 @@ impl<R: Runtime> Inner<R> {
         request: &ReadRequest<'_>,
         out: &mut ReadSlices,
     ) -> ReadStatus {
-        let table = self.queues.table.borrow();
+        let table = self.derived.queues.table.borrow();
         let Some(queue) = table.get(key) else { return ReadStatus::NoMatchedLogicQueue };
-        let budget = Budget::of(request, self.config.hot_messages_max, self.config.hot_bytes_max);
+        let budget =
+            Budget::of(request, self.env.config.hot_messages_max, self.env.config.hot_bytes_max);
         let end = request.offset.plus(units_looked_at_max(request.max_messages)).min(queue.visible);
         let mut at = request.offset;
         while at < end {
@@ -388,7 +389,7 @@ impl<R: Runtime> Inner<R> {
         if !budget.takes(out.messages, out.bytes, size) {
             return Step::Full;
         }
-        match self.tail.borrow().slice(unit.at.0, size) {
+        match self.writing.tail.borrow().slice(unit.at.0, size) {
             Some(record) => {
                 out.push(record);
                 Step::On

@@ -190,8 +190,8 @@ impl<R: Runtime> Inner<R> {
         fetches_window: bool,
     ) -> Result<BufSlice, ReadError> {
         loop {
-            let seen = self.window_arrived.seen();
-            let found = self.cold_cache.borrow_mut().find(at, len);
+            let seen = self.caches.arrived.seen();
+            let found = self.caches.cold.borrow_mut().find(at, len);
             match found {
                 Found::Here(record, None) => return Ok(record),
                 Found::Here(record, Some(window_end)) => {
@@ -200,7 +200,7 @@ impl<R: Runtime> Inner<R> {
                 }
                 // Makes room, or says that there is none.
                 Found::NoMemory => drop(self.charge_cold(len)?),
-                Found::OnItsWay => self.window_arrived.changed_since(seen).await,
+                Found::OnItsWay => self.caches.arrived.changed_since(seen).await,
                 Found::Nowhere { in_sequence } if fetches_window || in_sequence => {
                     return self.read_window(at, len, in_sequence).await;
                 }
@@ -215,13 +215,13 @@ impl<R: Runtime> Inner<R> {
         len: usize,
         in_sequence: bool,
     ) -> Result<BufSlice, ReadError> {
-        let end = block_floor(at + self.config.read_ahead_bytes as u64).max(at + len as u64);
+        let end = block_floor(at + self.env.config.read_ahead_bytes as u64).max(at + len as u64);
         if in_sequence {
             self.read_on(end).await;
         }
         let window = self.read_log(at, exact(end - at)).await?;
         let record = window.part(0..len.min(window.len()));
-        self.cold_cache.borrow_mut().insert(at, window, in_sequence, true);
+        self.caches.cold.borrow_mut().insert(at, window, in_sequence, true);
         Ok(record)
     }
 
@@ -230,24 +230,23 @@ impl<R: Runtime> Inner<R> {
     async fn read_on(self: &Rc<Self>, mut from: u64) {
         let mut has_begun = false;
         for _ in 0..READ_AHEAD_WINDOWS {
-            let file_end = self.log.start_of(from) + self.log.file_bytes();
-            let upto = (from + self.config.read_ahead_bytes as u64)
+            let file_end = self.writing.log.start_of(from) + self.writing.log.file_bytes();
+            let upto = (from + self.env.config.read_ahead_bytes as u64)
                 .min(file_end)
                 .min(block_floor(self.watermarks.written().0));
             if upto <= from {
                 break;
             }
-            let fits = self.memory.free_bytes() as u64 >= upto - from;
-            if fits && self.cold_cache.borrow().wants(from, upto - from) {
-                self.cold_cache.borrow_mut().on_their_way.push((from, upto));
+            let fits = self.env.memory.free_bytes() as u64 >= upto - from;
+            if fits && self.caches.cold.borrow().wants(from, upto - from) {
+                self.caches.cold.borrow_mut().on_their_way.push((from, upto));
                 let (inner, start) = (self.clone(), from);
-                self.rt.spawn(
-                    Priority::Foreground,
-                    async move { inner.fetch_ahead(start, upto).await },
-                );
+                self.env.rt.spawn(Priority::Foreground, async move {
+                    inner.fetch_ahead(start, upto).await
+                });
                 has_begun = true;
             }
-            let end = self.cold_cache.borrow().end_of(from);
+            let end = self.caches.cold.borrow().end_of(from);
             let Some(end) = end.filter(|end| *end > from) else { break };
             from = end;
         }
@@ -258,14 +257,14 @@ impl<R: Runtime> Inner<R> {
 
     async fn fetch_ahead(&self, start: u64, upto: u64) {
         let read = self.read_log(start, exact(upto - start)).await;
-        let mut cache = self.cold_cache.borrow_mut();
+        let mut cache = self.caches.cold.borrow_mut();
         cache.on_their_way.retain(|(other, _)| *other != start);
         // An error is met again, and told, by the read that needs these bytes.
         if let Ok(bytes) = read {
             cache.insert(start, bytes, true, false);
         }
         drop(cache);
-        self.window_arrived.notify();
+        self.caches.arrived.notify();
     }
 }
 
@@ -318,15 +317,15 @@ impl<R: Runtime> Inner<R> {
         most: usize,
         in_file: usize,
     ) -> Result<Vec<Unit>, FileError> {
-        let cached = self.unit_cache.borrow_mut().get(place.key, from, most.min(in_file));
+        let cached = self.caches.units.borrow_mut().get(place.key, from, most.min(in_file));
         if let Some(units) = cached {
             return Ok(units);
         }
         let count = UNITS_READ_AHEAD.max(most).min(in_file);
-        let units = self.queues.files.read(place, from, count).await?;
+        let units = self.derived.queues.files.read(place, from, count).await?;
         let wanted = units.iter().take(most).copied().collect();
         if units.len() > most {
-            self.unit_cache.borrow_mut().insert(UnitRun { queue: place.key, first: from, units });
+            self.caches.units.borrow_mut().insert(UnitRun { queue: place.key, first: from, units });
         }
         Ok(wanted)
     }

@@ -37,13 +37,13 @@ impl<R: Runtime> Inner<R> {
         let Some(unit) = self.find_message(place, offset, from).await? else { return Ok(None) };
         tracing::error!(
             topic = &*place.topic, queue_id = place.queue_id, offset = offset.0, at = unit.at.0,
-            path = %self.queues.files.path(place, self.queues.files.file_start(offset)).display(),
+            path = %self.derived.queues.files.path(place, self.derived.queues.files.file_start(offset)).display(),
             "a unit of a ConsumeQueue was damaged and is written anew from the log; if there are \
                 many, stop the broker and delete the consumequeue folder: it is rebuilt from the \
                 log"
         );
-        self.unit_cache.borrow_mut().forget(place.key);
-        self.queues.files.write(place, offset, AppendBuf::copy_of(&unit.encode())).await?;
+        self.caches.units.borrow_mut().forget(place.key);
+        self.derived.queues.files.write(place, offset, AppendBuf::copy_of(&unit.encode())).await?;
         Ok(Some(unit))
     }
 
@@ -58,7 +58,7 @@ impl<R: Runtime> Inner<R> {
         while let Some(before) = offset.0.checked_sub(back).map(QueueOffset) {
             let units = self.units_from(place, before, 1).await?;
             if let Some(unit) = units.first().filter(|unit| {
-                unit.at.0 >= self.log.begin()
+                unit.at.0 >= self.writing.log.begin()
                     && unit.end() <= self.watermarks.written().0
                     && !unit.is_missing()
             }) {
@@ -71,11 +71,11 @@ impl<R: Runtime> Inner<R> {
             }
             back *= 2;
         }
-        Ok(self.log.begin())
+        Ok(self.writing.log.begin())
     }
 
     fn is_before_queue(&self, place: &QueuePlace, offset: QueueOffset) -> bool {
-        self.queues.table.borrow().get(place.key).is_none_or(|queue| offset < queue.min)
+        self.derived.queues.table.borrow().get(place.key).is_none_or(|queue| offset < queue.min)
     }
 
     async fn find_message(
@@ -86,13 +86,13 @@ impl<R: Runtime> Inner<R> {
     ) -> Result<Option<Unit>, ReadError> {
         let upto = self.watermarks.written().0.min(from.saturating_add(REPAIR_SCAN_BYTES_MAX));
         let limits = ScanLimits {
-            file_bytes: self.log.file_bytes(),
-            record_bytes_max: self.config.record_bytes_max(),
+            file_bytes: self.writing.log.file_bytes(),
+            record_bytes_max: self.env.config.record_bytes_max(),
             strict_from: u64::MAX,
             strict_from_ms: 0,
         };
         let _memory = self.charge_cold(SCAN_READ_BYTES * (SCAN_READS_AHEAD + 1))?;
-        let mut reader = LogReader::new(&self.log, upto);
+        let mut reader = LogReader::new(&self.writing.log, upto);
         let (mut at, mut needed) = (from, 8);
         while at < upto {
             let bytes = reader.bytes(at, needed).await?;
@@ -101,14 +101,17 @@ impl<R: Runtime> Inner<R> {
             match scan_one(bytes, at, limits) {
                 Scanned::Record(record) => match compare(&record, place, offset) {
                     Relation::Wanted => {
-                        return Ok(Some(unit_of(&record, at, &self.config.delay_levels)));
+                        return Ok(Some(unit_of(&record, at, &self.env.config.delay_levels)));
                     }
                     Relation::Behind => return Ok(None),
                     Relation::Other => at += record.total_size() as u64,
                 },
-                Scanned::Blank => at = self.log.start_of(at) + self.log.file_bytes(),
+                Scanned::Blank => {
+                    at = self.writing.log.start_of(at) + self.writing.log.file_bytes()
+                }
                 Scanned::NeedsBytes(more) if !is_short => needed = more,
-                _ => match find_record(&mut reader, &self.log, limits, at + 1, upto).await? {
+                _ => match find_record(&mut reader, &self.writing.log, limits, at + 1, upto).await?
+                {
                     Some(behind) => at = behind.at,
                     None => return Ok(None),
                 },

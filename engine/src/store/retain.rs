@@ -25,17 +25,21 @@ use std::time::Duration;
 
 /// Looks after the space every `interval_ms`, and whenever a log file was made.
 pub(super) async fn retain<R: Runtime>(inner: Rc<Inner<R>>) {
-    let interval_nanos = inner.config.retention.interval_ms.saturating_mul(1_000_000);
-    let mut due = inner.rt.now_nanos().saturating_add(interval_nanos);
-    while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
-        let made = inner.file_made.seen();
+    let interval_nanos = inner.env.config.retention.interval_ms.saturating_mul(1_000_000);
+    let mut due = inner.env.rt.now_nanos().saturating_add(interval_nanos);
+    while inner.life.phase.get() == Phase::Open && !inner.is_poisoned() {
+        let made = inner.writing.room.file_made.seen();
         let judgement = inner.look_at_space().await;
-        let left = due.saturating_sub(inner.rt.now_nanos());
+        let left = due.saturating_sub(inner.env.rt.now_nanos());
         if left > 0 {
-            or(inner.pause(Duration::from_nanos(left)), inner.file_made.changed_since(made)).await;
+            or(
+                inner.pause(Duration::from_nanos(left)),
+                inner.writing.room.file_made.changed_since(made),
+            )
+            .await;
             continue;
         }
-        due = inner.rt.now_nanos().saturating_add(interval_nanos);
+        due = inner.env.rt.now_nanos().saturating_add(interval_nanos);
         inner.clean(judgement).await;
     }
 }
@@ -43,9 +47,9 @@ pub(super) async fn retain<R: Runtime>(inner: Rc<Inner<R>>) {
 impl<R: Runtime> Inner<R> {
     /// Asks how full the disk is and refuses sends, or takes them again.
     async fn look_at_space(&self) -> Judgement {
-        let folder = self.paths.commitlog();
-        let refused = self.nearly_full.get();
-        let used = match self.rt.disk_space(&folder).await {
+        let folder = self.env.paths.commitlog();
+        let refused = self.writing.room.nearly_full.get();
+        let used = match self.env.rt.disk_space(&folder).await {
             Ok(space) => space.used_percent(),
             Err(error) => {
                 tracing::warn!(path = %folder.display(), %error, "how full the disk is can't be \
@@ -53,14 +57,14 @@ impl<R: Runtime> Inner<R> {
                 return Judgement { refuse: refused.is_some(), clean: false, at_once: false };
             }
         };
-        let judgement = judge(&self.config.retention, used, refused.is_some());
+        let judgement = judge(&self.env.config.retention, used, refused.is_some());
         match (refused, judgement.refuse) {
             (None, true) => tracing::error!(
                 "the disk of {} is {used} % full, diskSpaceWarningLevelRatio is {}: messages are \
                     refused until no more than {} % are used",
                 folder.display(),
-                self.config.retention.warning_percent,
-                self.config.retention.clean_forcibly_percent
+                self.env.config.retention.warning_percent,
+                self.env.config.retention.clean_forcibly_percent
             ),
             (Some(_), false) => tracing::info!(
                 "the disk of {} is {used} % full: messages are taken again",
@@ -68,13 +72,14 @@ impl<R: Runtime> Inner<R> {
             ),
             _ => {}
         }
-        self.nearly_full.set(judgement.refuse.then_some(used));
+        self.writing.room.nearly_full.set(judgement.refuse.then_some(used));
         judgement
     }
 
     async fn clean(&self, judgement: Judgement) {
-        let retention = &self.config.retention;
-        let is_time = retention.delete_when.is_now(self.rt.wall_ms(), self.rt.utc_offset_seconds());
+        let retention = &self.env.config.retention;
+        let is_time =
+            retention.delete_when.is_now(self.env.rt.wall_ms(), self.env.rt.utc_offset_seconds());
         if !is_time && !judgement.clean {
             return;
         }
@@ -86,55 +91,58 @@ impl<R: Runtime> Inner<R> {
     async fn remove_oldest(&self, at_once: bool) -> Result<(), ReadError> {
         let all = self.log_files().await?;
         let (left_over, files): (Vec<LogFile>, Vec<LogFile>) =
-            all.iter().partition(|file| file.start < self.log.begin());
+            all.iter().partition(|file| file.start < self.writing.log.begin());
         // A log that ends with its last file, while there is no space for the next, still begins in
         // a file that is there.
-        let last_file = self.log.created_upto().saturating_sub(self.log.file_bytes());
+        let last_file =
+            self.writing.log.created_upto().saturating_sub(self.writing.log.file_bytes());
         let keep_from = self
+            .writing
             .log
             .start_of(self.watermarks.flushed().0.min(self.watermarks.visible().0))
             .min(last_file);
         let begin = begin_after(
-            &self.config.retention,
+            &self.env.config.retention,
             &files,
-            self.log.file_bytes(),
+            self.writing.log.file_bytes(),
             keep_from,
-            self.rt.wall_ms(),
+            self.env.rt.wall_ms(),
             at_once,
         );
-        let begin = begin.filter(|begin| *begin > self.log.begin());
+        let begin = begin.filter(|begin| *begin > self.writing.log.begin());
         if begin.is_none() && left_over.is_empty() {
             return Ok(());
         }
-        let _turn = self.derived_turn.take().await;
+        let _turn = self.derived.turn.take().await;
         if let Some(begin) = begin {
             self.move_begin(begin, at_once).await?;
         }
         self.remove_log_files(&all).await?;
-        self.queues.remove_files_below_minima().await?;
+        self.derived.queues.remove_files_below_minima().await?;
         Ok(())
     }
 
     /// From here on the log begins at `begin`, for who reads and for the next open.
     async fn move_begin(&self, begin: u64, at_once: bool) -> Result<(), ReadError> {
-        let minima = self.queues.first_units_from(begin).await?;
+        let minima = self.derived.queues.first_units_from(begin).await?;
         tracing::info!(
-            from = self.log.begin(),
+            from = self.writing.log.begin(),
             to = begin,
             by_force = at_once,
             "the oldest log files go"
         );
-        self.log.set_begin(begin);
-        self.queues.raise_minima(&minima);
-        self.deleted.borrow_mut().retain(|_, below| *below > begin);
+        self.writing.log.set_begin(begin);
+        self.derived.queues.raise_minima(&minima);
+        self.derived.deleted.borrow_mut().retain(|_, below| *below > begin);
         self.commit_begin(begin).await;
         Ok(())
     }
 
     /// All that are there: also those that an earlier round could not remove.
     async fn log_files(&self) -> Result<Vec<LogFile>, FileError> {
-        let folder = self.paths.commitlog();
-        let entries = self.rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
+        let folder = self.env.paths.commitlog();
+        let entries =
+            self.env.rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
         let file = |entry: &DirEntry| {
             Some(LogFile { start: parse_offset_name(&entry.name)?, modified_ms: entry.modified_ms })
         };
@@ -149,35 +157,37 @@ impl<R: Runtime> Inner<R> {
         if self.write_checkpoint().await.is_ok() {
             return;
         }
-        let path = self.paths.manifest();
+        let path = self.env.paths.manifest();
         let Some(Decoded::Good(mut manifest)) =
-            self.rt.read_file(&path).await.ok().map(|bytes| Manifest::decode(&bytes))
+            self.env.rt.read_file(&path).await.ok().map(|bytes| Manifest::decode(&bytes))
         else {
             return;
         };
         manifest.begin_at(begin, |topic, queue_id| self.min_of(topic, queue_id));
-        if let Err(error) = self.rt.replace_file(&path, manifest.encode(), false).await {
+        if let Err(error) = self.env.rt.replace_file(&path, manifest.encode(), false).await {
             tracing::warn!(path = %path.display(), %error, "the manifest could not be replaced");
         }
     }
 
     fn min_of(&self, topic: &str, queue_id: i32) -> Option<i64> {
-        let table = self.queues.table.borrow();
+        let table = self.derived.queues.table.borrow();
         table.key(topic, queue_id).and_then(|key| table.get(key)).map(|queue| queue.min.0)
     }
 
     /// The lowest first, and none after one that could not be removed: a log with a gap is refused
     /// at the next open, which may not know where the log begins.
     async fn remove_log_files(&self, all: &[LogFile]) -> Result<(), FileError> {
-        let pause = Duration::from_millis(self.config.retention.file_interval_ms);
-        for (nth, file) in all.iter().filter(|file| file.start < self.log.begin()).enumerate() {
+        let pause = Duration::from_millis(self.env.config.retention.file_interval_ms);
+        for (nth, file) in
+            all.iter().filter(|file| file.start < self.writing.log.begin()).enumerate()
+        {
             if nth > 0 {
                 self.pause(pause).await;
             }
-            self.log.remove(file.start).await?;
+            self.writing.log.remove(file.start).await?;
         }
-        let folder = self.paths.commitlog();
-        self.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))
+        let folder = self.env.paths.commitlog();
+        self.env.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))
     }
 }
 

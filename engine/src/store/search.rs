@@ -113,7 +113,7 @@ impl<R: Runtime> Inner<R> {
                 continue;
             }
             for unit in units {
-                let is_there = unit.at.0 >= self.log.begin() && !unit.is_missing();
+                let is_there = unit.at.0 >= self.writing.log.begin() && !unit.is_missing();
                 let stored_ms = if is_there {
                     store_time_in(&self.log_bytes(unit.at.0, TIME_READ_BYTES).await?, unit.at)
                 } else {

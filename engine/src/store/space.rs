@@ -14,17 +14,17 @@ impl<R: Runtime> Inner<R> {
     /// Makes the log file that begins at `start` unless it is there; waits for space while the
     /// store is open.
     pub(super) async fn ensure_file(&self, start: u64) -> Result<(), FileError> {
-        let before = self.log.created_upto();
+        let before = self.writing.log.created_upto();
         loop {
-            let made = self.log.ensure(start).await;
+            let made = self.writing.log.ensure(start).await;
             match made {
-                Err(full) if is_no_space(&full.source) && self.phase.get() == Phase::Open => {
+                Err(full) if is_no_space(&full.source) && self.life.phase.get() == Phase::Open => {
                     self.wait_for_space(&full).await
                 }
                 Ok(()) => {
-                    if self.log.created_upto() > before {
-                        self.disk_full_at.set(None);
-                        self.file_made.notify();
+                    if self.writing.log.created_upto() > before {
+                        self.writing.room.disk_full_at.set(None);
+                        self.writing.room.file_made.notify();
                     }
                     return Ok(());
                 }
@@ -34,20 +34,20 @@ impl<R: Runtime> Inner<R> {
     }
 
     async fn wait_for_space(&self, error: &FileError) {
-        let next_file = self.log.created_upto();
-        if self.disk_full_at.replace(Some(next_file)).is_none() {
+        let next_file = self.writing.log.created_upto();
+        if self.writing.room.disk_full_at.replace(Some(next_file)).is_none() {
             tracing::warn!(%error, "no space for the next log file: messages are refused from \
                 there on until space is free");
         }
         // Who waits for the writer must not wait for space: what frees it may be waiting behind
         // them.
-        self.written.notify();
+        self.writing.written.notify();
         self.pause(DISK_FULL_RETRY).await;
     }
 
     /// An error while the log's writer stands before a file there is no space for.
     pub(super) fn check_writer_has_space(&self) -> Result<(), StoreError> {
-        match self.disk_full_at.get() {
+        match self.writing.room.disk_full_at.get() {
             Some(next_file) if self.watermarks.written().0 >= next_file => {
                 Err(StoreError::DiskFull { next_file: PhyOffset(next_file) })
             }

@@ -103,11 +103,19 @@ impl Drop for InFlight<'_> {
 /// next one could say yes to what was lost.
 pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
     let zeros = AppendBuf::copy_of(&vec![0; exact(ZEROS_STEP_BYTES)]);
-    while inner.phase.get() == Phase::Open && !inner.is_poisoned() {
-        let (seen, stopping) = (inner.written.seen(), inner.stopping.seen());
-        match inner.zeros.next(inner.log.file_bytes(), inner.log.created_upto()) {
+    while inner.life.phase.get() == Phase::Open && !inner.is_poisoned() {
+        let (seen, stopping) = (inner.writing.written.seen(), inner.life.stopping.seen());
+        match inner
+            .writing
+            .zeros
+            .next(inner.writing.log.file_bytes(), inner.writing.log.created_upto())
+        {
             None => {
-                or(inner.written.changed_since(seen), inner.stopping.changed_since(stopping)).await
+                or(
+                    inner.writing.written.changed_since(seen),
+                    inner.life.stopping.changed_since(stopping),
+                )
+                .await
             }
             Some((from, upto)) => {
                 if let Err(error) = inner.write_zeros(from, upto, &zeros).await {
@@ -120,19 +128,19 @@ pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
 
 impl<R: Runtime> Inner<R> {
     async fn write_zeros(&self, from: u64, upto: u64, zeros: &BufSlice) -> Result<(), FileError> {
-        let file = self.log.file(from).await?;
-        let in_file = from % self.log.file_bytes();
+        let file = self.writing.log.file(from).await?;
+        let in_file = from % self.writing.log.file_bytes();
         // Opening took time: the log may have claimed the place meanwhile.
-        if block_floor(self.zeros.issued.get()) > from {
+        if block_floor(self.writing.zeros.issued.get()) > from {
             return Ok(());
         }
-        let in_flight = self.zeros.begin_zeros(from, upto);
+        let in_flight = self.writing.zeros.begin_zeros(from, upto);
         let len: usize = exact(upto - from);
         let written =
             file.write_both_durably_at(in_file, zeros.part(0..len), BufSlice::empty()).await;
         drop(in_flight);
-        written.map_err(self.log.failed("write zeros", from))?;
-        self.zeros.zeroed.set(upto);
+        written.map_err(self.writing.log.failed("write zeros", from))?;
+        self.writing.zeros.zeroed.set(upto);
         Ok(())
     }
 }

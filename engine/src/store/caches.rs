@@ -1,0 +1,28 @@
+//! What was read from disk and may be asked for again: each can be emptied at any time.
+
+use super::read_ahead::{ColdCache, UnitCache};
+use crate::signal::Signal;
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+pub(super) struct Caches {
+    /// Windows of the log.
+    pub(super) cold: RefCell<ColdCache>,
+    /// Units of ConsumeQueue files.
+    pub(super) units: RefCell<UnitCache>,
+    /// A window came, or will not come.
+    pub(super) arrived: Signal,
+    /// Where damage was said to be: it is said once.
+    pub(super) reported_damage: RefCell<HashSet<u64>>,
+}
+
+impl Caches {
+    pub(super) fn new(cold: ColdCache) -> Self {
+        Self {
+            cold: RefCell::new(cold),
+            units: RefCell::default(),
+            arrived: Signal::default(),
+            reported_damage: RefCell::default(),
+        }
+    }
+}

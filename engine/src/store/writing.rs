@@ -1,0 +1,60 @@
+//! The log and its tail: the part of a store that appends, writes and flushes.
+//!
+//! ```text
+//!   flushed ≤ written ≤ appended                      the watermarks
+//!   tail.begin() ≤ written, tail.end() = appended     what is not written is in memory
+//!   begin ≤ own_from, begin ≤ appended ≤ created_upto + what waits for its file
+//! ```
+//!
+//! [`Writing::check`] asserts these where a state change begins and ends. They say nothing about
+//! bytes from the disk.
+
+use super::zeros::Zeros;
+use crate::commitlog::files::LogFiles;
+use crate::signal::{Signal, Turn};
+use crate::tail::Tail;
+use crate::watermarks::Watermarks;
+use rt::{AppendBuf, Runtime};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+pub(super) struct Writing<R: Runtime> {
+    pub(super) tail: RefCell<Tail>,
+    pub(super) log: LogFiles<R>,
+    /// Zeros ahead of the log, and how far the log's writes go: see [`super::zeros`].
+    pub(super) zeros: Zeros,
+    /// Reused for the zero-padded copy of the partial last block.
+    pub(super) partial_block: RefCell<Rc<AppendBuf>>,
+    pub(super) room: Room,
+    /// Milliseconds: store times never go back, whatever the wall clock does.
+    pub(super) clock: Cell<i64>,
+    /// Records from here on are ours: see [`crate::manifest::Manifest`].
+    pub(super) own_from: u64,
+    pub(super) appended: Signal,
+    pub(super) written: Signal,
+    pub(super) flush_turn: Turn,
+}
+
+/// Whether the disk has room for more of the log.
+#[derive(Default)]
+pub(super) struct Room {
+    /// Start of the log file there was no space for.
+    pub(super) disk_full_at: Cell<Option<u64>>,
+    /// How full the disk is, in hundredths, while sends are refused for it.
+    pub(super) nearly_full: Cell<Option<u64>>,
+    pub(super) file_made: Signal,
+}
+
+impl<R: Runtime> Writing<R> {
+    /// Asserts what the module's text says.
+    pub(super) fn check(&self, watermarks: &Watermarks) {
+        if cfg!(debug_assertions) {
+            let tail = self.tail.borrow();
+            let (written, appended) = (watermarks.written().0, watermarks.appended().0);
+            assert!(tail.begin() <= written, "{} is not in the tail any more", written);
+            assert_eq!(tail.end(), appended, "the tail ends where the log ends");
+            assert!(watermarks.flushed().0 <= written && written <= appended);
+            assert!(self.log.begin() <= appended, "the log begins behind its end");
+        }
+    }
+}
