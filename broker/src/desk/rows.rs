@@ -61,7 +61,7 @@ pub(crate) static ROWS: [Row; 35] = [
     row(code::LOCK_BATCH_MQ, "LOCK_BATCH_MQ", (Subscribe, InBody), Now(group::lock)),
     row(code::UNLOCK_BATCH_MQ, "UNLOCK_BATCH_MQ", (Subscribe, InBody), Now(group::unlock)),
     row(code::UPDATE_AND_CREATE_TOPIC, "UPDATE_AND_CREATE_TOPIC", (Manage, Topic), Now(topic::update)),
-    row(code::DELETE_TOPIC_IN_BROKER, "DELETE_TOPIC_IN_BROKER", (Manage, Topic), Now(topic::delete)),
+    row(code::DELETE_TOPIC_IN_BROKER, "DELETE_TOPIC_IN_BROKER", (Manage, Topic), Task(topic::delete)),
     row(code::GET_ALL_TOPIC_CONFIG, "GET_ALL_TOPIC_CONFIG", (Inspect, Broker), Now(topic::all)),
     row(code::GET_TOPIC_CONFIG, "GET_TOPIC_CONFIG", (Inspect, Topic), Now(topic::one)),
     row(code::GET_SYSTEM_TOPIC_LIST_FROM_BROKER, "GET_SYSTEM_TOPIC_LIST_FROM_BROKER", (Inspect, Broker), Now(topic::system)),

@@ -7,8 +7,11 @@
 use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::checked;
+use crate::desk::reply::Reply;
+use crate::desk::row::{Task, task};
 use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
 use crate::reads::run as reads;
+use crate::services::saving;
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::attributes::{self, AttributeError, Attributes};
@@ -16,7 +19,6 @@ use protocol::bodies::{TopicConfig, TopicList};
 use protocol::codes::response;
 use protocol::remoting::{CommandView, Ext};
 use protocol::{json, names};
-use rt::{Priority, Runtime as _};
 
 fn invalid(remark: impl Into<String>) -> Refusal {
     Refusal::new(response::INVALID_PARAMETER, remark)
@@ -117,38 +119,34 @@ fn changed_attributes(current: Option<&Attributes>, changes: &str) -> Result<Att
 const NOT_SERVED: [(&str, &str); 2] = [("queue.type", "BatchCQ"), ("cleanup.policy", "COMPACTION")];
 
 /// Deletes a topic: its settings, its queues, its offsets. A topic that does not exist is deleted
-/// already.
-pub(crate) fn delete(
-    shard: &mut Shard,
-    net: &mut Net,
-    ticket: Ticket,
-    command: &CommandView<'_>,
-) -> Result<Done, Refusal> {
-    let name = command.ext.require("topic")?;
+/// already. From here on nobody finds it; the answer waits until a crash can't bring it back.
+pub(crate) fn delete(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task, Refusal> {
+    let name = command.ext.require("topic")?.into_owned();
     if name.trim().is_empty() {
         return Err(invalid("The specified topic is blank."));
     }
     refuse_system(shard, &name)?;
-    tracing::info!("topic {name} deleted at the request of {:?}", net.peer(ticket.conn));
-    forget(shard, net, &name);
-    ticket.ok(net);
-    Ok(Done::Answered)
-}
-
-fn forget(shard: &mut Shard, net: &mut Net, name: &str) {
+    tracing::info!("topic {name} deleted by request");
     let now_ms = shard.cx.now_ms();
-    if !shard.tables.topics.delete(name, now_ms) {
-        return;
+    if shard.tables.topics.delete(&name, now_ms) {
+        shard.tables.offsets.forget_topic(&name);
     }
-    shard.tables.offsets.forget_topic(name);
-    reads::topic_is_gone(shard, net, name);
-    // The queues are forgotten here and now; only the files take time.
-    let (deletion, name) = (shard.cx.store.delete_topic(name), name.to_owned());
-    shard.cx.core.spawn(Priority::Background, async move {
+    // Also of a topic that is gone: an earlier deletion may not have reached the disk.
+    let deletion = shard.cx.store.delete_topic(&name);
+    Ok(task(&shard.cx, |cx| async move {
+        cx.with(|shard, net| reads::topic_is_gone(shard, net, &name));
+        let failed = |what: String| Refusal {
+            is_fault: true,
+            ..Refusal::new(response::SYSTEM_ERROR, format!("delete topic {name}: {what}"))
+        };
         if let Err(error) = deletion.await {
-            tracing::error!("the queues of the deleted topic {name} stay on disk: {error}");
+            return Err(failed(format!("its queues stay on disk: {error}; delete it again")));
         }
-    });
+        if !saving::save_now(&cx).await {
+            return Err(failed("its settings or offsets stay on disk: see the log".to_owned()));
+        }
+        Ok(Reply::ok())
+    }))
 }
 
 /// All topics, as mqadmin and slaves ask for them.

@@ -16,10 +16,13 @@ use crate::tables::files::{GROUPS, OFFSETS, TOPICS};
 use netcore::Net;
 use protocol::json;
 use rt::{Priority, Runtime as _};
+use std::time::Duration;
 
 /// After a round the next waits so many times as long as it took to make the text. A peer that
 /// makes up groups or topics without end makes the core write large tables, but not all the time.
 const PAUSE_FACTOR: u64 = 20;
+/// How long [`save_now`] waits for a round under way before it looks again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 /// One saved table: its file, what is unsaved of it, and how it becomes unsaved again.
 struct SavedFile {
@@ -88,10 +91,7 @@ fn save(shard: &mut Shard, periodic_too: bool) {
     let cx = shard.cx.clone();
     shard.cx.core.spawn(Priority::Background, async move {
         let failed = write(&cx, round).await;
-        cx.with(|shard, _| {
-            shard.services.saving.is_under_way = false;
-            failed.iter().for_each(|file| (file.put_back)(&mut shard.tables));
-        });
+        cx.with(|shard, _| ended(shard, &failed));
     });
 }
 
@@ -101,6 +101,26 @@ fn take(shard: &mut Shard, periodic_too: bool) -> Round {
     }
     let due = FILES.iter().filter(|file| periodic_too || !file.is_periodic);
     due.filter_map(|file| (file.take)(&mut shard.tables).map(|text| (file, text))).collect()
+}
+
+/// Saves all that is unsaved now, periodic files too, and completes when it is on disk. False when
+/// a file could not be written: it is tried again later.
+pub(crate) async fn save_now(cx: &Cx) -> bool {
+    let begin = |shard: &mut Shard, _: &mut Net| {
+        std::mem::replace(&mut shard.services.saving.is_under_way, true)
+    };
+    while cx.with(begin) {
+        cx.core.sleep(LOOK_AGAIN_AFTER).await; // another round writes the same files
+    }
+    let round = cx.with(|shard, _| take(shard, true));
+    let failed = write(cx, round).await;
+    cx.with(|shard, _| ended(shard, &failed));
+    failed.is_empty()
+}
+
+fn ended(shard: &mut Shard, failed: &[&'static SavedFile]) {
+    shard.services.saving.is_under_way = false;
+    failed.iter().for_each(|file| (file.put_back)(&mut shard.tables));
 }
 
 /// Everything that is not saved yet, for the end of the shard. Whether all could be written.

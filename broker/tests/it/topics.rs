@@ -54,6 +54,34 @@ fn a_topic_is_created_changed_and_deleted_on_the_shard_that_is_asked() {
 }
 
 #[test]
+fn a_deletion_that_was_answered_survives_a_kill_in_that_moment() {
+    let mut cluster = Cluster::start(1, &[]);
+    for round in 0..5 {
+        let mut client = cluster.client(0);
+        client.put("T", "", "old");
+        client.put("Kept", "", "kept");
+        client.pull(&pull_from("Kept", 0)); // creates the group
+        for topic in ["T", "Kept"] {
+            let at = [("topic", topic), ("queueId", "0"), ("consumerGroup", "g")];
+            let commit = [at.as_slice(), &[("commitOffset", "1")]].concat();
+            assert_eq!(client.call(request::UPDATE_CONSUMER_OFFSET, &commit).code, 0);
+        }
+        assert_eq!(client.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", "T")]).code, 0);
+        cluster.broker.kill();
+        cluster.restart_broker();
+        let mut client = cluster.client(0);
+        assert!(config(&mut client, "T").is_none(), "round {round}");
+        let committed = |client: &mut Client, topic| {
+            let ext = [("topic", topic), ("queueId", "0"), ("consumerGroup", "g")];
+            client.call(request::QUERY_CONSUMER_OFFSET, &ext).number("offset")
+        };
+        assert_eq!(committed(&mut client, "Kept"), 1, "what was saved with it is there");
+        assert_eq!(client.put("T", "", "new").number("queueOffset"), 0, "round {round}");
+        assert_eq!(client.pull(&pull_from("T", 0)).messages()[0].text(), "new");
+    }
+}
+
+#[test]
 fn wrong_and_protected_topics_are_refused() {
     let cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);
