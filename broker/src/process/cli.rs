@@ -17,9 +17,9 @@ Examples:
                                       one key over what the file says; may be repeated
   mqbroker -c broker-a.properties -m  what would be in force
 
-A message is acknowledged when it is in the broker's memory (ASYNC_FLUSH) and is written right
-behind, within about a millisecond; with flushDiskType=SYNC_FLUSH when it survives a power cut,
-with logBackend=mmap when it survives the process.
+A message is acknowledged when it is in the broker's memory (ASYNC_FLUSH, the default: a killed
+process loses what the device has not taken yet); with logBackend=mmap when it survives the
+process; with flushDiskType=SYNC_FLUSH when it survives a power cut.
 `mqbroker --help` lists every configuration key that works.";
 
 /// RingMQ's broker: Apache RocketMQ's protocol, one shard per core.
