@@ -216,8 +216,9 @@ impl<R: Runtime> Inner<R> {
             .find(is_record)
             .unwrap_or(piece.len().saturating_sub(PHYSICAL_OFFSET_AT + 8).max(1));
         let next = (at + next as u64).min(target);
-        tracing::warn!(path = %self.writing.log.path_of(at).display(), offset = at, next, "no record \
-            here: messages between these offsets cannot be found by key");
+        let path = self.writing.log.path_of(at);
+        tracing::warn!(path = %path.display(), offset = at, next, "no record here: messages between \
+            these offsets cannot be found by key");
         self.derived.index.set_upto(next);
     }
 

@@ -35,9 +35,11 @@ impl<R: Runtime> Inner<R> {
     ) -> Result<Option<Unit>, ReadError> {
         let from = self.log_end_of_unit_before(place, offset).await?;
         let Some(unit) = self.find_message(place, offset, from).await? else { return Ok(None) };
+        let files = &self.derived.queues.files;
+        let path = files.path(place, files.file_start(offset));
         tracing::error!(
             topic = &*place.topic, queue_id = place.queue_id, offset = offset.0, at = unit.at.0,
-            path = %self.derived.queues.files.path(place, self.derived.queues.files.file_start(offset)).display(),
+            path = %path.display(),
             "a unit of a ConsumeQueue was damaged and is written anew from the log; if there are \
                 many, stop the broker and delete the consumequeue folder: it is rebuilt from the \
                 log"
