@@ -171,11 +171,13 @@ impl<R: Runtime> Inner<R> {
     /// ConsumeQueues up to now into their files, durably, and a manifest that says so.
     pub(super) async fn write_checkpoint(&self) -> Result<(), StoreError> {
         self.check();
+        self.make_way_for_manifest().await?;
         let mut manifest = self.manifest_now();
         self.flush_upto(manifest.log_end).await?;
         self.derived.queues.persist_dirty().await?;
         self.derived.queues.sync().await?;
         manifest.index = self.index_checkpoint().await;
+        self.forget_doomed(&mut manifest);
         let path = self.env.paths.manifest();
         self.env
             .rt
@@ -298,6 +300,9 @@ impl<R: Runtime> Inner<R> {
     /// One round of the derived files. A failure is logged and tried again: the log has everything.
     async fn derived_round(&self, due: bool) {
         let _turn = self.derived.turn.take().await;
+        if let Err(error) = self.remove_doomed_folders().await {
+            tracing::warn!(%error, "the folder of a deleted topic is still there; trying again");
+        }
         let persisted = self.derived.queues.persist_dirty().await.map_err(StoreError::from);
         let done = match persisted {
             Ok(())
