@@ -2,7 +2,8 @@
 //! offset 0.
 
 use crate::oracle::{
-    Oracle, Replay, assert_record, consume, log_place, overwrite, seeds, small_config,
+    Got, Oracle, Replay, assert_record, consume, consume_around_damage, log_place, overwrite,
+    seeds, small_config,
 };
 use engine::{FlushPolicy, PhyOffset, ReadSlices, ReadStatus, Store, StoreConfig, TagFilter};
 use rt::sim::{Fault, FaultOp, Sim};
@@ -207,4 +208,60 @@ fn a_topic_that_is_made_anew_at_once_keeps_its_messages_over_restarts() {
             assert_eq!(names, ["alpha", "beta"], "Apache takes every folder for a topic");
         });
     }
+}
+
+/// A store without manifest whose topic began anew: `old` messages, then eight new ones, the first
+/// `damaged` of which are gone. Returns what the queue gives.
+fn rebuilt_without_its_first(old: usize, damaged: usize) -> Vec<Option<Vec<u8>>> {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        let mut oracle = Oracle::default();
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        for _ in 0..old {
+            oracle.append_waiting(&store, ("alpha", 0), "old", 300).await;
+        }
+        store.delete_topic("alpha").await.unwrap();
+        oracle.sent.clear();
+        for _ in 0..8 {
+            oracle.append_waiting(&store, ("alpha", 0), "new", 300).await;
+        }
+        store.close().await.unwrap();
+        for sent in &oracle.sent[..damaged] {
+            let (path, in_file) = log_place(sent.at.physical_offset.0);
+            overwrite(&sim, &path, in_file, &vec![0xAA; sent.at.bytes]).await;
+        }
+        sim.remove_file(Path::new("/store/consumequeue.manifest")).await.unwrap();
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        let got = consume_around_damage(&store, "alpha", 0).await;
+        for sent in &oracle.sent[damaged..] {
+            let offset = usize::try_from(sent.at.queue_offset.0).unwrap();
+            let Got::Record(record) = &got[offset].1 else { panic!("{offset} is not served") };
+            assert_record(record, sent);
+        }
+        store.close().await.unwrap();
+        got.into_iter()
+            .map(|(_, got)| match got {
+                Got::Record(record) => Some(record),
+                Got::Damaged => None,
+            })
+            .collect()
+    })
+}
+
+/// The places of the new topic's first messages were those of the deleted topic's.
+#[test]
+fn a_topic_that_began_anew_serves_no_deleted_message_where_damage_took_its_first() {
+    for damaged in 1..=6 {
+        let got = rebuilt_without_its_first(20, damaged);
+        assert_eq!(got.len(), 8, "{damaged} damaged");
+        assert!(got[..damaged].iter().all(Option::is_none), "{damaged} damaged");
+    }
+}
+
+/// Nothing on disk tells here that a topic began anew: see the text of the engine's `fill`.
+#[test]
+fn where_damage_hides_that_a_topic_began_anew_nothing_that_may_be_live_is_given_up() {
+    let got = rebuilt_without_its_first(3, 5);
+    assert_eq!(got.iter().filter(|got| got.is_some()).count(), 3 + 3);
+    assert!(got[3].is_none() && got[4].is_none());
 }
