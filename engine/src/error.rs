@@ -145,13 +145,19 @@ pub enum StoreError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The log can't be written on for lack of space.
-    #[error(
-        "no disk space for the log file that begins at {next_file}; free space and it goes on by \
-            itself"
-    )]
+    #[error("no disk space for the log from {log_at} on; free space and it goes on by itself")]
     DiskFull {
+        /// Where the log would go on: the beginning of its next file, or in a file that was made
+        /// without space for all of it.
+        log_at: PhyOffset,
+    },
+    /// The log can't be written on because its file can't be made or opened.
+    #[error("the log can't go on at {log_at}: {reason}; once that is mended it goes on by itself")]
+    LogBlocked {
         /// Where the log would go on.
-        next_file: PhyOffset,
+        log_at: PhyOffset,
+        /// The failure.
+        reason: String,
     },
     /// The store was poisoned by an earlier failure.
     #[error("the store stopped accepting writes: {reason}; free or repair the disk, then restart")]
@@ -198,14 +204,20 @@ pub enum AppendError {
     /// A batch with no message in it.
     #[error("a batch without messages")]
     EmptyBatch,
-    /// There is no space for the next log file.
-    #[error(
-        "no disk space for the log file that begins at {next_file}; free space and it goes on by \
-            itself"
-    )]
+    /// There is no space for more of the log.
+    #[error("no disk space for the log from {log_at} on; free space and it goes on by itself")]
     DiskFull {
+        /// Where the log would go on: the beginning of its next file, or in a file that was made
+        /// without space for all of it.
+        log_at: PhyOffset,
+    },
+    /// The log's next file can't be made, or the current one not be opened.
+    #[error("the log can't go on at {log_at}: {reason}; once that is mended it goes on by itself")]
+    LogBlocked {
         /// Where the log would go on.
-        next_file: PhyOffset,
+        log_at: PhyOffset,
+        /// The failure.
+        reason: String,
     },
     /// So little space is left that it is kept for what was taken already.
     #[error(

@@ -40,6 +40,25 @@ pub enum OpenMode {
 /// What O_DIRECT asks of address, offset and length, in bytes.
 pub const DIRECT_ALIGN: usize = 4096;
 
+/// The fdatasync of a durable write failed, not the write: nobody knows any more what survives.
+#[derive(Debug)]
+struct SyncFailed(io::Error);
+
+impl std::fmt::Display for SyncFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "fdatasync: {}", self.0)
+    }
+}
+
+impl std::error::Error for SyncFailed {}
+
+/// What [`File::write_both_durably_at`] returns when its fdatasync failed: of another kind than any
+/// error of a write, so that nobody takes a full disk that fdatasync met for a write that can be
+/// tried again.
+pub(crate) fn sync_failed(source: io::Error) -> io::Error {
+    io::Error::other(SyncFailed(source))
+}
+
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
@@ -149,7 +168,9 @@ pub trait File: Clone + 'static {
         }
     }
     /// [`File::write_both_at`], and when it completes both pieces survive a power cut. Says nothing
-    /// of earlier writes.
+    /// of earlier writes. A write that found no space is an error of kind `StorageFull` or
+    /// `QuotaExceeded` and may be tried again; an fdatasync that failed is of neither kind,
+    /// whatever its reason.
     fn write_both_durably_at(
         &self,
         offset: u64,
@@ -158,7 +179,7 @@ pub trait File: Clone + 'static {
     ) -> impl Future<Output = io::Result<()>> {
         async move {
             self.write_both_at(offset, first, second).await?;
-            self.sync_data().await
+            self.sync_data().await.map_err(sync_failed)
         }
     }
     /// fdatasync: what was written before the call survives a power cut.

@@ -122,6 +122,7 @@ pub(crate) fn refusal_of(error: &AppendError, limit: usize) -> Refusal {
         AppendError::QueueId { .. } => response::INVALID_PARAMETER,
         AppendError::TailFull { .. } => response::SYSTEM_BUSY,
         AppendError::DiskFull { .. }
+        | AppendError::LogBlocked { .. }
         | AppendError::DiskNearlyFull { .. }
         | AppendError::Poisoned { .. }
         | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
@@ -138,6 +139,7 @@ pub(crate) fn native_refusal_of(error: &AppendError) -> NativeRefusal {
         AppendError::QueueId { .. } => ErrorCode::Queue,
         AppendError::EmptyBatch => ErrorCode::Request,
         AppendError::DiskFull { .. }
+        | AppendError::LogBlocked { .. }
         | AppendError::DiskNearlyFull { .. }
         | AppendError::Poisoned { .. }
         | AppendError::Closed => ErrorCode::NotWritable,

@@ -26,6 +26,8 @@ pub(crate) struct LogFiles<R: Runtime> {
     /// End of the last file that exists.
     created_upto: Cell<u64>,
     creating: Turn,
+    /// A file that could not be made whole could not be removed either.
+    has_unfinished: Cell<bool>,
 }
 
 impl<R: Runtime> LogFiles<R> {
@@ -48,6 +50,7 @@ impl<R: Runtime> LogFiles<R> {
             begin: Cell::new(begin),
             created_upto: Cell::new(created_upto),
             creating: Turn::default(),
+            has_unfinished: Cell::new(false),
         }
     }
 
@@ -183,8 +186,14 @@ impl<R: Runtime> LogFiles<R> {
             let turn = self.creating.take().await;
             let next = self.created_upto.get();
             if next <= start {
+                if self.has_unfinished.get() {
+                    self.remove_unfinished(next).await?;
+                }
                 if let Err(error) = self.create(next).await {
-                    self.remove_unfinished(next).await;
+                    self.has_unfinished.set(true);
+                    if let Err(error) = self.remove_unfinished(next).await {
+                        tracing::debug!(%error, "an unfinished log file stays for now");
+                    }
                     return Err(error);
                 }
                 self.created_upto.set(next + self.file_bytes);
@@ -206,13 +215,18 @@ impl<R: Runtime> LogFiles<R> {
 
     /// A file that could not be made whole goes again: part of its space may be taken already (ext4
     /// keeps what fallocate got before the disk was full), and a short file is no log file. Left
-    /// over it would only be completed at the next open.
-    async fn remove_unfinished(&self, start: u64) {
+    /// over it would only be completed at the next open. Nor is it completed by the next try: of an
+    /// fdatasync that failed the kernel tells once.
+    async fn remove_unfinished(&self, start: u64) -> Result<(), FileError> {
         self.open.borrow_mut().forget(|open| *open == start);
         let path = self.paths.commitlog_file(start);
-        if let Err(error) = self.rt.remove_file(&path).await {
-            tracing::debug!(path = %path.display(), %error, "an unfinished log file stays");
+        match self.rt.remove_file(&path).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(FileError { operation: "remove", path, offset: 0, source: error });
+            }
+            _ => self.has_unfinished.set(false),
         }
+        Ok(())
     }
 
     /// Makes everything from `end` on zeros, and forgets the files behind: what a crash left there

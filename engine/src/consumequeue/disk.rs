@@ -11,7 +11,7 @@ use crate::offset::QueueOffset;
 use crate::paths::Paths;
 use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -40,6 +40,9 @@ pub(crate) struct QueueFiles<R: Runtime> {
     open: RefCell<OpenFiles<OpenKey, R::File>>,
     /// Folders with names that no sync has covered.
     unsynced_folders: RefCell<BTreeSet<PathBuf>>,
+    /// Deleted topics whose folders are still there, each with the keys its queues had. Nothing is
+    /// written for a queue of such a topic: it would go into the old folder, and with it.
+    doomed: RefCell<BTreeMap<String, Vec<QueueKey>>>,
 }
 
 impl<R: Runtime> QueueFiles<R> {
@@ -51,6 +54,7 @@ impl<R: Runtime> QueueFiles<R> {
             units_per_file: u64::from(units_per_file),
             open,
             unsynced_folders: RefCell::default(),
+            doomed: RefCell::default(),
         }
     }
 
@@ -212,8 +216,39 @@ impl<R: Runtime> QueueFiles<R> {
         Ok(file)
     }
 
+    /// The topic with these queues is deleted: [`QueueFiles::remove_doomed`] removes its folder.
+    pub(crate) fn doom(&self, topic: &str, queues: &[QueueKey]) {
+        self.doomed.borrow_mut().entry(topic.to_owned()).or_default().extend(queues);
+        self.forget(queues);
+    }
+
+    /// Whether a folder that an earlier topic of this name left is still there.
+    pub(crate) fn is_doomed(&self, topic: &str) -> bool {
+        self.doomed.borrow().contains_key(topic)
+    }
+
+    pub(crate) fn doomed_topics(&self) -> Vec<String> {
+        self.doomed.borrow().keys().cloned().collect()
+    }
+
+    /// Removes the folder of a deleted topic, durably. One caller at a time, and nobody writes
+    /// queues meanwhile. What a failure leaves is removed by the next call.
+    pub(crate) async fn remove_doomed(&self, topic: &str) -> Result<(), FileError> {
+        let (folder, parent) = (self.paths.topic(topic), self.paths.consumequeue());
+        self.rt.remove_dir_all(&folder).await.map_err(FileError::at(
+            "remove folder",
+            &folder,
+            0,
+        ))?;
+        self.rt.sync_dir(&parent).await.map_err(FileError::at("sync folder", &parent, 0))?;
+        // A read that began before the deletion may have opened a file since.
+        let queues = self.doomed.borrow_mut().remove(topic).unwrap_or_default();
+        self.forget(&queues);
+        Ok(())
+    }
+
     /// Closes what is open of deleted queues.
-    pub(crate) fn forget(&self, queues: &[QueueKey]) {
+    fn forget(&self, queues: &[QueueKey]) {
         self.open.borrow_mut().forget(|key| queues.contains(&key.queue));
     }
 
@@ -284,7 +319,11 @@ impl<R: Runtime> QueueFiles<R> {
             return Ok(min == max);
         }
         let folder = self.paths.queue(&place.topic, place.queue_id);
-        let Ok(entries) = self.rt.list_dir(&folder).await else { return Ok(false) };
+        let entries = match self.rt.list_dir(&folder).await {
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(false),
+            // A folder that can't be looked at now is no reason to build all anew.
+            entries => entries.map_err(FileError::at("list", &folder, 0))?,
+        };
         let (mut at, mut ends_at) = (min, 0);
         while at < max {
             let name = crate::paths::offset_name(self.file_start(at));

@@ -57,7 +57,7 @@ impl<R: Runtime> Queues<R> {
 
     fn next_batch(&self, key: QueueKey) -> Option<Batch> {
         let table = self.table.borrow();
-        let queue = table.get(key)?;
+        let queue = table.get(key).filter(|queue| !self.files.is_doomed(&queue.topic))?;
         let first = queue.persisted;
         let most = PERSIST_UNITS_MAX.min(self.files.left_in_file(first));
         let bytes: Vec<u8> = queue.unpersisted(most).flat_map(super::unit::Unit::encode).collect();

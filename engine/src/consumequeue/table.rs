@@ -257,6 +257,16 @@ impl QueueTable {
         }
     }
 
+    /// The queues of a topic.
+    pub(crate) fn keys_of(&self, topic: &str) -> Vec<QueueKey> {
+        let slots = self.topics.get(topic).into_iter().flatten().copied();
+        let key = |slot: u32| {
+            let generation = self.slots.get(slot as usize)?.generation;
+            Some(QueueKey { slot, generation })
+        };
+        slots.filter(|slot| *slot != NO_QUEUE).filter_map(key).collect()
+    }
+
     /// Frees what is in files and whose records have left memory.
     pub(crate) fn trim(&mut self, tail_begin: u64) {
         for queue in self.slots.iter_mut().filter_map(|slot| slot.queue.as_mut()) {

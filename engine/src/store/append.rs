@@ -196,11 +196,7 @@ impl<R: Runtime> Inner<R> {
         }
         let (end, written) = (self.watermarks.appended().0, self.watermarks.written().0);
         let blank = blank_before(end, bytes as u64, self.writing.log.file_bytes());
-        if let Some(next_file) = self.writing.room.disk_full_at.get()
-            && end + blank + bytes as u64 > next_file
-        {
-            return Err(AppendError::DiskFull { next_file: PhyOffset(next_file) });
-        }
+        self.check_way_to(end + blank + bytes as u64)?;
         let mut tail = self.writing.tail.borrow_mut();
         if blank > 0 {
             let blank_bytes = usize::try_from(blank).map_err(|_| full())?;

@@ -3,14 +3,16 @@
 //!
 //! A failed write or flush of the log poisons the store: it takes no more messages, never tries the
 //! same flush again (the kernel may have dropped the pages, a second fdatasync would lie), and asks
-//! for a restart. Derived files are tried again: the log has everything.
+//! for a restart. What failed before it touched the log is waited out ([`super::space`]). Derived
+//! files are tried again: the log has everything.
 
 use super::indexing::build_index;
+use super::space::LOG_RETRY;
 use super::{Inner, Phase, Store, zeros};
 use crate::checkpoint::Checkpoint;
 use crate::commitlog::writer::{WriteStep, next_write};
 use crate::config::{FlushPolicy, LogBackend};
-use crate::error::{FileError, StoreError};
+use crate::error::{FileError, StoreError, is_no_space};
 use crate::index::IndexMark;
 use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
 use crate::manifest::{ListedQueue, MANIFEST_VERSION, Manifest};
@@ -20,6 +22,29 @@ use rt::{File, Priority, Runtime};
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// An operation of the log that failed.
+pub(super) struct LogFailure {
+    pub(super) error: FileError,
+    /// Whether nobody knows any more what the file holds: the store stops.
+    pub(super) is_final: bool,
+}
+
+impl LogFailure {
+    /// Nothing was written or flushed yet.
+    pub(super) fn harmless(error: FileError) -> Self {
+        Self { error, is_final: false }
+    }
+
+    pub(super) fn last(error: FileError) -> Self {
+        Self { error, is_final: true }
+    }
+
+    /// A write that found no space may be tried again, and no other.
+    pub(super) fn of_write(error: FileError) -> Self {
+        Self { is_final: !is_no_space(&error.source), error }
+    }
+}
 
 impl<R: Runtime> Inner<R> {
     pub(super) fn start(self: &Rc<Self>) {
@@ -90,9 +115,10 @@ impl<R: Runtime> Inner<R> {
         )
     }
 
-    async fn write_step(&self, step: WriteStep) -> Result<(), FileError> {
-        self.ensure_file(self.writing.log.start_of(step.at)).await?;
-        let file = self.writing.log.file(step.at).await?;
+    async fn write_step(&self, step: WriteStep) -> Result<(), LogFailure> {
+        let ensured = self.ensure_file(self.writing.log.start_of(step.at)).await;
+        ensured.map_err(LogFailure::harmless)?;
+        let file = self.writing.log.file(step.at).await.map_err(LogFailure::harmless)?;
         let in_file = step.at % self.writing.log.file_bytes();
         self.writing.zeros.begin_write(step.device_end()).await;
         let (bytes, padded) = (step.device_end() - step.at, step.last.len() as u64);
@@ -102,7 +128,8 @@ impl<R: Runtime> Inner<R> {
         } else {
             ("write", file.write_both_at(in_file, step.blocks, step.last).await)
         };
-        done.map_err(self.writing.log.failed(operation, step.at))?;
+        done.map_err(self.writing.log.failed(operation, step.at)).map_err(LogFailure::of_write)?;
+        self.can_write();
         self.writing.check(&self.watermarks);
         self.watermarks.write_to(step.upto);
         self.counts.add(|counts| {
@@ -138,9 +165,11 @@ impl<R: Runtime> Inner<R> {
         let (from, upto) = (self.watermarks.flushed().0, self.watermarks.written().0);
         let mut at = from;
         while at < upto {
-            if let Err(error) = self.flush_file(at).await {
-                self.poison_with(&error);
-                return Err(error.into());
+            if let Err(failure) = self.flush_file(at).await {
+                if failure.is_final {
+                    self.poison_with(&failure.error);
+                }
+                return Err(failure.error.into());
             }
             at = self.writing.log.start_of(at) + self.writing.log.file_bytes();
         }
@@ -148,9 +177,10 @@ impl<R: Runtime> Inner<R> {
         Ok(())
     }
 
-    async fn flush_file(&self, at: u64) -> Result<(), FileError> {
-        let file = self.writing.log.file(at).await?;
-        file.sync_data().await.map_err(self.writing.log.failed("fdatasync", at))?;
+    async fn flush_file(&self, at: u64) -> Result<(), LogFailure> {
+        let file = self.writing.log.file(at).await.map_err(LogFailure::harmless)?;
+        let synced = file.sync_data().await.map_err(self.writing.log.failed("fdatasync", at));
+        synced.map_err(LogFailure::last)?;
         self.counts.add(|counts| counts.flushes += 1);
         Ok(())
     }
@@ -163,7 +193,7 @@ impl<R: Runtime> Inner<R> {
             if self.watermarks.written().0 >= end {
                 return self.flush().await;
             }
-            self.check_writer_has_space()?;
+            self.check_writer_goes_on()?;
             self.writing.written.changed_since(seen).await;
         }
     }
@@ -171,11 +201,13 @@ impl<R: Runtime> Inner<R> {
     /// ConsumeQueues up to now into their files, durably, and a manifest that says so.
     pub(super) async fn write_checkpoint(&self) -> Result<(), StoreError> {
         self.check();
+        self.make_way_for_manifest().await?;
         let mut manifest = self.manifest_now();
         self.flush_upto(manifest.log_end).await?;
         self.derived.queues.persist_dirty().await?;
         self.derived.queues.sync().await?;
         manifest.index = self.index_checkpoint().await;
+        self.forget_doomed(&mut manifest);
         let path = self.env.paths.manifest();
         self.env
             .rt
@@ -244,8 +276,15 @@ async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
         }
         match inner.next_step() {
             Some(step) => {
-                if let Err(error) = inner.write_step(step).await {
-                    inner.poison_with(&error);
+                let at = step.at;
+                match inner.write_step(step).await {
+                    Ok(()) => {}
+                    Err(LogFailure { error, is_final: false })
+                        if inner.life.phase.get() == Phase::Open =>
+                    {
+                        inner.wait_to_write(at, &error).await;
+                    }
+                    Err(LogFailure { error, .. }) => inner.poison_with(&error),
                 }
             }
             None if inner.life.phase.get() != Phase::Open => return,
@@ -267,14 +306,17 @@ async fn flush_log<R: Runtime>(inner: Rc<Inner<R>>) {
             .await;
         }
         inner.pause(interval).await;
-        // A failure has poisoned the store and is logged there.
-        if inner.flush().await.is_err() {
-            return;
+        if let Err(error) = inner.flush().await
+            && !inner.is_poisoned()
+        {
+            tracing::warn!(%error, "the log is not flushed; trying again");
+            inner.pause(LOG_RETRY).await;
         }
     }
 }
 
-/// Makes the next file when half of the last one is used, so that a writer never waits for it.
+/// Makes the next file when half of the last one is used, so that a writer never waits for it. A
+/// failure is said once and tried again: see [`super::space`].
 async fn prepare_files<R: Runtime>(inner: Rc<Inner<R>>) {
     while inner.life.phase.get() == Phase::Open && !inner.is_poisoned() {
         let (seen, stopping) = (inner.writing.written.seen(), inner.life.stopping.seen());
@@ -288,8 +330,8 @@ async fn prepare_files<R: Runtime>(inner: Rc<Inner<R>>) {
             .await;
             continue;
         }
-        if let Err(error) = inner.ensure_file(next).await {
-            inner.poison_with(&error);
+        if inner.try_file(next).await.is_err() {
+            inner.pause(LOG_RETRY).await;
         }
     }
 }
@@ -298,6 +340,9 @@ impl<R: Runtime> Inner<R> {
     /// One round of the derived files. A failure is logged and tried again: the log has everything.
     async fn derived_round(&self, due: bool) {
         let _turn = self.derived.turn.take().await;
+        if let Err(error) = self.remove_doomed_folders().await {
+            tracing::warn!(%error, "the folder of a deleted topic is still there; trying again");
+        }
         let persisted = self.derived.queues.persist_dirty().await.map_err(StoreError::from);
         let done = match persisted {
             Ok(())

@@ -1,8 +1,26 @@
 //! Deleting a topic: its queues are forgotten at once, its files removed, and a rebuild will not
 //! bring it back.
+//!
+//! ```text
+//!   delete_topic ─► queues forgotten, folder doomed ─► folder removed, durably ─► manifest
+//!                     │ at once                                │
+//!                     └─ a new topic takes messages: units     └─ its units may be written
+//!                        in memory only
+//! ```
+//!
+//! The folder is removed by whoever writes queues next, before anything is written for a new topic
+//! of that name, and again until it works. After a crash in between, what the old manifest lists is
+//! not there, or the log shows that the queues began anew: recovery then builds all queues from the
+//! log.
+//!
+//! Why the folder is not renamed first, so that the new topic's units need not wait: nobody waits
+//! for them (they are read from memory meanwhile), and a renamed folder that a crash leaves would
+//! be a topic to Apache RocketMQ.
 
-use super::{Inner, Store};
-use crate::error::{FileError, StoreError};
+use super::{Inner, Phase, Store};
+use crate::consumequeue::table::QueueKey;
+use crate::error::StoreError;
+use crate::manifest::Manifest;
 use rt::Runtime;
 
 impl<R: Runtime> Store<R> {
@@ -28,7 +46,9 @@ impl<R: Runtime> Store<R> {
             let _turn = inner.derived.turn.take().await;
             // The folder goes first: the manifest that no longer lists the topic must not find its
             // old units under a new queue of the same name.
-            inner.remove_folder(&topic).await?;
+            if inner.derived.queues.files.is_doomed(&topic) {
+                inner.remove_doomed_folder(&topic).await?;
+            }
             inner.write_checkpoint().await?;
             Ok(was_there)
         }
@@ -42,19 +62,59 @@ impl<R: Runtime> Inner<R> {
             return false;
         }
         let queues = table.remove_topic(topic);
-        self.derived.queues.files.forget(&queues);
+        self.derived.queues.files.doom(topic, &queues);
         self.derived.deleted.borrow_mut().insert(topic.to_owned(), self.watermarks.appended().0);
         true
     }
 
-    async fn remove_folder(&self, topic: &str) -> Result<(), StoreError> {
-        let (folder, parent) = (self.env.paths.topic(topic), self.env.paths.consumequeue());
-        self.env.rt.remove_dir_all(&folder).await.map_err(FileError::at(
-            "remove folder",
-            &folder,
-            0,
-        ))?;
-        self.env.rt.sync_dir(&parent).await.map_err(FileError::at("sync folder", &parent, 0))?;
+    /// Removes the folder of a deleted topic; what a new topic of that name has for its files is
+    /// written from now on. The caller has the turn of derived files.
+    async fn remove_doomed_folder(&self, topic: &str) -> Result<(), StoreError> {
+        self.derived.queues.files.remove_doomed(topic).await?;
+        let mut table = self.derived.queues.table.borrow_mut();
+        let waiting: Vec<QueueKey> = table
+            .keys_of(topic)
+            .into_iter()
+            .filter(|key| table.get(*key).is_some_and(|queue| queue.persisted < queue.next))
+            .collect();
+        table.mark_dirty(&waiting);
         Ok(())
+    }
+
+    /// Removes the folders of all deleted topics; those that can't be removed are tried again next
+    /// time. The caller has the turn of derived files.
+    pub(super) async fn remove_doomed_folders(&self) -> Result<(), StoreError> {
+        let mut failed = Ok(());
+        for topic in self.derived.queues.files.doomed_topics() {
+            let removed = self.remove_doomed_folder(&topic).await;
+            failed = failed.and(removed);
+        }
+        failed
+    }
+
+    /// As [`Inner::remove_doomed_folders`], and fails only for a folder that must be gone before a
+    /// manifest is written: where a new topic of that name has units, which are in no file before,
+    /// and at a clean stop, after which the folder would be a topic to Apache RocketMQ.
+    pub(super) async fn make_way_for_manifest(&self) -> Result<(), StoreError> {
+        let Err(error) = self.remove_doomed_folders().await else { return Ok(()) };
+        let doomed = self.derived.queues.files.doomed_topics();
+        let table = self.derived.queues.table.borrow();
+        let is_closing = self.life.phase.get() != Phase::Open;
+        if doomed.iter().any(|topic| is_closing || table.has_topic(topic)) {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the folder of a deleted topic is still there; trying again");
+        Ok(())
+    }
+
+    /// Takes the topics that were deleted since `manifest` was made out of it: their queues need not
+    /// be in their files any more.
+    pub(super) fn forget_doomed(&self, manifest: &mut Manifest) {
+        for topic in self.derived.queues.files.doomed_topics() {
+            manifest.queues.remove(&topic);
+            if let Some(below) = self.derived.deleted.borrow().get(&topic) {
+                manifest.deleted.insert(topic, *below);
+            }
+        }
     }
 }

@@ -13,6 +13,14 @@
 //! from the queue's end has a damaged queue offset: BODYCRC does not cover it, the record is
 //! reported and never served. Damage between a suspect and its follower may have taken messages of
 //! their queue: "goes on" then leaves that many out.
+//!
+//! Without a manifest nothing on disk says that a topic was deleted: its records stay in the log
+//! and the deletion leaves no trace there. A queue that goes back to a lower offset began anew, and
+//! nothing from before is served, also where damage took its first messages. Where damage took so
+//! many of the new topic's messages that the first left has an offset at or above the old queue's
+//! end, the log looks just as that of one queue that lost messages to damage. It is taken for that:
+//! the old messages are served, for giving up what was acknowledged is the worse error of the two.
+//! The start says so (a damaged manifest: "topics deleted before may be back").
 
 use super::damage::Damage;
 use crate::commitlog::files::LogFiles;
@@ -231,11 +239,15 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
     /// Puts a suspect at its own offset.
     fn accept(&mut self, key: QueueKey, suspect: Suspect) -> bool {
         let next = self.next(key);
-        if suspect.offset.since(next) > MISSING_UNITS_MAX {
+        let first = if suspect.offset < next { QueueOffset(0) } else { next };
+        if suspect.offset.since(first) > MISSING_UNITS_MAX {
             return false;
         }
         if suspect.offset < next {
-            self.from.queues.table.borrow_mut().truncate(key, suspect.offset);
+            // Nothing of the deleted topic is left: where damage took the new one's first messages,
+            // their places are without message.
+            self.from.queues.table.borrow_mut().truncate(key, QueueOffset(0));
+            self.push_missing(key, suspect.offset, suspect.unit.at.0);
             self.anew.insert(key);
         } else {
             let path = self.from.log.path_of(suspect.unit.at.0);

@@ -35,6 +35,11 @@ impl<R: Runtime> Inner<R> {
     ) -> Result<Option<Unit>, ReadError> {
         let from = self.log_end_of_unit_before(place, offset).await?;
         let Some(unit) = self.find_message(place, offset, from).await? else { return Ok(None) };
+        // The topic may have been deleted meanwhile: its folder must not be made again.
+        let _turn = self.derived.turn.take().await;
+        if self.derived.queues.table.borrow().get(place.key).is_none() {
+            return Ok(None);
+        }
         let files = &self.derived.queues.files;
         let path = files.path(place, files.file_start(offset));
         tracing::error!(

@@ -9,6 +9,7 @@
 //! [`Writing::check`] asserts these where a state change begins and ends. They say nothing about
 //! bytes from the disk.
 
+use super::space::Obstacle;
 use super::zeros::Zeros;
 use crate::commitlog::files::LogFiles;
 use crate::signal::{Signal, Turn};
@@ -35,11 +36,13 @@ pub(super) struct Writing<R: Runtime> {
     pub(super) flush_turn: Turn,
 }
 
-/// Whether the disk has room for more of the log.
+/// Whether the log can go on.
 #[derive(Default)]
 pub(super) struct Room {
-    /// Start of the log file there was no space for.
-    pub(super) disk_full_at: Cell<Option<u64>>,
+    /// The next file could not be made.
+    pub(super) no_file: Obstacle,
+    /// The log's writer could not open the file that is there, or found no space in it.
+    pub(super) no_write: Obstacle,
     /// How full the disk is, in hundredths, while sends are refused for it.
     pub(super) nearly_full: Cell<Option<u64>>,
     pub(super) file_made: Signal,

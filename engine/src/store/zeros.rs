@@ -15,8 +15,9 @@
 //! place ([`Zeros::begin_write`]) and waits for zeros in flight below its end; zeros begin only
 //! behind what is claimed.
 
+use super::background::LogFailure;
+use super::space::LOG_RETRY;
 use super::{Inner, Phase};
-use crate::error::FileError;
 use crate::limits::{ZEROS_AHEAD_BYTES, ZEROS_STEP_BYTES, ZEROS_WRITE_BYTES_MAX};
 use crate::number::exact;
 use crate::signal::Signal;
@@ -99,8 +100,8 @@ impl Drop for InFlight<'_> {
 }
 
 /// Keeps zeros ahead of the log until the store closes. A failure stops the store as one of the log
-/// does: the files are the same, and of an fdatasync that failed the kernel tells once; the log's
-/// next one could say yes to what was lost.
+/// does, or is waited out as one of the log is: the files are the same, and of an fdatasync that
+/// failed the kernel tells once; the log's next one could say yes to what was lost.
 pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
     let zeros = AppendBuf::copy_of(&vec![0; exact(ZEROS_STEP_BYTES)]);
     while inner.life.phase.get() == Phase::Open && !inner.is_poisoned() {
@@ -118,8 +119,11 @@ pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
                 .await
             }
             Some((from, upto)) => {
-                if let Err(error) = inner.write_zeros(from, upto, &zeros).await {
-                    return inner.poison_with(&error);
+                match inner.write_zeros(from, upto, &zeros).await {
+                    Ok(()) => {}
+                    Err(LogFailure { error, is_final: true }) => return inner.poison_with(&error),
+                    // The log's writer says what stands in its way, if it does by then.
+                    Err(_) => inner.pause(LOG_RETRY).await,
                 }
             }
         }
@@ -127,8 +131,8 @@ pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
 }
 
 impl<R: Runtime> Inner<R> {
-    async fn write_zeros(&self, from: u64, upto: u64, zeros: &BufSlice) -> Result<(), FileError> {
-        let file = self.writing.log.file(from).await?;
+    async fn write_zeros(&self, from: u64, upto: u64, zeros: &BufSlice) -> Result<(), LogFailure> {
+        let file = self.writing.log.file(from).await.map_err(LogFailure::harmless)?;
         let in_file = from % self.writing.log.file_bytes();
         // Opening took time: the log may have claimed the place meanwhile.
         if block_floor(self.writing.zeros.issued.get()) > from {
@@ -139,7 +143,9 @@ impl<R: Runtime> Inner<R> {
         let written =
             file.write_both_durably_at(in_file, zeros.part(0..len), BufSlice::empty()).await;
         drop(in_flight);
-        written.map_err(self.writing.log.failed("write zeros", from))?;
+        written
+            .map_err(self.writing.log.failed("write zeros", from))
+            .map_err(LogFailure::of_write)?;
         self.writing.zeros.zeroed.set(upto);
         Ok(())
     }

@@ -2,12 +2,16 @@
 //! offset 0.
 
 use crate::oracle::{
-    Oracle, Replay, assert_record, consume, log_place, overwrite, seeds, small_config,
+    Got, Oracle, Replay, assert_record, consume, consume_around_damage, log_place, overwrite,
+    seeds, small_config,
 };
-use engine::{ReadSlices, ReadStatus, Store, TagFilter};
-use rt::Runtime;
+use engine::{FlushPolicy, PhyOffset, ReadSlices, ReadStatus, Store, StoreConfig, TagFilter};
 use rt::sim::{Fault, FaultOp, Sim};
+use rt::{Priority, Runtime};
+use std::cell::Cell;
 use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
 
 #[test]
 fn a_deleted_topic_does_not_come_back_from_the_log() {
@@ -49,7 +53,7 @@ fn a_deletion_that_failed_and_was_tried_again_survives_a_crash() {
         sim.block_on(async {
             let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
             Oracle::default().fill(&sim, &store, 50).await;
-            sim.sleep(std::time::Duration::from_millis(100)).await;
+            sim.sleep(Duration::from_millis(100)).await;
             sim.inject(Fault::eio(FaultOp::Write, "/store/consumequeue.manifest").times(1));
             store.delete_topic("alpha").await.unwrap_err();
             assert!(!store.delete_topic("alpha").await.unwrap(), "it is gone here");
@@ -120,4 +124,144 @@ fn a_topic_that_begins_anew_keeps_its_first_message_when_damage_took_the_next_on
             store.close().await.unwrap();
         });
     }
+}
+
+/// How a life ends in the test below.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Closed,
+    Killed,
+    PowerCut,
+}
+
+/// Deletes topic alpha and sends to it in the same moment, while the queues are being written.
+async fn delete_and_send_at_once(
+    sim: &Sim,
+    store: &Store<Sim>,
+    oracle: &mut Oracle,
+    running: &Rc<Cell<usize>>,
+) {
+    sim.sleep(Duration::from_micros(sim.random_u64() % 60_000)).await;
+    let (mine, deletion) = (sim.clone(), store.delete_topic("alpha"));
+    oracle.sent.retain(|sent| sent.topic != "alpha");
+    running.set(running.get() + 1);
+    let running = running.clone();
+    let slow = mine.random_u64().is_multiple_of(2);
+    sim.spawn(Priority::Background, async move {
+        if slow {
+            mine.sleep(Duration::from_micros(mine.random_u64() % 20_000)).await;
+        }
+        deletion.await.unwrap();
+        running.set(running.get() - 1);
+    });
+    for nth in 0..1 + sim.random_u64() % 60 {
+        let queue_id = i32::try_from(nth % 3).unwrap();
+        oracle.append_waiting(store, ("alpha", queue_id), "red", 200).await;
+    }
+}
+
+/// The new topic's units went into the old topic's folder, which was then removed.
+#[test]
+fn a_topic_that_is_made_anew_at_once_keeps_its_messages_over_restarts() {
+    for seed in seeds(60) {
+        let _replay =
+            Replay(seed, "a_topic_that_is_made_anew_at_once_keeps_its_messages_over_restarts");
+        let mut sim = Sim::new(seed);
+        let mut oracle = Oracle::default();
+        for end in [End::Closed, End::Killed, End::PowerCut, End::Closed] {
+            let config = StoreConfig { flush: FlushPolicy::Sync, ..small_config("/store") };
+            sim.block_on(async {
+                let store = Store::open(sim.clone(), config.clone()).await.unwrap();
+                oracle.check(&store).await;
+                oracle.fill(&sim, &store, 100).await;
+                let running = Rc::new(Cell::new(0));
+                for _ in 0..4 {
+                    delete_and_send_at_once(&sim, &store, &mut oracle, &running).await;
+                }
+                // The records leave the tail, so that units are asked of the files.
+                for _ in 0..60 {
+                    oracle.append_waiting(&store, ("beta", 0), "red", 3000).await;
+                }
+                sim.sleep(Duration::from_millis(u64::from(!matches!(end, End::Killed)) * 200))
+                    .await;
+                oracle.check(&store).await;
+                while running.get() > 0 {
+                    sim.sleep(Duration::from_millis(1)).await;
+                }
+                store.acknowledged_beyond(PhyOffset(store.appended().0 - 1)).await;
+                if matches!(end, End::Closed) {
+                    store.close().await.unwrap();
+                }
+            });
+            sim = match end {
+                End::PowerCut => sim.crash().0,
+                End::Closed | End::Killed => sim.kill(),
+            };
+        }
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            assert!(!store.recovered().was_unclean);
+            oracle.check(&store).await;
+            store.close().await.unwrap();
+            let folders = sim.list_dir(Path::new("/store/consumequeue")).await.unwrap();
+            let names: Vec<&str> = folders.iter().map(|folder| folder.name.as_str()).collect();
+            assert_eq!(names, ["alpha", "beta"], "Apache takes every folder for a topic");
+        });
+    }
+}
+
+/// A store without manifest whose topic began anew: `old` messages, then eight new ones, the first
+/// `damaged` of which are gone. Returns what the queue gives.
+fn rebuilt_without_its_first(old: usize, damaged: usize) -> Vec<Option<Vec<u8>>> {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        let mut oracle = Oracle::default();
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        for _ in 0..old {
+            oracle.append_waiting(&store, ("alpha", 0), "old", 300).await;
+        }
+        store.delete_topic("alpha").await.unwrap();
+        oracle.sent.clear();
+        for _ in 0..8 {
+            oracle.append_waiting(&store, ("alpha", 0), "new", 300).await;
+        }
+        store.close().await.unwrap();
+        for sent in &oracle.sent[..damaged] {
+            let (path, in_file) = log_place(sent.at.physical_offset.0);
+            overwrite(&sim, &path, in_file, &vec![0xAA; sent.at.bytes]).await;
+        }
+        sim.remove_file(Path::new("/store/consumequeue.manifest")).await.unwrap();
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        let got = consume_around_damage(&store, "alpha", 0).await;
+        for sent in &oracle.sent[damaged..] {
+            let offset = usize::try_from(sent.at.queue_offset.0).unwrap();
+            let Got::Record(record) = &got[offset].1 else { panic!("{offset} is not served") };
+            assert_record(record, sent);
+        }
+        store.close().await.unwrap();
+        got.into_iter()
+            .map(|(_, got)| match got {
+                Got::Record(record) => Some(record),
+                Got::Damaged => None,
+            })
+            .collect()
+    })
+}
+
+/// The places of the new topic's first messages were those of the deleted topic's.
+#[test]
+fn a_topic_that_began_anew_serves_no_deleted_message_where_damage_took_its_first() {
+    for damaged in 1..=6 {
+        let got = rebuilt_without_its_first(20, damaged);
+        assert_eq!(got.len(), 8, "{damaged} damaged");
+        assert!(got[..damaged].iter().all(Option::is_none), "{damaged} damaged");
+    }
+}
+
+/// Nothing on disk tells here that a topic began anew: see the text of the engine's `fill`.
+#[test]
+fn where_damage_hides_that_a_topic_began_anew_nothing_that_may_be_live_is_given_up() {
+    let got = rebuilt_without_its_first(3, 5);
+    assert_eq!(got.iter().filter(|got| got.is_some()).count(), 3 + 3);
+    assert!(got[3].is_none() && got[4].is_none());
 }

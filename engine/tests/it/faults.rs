@@ -254,9 +254,9 @@ fn a_disk_without_space_for_the_next_log_file_refuses_and_goes_on_by_itself() {
             for nth in 0..400 {
                 match oracle.append(&store, ("alpha", nth % 3), "red", 1500) {
                     Ok(_) => {}
-                    Err(AppendError::DiskFull { next_file }) => {
+                    Err(AppendError::DiskFull { log_at }) => {
                         refused += 1;
-                        assert_eq!(next_file.0 % (96 * 1024), 0);
+                        assert_eq!(log_at.0 % (96 * 1024), 0);
                     }
                     Err(AppendError::TailFull { .. }) => sim.sleep(Duration::from_millis(1)).await,
                     Err(error) => panic!("{error}"),

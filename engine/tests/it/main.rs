@@ -20,6 +20,7 @@ mod flipped_bits;
 mod hot_and_cold;
 mod index;
 mod index_damage;
+mod log_goes_on;
 mod many_queues;
 mod memory;
 mod oracle;

@@ -3,7 +3,7 @@
 use crate::buf::BufSlice;
 use crate::lent::Lending;
 use crate::ring::RingFile;
-use crate::runtime::File;
+use crate::runtime::{File, sync_failed};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl File for CoreFile {
             Self::Ring(file) => file.write_both_durably_at(offset, first, second).await,
             Self::PageCache(file) => {
                 file.write(offset, first, second).await?;
-                file.ring.sync_data().await
+                file.ring.sync_data().await.map_err(sync_failed)
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Ring;
 use super::ops::Op;
 use crate::buf::{AppendBuf, BufSlice};
 use crate::convert::fits;
-use crate::runtime::{DIRECT_ALIGN, File};
+use crate::runtime::{DIRECT_ALIGN, File, sync_failed};
 use io_uring::{opcode, squeue, types};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -148,6 +148,7 @@ impl File for RingFile {
             Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => self.sync_data().await,
             synced => synced.map(drop),
         }
+        .map_err(sync_failed)
     }
 
     async fn sync_data(&self) -> io::Result<()> {

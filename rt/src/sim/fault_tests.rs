@@ -251,3 +251,67 @@ fn a_run_with_faults_replays_from_its_seed() {
     assert!(run(5) == run(5));
     assert!(run(5).0 != run(6).0 && run(5).1.write_errors > 0);
 }
+
+#[test]
+fn opens_fail_as_asked_and_leave_nothing_behind() {
+    let sim = Sim::new(1);
+    let errno = |outcome: io::Result<()>| outcome.unwrap_err().raw_os_error();
+    sim.block_on(async {
+        let (folder, path) = (Path::new("/a"), Path::new("/a/x"));
+        sim.create_dir_all(folder).await.unwrap();
+        sim.inject(Fault::too_many_open(folder).times(6));
+        let opened = sim.open(path, OpenMode::Buffered).await;
+        assert_eq!(errno(opened.map(drop)), Some(24));
+        assert_eq!(errno(sim.lock_file(path).await.map(drop)), Some(24));
+        assert_eq!(errno(sim.read_file(path).await.map(drop)), Some(24));
+        assert_eq!(errno(sim.replace_file(path, vec![1], false).await), Some(24));
+        assert_eq!(errno(sim.list_dir(folder).await.map(drop)), Some(24));
+        assert_eq!(errno(sim.sync_dir(folder).await), Some(24));
+        assert!(sim.list_dir(folder).await.unwrap().is_empty(), "nothing was made");
+        sim.inject(Fault::eio(FaultOp::Open, folder).times(1));
+        let opened = sim.open(path, OpenMode::Buffered).await;
+        assert_eq!(errno(opened.map(drop)), Some(5));
+        sim.open(path, OpenMode::Buffered).await.unwrap();
+        assert_eq!(sim.fault_counts().open_errors, 7);
+    });
+}
+
+#[test]
+fn a_write_that_finds_no_space_leaves_some_of_its_first_sectors_and_may_be_tried_again() {
+    let mut kept = std::collections::BTreeSet::new();
+    for seed in 0..100 {
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let file = direct(&sim, "/x").await;
+            file.write_at(0, block(1)).await.unwrap();
+            sim.inject(Fault::no_space(FaultOp::Write, "/x").times(1));
+            let refused = file.write_at(0, block(2)).await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+            let found = file.read_at(0, BLOCK).await.unwrap();
+            let new = found.iter().take_while(|byte| **byte == 2).count();
+            assert!(new % 512 == 0 && found[new..].iter().all(|byte| *byte == 1));
+            kept.insert(new / 512);
+            file.write_at(0, block(2)).await.unwrap();
+            assert_eq!(&file.read_at(0, BLOCK).await.unwrap()[..], &[2; BLOCK]);
+            assert_eq!((sim.fault_counts().no_space, sim.fault_counts().write_errors), (1, 0));
+        });
+    }
+    assert_eq!(kept.len(), 9, "from none to all: {kept:?}");
+}
+
+/// A full disk that fdatasync met is no write that can be tried again.
+#[test]
+fn the_failed_sync_of_a_durable_write_is_never_taken_for_a_full_disk() {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        let file = direct(&sim, "/x").await;
+        let nothing = crate::buf::BufSlice::empty;
+        sim.inject(Fault::no_space(FaultOp::Sync, "/x").times(1));
+        let failed = file.write_both_durably_at(0, block(1), nothing()).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::Other);
+        assert!(failed.to_string().contains("fdatasync: No space left"), "{failed}");
+        sim.inject(Fault::no_space(FaultOp::Write, "/x").times(1));
+        let failed = file.write_both_durably_at(0, block(1), nothing()).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::StorageFull);
+    });
+}

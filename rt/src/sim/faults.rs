@@ -22,12 +22,16 @@ pub enum FaultOp {
     Allocate,
     /// `remove_file`, `remove_dir_all`, `create_dir_all`.
     Name,
+    /// Whatever takes a descriptor: `open`, `lock_file`, and `read_file`, `replace_file`,
+    /// `list_dir`, `sync_dir`, which open what they work on.
+    Open,
 }
 
 /// What happens to an operation that is struck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Eio,
+    /// It fails with this error, as Linux numbers it.
+    Error(i32),
     Short,
     Slow(Duration),
 }
@@ -52,7 +56,20 @@ impl Fault {
     /// EIO. What a struck write or sync leaves behind is in the fault model.
     #[must_use]
     pub fn eio(op: FaultOp, under: impl Into<PathBuf>) -> Self {
-        Self::new(op, Kind::Eio, under)
+        Self::new(op, Kind::Error(EIO), under)
+    }
+
+    /// EMFILE: the process has as many files open as it may.
+    #[must_use]
+    pub fn too_many_open(under: impl Into<PathBuf>) -> Self {
+        Self::new(FaultOp::Open, Kind::Error(EMFILE), under)
+    }
+
+    /// ENOSPC, whatever the disk's capacity. What a struck write leaves behind is in the fault
+    /// model.
+    #[must_use]
+    pub fn no_space(op: FaultOp, under: impl Into<PathBuf>) -> Self {
+        Self::new(op, Kind::Error(ENOSPC), under)
     }
 
     /// Reads are served in parts, each an operation of its own that may fail.
@@ -97,6 +114,8 @@ pub struct FaultCounts {
     pub read_errors: u64,
     /// Allocations, cuts, creations and removals that failed with EIO.
     pub other_errors: u64,
+    /// Opens that failed, with EIO or EMFILE.
+    pub open_errors: u64,
     /// Operations that found no space.
     pub no_space: u64,
     /// Reads that were served in parts.
@@ -173,18 +192,21 @@ impl Faults {
         Duration::from_nanos(self.randomness.below(nanos + 1))
     }
 
-    /// EIO if a rule says so.
+    /// An error if a rule says so.
     pub(super) fn check(&self, op: FaultOp, path: &Path) -> io::Result<()> {
-        if self.strike(op, path, |kind| kind == Kind::Eio).is_none() {
+        let Some(Kind::Error(errno)) = self.strike(op, path, |kind| matches!(kind, Kind::Error(_)))
+        else {
             return Ok(());
-        }
+        };
         self.count(|counts| match op {
+            _ if errno == ENOSPC => counts.no_space += 1,
             FaultOp::Read => counts.read_errors += 1,
             FaultOp::Write => counts.write_errors += 1,
             FaultOp::Sync => counts.sync_errors += 1,
             FaultOp::Allocate | FaultOp::Name => counts.other_errors += 1,
+            FaultOp::Open => counts.open_errors += 1,
         });
-        Err(io::Error::from_raw_os_error(EIO))
+        Err(io::Error::from_raw_os_error(errno))
     }
 
     /// How much of a read of `len` bytes is served at once.
@@ -205,5 +227,11 @@ impl Faults {
     }
 }
 
-/// "Input/output error", as Linux numbers it.
+// Errors as Linux numbers them.
+
+/// "Input/output error".
 const EIO: i32 = 5;
+/// "Too many open files".
+const EMFILE: i32 = 24;
+/// "No space left on device".
+const ENOSPC: i32 = 28;

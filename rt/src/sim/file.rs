@@ -120,7 +120,12 @@ impl File for SimFile {
         self.touch();
         let faults = &self.sim().machine.faults;
         if let Err(error) = outcome {
-            self.disk().borrow_mut().fail_write(self.inode(), op, faults.randomness());
+            let mut disk = self.disk().borrow_mut();
+            if error.kind() == io::ErrorKind::StorageFull {
+                disk.stop_write(self.inode(), op, faults.randomness());
+            } else {
+                disk.fail_write(self.inode(), op, faults.randomness());
+            }
             return Err(error);
         }
         faults.note_space(self.disk().borrow_mut().end_write(self.inode(), op))

@@ -29,6 +29,9 @@
 //!   will be, reads go on showing it, and the next fdatasync succeeds without having done anything.
 //!   A program that takes that success for durability loses data here, as it would on Linux.
 //! - EIO on reads, allocations, creations, removals and folder syncs: the operation did nothing.
+//! - EIO or EMFILE on opens, also on those within `read_file`, `replace_file`, `list_dir` and
+//!   `sync_dir`: the operation did nothing.
+//! - ENOSPC: a write left some of its first sectors behind, any other operation did nothing.
 //! - Short reads: the device gives a part; the rest is asked for, and can fail, separately. What a
 //!   caller of [`File::read_at`] sees is the whole or an error.
 //! - A slow device: operations take up to so much longer. [`Sim::hold_writes`] stalls it
@@ -242,6 +245,12 @@ impl Sim {
         }
         self.machine.faults.check(op, path)
     }
+
+    /// As [`Sim::operation`], of one that opens what it works on first.
+    async fn operation_that_opens(&self, op: FaultOp, path: &Path) -> io::Result<()> {
+        self.operation(op, path).await?;
+        self.machine.faults.check(FaultOp::Open, path)
+    }
 }
 
 impl Runtime for Sim {
@@ -273,7 +282,7 @@ impl Runtime for Sim {
     }
 
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<SimFile> {
-        self.io_time().await;
+        self.operation(FaultOp::Open, path).await?;
         if mode == OpenMode::Direct && !self.machine.config.direct_io {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -291,12 +300,12 @@ impl Runtime for Sim {
     }
 
     async fn list_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.operation(FaultOp::Read, path).await?;
+        self.operation_that_opens(FaultOp::Read, path).await?;
         self.machine.disk.borrow().list_dir(path)
     }
 
     async fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.operation(FaultOp::Read, path).await?;
+        self.operation_that_opens(FaultOp::Read, path).await?;
         self.machine.disk.borrow().read_all(path)
     }
 
@@ -306,7 +315,7 @@ impl Runtime for Sim {
         content: Vec<u8>,
         keep_backup: bool,
     ) -> io::Result<()> {
-        self.operation(FaultOp::Write, path).await?;
+        self.operation_that_opens(FaultOp::Write, path).await?;
         let replaced =
             self.machine.disk.borrow_mut().replace(path, &content, keep_backup, self.wall_ms());
         self.machine.faults.note_space(replaced)
@@ -325,7 +334,7 @@ impl Runtime for Sim {
 
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let upto = self.machine.disk.borrow().name_ops();
-        self.operation(FaultOp::Sync, path).await?;
+        self.operation_that_opens(FaultOp::Sync, path).await?;
         self.machine.disk.borrow_mut().sync_dir(path, upto)
     }
 
@@ -335,7 +344,7 @@ impl Runtime for Sim {
     }
 
     async fn lock_file(&self, path: &Path) -> io::Result<SimFile> {
-        self.io_time().await;
+        self.operation(FaultOp::Open, path).await?;
         let inode = self.machine.disk.borrow_mut().open(path, true)?;
         self.machine.disk.borrow_mut().lock(path)?;
         Ok(SimFile::new(

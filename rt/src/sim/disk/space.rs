@@ -77,12 +77,22 @@ impl Disk {
 
     /// A write that failed half-way: each of its sectors is on its way or never was.
     pub(in crate::sim) fn fail_write(&mut self, inode: usize, seq: u64, random: &Random) {
+        self.end_write_early(inode, seq, |_| random.below(2) == 0);
+    }
+
+    /// A write that found no space: some of its first sectors are on their way.
+    pub(in crate::sim) fn stop_write(&mut self, inode: usize, seq: u64, random: &Random) {
+        let sectors = random.below(16);
+        self.end_write_early(inode, seq, |nth| nth < sectors);
+    }
+
+    fn end_write_early(&mut self, inode: usize, seq: u64, keep: impl FnMut(u64) -> bool) {
         let file = &mut self.inodes[inode];
         let Some(at) = file.pending.iter().position(|op| op.seq == seq) else { return };
         let op = file.pending.remove(at);
         let Change::Write { offset, data } = &op.change else { return };
         let before = file.now.clone();
-        survive(&mut file.now, *offset, data, false, |_| random.below(2) == 0);
+        survive(&mut file.now, *offset, data, false, keep);
         let survived = file.now.read(*offset, data.len());
         if survived != before.read(*offset, data.len()) {
             let change = Change::Write { offset: *offset, data: survived };
