@@ -14,8 +14,9 @@
 //!
 //! Reading order: [`offset`], [`watermarks`](crate::Store::appended) (how far the log has come,
 //! stated once), `tail` (the recent log in memory), `commitlog` (its files, writing, scanning),
-//! `consumequeue` (units, queues, files), `index` (by key), `manifest` and `checkpoint` (what
-//! recovery trusts), `store` (append, read, cold, search, open, recover, background).
+//! `consumequeue` (units, queues, files), `index` (by key), `manifest`, `flushed_mark` and
+//! `checkpoint` (what recovery trusts), `store` (append, read, cold, search, open, recover,
+//! background).
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,7 @@ mod checkpoint;
 mod commitlog;
 mod consumequeue;
 mod files;
+mod flushed_mark;
 mod index;
 mod manifest;
 mod number;

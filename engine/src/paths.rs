@@ -69,4 +69,9 @@ impl Paths {
     pub(crate) fn manifest(&self) -> PathBuf {
         self.root.join("consumequeue.manifest")
     }
+
+    /// RingMQ's own: see [`crate::flushed_mark`].
+    pub(crate) fn flushed_mark(&self) -> PathBuf {
+        self.root.join("commitlog.flushed")
+    }
 }

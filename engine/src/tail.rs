@@ -255,6 +255,17 @@ impl Tail {
         (upto > from).then(|| chunk.slice(from, upto)).flatten()
     }
 
+    /// The last place up to `upto` that is known to be a record boundary: the end of the log, or
+    /// the beginning of a chunk, because no record straddles two.
+    pub(crate) fn boundary_upto(&self, upto: u64) -> u64 {
+        if upto >= self.end() {
+            return self.end();
+        }
+        let after = self.chunks.partition_point(|chunk| chunk.first <= upto);
+        let chunk = after.checked_sub(1).and_then(|last| self.chunks.get(last));
+        chunk.map_or(0, |chunk| chunk.first)
+    }
+
     /// The log's partial last block, from its beginning `from`.
     pub(crate) fn partial_block(&self, from: u64) -> Option<BufSlice> {
         let chunk = self.chunk_of_block(from)?;
@@ -301,6 +312,13 @@ mod tests {
         }
         written.extend_from_slice(&tail.partial_block(written.len() as u64).unwrap());
         assert!(written == oracle, "what is written is what was appended");
+        assert_eq!(tail.boundary_upto(tail.end()), tail.end());
+        let ends = [0, 3000, 6000, 9000, 18_000, 18_010, 26_010, 26_011, 30_107];
+        for upto in 0..tail.end() {
+            let boundary = tail.boundary_upto(upto);
+            assert!(boundary <= upto && ends.contains(&boundary), "{boundary} for {upto}");
+            assert!(upto - boundary <= 9000 + 8192, "no more than a chunk behind");
+        }
     }
 
     #[test]

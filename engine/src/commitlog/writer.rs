@@ -22,6 +22,8 @@ pub(crate) struct WriteStep {
     pub(crate) last: BufSlice,
     /// `written` once it is done.
     pub(crate) upto: u64,
+    /// The last record boundary up to there that is known.
+    pub(crate) boundary: u64,
 }
 
 /// The next write of a log that is written up to `written`; `None` when all is.
@@ -42,9 +44,11 @@ pub(crate) fn next_write(
     let upto = at + blocks.len() as u64;
     if upto < file_end && end > upto && end - upto < BLOCK_BYTES {
         let bytes = tail.partial_block(upto)?;
-        return Some(WriteStep { at, blocks, last: padded(&bytes, partial), upto: end });
+        let last = padded(&bytes, partial);
+        return Some(WriteStep { at, blocks, last, upto: end, boundary: end });
     }
-    Some(WriteStep { at, blocks, last: BufSlice::empty(), upto })
+    let boundary = tail.boundary_upto(upto);
+    Some(WriteStep { at, blocks, last: BufSlice::empty(), upto, boundary })
 }
 
 impl WriteStep {

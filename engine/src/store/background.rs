@@ -132,6 +132,7 @@ impl<R: Runtime> Inner<R> {
         self.can_write();
         self.writing.check(&self.watermarks);
         self.watermarks.write_to(step.upto);
+        self.writing.mark.written(step.boundary);
         self.counts.add(|counts| {
             counts.log_writes += 1;
             counts.log_bytes += bytes;
@@ -163,6 +164,7 @@ impl<R: Runtime> Inner<R> {
         let _turn = self.writing.flush_turn.take().await;
         self.poison_error()?;
         let (from, upto) = (self.watermarks.flushed().0, self.watermarks.written().0);
+        let boundary = self.writing.mark.boundary();
         let mut at = from;
         while at < upto {
             if let Err(failure) = self.flush_file(at).await {
@@ -174,6 +176,7 @@ impl<R: Runtime> Inner<R> {
             at = self.writing.log.start_of(at) + self.writing.log.file_bytes();
         }
         self.watermarks.flush_to(upto);
+        self.writing.mark.flushed(boundary).await;
         Ok(())
     }
 

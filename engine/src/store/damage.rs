@@ -7,7 +7,7 @@
 //!
 //! | the break lies | | taken for |
 //! |---|---|---|
-//! | below what the manifest says was flushed | | damage: a crash cannot tear it |
+//! | below what the manifest or the flushed mark says was flushed | | damage: a crash cannot tear it |
 //! | above, nothing behind it | | the torn end: cut |
 //! | above, a record behind it | after a clean stop, or SYNC_FLUSH | damage |
 //! | | stored before the checkpoint's time (a store without manifest) | damage |
@@ -33,9 +33,10 @@ use rt::Runtime;
 pub(super) struct Known {
     /// The store was closed when it stopped.
     pub(super) is_clean: bool,
-    /// A manifest told `flushed_upto`.
+    /// There is a manifest.
     pub(super) has_manifest: bool,
-    /// A record boundary below which everything was flushed.
+    /// A record boundary below which everything was flushed: the larger of the manifest's `log_end`
+    /// and what [`crate::flushed_mark`] says.
     pub(super) flushed_upto: u64,
     /// Without a manifest: what was stored before this time was flushed.
     pub(super) flushed_ms: i64,

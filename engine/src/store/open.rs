@@ -17,6 +17,7 @@ use crate::config::{FlushPolicy, StoreConfig};
 use crate::consumequeue::disk::QueueFiles;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
+use crate::flushed_mark::{Believed, FlushedMark, abort_content};
 use crate::index::{self, Index, Shape};
 use crate::manifest::{Decoded, MANIFEST_VERSION, Manifest};
 use crate::paths::Paths;
@@ -87,13 +88,17 @@ impl<R: Runtime> Store<R> {
         let paths = Paths::new(&config.root);
         check_files::make_folders(&rt, &paths).await?;
         let lock = take_lock(&rt, &paths.lock()).await?;
-        let was_unclean = optional_file(&rt, &paths.abort()).await?.is_some();
+        let abort = optional_file(&rt, &paths.abort()).await?;
+        let was_unclean = abort.is_some();
+        let mark = optional_file(&rt, &paths.flushed_mark()).await?;
         let manifest = read_manifest(&rt, &paths.manifest()).await?;
         let checkpoint = read_checkpoint(&rt, &paths.checkpoint()).await?;
         let range = check_files::log_range(&rt, &paths, &config, manifest.as_ref()).await?;
         // Up to here nothing was changed: a store that is refused stays as it was.
-        let pid = config.process_id.to_string().into_bytes();
-        rt.replace_file(&paths.abort(), pid, false).await.map_err(FileError::at(
+        let believed =
+            Believed::of(abort.as_deref(), mark.as_deref(), range.created_upto, rt.random_u64());
+        let abort = abort_content(config.process_id, believed.incarnation);
+        rt.replace_file(&paths.abort(), abort, false).await.map_err(FileError::at(
             "replace",
             &paths.abort(),
             0,
@@ -118,6 +123,7 @@ impl<R: Runtime> Store<R> {
             queues,
             checkpoint,
             manifest,
+            believed,
             partial: Vec::new(),
             memory,
         };
@@ -134,7 +140,8 @@ impl<R: Runtime> Store<R> {
             opening.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
         let flush_changes = flush_before != opening.config.flush;
         let index = opening.open_index(&scanned, was_unclean).await?;
-        let inner = Rc::new(opening.into_inner(&scanned, recovered, index, lock));
+        let mark = opening.open_mark(scanned.end).await?;
+        let inner = Rc::new(opening.into_inner(&scanned, recovered, (index, mark), lock));
         if flush_changes {
             // Before the first append: the next recovery must know under which policy what it finds
             // was written.
@@ -154,6 +161,7 @@ struct Opening<R: Runtime> {
     queues: Queues<R>,
     checkpoint: Checkpoint,
     manifest: Option<Manifest>,
+    believed: Believed,
     partial: Vec<u8>,
     memory: MemoryAccount,
 }
@@ -203,7 +211,9 @@ impl<R: Runtime> Opening<R> {
         Known {
             is_clean,
             has_manifest: manifest.is_some(),
-            flushed_upto: manifest.map_or(0, |manifest| manifest.log_end),
+            flushed_upto: manifest
+                .map_or(0, |manifest| manifest.log_end)
+                .max(self.believed.flushed_upto.unwrap_or(0)),
             flushed_ms: if manifest.is_some() { 0 } else { self.checkpoint.physic_timestamp_ms },
             was_sync_flush: self
                 .manifest
@@ -230,11 +240,17 @@ impl<R: Runtime> Opening<R> {
         Ok(Index::open(self.rt.clone(), self.paths.clone(), shape, mark, opened).await?)
     }
 
+    async fn open_mark(&self, log_end: u64) -> Result<FlushedMark<R>, OpenError> {
+        let is_kept = self.config.flush == FlushPolicy::Async;
+        let mark = FlushedMark::open(&self.rt, &self.paths, self.believed, is_kept, log_end);
+        Ok(mark.await?)
+    }
+
     fn into_inner(
         self,
         scanned: &ScanResult,
         recovered: Recovered,
-        index: Index<R>,
+        (index, mark): (Index<R>, FlushedMark<R>),
         lock: R::File,
     ) -> Inner<R> {
         let end = scanned.end;
@@ -261,6 +277,7 @@ impl<R: Runtime> Opening<R> {
                 room: Room::default(),
                 clock: Cell::new(last_store_ms),
                 own_from,
+                mark,
                 appended: Signal::default(),
                 written: Signal::default(),
                 flush_turn: Turn::default(),

@@ -3,6 +3,7 @@
 //! ```text
 //!   flushed ≤ written ≤ appended                      the watermarks
 //!   tail.begin() ≤ written, tail.end() = appended     what is not written is in memory
+//!   boundary of the mark ≤ written                   a record boundary, what the next flush will cover
 //!   begin ≤ own_from, begin ≤ appended ≤ created_upto + what waits for its file
 //! ```
 //!
@@ -12,6 +13,7 @@
 use super::space::Obstacle;
 use super::zeros::Zeros;
 use crate::commitlog::files::LogFiles;
+use crate::flushed_mark::FlushedMark;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
 use crate::watermarks::Watermarks;
@@ -31,6 +33,8 @@ pub(super) struct Writing<R: Runtime> {
     pub(super) clock: Cell<i64>,
     /// Records from here on are ours: see [`crate::manifest::Manifest`].
     pub(super) own_from: u64,
+    /// What of the log is flushed, on disk.
+    pub(super) mark: FlushedMark<R>,
     pub(super) appended: Signal,
     pub(super) written: Signal,
     pub(super) flush_turn: Turn,
@@ -57,6 +61,7 @@ impl<R: Runtime> Writing<R> {
             assert!(tail.begin() <= written, "{} is not in the tail any more", written);
             assert_eq!(tail.end(), appended, "the tail ends where the log ends");
             assert!(watermarks.flushed().0 <= written && written <= appended);
+            assert!(self.mark.boundary() <= written, "a boundary ahead of what is written");
             assert!(self.log.begin() <= appended, "the log begins behind its end");
         }
     }

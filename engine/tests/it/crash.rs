@@ -241,7 +241,7 @@ fn nothing_that_was_cut_comes_back() {
             sim.sleep(Duration::from_millis(100)).await;
         });
         // The log is torn in the middle of what nobody had flushed, as far as anybody knows:
-        // neither manifest nor checkpoint says so. What follows is cut, and must stay cut when the
+        // neither manifest, flushed mark nor checkpoint says so. What follows is cut, and must stay cut when the
         // log grows to just before it again.
         let sim = sim.kill();
         let nth = oracle.sent.iter().skip(60).position(|sent| sent.at.bytes > 200).unwrap() + 60;
@@ -254,6 +254,7 @@ fn nothing_that_was_cut_comes_back() {
         sim.block_on(async {
             sim.remove_file(std::path::Path::new("/store/consumequeue.manifest")).await.unwrap();
             sim.remove_file(std::path::Path::new("/store/checkpoint")).await.unwrap();
+            sim.remove_file(std::path::Path::new("/store/commitlog.flushed")).await.unwrap();
             let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
             assert_eq!(store.appended(), victim.physical_offset);
             oracle.sent.truncate(nth);

@@ -17,6 +17,7 @@ mod deleted_topic_stays_deleted;
 mod faults;
 mod filter;
 mod flipped_bits;
+mod flushed_mark;
 mod hot_and_cold;
 mod index;
 mod index_damage;

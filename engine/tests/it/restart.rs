@@ -44,13 +44,21 @@ fn the_folder_is_rocketmqs() {
                 .collect()
         };
         assert!(names().await.contains(&"abort".to_owned()));
-        assert_eq!(sim.read_file(Path::new("/store/abort")).await.unwrap(), b"1");
+        assert_eq!(sim.read_file(Path::new("/store/abort")).await.unwrap()[..2], *b"1\n");
         let mut oracle = Oracle::default();
         oracle.fill(&sim, &store, 10).await;
         store.close().await.unwrap();
         assert_eq!(
             names().await,
-            ["checkpoint", "commitlog", "consumequeue", "consumequeue.manifest", "index", "lock"]
+            [
+                "checkpoint",
+                "commitlog",
+                "commitlog.flushed",
+                "consumequeue",
+                "consumequeue.manifest",
+                "index",
+                "lock"
+            ]
         );
         let checkpoint = sim.read_file(Path::new("/store/checkpoint")).await.unwrap();
         assert_eq!(checkpoint.len(), 4096);

@@ -7,6 +7,8 @@
 //! - `model`: the oracle. What was flushed (power cut) or written (kill) is there, in order,
 //!   intact; under ASYNC_FLUSH the log is a prefix; the queues hold exactly the messages of the
 //!   log; no consumer saw what a crash then took (SYNC_FLUSH).
+//! - `rot`: after a crash under ASYNC_FLUSH, at times a byte of a message that was flushed is
+//!   damaged: it costs this message alone.
 //! - `tally`: what happened, with lower bounds, so that a tame campaign fails.
 //!
 //! A fixed number of seeds runs with every `cargo test`. A long campaign:
@@ -17,11 +19,12 @@
 //! ENGINE_SEED=4711 …               this one alone, as a failure says
 //! ```
 //!
-//! Not in here: damage at rest (`damage`, `recover_every_byte_cut`), and pages that only a rebooted
+//! Not in here: other damage at rest (`damage`, `recover_every_byte_cut`), and pages that only a rebooted
 //! system forgets: after a failed fdatasync of a log in the page cache (mmap, or no O_DIRECT) the
 //! next life begins with a power cut.
 
 mod model;
+mod rot;
 mod tally;
 mod world;
 

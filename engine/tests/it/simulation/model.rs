@@ -43,6 +43,8 @@ pub(crate) struct Model {
     epochs: HashMap<&'static str, u32>,
     /// Deletions up to this epoch have returned.
     certain: HashMap<&'static str, u32>,
+    /// Messages that were damaged on disk: each may be gone, alone.
+    pub(crate) damaged: BTreeSet<u64>,
     /// The furthest end of a message that a consumer was given.
     pub(crate) seen_upto: u64,
 }
@@ -53,6 +55,7 @@ pub(crate) struct Found {
     pub(crate) kept: usize,
     pub(crate) lost: usize,
     pub(crate) holes: usize,
+    pub(crate) damaged: usize,
 }
 
 impl Model {
@@ -228,6 +231,10 @@ impl Model {
             return;
         }
         let Some(record) = records.get(&message.offset).filter(|record| place(record) == at) else {
+            if self.damaged.contains(&at) {
+                found.damaged += 1;
+                return;
+            }
             let may_be_deleted = records.is_empty() && epoch > certain && range.is_none();
             assert!(
                 !must_be_there || may_be_deleted,
@@ -239,6 +246,7 @@ impl Model {
             found.holes += usize::from(!may_be_deleted);
             return;
         };
+        assert!(!self.damaged.contains(&at), "{queue:?} serves the damaged message at {at}");
         assert_same(&RecordView::parse(record).unwrap(), at, &message);
         self.live.entry(queue).or_default().insert(message.offset, at);
         kept.insert(at, Message { epoch: self.epoch(queue.0), ..message });

@@ -32,6 +32,11 @@ pub(crate) struct Tally {
     pub(crate) deletions: usize,
     pub(crate) removals: usize,
     pub(crate) rebuilds: usize,
+    /// Messages that were damaged on disk after a crash, those of them that only the flushed mark
+    /// knew to be flushed, and those that were missed then.
+    pub(crate) rotten: usize,
+    pub(crate) rotten_behind_manifest: usize,
+    pub(crate) damaged: usize,
 }
 
 impl Tally {
@@ -49,6 +54,7 @@ impl Tally {
         self.kept += found.kept;
         self.lost += found.lost;
         self.holes += found.holes;
+        self.damaged += found.damaged;
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -59,7 +65,7 @@ impl Tally {
         sum!(crashes_while_opening failed_opens torn poisoned);
         sum!(write_errors sync_errors read_errors other_errors no_space short_reads slow);
         sum!(kept lost holes refused hot_reads cold_reads failed_reads);
-        sum!(queries deletions removals rebuilds);
+        sum!(queries deletions removals rebuilds rotten rotten_behind_manifest damaged);
     }
 
     /// Everything that a campaign is about happened, in proportion to its seeds.
@@ -83,6 +89,9 @@ impl Tally {
             ("topics deleted", self.deletions, seeds / 4),
             ("rounds that removed files", self.removals, seeds / 16),
             ("rebuilds", self.rebuilds, seeds),
+            ("flushed messages damaged", self.rotten, seeds / 8),
+            ("of them behind the manifest", self.rotten_behind_manifest, seeds / 32),
+            ("damaged messages missed", self.damaged, seeds / 8),
         ];
         let faults = [
             ("failed writes", self.write_errors),

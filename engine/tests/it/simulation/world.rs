@@ -1,6 +1,7 @@
 //! One machine with one store: its lives, what goes on in them, and what goes wrong.
 
 use super::model::{Model, Promise, Queue};
+use super::rot::damage_a_flushed_message;
 use super::tally::Tally;
 use crate::oracle::{draft, request, small_config, split};
 use engine::{
@@ -127,9 +128,19 @@ impl World {
         self.tally.borrow_mut().add_faults(&sim.fault_counts());
         let next = match ended {
             End::Closed => sim.kill(),
-            End::TimeUp => self.crash(sim),
+            End::TimeUp => self.crash_and_rot(sim),
         };
         next.set_capacity(None);
+        next
+    }
+
+    fn crash_and_rot(&self, sim: &Sim) -> Sim {
+        let next = self.crash(sim);
+        if !self.is_sync() && next.random_u64().is_multiple_of(3) {
+            let damaged = damage_a_flushed_message(&next, &mut self.model.borrow_mut());
+            self.tally.borrow_mut().rotten += usize::from(damaged.is_some());
+            self.tally.borrow_mut().rotten_behind_manifest += usize::from(damaged == Some(true));
+        }
         next
     }
 
