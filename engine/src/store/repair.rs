@@ -33,8 +33,14 @@ impl<R: Runtime> Inner<R> {
         place: &QueuePlace,
         offset: QueueOffset,
     ) -> Result<Option<Unit>, ReadError> {
+        let cuts = self.writing.log.cuts();
         let from = self.log_end_of_unit_before(place, offset).await?;
         let Some(unit) = self.find_message(place, offset, from).await? else { return Ok(None) };
+        // Not while the queue is cut, and not behind its end.
+        let _turn = self.derived.turn.take().await;
+        if self.writing.log.cuts() != cuts {
+            return Ok(None);
+        }
         tracing::error!(
             topic = &*place.topic, queue_id = place.queue_id, offset = offset.0, at = unit.at.0,
             path = %self.derived.queues.files.path(place, self.derived.queues.files.file_start(offset)).display(),
