@@ -4,7 +4,9 @@
 use crate::delay_levels::DelayLevels;
 use crate::error::OpenError;
 use crate::index::Shape;
-use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES};
+use crate::limits::{
+    BLANK_HEAD_BYTES, BLOCK_BYTES, CHUNK_BYTES, INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES,
+};
 use crate::number::exact;
 use crate::retention::RetentionConfig;
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,16 @@ pub enum FlushPolicy {
     Async,
     /// `SYNC_FLUSH`: an answer waits until its message survives a power cut.
     Sync,
+}
+
+/// Whose records a log takes. It is kept in the store: see [`crate::Store::set_source`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogSource {
+    /// Messages of this store's own producers: [`crate::Store::append`] and its siblings.
+    #[default]
+    Own,
+    /// Another broker's log, byte for byte: [`crate::Store::append_raw`].
+    Foreign,
 }
 
 /// How the log is written (`logBackend`).
@@ -134,6 +146,12 @@ impl StoreConfig {
     #[must_use]
     pub fn record_bytes_max(&self) -> usize {
         self.message_bytes_max + RECORD_OVERHEAD_BYTES
+    }
+
+    /// The most that [`crate::Store::append_raw`] takes at once: a record, or the longest blank.
+    #[must_use]
+    pub fn raw_bytes_max(&self) -> usize {
+        self.record_bytes_max() + exact::<_, usize>(BLANK_HEAD_BYTES)
     }
 
     /// Least `tail_bytes_max`: the chunk being filled and the next must fit, each as large as the

@@ -165,13 +165,55 @@ pub enum StoreError {
         /// The failure.
         reason: String,
     },
+    /// A place that the log does not have.
+    #[error("log offset {found}: expected one of {begin} to {end}, where the log begins and ends")]
+    OutOfLog {
+        /// The place.
+        found: PhyOffset,
+        /// The log's beginning.
+        begin: PhyOffset,
+        /// Its end.
+        end: PhyOffset,
+    },
+    /// A place where no record begins.
+    #[error(
+        "log offset {at}: expected the beginning of a record or of a file's blank, found {found}"
+    )]
+    NoBoundary {
+        /// The place.
+        at: PhyOffset,
+        /// What lies there.
+        found: String,
+    },
+    /// A log can begin elsewhere only while it is empty, and only at a file's beginning.
+    #[error(
+        "a log that is {begin} to {end} would begin at {found}: expected an empty log, and a \
+            multiple of the file size {file_bytes} that is not before its beginning"
+    )]
+    Begin {
+        /// Where it would begin.
+        found: PhyOffset,
+        /// Where it begins.
+        begin: PhyOffset,
+        /// Where it ends.
+        end: PhyOffset,
+        /// `mappedFileSizeCommitLog`.
+        file_bytes: u64,
+    },
+    /// The store is closing or closed.
+    #[error("the store is closed")]
+    Closed,
 }
 
 /// Why a message was not appended. Nothing of it is in the log then.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AppendError {
-    /// The device is behind: wait for [`crate::Store::wait_writable`] and try again.
-    #[error("the device is {unwritten_bytes} bytes behind, tailCacheBytes is reached")]
+    /// The device is behind, or the log is being cut: wait for [`crate::Store::wait_writable`] and
+    /// try again.
+    #[error(
+        "the device is {unwritten_bytes} bytes behind, tailCacheBytes is reached, or the log is \
+            being cut"
+    )]
     TailFull {
         /// Appended and not written yet.
         unwritten_bytes: u64,
@@ -230,6 +272,12 @@ pub enum AppendError {
         /// When messages are taken again.
         resumes_percent: u64,
     },
+    /// The store takes another broker's records, and none of its own producers.
+    #[error(
+        "this store is a copy of another broker's log; send to that one, or make this one the \
+            master"
+    )]
+    Foreign,
     /// The store was poisoned: it takes nothing more until it is restarted.
     #[error("the store stopped accepting writes: {reason}; free or repair the disk, then restart")]
     Poisoned {
@@ -239,6 +287,83 @@ pub enum AppendError {
     /// The store is closing or closed.
     #[error("the store is closed")]
     Closed,
+}
+
+/// Why bytes of another broker's log were not appended. Nothing of them is in the store then.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RawError {
+    /// The store takes its own producers' messages: see [`crate::Store::set_source`].
+    #[error("this store takes messages of its own producers; make it a copy first")]
+    NotForeign,
+    /// The bytes do not go where the log ends.
+    #[error("bytes for log offset {at}; expected those for {end}, where the log ends")]
+    NotAtEnd {
+        /// Where they should go.
+        at: PhyOffset,
+        /// The end of the log.
+        end: PhyOffset,
+    },
+    /// More than one call takes.
+    #[error("{found} bytes at once, at most {limit} are taken; give them in pieces")]
+    TooLarge {
+        /// How many there are.
+        found: usize,
+        /// `StoreConfig::raw_bytes_max`.
+        limit: usize,
+    },
+    /// What lies there is neither a whole record nor the whole blank of a file's end.
+    #[error("at log offset {at}: expected a whole record or a file's blank, found {found}")]
+    Record {
+        /// Where.
+        at: PhyOffset,
+        /// What is wrong with it.
+        found: String,
+    },
+    /// The topic can't be a folder's name.
+    #[error(
+        "at log offset {at}: topic {topic:?}; expected a folder's name of 1 to 255 bytes without \
+            / and NUL"
+    )]
+    Topic {
+        /// Where its record lies.
+        at: PhyOffset,
+        /// The topic.
+        topic: String,
+    },
+    /// The queue id is not one.
+    #[error("at log offset {at}: queue id {found}; expected 0 to {limit}")]
+    QueueId {
+        /// Where its record lies.
+        at: PhyOffset,
+        /// The queue id.
+        found: i32,
+        /// The highest accepted.
+        limit: i32,
+    },
+    /// The record does not go on from its queue: the topic began anew at the master, or too many
+    /// messages are missing. Deleting the topic here ([`crate::Store::delete_topic`]) lets the
+    /// queue begin where the record says.
+    #[error(
+        "at log offset {at}: message {found} of queue {queue_id} of topic {topic}; expected \
+            {expected}, or up to {gap_max} more; delete the topic if it began anew"
+    )]
+    QueueOffset {
+        /// Where the record lies.
+        at: PhyOffset,
+        /// Its topic.
+        topic: String,
+        /// Its queue.
+        queue_id: i32,
+        /// The queue's next offset.
+        expected: i64,
+        /// The record's.
+        found: i64,
+        /// Places without message that are made at once.
+        gap_max: usize,
+    },
+    /// As for any append: [`AppendError::TailFull`] means waiting.
+    #[error(transparent)]
+    Append(#[from] AppendError),
 }
 
 /// Why a read failed. Other reads go on.

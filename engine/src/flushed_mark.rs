@@ -201,7 +201,6 @@ impl<R: Runtime> FlushedMark<R> {
     /// The log is about to be cut at the record boundary `to`. When this returns, no crash leaves a
     /// mark above: call it before anything of the log goes, with the flush turn taken, so that no
     /// flush under way writes the old place again.
-    #[allow(dead_code, reason = "for the truncation of an open store")]
     pub(crate) async fn take_back(&self, to: u64) -> Result<(), FileError> {
         self.boundary.set(self.boundary.get().min(to));
         let Some(file) = &self.file else { return Ok(()) };

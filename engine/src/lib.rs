@@ -41,9 +41,9 @@ mod store;
 mod tail;
 mod watermarks;
 
-pub use config::{FlushPolicy, LogBackend, StoreConfig};
+pub use config::{FlushPolicy, LogBackend, LogSource, StoreConfig};
 pub use delay_levels::{DelayLevelError, DelayLevels};
-pub use error::{AppendError, FileError, OpenError, ReadError, StoreError};
+pub use error::{AppendError, FileError, OpenError, RawError, ReadError, StoreError};
 pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{

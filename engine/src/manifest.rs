@@ -59,6 +59,14 @@ pub(crate) struct Manifest {
     /// knows where another broker's records end.
     #[serde(default)]
     pub(crate) own_from: Option<u64>,
+    /// The log takes another broker's records as they are, see [`crate::LogSource`].
+    #[serde(default)]
+    pub(crate) is_foreign: bool,
+    /// The log is being cut there: what its files, its queues and its index hold from there on is
+    /// no part of the store any more, and the next open removes what a crash left of it. `log_end`
+    /// is the same.
+    #[serde(default)]
+    pub(crate) cut_at: Option<u64>,
     /// Store time of the last record: store times never go back, whatever the clock does.
     #[serde(default)]
     pub(crate) last_store_ms: i64,

@@ -187,6 +187,20 @@ impl Tail {
         Ok(())
     }
 
+    /// The log ends at `end` from now on, and `partial` is what its last block holds. What readers
+    /// hold stays as it is.
+    pub(crate) fn cut(&mut self, end: u64, partial: Vec<u8>) {
+        assert_eq!(
+            partial.len() as u64,
+            end % BLOCK_BYTES,
+            "the partial block reaches to the end of the log"
+        );
+        while let Some(chunk) = self.chunks.pop_front() {
+            self.recycle(chunk.buf);
+        }
+        (self.end_before, self.partial_before) = (end, partial);
+    }
+
     fn recycle(&mut self, mut buf: Rc<AppendBuf>) {
         if let Some(unshared) = Rc::get_mut(&mut buf) {
             unshared.reset();
@@ -370,6 +384,20 @@ mod tests {
             fill(&mut tail, 4096, 8, written).unwrap();
         }
         assert!(tail.slice(at, 4096).is_none());
+        assert!(held.iter().all(|byte| *byte == 7));
+    }
+
+    #[test]
+    fn a_cut_tail_goes_on_from_the_cut_and_its_readers_keep_what_they_have() {
+        let mut tail = tail(0, Vec::new(), 8192, 4 * 8192);
+        let at = fill(&mut tail, 5000, 7, 0).unwrap();
+        let held = tail.slice(at, 5000).unwrap();
+        tail.cut(4100, vec![7; 4]);
+        assert_eq!((tail.begin(), tail.end()), (4100, 4100));
+        assert!(tail.slice(0, 10).is_none() && held.iter().all(|byte| *byte == 7));
+        assert_eq!(held.charged_bytes(), 8192, "the reader's");
+        assert_eq!(fill(&mut tail, 10, 8, 4100), Ok(4100));
+        assert_eq!(*tail.partial_block(4096).unwrap(), [[7; 4].as_slice(), &[8; 10]].concat());
         assert!(held.iter().all(|byte| *byte == 7));
     }
 

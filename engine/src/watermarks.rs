@@ -26,8 +26,8 @@
 //! a core that is busy without a pause), a power cut `flushed..appended` (`flush_interval_ms`, 500
 //! ms by default, plus one fdatasync).
 //!
-//! Watermarks only go forward; each step asserts the order, because one that lies loses messages
-//! silently.
+//! Watermarks only go forward, except when the log is cut at rest ([`Watermarks::cut_to`]); each
+//! step asserts the order, because one that lies loses messages silently.
 
 use crate::config::{FlushPolicy, LogBackend};
 use crate::offset::PhyOffset;
@@ -130,6 +130,18 @@ impl Watermarks {
     pub(crate) fn flush_to(&self, end: u64) {
         advance(&self.flushed, end);
         self.assert_order();
+    }
+
+    /// All at `end`: the log was cut there, or begins there. Everything was flushed.
+    pub(crate) fn cut_to(&self, end: u64) {
+        assert_eq!(
+            (self.flushed.get(), self.dispatched.get()),
+            (self.appended.get(), self.appended.get()),
+            "only a log at rest is cut"
+        );
+        for watermark in [&self.appended, &self.dispatched, &self.written, &self.flushed] {
+            watermark.set(end);
+        }
     }
 
     fn assert_order(&self) {

@@ -124,6 +124,7 @@ pub(crate) fn refusal_of(error: &AppendError, limit: usize) -> Refusal {
         AppendError::DiskFull { .. }
         | AppendError::LogBlocked { .. }
         | AppendError::DiskNearlyFull { .. }
+        | AppendError::Foreign
         | AppendError::Poisoned { .. }
         | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
     };
@@ -141,6 +142,7 @@ pub(crate) fn native_refusal_of(error: &AppendError) -> NativeRefusal {
         AppendError::DiskFull { .. }
         | AppendError::LogBlocked { .. }
         | AppendError::DiskNearlyFull { .. }
+        | AppendError::Foreign
         | AppendError::Poisoned { .. }
         | AppendError::Closed => ErrorCode::NotWritable,
     };

@@ -9,7 +9,7 @@ use crate::error::{FileError, is_no_space};
 use crate::files::OpenFiles;
 use crate::limits::COMMITLOG_OPEN_FILES_MAX;
 use crate::paths::Paths;
-use crate::signal::Turn;
+use crate::signal::{Turn, TurnGuard};
 use rt::{File, OpenMode, Runtime};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -28,6 +28,8 @@ pub(crate) struct LogFiles<R: Runtime> {
     creating: Turn,
     /// A file that could not be made whole could not be removed either.
     has_unfinished: Cell<bool>,
+    /// How often the log was cut, or begun elsewhere.
+    cuts: Cell<u64>,
 }
 
 impl<R: Runtime> LogFiles<R> {
@@ -51,6 +53,7 @@ impl<R: Runtime> LogFiles<R> {
             created_upto: Cell::new(created_upto),
             creating: Turn::default(),
             has_unfinished: Cell::new(false),
+            cuts: Cell::new(0),
         }
     }
 
@@ -96,36 +99,57 @@ impl<R: Runtime> LogFiles<R> {
         }
     }
 
+    /// How often the log was cut. Whoever waits while it reads looks whether this is still the same:
+    /// what it read behind a cut is no part of the log any more.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts.get()
+    }
+
+    /// The log is cut now, or begins elsewhere.
+    pub(crate) fn note_cut(&self) {
+        self.cuts.set(self.cuts.get() + 1);
+    }
+
+    /// No file is made while this lives.
+    pub(crate) async fn hold(&self) -> TurnGuard<'_> {
+        self.creating.take().await
+    }
+
     /// The file that holds `offset`, which exists.
     pub(crate) async fn file(&self, offset: u64) -> Result<R::File, FileError> {
         let start = self.start_of(offset);
         if let Some(file) = self.cached(start) {
             return Ok(file);
         }
-        self.check_not_gone(start)?;
+        let cuts = self.cuts.get();
+        self.check_there(start)?;
         let file = self.open_or_fall_back(start).await?;
-        if let Err(gone) = self.check_not_gone(start) {
-            // It went while it was being opened, and opening makes what is missing.
+        if self.cuts.get() != cuts || self.check_there(start).is_err() {
+            // It went while it was being opened, and opening makes what is missing. It may be made
+            // anew by now, or on its way.
             drop(file);
-            self.remove(start).await?;
-            return Err(gone);
+            let _turn = self.creating.take().await;
+            if let Err(gone) = self.check_there(start) {
+                self.remove_file(start).await?;
+                return Err(gone);
+            }
+            return Err(self.gone(start));
         }
         self.open.borrow_mut().insert(start, file.clone());
         Ok(file)
     }
 
-    fn check_not_gone(&self, start: u64) -> Result<(), FileError> {
-        if start >= self.begin.get() {
-            return Ok(());
-        }
-        let source =
-            io::Error::new(io::ErrorKind::NotFound, "the file's time was up: it is removed");
-        Err(FileError {
-            operation: "open",
-            path: self.paths.commitlog_file(start),
-            offset: 0,
-            source,
-        })
+    fn check_there(&self, start: u64) -> Result<(), FileError> {
+        let is_there = start >= self.begin.get() && start < self.created_upto.get();
+        if is_there { Ok(()) } else { Err(self.gone(start)) }
+    }
+
+    fn gone(&self, start: u64) -> FileError {
+        let source = io::Error::new(
+            io::ErrorKind::NotFound,
+            "the file is removed: its time was up, or the log was cut",
+        );
+        FileError { operation: "open", path: self.paths.commitlog_file(start), offset: 0, source }
     }
 
     /// The log begins there from now on: the files before it are not opened any more.
@@ -141,6 +165,10 @@ impl<R: Runtime> LogFiles<R> {
     /// their handle. One that is gone already is no error.
     pub(crate) async fn remove(&self, start: u64) -> Result<(), FileError> {
         assert!(start < self.begin.get(), "{start} is in the log");
+        self.remove_file(start).await
+    }
+
+    async fn remove_file(&self, start: u64) -> Result<(), FileError> {
         self.open.borrow_mut().forget(|open| *open == start);
         let path = self.paths.commitlog_file(start);
         match self.rt.remove_file(&path).await {
@@ -180,12 +208,14 @@ impl<R: Runtime> LogFiles<R> {
     }
 
     /// Makes the file that begins at `start`, and those before it, unless they are there:
-    /// allocated, and its name durable.
+    /// allocated, and its name durable. Makes none once the log is cut meanwhile: whoever wanted
+    /// one looks again.
     pub(crate) async fn ensure(&self, start: u64) -> Result<(), FileError> {
-        while self.created_upto.get() <= start {
+        let cuts = self.cuts.get();
+        while self.created_upto.get() <= start && self.cuts.get() == cuts {
             let turn = self.creating.take().await;
             let next = self.created_upto.get();
-            if next <= start {
+            if next <= start && self.cuts.get() == cuts {
                 if self.has_unfinished.get() {
                     self.remove_unfinished(next).await?;
                 }
@@ -205,7 +235,8 @@ impl<R: Runtime> LogFiles<R> {
 
     async fn create(&self, start: u64) -> Result<(), FileError> {
         let (path, folder) = (self.paths.commitlog_file(start), self.paths.commitlog());
-        let file = self.file(start).await?;
+        let file = self.open_or_fall_back(start).await?;
+        self.open.borrow_mut().insert(start, file.clone());
         file.allocate(0, self.file_bytes).await.map_err(FileError::at("allocate", &path, 0))?;
         // Its length must be durable before another file follows: only the last one may be short
         // after a power cut.
@@ -229,24 +260,52 @@ impl<R: Runtime> LogFiles<R> {
         Ok(())
     }
 
-    /// Makes everything from `end` on zeros, and forgets the files behind: what a crash left there
-    /// must not come back to life when the log grows over it. Cutting and extending does it without
-    /// writing the zeros.
+    /// Makes everything from `end` on zeros, and forgets the files behind: what lies there must not
+    /// come back to life when the log grows over it. Cutting and extending does it without writing
+    /// the zeros. In an open store the caller [holds](LogFiles::hold) the files.
     pub(crate) async fn cut(&self, end: u64) -> Result<(), FileError> {
         let folder = self.paths.commitlog();
         let keep_upto = end.next_multiple_of(self.file_bytes).max(self.begin.get());
         while self.created_upto.get() > keep_upto {
             let last = self.created_upto.get() - self.file_bytes;
-            let path = self.paths.commitlog_file(last);
-            self.open.borrow_mut().forget(|start| *start == last);
-            self.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
             self.created_upto.set(last);
+            self.remove_file(last).await?;
         }
         self.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))?;
         if end < self.created_upto.get() {
             self.zero_after(end).await?;
         }
         Ok(())
+    }
+
+    /// The log, which is empty, begins at `begin`: none of its files is needed any more.
+    pub(crate) async fn begin_anew(&self, begin: u64) -> Result<(), FileError> {
+        let mut start = self.begin.replace(begin);
+        let upto = self.created_upto.replace(begin);
+        while start < upto {
+            self.remove_file(start).await?;
+            start += self.file_bytes;
+        }
+        let folder = self.paths.commitlog();
+        self.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))
+    }
+
+    /// The bytes of the log's last block, up to its end.
+    pub(crate) async fn last_block(&self, end: u64) -> Result<Vec<u8>, FileError> {
+        let start = crate::tail::block_floor(end);
+        let Ok(len @ 1..) = usize::try_from(end - start) else { return Ok(Vec::new()) };
+        let (path, in_file) = (self.path_of(start), start % self.file_bytes);
+        let file = self.file(start).await?;
+        let bytes =
+            file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?;
+        if bytes.len() < len {
+            let source = io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("expected {len} bytes, found {}", bytes.len()),
+            );
+            return Err(FileError { operation: "read", path, offset: in_file, source });
+        }
+        Ok(bytes.to_vec())
     }
 
     /// Gives a file of a store that is being opened its full length, behind `at` as a hole where

@@ -117,7 +117,8 @@ impl<R: Runtime> QueueFiles<R> {
         self.rt.open(path, OpenMode::Buffered).await.map_err(FileError::at("open", path, 0))
     }
 
-    fn note_unsynced(&self, place: &QueuePlace) {
+    /// Their names, or those of files in them, have changed.
+    pub(crate) fn note_unsynced(&self, place: &QueuePlace) {
         let folders = [
             self.paths.queue(&place.topic, place.queue_id),
             self.paths.topic(&place.topic),
@@ -248,7 +249,7 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     /// Closes what is open of deleted queues.
-    fn forget(&self, queues: &[QueueKey]) {
+    pub(crate) fn forget(&self, queues: &[QueueKey]) {
         self.open.borrow_mut().forget(|key| queues.contains(&key.queue));
     }
 

@@ -1,4 +1,5 @@
 //! The beginnings of queues: where they are once the log begins later, and the files before them.
+//! Their ends, once the log ends earlier.
 
 use super::disk::{QueueFiles, QueuePlace};
 use super::queues::{Queues, place_of};
@@ -56,6 +57,45 @@ impl<R: Runtime> Queues<R> {
             first = first.plus(1);
         }
         Ok(first)
+    }
+
+    /// For each queue whose last message lies at `end` in the log or behind it: where it ends when
+    /// those are gone. Units that can't be told go with those behind them.
+    pub(crate) async fn ends_below(
+        &self,
+        end: u64,
+    ) -> Result<Vec<(QueuePlace, QueueOffset)>, FileError> {
+        let mut ends = Vec::new();
+        for queue in self.candidates() {
+            let (mut low, mut high) = (queue.min.0, queue.next.0);
+            // The last one first: it mostly stays, and all of its queue with it.
+            let mut probe = high - 1;
+            while low < high {
+                match self.first_readable(&queue.place, probe, high).await? {
+                    Some((found, unit)) if unit.at.0 < end => low = found + 1,
+                    _ => high = probe,
+                }
+                probe = low + (high - low) / 2;
+            }
+            if low < queue.next.0 {
+                ends.push((queue.place, QueueOffset(low)));
+            }
+        }
+        Ok(ends)
+    }
+
+    async fn first_readable(
+        &self,
+        place: &QueuePlace,
+        from: i64,
+        upto: i64,
+    ) -> Result<Option<(i64, Unit)>, FileError> {
+        for offset in from..upto {
+            if let Some(unit) = self.unit(place, QueueOffset(offset)).await? {
+                return Ok(Some((offset, unit)));
+            }
+        }
+        Ok(None)
     }
 
     /// A binary search: units of a queue ascend in the log. A unit that can't be told counts as one

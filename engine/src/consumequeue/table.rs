@@ -298,6 +298,21 @@ impl QueueTable {
         removed
     }
 
+    /// Forgets a queue; its key finds nothing from now on.
+    pub(crate) fn remove_queue(&mut self, key: QueueKey) {
+        let place = self.slots.get_mut(key.slot as usize);
+        let Some(place) = place.filter(|slot| slot.generation == key.generation) else { return };
+        let Some(queue) = place.queue.take() else { return };
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(key.slot);
+        self.unpersisted -= queue.next.since(queue.persisted);
+        let Some(queues) = self.topics.get_mut(&queue.topic) else { return };
+        queues.iter_mut().filter(|slot| **slot == key.slot).for_each(|slot| *slot = NO_QUEUE);
+        if queues.iter().all(|slot| *slot == NO_QUEUE) {
+            self.topics.remove(&queue.topic);
+        }
+    }
+
     pub(crate) fn has_topic(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }
@@ -342,6 +357,22 @@ mod tests {
         assert!(
             table.get(old).is_none() && table.get(new).is_some() && table.key("t", 3).is_none()
         );
+    }
+
+    #[test]
+    fn a_removed_queue_leaves_its_topics_others() {
+        let mut table = QueueTable::default();
+        let (first, second) = (
+            table.key_or_new("t", 0, QueueOffset(0)).unwrap(),
+            table.key_or_new("t", 1, QueueOffset(0)).unwrap(),
+        );
+        table.push(first, unit(0));
+        table.remove_queue(first);
+        assert_eq!((table.key("t", 0), table.key("t", 1)), (None, Some(second)));
+        assert_eq!(table.unpersisted(), 0);
+        table.remove_queue(first);
+        table.remove_queue(second);
+        assert!(!table.has_topic("t"));
     }
 
     #[test]

@@ -56,6 +56,17 @@ impl IndexMark {
     pub(crate) fn last_ms(&self) -> i64 {
         self.files.last().map_or(0, |file| file.end_ms)
     }
+
+    /// What is left of it when the log ends at `end`: the files from the first on that leads behind
+    /// it are built anew.
+    pub(crate) fn cut(&mut self, end: u64) {
+        let keep = self.files.iter().position(|file| file.end_phy >= end);
+        if let Some(keep) = keep {
+            self.files.truncate(keep);
+            self.upto = self.files.last().map_or(0, |file| file.end_phy);
+        }
+        self.upto = self.upto.min(end);
+    }
 }
 
 impl ListedFile {
@@ -601,6 +612,19 @@ impl<R: Runtime> Index<R> {
             self.remove(file.name).await?;
         }
         Ok(())
+    }
+
+    /// Forgets what lies at `end` in the log or behind it: the files from the first on that leads
+    /// there are built anew. The caller has the turn.
+    pub(crate) async fn cut(&self, end: u64, log_begin: u64) -> Result<(), FileError> {
+        self.upto.set(self.upto.get().min(end));
+        let leads_behind =
+            |file: &IndexFile| file.header.has_entries() && file.header.end_phy >= end;
+        let first = self.state.borrow().files().into_iter().find(leads_behind);
+        match first {
+            Some(first) => self.forget_from(first.name, log_begin).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes files whose every message lies below `log_begin`, never the newest. The caller has

@@ -9,6 +9,7 @@
 
 use super::{Inner, Phase, Store};
 use crate::commitlog::blank::{blank_before, encode_blank};
+use crate::config::LogSource;
 use crate::consumequeue::dispatch::{is_indexed, tags_code};
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
@@ -190,8 +191,11 @@ impl<R: Runtime> Inner<R> {
                 resumes_percent: self.env.config.retention.clean_forcibly_percent,
             });
         }
-        let full = || AppendError::TailFull { unwritten_bytes: self.watermarks.unwritten_bytes() };
-        if self.is_behind_in_queues() {
+        if self.writing.source.get() != LogSource::Own {
+            return Err(AppendError::Foreign);
+        }
+        let full = || self.tail_full();
+        if self.writing.is_shut.get() || self.is_behind_in_queues() {
             return Err(full());
         }
         let (end, written) = (self.watermarks.appended().0, self.watermarks.written().0);
@@ -208,17 +212,22 @@ impl<R: Runtime> Inner<R> {
         tail.reserve(bytes, written).map_err(|_| full())
     }
 
-    fn is_behind_in_queues(&self) -> bool {
+    pub(super) fn tail_full(&self) -> AppendError {
+        AppendError::TailFull { unwritten_bytes: self.watermarks.unwritten_bytes() }
+    }
+
+    pub(super) fn is_behind_in_queues(&self) -> bool {
         self.derived.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX
     }
 
     fn can_take_record(&self) -> bool {
-        !self.is_behind_in_queues()
+        !self.writing.is_shut.get()
+            && !self.is_behind_in_queues()
             && self
                 .writing
                 .tail
                 .borrow()
-                .could_reserve(self.env.config.record_bytes_max(), self.watermarks.written().0)
+                .could_reserve(self.env.config.raw_bytes_max(), self.watermarks.written().0)
     }
 
     pub(super) fn store_time_ms(&self) -> i64 {
@@ -311,7 +320,7 @@ impl<R: Runtime> Inner<R> {
         appended
     }
 
-    fn dispatch(&self, key: QueueKey, appended: &Appended, tags_code: i64) {
+    pub(super) fn dispatch(&self, key: QueueKey, appended: &Appended, tags_code: i64) {
         let size = exact(appended.bytes);
         let mut table = self.derived.queues.table.borrow_mut();
         let unit = Unit { at: appended.physical_offset, size, tags_code };

@@ -49,6 +49,15 @@ impl Arrivals {
         self.entries.push(Entry { queue, max_offset, tags_code: Some(tags_code) });
     }
 
+    /// Queues have ended earlier since: tells of what is left, whoever waits must look.
+    fn clamp(&mut self, end_of: impl Fn(QueueKey) -> Option<QueueOffset>) {
+        for entry in &mut self.entries {
+            if let Some(end) = end_of(entry.queue).filter(|end| *end < entry.max_offset) {
+                (entry.max_offset, entry.tags_code) = (end, None);
+            }
+        }
+    }
+
     fn merge(&mut self) {
         let mut newest = std::collections::HashMap::new();
         for entry in self.entries.drain(..) {
@@ -131,6 +140,14 @@ impl<R: Runtime> Inner<R> {
             table.reveal(entry.queue, entry.max_offset);
             arrivals.push(entry.queue, entry.max_offset, entry.tags_code.unwrap_or_default());
         }
+    }
+
+    /// The log was cut at rest, so nothing is hidden; queues end earlier.
+    pub(super) fn cut_arrivals(&self) {
+        assert!(self.visibility.hidden.borrow().0.is_empty(), "a log at rest hides nothing");
+        let table = self.derived.queues.table.borrow();
+        let end_of = |key| table.get(key).map(|queue| queue.visible);
+        self.visibility.arrivals.borrow_mut().clamp(end_of);
     }
 
     fn swap_arrivals(&self) -> Vec<Entry> {

@@ -11,7 +11,7 @@ use super::space::LOG_RETRY;
 use super::{Inner, Phase, Store, zeros};
 use crate::checkpoint::Checkpoint;
 use crate::commitlog::writer::{WriteStep, next_write};
-use crate::config::{FlushPolicy, LogBackend};
+use crate::config::{FlushPolicy, LogBackend, LogSource};
 use crate::error::{FileError, StoreError, is_no_space};
 use crate::index::IndexMark;
 use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
@@ -65,7 +65,11 @@ impl<R: Runtime> Inner<R> {
         }
     }
 
-    fn run(self: &Rc<Self>, priority: Priority, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn run(
+        self: &Rc<Self>,
+        priority: Priority,
+        task: impl Future<Output = ()> + 'static,
+    ) {
         let inner = self.clone();
         self.life.task_begins();
         self.env.rt.spawn(priority, async move {
@@ -79,7 +83,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// Stops accepting writes for good.
-    pub(super) fn poison_with(&self, error: &FileError) {
+    pub(super) fn poison_with(&self, error: &impl std::fmt::Display) {
         if self.is_poisoned() {
             return;
         }
@@ -236,7 +240,7 @@ impl<R: Runtime> Inner<R> {
         Ok(())
     }
 
-    fn manifest_now(&self) -> Manifest {
+    pub(super) fn manifest_now(&self) -> Manifest {
         let (log_begin, log_end, last_store_ms) =
             (self.writing.log.begin(), self.watermarks.appended().0, self.writing.clock.get());
         let mut manifest = Manifest {
@@ -247,7 +251,8 @@ impl<R: Runtime> Inner<R> {
             flush: self.env.config.flush,
             ..Manifest::default()
         };
-        manifest.own_from = Some(self.writing.own_from);
+        manifest.is_foreign = self.writing.source.get() == LogSource::Foreign;
+        manifest.own_from = (!manifest.is_foreign).then(|| self.writing.own_from.get());
         manifest.deleted.clone_from(&self.derived.deleted.borrow());
         for (_, queue) in self.derived.queues.table.borrow().iter() {
             let listed = ListedQueue { min: queue.min.0, max: queue.next.0 };

@@ -17,6 +17,14 @@ pub(super) struct Caches {
 }
 
 impl Caches {
+    /// The log ends at `end` now.
+    pub(super) fn cut(&self, end: u64) {
+        self.cold.borrow_mut().clear();
+        self.units.borrow_mut().clear();
+        self.reported_damage.borrow_mut().retain(|at| *at < end);
+        self.arrived.notify();
+    }
+
     pub(super) fn new(cold: ColdCache) -> Self {
         Self {
             cold: RefCell::new(cold),

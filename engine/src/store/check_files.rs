@@ -53,10 +53,14 @@ pub(super) async fn log_range<R: Runtime>(
     let log_begin = manifest.map_or(0, |manifest| manifest.log_begin);
     let files =
         entries.iter().filter_map(|entry| Some((parse_offset_name(&entry.name)?, entry.bytes)));
-    // Files below the manifest's beginning are as good as removed: a crash came in between.
-    let files: Vec<(u64, u64)> =
-        files.filter(|(start, _)| start.saturating_add(file_bytes) > log_begin).collect();
-    let begin = files.first().map_or(0, |(begin, _)| *begin);
+    // Files below the manifest's beginning, and behind the place where the log was being cut, are
+    // as good as removed: a crash came in between.
+    let cut_at = manifest.and_then(|manifest| manifest.cut_at).unwrap_or(u64::MAX);
+    let files: Vec<(u64, u64)> = files
+        .filter(|(start, _)| start.saturating_add(file_bytes) > log_begin && *start < cut_at)
+        .collect();
+    // A log without a message may begin anywhere.
+    let begin = files.first().map_or(log_begin - log_begin % file_bytes, |(begin, _)| *begin);
     let mut expected_start = begin;
     for (nth, (start, bytes)) in files.iter().copied().enumerate() {
         let is_last = nth + 1 == files.len();

@@ -84,7 +84,13 @@ impl<R: Runtime> Store<R> {
     /// [`ReadError::TooMuchMemory`] it may be tried again.
     pub async fn read_cold(&self, request: OwnedReadRequest) -> Result<ColdRead, ReadError> {
         let request = request.as_request();
+        self.inner.undisturbed(async || self.read_cold_once(&request).await).await
+    }
+
+    /// The log may be cut meanwhile: then what this gives is thrown away.
+    async fn read_cold_once(&self, request: &ReadRequest<'_>) -> Result<ColdRead, ReadError> {
         let inner = &self.inner;
+        let cuts = inner.writing.log.cuts();
         let nothing = |status, next_begin_offset, range| ColdRead {
             status,
             slices: Vec::new(),
@@ -105,7 +111,7 @@ impl<R: Runtime> Store<R> {
         }
         let mut repairs_left = 1;
         loop {
-            let picked = inner.pick_units(&place, &request, range).await?;
+            let picked = inner.pick_units(&place, request, range).await?;
             if let Some(at) = picked.damaged_at {
                 inner.report_damage(
                     at,
@@ -115,6 +121,9 @@ impl<R: Runtime> Store<R> {
             }
             let Fetched { slices, messages, bytes, stopped } =
                 inner.fetch(&place, &picked.units).await?;
+            if inner.writing.log.cuts() != cuts {
+                return Ok(nothing(picked.otherwise, picked.next, range));
+            }
             if messages > 0 {
                 let next_begin_offset = stopped.map_or(picked.next, |stopped| stopped.offset);
                 return Ok(ColdRead {
@@ -151,6 +160,10 @@ impl<R: Runtime> Store<R> {
 
     /// The record that begins at `at`; `None` when none does.
     pub async fn message_at(&self, at: PhyOffset) -> Result<Option<BufSlice>, ReadError> {
+        self.inner.undisturbed(async || self.message_at_once(at).await).await
+    }
+
+    async fn message_at_once(&self, at: PhyOffset) -> Result<Option<BufSlice>, ReadError> {
         let inner = &*self.inner;
         let watermarks = &inner.watermarks;
         if at.0 < inner.writing.log.begin() || at >= watermarks.visible() {
@@ -180,11 +193,26 @@ impl<R: Runtime> Store<R> {
 }
 
 impl<R: Runtime> Inner<R> {
+    /// Reads again when the log was cut meanwhile: a place may have another record by now, one that
+    /// nobody may see yet.
+    pub(super) async fn undisturbed<T>(
+        &self,
+        read: impl AsyncFn() -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        loop {
+            let cuts = self.writing.log.cuts();
+            let found = read().await;
+            if self.writing.log.cuts() == cuts {
+                return found;
+            }
+        }
+    }
+
     /// Whether a record that no queue vouches for is whole: recovery may have left it out for what
     /// a crash tore from it.
     fn verify(&self, record: &RecordView<'_>, at: PhyOffset) -> Result<(), RecordError> {
         record.verify_intact()?;
-        if at.0 >= self.writing.own_from && !record.has_crc_property() {
+        if at.0 >= self.writing.own_from.get() && !record.has_crc_property() {
             record.verify_no_zero()
         } else {
             Ok(())
@@ -365,13 +393,13 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// As [`Inner::read_log`], for the store's own use: not charged.
-    async fn read_uncharged(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
+    async fn read_uncharged(&self, at: u64, len: usize) -> Result<BufSlice, FileError> {
         let (path, in_file) = (self.writing.log.path_of(at), at % self.writing.log.file_bytes());
         let readable = (self.writing.log.file_bytes() - in_file)
             .min(self.watermarks.written().0.saturating_sub(at));
         let len = len.min(exact(readable));
         let file = self.writing.log.file(at).await?;
-        Ok(file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?)
+        file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))
     }
 
     /// As [`Inner::log_bytes`], for the one task that reads for the index: not charged.
@@ -379,7 +407,7 @@ impl<R: Runtime> Inner<R> {
         &self,
         at: u64,
         len: usize,
-    ) -> Result<BufSlice, ReadError> {
+    ) -> Result<BufSlice, FileError> {
         let in_tail = self.writing.tail.borrow().slice_upto(at, len);
         match in_tail {
             Some(bytes) => Ok(bytes),

@@ -4,7 +4,7 @@
 //! | the record's queue offset | |
 //! |---|---|
 //! | the queue's end | put there |
-//! | above it, and damage so far can have taken those between | they get places without message, then it is put |
+//! | above it, and damage so far can have taken those between, or the log takes another broker's records | they get places without message, then it is put |
 //! | anything else, while only the end of the log is scanned | the files and the log disagree: all is built anew from the log |
 //! | anything else, while the whole log is scanned | suspect, until the queue's next record tells which of the two is right |
 //!
@@ -33,6 +33,7 @@ use crate::limits::MISSING_UNITS_MAX;
 use crate::manifest::Manifest;
 use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
+use crate::paths::is_folder_name;
 use protocol::record::{RECORD_BYTES_MIN, RecordView};
 use protocol::sys_flag::INNER_BATCH;
 use rt::Runtime;
@@ -87,6 +88,8 @@ pub(super) struct FillFrom<'a, R: Runtime> {
     /// The light message queues that are known: their folders were there, or the manifest lists
     /// them. A client's property alone makes none.
     pub(super) light_queues: &'a HashSet<String>,
+    /// The log has another broker's records: their queue offsets are what they are, gaps too.
+    pub(super) takes_gaps: bool,
 }
 
 pub(super) struct QueueFill<'a, R: Runtime> {
@@ -112,6 +115,11 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
     /// Puts the record at `at` into its queues.
     pub(super) fn put(&mut self, record: &RecordView<'_>, at: u64) -> Result<(), Gap> {
         if !is_indexed(record.sys_flag()) {
+            return Ok(());
+        }
+        if !is_folder_name(record.topic()) {
+            let end = at + record.total_size() as u64;
+            self.damage.report(self.from.log, at, end, "a record whose topic is no folder's name");
             return Ok(());
         }
         let tags_code = tags_code_of(record, &self.from.config.delay_levels);
@@ -154,6 +162,9 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
             self.push(key, unit);
         } else if offset > next && offset.since(next) as u64 <= self.damage.messages_max() {
             self.push_missing(key, offset, self.damage.last_at);
+            self.push(key, unit);
+        } else if self.from.takes_gaps && offset > next && offset.since(next) <= MISSING_UNITS_MAX {
+            self.push_missing(key, offset, at);
             self.push(key, unit);
         } else if self.is_whole && !is_batch {
             self.suspects.insert(key, met);

@@ -93,10 +93,11 @@ impl<R: Runtime> Inner<R> {
 
     /// Brings the index up to what a query made now may see, when it is nearly there.
     pub(super) async fn catch_up_index(&self, lag_max: u64) {
-        let target = self.watermarks.visible().0;
+        let (target, cuts) = (self.watermarks.visible().0, self.writing.log.cuts());
         while self.env.config.index_enabled
             && self.life.phase.get() == Phase::Open
             && self.derived.index.upto() < target
+            && self.writing.log.cuts() == cuts
         {
             if target - self.derived.index.upto() > lag_max
                 || self.index_piece(target).await.is_err()
@@ -109,6 +110,8 @@ impl<R: Runtime> Inner<R> {
     /// Indexes a piece of the log, not beyond `target`, a record boundary.
     async fn index_piece(&self, target: u64) -> Result<(), ReadError> {
         let _turn = self.derived.index.turn.take().await;
+        // The log may have been cut since.
+        let target = target.min(self.watermarks.appended().0);
         self.derived.index.repair(self.writing.log.begin()).await?;
         // The log may begin later than it did: what is gone needs no index.
         let at = self.derived.index.upto().max(self.writing.log.begin());

@@ -5,6 +5,7 @@
 //! [`Store::close`]. Every method that is not async completes at once and touches memory only.
 
 mod append;
+mod append_raw;
 mod append_records;
 mod arrivals;
 mod background;
@@ -27,6 +28,7 @@ mod repair;
 mod retain;
 mod search;
 mod space;
+mod truncate;
 mod visibility;
 mod writing;
 mod zeros;
@@ -139,13 +141,16 @@ impl<R: Runtime> Store<R> {
         self.inner.watermarks.acknowledged()
     }
 
-    /// Completes when [`Store::acknowledged`] has passed `seen` or the store was poisoned: then it
-    /// never will.
+    /// Completes when [`Store::acknowledged`] has passed `seen`, or when it never will: the store was
+    /// poisoned, or the log cut ([`Store::truncate`]): look again.
     pub async fn acknowledged_beyond(&self, seen: PhyOffset) {
         let inner = &*self.inner;
+        let cuts = inner.writing.log.cuts();
         loop {
             let changes = inner.visibility.acknowledged.seen();
-            if inner.watermarks.acknowledged() > seen || inner.life.poison.borrow().is_some() {
+            let is_cut = inner.writing.log.cuts() != cuts;
+            let is_poisoned = inner.life.poison.borrow().is_some();
+            if inner.watermarks.acknowledged() > seen || is_poisoned || is_cut {
                 return;
             }
             inner.visibility.acknowledged.changed_since(changes).await;

@@ -13,7 +13,7 @@ use super::writing::{Room, Writing};
 use super::{Inner, Store};
 use crate::checkpoint::{CHECKPOINT_BYTES, Checkpoint};
 use crate::commitlog::files::LogFiles;
-use crate::config::{FlushPolicy, StoreConfig};
+use crate::config::{FlushPolicy, LogSource, StoreConfig};
 use crate::consumequeue::disk::QueueFiles;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
@@ -104,6 +104,7 @@ impl<R: Runtime> Store<R> {
             0,
         ))?;
         super::retain::finish_removal(&rt, &paths, &config, manifest.as_ref()).await?;
+        super::truncate::finish_removal(&rt, &paths, manifest.as_ref()).await?;
         let log = LogFiles::new(
             rt.clone(),
             paths.clone(),
@@ -113,6 +114,10 @@ impl<R: Runtime> Store<R> {
             range.created_upto,
         );
         complete_last_file(&log).await?;
+        let cut_at = manifest.as_ref().and_then(|manifest| manifest.cut_at);
+        if let Some(cut_at) = cut_at {
+            log.cut(cut_at).await?;
+        }
         let queues =
             Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
         let mut opening = Opening {
@@ -142,9 +147,9 @@ impl<R: Runtime> Store<R> {
         let index = opening.open_index(&scanned, was_unclean).await?;
         let mark = opening.open_mark(scanned.end).await?;
         let inner = Rc::new(opening.into_inner(&scanned, recovered, (index, mark), lock));
-        if flush_changes {
+        if flush_changes || cut_at.is_some() {
             // Before the first append: the next recovery must know under which policy what it finds
-            // was written.
+            // was written, and must not cut the log once more.
             inner.write_checkpoint().await?;
         }
         inner.start();
@@ -189,10 +194,11 @@ impl<R: Runtime> Opening<R> {
         }
         self.queues.persist_dirty().await?;
         self.queues.table.borrow_mut().trim(u64::MAX);
-        if was_unclean || is_torn {
+        let was_cut = self.manifest.as_ref().is_some_and(|manifest| manifest.cut_at.is_some());
+        if was_unclean || is_torn || was_cut {
             recovery.make_durable(&scanned).await?;
         }
-        self.partial = recovery.partial_block(scanned.end).await?;
+        self.partial = self.log.last_block(scanned.end).await?;
         Ok(scanned)
     }
 
@@ -215,10 +221,11 @@ impl<R: Runtime> Opening<R> {
                 .map_or(0, |manifest| manifest.log_end)
                 .max(self.believed.flushed_upto.unwrap_or(0)),
             flushed_ms: if manifest.is_some() { 0 } else { self.checkpoint.physic_timestamp_ms },
-            was_sync_flush: self
-                .manifest
-                .as_ref()
-                .is_some_and(|manifest| manifest.flush == FlushPolicy::Sync),
+            // What lies behind a break of a copied log its master has: the copy ends there and is
+            // fed on.
+            was_sync_flush: self.manifest.as_ref().is_some_and(|manifest| {
+                manifest.flush == FlushPolicy::Sync && !manifest.is_foreign
+            }),
             own_from: self.own_from(),
         }
     }
@@ -254,8 +261,13 @@ impl<R: Runtime> Opening<R> {
         lock: R::File,
     ) -> Inner<R> {
         let end = scanned.end;
-        let own_from = self.own_from().unwrap_or(end);
+        let own_from = self.own_from();
         let manifest = self.manifest.unwrap_or_default();
+        let (source, own_from) = if manifest.is_foreign {
+            (LogSource::Foreign, u64::MAX)
+        } else {
+            (LogSource::Own, own_from.unwrap_or(end))
+        };
         let last_store_ms = scanned
             .last_store_ms
             .max(manifest.last_store_ms)
@@ -276,8 +288,11 @@ impl<R: Runtime> Opening<R> {
                 partial_block: RefCell::new(AppendBuf::with_capacity(DIRECT_ALIGN)),
                 room: Room::default(),
                 clock: Cell::new(last_store_ms),
-                own_from,
+                own_from: Cell::new(own_from),
                 mark,
+                source: Cell::new(source),
+                is_shut: Cell::new(false),
+                raw_queues: RefCell::default(),
                 appended: Signal::default(),
                 written: Signal::default(),
                 flush_turn: Turn::default(),

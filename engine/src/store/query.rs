@@ -52,7 +52,12 @@ impl<R: Runtime> Store<R> {
     /// The messages with a key. Everything visible at the call is looked at, unless the index is
     /// far behind (it was deleted, and is being built).
     pub async fn query(&self, query: KeyQuery) -> Result<Queried, ReadError> {
+        self.inner.undisturbed(async || self.query_once(&query).await).await
+    }
+
+    async fn query_once(&self, query: &KeyQuery) -> Result<Queried, ReadError> {
         let inner = &*self.inner;
+        let cuts = inner.writing.log.cuts();
         inner.catch_up_index(INDEX_CATCH_UP_BYTES_MAX).await;
         let kind = if query.by_tag { KeyKind::Tag } else { KeyKind::Key };
         let hash = index::hash_of(&query.topic, &query.key, kind);
@@ -76,6 +81,7 @@ impl<R: Runtime> Store<R> {
             let record = message.as_ref().and_then(|bytes| RecordView::parse(bytes).ok());
             if record.is_none_or(|record| !index::has_key(&record, &query.topic, &query.key, kind))
                 && !inner.would_enter(phy, hash).await?
+                && inner.writing.log.cuts() == cuts
             {
                 inner.derived.index.note_wrong_entry(file, phy);
             }

@@ -92,6 +92,13 @@ impl ColdCache {
         }
     }
 
+    /// Forgets everything: the log was cut. What readers hold stays.
+    pub(super) fn clear(&mut self) {
+        self.windows.clear();
+        self.on_their_way.clear();
+        self.bytes = 0;
+    }
+
     fn find(&mut self, at: u64, len: usize) -> Found {
         let end = at + len as u64;
         let Some(nth) = self.windows.iter().rposition(|window| window.holds(at)) else {
@@ -219,9 +226,12 @@ impl<R: Runtime> Inner<R> {
         if in_sequence {
             self.read_on(end).await;
         }
+        let cuts = self.writing.log.cuts();
         let window = self.read_log(at, exact(end - at)).await?;
         let record = window.part(0..len.min(window.len()));
-        self.caches.cold.borrow_mut().insert(at, window, in_sequence, true);
+        if self.writing.log.cuts() == cuts {
+            self.caches.cold.borrow_mut().insert(at, window, in_sequence, true);
+        }
         Ok(record)
     }
 
@@ -256,7 +266,11 @@ impl<R: Runtime> Inner<R> {
     }
 
     async fn fetch_ahead(&self, start: u64, upto: u64) {
+        let cuts = self.writing.log.cuts();
         let read = self.read_log(start, exact(upto - start)).await;
+        if self.writing.log.cuts() != cuts {
+            return;
+        }
         let mut cache = self.caches.cold.borrow_mut();
         cache.on_their_way.retain(|(other, _)| *other != start);
         // An error is met again, and told, by the read that needs these bytes.
@@ -301,6 +315,11 @@ impl UnitCache {
         self.runs.push_back(run);
     }
 
+    /// Forgets everything: queues were cut.
+    pub(super) fn clear(&mut self) {
+        self.runs.clear();
+    }
+
     /// Forgets what is known of a queue.
     pub(super) fn forget(&mut self, queue: QueueKey) {
         self.runs.retain(|run| run.queue != queue);
@@ -322,9 +341,10 @@ impl<R: Runtime> Inner<R> {
             return Ok(units);
         }
         let count = UNITS_READ_AHEAD.max(most).min(in_file);
+        let cuts = self.writing.log.cuts();
         let units = self.derived.queues.files.read(place, from, count).await?;
         let wanted = units.iter().take(most).copied().collect();
-        if units.len() > most {
+        if units.len() > most && self.writing.log.cuts() == cuts {
             self.caches.units.borrow_mut().insert(UnitRun { queue: place.key, first: from, units });
         }
         Ok(wanted)

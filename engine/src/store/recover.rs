@@ -30,7 +30,6 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use protocol::record::RecordView;
 use rt::{File, Runtime};
 use std::collections::{BTreeMap, HashSet};
-use std::io;
 use std::path::Path;
 use std::pin::pin;
 
@@ -207,6 +206,7 @@ impl<R: Runtime> Recovery<'_, R> {
             queues: self.queues,
             deleted,
             light_queues,
+            takes_gaps: self.manifest.as_ref().is_some_and(|manifest| manifest.is_foreign),
         };
         let mut fill = QueueFill::new(fill_from, is_whole);
         let mut reader = LogReader::new(self.log, self.log.created_upto());
@@ -355,24 +355,6 @@ impl<R: Runtime> Recovery<'_, R> {
         queue
             .parse()
             .is_ok_and(|queue_id| self.queues.table.borrow().key(topic, queue_id).is_some())
-    }
-
-    /// The bytes of the log's last block, up to its end.
-    pub(super) async fn partial_block(&self, end: u64) -> Result<Vec<u8>, OpenError> {
-        let start = crate::tail::block_floor(end);
-        let Ok(len @ 1..) = usize::try_from(end - start) else { return Ok(Vec::new()) };
-        let (path, in_file) = (self.log.path_of(start), start % self.log.file_bytes());
-        let file = self.log.file(start).await?;
-        let bytes =
-            file.read_at(in_file, len).await.map_err(FileError::at("read", &path, in_file))?;
-        if bytes.len() < len {
-            let source = io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("expected {len} bytes, found {}", bytes.len()),
-            );
-            return Err(FileError { operation: "read", path, offset: in_file, source }.into());
-        }
-        Ok(bytes.to_vec())
     }
 }
 

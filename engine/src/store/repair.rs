@@ -33,11 +33,14 @@ impl<R: Runtime> Inner<R> {
         place: &QueuePlace,
         offset: QueueOffset,
     ) -> Result<Option<Unit>, ReadError> {
+        let cuts = self.writing.log.cuts();
         let from = self.log_end_of_unit_before(place, offset).await?;
         let Some(unit) = self.find_message(place, offset, from).await? else { return Ok(None) };
-        // The topic may have been deleted meanwhile: its folder must not be made again.
+        // The topic may have been deleted meanwhile: its folder must not be made again. Nor while the
+        // queue is cut, nor behind its end.
         let _turn = self.derived.turn.take().await;
-        if self.derived.queues.table.borrow().get(place.key).is_none() {
+        let is_gone = self.derived.queues.table.borrow().get(place.key).is_none();
+        if is_gone || self.writing.log.cuts() != cuts {
             return Ok(None);
         }
         let files = &self.derived.queues.files;

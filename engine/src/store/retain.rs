@@ -113,7 +113,11 @@ impl<R: Runtime> Inner<R> {
         if begin.is_none() && left_over.is_empty() {
             return Ok(());
         }
+        let cuts = self.writing.log.cuts();
         let _turn = self.derived.turn.take().await;
+        if self.writing.log.cuts() != cuts {
+            return Ok(());
+        }
         if let Some(begin) = begin {
             self.move_begin(begin, at_once).await?;
         }

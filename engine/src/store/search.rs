@@ -44,6 +44,17 @@ impl<R: Runtime> Store<R> {
         timestamp_ms: i64,
         boundary: Boundary,
     ) -> Result<QueueOffset, ReadError> {
+        let search = async || self.search_by_time(topic, queue_id, timestamp_ms, boundary).await;
+        self.inner.undisturbed(search).await
+    }
+
+    async fn search_by_time(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        timestamp_ms: i64,
+        boundary: Boundary,
+    ) -> Result<QueueOffset, ReadError> {
         let Some((place, range)) = self.inner.place(topic, queue_id) else {
             return Ok(QueueOffset(0));
         };
@@ -79,7 +90,10 @@ impl<R: Runtime> Store<R> {
         offset: QueueOffset,
     ) -> Result<Option<i64>, ReadError> {
         match self.inner.place(topic, queue_id) {
-            Some((place, _)) => self.inner.store_time(&place, offset).await,
+            Some((place, _)) => {
+                let read = async || self.inner.store_time(&place, offset).await;
+                self.inner.undisturbed(read).await
+            }
             None => Ok(None),
         }
     }

@@ -107,6 +107,12 @@ impl<R: Runtime> Inner<R> {
         self.writing.room.no_write.clear();
     }
 
+    /// The log ends elsewhere now: what stood in its way may not any more.
+    pub(super) fn forget_obstacles(&self) {
+        self.writing.room.no_file.clear();
+        self.writing.room.no_write.clear();
+    }
+
     fn obstacle_before(&self, end: u64) -> Option<(PhyOffset, Option<String>)> {
         let room = &self.writing.room;
         let obstacle = [&room.no_write, &room.no_file].into_iter().find(|it| it.is_before(end))?;

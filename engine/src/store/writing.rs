@@ -13,6 +13,7 @@
 use super::space::Obstacle;
 use super::zeros::Zeros;
 use crate::commitlog::files::LogFiles;
+use crate::config::LogSource;
 use crate::flushed_mark::FlushedMark;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
@@ -31,10 +32,17 @@ pub(super) struct Writing<R: Runtime> {
     pub(super) room: Room,
     /// Milliseconds: store times never go back, whatever the wall clock does.
     pub(super) clock: Cell<i64>,
-    /// Records from here on are ours: see [`crate::manifest::Manifest`].
-    pub(super) own_from: u64,
     /// What of the log is flushed, on disk.
     pub(super) mark: FlushedMark<R>,
+    /// Records from here on are ours: see [`crate::manifest::Manifest`]. `u64::MAX` while they are
+    /// another broker's.
+    pub(super) own_from: Cell<u64>,
+    /// Whose records the log takes.
+    pub(super) source: Cell<LogSource>,
+    /// Nothing is appended for now: the log is being cut, or its source changes.
+    pub(super) is_shut: Cell<bool>,
+    /// Reused by [`super::append_raw`].
+    pub(super) raw_queues: RefCell<super::append_raw::RawQueues>,
     pub(super) appended: Signal,
     pub(super) written: Signal,
     pub(super) flush_turn: Turn,

@@ -38,6 +38,8 @@ pub(super) struct Zeros {
     ended: Signal,
     /// Bytes of a recent log write, smoothed.
     mean_write_bytes: Cell<u64>,
+    /// The log is being cut: nothing is written ahead of it.
+    is_held: Cell<bool>,
 }
 
 impl Zeros {
@@ -50,7 +52,29 @@ impl Zeros {
             in_flight: Cell::new(None),
             ended: Signal::default(),
             mean_write_bytes: Cell::new(0),
+            is_held: Cell::new(false),
         }
+    }
+
+    /// Writes no zeros while the guard lives, and waits for those in flight.
+    pub(super) async fn hold(&self) -> Held<'_> {
+        self.is_held.set(true);
+        let held = Held(self);
+        loop {
+            let seen = self.ended.seen();
+            if self.in_flight.get().is_none() {
+                return held;
+            }
+            self.ended.changed_since(seen).await;
+        }
+    }
+
+    /// The log ends at `end` now.
+    pub(super) fn cut(&self, end: u64) {
+        assert!(self.is_held.get(), "zeros may be on their way");
+        let end = end.next_multiple_of(crate::limits::BLOCK_BYTES);
+        self.issued.set(end);
+        self.zeroed.set(end);
     }
 
     /// Claims everything below `upto` for the log, and waits until no zeros are on their way there.
@@ -75,7 +99,8 @@ impl Zeros {
         let upto = (from + ZEROS_STEP_BYTES).min(file_end).min(created_upto);
         let is_enough = from + ZEROS_STEP_BYTES > issued + ZEROS_AHEAD_BYTES;
         let writes_are_large = self.mean_write_bytes.get() >= ZEROS_WRITE_BYTES_MAX;
-        (upto > from && !is_enough && !writes_are_large).then_some((from, upto))
+        let may_go = !is_enough && !writes_are_large && !self.is_held.get();
+        (upto > from && may_go).then_some((from, upto))
     }
 
     /// Watermarks the place as being written; the guard's end says that it is done.
@@ -87,6 +112,15 @@ impl Zeros {
         );
         self.in_flight.set(Some((from, upto)));
         InFlight(self)
+    }
+}
+
+/// See [`Zeros::hold`].
+pub(super) struct Held<'a>(&'a Zeros);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.is_held.set(false);
     }
 }
 
@@ -132,10 +166,15 @@ pub(super) async fn write_ahead<R: Runtime>(inner: Rc<Inner<R>>) {
 
 impl<R: Runtime> Inner<R> {
     async fn write_zeros(&self, from: u64, upto: u64, zeros: &BufSlice) -> Result<(), LogFailure> {
-        let file = self.writing.log.file(from).await.map_err(LogFailure::harmless)?;
+        let cuts = self.writing.log.cuts();
+        let file = match self.writing.log.file(from).await {
+            Err(_) if self.writing.log.cuts() != cuts => return Ok(()),
+            file => file.map_err(LogFailure::harmless)?,
+        };
         let in_file = from % self.writing.log.file_bytes();
-        // Opening took time: the log may have claimed the place meanwhile.
-        if block_floor(self.writing.zeros.issued.get()) > from {
+        // Opening took time: the log may have claimed the place meanwhile, or was cut.
+        let is_claimed = block_floor(self.writing.zeros.issued.get()) > from;
+        if is_claimed || self.writing.zeros.is_held.get() || self.writing.log.cuts() != cuts {
             return Ok(());
         }
         let in_flight = self.writing.zeros.begin_zeros(from, upto);
