@@ -8,6 +8,17 @@ pub(crate) struct Paths {
     root: PathBuf,
 }
 
+/// Longest name of a file that filesystems have.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Whether a topic can be a folder's name. A topic in the log may be anything: no checksum covers
+/// it.
+pub(crate) fn is_folder_name(topic: &str) -> bool {
+    !matches!(topic, "" | "." | "..")
+        && topic.len() <= NAME_BYTES_MAX
+        && memchr::memchr2(b'/', 0, topic.as_bytes()).is_none()
+}
+
 /// A file's name: the offset of its first byte in 20 digits.
 pub(crate) fn offset_name(offset: u64) -> String {
     format!("{offset:020}")
@@ -73,5 +84,21 @@ impl Paths {
     /// RingMQ's own: see [`crate::flushed_mark`].
     pub(crate) fn flushed_mark(&self) -> PathBuf {
         self.root.join("commitlog.flushed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_the_store_is_never_one_of_another_place() {
+        let (longest, longer) = ("t".repeat(255), "t".repeat(256));
+        for name in ["T", "%RETRY%g", "a.b", "...", longest.as_str()] {
+            assert!(is_folder_name(name), "{name:?}");
+        }
+        for name in ["", ".", "..", "../x", "a/b", "/", "a\0b", longer.as_str()] {
+            assert!(!is_folder_name(name), "{name:?}");
+        }
     }
 }
