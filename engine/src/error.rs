@@ -237,6 +237,9 @@ pub enum AppendError {
         /// The highest accepted.
         limit: i32,
     },
+    /// The topic can't be a folder's name.
+    #[error("a topic must be 1 to 255 bytes without / and zero bytes, and neither . nor ..")]
+    TopicName,
     /// The store checks whole records and this one leaves no room for the checksum.
     #[error(
         "enabledAppendPropCRC is set and the record does not end with the property __CRC32# and \

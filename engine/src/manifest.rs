@@ -21,6 +21,7 @@
 
 use crate::config::FlushPolicy;
 use crate::index::IndexMark;
+use crate::paths::is_folder_name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -128,8 +129,13 @@ impl Manifest {
         }
     }
 
-    /// Version 1 has no checksum: what it lists must make sense at least.
+    /// Version 1 has no checksum: what it lists must make sense at least, and a topic is a folder
+    /// that may be removed.
     fn checked(self) -> Decoded {
+        let mut topics = self.queues.keys().chain(self.deleted.keys());
+        if let Some(topic) = topics.find(|topic| !is_folder_name(topic)) {
+            return Decoded::Damaged(format!("the topic {topic:?} is no folder's name"));
+        }
         for (topic, queues) in &self.queues {
             for (queue_id, ListedQueue { min, max }) in queues {
                 if *min < 0 || max < min {
@@ -194,6 +200,15 @@ mod tests {
         let Decoded::Good(first) = Manifest::decode(first) else { panic!("version 1") };
         assert_eq!((first.version, first.log_end, first.deleted["t"]), (1, 5, 4));
         assert!(matches!(Manifest::decode(&[0; 100]), Decoded::Damaged(_)));
+        for topic in ["", "..", "../x", "a/b"] {
+            for lists in [
+                format!("\"deleted\":{{}},\"queues\":{{\"{topic}\":{{}}}}"),
+                format!("\"deleted\":{{\"{topic}\":1}},\"queues\":{{}}"),
+            ] {
+                let text = format!("{{\"version\":1,\"log_end\":5,{lists}}}");
+                assert!(matches!(Manifest::decode(text.as_bytes()), Decoded::Damaged(_)), "{text}");
+            }
+        }
         for range in ["\"min\":-1,\"max\":4", "\"min\":5,\"max\":4"] {
             let text = format!(
                 "{{\"version\":1,\"log_end\":5,\"deleted\":{{}},\

@@ -12,17 +12,15 @@
 //! begins with a copy of the previous one's partial last block: at most 4095 bytes a chunk are
 //! copied twice, and every record is one slice.
 //!
-//! Bounds: the chunks and spare buffers of the tail never exceed `bytes_max`. The oldest chunk goes
-//! when room is needed, and only when all of it is written. Its memory is used again once no slice
-//! of it lives. While one does, the chunk is no longer the tail's: it is lent, and charged to the
-//! shard's account until its last slice is gone. Lending is never refused, because appends must not
-//! wait for readers: whoever watches the account finds and closes the reader
-//! ([`BufSlice::charged_bytes`]).
+//! Bounds: the chunks come from a [`ChunkMemory`], which never exceeds `bytes_max`. The oldest chunk
+//! goes when room is needed, and only when all of it is written. Its memory is used again once no
+//! slice of it lives. While one does, the chunk is lent, and charged to the shard's account: whoever
+//! watches the account finds and closes the reader ([`BufSlice::charged_bytes`]).
 
 use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX};
 use crate::number::exact;
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, BufSlice, MemoryAccount, MemoryUse};
+use rt::{AppendBuf, BufSlice, ChunkMemory, MemoryAccount};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -53,21 +51,15 @@ impl Chunk {
 /// See the module's text. Belongs to one log, on one core.
 pub(crate) struct Tail {
     chunks: VecDeque<Chunk>,
-    /// Buffers that nobody uses.
-    spare: Vec<Rc<AppendBuf>>,
-    /// Evicted buffers that had readers when they went, the newest of them: to be used again.
-    lent: VecDeque<Rc<AppendBuf>>,
-    /// Charged for every lent buffer.
-    memory: MemoryAccount,
+    /// Gives the chunks and takes them back.
+    memory: ChunkMemory,
     /// Where the log ends when there is no chunk yet.
     end_before: u64,
     /// The bytes of the log's partial last block before the first chunk.
     partial_before: Vec<u8>,
-    memory_bytes: usize,
     /// Bytes copied from chunk to chunk so far.
     carried_bytes: u64,
     chunk_bytes: usize,
-    bytes_max: usize,
 }
 
 /// The beginning of the block that `offset` lies in.
@@ -87,7 +79,7 @@ impl Tail {
         partial: Vec<u8>,
         chunk_bytes: usize,
         bytes_max: usize,
-        memory: MemoryAccount,
+        account: MemoryAccount,
     ) -> Self {
         assert_eq!(
             partial.len() as u64,
@@ -96,15 +88,11 @@ impl Tail {
         );
         Self {
             chunks: VecDeque::new(),
-            spare: Vec::new(),
-            lent: VecDeque::new(),
-            memory,
+            memory: ChunkMemory::private(bytes_max, LENT_CHUNKS_MAX, account),
             end_before: end,
             partial_before: partial,
-            memory_bytes: 0,
             carried_bytes: 0,
             chunk_bytes,
-            bytes_max,
         }
     }
 
@@ -125,7 +113,7 @@ impl Tail {
 
     #[cfg(test)]
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.memory_bytes
+        self.memory.used_bytes()
     }
 
     /// Makes room for `bytes` in one piece; what is below `written` may be forgotten for it.
@@ -137,8 +125,7 @@ impl Tail {
         let start = block_floor(end);
         let copied = bytes_of_block(end);
         let capacity = self.capacity_for(bytes);
-        self.evict_for(capacity, written)?;
-        let buf = self.take_buffer(capacity);
+        let buf = self.take_chunk(capacity, written)?;
         match self.chunks.back() {
             Some(last) => last
                 .slice(start, end)
@@ -163,28 +150,22 @@ impl Tail {
         }
         let all_but_last = self.chunks.len().saturating_sub(1);
         let may_go = self.chunks.iter().take(all_but_last).filter(|chunk| chunk.end() <= written);
-        let freed: usize =
-            may_go.map(|chunk| &chunk.buf).chain(&self.spare).map(|buf| buf.capacity()).sum();
-        self.memory_bytes - freed + self.capacity_for(bytes) <= self.bytes_max
+        let given_back = may_go.map(|chunk| chunk.buf.capacity()).sum();
+        self.memory.could_take(self.capacity_for(bytes), given_back)
     }
 
-    /// Forgets written chunks until `capacity` more fits. The last one stays: the next begins with
-    /// its partial block.
-    fn evict_for(&mut self, capacity: usize, written: u64) -> Result<(), Full> {
-        while self.memory_bytes + capacity > self.bytes_max {
-            if self.spare.first().is_some_and(|spare| spare.capacity() == capacity) {
-                return Ok(());
-            }
-            if let Some(spare) = self.spare.pop() {
-                self.memory_bytes -= spare.capacity();
-                continue;
+    /// A chunk of `capacity`: written ones are forgotten until there is room. The last one stays:
+    /// the next begins with its partial block.
+    fn take_chunk(&mut self, capacity: usize, written: u64) -> Result<Rc<AppendBuf>, Full> {
+        loop {
+            if let Some(chunk) = self.memory.take(capacity) {
+                return Ok(chunk);
             }
             let may_go = self.chunks.len() > 1
                 && self.chunks.front().is_some_and(|oldest| oldest.end() <= written);
             let oldest = if may_go { self.chunks.pop_front() } else { None };
-            self.recycle(oldest.ok_or(Full)?.buf);
+            self.memory.give_back(oldest.ok_or(Full)?.buf);
         }
-        Ok(())
     }
 
     /// The log ends at `end` from now on, and `partial` is what its last block holds. What readers
@@ -196,46 +177,14 @@ impl Tail {
             "the partial block reaches to the end of the log"
         );
         while let Some(chunk) = self.chunks.pop_front() {
-            self.recycle(chunk.buf);
+            self.memory.give_back(chunk.buf);
         }
         (self.end_before, self.partial_before) = (end, partial);
     }
 
-    fn recycle(&mut self, mut buf: Rc<AppendBuf>) {
-        if let Some(unshared) = Rc::get_mut(&mut buf) {
-            unshared.reset();
-            self.spare.push(buf);
-            return;
-        }
-        self.memory_bytes -= buf.capacity();
-        buf.keep_charge(self.memory.charge(MemoryUse::LentChunks, buf.capacity()));
-        if self.lent.len() == LENT_CHUNKS_MAX {
-            self.lent.pop_front();
-        }
-        self.lent.push_back(buf);
-    }
-
-    /// Frees the lent buffers that no reader holds any more; those that are held stay.
+    /// Frees the lent chunks that no reader holds any more; those that are held stay.
     pub(crate) fn free_returned(&mut self) {
-        self.lent.retain_mut(|lent| Rc::get_mut(lent).is_none());
-    }
-
-    fn take_buffer(&mut self, capacity: usize) -> Rc<AppendBuf> {
-        if let Some(at) = self.spare.iter().position(|spare| spare.capacity() == capacity) {
-            return self.spare.swap_remove(at);
-        }
-        self.memory_bytes += capacity;
-        let returned = self
-            .lent
-            .iter_mut()
-            .position(|lent| lent.capacity() == capacity && Rc::get_mut(lent).is_some());
-        if let Some(mut buf) = returned.and_then(|at| self.lent.remove(at))
-            && let Some(unshared) = Rc::get_mut(&mut buf)
-        {
-            unshared.reset();
-            return buf;
-        }
-        AppendBuf::with_capacity(capacity)
+        self.memory.free_returned();
     }
 
     /// Appends `bytes` bytes that were reserved.
@@ -297,6 +246,7 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rt::MemoryUse;
 
     fn tail(end: u64, partial: Vec<u8>, chunk_bytes: usize, bytes_max: usize) -> Tail {
         Tail::new(end, partial, chunk_bytes, bytes_max, MemoryAccount::new(usize::MAX))
@@ -363,15 +313,16 @@ mod tests {
             slices.push(tail.slice(at, 10).unwrap());
             assert!(tail.memory_bytes() <= 2 * 4096);
             let lent = (nth + 1).saturating_sub(2);
-            assert_eq!(tail.memory.used_for(MemoryUse::LentChunks), lent * 4096);
+            let account = tail.memory.account();
+            assert_eq!(account.used_for(MemoryUse::LentChunks), lent * 4096);
         }
         assert_eq!((slices[0].charged_bytes(), slices[lent_max].charged_bytes()), (4096, 0));
         slices.truncate(2);
         tail.free_returned();
-        assert_eq!(tail.memory.used_bytes(), 2 * 4096, "those that are still held");
+        assert_eq!(tail.memory.account().used_bytes(), 2 * 4096, "those that are still held");
         slices.clear();
         tail.free_returned();
-        assert_eq!(tail.memory.used_bytes(), 0);
+        assert_eq!(tail.memory.account().used_bytes(), 0);
     }
 
     #[test]

@@ -12,10 +12,12 @@
 //! What is *not* here: topics, offsets, frames, anything that RocketMQ has a word for.
 //! All the `unsafe` of the project is in [`buf`], `lent` and [`ring`].
 //!
-//! Reading order: [`buf`] (bytes that many may read while one appends), [`runtime`] (the traits),
+//! Reading order: [`buf`] (bytes that many may read while one appends), [`chunk_memory`] (where
+//! those of the log's tail come from), [`runtime`] (the traits),
 //! [`sim`] (the simulated runtime), [`ring`] (io_uring), [`real`] (the pinned executor).
 
 pub mod buf;
+pub mod chunk_memory;
 pub mod convert;
 mod lent;
 pub mod memory;
@@ -25,5 +27,6 @@ pub mod runtime;
 pub mod sim;
 
 pub use buf::{AppendBuf, BufSlice};
+pub use chunk_memory::ChunkMemory;
 pub use memory::{Charge, MemoryAccount, MemoryUse};
 pub use runtime::{DirEntry, DiskSpace, File, OpenMode, Priority, Runtime};

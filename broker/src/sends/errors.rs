@@ -119,7 +119,7 @@ pub(crate) fn refusal_of(error: &AppendError, limit: usize) -> Refusal {
         | AppendError::Record(_)
         | AppendError::NoCrcProperty
         | AppendError::EmptyBatch => return illegal(limit, error),
-        AppendError::QueueId { .. } => response::INVALID_PARAMETER,
+        AppendError::QueueId { .. } | AppendError::TopicName => response::INVALID_PARAMETER,
         AppendError::TailFull { .. } => response::SYSTEM_BUSY,
         AppendError::DiskFull { .. }
         | AppendError::LogBlocked { .. }
@@ -137,7 +137,7 @@ pub(crate) fn native_refusal_of(error: &AppendError) -> NativeRefusal {
         AppendError::TailFull { .. } => ErrorCode::Busy,
         AppendError::TooLarge { .. } => ErrorCode::TooLarge,
         AppendError::Record(_) | AppendError::NoCrcProperty => ErrorCode::Record,
-        AppendError::QueueId { .. } => ErrorCode::Queue,
+        AppendError::QueueId { .. } | AppendError::TopicName => ErrorCode::Queue,
         AppendError::EmptyBatch => ErrorCode::Request,
         AppendError::DiskFull { .. }
         | AppendError::LogBlocked { .. }

@@ -1,4 +1,26 @@
 //! Bytes of the log to records: pure, so that every cut and every damage is a test of a function.
+//!
+//! The one definition of a valid record ([`record_at`]). A stretch of the log is a record when every
+//! rule holds:
+//!
+//! | rule | why |
+//! |---|---|
+//! | magic is V1's or V2's | |
+//! | TOTALSIZE is at most `record_bytes_max` and leaves 8 bytes of its file, for a blank | no allocation follows a damaged length |
+//! | body, topic and properties fill it exactly, the topic is UTF-8 | ([`RecordView::parse`]) |
+//! | PHYSICALOFFSET is where it lies | a record that was copied, or is an older file's, is none |
+//! | its checksum agrees: the property `__CRC32#` over all of it, or else BODYCRC | |
+//! | no zero byte in topic or properties, where [`ScanLimits`] is strict and there is no `__CRC32#` | BODYCRC does not cover them, and a sector that was not written reads as zeros |
+//!
+//! | who asks | strict | and asks besides |
+//! |---|---|---|
+//! | recovery's scan, and its search behind a break (`damage`) | from `Known::strict_from` on | its queue offset follows its queue (`fill`) |
+//! | a lookup by offset (`cold::message_at`) | from `own_from` on: nobody else vouches for it | |
+//! | a read through a queue (`cold::check_unit`), a search for a unit's record (`repair`) | never: what is in a queue was appended or recovered | size, queue and offset are the unit's |
+//!
+//! The index asks less: lengths and PHYSICALOFFSET alone. A query reads what it was led to by offset,
+//! which is the second row. Whether a topic is a folder's name is no rule of a record: see
+//! [`crate::consumequeue::dispatch`].
 
 use crate::limits::BLANK_HEAD_BYTES;
 use crate::number::exact;
@@ -21,6 +43,17 @@ pub(crate) enum Scanned<'a> {
     End(String),
 }
 
+/// Why there is no record at a place of the log.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoRecord {
+    /// Too few bytes to tell: so many are needed.
+    Short(usize),
+    /// Something else is there.
+    Other(String),
+    /// Magic, lengths and PHYSICALOFFSET say that a record lies here, and its bytes are not whole.
+    Broken(String),
+}
+
 /// Bounds of a scan.
 #[derive(Clone, Copy)]
 pub(crate) struct ScanLimits {
@@ -35,6 +68,11 @@ pub(crate) struct ScanLimits {
 }
 
 impl ScanLimits {
+    /// Never strict: see the module's second table.
+    pub(crate) fn lenient(file_bytes: u64, record_bytes_max: usize) -> Self {
+        Self { file_bytes, record_bytes_max, strict_from: u64::MAX, strict_from_ms: 0 }
+    }
+
     fn is_strict(self, at: u64, record: &RecordView<'_>) -> bool {
         at >= self.strict_from && record.store_timestamp_ms() >= self.strict_from_ms
     }
@@ -68,21 +106,49 @@ pub(crate) fn scan_one(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_>
     if size == 0 && magic == 0 {
         return Scanned::End(NOTHING_WRITTEN.to_owned());
     }
+    match record_at(bytes, at, limits) {
+        Ok(record) => Scanned::Record(record),
+        Err(NoRecord::Short(needed)) => Scanned::NeedsBytes(needed),
+        Err(NoRecord::Other(found) | NoRecord::Broken(found)) => Scanned::End(found),
+    }
+}
+
+/// The record that `bytes` begin with, which lie at log offset `at`: the definition of a valid one,
+/// see the module's table.
+pub(crate) fn record_at(
+    bytes: &[u8],
+    at: u64,
+    limits: ScanLimits,
+) -> Result<RecordView<'_>, NoRecord> {
+    let other = |found: String| Err(NoRecord::Other(found));
+    let left_in_file = limits.file_bytes - at % limits.file_bytes;
+    let (Some(size), Some(magic)) = (i32_at(bytes, 0), i32_at(bytes, MAGIC_AT)) else {
+        return Err(NoRecord::Short(exact(BLANK_HEAD_BYTES)));
+    };
     if magic != MAGIC_V1 && magic != MAGIC_V2 {
-        return Scanned::End(format!("magic {magic:#010x} is neither V1 nor V2 nor a blank's"));
+        return other(format!("magic {magic:#010x} is neither V1 nor V2 nor a blank's"));
     }
     let Ok(size) = usize::try_from(size) else {
-        return Scanned::End(format!("a record of {size} bytes"));
+        return other(format!("a record of {size} bytes"));
     };
     if size > limits.record_bytes_max || size as u64 + BLANK_HEAD_BYTES > left_in_file {
-        return Scanned::End(format!(
+        return other(format!(
             "a record of {size} bytes where {left_in_file} are left of the file"
         ));
     }
     if size > bytes.len() {
-        return Scanned::NeedsBytes(size);
+        return Err(NoRecord::Short(size));
     }
-    record(bytes, at, limits)
+    let record = RecordView::parse(bytes).map_err(|error| NoRecord::Other(error.to_string()))?;
+    if u64::try_from(record.physical_offset()) != Ok(at) {
+        return other(format!("the record says that it lies at {}", record.physical_offset()));
+    }
+    let is_strict = limits.is_strict(at, &record) && !record.has_crc_property();
+    let is_intact = record.verify_intact();
+    is_intact
+        .and_then(|()| if is_strict { record.verify_no_zero() } else { Ok(()) })
+        .map_err(|error| NoRecord::Broken(error.to_string()))?;
+    Ok(record)
 }
 
 /// Where in `bytes` the next thing with a record's magic may begin: the place of its TOTALSIZE.
@@ -98,23 +164,6 @@ pub(crate) fn next_candidate(bytes: &[u8]) -> Option<usize> {
             return Some(found - MAGIC_AT);
         }
         from = found + 1;
-    }
-}
-
-fn record(bytes: &[u8], at: u64, limits: ScanLimits) -> Scanned<'_> {
-    let view = match RecordView::parse(bytes) {
-        Ok(view) => view,
-        Err(error) => return Scanned::End(error.to_string()),
-    };
-    if u64::try_from(view.physical_offset()) != Ok(at) {
-        return Scanned::End(format!("the record says that it lies at {}", view.physical_offset()));
-    }
-    let is_strict = limits.is_strict(at, &view) && !view.has_crc_property();
-    let is_intact =
-        view.verify_intact().and_then(|()| if is_strict { view.verify_no_zero() } else { Ok(()) });
-    match is_intact {
-        Ok(()) => Scanned::Record(view),
-        Err(error) => Scanned::End(error.to_string()),
     }
 }
 

@@ -1,9 +1,11 @@
-//! What a record puts into ConsumeQueues: which queues, at which offsets, with which tags code.
-//! Pure functions, so that append, recovery and repair can't differ.
+//! From a record to its units: which queues, at which offsets, with which tags code. The one place
+//! where units are made ([`unit_of`], [`RecordUnits`]), so that append, recovery and repair can't
+//! differ.
 //!
 //! | the record | its queues | tags code |
 //! |---|---|---|
 //! | half message, roll-back | none | |
+//! | whose topic is no folder's name, or whose queue id is none ([`is_queue`]) | none: it stays in the log and is reported as damage, for no checksum covers the two | |
 //! | of SCHEDULE_TOPIC_XXXX with a delay level | its own | the time it is due, in ms |
 //! | any other | its own | the hash of its tag, 0 without |
 //! | with INNER_MULTI_DISPATCH | also each `%LMQ%…` named there | as in its own |
@@ -11,27 +13,100 @@
 //! As RocketMQ 5.5.0's `CommitLog.checkMessageAndReturnSize` and `ConsumeQueue`
 //! (`multiDispatchLmqQueue`).
 
+use super::unit::Unit;
 use crate::delay_levels::DelayLevels;
-use crate::offset::QueueOffset;
+use crate::limits::QUEUE_ID_MAX;
+use crate::number::exact;
+use crate::offset::{PhyOffset, QueueOffset};
+use crate::paths::is_folder_name;
 use protocol::names::{LMQ_PREFIX, SCHEDULE_TOPIC, SYSTEM_TOPIC_PREFIX, is_retry_topic};
 use protocol::properties::{self, names};
-use protocol::record::RecordView;
+use protocol::record::{RECORD_BYTES_MIN, RecordView};
 use protocol::sys_flag::{TRANSACTION_PREPARED, TRANSACTION_ROLLBACK, transaction_type};
 use protocol::tags::tags_code_of_bytes;
 
 /// The queue id of every `%LMQ%…` queue.
 const LMQ_QUEUE_ID: i32 = 0;
 
-/// A name has to be a folder's.
-const LMQ_NAME_BYTES_MAX: usize = 255;
-
 /// Half messages and roll-backs are in the log but in no queue.
 pub(crate) fn is_indexed(sys_flag: i32) -> bool {
     !matches!(transaction_type(sys_flag), TRANSACTION_PREPARED | TRANSACTION_ROLLBACK)
 }
 
+/// Whether there can be such a queue: a folder of the store, and a row of a table.
+pub(crate) fn is_queue(topic: &str, queue_id: i32) -> bool {
+    (0..=QUEUE_ID_MAX).contains(&queue_id) && is_folder_name(topic)
+}
+
+/// What of a record decides its tags code.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TagFacts<'r> {
+    pub(crate) topic: &'r str,
+    pub(crate) store_timestamp_ms: i64,
+    pub(crate) tags: Tags<'r>,
+}
+
+/// Where the tag is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tags<'r> {
+    /// In the record's properties.
+    In(&'r [u8]),
+    /// The check of a request has hashed it already; it refused properties that ask for a delay.
+    Hashed(i64),
+}
+
+/// The unit of a record of `bytes` bytes at `at`, the same in each of its queues.
+#[inline]
+pub(crate) fn unit_of(
+    at: PhyOffset,
+    bytes: usize,
+    facts: &TagFacts<'_>,
+    levels: &DelayLevels,
+) -> Unit {
+    let tags_code = match facts.tags {
+        Tags::In(properties) => {
+            tags_code(facts.topic, properties, facts.store_timestamp_ms, levels)
+        }
+        Tags::Hashed(code) => code,
+    };
+    Unit { at, size: exact(bytes), tags_code }
+}
+
+/// The units of a stored record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordUnits<'r> {
+    /// The same in each of its queues.
+    pub(crate) unit: Unit,
+    /// Its place in its own queue.
+    pub(crate) own: QueuePosition<'r>,
+    record: RecordView<'r>,
+}
+
+impl<'r> RecordUnits<'r> {
+    /// Of the record at `at`; `None` when it goes into no queue. See also
+    /// [`QueuePosition::is_in_a_queue`].
+    pub(crate) fn of(record: &RecordView<'r>, at: PhyOffset, levels: &DelayLevels) -> Option<Self> {
+        if !is_indexed(record.sys_flag()) {
+            return None;
+        }
+        let facts = TagFacts {
+            topic: record.topic(),
+            store_timestamp_ms: record.store_timestamp_ms(),
+            tags: Tags::In(record.properties()),
+        };
+        let unit = unit_of(at, record.total_size(), &facts, levels);
+        Some(Self { unit, own: QueuePosition::own(record), record: *record })
+    }
+
+    /// Its places in light message queues. Which of these there are is the store's to know: a
+    /// client's property alone makes none.
+    pub(crate) fn light(&self) -> impl Iterator<Item = QueuePosition<'r>> + use<'r> {
+        lmq_offsets(&self.record).map(QueuePosition::lmq)
+    }
+}
+
 /// The tags code of a record's units.
-pub(crate) fn tags_code(
+fn tags_code(
     topic: &str,
     record_properties: &[u8],
     store_timestamp_ms: i64,
@@ -47,21 +122,16 @@ pub(crate) fn tags_code(
     properties::get_bytes(record_properties, names::TAGS).map_or(0, tags_code_of_bytes)
 }
 
-/// As [`tags_code`], of a whole record.
-pub(crate) fn tags_code_of(record: &RecordView<'_>, levels: &DelayLevels) -> i64 {
-    tags_code(record.topic(), record.properties(), record.store_timestamp_ms(), levels)
-}
-
 /// Whether a topic is a light message queue: its records are those of other topics.
 pub(crate) fn is_lmq(topic: &str) -> bool {
     topic.starts_with(LMQ_PREFIX)
 }
 
-/// The light message queues a record is in besides its own, and where in them.
+/// The light message queues a record names besides its own queue, and where in them.
 ///
 /// Names that are no folder's and offsets that are no numbers are left out; so is everything when
 /// the two lists differ in length.
-pub(crate) fn lmq_offsets<'r>(
+fn lmq_offsets<'r>(
     record: &RecordView<'r>,
 ) -> impl Iterator<Item = (&'r str, QueueOffset)> + use<'r> {
     let both = lmq_lists(record);
@@ -69,8 +139,7 @@ pub(crate) fn lmq_offsets<'r>(
     let is_even = queues.split(',').count() == offsets.split(',').count();
     let pairs = queues.split(',').zip(offsets.split(','));
     pairs.filter(move |_| is_even && both.is_some()).filter_map(|(queue, offset)| {
-        let is_name =
-            is_lmq(queue) && queue.len() <= LMQ_NAME_BYTES_MAX && !queue.contains(['/', '\0']);
+        let is_name = is_lmq(queue) && is_folder_name(queue);
         let offset = offset.parse().ok().filter(|offset| *offset >= 0 && is_name)?;
         Some((queue, QueueOffset(offset)))
     })
@@ -113,8 +182,19 @@ pub(crate) struct QueuePosition<'r> {
 }
 
 impl<'r> QueuePosition<'r> {
+    /// Whether there can be such a queue.
+    pub(crate) fn is_in_a_queue(&self) -> bool {
+        is_queue(self.topic, self.queue_id)
+    }
+
+    /// Whether a record at `at` of the log can have this place: every message before it in its
+    /// queue took so many bytes at least.
+    pub(crate) fn is_possible_at(&self, at: PhyOffset) -> bool {
+        u64::try_from(self.offset.0).is_ok_and(|before| before <= at.0 / RECORD_BYTES_MIN as u64)
+    }
+
     /// In the record's own queue.
-    pub(crate) fn own(record: &RecordView<'r>) -> Self {
+    fn own(record: &RecordView<'r>) -> Self {
         Self {
             topic: record.topic(),
             queue_id: record.queue_id(),
@@ -123,7 +203,7 @@ impl<'r> QueuePosition<'r> {
     }
 
     /// In a light message queue.
-    pub(crate) fn lmq((topic, offset): (&'r str, QueueOffset)) -> Self {
+    fn lmq((topic, offset): (&'r str, QueueOffset)) -> Self {
         Self { topic, queue_id: LMQ_QUEUE_ID, offset }
     }
 }

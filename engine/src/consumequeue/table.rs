@@ -12,8 +12,8 @@
 //! tail; units in no file yet are counted, and appends wait beyond a limit. An idle queue costs its
 //! row here and nothing else.
 
+use super::dispatch::{is_lmq, is_queue};
 use super::unit::Unit;
-use crate::limits::QUEUE_ID_MAX;
 use crate::number::exact;
 use crate::offset::QueueOffset;
 use foldhash::HashMap;
@@ -112,6 +112,8 @@ pub(crate) struct QueueTable {
     free: Vec<u32>,
     dirty: Vec<QueueKey>,
     unpersisted: usize,
+    /// There was a light message queue: records may belong into more than their own queue.
+    has_light_queues: bool,
 }
 
 impl QueueTable {
@@ -138,8 +140,8 @@ impl QueueTable {
             .as_mut()
     }
 
-    /// The queue, made empty with its first message at `first` when it is new. `None` when the id
-    /// is no queue id.
+    /// The queue, made empty with its first message at `first` when it is new. `None` when there
+    /// can be no such queue ([`is_queue`]).
     pub(crate) fn key_or_new(
         &mut self,
         topic: &str,
@@ -157,7 +159,8 @@ impl QueueTable {
         min: QueueOffset,
         next: QueueOffset,
     ) -> Option<QueueKey> {
-        let index = usize::try_from(queue_id).ok().filter(|_| queue_id <= QUEUE_ID_MAX)?;
+        let index = usize::try_from(queue_id).ok().filter(|_| is_queue(topic, queue_id))?;
+        self.has_light_queues |= is_lmq(topic);
         let name: Rc<str> =
             self.topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| name.clone());
         let slot = match self.free.pop() {
@@ -313,6 +316,11 @@ impl QueueTable {
         }
     }
 
+    /// False while no light message queue was ever in this table.
+    pub(crate) fn has_light_queues(&self) -> bool {
+        self.has_light_queues
+    }
+
     pub(crate) fn has_topic(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }
@@ -321,6 +329,7 @@ impl QueueTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::QUEUE_ID_MAX;
     use crate::offset::PhyOffset;
 
     fn unit(at: u64) -> Unit {

@@ -10,18 +10,20 @@
 use super::{Inner, Phase, Store};
 use crate::commitlog::blank::{blank_before, encode_blank};
 use crate::config::LogSource;
-use crate::consumequeue::dispatch::{is_indexed, tags_code};
+use crate::consumequeue::dispatch::{
+    QueuePosition, RecordUnits, TagFacts, Tags, is_indexed, unit_of,
+};
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::error::AppendError;
 use crate::limits::{
     PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_MAX, UNPERSISTED_UNITS_WAKE,
 };
-use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
+use crate::paths::is_folder_name;
 use protocol::batch::BatchEntry;
 use protocol::properties;
-use protocol::record::{RecordDraft, RecordError};
+use protocol::record::{RecordDraft, RecordError, RecordView};
 use rt::Runtime;
 
 /// Where a message went.
@@ -151,6 +153,15 @@ fn encoded_len(draft: &RecordDraft<'_>, has_crc: bool) -> Result<usize, RecordEr
     if has_crc { draft.encoded_len_with_crc() } else { draft.encoded_len() }
 }
 
+/// Why there is no such queue.
+pub(super) fn no_queue(topic: &str, queue_id: i32) -> AppendError {
+    if is_folder_name(topic) {
+        AppendError::QueueId { found: queue_id, limit: QUEUE_ID_MAX }
+    } else {
+        AppendError::TopicName
+    }
+}
+
 impl<R: Runtime> Inner<R> {
     pub(super) fn check_open(&self) -> Result<(), AppendError> {
         if let Some(reason) = &*self.life.poison.borrow() {
@@ -166,9 +177,9 @@ impl<R: Runtime> Inner<R> {
 
     /// The message's queue; `None` when it goes into no queue.
     fn queue_for(&self, draft: &RecordDraft<'_>) -> Result<Option<QueueKey>, AppendError> {
-        let wrong = AppendError::QueueId { found: draft.queue_id, limit: QUEUE_ID_MAX };
+        let wrong = || no_queue(draft.topic, draft.queue_id);
         if draft.queue_id < 0 || draft.queue_id > QUEUE_ID_MAX {
-            return Err(wrong);
+            return Err(wrong());
         }
         if !is_indexed(draft.sys_flag) {
             return Ok(None);
@@ -178,7 +189,7 @@ impl<R: Runtime> Inner<R> {
             draft.queue_id,
             QueueOffset(0),
         );
-        key.map(Some).ok_or(wrong)
+        key.map(Some).ok_or_else(wrong)
     }
 
     /// Makes the next `bytes` appendable in one piece and one file, with a blank before them if the
@@ -285,26 +296,30 @@ impl<R: Runtime> Inner<R> {
                 if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
             let properties = out.get(bytes - properties_bytes..).unwrap_or_default();
-            tags_code(draft.topic, properties, now_ms, &self.env.config.delay_levels)
+            let facts = TagFacts {
+                topic: draft.topic,
+                store_timestamp_ms: now_ms,
+                tags: Tags::In(properties),
+            };
+            unit_of(at, bytes, &facts, &self.env.config.delay_levels)
         })
     }
 
     /// Has `fill` write a record of `bytes` into reserved room, then dispatches it. `fill` gets the
-    /// room and the record's places in log and queue, and gives its tags code.
+    /// room and the record's places in log and queue, and gives its unit.
     pub(super) fn put_with(
         &self,
         queue: Option<QueueKey>,
         bytes: usize,
         now_ms: i64,
-        fill: impl FnOnce(&mut [u8], PhyOffset, QueueOffset) -> i64,
+        fill: impl FnOnce(&mut [u8], PhyOffset, QueueOffset) -> Unit,
     ) -> Appended {
         self.writing.check(&self.watermarks);
         let at = self.watermarks.appended();
         let next = queue
             .and_then(|key| self.derived.queues.table.borrow().get(key).map(|queue| queue.next));
         let queue_offset = next.unwrap_or_default();
-        let tags_code =
-            self.writing.tail.borrow_mut().append(bytes, |out| fill(out, at, queue_offset));
+        let unit = self.writing.tail.borrow_mut().append(bytes, |out| fill(out, at, queue_offset));
         let appended =
             Appended { physical_offset: at, bytes, queue_offset, store_timestamp_ms: now_ms };
         self.watermarks.append_to(appended.end().0);
@@ -313,17 +328,53 @@ impl<R: Runtime> Inner<R> {
             counts.record_bytes += bytes as u64;
         });
         if let Some(key) = queue {
-            self.dispatch(key, &appended, tags_code);
+            self.dispatch(key, &appended, unit);
+            if self.may_be_in_light_queues() {
+                self.dispatch_light(&appended);
+            }
         }
         self.watermarks.dispatch_to(appended.end().0);
         self.writing.check(&self.watermarks);
         appended
     }
 
-    pub(super) fn dispatch(&self, key: QueueKey, appended: &Appended, tags_code: i64) {
-        let size = exact(appended.bytes);
+    fn may_be_in_light_queues(&self) -> bool {
+        self.env.config.builds_light_queues || self.derived.queues.table.borrow().has_light_queues()
+    }
+
+    /// Puts a record that names light message queues and its places there into those that it
+    /// follows, as a rebuild would.
+    #[cold]
+    fn dispatch_light(&self, appended: &Appended) {
+        let at = appended.physical_offset;
+        let bytes = self.writing.tail.borrow().slice(at.0, appended.bytes);
+        let record = bytes.as_ref().and_then(|bytes| RecordView::parse(bytes).ok());
+        let levels = &self.env.config.delay_levels;
+        let Some(units) = record.and_then(|record| RecordUnits::of(&record, at, levels)) else {
+            return;
+        };
+        for position in units.light().filter(|position| position.is_possible_at(at)) {
+            let key = self.light_queue(position);
+            if let Some(key) = key {
+                let there = Appended { queue_offset: position.offset, ..*appended };
+                self.dispatch(key, &there, units.unit);
+            }
+        }
+    }
+
+    /// The light message queue whose next message is at `position`.
+    fn light_queue(&self, position: QueuePosition<'_>) -> Option<QueueKey> {
         let mut table = self.derived.queues.table.borrow_mut();
-        let unit = Unit { at: appended.physical_offset, size, tags_code };
+        if !self.env.config.builds_light_queues && !table.has_topic(position.topic) {
+            return None;
+        }
+        let key = table.key_or_new(position.topic, position.queue_id, position.offset);
+        key.filter(|key| table.get(*key).is_some_and(|queue| queue.next == position.offset))
+    }
+
+    pub(super) fn dispatch(&self, key: QueueKey, appended: &Appended, unit: Unit) {
+        let tags_code = unit.tags_code;
+        let mut table = self.derived.queues.table.borrow_mut();
         let max_offset = appended.queue_offset.plus(1);
         if self.watermarks.answers_at_once() {
             table.push(key, unit);

@@ -24,7 +24,7 @@ use super::append::Appended;
 use super::{Inner, Store};
 use crate::commitlog::scan::{ScanLimits, Scanned, scan_one};
 use crate::config::LogSource;
-use crate::consumequeue::dispatch::{QueuePosition, is_indexed, lmq_offsets, tags_code_of};
+use crate::consumequeue::dispatch::{QueuePosition, RecordUnits, is_indexed};
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::error::{AppendError, RawError, StoreError};
@@ -303,14 +303,11 @@ impl<R: Runtime> Inner<R> {
             counts.messages += 1;
             counts.record_bytes += bytes.len() as u64;
         });
-        if is_indexed(record.sys_flag()) {
-            let tags_code = tags_code_of(record, &self.env.config.delay_levels);
-            self.put_raw_unit(QueuePosition::own(record), &appended, tags_code);
-            for (name, offset) in lmq_offsets(record) {
-                let position = QueuePosition::lmq((name, offset));
-                if self.takes_light(position, appended.physical_offset) {
-                    self.put_raw_unit(position, &appended, tags_code);
-                }
+        let (at, levels) = (appended.physical_offset, &self.env.config.delay_levels);
+        if let Some(units) = RecordUnits::of(record, at, levels) {
+            self.put_raw_unit(units.own, &appended, units.unit);
+            for position in units.light().filter(|position| self.takes_light(*position, at)) {
+                self.put_raw_unit(position, &appended, units.unit);
             }
         }
         self.watermarks.dispatch_to(appended.end().0);
@@ -319,12 +316,11 @@ impl<R: Runtime> Inner<R> {
     /// Whether a light message queue takes a unit: a client's property may say anything.
     fn takes_light(&self, position: QueuePosition<'_>, at: PhyOffset) -> bool {
         let QueuePosition { topic, queue_id, offset } = position;
+        let is_possible = position.is_possible_at(at);
         let table = self.derived.queues.table.borrow();
         let next =
             table.key(topic, queue_id).and_then(|key| table.get(key)).map(|queue| queue.next);
         let is_wanted = next.is_some() || self.env.config.builds_light_queues;
-        let is_possible = u64::try_from(offset.0)
-            .is_ok_and(|messages| messages <= at.0 / RECORD_BYTES_MIN as u64);
         let follows =
             next.is_none_or(|next| offset >= next && offset.since(next) <= MISSING_UNITS_MAX);
         if is_wanted && !(is_possible && follows) {
@@ -339,7 +335,7 @@ impl<R: Runtime> Inner<R> {
         is_wanted && is_possible && follows
     }
 
-    fn put_raw_unit(&self, position: QueuePosition<'_>, appended: &Appended, tags_code: i64) {
+    fn put_raw_unit(&self, position: QueuePosition<'_>, appended: &Appended, unit: Unit) {
         let QueuePosition { topic, queue_id, offset } = position;
         let key = {
             let mut table = self.derived.queues.table.borrow_mut();
@@ -355,6 +351,6 @@ impl<R: Runtime> Inner<R> {
             }
             key
         };
-        self.dispatch(key, &Appended { queue_offset: offset, ..*appended }, tags_code);
+        self.dispatch(key, &Appended { queue_offset: offset, ..*appended }, unit);
     }
 }

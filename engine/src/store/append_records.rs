@@ -5,11 +5,11 @@
 //!   payload, checked ─► room for all ─► each: copy into the tail ─► offsets, time, host patched ─► ConsumeQueue unit ─► arrival
 //! ```
 
-use super::append::Appended;
+use super::append::{Appended, no_queue};
 use super::{Inner, Store};
+use crate::consumequeue::dispatch::{TagFacts, Tags, is_queue, unit_of};
 use crate::consumequeue::table::QueueKey;
 use crate::error::AppendError;
-use crate::limits::QUEUE_ID_MAX;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::native::records::RecordPlan;
 use protocol::record::{RecordError, StoreFields};
@@ -65,8 +65,8 @@ impl<R: Runtime> Store<R> {
 
 impl<R: Runtime> Inner<R> {
     fn check_plan(&self, payload: &[u8], plan: &RecordPlan) -> Result<(), AppendError> {
-        if plan.queue_id < 0 || plan.queue_id > QUEUE_ID_MAX {
-            return Err(AppendError::QueueId { found: plan.queue_id, limit: QUEUE_ID_MAX });
+        if !is_queue(plan.topic(payload), plan.queue_id) {
+            return Err(no_queue(plan.topic(payload), plan.queue_id));
         }
         if plan.record(payload).len() != plan.bytes() {
             return Err(RecordError::TooShort {
@@ -98,8 +98,12 @@ impl<R: Runtime> Inner<R> {
                 store_host,
             };
             fields.write(out, plan.sys_flag, plan.has_crc_property);
-            // The check refused delayed messages: this is what `dispatch::tags_code` would say.
-            plan.tags_code
+            let facts = TagFacts {
+                topic: plan.topic(payload),
+                store_timestamp_ms: now_ms,
+                tags: Tags::Hashed(plan.tags_code),
+            };
+            unit_of(at, plan.bytes(), &facts, &self.env.config.delay_levels)
         })
     }
 }

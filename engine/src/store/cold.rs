@@ -14,6 +14,7 @@ use super::read::{
     status_by_range, units_looked_at_max,
 };
 use super::{Inner, Store};
+use crate::commitlog::scan::{NoRecord, ScanLimits, record_at};
 use crate::consumequeue::disk::QueuePlace;
 use crate::consumequeue::dispatch::offset_in;
 use crate::consumequeue::queues::place_of;
@@ -23,7 +24,6 @@ use crate::error::{FileError, ReadError};
 use crate::limits::REPORTED_DAMAGE_MAX;
 use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
-use protocol::record::{RecordError, RecordView};
 use rt::runtime::DIRECT_ALIGN;
 use rt::{BufSlice, Charge, File, MemoryUse, Runtime};
 use std::rc::Rc;
@@ -169,27 +169,27 @@ impl<R: Runtime> Store<R> {
         if at.0 < inner.writing.log.begin() || at >= watermarks.visible() {
             return Ok(None);
         }
-        let head = inner.log_bytes(at.0, HEAD_READ_BYTES).await?;
-        let found = match RecordView::parse(&head) {
-            Ok(record) => head.part(0..record.total_size()),
-            Err(RecordError::TooShort { expected, .. })
-                if expected <= inner.env.config.record_bytes_max() =>
-            {
-                inner.log_bytes(at.0, expected).await?
-            }
-            Err(_) => return Ok(None),
-        };
-        let Some(record) =
-            RecordView::parse(&found).ok().filter(|record| record.physical_offset() == at.as_i64())
-        else {
-            return Ok(None);
-        };
-        if let Err(error) = inner.verify(&record, at) {
-            inner.report_damage(at, "a record with its checksum", &error.to_string());
-            return Ok(None);
+        // Nobody vouches for what lies there: recovery may have left it out for what a crash tore.
+        let limits = ScanLimits { strict_from: inner.writing.own_from.get(), ..inner.lenient() };
+        let mut bytes = inner.log_bytes(at.0, HEAD_READ_BYTES).await?;
+        let mut found = record_size(&bytes, at, limits);
+        if let Err(NoRecord::Short(needed)) = found {
+            bytes = inner.log_bytes(at.0, needed).await?;
+            found = record_size(&bytes, at, limits);
         }
-        Ok(Some(found))
+        match found {
+            Ok(size) => Ok(Some(bytes.part(0..size))),
+            Err(NoRecord::Broken(found)) => {
+                inner.report_damage(at, "a record with its checksum", &found);
+                Ok(None)
+            }
+            Err(NoRecord::Short(_) | NoRecord::Other(_)) => Ok(None),
+        }
     }
+}
+
+fn record_size(bytes: &[u8], at: PhyOffset, limits: ScanLimits) -> Result<usize, NoRecord> {
+    record_at(bytes, at.0, limits).map(|record| record.total_size())
 }
 
 impl<R: Runtime> Inner<R> {
@@ -208,15 +208,9 @@ impl<R: Runtime> Inner<R> {
         }
     }
 
-    /// Whether a record that no queue vouches for is whole: recovery may have left it out for what
-    /// a crash tore from it.
-    fn verify(&self, record: &RecordView<'_>, at: PhyOffset) -> Result<(), RecordError> {
-        record.verify_intact()?;
-        if at.0 >= self.writing.own_from.get() && !record.has_crc_property() {
-            record.verify_no_zero()
-        } else {
-            Ok(())
-        }
+    /// What a record must be for which a queue vouches.
+    pub(super) fn lenient(&self) -> ScanLimits {
+        ScanLimits::lenient(self.writing.log.file_bytes(), self.env.config.record_bytes_max())
     }
 
     pub(super) fn place(&self, topic: &str, queue_id: i32) -> Option<(QueuePlace, QueueRange)> {
@@ -338,7 +332,7 @@ impl<R: Runtime> Inner<R> {
                     } else {
                         BufSlice::empty()
                     };
-                    if let Err(found) = check_record(place, *offset, unit, &record) {
+                    if let Err(found) = check_unit(place, *offset, unit, &record, self.lenient()) {
                         fetched.stopped = Some(Stopped { offset: *offset, unit: *unit, found });
                         return Ok(fetched);
                     }
@@ -442,20 +436,21 @@ impl<R: Runtime> Inner<R> {
     }
 }
 
-/// Whether `bytes` are the record that the queue says: its place, its length, its queue, its
-/// checksum.
-pub(super) fn check_record(
+/// Whether `bytes` are a valid record, and the one that the queue says: its place, its length, its
+/// queue.
+pub(super) fn check_unit(
     place: &QueuePlace,
     offset: QueueOffset,
     unit: &Unit,
     bytes: &BufSlice,
+    limits: ScanLimits,
 ) -> Result<(), String> {
-    let record = RecordView::parse(bytes).map_err(|error| error.to_string())?;
+    let record = record_at(bytes, unit.at.0, limits).map_err(|no_record| match no_record {
+        NoRecord::Short(needed) => format!("{} bytes of {needed}", bytes.len()),
+        NoRecord::Other(found) | NoRecord::Broken(found) => found,
+    })?;
     if record.total_size() != exact::<_, usize>(unit.size) {
         return Err(format!("a record of {} bytes", record.total_size()));
-    }
-    if record.physical_offset() != unit.at.as_i64() {
-        return Err(format!("the record of {}", record.physical_offset()));
     }
     if offset_in(&record, &place.topic, place.queue_id) != Some(offset) {
         return Err(format!(
@@ -465,7 +460,7 @@ pub(super) fn check_record(
             record.topic()
         ));
     }
-    record.verify_intact().map_err(|error| error.to_string())
+    Ok(())
 }
 
 impl Picked {

@@ -21,20 +21,21 @@
 //! end, the log looks just as that of one queue that lost messages to damage. It is taken for that:
 //! the old messages are served, for giving up what was acknowledged is the worse error of the two.
 //! The start says so (a damaged manifest: "topics deleted before may be back").
+//!
+//! A record that can be in no queue ([`crate::consumequeue::dispatch::is_queue`]) is damage: it
+//! stays in the log and is read at its place there. If a flipped bit made it so, its queue misses it.
 
 use super::damage::Damage;
 use crate::commitlog::files::LogFiles;
 use crate::config::StoreConfig;
-use crate::consumequeue::dispatch::{QueuePosition, is_indexed, is_lmq, lmq_offsets, tags_code_of};
+use crate::consumequeue::dispatch::{QueuePosition, RecordUnits, is_lmq};
 use crate::consumequeue::queues::Queues;
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::limits::MISSING_UNITS_MAX;
 use crate::manifest::Manifest;
-use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
-use crate::paths::is_folder_name;
-use protocol::record::{RECORD_BYTES_MIN, RecordView};
+use protocol::record::RecordView;
 use protocol::sys_flag::INNER_BATCH;
 use rt::Runtime;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -114,23 +115,19 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
 
     /// Puts the record at `at` into its queues.
     pub(super) fn put(&mut self, record: &RecordView<'_>, at: u64) -> Result<(), Gap> {
-        if !is_indexed(record.sys_flag()) {
+        let levels = &self.from.config.delay_levels;
+        let Some(units) = RecordUnits::of(record, PhyOffset(at), levels) else { return Ok(()) };
+        if !units.own.is_in_a_queue() {
+            let found = "a record whose topic is no folder's name, or whose queue id is none";
+            self.damage.report(self.from.log, at, units.unit.end(), found);
             return Ok(());
         }
-        if !is_folder_name(record.topic()) {
-            let end = at + record.total_size() as u64;
-            self.damage.report(self.from.log, at, end, "a record whose topic is no folder's name");
-            return Ok(());
-        }
-        let tags_code = tags_code_of(record, &self.from.config.delay_levels);
-        let unit = Unit { at: PhyOffset(at), size: exact(record.total_size()), tags_code };
         let is_batch = record.sys_flag() & INNER_BATCH != 0;
-        self.put_unit(QueuePosition::own(record), unit, is_batch)?;
-        if self.from.config.builds_light_queues || !self.from.light_queues.is_empty() {
-            for (name, offset) in lmq_offsets(record) {
-                if self.from.config.builds_light_queues || self.from.light_queues.contains(name) {
-                    self.put_unit(QueuePosition::lmq((name, offset)), unit, false)?;
-                }
+        self.put_unit(units.own, units.unit, is_batch)?;
+        let (builds_all, known) = (self.from.config.builds_light_queues, self.from.light_queues);
+        if builds_all || !known.is_empty() {
+            for position in units.light().filter(|it| builds_all || known.contains(it.topic)) {
+                self.put_unit(position, units.unit, false)?;
             }
         }
         Ok(())
@@ -149,8 +146,7 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         let is_light = is_lmq(position.topic);
         let damaged_before = self.damage.messages_max();
         let met = Suspect { offset, unit, damaged_before, is_light };
-        // Every message before it in its queue took so many bytes of the log at least.
-        if !u64::try_from(offset.0).is_ok_and(|messages| messages <= at / RECORD_BYTES_MIN as u64) {
+        if !position.is_possible_at(unit.at) {
             self.report(met);
             return Ok(());
         }

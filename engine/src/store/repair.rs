@@ -10,14 +10,13 @@
 //! message that is whole. When the log does not have it either, the message is damaged.
 
 use super::Inner;
-use super::cold::check_record;
+use super::cold::check_unit;
 use super::damage::find_record;
 use crate::commitlog::reader::LogReader;
-use crate::commitlog::scan::{ScanLimits, Scanned, scan_one};
+use crate::commitlog::scan::{Scanned, scan_one};
 use crate::consumequeue::disk::QueuePlace;
-use crate::consumequeue::dispatch::{offset_in, tags_code_of};
+use crate::consumequeue::dispatch::{RecordUnits, offset_in};
 use crate::consumequeue::unit::Unit;
-use crate::delay_levels::DelayLevels;
 use crate::error::ReadError;
 use crate::limits::{REPAIR_SCAN_BYTES_MAX, SCAN_READ_BYTES, SCAN_READS_AHEAD};
 use crate::number::exact;
@@ -73,7 +72,7 @@ impl<R: Runtime> Inner<R> {
                     && !unit.is_missing()
             }) {
                 let record = self.log_bytes(unit.at.0, exact(unit.size)).await?;
-                if check_record(place, before, unit, &record).is_ok() {
+                if check_unit(place, before, unit, &record, self.lenient()).is_ok() {
                     return Ok(unit.end());
                 }
             } else if units.is_empty() && self.is_before_queue(place, before) {
@@ -95,12 +94,7 @@ impl<R: Runtime> Inner<R> {
         from: u64,
     ) -> Result<Option<Unit>, ReadError> {
         let upto = self.watermarks.written().0.min(from.saturating_add(REPAIR_SCAN_BYTES_MAX));
-        let limits = ScanLimits {
-            file_bytes: self.writing.log.file_bytes(),
-            record_bytes_max: self.env.config.record_bytes_max(),
-            strict_from: u64::MAX,
-            strict_from_ms: 0,
-        };
+        let limits = self.lenient();
         let _memory = self.charge_cold(SCAN_READ_BYTES * (SCAN_READS_AHEAD + 1))?;
         let mut reader = LogReader::new(&self.writing.log, upto);
         let (mut at, mut needed) = (from, 8);
@@ -111,7 +105,9 @@ impl<R: Runtime> Inner<R> {
             match scan_one(bytes, at, limits) {
                 Scanned::Record(record) => match compare(&record, place, offset) {
                     Relation::Wanted => {
-                        return Ok(Some(unit_of(&record, at, &self.env.config.delay_levels)));
+                        let levels = &self.env.config.delay_levels;
+                        let units = RecordUnits::of(&record, PhyOffset(at), levels);
+                        return Ok(units.map(|units| units.unit));
                     }
                     Relation::Behind => return Ok(None),
                     Relation::Other => at += record.total_size() as u64,
@@ -147,13 +143,5 @@ fn compare(record: &RecordView<'_>, place: &QueuePlace, offset: QueueOffset) -> 
         std::cmp::Ordering::Less => Relation::Other,
         std::cmp::Ordering::Equal => Relation::Wanted,
         std::cmp::Ordering::Greater => Relation::Behind,
-    }
-}
-
-fn unit_of(record: &RecordView<'_>, at: u64, levels: &DelayLevels) -> Unit {
-    Unit {
-        at: PhyOffset(at),
-        size: exact(record.total_size()),
-        tags_code: tags_code_of(record, levels),
     }
 }
