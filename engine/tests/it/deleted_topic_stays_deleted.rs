@@ -265,3 +265,31 @@ fn where_damage_hides_that_a_topic_began_anew_nothing_that_may_be_live_is_given_
     assert_eq!(got.iter().filter(|got| got.is_some()).count(), 3 + 3);
     assert!(got[3].is_none() && got[4].is_none());
 }
+
+/// Simulation seed 72: the message was looked for in the log from its beginning, and the one that the
+/// deleted topic had at that offset was found.
+#[test]
+fn a_damaged_first_message_is_not_replaced_by_a_deleted_topics() {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        let mut oracle = Oracle::default();
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        for (tag, deletes) in [("old", true), ("new", false)] {
+            for _ in 0..8 {
+                oracle.append_waiting(&store, ("alpha", 0), tag, 300).await;
+            }
+            if deletes {
+                store.delete_topic("alpha").await.unwrap();
+                oracle.sent.clear();
+            }
+        }
+        oracle.append_waiting(&store, ("beta", 0), "red", 8000).await;
+        store.close().await.unwrap();
+        let at = oracle.sent[0].at;
+        let (path, in_file) = log_place(at.physical_offset.0);
+        overwrite(&sim, &path, in_file, &vec![0xAA; at.bytes]).await;
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        oracle.check_but(&store, &[0]).await;
+        store.close().await.unwrap();
+    });
+}

@@ -1,15 +1,16 @@
 //! One machine with one store: its lives, what goes on in them, and what goes wrong.
 
+use super::breaking::{LOG, QUEUES, break_things, micros, of_an_opening};
 use super::model::{Model, Promise, Queue};
 use super::tally::Tally;
 use crate::oracle::{draft, request, small_config, split};
 use engine::{
-    AppendError, DeleteWhen, FlushPolicy, KeyQuery, LogBackend, OpenError, PhyOffset, ReadError,
-    ReadSlices, ReadStatus, RetentionConfig, Store, StoreConfig, TagFilter,
+    AppendError, DeleteWhen, FlushPolicy, KeyQuery, LogBackend, OpenError, PhyOffset, QueueRange,
+    ReadError, ReadSlices, ReadStatus, RetentionConfig, Store, StoreConfig, StoreError, TagFilter,
 };
 use futures_lite::future::or;
 use protocol::batch::BatchEntry;
-use rt::sim::{Fault, FaultOp, Sim, SimConfig};
+use rt::sim::{Sim, SimConfig};
 use rt::{BufSlice, Priority, Runtime};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -17,9 +18,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
-const LOG: &str = "/store/commitlog";
-const QUEUES: &str = "/store/consumequeue";
-const MANIFEST: &str = "/store/consumequeue.manifest";
 const THREE_DAYS: Duration = Duration::from_secs(80 * 3600);
 
 /// What outlives a crash, on the test's side.
@@ -35,6 +33,8 @@ pub(crate) struct World {
     promise: Cell<Promise>,
     /// What the last life that served had flushed.
     flushed: Cell<PhyOffset>,
+    /// Where the log began when the store was closed.
+    log_begin: Cell<PhyOffset>,
     sent: Cell<u64>,
 }
 
@@ -75,8 +75,13 @@ fn places_of(records: &[BufSlice]) -> Vec<u64> {
         .collect()
 }
 
-fn micros(sim: &Sim, below: u64) -> Duration {
-    Duration::from_micros(sim.random_u64() % below.max(1))
+type Ranged = (Queue, Option<QueueRange>);
+
+/// What a read was asked for, to judge its failure by.
+struct Asked {
+    /// The queue's topic and its epoch when the read began.
+    of: Option<(Queue, u32)>,
+    log_begin: PhyOffset,
 }
 
 impl World {
@@ -106,6 +111,7 @@ impl World {
             store: RefCell::default(),
             promise: Cell::default(),
             flushed: Cell::default(),
+            log_begin: Cell::default(),
             sent: Cell::new(0),
         };
         (Rc::new(world), sim)
@@ -126,7 +132,13 @@ impl World {
         }));
         self.tally.borrow_mut().add_faults(&sim.fault_counts());
         let next = match ended {
-            End::Closed => sim.kill(),
+            End::Closed => {
+                let next = sim.kill();
+                if next.random_u64().is_multiple_of(2) {
+                    self.damage_at_rest(&next);
+                }
+                next
+            }
             End::TimeUp => self.crash(sim),
         };
         next.set_capacity(None);
@@ -183,6 +195,7 @@ impl World {
     /// Opens, checks, works until the store is closed (or for ever).
     async fn work(self: Rc<Self>, sim: Sim) -> End {
         let store = self.open(&sim).await;
+        tracing::info!(recovered = ?store.recovered(), "simulation: opened");
         self.reconcile(&store).await;
         self.store.replace(Some(store.clone()));
         self.spawn_workers(&sim, &store);
@@ -192,6 +205,7 @@ impl World {
             sim.set_capacity(None);
             if store.close().await.is_ok() {
                 let end = store.appended();
+                self.log_begin.set(store.log_begin());
                 self.flushed.set(end);
                 self.promise.set(Promise { survives: end, holes: false });
                 self.store.take();
@@ -216,20 +230,19 @@ impl World {
 
     /// Opens the store; at times while the device fails, and then again when it works.
     pub(crate) async fn open(&self, sim: &Sim) -> Store<Sim> {
-        if sim.random_u64().is_multiple_of(5) {
-            sim.inject(Fault::eio(FaultOp::Read, "/store").after(sim.random_u64() % 10).times(1));
-            match Store::open(sim.clone(), self.config.clone()).await {
-                Ok(store) => {
-                    sim.clear_faults();
-                    return store;
-                }
-                Err(OpenError::File(error)) => {
-                    assert_eq!(error.source.raw_os_error(), Some(5), "{error}")
+        while sim.random_u64().is_multiple_of(3) {
+            sim.inject(of_an_opening(sim));
+            let opened = Store::open(sim.clone(), self.config.clone()).await;
+            sim.clear_faults();
+            match opened {
+                Ok(store) => return store,
+                Err(OpenError::File(error) | OpenError::Store(StoreError::File(error))) => {
+                    let errno = error.source.raw_os_error();
+                    assert!(matches!(errno, Some(5 | 24 | 28)), "{error}");
                 }
                 Err(error) => panic!("{error}"),
             }
             self.tally.borrow_mut().failed_opens += 1;
-            sim.clear_faults();
         }
         Store::open(sim.clone(), self.config.clone()).await.unwrap()
     }
@@ -262,11 +275,24 @@ impl World {
         }
         let store = self.open(sim).await;
         self.reconcile(&store).await;
-        assert_eq!(self.model.borrow().ranges(&store), ranges, "after deleting what is derived");
+        self.compare_ranges(&ranges, &self.model.borrow().ranges(&store));
         self.check_every_key(sim, &store).await;
         store.close().await.unwrap();
         self.tally.borrow_mut().rebuilds += 1;
         self.tally.take()
+    }
+
+    /// The queues that were built anew are those that were there. The places of damaged messages at
+    /// a queue's beginning may be there again, or not any more: no message is.
+    fn compare_ranges(&self, before: &[Ranged], after: &[Ranged]) {
+        let ends = |ranges: &[Ranged]| -> Vec<_> {
+            let end = |range: &Option<QueueRange>| range.map(|range| range.max_offset);
+            ranges.iter().map(|(queue, range)| (*queue, end(range))).collect()
+        };
+        assert_eq!(ends(before), ends(after), "after deleting what is derived");
+        if self.model.borrow().damaged.is_empty() && self.tally.borrow().damaged == 0 {
+            assert_eq!(before, after, "after deleting what is derived");
+        }
     }
 
     /// The index agrees with the log: every message is found by its key.
@@ -276,6 +302,9 @@ impl World {
         }
         let model = self.model.borrow().clone();
         for (at, sent) in model.messages.iter().step_by(7) {
+            if model.damaged.contains(at) {
+                continue;
+            }
             let found = store.query(key_query(sent.queue.0, &sent.body)).await.unwrap();
             assert_eq!(places_of(&found.records), [*at], "by the key of the message at {at}");
         }
@@ -311,6 +340,7 @@ impl World {
                 Err(AppendError::Closed) => return,
                 Err(
                     AppendError::Poisoned { .. }
+                    | AppendError::LogBlocked { .. }
                     | AppendError::DiskFull { .. }
                     | AppendError::DiskNearlyFull { .. },
                 ) => {
@@ -323,11 +353,12 @@ impl World {
     }
 
     fn send(&self, sim: &Sim, store: &Store<Sim>) -> Result<(), AppendError> {
-        let (queue, body) = (
-            self.some_queue(sim),
-            self.body(
-                sim.random_u64() % if sim.random_u64().is_multiple_of(10) { 8_000 } else { 1_500 },
-            ),
+        self.send_to(self.some_queue(sim), sim, store)
+    }
+
+    fn send_to(&self, queue: Queue, sim: &Sim, store: &Store<Sim>) -> Result<(), AppendError> {
+        let body = self.body(
+            sim.random_u64() % if sim.random_u64().is_multiple_of(10) { 8_000 } else { 1_500 },
         );
         let properties = properties_of(&body);
         let at = store.append(&draft(queue.0, queue.1, &body, &[&properties]))?;
@@ -383,13 +414,16 @@ impl World {
     async fn pull(&self, sim: &Sim, store: &Store<Sim>, hot: &mut ReadSlices) {
         let queue = self.some_queue(sim);
         let epoch = self.model.borrow().epoch(queue.0);
+        let asked = Asked { of: Some((queue, epoch)), log_begin: store.log_begin() };
         let Some(range) = store.queue_range(queue.0, queue.1) else { return };
         let span = u64::try_from(range.max_offset.0 - range.min_offset.0).unwrap() + 2;
         let offset = range.min_offset.0 - 1 + i64::try_from(sim.random_u64() % span).unwrap();
         let request = request(queue.0, queue.1, offset, TagFilter::All);
         let status = store.read(&request, hot);
+        let is_in_range = offset >= range.min_offset.0 && offset < range.max_offset.0;
+        let must_give = is_in_range.then_some(offset);
         if status != ReadStatus::Cold {
-            self.given(store, queue, status, &split(&hot.slices));
+            self.given(store, queue, must_give, status, &split(&hot.slices));
             self.tally.borrow_mut().hot_reads += 1;
             return;
         }
@@ -397,15 +431,33 @@ impl World {
             // The topic was deleted and may have begun anew while the disk was asked.
             Ok(_) if self.model.borrow().epoch(queue.0) != epoch => {}
             Ok(read) => {
-                self.given(store, queue, read.status, &split(&read.slices));
+                self.given(store, queue, must_give, read.status, &split(&read.slices));
                 self.tally.borrow_mut().cold_reads += 1;
             }
-            Err(error) => self.tolerate(sim, &error),
+            Err(error) => self.tolerate(sim, store, &error, &asked),
         }
     }
 
-    fn given(&self, store: &Store<Sim>, queue: Queue, status: ReadStatus, records: &[Vec<u8>]) {
+    /// What a consumer was given that asked for the messages from `must_give` on: what was sent, and
+    /// the message asked for if there is one.
+    fn given(
+        &self,
+        store: &Store<Sim>,
+        queue: Queue,
+        must_give: Option<i64>,
+        status: ReadStatus,
+        records: &[Vec<u8>],
+    ) {
         assert_eq!(status == ReadStatus::Found, !records.is_empty());
+        if let Some(offset) = must_give
+            && let Some(at) = self.model.borrow().place_of(queue, offset)
+            && at >= store.log_begin().0
+        {
+            let first = records
+                .first()
+                .map(|record| protocol::record::RecordView::parse(record).unwrap().queue_offset());
+            assert_eq!(first, Some(offset), "{queue:?} has it at {at}: {status:?}");
+        }
         for record in records {
             let end = self.model.borrow_mut().check_given(queue, record);
             assert!(
@@ -417,6 +469,14 @@ impl World {
 
     async fn look_up(&self, sim: &Sim, store: &Store<Sim>) {
         let Some(at) = self.model.borrow().some_place(sim.random_u64()) else { return };
+        let asked = Asked { of: None, log_begin: store.log_begin() };
+        if self.model.borrow().damaged.contains(&at) {
+            match store.message_at(PhyOffset(at)).await {
+                Ok(found) => assert!(found.is_none(), "{at} is damaged and was served"),
+                Err(error) => self.tolerate(sim, store, &error, &asked),
+            }
+            return;
+        }
         let is_visible = store.visible().0 > at;
         match store.message_at(PhyOffset(at)).await {
             Ok(found) if at >= store.log_begin().0 && is_visible => {
@@ -429,7 +489,7 @@ impl World {
                 }
             }
             Ok(_) => {}
-            Err(error) => self.tolerate(sim, &error),
+            Err(error) => self.tolerate(sim, store, &error, &asked),
         }
     }
 
@@ -438,17 +498,23 @@ impl World {
     async fn query(&self, sim: &Sim, store: &Store<Sim>) {
         let Some(at) = self.model.borrow().some_place(sim.random_u64()) else { return };
         let Some(sent) = self.model.borrow().messages.get(&at).cloned() else { return };
+        let asked = Asked { of: None, log_begin: store.log_begin() };
+        let is_damaged = self.model.borrow().damaged.contains(&at);
         for _ in 0..20 {
             let must_find = store.visible().0 >= sent.end && store.indexed().0 >= sent.end;
             let places = match store.query(key_query(sent.queue.0, &sent.body)).await {
                 Ok(found) => places_of(&found.records),
-                Err(error) => return self.tolerate(sim, &error),
+                Err(error) => return self.tolerate(sim, store, &error, &asked),
             };
+            assert!(!is_damaged || places.is_empty(), "{at} is damaged and was served");
             assert!(places.is_empty() || places == [at], "{places:?} for the key of {at}");
             self.tally.borrow_mut().queries += places.len();
             // An index file that can't be read is left out, and said so in the log.
-            let is_excused =
-                !must_find || at < store.log_begin().0 || sim.fault_counts().read_errors > 0;
+            let counts = sim.fault_counts();
+            let is_excused = !must_find
+                || is_damaged
+                || at < store.log_begin().0
+                || counts.read_errors + counts.open_errors > 0;
             if !places.is_empty() || is_excused {
                 return;
             }
@@ -462,81 +528,110 @@ impl World {
         );
     }
 
-    /// A read that failed: because the device did, or its file's time was up.
-    fn tolerate(&self, sim: &Sim, error: &ReadError) {
+    /// A read that failed: because the device did, or what it read was removed, by an hour that came
+    /// or with its topic. Nothing else makes a read fail, and no file is missing for another reason.
+    fn tolerate(&self, sim: &Sim, store: &Store<Sim>, error: &ReadError, asked: &Asked) {
         let ReadError::File(file) = error else { panic!("{error}") };
-        let is_gone = file.source.kind() == std::io::ErrorKind::NotFound;
-        assert!(
-            is_gone || file.source.raw_os_error() == Some(5) && sim.fault_counts().read_errors > 0,
-            "{error}"
-        );
-        self.tally.borrow_mut().failed_reads += 1;
+        let counts = sim.fault_counts();
+        let mut tally = self.tally.borrow_mut();
+        match file.source.raw_os_error() {
+            Some(5) if counts.read_errors + counts.open_errors > 0 => tally.failed_reads += 1,
+            Some(24) if counts.open_errors > 0 => tally.failed_reads += 1,
+            _ => {
+                assert_eq!(file.source.kind(), std::io::ErrorKind::NotFound, "{error}");
+                self.check_was_removed(store, &file.path, asked, error);
+                tally.reads_of_removed_files += 1;
+            }
+        }
+    }
+
+    /// The oracle knows why a file is not there.
+    fn check_was_removed(&self, store: &Store<Sim>, path: &Path, asked: &Asked, error: &ReadError) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let start: Option<u64> = name.parse().ok();
+        if path.starts_with(LOG) {
+            assert!(start.is_some_and(|start| start < store.log_begin().0), "{error}");
+        } else if path.starts_with(QUEUES) {
+            let (queue, epoch) = asked.of.unwrap_or_else(|| panic!("{error}"));
+            let min = store.queue_range(queue.0, queue.1).map(|range| range.min_offset.0);
+            let units = i64::from(self.config.consumequeue_file_units);
+            let is_below = start
+                .zip(min)
+                .is_some_and(|(start, min)| i64::try_from(start / 20).unwrap() + units <= min);
+            let is_deleted = self.model.borrow().epoch(queue.0) != epoch;
+            assert!(is_deleted || is_below, "{error}; the queue begins at {min:?}");
+        } else {
+            // Index files go with the log that they lead to.
+            assert!(store.log_begin() > asked.log_begin, "{error}");
+        }
     }
 
     /// Deletes topics, lets days pass.
     async fn administrate(self: Rc<Self>, sim: Sim, store: Store<Sim>) {
         loop {
-            sim.sleep(micros(&sim, 60_000)).await;
-            if sim.random_u64().is_multiple_of(2) {
+            sim.sleep(micros(&sim, 40_000)).await;
+            if sim.random_u64().is_multiple_of(3) {
                 let begin = store.log_begin();
                 sim.advance_wall(THREE_DAYS);
                 sim.sleep(Duration::from_millis(30)).await;
                 self.tally.borrow_mut().removals += usize::from(store.log_begin() > begin);
-                continue;
-            }
-            let topic = TOPICS[1 + usize::try_from(sim.random_u64() % 2).unwrap()];
-            let deletion = store.delete_topic(topic);
-            let epoch = self.model.borrow_mut().delete(topic);
-            if deletion.await.is_ok() {
-                self.model.borrow_mut().deleted(topic, epoch);
-                self.tally.borrow_mut().deletions += 1;
+            } else {
+                self.delete(&sim, &store);
             }
         }
     }
-}
 
-/// What can go wrong, one thing after another.
-async fn break_things(sim: Sim, pause_micros: u64) {
-    loop {
-        sim.sleep(micros(&sim, pause_micros)).await;
-        let some = |below: u64| sim.random_u64() % below;
-        match some(14) {
-            0 => sim.inject(Fault::eio(FaultOp::Write, LOG).after(some(20)).times(1)),
-            1 => sim.inject(Fault::eio(FaultOp::Sync, LOG).after(some(20)).times(1)),
-            2 => sim.inject(Fault::eio(FaultOp::Read, "/store").one_in(6).times(some(20))),
-            3 => sim.inject(Fault::eio(FaultOp::Sync, QUEUES).after(some(10)).times(1)),
-            4 => sim.inject(Fault::eio(FaultOp::Write, QUEUES).one_in(4).times(3)),
-            5 => sim.inject(Fault::eio(FaultOp::Write, MANIFEST).times(2)),
-            6 => sim.inject(Fault::eio(FaultOp::Name, "/store").one_in(3).times(2)),
-            7 => sim.inject(
-                Fault::slow(FaultOp::Write, "/store", Duration::from_millis(20))
-                    .one_in(5)
-                    .times(20),
-            ),
-            8 => sim.inject(
-                Fault::slow(FaultOp::Sync, "/store", Duration::from_millis(20)).one_in(3).times(20),
-            ),
-            9 => sim.inject(Fault::short_reads("/store").one_in(3)),
-            10 | 11 => fill_disk(&sim).await,
-            _ => {
-                sim.hold_writes(true);
-                sim.sleep(micros(&sim, 20_000)).await;
-                sim.hold_writes(false);
+    /// Deletes a topic and sends to it in the same moment; the next deletion may come before this
+    /// one is over.
+    fn delete(self: &Rc<Self>, sim: &Sim, store: &Store<Sim>) {
+        let topic = TOPICS[1 + usize::try_from(sim.random_u64() % 2).unwrap()];
+        let deletion = store.delete_topic(topic);
+        let epoch = self.model.borrow_mut().delete(topic);
+        tracing::info!(topic, epoch, at = store.appended().0, "simulation: deletion began");
+        for _ in 0..sim.random_u64() % 6 {
+            let queue = (topic, i32::try_from(sim.random_u64() % 2).unwrap());
+            let sent = self.send_to(queue, sim, store);
+            self.tally.borrow_mut().sent_while_deleting += usize::from(sent.is_ok());
+        }
+        let world = self.clone();
+        sim.spawn(Priority::Background, async move {
+            let outcome = deletion.await;
+            let mut tally = world.tally.borrow_mut();
+            tracing::info!(topic, epoch, ok = outcome.is_ok(), "simulation: deletion ended");
+            if outcome.is_ok() {
+                world.model.borrow_mut().deleted(topic, epoch);
+                tally.deletions += 1;
+            } else {
+                tally.failed_deletions += 1;
             }
+        });
+    }
+
+    /// A byte of some record flips while the store lies closed: then the oracle knows what is
+    /// durable, and that this message alone is gone. Often it is a queue's first.
+    fn damage_at_rest(&self, sim: &Sim) {
+        for _ in 0..1 + sim.random_u64() % 3 {
+            let Some((at, is_first)) = self.model.borrow_mut().damage_one(
+                self.log_begin.get(),
+                sim.random_u64(),
+                sim.random_u64().is_multiple_of(2),
+            ) else {
+                return;
+            };
+            let body = self.model.borrow().messages[&at].body.len() as u64;
+            // Size, magic or checksum; its own offset; the body behind the head with IPv4 hosts.
+            let some = |below: u64| sim.random_u64() % below;
+            let byte = match some(4) {
+                0 => some(12),
+                1 => 28 + some(8),
+                _ => 88 + some(body),
+            };
+            let start = at - at % self.config.commitlog_file_bytes;
+            sim.damage(&Path::new(LOG).join(format!("{start:020}")), at - start + byte);
+            tracing::info!(at, byte, is_first, "simulation: damage at rest");
+            let mut tally = self.tally.borrow_mut();
+            tally.damaged += 1;
+            tally.damaged_first += usize::from(is_first);
         }
     }
-}
-
-/// Somebody else takes what space there is, and gives it back.
-async fn fill_disk(sim: &Sim) {
-    let Ok(space) = sim.disk_space(Path::new("/")).await else { return };
-    let used = space.total_bytes - space.available_bytes;
-    let left = if sim.random_u64().is_multiple_of(2) {
-        sim.random_u64() % 200_000
-    } else {
-        used * (sim.random_u64() % 40) / 100
-    };
-    sim.set_capacity(Some(used + left));
-    sim.sleep(micros(sim, 60_000)).await;
-    sim.set_capacity(None);
 }
