@@ -293,3 +293,45 @@ fn a_damaged_first_message_is_not_replaced_by_a_deleted_topics() {
         store.close().await.unwrap();
     });
 }
+
+#[test]
+fn a_topic_whose_old_folder_cannot_be_removed_for_now_loses_nothing_and_hinders_nobody() {
+    for seed in seeds(20) {
+        let _replay = Replay(
+            seed,
+            "a_topic_whose_old_folder_cannot_be_removed_for_now_loses_nothing_and_hinders_nobody",
+        );
+        let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            oracle.fill(&sim, &store, 100).await;
+            sim.sleep(Duration::from_millis(100)).await;
+            sim.inject(Fault::eio(FaultOp::Name, "/store/consumequeue/alpha"));
+            store.delete_topic("alpha").await.unwrap_err();
+            oracle.sent.retain(|sent| sent.topic != "alpha");
+            oracle.fill(&sim, &store, 100).await;
+            sim.sleep(Duration::from_millis(200)).await;
+            oracle.check(&store).await;
+            let beta = Path::new("/store/consumequeue/beta/0/00000000000000000000");
+            let written = sim.read_file(beta).await.unwrap();
+            let last = usize::try_from(store.queue_range("beta", 0).unwrap().max_offset.0).unwrap();
+            let unit = last.min(50) * 20 - 20;
+            assert!(written[unit..unit + 20].iter().any(|byte| *byte != 0), "others are written");
+            if seed % 2 == 0 {
+                sim.clear_faults();
+                sim.sleep(Duration::from_millis(200)).await;
+                oracle.check(&store).await;
+                store.close().await.unwrap();
+            } else {
+                store.close().await.unwrap_err();
+            }
+        });
+        let sim = sim.kill();
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            assert_eq!(store.recovered().was_unclean, seed % 2 == 1);
+            oracle.check(&store).await;
+            store.close().await.unwrap();
+        });
+    }
+}

@@ -4,6 +4,7 @@
 //! - `world`: a machine and its lives. Producers, consumers, an administrator (topics deleted and
 //!   sent to in the same moment, days that pass) and somebody who breaks things at the same time;
 //!   then a power cut, a kill or a clean stop, and at times damage while the store lies closed.
+//! - `reading`: the consumers, and when a read may fail.
 //! - `breaking`: EIO, too many open files, no space at any call or on the whole disk, slow, stalled,
 //!   short reads; while the store works and while it opens.
 //! - `model`: the oracle. What was flushed (power cut) or written (kill) is there, in order,
@@ -28,6 +29,7 @@
 
 mod breaking;
 mod model;
+mod reading;
 mod tally;
 mod world;
 
