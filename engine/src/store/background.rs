@@ -214,7 +214,6 @@ impl<R: Runtime> Inner<R> {
         self.derived.queues.persist_dirty().await?;
         self.derived.queues.sync().await?;
         manifest.index = self.index_checkpoint().await;
-        self.forget_doomed(&mut manifest);
         let path = self.env.paths.manifest();
         self.env
             .rt

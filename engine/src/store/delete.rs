@@ -20,7 +20,6 @@
 use super::{Inner, Phase, Store};
 use crate::consumequeue::table::QueueKey;
 use crate::error::StoreError;
-use crate::manifest::Manifest;
 use rt::Runtime;
 
 impl<R: Runtime> Store<R> {
@@ -105,16 +104,5 @@ impl<R: Runtime> Inner<R> {
         }
         tracing::warn!(%error, "the folder of a deleted topic is still there; trying again");
         Ok(())
-    }
-
-    /// Takes the topics that were deleted since `manifest` was made out of it: their queues need not
-    /// be in their files any more.
-    pub(super) fn forget_doomed(&self, manifest: &mut Manifest) {
-        for topic in self.derived.queues.files.doomed_topics() {
-            manifest.queues.remove(&topic);
-            if let Some(below) = self.derived.deleted.borrow().get(&topic) {
-                manifest.deleted.insert(topic, *below);
-            }
-        }
     }
 }

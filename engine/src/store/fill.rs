@@ -14,8 +14,8 @@
 //! reported and never served. Damage between a suspect and its follower may have taken messages of
 //! their queue: "goes on" then leaves that many out.
 //!
-//! Without a manifest nothing on disk says that a topic was deleted: its records stay in the log
-//! and the deletion leaves no trace there. A queue that goes back to a lower offset began anew, and
+//! Where no manifest knows of a deletion (there is none, or a crash came before the deletion was
+//! written) nothing on disk says that there was one: the records stay in the log. A queue that goes back to a lower offset began anew, and
 //! nothing from before is served, also where damage took its first messages. Where damage took so
 //! many of the new topic's messages that the first left has an offset at or above the old queue's
 //! end, the log looks just as that of one queue that lost messages to damage. It is taken for that:

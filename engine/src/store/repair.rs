@@ -33,7 +33,9 @@ impl<R: Runtime> Inner<R> {
         offset: QueueOffset,
     ) -> Result<Option<Unit>, ReadError> {
         let cuts = self.writing.log.cuts();
-        let from = self.log_end_of_unit_before(place, offset).await?;
+        // A deleted topic of that name had such a message too.
+        let deleted = self.derived.deleted.borrow().get(&*place.topic).copied().unwrap_or(0);
+        let from = self.log_end_of_unit_before(place, offset).await?.max(deleted);
         let Some(unit) = self.find_message(place, offset, from).await? else { return Ok(None) };
         // The topic may have been deleted meanwhile: its folder must not be made again. Nor while the
         // queue is cut, nor behind its end.

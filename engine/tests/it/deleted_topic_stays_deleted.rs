@@ -265,3 +265,73 @@ fn where_damage_hides_that_a_topic_began_anew_nothing_that_may_be_live_is_given_
     assert_eq!(got.iter().filter(|got| got.is_some()).count(), 3 + 3);
     assert!(got[3].is_none() && got[4].is_none());
 }
+
+/// Simulation seed 72: the message was looked for in the log from its beginning, and the one that the
+/// deleted topic had at that offset was found.
+#[test]
+fn a_damaged_first_message_is_not_replaced_by_a_deleted_topics() {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        let mut oracle = Oracle::default();
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        for (tag, deletes) in [("old", true), ("new", false)] {
+            for _ in 0..8 {
+                oracle.append_waiting(&store, ("alpha", 0), tag, 300).await;
+            }
+            if deletes {
+                store.delete_topic("alpha").await.unwrap();
+                oracle.sent.clear();
+            }
+        }
+        oracle.append_waiting(&store, ("beta", 0), "red", 8000).await;
+        store.close().await.unwrap();
+        let at = oracle.sent[0].at;
+        let (path, in_file) = log_place(at.physical_offset.0);
+        overwrite(&sim, &path, in_file, &vec![0xAA; at.bytes]).await;
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        oracle.check_but(&store, &[0]).await;
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_topic_whose_old_folder_cannot_be_removed_for_now_loses_nothing_and_hinders_nobody() {
+    for seed in seeds(20) {
+        let _replay = Replay(
+            seed,
+            "a_topic_whose_old_folder_cannot_be_removed_for_now_loses_nothing_and_hinders_nobody",
+        );
+        let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            oracle.fill(&sim, &store, 100).await;
+            sim.sleep(Duration::from_millis(100)).await;
+            sim.inject(Fault::eio(FaultOp::Name, "/store/consumequeue/alpha"));
+            store.delete_topic("alpha").await.unwrap_err();
+            oracle.sent.retain(|sent| sent.topic != "alpha");
+            oracle.fill(&sim, &store, 100).await;
+            sim.sleep(Duration::from_millis(200)).await;
+            oracle.check(&store).await;
+            let beta = Path::new("/store/consumequeue/beta/0/00000000000000000000");
+            let written = sim.read_file(beta).await.unwrap();
+            let last = usize::try_from(store.queue_range("beta", 0).unwrap().max_offset.0).unwrap();
+            let unit = last.min(50) * 20 - 20;
+            assert!(written[unit..unit + 20].iter().any(|byte| *byte != 0), "others are written");
+            if seed % 2 == 0 {
+                sim.clear_faults();
+                sim.sleep(Duration::from_millis(200)).await;
+                oracle.check(&store).await;
+                store.close().await.unwrap();
+            } else {
+                store.close().await.unwrap_err();
+            }
+        });
+        let sim = sim.kill();
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+            assert_eq!(store.recovered().was_unclean, seed % 2 == 1);
+            oracle.check(&store).await;
+            store.close().await.unwrap();
+        });
+    }
+}

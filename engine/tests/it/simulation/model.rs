@@ -41,10 +41,18 @@ pub(crate) struct Model {
     live: HashMap<Queue, BTreeMap<i64, u64>>,
     next: HashMap<Queue, i64>,
     epochs: HashMap<&'static str, u32>,
+    /// Every queue there ever was, and the last epoch in which it was there.
+    last_epochs: BTreeMap<Queue, u32>,
     /// Deletions up to this epoch have returned.
     certain: HashMap<&'static str, u32>,
-    /// Messages that were damaged on disk: each may be gone, alone.
+    /// Messages that are damaged on the disk, by place: never given any more, their places in their
+    /// queues stay.
     pub(crate) damaged: BTreeSet<u64>,
+    /// Topics whose deletion a crash overtook: no manifest knows of it, so that damage could hide it
+    /// from the store.
+    unsure: BTreeSet<&'static str>,
+    /// Messages that were damaged on disk after a crash: each may be gone, alone.
+    pub(crate) rotten: BTreeSet<u64>,
     /// The furthest end of a message that a consumer was given.
     pub(crate) seen_upto: u64,
 }
@@ -55,7 +63,7 @@ pub(crate) struct Found {
     pub(crate) kept: usize,
     pub(crate) lost: usize,
     pub(crate) holes: usize,
-    pub(crate) damaged: usize,
+    pub(crate) rotten: usize,
 }
 
 impl Model {
@@ -70,6 +78,7 @@ impl Model {
         *next += 1;
         self.live.entry(queue).or_default().insert(offset, at);
         let epoch = self.epoch(queue.0);
+        self.last_epochs.insert(queue, epoch);
         let before = self.messages.insert(at, Message { queue, epoch, offset, end, body });
         assert!(before.is_none(), "two messages at {at}");
     }
@@ -87,6 +96,7 @@ impl Model {
     pub(crate) fn deleted(&mut self, topic: &'static str, epoch: u32) {
         let certain = self.certain.entry(topic).or_default();
         *certain = epoch.max(*certain);
+        self.unsure.remove(topic);
     }
 
     pub(crate) fn queues(&self) -> Vec<Queue> {
@@ -99,6 +109,37 @@ impl Model {
     pub(crate) fn some_place(&self, random: u64) -> Option<u64> {
         let nth = usize::try_from(random).unwrap_or(0) % self.messages.len().max(1);
         self.messages.keys().nth(nth).copied()
+    }
+
+    /// Where the message of a queue offset lies, if it is there and whole.
+    pub(crate) fn place_of(&self, queue: Queue, offset: i64) -> Option<u64> {
+        self.live.get(&queue)?.get(&offset).copied()
+    }
+
+    /// The queues of topics whose deletions the store knows all.
+    fn sure(&self) -> impl Iterator<Item = &BTreeMap<i64, u64>> {
+        let is_sure = |queue: &Queue| !self.unsure.contains(queue.0);
+        self.live.iter().filter(move |(queue, _)| is_sure(queue)).map(|(_, live)| live)
+    }
+
+    /// Picks a live message from `begin` on to be damaged, a queue's first if asked; says whether it
+    /// is one.
+    pub(crate) fn damage_one(
+        &mut self,
+        begin: PhyOffset,
+        random: u64,
+        first: bool,
+    ) -> Option<(u64, bool)> {
+        let firsts: BTreeSet<u64> =
+            self.sure().filter_map(|live| live.values().next().copied()).collect();
+        let all: BTreeSet<u64> = self.sure().flat_map(|live| live.values()).copied().collect();
+        let from = if first { &firsts } else { &all };
+        let from: Vec<u64> = from.iter().copied().filter(|at| *at >= begin.0).collect();
+        let nth = usize::try_from(random % from.len().max(1) as u64).unwrap();
+        let at = *from.get(nth)?;
+        self.live.values_mut().for_each(|live| live.retain(|_, place| *place != at));
+        self.damaged.insert(at);
+        Some((at, firsts.contains(&at)))
     }
 
     /// A record that a consumer was given from `queue`: it must be the one that was sent there.
@@ -141,18 +182,19 @@ impl Model {
         // What is gone now is gone for good; what goes while this looks may come back with a crash.
         let begin = store.log_begin().0;
         self.messages.retain(|at, _| *at >= begin);
-        let queues: BTreeSet<Queue> = self
-            .messages
-            .values()
-            .map(|message| message.queue)
-            .chain(self.next.keys().copied())
-            .collect();
+        self.damaged.retain(|at| *at >= begin);
+        // Also those without a message: one whose deletion a crash overtook goes on at its offset.
+        let queues: Vec<Queue> = self.last_epochs.keys().copied().collect();
         let mut kept = BTreeMap::new();
         (self.live, self.next) = Default::default();
         for queue in queues {
             self.reconcile_queue(store, queue, promise, &mut kept, &mut found).await;
         }
         let epochs = self.epochs.clone();
+        let certain = |topic| self.certain.get(topic).copied().unwrap_or(0);
+        let overtaken = epochs.iter().filter(|(topic, epoch)| certain(*topic) < **epoch);
+        let overtaken: Vec<&'static str> = overtaken.map(|(topic, _)| *topic).collect();
+        self.unsure.extend(overtaken);
         self.certain.extend(epochs);
         found.kept = kept.len();
         self.messages = kept;
@@ -180,6 +222,9 @@ impl Model {
             self.reconcile_message(&reread, at, message, promise, kept, found);
         }
         self.check_nothing_strange(&reread);
+        if reread.range.is_some() {
+            self.last_epochs.insert(queue, self.epoch(queue.0));
+        }
         self.next.insert(queue, reread.range.map_or(0, |range| range.max_offset.0));
     }
 
@@ -200,6 +245,12 @@ impl Model {
             "{queue:?}: epoch {epoch} was deleted, {certain} is what there is"
         );
         let range = store.queue_range(queue.0, queue.1);
+        // A send that was refused may have made an empty queue.
+        let last = self.last_epochs[&queue];
+        assert!(
+            range.is_none_or(|range| range.max_offset.0 == 0) || last >= certain,
+            "{queue:?} came back, from epoch {last}: {certain} is what there is; {range:?}"
+        );
         Reread { queue, records, begin, end, certain, epoch, range }
     }
 
@@ -230,9 +281,22 @@ impl Model {
             );
             return;
         }
-        let Some(record) = records.get(&message.offset).filter(|record| place(record) == at) else {
-            if self.damaged.contains(&at) {
-                found.damaged += 1;
+        let record = records.get(&message.offset).filter(|record| place(record) == at);
+        if self.damaged.contains(&at) {
+            assert!(record.is_none(), "{queue:?} gave the damaged message at {at}");
+            let holds = range.is_some_and(|range| range.max_offset.0 > message.offset);
+            let may_be_deleted = records.is_empty() && epoch > certain && range.is_none();
+            assert!(
+                holds || may_be_deleted,
+                "{queue:?} lost the place {} of a damaged message: {range:?}",
+                message.offset
+            );
+            kept.insert(at, Message { epoch: self.epoch(queue.0), ..message });
+            return;
+        }
+        let Some(record) = record else {
+            if self.rotten.contains(&at) {
+                found.rotten += 1;
                 return;
             }
             let may_be_deleted = records.is_empty() && epoch > certain && range.is_none();
@@ -319,7 +383,10 @@ async fn read_all(store: &Store<Sim>, queue: Queue) -> BTreeMap<i64, Vec<u8>> {
             .read_cold(request(queue.0, queue.1, offset, TagFilter::All).to_owned())
             .await
         {
+            // Only because its hour came: nothing else goes on yet.
             Err(ReadError::File(gone)) if gone.source.kind() == std::io::ErrorKind::NotFound => {
+                let begin_now = store.queue_range(queue.0, queue.1).unwrap().min_offset.0;
+                assert!(begin_now > offset, "{gone}: {queue:?} begins at {begin_now}");
                 offset = store.queue_range(queue.0, queue.1).unwrap().min_offset.0.max(offset);
                 continue;
             }

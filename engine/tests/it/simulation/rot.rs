@@ -67,6 +67,6 @@ pub(crate) fn damage_a_flushed_message(sim: &Sim, model: &mut Model) -> Option<b
     // In its size, its magic, its own offset or its body's checksum.
     let byte = [1, 5, 10, 30][usize::try_from(random >> 2).unwrap() % 4];
     sim.damage(&path, in_file + byte);
-    model.damaged.insert(at);
+    model.rotten.insert(at);
     Some(at >= known.by_manifest)
 }

@@ -18,6 +18,7 @@ pub(crate) struct Tally {
     pub(crate) sync_errors: u64,
     pub(crate) read_errors: u64,
     pub(crate) other_errors: u64,
+    pub(crate) open_errors: u64,
     pub(crate) no_space: u64,
     pub(crate) short_reads: u64,
     pub(crate) slow: u64,
@@ -28,15 +29,20 @@ pub(crate) struct Tally {
     pub(crate) hot_reads: usize,
     pub(crate) cold_reads: usize,
     pub(crate) failed_reads: usize,
+    pub(crate) reads_of_removed_files: usize,
     pub(crate) queries: usize,
     pub(crate) deletions: usize,
+    pub(crate) failed_deletions: usize,
+    pub(crate) sent_while_deleting: usize,
+    pub(crate) damaged: usize,
+    pub(crate) damaged_first: usize,
     pub(crate) removals: usize,
     pub(crate) rebuilds: usize,
     /// Messages that were damaged on disk after a crash, those of them that only the flushed mark
     /// knew to be flushed, and those that were missed then.
     pub(crate) rotten: usize,
     pub(crate) rotten_behind_manifest: usize,
-    pub(crate) damaged: usize,
+    pub(crate) rotten_missed: usize,
 }
 
 impl Tally {
@@ -45,6 +51,7 @@ impl Tally {
         self.sync_errors += counts.sync_errors;
         self.read_errors += counts.read_errors;
         self.other_errors += counts.other_errors;
+        self.open_errors += counts.open_errors;
         self.no_space += counts.no_space;
         self.short_reads += counts.short_reads;
         self.slow += counts.slow;
@@ -54,7 +61,7 @@ impl Tally {
         self.kept += found.kept;
         self.lost += found.lost;
         self.holes += found.holes;
-        self.damaged += found.damaged;
+        self.rotten_missed += found.rotten;
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -65,7 +72,9 @@ impl Tally {
         sum!(crashes_while_opening failed_opens torn poisoned);
         sum!(write_errors sync_errors read_errors other_errors no_space short_reads slow);
         sum!(kept lost holes refused hot_reads cold_reads failed_reads);
-        sum!(queries deletions removals rebuilds rotten rotten_behind_manifest damaged);
+        sum!(open_errors reads_of_removed_files failed_deletions sent_while_deleting);
+        sum!(queries deletions removals rebuilds damaged damaged_first);
+        sum!(rotten rotten_behind_manifest rotten_missed);
     }
 
     /// Everything that a campaign is about happened, in proportion to its seeds.
@@ -83,21 +92,30 @@ impl Tally {
             ("messages lost", self.lost, seeds),
             ("hot reads", self.hot_reads, seeds * 10),
             ("cold reads", self.cold_reads, seeds * 10),
-            ("failed reads", self.failed_reads, seeds / 16),
+            ("failed openings", self.failed_opens, seeds / 2),
+            ("failed reads", self.failed_reads, seeds / 4),
             ("messages found by key", self.queries, seeds * 5),
             ("sends refused", self.refused, seeds),
-            ("topics deleted", self.deletions, seeds / 4),
+            ("topics deleted", self.deletions, seeds / 2),
+            ("deletions that failed", self.failed_deletions, seeds / 4),
+            ("messages sent while their topic was deleted", self.sent_while_deleting, seeds),
+            ("messages damaged between lives", self.damaged, seeds / 4),
+            ("queues' first messages among them", self.damaged_first, seeds / 8),
             ("rounds that removed files", self.removals, seeds / 16),
             ("rebuilds", self.rebuilds, seeds),
             ("flushed messages damaged", self.rotten, seeds / 8),
             ("of them behind the manifest", self.rotten_behind_manifest, seeds / 32),
-            ("damaged messages missed", self.damaged, seeds / 8),
+            ("damaged messages missed", self.rotten_missed, seeds / 8),
         ];
         let faults = [
             ("failed writes", self.write_errors),
             ("failed syncs", self.sync_errors),
             ("failed reads", self.read_errors),
+            ("failed allocations, creations and removals", self.other_errors),
+            ("failed opens of files", self.open_errors),
             ("no space", self.no_space),
+            ("short reads", self.short_reads),
+            ("slow operations", self.slow),
         ];
         for (what, found, floor) in floors {
             assert!(
@@ -108,7 +126,8 @@ impl Tally {
         for (what, found) in faults {
             assert!(
                 found >= seeds as u64 / 16,
-                "the campaign was too tame: {found} {what}; {self:?}"
+                "the campaign was too tame: {found} {what}, at least 1 in 16 seeds expected; \
+                    {self:?}"
             );
         }
     }

@@ -1,33 +1,32 @@
 //! One machine with one store: its lives, what goes on in them, and what goes wrong.
 
+use super::breaking::{LOG, QUEUES, break_things, micros, of_an_opening};
 use super::model::{Model, Promise, Queue};
+use super::reading::{key_query, places_of};
 use super::rot::damage_a_flushed_message;
 use super::tally::Tally;
-use crate::oracle::{draft, request, small_config, split};
+use crate::oracle::{draft, small_config};
 use engine::{
-    AppendError, DeleteWhen, FlushPolicy, KeyQuery, LogBackend, OpenError, PhyOffset, ReadError,
-    ReadSlices, ReadStatus, RetentionConfig, Store, StoreConfig, TagFilter,
+    AppendError, DeleteWhen, FlushPolicy, LogBackend, OpenError, PhyOffset, QueueRange,
+    RetentionConfig, Store, StoreConfig, StoreError,
 };
 use futures_lite::future::or;
 use protocol::batch::BatchEntry;
-use rt::sim::{Fault, FaultOp, Sim, SimConfig};
-use rt::{BufSlice, Priority, Runtime};
+use rt::sim::{Sim, SimConfig};
+use rt::{Priority, Runtime};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
-const LOG: &str = "/store/commitlog";
-const QUEUES: &str = "/store/consumequeue";
-const MANIFEST: &str = "/store/consumequeue.manifest";
 const THREE_DAYS: Duration = Duration::from_secs(80 * 3600);
 
 /// What outlives a crash, on the test's side.
 pub(crate) struct World {
     pub(crate) model: RefCell<Model>,
     pub(crate) tally: RefCell<Tally>,
-    config: StoreConfig,
+    pub(super) config: StoreConfig,
     is_direct: bool,
     /// Every fifth machine is a bad one: faults come five times as often, in lives that are three
     /// times as long.
@@ -36,6 +35,8 @@ pub(crate) struct World {
     promise: Cell<Promise>,
     /// What the last life that served had flushed.
     flushed: Cell<PhyOffset>,
+    /// Where the log began when the store was closed.
+    log_begin: Cell<PhyOffset>,
     sent: Cell<u64>,
 }
 
@@ -47,7 +48,7 @@ enum End {
 }
 
 /// Every message has its own key: the number that its body begins with.
-fn key_of(body: &[u8]) -> &str {
+pub(super) fn key_of(body: &[u8]) -> &str {
     std::str::from_utf8(body.split(|byte| *byte == b'-').next().unwrap()).unwrap()
 }
 
@@ -55,30 +56,7 @@ fn properties_of(body: &[u8]) -> Vec<u8> {
     format!("TAGS\u{1}red\u{2}KEYS\u{1}{}\u{2}", key_of(body)).into_bytes()
 }
 
-fn key_query(topic: &str, body: &[u8]) -> KeyQuery {
-    KeyQuery {
-        topic: topic.into(),
-        key: key_of(body).into(),
-        by_tag: false,
-        max_messages: 32,
-        begin_ms: 0,
-        end_ms: i64::MAX,
-    }
-}
-
-fn places_of(records: &[BufSlice]) -> Vec<u64> {
-    records
-        .iter()
-        .map(|record| {
-            u64::try_from(protocol::record::RecordView::parse(record).unwrap().physical_offset())
-                .unwrap()
-        })
-        .collect()
-}
-
-fn micros(sim: &Sim, below: u64) -> Duration {
-    Duration::from_micros(sim.random_u64() % below.max(1))
-}
+type Ranged = (Queue, Option<QueueRange>);
 
 impl World {
     /// A machine as the seed has it: policy, backend and file system differ.
@@ -107,12 +85,13 @@ impl World {
             store: RefCell::default(),
             promise: Cell::default(),
             flushed: Cell::default(),
+            log_begin: Cell::default(),
             sent: Cell::new(0),
         };
         (Rc::new(world), sim)
     }
 
-    fn is_sync(&self) -> bool {
+    pub(super) fn is_sync(&self) -> bool {
         self.config.flush == FlushPolicy::Sync
     }
 
@@ -127,7 +106,13 @@ impl World {
         }));
         self.tally.borrow_mut().add_faults(&sim.fault_counts());
         let next = match ended {
-            End::Closed => sim.kill(),
+            End::Closed => {
+                let next = sim.kill();
+                if next.random_u64().is_multiple_of(2) {
+                    self.damage_at_rest(&next);
+                }
+                next
+            }
             End::TimeUp => self.crash_and_rot(sim),
         };
         next.set_capacity(None);
@@ -194,6 +179,7 @@ impl World {
     /// Opens, checks, works until the store is closed (or for ever).
     async fn work(self: Rc<Self>, sim: Sim) -> End {
         let store = self.open(&sim).await;
+        tracing::info!(recovered = ?store.recovered(), "simulation: opened");
         self.reconcile(&store).await;
         self.store.replace(Some(store.clone()));
         self.spawn_workers(&sim, &store);
@@ -203,6 +189,7 @@ impl World {
             sim.set_capacity(None);
             if store.close().await.is_ok() {
                 let end = store.appended();
+                self.log_begin.set(store.log_begin());
                 self.flushed.set(end);
                 self.promise.set(Promise { survives: end, holes: false });
                 self.store.take();
@@ -227,20 +214,19 @@ impl World {
 
     /// Opens the store; at times while the device fails, and then again when it works.
     pub(crate) async fn open(&self, sim: &Sim) -> Store<Sim> {
-        if sim.random_u64().is_multiple_of(5) {
-            sim.inject(Fault::eio(FaultOp::Read, "/store").after(sim.random_u64() % 10).times(1));
-            match Store::open(sim.clone(), self.config.clone()).await {
-                Ok(store) => {
-                    sim.clear_faults();
-                    return store;
-                }
-                Err(OpenError::File(error)) => {
-                    assert_eq!(error.source.raw_os_error(), Some(5), "{error}")
+        while sim.random_u64().is_multiple_of(3) {
+            sim.inject(of_an_opening(sim));
+            let opened = Store::open(sim.clone(), self.config.clone()).await;
+            sim.clear_faults();
+            match opened {
+                Ok(store) => return store,
+                Err(OpenError::File(error) | OpenError::Store(StoreError::File(error))) => {
+                    let errno = error.source.raw_os_error();
+                    assert!(matches!(errno, Some(5 | 24 | 28)), "{error}");
                 }
                 Err(error) => panic!("{error}"),
             }
             self.tally.borrow_mut().failed_opens += 1;
-            sim.clear_faults();
         }
         Store::open(sim.clone(), self.config.clone()).await.unwrap()
     }
@@ -273,11 +259,24 @@ impl World {
         }
         let store = self.open(sim).await;
         self.reconcile(&store).await;
-        assert_eq!(self.model.borrow().ranges(&store), ranges, "after deleting what is derived");
+        self.compare_ranges(&ranges, &self.model.borrow().ranges(&store));
         self.check_every_key(sim, &store).await;
         store.close().await.unwrap();
         self.tally.borrow_mut().rebuilds += 1;
         self.tally.take()
+    }
+
+    /// The queues that were built anew are those that were there. The places of damaged messages at
+    /// a queue's beginning may be there again, or not any more: no message is.
+    fn compare_ranges(&self, before: &[Ranged], after: &[Ranged]) {
+        let ends = |ranges: &[Ranged]| -> Vec<_> {
+            let end = |range: &Option<QueueRange>| range.map(|range| range.max_offset);
+            ranges.iter().map(|(queue, range)| (*queue, end(range))).collect()
+        };
+        assert_eq!(ends(before), ends(after), "after deleting what is derived");
+        if self.model.borrow().damaged.is_empty() && self.tally.borrow().damaged == 0 {
+            assert_eq!(before, after, "after deleting what is derived");
+        }
     }
 
     /// The index agrees with the log: every message is found by its key.
@@ -287,12 +286,15 @@ impl World {
         }
         let model = self.model.borrow().clone();
         for (at, sent) in model.messages.iter().step_by(7) {
+            if model.damaged.contains(at) {
+                continue;
+            }
             let found = store.query(key_query(sent.queue.0, &sent.body)).await.unwrap();
             assert_eq!(places_of(&found.records), [*at], "by the key of the message at {at}");
         }
     }
 
-    fn some_queue(&self, sim: &Sim) -> Queue {
+    pub(super) fn some_queue(&self, sim: &Sim) -> Queue {
         let random = sim.random_u64();
         (TOPICS[usize::try_from(random % 3).unwrap()], i32::try_from((random >> 8) % 2).unwrap())
     }
@@ -322,6 +324,7 @@ impl World {
                 Err(AppendError::Closed) => return,
                 Err(
                     AppendError::Poisoned { .. }
+                    | AppendError::LogBlocked { .. }
                     | AppendError::DiskFull { .. }
                     | AppendError::DiskNearlyFull { .. },
                 ) => {
@@ -334,11 +337,12 @@ impl World {
     }
 
     fn send(&self, sim: &Sim, store: &Store<Sim>) -> Result<(), AppendError> {
-        let (queue, body) = (
-            self.some_queue(sim),
-            self.body(
-                sim.random_u64() % if sim.random_u64().is_multiple_of(10) { 8_000 } else { 1_500 },
-            ),
+        self.send_to(self.some_queue(sim), sim, store)
+    }
+
+    fn send_to(&self, queue: Queue, sim: &Sim, store: &Store<Sim>) -> Result<(), AppendError> {
+        let body = self.body(
+            sim.random_u64() % if sim.random_u64().is_multiple_of(10) { 8_000 } else { 1_500 },
         );
         let properties = properties_of(&body);
         let at = store.append(&draft(queue.0, queue.1, &body, &[&properties]))?;
@@ -379,175 +383,72 @@ impl World {
         Ok(())
     }
 
-    async fn consume(self: Rc<Self>, sim: Sim, store: Store<Sim>) {
-        let mut hot = ReadSlices::default();
-        loop {
-            sim.sleep(micros(&sim, 3_000)).await;
-            match sim.random_u64() % 8 {
-                0 => self.look_up(&sim, &store).await,
-                1 => self.query(&sim, &store).await,
-                _ => self.pull(&sim, &store, &mut hot).await,
-            }
-        }
-    }
-
-    async fn pull(&self, sim: &Sim, store: &Store<Sim>, hot: &mut ReadSlices) {
-        let queue = self.some_queue(sim);
-        let epoch = self.model.borrow().epoch(queue.0);
-        let Some(range) = store.queue_range(queue.0, queue.1) else { return };
-        let span = u64::try_from(range.max_offset.0 - range.min_offset.0).unwrap() + 2;
-        let offset = range.min_offset.0 - 1 + i64::try_from(sim.random_u64() % span).unwrap();
-        let request = request(queue.0, queue.1, offset, TagFilter::All);
-        let status = store.read(&request, hot);
-        if status != ReadStatus::Cold {
-            self.given(store, queue, status, &split(&hot.slices));
-            self.tally.borrow_mut().hot_reads += 1;
-            return;
-        }
-        match store.read_cold(request.to_owned()).await {
-            // The topic was deleted and may have begun anew while the disk was asked.
-            Ok(_) if self.model.borrow().epoch(queue.0) != epoch => {}
-            Ok(read) => {
-                self.given(store, queue, read.status, &split(&read.slices));
-                self.tally.borrow_mut().cold_reads += 1;
-            }
-            Err(error) => self.tolerate(sim, &error),
-        }
-    }
-
-    fn given(&self, store: &Store<Sim>, queue: Queue, status: ReadStatus, records: &[Vec<u8>]) {
-        assert_eq!(status == ReadStatus::Found, !records.is_empty());
-        for record in records {
-            let end = self.model.borrow_mut().check_given(queue, record);
-            assert!(
-                end <= store.visible().0 && (!self.is_sync() || end <= store.flushed().0),
-                "given before it was flushed"
-            );
-        }
-    }
-
-    async fn look_up(&self, sim: &Sim, store: &Store<Sim>) {
-        let Some(at) = self.model.borrow().some_place(sim.random_u64()) else { return };
-        let is_visible = store.visible().0 > at;
-        match store.message_at(PhyOffset(at)).await {
-            Ok(found) if at >= store.log_begin().0 && is_visible => {
-                let found = found.unwrap_or_else(|| {
-                    panic!("no message at {at} of {}..{}", store.log_begin(), store.visible())
-                });
-                let view = protocol::record::RecordView::parse(&found).unwrap();
-                if let Some(sent) = self.model.borrow().messages.get(&at) {
-                    assert!(view.body() == sent.body);
-                }
-            }
-            Ok(_) => {}
-            Err(error) => self.tolerate(sim, &error),
-        }
-    }
-
-    /// The index finds exactly the message of a key. A query that meets an index file being built
-    /// anew may find too little, as one behind the index does; the next ones do not.
-    async fn query(&self, sim: &Sim, store: &Store<Sim>) {
-        let Some(at) = self.model.borrow().some_place(sim.random_u64()) else { return };
-        let Some(sent) = self.model.borrow().messages.get(&at).cloned() else { return };
-        for _ in 0..20 {
-            let must_find = store.visible().0 >= sent.end && store.indexed().0 >= sent.end;
-            let places = match store.query(key_query(sent.queue.0, &sent.body)).await {
-                Ok(found) => places_of(&found.records),
-                Err(error) => return self.tolerate(sim, &error),
-            };
-            assert!(places.is_empty() || places == [at], "{places:?} for the key of {at}");
-            self.tally.borrow_mut().queries += places.len();
-            // An index file that can't be read is left out, and said so in the log.
-            let is_excused =
-                !must_find || at < store.log_begin().0 || sim.fault_counts().read_errors > 0;
-            if !places.is_empty() || is_excused {
-                return;
-            }
-            sim.sleep(Duration::from_millis(5)).await;
-        }
-        panic!(
-            "{at} is not found by its key, indexed up to {}, the log is {}..{}",
-            store.indexed(),
-            store.log_begin(),
-            store.visible()
-        );
-    }
-
-    /// A read that failed: because the device did, or its file's time was up.
-    fn tolerate(&self, sim: &Sim, error: &ReadError) {
-        let ReadError::File(file) = error else { panic!("{error}") };
-        let is_gone = file.source.kind() == std::io::ErrorKind::NotFound;
-        assert!(
-            is_gone || file.source.raw_os_error() == Some(5) && sim.fault_counts().read_errors > 0,
-            "{error}"
-        );
-        self.tally.borrow_mut().failed_reads += 1;
-    }
-
     /// Deletes topics, lets days pass.
     async fn administrate(self: Rc<Self>, sim: Sim, store: Store<Sim>) {
         loop {
-            sim.sleep(micros(&sim, 60_000)).await;
-            if sim.random_u64().is_multiple_of(2) {
+            sim.sleep(micros(&sim, 40_000)).await;
+            if sim.random_u64().is_multiple_of(3) {
                 let begin = store.log_begin();
                 sim.advance_wall(THREE_DAYS);
                 sim.sleep(Duration::from_millis(30)).await;
                 self.tally.borrow_mut().removals += usize::from(store.log_begin() > begin);
-                continue;
-            }
-            let topic = TOPICS[1 + usize::try_from(sim.random_u64() % 2).unwrap()];
-            let deletion = store.delete_topic(topic);
-            let epoch = self.model.borrow_mut().delete(topic);
-            if deletion.await.is_ok() {
-                self.model.borrow_mut().deleted(topic, epoch);
-                self.tally.borrow_mut().deletions += 1;
+            } else {
+                self.delete(&sim, &store);
             }
         }
     }
-}
 
-/// What can go wrong, one thing after another.
-async fn break_things(sim: Sim, pause_micros: u64) {
-    loop {
-        sim.sleep(micros(&sim, pause_micros)).await;
-        let some = |below: u64| sim.random_u64() % below;
-        match some(14) {
-            0 => sim.inject(Fault::eio(FaultOp::Write, LOG).after(some(20)).times(1)),
-            1 => sim.inject(Fault::eio(FaultOp::Sync, LOG).after(some(20)).times(1)),
-            2 => sim.inject(Fault::eio(FaultOp::Read, "/store").one_in(6).times(some(20))),
-            3 => sim.inject(Fault::eio(FaultOp::Sync, QUEUES).after(some(10)).times(1)),
-            4 => sim.inject(Fault::eio(FaultOp::Write, QUEUES).one_in(4).times(3)),
-            5 => sim.inject(Fault::eio(FaultOp::Write, MANIFEST).times(2)),
-            6 => sim.inject(Fault::eio(FaultOp::Name, "/store").one_in(3).times(2)),
-            7 => sim.inject(
-                Fault::slow(FaultOp::Write, "/store", Duration::from_millis(20))
-                    .one_in(5)
-                    .times(20),
-            ),
-            8 => sim.inject(
-                Fault::slow(FaultOp::Sync, "/store", Duration::from_millis(20)).one_in(3).times(20),
-            ),
-            9 => sim.inject(Fault::short_reads("/store").one_in(3)),
-            10 | 11 => fill_disk(&sim).await,
-            _ => {
-                sim.hold_writes(true);
-                sim.sleep(micros(&sim, 20_000)).await;
-                sim.hold_writes(false);
+    /// Deletes a topic and sends to it in the same moment; the next deletion may come before this
+    /// one is over.
+    fn delete(self: &Rc<Self>, sim: &Sim, store: &Store<Sim>) {
+        let topic = TOPICS[1 + usize::try_from(sim.random_u64() % 2).unwrap()];
+        let deletion = store.delete_topic(topic);
+        let epoch = self.model.borrow_mut().delete(topic);
+        tracing::info!(topic, epoch, at = store.appended().0, "simulation: deletion began");
+        for _ in 0..sim.random_u64() % 6 {
+            let queue = (topic, i32::try_from(sim.random_u64() % 2).unwrap());
+            let sent = self.send_to(queue, sim, store);
+            self.tally.borrow_mut().sent_while_deleting += usize::from(sent.is_ok());
+        }
+        let world = self.clone();
+        sim.spawn(Priority::Background, async move {
+            let outcome = deletion.await;
+            let mut tally = world.tally.borrow_mut();
+            tracing::info!(topic, epoch, ok = outcome.is_ok(), "simulation: deletion ended");
+            if outcome.is_ok() {
+                world.model.borrow_mut().deleted(topic, epoch);
+                tally.deletions += 1;
+            } else {
+                tally.failed_deletions += 1;
             }
+        });
+    }
+
+    /// A byte of some record flips while the store lies closed: then the oracle knows what is
+    /// durable, and that this message alone is gone. Often it is a queue's first.
+    fn damage_at_rest(&self, sim: &Sim) {
+        for _ in 0..1 + sim.random_u64() % 3 {
+            let Some((at, is_first)) = self.model.borrow_mut().damage_one(
+                self.log_begin.get(),
+                sim.random_u64(),
+                sim.random_u64().is_multiple_of(2),
+            ) else {
+                return;
+            };
+            let body = self.model.borrow().messages[&at].body.len() as u64;
+            // Size, magic or checksum; its own offset; the body behind the head with IPv4 hosts.
+            let some = |below: u64| sim.random_u64() % below;
+            let byte = match some(4) {
+                0 => some(12),
+                1 => 28 + some(8),
+                _ => 88 + some(body),
+            };
+            let start = at - at % self.config.commitlog_file_bytes;
+            sim.damage(&Path::new(LOG).join(format!("{start:020}")), at - start + byte);
+            tracing::info!(at, byte, is_first, "simulation: damage at rest");
+            let mut tally = self.tally.borrow_mut();
+            tally.damaged += 1;
+            tally.damaged_first += usize::from(is_first);
         }
     }
-}
-
-/// Somebody else takes what space there is, and gives it back.
-async fn fill_disk(sim: &Sim) {
-    let Ok(space) = sim.disk_space(Path::new("/")).await else { return };
-    let used = space.total_bytes - space.available_bytes;
-    let left = if sim.random_u64().is_multiple_of(2) {
-        sim.random_u64() % 200_000
-    } else {
-        used * (sim.random_u64() % 40) / 100
-    };
-    sim.set_capacity(Some(used + left));
-    sim.sleep(micros(sim, 60_000)).await;
-    sim.set_capacity(None);
 }
