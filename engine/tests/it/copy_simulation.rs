@@ -272,6 +272,9 @@ impl World {
 
     fn copy_step(&mut self) {
         let log = self.first.log();
+        if self.may_begin_late && self.copied.is_empty() && (log.len() as u64) < FILE_BYTES {
+            return;
+        }
         let begin = self.begin_copy(log.len() as u64);
         let Self { copy, copied, tally, .. } = self;
         let time = copy.some_time();
@@ -303,7 +306,8 @@ impl World {
         let upto = usize::try_from(copy.store().appended().0 - begin).unwrap();
         copied.truncate(upto);
         assert_eq!(copied.len(), upto);
-        assert_eq!(copy.store().recovered().damaged_stretches, 0, "a copy has no holes");
+        let recovered = copy.store().recovered();
+        assert_eq!(recovered.damaged_stretches, 0, "a copy has no holes: {recovered:?}");
         let found = copy.log();
         assert!(found == *copied, "the copy holds what it was fed");
     }
@@ -319,6 +323,7 @@ impl World {
                 store.close().await.unwrap();
                 drop(store);
                 copy.sim.remove_dir_all(Path::new("/store")).await.unwrap();
+                copy.sim.sync_dir(Path::new("/")).await.unwrap();
             });
             copy.open();
             self.copied.clear();
@@ -337,14 +342,13 @@ impl World {
     }
 
     /// The copy follows to the end; then both are the same.
-    fn compare(mut self: &mut Self) {
+    fn compare(&mut self) {
         let log = self.first.log();
         let begin = self.begin_copy(log.len() as u64);
         let from = usize::try_from(begin).unwrap();
-        let world = &mut self;
-        let common = common_prefix(&world.copied, &log[from..]);
-        let is_behind = world.copied.len() > common;
-        let (copy, tally) = (&world.copy, &mut world.tally);
+        let common = common_prefix(&self.copied, &log[from..]);
+        let is_behind = self.copied.len() > common;
+        let (copy, tally) = (&self.copy, &mut self.tally);
         copy.run(
             None,
             follow(copy, begin + common as u64, is_behind, &log[from + common..], tally),

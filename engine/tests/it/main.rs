@@ -25,6 +25,7 @@ mod index_damage;
 mod many_queues;
 mod memory;
 mod oracle;
+mod own_reads;
 mod raw;
 mod real_files;
 mod recover_every_byte_cut;
