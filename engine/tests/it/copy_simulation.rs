@@ -21,7 +21,6 @@ use protocol::record::RecordView;
 use rt::Runtime;
 use rt::sim::Sim;
 use std::cell::Cell;
-use std::path::Path;
 use std::time::Duration;
 
 /// Seeds of a plain `cargo test`.
@@ -79,6 +78,10 @@ impl Machine {
             Self { nth, sim: Sim::new(seed), config, store: None, cutting: Cell::new(None) };
         machine.open();
         machine
+    }
+
+    fn root(&self) -> &str {
+        self.config.root.to_str().unwrap()
     }
 
     fn is_copy(&self) -> bool {
@@ -141,7 +144,7 @@ impl Machine {
             while store.flushed() < store.appended() {
                 self.sim.sleep(Duration::from_millis(1)).await;
             }
-            log_bytes(&self.sim, "/store", store.log_begin().0, store.appended().0).await
+            log_bytes(&self.sim, self.root(), store.log_begin().0, store.appended().0).await
         })
     }
 
@@ -262,7 +265,7 @@ impl World {
             return;
         }
         let end = first.store().appended().0;
-        let bytes = first.sim.block_on(log_bytes(&first.sim, "/store", 0, end));
+        let bytes = first.sim.block_on(log_bytes(&first.sim, first.root(), 0, end));
         let Some(hole) = first_hole(&bytes) else { return };
         assert!(hole < end);
         self.tally.holes += 1;
@@ -319,12 +322,9 @@ impl World {
         if begin > end {
             let copy = &mut self.copy;
             let store = copy.store.take().unwrap();
-            copy.sim.block_on(async {
-                store.close().await.unwrap();
-                drop(store);
-                copy.sim.remove_dir_all(Path::new("/store")).await.unwrap();
-                copy.sim.sync_dir(Path::new("/")).await.unwrap();
-            });
+            copy.sim.block_on(async { store.close().await.unwrap() });
+            // An empty folder: removing the old one would have to survive a power cut.
+            copy.config.root = format!("/copy{}", self.tally.wiped).into();
             copy.open();
             self.copied.clear();
             self.tally.wiped += 1;
