@@ -59,12 +59,12 @@ impl<R: Runtime> Queues<R> {
         Ok(first)
     }
 
-    /// For each queue whose last message lies at `end` in the log or behind it: where it ends when
-    /// those are gone. Units that can't be told go with those behind them.
+    /// For each queue whose last message lies at `end` in the log or behind it: where it begins, and
+    /// where it ends when those are gone. Units that can't be told go with those behind them.
     pub(crate) async fn ends_below(
         &self,
         end: u64,
-    ) -> Result<Vec<(QueuePlace, QueueOffset)>, FileError> {
+    ) -> Result<Vec<(QueuePlace, QueueOffset, QueueOffset)>, FileError> {
         let mut ends = Vec::new();
         for queue in self.candidates() {
             let (mut low, mut high) = (queue.min.0, queue.next.0);
@@ -78,7 +78,7 @@ impl<R: Runtime> Queues<R> {
                 probe = low + (high - low) / 2;
             }
             if low < queue.next.0 {
-                ends.push((queue.place, QueueOffset(low)));
+                ends.push((queue.place, queue.min, QueueOffset(low)));
             }
         }
         Ok(ends)

@@ -145,13 +145,17 @@ impl<R: Runtime> Inner<R> {
         };
         self.writing.source.set(source);
         self.writing.own_from.set(own_from);
-        let written = self.write_checkpoint().await;
-        if written.is_err() {
+        if let Err(error) = self.write_checkpoint().await {
             self.writing.source.set(before.0);
             self.writing.own_from.set(before.1);
+            // Nobody knows which manifest is there: the wrong one must not meet later records.
+            if self.write_checkpoint().await.is_err() {
+                self.poison_with(&error);
+            }
+            return Err(error);
         }
         drop(shut);
-        written
+        Ok(())
     }
 
     /// Refuses appends, as with a full tail, until the guard is dropped. The caller has the turn of

@@ -4,7 +4,8 @@
 //! | the record's queue offset | |
 //! |---|---|
 //! | the queue's end | put there |
-//! | above it, and damage so far can have taken those between, or the log takes another broker's records | they get places without message, then it is put |
+//! | above it, and damage so far can have taken those between | they get places without message, then it is put |
+//! | above it, only the end of a log is scanned that takes another broker's records | as above |
 //! | anything else, while only the end of the log is scanned | the files and the log disagree: all is built anew from the log |
 //! | anything else, while the whole log is scanned | suspect, until the queue's next record tells which of the two is right |
 //!
@@ -159,9 +160,8 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         } else if offset > next && offset.since(next) as u64 <= self.damage.messages_max() {
             self.push_missing(key, offset, self.damage.last_at);
             self.push(key, unit);
-        } else if self.from.takes_gaps && offset > next && offset.since(next) <= MISSING_UNITS_MAX {
-            self.push_missing(key, offset, at);
-            self.push(key, unit);
+        } else if self.from.takes_gaps && !self.is_whole && offset > next && self.accept(key, met) {
+            // Said and done.
         } else if self.is_whole && !is_batch {
             self.suspects.insert(key, met);
         } else {
@@ -273,8 +273,10 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
     /// found of them.
     pub(super) fn finish(&mut self, listed: Option<&Manifest>) {
         for (key, suspect) in std::mem::take(&mut self.suspects) {
-            // A topic that began anew with one message yet.
-            let is_decided = suspect.offset == QueueOffset(0) && self.accept(key, suspect);
+            // A topic that began anew with one message yet, or a gap at the end of a copied log.
+            let is_gap = self.from.takes_gaps && suspect.offset > self.next(key);
+            let is_decided =
+                (suspect.offset == QueueOffset(0) || is_gap) && self.accept(key, suspect);
             if !is_decided {
                 self.report(suspect);
                 if !suspect.is_light {

@@ -214,18 +214,26 @@ impl<R: Runtime> Opening<R> {
             .manifest
             .as_ref()
             .filter(|manifest| !manifest.is_rebuilding || manifest.log_end > self.log.begin());
+        let is_foreign = self.manifest.as_ref().is_some_and(|manifest| manifest.is_foreign);
         Known {
             is_clean,
             has_manifest: manifest.is_some(),
             flushed_upto: manifest
                 .map_or(0, |manifest| manifest.log_end)
                 .max(self.believed.flushed_upto.unwrap_or(0)),
-            flushed_ms: if manifest.is_some() { 0 } else { self.checkpoint.physic_timestamp_ms },
+            // The times of a copied log go back when it is cut and fed anew.
+            flushed_ms: if manifest.is_some() || is_foreign {
+                0
+            } else {
+                self.checkpoint.physic_timestamp_ms
+            },
             // What lies behind a break of a copied log its master has: the copy ends there and is
             // fed on.
-            was_sync_flush: self.manifest.as_ref().is_some_and(|manifest| {
-                manifest.flush == FlushPolicy::Sync && !manifest.is_foreign
-            }),
+            was_sync_flush: !is_foreign
+                && self
+                    .manifest
+                    .as_ref()
+                    .is_some_and(|manifest| manifest.flush == FlushPolicy::Sync),
             own_from: self.own_from(),
         }
     }

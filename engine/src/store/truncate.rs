@@ -35,10 +35,19 @@ struct Cut {
     to: u64,
     /// What the log's last block holds up to there.
     partial: Vec<u8>,
-    /// Queues that end earlier, and where.
-    ends: Vec<(QueuePlace, QueueOffset)>,
+    /// Queues that end earlier.
+    ends: Vec<CutQueue>,
     /// The empty log begins there instead.
     is_begin: bool,
+}
+
+/// A queue that loses its last messages.
+struct CutQueue {
+    place: QueuePlace,
+    end: QueueOffset,
+    /// It has none left and never had any: a queue of our own whose first messages have left the
+    /// log goes on where they ended, a copied one where the next record says.
+    is_gone: bool,
 }
 
 impl<R: Runtime> Store<R> {
@@ -105,12 +114,23 @@ impl<R: Runtime> Inner<R> {
             self.check_boundary(to).await?;
         }
         let partial = self.writing.log.last_block(to).await?;
-        let ends = self.derived.queues.ends_below(to).await?;
+        let ends = self.ends_below(to).await?;
         let from = self.watermarks.appended().0;
         self.change_end(Cut { to, partial, ends, is_begin: false }).await?;
         tracing::info!(from, to, "the log was cut");
         drop(shut);
         Ok(())
+    }
+
+    async fn ends_below(&self, to: u64) -> Result<Vec<CutQueue>, FileError> {
+        let is_copy = self.writing.source.get() == LogSource::Foreign;
+        let ends = self.derived.queues.ends_below(to).await?;
+        let cut = |(place, min, end): (QueuePlace, QueueOffset, QueueOffset)| CutQueue {
+            place,
+            end,
+            is_gone: end == min && (is_copy || end == QueueOffset(0)),
+        };
+        Ok(ends.into_iter().map(cut).collect())
     }
 
     async fn begin_at(&self, at: u64) -> Result<(), StoreError> {
@@ -211,9 +231,9 @@ impl<R: Runtime> Inner<R> {
             manifest.cut_at = Some(cut.to);
         }
         manifest.own_from = manifest.own_from.map(|own_from| own_from.min(cut.to));
-        for (place, end) in &cut.ends {
+        for CutQueue { place, end, is_gone } in &cut.ends {
             let Some(queues) = manifest.queues.get_mut(&*place.topic) else { continue };
-            if *end == QueueOffset(0) {
+            if *is_gone {
                 queues.remove(&place.queue_id);
             } else if let Some(listed) = queues.get_mut(&place.queue_id) {
                 listed.max = end.0;
@@ -241,9 +261,9 @@ impl<R: Runtime> Inner<R> {
         }
         {
             let mut table = derived.queues.table.borrow_mut();
-            for (place, end) in &cut.ends {
+            for CutQueue { place, end, is_gone } in &cut.ends {
                 derived.queues.files.forget(&[place.key]);
-                if *end == QueueOffset(0) {
+                if *is_gone {
                     table.remove_queue(place.key);
                 } else {
                     table.truncate(place.key, *end);
@@ -273,17 +293,17 @@ impl<R: Runtime> Inner<R> {
             tracing::warn!(%error, "an index file that leads behind the log's end stays; it is \
                 found out by queries");
         }
-        for (place, end) in &cut.ends {
-            self.cut_queue_files(place, *end).await?;
+        for queue in &cut.ends {
+            self.cut_queue_files(queue).await?;
         }
         self.derived.queues.files.sync_folders().await
     }
 
-    async fn cut_queue_files(&self, place: &QueuePlace, end: QueueOffset) -> Result<(), FileError> {
-        let files = &self.derived.queues.files;
+    async fn cut_queue_files(&self, queue: &CutQueue) -> Result<(), FileError> {
+        let (files, place) = (&self.derived.queues.files, &queue.place);
         files.note_unsynced(place);
-        if end > QueueOffset(0) {
-            return files.cut(place, end).await;
+        if !queue.is_gone {
+            return files.cut(place, queue.end).await;
         }
         let folder = self.env.paths.queue(&place.topic, place.queue_id);
         let removed = self.env.rt.remove_dir_all(&folder).await;

@@ -6,10 +6,11 @@
 //! BODYCRC, lengths, magic, the record's own offset and its queue show it: there a flipped bit in
 //! what nothing covers may be served, and only that bit.
 
+use crate::copy;
 use crate::oracle::{
     Got, Oracle, Replay, consume_around_damage, logged, overwrite, seeds, small_config, split,
 };
-use engine::{FlushPolicy, Store, StoreConfig, TagFilter};
+use engine::{FlushPolicy, LogSource, Store, StoreConfig, TagFilter};
 use rt::Runtime;
 use rt::sim::Sim;
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ struct Tally {
     damaged: usize,
     served: usize,
     uncovered: usize,
+    truncated: usize,
+    copied: usize,
     by_folder: BTreeMap<String, usize>,
 }
 
@@ -88,12 +91,44 @@ async fn records(store: &Store<Sim>, oracle: &Oracle) -> BTreeMap<(String, i32, 
     all
 }
 
+/// A store of 90 messages: sent to it, or sent after others were cut off, or fed to it by another
+/// one.
+async fn made(
+    sim: &Sim,
+    config: &StoreConfig,
+    seed: u64,
+    oracle: &mut Oracle,
+    tally: &mut Tally,
+) -> Store<Sim> {
+    let origin = seed / 3 % 3;
+    if origin == 2 {
+        let master_config = StoreConfig { root: "/master".into(), ..config.clone() };
+        let master = Store::open(sim.clone(), master_config).await.unwrap();
+        oracle.fill(sim, &master, 90).await;
+        let end = master.appended().0;
+        master.close().await.unwrap();
+        let bytes = copy::log_bytes(sim, "/master", 0, end).await;
+        let store = copy::open_copy(sim, config).await;
+        copy::feed(&store, config, 0, &bytes, || 5).await.unwrap();
+        tally.copied += 1;
+        return store;
+    }
+    let store = Store::open(sim.clone(), config.clone()).await.unwrap();
+    oracle.fill(sim, &store, 90).await;
+    if origin == 1 {
+        store.truncate(oracle.sent[45].at.physical_offset).await.unwrap();
+        oracle.sent.truncate(45);
+        oracle.fill(sim, &store, 45).await;
+        tally.truncated += 1;
+    }
+    store
+}
+
 fn one_life(seed: u64, config: &StoreConfig, tally: &mut Tally) {
     let mut sim = Sim::new(seed);
     let (mut oracle, is_killed) = (Oracle::default(), seed.is_multiple_of(3));
     let before = sim.block_on(async {
-        let store = Store::open(sim.clone(), config.clone()).await.unwrap();
-        oracle.fill(&sim, &store, 90).await;
+        let store = made(&sim, config, seed, &mut oracle, tally).await;
         sim.sleep(std::time::Duration::from_millis(100)).await;
         let before = records(&store, &oracle).await;
         if !is_killed {
@@ -189,6 +224,7 @@ async fn reopen(
         assert_eq!(lost, 0, "{harmed:?}: the log is whole");
     }
     // The store works on.
+    store.set_source(LogSource::Own).await.unwrap();
     let mut more = Oracle::default();
     more.append(&store, ("gamma", 7), "red", 100).unwrap();
     sim.sleep(std::time::Duration::from_millis(50)).await;
@@ -236,6 +272,7 @@ fn campaign(name: &'static str, config: &StoreConfig) {
             tally.refused > 5
                 && tally.opened > 200
                 && tally.damaged > 20
+                && tally.truncated.min(tally.copied) > 100
                 && tally.by_folder.len() >= 5,
             "too tame: {tally:?}"
         );

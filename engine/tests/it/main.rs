@@ -28,6 +28,7 @@ mod many_queues;
 mod memory;
 mod names;
 mod oracle;
+mod own_reads;
 mod raw;
 mod real_files;
 mod recover_every_byte_cut;
