@@ -254,6 +254,8 @@ impl<R: Runtime> FlushedMark<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rt::sim::Sim;
+    use std::path::Path;
 
     const MARK: Mark = Mark { incarnation: 0x0102_0304_0506_0708, flushed_upto: 0x0A0B_0C0D };
 
@@ -308,6 +310,44 @@ mod tests {
             b"\xFF\xFE\nincarnation 0102030405060708",
         ] {
             assert_eq!(of(Some(abort), Some(&bytes), u64::MAX), not, "{abort:?}");
+        }
+    }
+
+    async fn on_disk(sim: &Sim) -> Option<Mark> {
+        Mark::decode(&sim.read_file(Path::new("/store/commitlog.flushed")).await.unwrap())
+    }
+
+    #[test]
+    fn a_mark_that_is_taken_back_stays_back_over_a_power_cut_and_rises_again() {
+        for seed in 0..40 {
+            let sim = Sim::new(seed);
+            let paths = Paths::new(Path::new("/store"));
+            let believed = Believed { incarnation: 7, flushed_upto: None };
+            let upto = |flushed_upto| Some(Mark { incarnation: 7, flushed_upto });
+            sim.block_on(async {
+                sim.create_dir_all(Path::new("/store")).await.unwrap();
+                sim.sync_dir(Path::new("/")).await.unwrap();
+                let mark = FlushedMark::open(&sim, &paths, believed, true, 100).await.unwrap();
+                mark.written(300);
+                mark.flushed(mark.boundary()).await;
+                assert_eq!(on_disk(&sim).await, upto(300));
+                mark.flushed(200).await;
+                assert_eq!(on_disk(&sim).await, upto(300), "an older flush takes nothing back");
+                mark.take_back(250).await.unwrap();
+                assert_eq!((mark.boundary(), on_disk(&sim).await), (250, upto(250)));
+            });
+            let (after, _) = sim.crash();
+            after.block_on(async {
+                assert_eq!(on_disk(&after).await, upto(250), "seed {seed}");
+                let believed = Believed { incarnation: 7, flushed_upto: Some(250) };
+                // Under SYNC_FLUSH an older mark is taken back too, and never rises.
+                let mark = FlushedMark::open(&after, &paths, believed, false, 400).await.unwrap();
+                mark.flushed(400).await;
+                mark.take_back(350).await.unwrap();
+                assert_eq!(on_disk(&after).await, upto(250));
+                mark.take_back(150).await.unwrap();
+                assert_eq!(on_disk(&after).await, upto(150));
+            });
         }
     }
 }
