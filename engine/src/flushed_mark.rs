@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_is_taken_back_stays_back_over_a_power_cut_and_rises_again() {
+    fn a_mark_that_is_taken_back_stays_back_over_a_power_cut() {
         for seed in 0..40 {
             let sim = Sim::new(seed);
             let paths = Paths::new(Path::new("/store"));
