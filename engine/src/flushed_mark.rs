@@ -7,17 +7,17 @@
 //!  | "RMFM" |  u32    |     u64      |     u64      | of 0–24|
 //! ```
 //!
-//! Why: the manifest says the same of its `log_end`, but is as old as the last checkpoint: up to 10
-//! s, and for as long as a ConsumeQueue file can't be written. What was flushed since then is whole,
-//! so a break in it is damage to go around; without this file recovery would take it for the torn
-//! end and cut everything behind it.
+//! Why: the manifest says the same of its `log_end`, but is as old as the last checkpoint: up to
+//! 10 s, and for as long as a ConsumeQueue file can't be written. What was flushed since then is
+//! whole, so a break in it is damage to go around; without this file recovery would take it for the
+//! torn end and cut everything behind it.
 //!
 //! Why it is never ahead of the truth: it is written once the fdatasync it speaks of has returned,
 //! so whatever a crash leaves of it, an old content or the new one, speaks of a flush that was
 //! done. It is not synced itself, but for the first one after a start, which says how far recovery
-//! came: after a power cut it may be old, torn (the checksum tells) or missing, and then the manifest
-//! alone counts, as it would without it. Not under SYNC_FLUSH: there
-//! a break is never cut ([`crate::store`]'s `damage`).
+//! came: after a power cut it may be old, torn (the checksum tells) or missing, and then the
+//! manifest alone counts, as it would without it. Not under SYNC_FLUSH: there a break is never cut
+//! (`store::damage`).
 //!
 //! Whose log it speaks of: `abort` names the incarnation in its second line, behind the process id.
 //! Apache RocketMQ writes that file anew with its process id alone, and a clean stop removes it, so
@@ -209,9 +209,9 @@ impl<R: Runtime> FlushedMark<R> {
         file.sync_data().await.map_err(FileError::at("fdatasync", &self.path, 0))
     }
 
-    /// Recovery made the log durable up to `log_end`. This mark alone is synced: damage that recovery
-    /// went around must not be taken for a torn end by the next one, whatever a power cut leaves of
-    /// later marks.
+    /// Recovery made the log durable up to `log_end`. This mark alone is synced: damage that
+    /// recovery went around must not be taken for a torn end by the next one, whatever a power cut
+    /// leaves of later marks.
     async fn recovered(&self, log_end: u64) {
         let Some(file) = &self.file else { return };
         let written = match self.write(log_end).await {

@@ -19,9 +19,9 @@
 //! ENGINE_SEED=4711 …               this one alone, as a failure says
 //! ```
 //!
-//! Not in here: other damage at rest (`damage`, `recover_every_byte_cut`), and pages that only a rebooted
-//! system forgets: after a failed fdatasync of a log in the page cache (mmap, or no O_DIRECT) the
-//! next life begins with a power cut.
+//! Not in here: other damage at rest (`damage`, `recover_every_byte_cut`), and pages that only a
+//! rebooted system forgets: after a failed fdatasync of a log in the page cache (mmap, or no
+//! O_DIRECT) the next life begins with a power cut.
 
 mod model;
 mod rot;
