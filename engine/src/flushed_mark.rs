@@ -7,17 +7,17 @@
 //!  | "RMFM" |  u32    |     u64      |     u64      | of 0–24|
 //! ```
 //!
-//! Why: the manifest says the same of its `log_end`, but is as old as the last checkpoint: up to 10
-//! s, and for as long as a ConsumeQueue file can't be written. What was flushed since then is whole,
-//! so a break in it is damage to go around; without this file recovery would take it for the torn
-//! end and cut everything behind it.
+//! Why: the manifest says the same of its `log_end`, but is as old as the last checkpoint: up to
+//! 10 s, and for as long as a ConsumeQueue file can't be written. What was flushed since then is
+//! whole, so a break in it is damage to go around; without this file recovery would take it for the
+//! torn end and cut everything behind it.
 //!
 //! Why it is never ahead of the truth: it is written once the fdatasync it speaks of has returned,
 //! so whatever a crash leaves of it, an old content or the new one, speaks of a flush that was
 //! done. It is not synced itself, but for the first one after a start, which says how far recovery
-//! came: after a power cut it may be old, torn (the checksum tells) or missing, and then the manifest
-//! alone counts, as it would without it. Not under SYNC_FLUSH: there
-//! a break is never cut ([`crate::store`]'s `damage`).
+//! came: after a power cut it may be old, torn (the checksum tells) or missing, and then the
+//! manifest alone counts, as it would without it. Not under SYNC_FLUSH: there a break is never cut
+//! (`store::damage`).
 //!
 //! Whose log it speaks of: `abort` names the incarnation in its second line, behind the process id.
 //! Apache RocketMQ writes that file anew with its process id alone, and a clean stop removes it, so
@@ -208,9 +208,9 @@ impl<R: Runtime> FlushedMark<R> {
         file.sync_data().await.map_err(FileError::at("fdatasync", &self.path, 0))
     }
 
-    /// Recovery made the log durable up to `log_end`. This mark alone is synced: damage that recovery
-    /// went around must not be taken for a torn end by the next one, whatever a power cut leaves of
-    /// later marks.
+    /// Recovery made the log durable up to `log_end`. This mark alone is synced: damage that
+    /// recovery went around must not be taken for a torn end by the next one, whatever a power cut
+    /// leaves of later marks.
     async fn recovered(&self, log_end: u64) {
         let Some(file) = &self.file else { return };
         let written = match self.write(log_end).await {
@@ -253,6 +253,8 @@ impl<R: Runtime> FlushedMark<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rt::sim::Sim;
+    use std::path::Path;
 
     const MARK: Mark = Mark { incarnation: 0x0102_0304_0506_0708, flushed_upto: 0x0A0B_0C0D };
 
@@ -307,6 +309,44 @@ mod tests {
             b"\xFF\xFE\nincarnation 0102030405060708",
         ] {
             assert_eq!(of(Some(abort), Some(&bytes), u64::MAX), not, "{abort:?}");
+        }
+    }
+
+    async fn on_disk(sim: &Sim) -> Option<Mark> {
+        Mark::decode(&sim.read_file(Path::new("/store/commitlog.flushed")).await.unwrap())
+    }
+
+    #[test]
+    fn a_mark_that_is_taken_back_stays_back_over_a_power_cut() {
+        for seed in 0..40 {
+            let sim = Sim::new(seed);
+            let paths = Paths::new(Path::new("/store"));
+            let believed = Believed { incarnation: 7, flushed_upto: None };
+            let upto = |flushed_upto| Some(Mark { incarnation: 7, flushed_upto });
+            sim.block_on(async {
+                sim.create_dir_all(Path::new("/store")).await.unwrap();
+                sim.sync_dir(Path::new("/")).await.unwrap();
+                let mark = FlushedMark::open(&sim, &paths, believed, true, 100).await.unwrap();
+                mark.written(300);
+                mark.flushed(mark.boundary()).await;
+                assert_eq!(on_disk(&sim).await, upto(300));
+                mark.flushed(200).await;
+                assert_eq!(on_disk(&sim).await, upto(300), "an older flush takes nothing back");
+                mark.take_back(250).await.unwrap();
+                assert_eq!((mark.boundary(), on_disk(&sim).await), (250, upto(250)));
+            });
+            let (after, _) = sim.crash();
+            after.block_on(async {
+                assert_eq!(on_disk(&after).await, upto(250), "seed {seed}");
+                let believed = Believed { incarnation: 7, flushed_upto: Some(250) };
+                // Under SYNC_FLUSH an older mark is taken back too, and never rises.
+                let mark = FlushedMark::open(&after, &paths, believed, false, 400).await.unwrap();
+                mark.flushed(400).await;
+                mark.take_back(350).await.unwrap();
+                assert_eq!(on_disk(&after).await, upto(250));
+                mark.take_back(150).await.unwrap();
+                assert_eq!(on_disk(&after).await, upto(150));
+            });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bytes of the log to records: pure, so that every cut and every damage is a test of a function.
 //!
-//! The one definition of a valid record ([`record_at`]). A stretch of the log is a record when every
-//! rule holds:
+//! The one definition of a valid record ([`record_at`]). A stretch of the log is a record when
+//! every rule holds:
 //!
 //! | rule | why |
 //! |---|---|
@@ -18,8 +18,8 @@
 //! | a lookup by offset (`cold::message_at`) | from `own_from` on: nobody else vouches for it | |
 //! | a read through a queue (`cold::check_unit`), a search for a unit's record (`repair`) | never: what is in a queue was appended or recovered | size, queue and offset are the unit's |
 //!
-//! The index asks less: lengths and PHYSICALOFFSET alone. A query reads what it was led to by offset,
-//! which is the second row. Whether a topic is a folder's name is no rule of a record: see
+//! The index asks less: lengths and PHYSICALOFFSET alone. A query reads what it was led to by
+//! offset, which is the second row. Whether a topic is a folder's name is no rule of a record: see
 //! [`crate::consumequeue::dispatch`].
 
 use crate::limits::BLANK_HEAD_BYTES;

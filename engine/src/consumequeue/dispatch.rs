@@ -40,18 +40,11 @@ pub(crate) fn is_queue(topic: &str, queue_id: i32) -> bool {
 
 /// What of a record decides its tags code.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TagFacts<'r> {
-    pub(crate) topic: &'r str,
-    pub(crate) store_timestamp_ms: i64,
-    pub(crate) tags: Tags<'r>,
-}
-
-/// Where the tag is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Tags<'r> {
-    /// In the record's properties.
-    In(&'r [u8]),
-    /// The check of a request has hashed it already; it refused properties that ask for a delay.
+pub(crate) enum TagFacts<'r> {
+    /// Of a stored record.
+    Record { topic: &'r str, properties: &'r [u8], store_timestamp_ms: i64 },
+    /// The check of a request has hashed the tag already; it refused properties that ask for a
+    /// delay.
     Hashed(i64),
 }
 
@@ -60,14 +53,14 @@ pub(crate) enum Tags<'r> {
 pub(crate) fn unit_of(
     at: PhyOffset,
     bytes: usize,
-    facts: &TagFacts<'_>,
+    facts: TagFacts<'_>,
     levels: &DelayLevels,
 ) -> Unit {
-    let tags_code = match facts.tags {
-        Tags::In(properties) => {
-            tags_code(facts.topic, properties, facts.store_timestamp_ms, levels)
+    let tags_code = match facts {
+        TagFacts::Record { topic, properties, store_timestamp_ms } => {
+            tags_code(topic, properties, store_timestamp_ms, levels)
         }
-        Tags::Hashed(code) => code,
+        TagFacts::Hashed(code) => code,
     };
     Unit { at, size: exact(bytes), tags_code }
 }
@@ -89,12 +82,12 @@ impl<'r> RecordUnits<'r> {
         if !is_indexed(record.sys_flag()) {
             return None;
         }
-        let facts = TagFacts {
+        let facts = TagFacts::Record {
             topic: record.topic(),
+            properties: record.properties(),
             store_timestamp_ms: record.store_timestamp_ms(),
-            tags: Tags::In(record.properties()),
         };
-        let unit = unit_of(at, record.total_size(), &facts, levels);
+        let unit = unit_of(at, record.total_size(), facts, levels);
         Some(Self { unit, own: QueuePosition::own(record), record: *record })
     }
 

@@ -10,9 +10,7 @@
 use super::{Inner, Phase, Store};
 use crate::commitlog::blank::{blank_before, encode_blank};
 use crate::config::LogSource;
-use crate::consumequeue::dispatch::{
-    QueuePosition, RecordUnits, TagFacts, Tags, is_indexed, unit_of,
-};
+use crate::consumequeue::dispatch::{QueuePosition, RecordUnits, TagFacts, is_indexed, unit_of};
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
 use crate::error::AppendError;
@@ -296,12 +294,9 @@ impl<R: Runtime> Inner<R> {
                 if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
             let properties = out.get(bytes - properties_bytes..).unwrap_or_default();
-            let facts = TagFacts {
-                topic: draft.topic,
-                store_timestamp_ms: now_ms,
-                tags: Tags::In(properties),
-            };
-            unit_of(at, bytes, &facts, &self.env.config.delay_levels)
+            let (topic, store_timestamp_ms) = (draft.topic, now_ms);
+            let facts = TagFacts::Record { topic, properties, store_timestamp_ms };
+            unit_of(at, bytes, facts, &self.env.config.delay_levels)
         })
     }
 

@@ -7,7 +7,7 @@
 
 use super::append::{Appended, no_queue};
 use super::{Inner, Store};
-use crate::consumequeue::dispatch::{TagFacts, Tags, is_queue, unit_of};
+use crate::consumequeue::dispatch::{TagFacts, unit_of};
 use crate::consumequeue::table::QueueKey;
 use crate::error::AppendError;
 use crate::offset::{PhyOffset, QueueOffset};
@@ -31,10 +31,19 @@ impl<R: Runtime> Store<R> {
         mut each: impl FnMut(&Appended),
     ) -> Result<PhyOffset, AppendError> {
         let inner = &*self.inner;
-        let mut total = 0;
+        let (mut total, mut is_one_queue) = (0, true);
+        let mut last: Option<(QueueKey, RecordPlan)> = None;
         for plan in plans {
             inner.check_plan(payload, plan)?;
             total += plan.bytes();
+            let key = match last {
+                Some((key, before)) if before.same_queue(plan, payload) => key,
+                _ => {
+                    is_one_queue = last.is_none();
+                    inner.queue_of(plan, payload)?
+                }
+            };
+            last = Some((key, *plan));
         }
         if total == 0 {
             return Err(AppendError::EmptyBatch);
@@ -42,19 +51,14 @@ impl<R: Runtime> Store<R> {
         inner.check_size(total)?;
         inner.make_room(total)?;
         let now_ms = inner.store_time_ms();
-        let mut last: Option<(QueueKey, RecordPlan)> = None;
         let mut end = PhyOffset(0);
         for plan in plans {
             let key = match last {
-                Some((key, before)) if before.same_queue(plan, payload) => Some(key),
-                _ => inner.derived.queues.table.borrow_mut().key_or_new(
-                    plan.topic(payload),
-                    plan.queue_id,
-                    QueueOffset(0),
-                ),
+                Some((key, before)) if is_one_queue || before.same_queue(plan, payload) => key,
+                _ => inner.queue_of(plan, payload)?,
             };
-            let appended = inner.put_record(key, payload, plan, store_host, now_ms);
-            last = key.map(|key| (key, *plan));
+            let appended = inner.put_record(Some(key), payload, plan, store_host, now_ms);
+            last = Some((key, *plan));
             end = appended.end();
             each(&appended);
         }
@@ -64,10 +68,15 @@ impl<R: Runtime> Store<R> {
 }
 
 impl<R: Runtime> Inner<R> {
+    /// The record's queue, made when it is new.
+    fn queue_of(&self, plan: &RecordPlan, payload: &[u8]) -> Result<QueueKey, AppendError> {
+        let topic = plan.topic(payload);
+        let mut table = self.derived.queues.table.borrow_mut();
+        let key = table.key_or_new(topic, plan.queue_id, QueueOffset(0));
+        key.ok_or_else(|| no_queue(topic, plan.queue_id))
+    }
+
     fn check_plan(&self, payload: &[u8], plan: &RecordPlan) -> Result<(), AppendError> {
-        if !is_queue(plan.topic(payload), plan.queue_id) {
-            return Err(no_queue(plan.topic(payload), plan.queue_id));
-        }
         if plan.record(payload).len() != plan.bytes() {
             return Err(RecordError::TooShort {
                 expected: plan.bytes(),
@@ -98,12 +107,8 @@ impl<R: Runtime> Inner<R> {
                 store_host,
             };
             fields.write(out, plan.sys_flag, plan.has_crc_property);
-            let facts = TagFacts {
-                topic: plan.topic(payload),
-                store_timestamp_ms: now_ms,
-                tags: Tags::Hashed(plan.tags_code),
-            };
-            unit_of(at, plan.bytes(), &facts, &self.env.config.delay_levels)
+            let facts = TagFacts::Hashed(plan.tags_code);
+            unit_of(at, plan.bytes(), facts, &self.env.config.delay_levels)
         })
     }
 }

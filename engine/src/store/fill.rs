@@ -24,7 +24,8 @@
 //! The start says so (a damaged manifest: "topics deleted before may be back").
 //!
 //! A record that can be in no queue ([`crate::consumequeue::dispatch::is_queue`]) is damage: it
-//! stays in the log and is read at its place there. If a flipped bit made it so, its queue misses it.
+//! stays in the log and is read at its place there. If a flipped bit made it so, its queue misses
+//! it.
 
 use super::damage::Damage;
 use crate::commitlog::files::LogFiles;

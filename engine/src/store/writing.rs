@@ -3,7 +3,7 @@
 //! ```text
 //!   flushed ≤ written ≤ appended                      the watermarks
 //!   tail.begin() ≤ written, tail.end() = appended     what is not written is in memory
-//!   boundary of the mark ≤ written                   a record boundary, what the next flush will cover
+//!   boundary of the mark ≤ written                    what the next flush covers, a record boundary
 //!   begin ≤ own_from, begin ≤ appended ≤ created_upto + what waits for its file
 //! ```
 //!

@@ -241,8 +241,8 @@ fn nothing_that_was_cut_comes_back() {
             sim.sleep(Duration::from_millis(100)).await;
         });
         // The log is torn in the middle of what nobody had flushed, as far as anybody knows:
-        // neither manifest, flushed mark nor checkpoint says so. What follows is cut, and must stay cut when the
-        // log grows to just before it again.
+        // neither manifest, flushed mark nor checkpoint says so. What follows is cut, and must stay
+        // cut when the log grows to just before it again.
         let sim = sim.kill();
         let nth = oracle.sent.iter().skip(60).position(|sent| sent.at.bytes > 200).unwrap() + 60;
         let victim = oracle.sent[nth].at;
