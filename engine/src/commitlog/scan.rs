@@ -15,8 +15,8 @@
 //! | who asks | strict | and asks besides |
 //! |---|---|---|
 //! | recovery's scan, and its search behind a break (`damage`) | from `Known::strict_from` on | its queue offset follows its queue (`fill`) |
-//! | a lookup by offset (`cold::message_at`) | from `own_from` on: nobody else vouches for it | |
-//! | a read through a queue (`cold::check_unit`), a search for a unit's record (`repair`) | never: what is in a queue was appended or recovered | size, queue and offset are the unit's |
+//! | a lookup by offset (`cold::message_at`) | from `own_from` on | |
+//! | a read through a queue (`cold::check_unit`), a search for a unit's record (`repair`) | from `own_from` on | size, queue and offset are the unit's |
 //!
 //! The index asks less: lengths and PHYSICALOFFSET alone. A query reads what it was led to by
 //! offset, which is the second row. Whether a topic is a folder's name is no rule of a record: see
@@ -68,11 +68,6 @@ pub(crate) struct ScanLimits {
 }
 
 impl ScanLimits {
-    /// Never strict: see the module's second table.
-    pub(crate) fn lenient(file_bytes: u64, record_bytes_max: usize) -> Self {
-        Self { file_bytes, record_bytes_max, strict_from: u64::MAX, strict_from_ms: 0 }
-    }
-
     fn is_strict(self, at: u64, record: &RecordView<'_>) -> bool {
         at >= self.strict_from && record.store_timestamp_ms() >= self.strict_from_ms
     }

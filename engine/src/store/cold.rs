@@ -170,7 +170,7 @@ impl<R: Runtime> Store<R> {
             return Ok(None);
         }
         // Nobody vouches for what lies there: recovery may have left it out for what a crash tore.
-        let limits = ScanLimits { strict_from: inner.writing.own_from.get(), ..inner.lenient() };
+        let limits = inner.read_limits();
         let mut bytes = inner.log_bytes(at.0, HEAD_READ_BYTES).await?;
         let mut found = record_size(&bytes, at, limits);
         if let Err(NoRecord::Short(needed)) = found {
@@ -208,9 +208,13 @@ impl<R: Runtime> Inner<R> {
         }
     }
 
-    /// What a record must be for which a queue vouches.
-    pub(super) fn lenient(&self) -> ScanLimits {
-        ScanLimits::lenient(self.writing.log.file_bytes(), self.env.config.record_bytes_max())
+    /// What a record must be that is read: strict where the log is ours. Nothing without a checksum
+    /// over all of it has a zero byte there, so a zero is damage, be it of that checksum's name.
+    pub(super) fn read_limits(&self) -> ScanLimits {
+        let strict_from = self.writing.own_from.get();
+        let (file_bytes, record_bytes_max) =
+            (self.writing.log.file_bytes(), self.env.config.record_bytes_max());
+        ScanLimits { file_bytes, record_bytes_max, strict_from, strict_from_ms: 0 }
     }
 
     pub(super) fn place(&self, topic: &str, queue_id: i32) -> Option<(QueuePlace, QueueRange)> {
@@ -332,7 +336,9 @@ impl<R: Runtime> Inner<R> {
                     } else {
                         BufSlice::empty()
                     };
-                    if let Err(found) = check_unit(place, *offset, unit, &record, self.lenient()) {
+                    if let Err(found) =
+                        check_unit(place, *offset, unit, &record, self.read_limits())
+                    {
                         fetched.stopped = Some(Stopped { offset: *offset, unit: *unit, found });
                         return Ok(fetched);
                     }

@@ -74,7 +74,7 @@ impl<R: Runtime> Inner<R> {
                     && !unit.is_missing()
             }) {
                 let record = self.log_bytes(unit.at.0, exact(unit.size)).await?;
-                if check_unit(place, before, unit, &record, self.lenient()).is_ok() {
+                if check_unit(place, before, unit, &record, self.read_limits()).is_ok() {
                     return Ok(unit.end());
                 }
             } else if units.is_empty() && self.is_before_queue(place, before) {
@@ -96,7 +96,7 @@ impl<R: Runtime> Inner<R> {
         from: u64,
     ) -> Result<Option<Unit>, ReadError> {
         let upto = self.watermarks.written().0.min(from.saturating_add(REPAIR_SCAN_BYTES_MAX));
-        let limits = self.lenient();
+        let limits = self.read_limits();
         let _memory = self.charge_cold(SCAN_READ_BYTES * (SCAN_READS_AHEAD + 1))?;
         let mut reader = LogReader::new(&self.writing.log, upto);
         let (mut at, mut needed) = (from, 8);

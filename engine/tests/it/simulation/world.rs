@@ -156,12 +156,12 @@ impl World {
                 tally.crashes_while_opening += 1;
                 // What a kill left to the system alone, a power cut takes.
                 let Promise { survives, holes } = self.promise.get();
+                // Nor does it leave the mark that says that damage lies below what was flushed, if no
+                // sync has covered it: the damage may be taken for the torn end then.
+                let rotten = self.model.borrow().rotten.first().copied().unwrap_or(u64::MAX);
+                let survives_power_cut = survives.min(self.flushed.get()).min(PhyOffset(rotten));
                 self.promise.set(Promise {
-                    survives: if is_power_cut {
-                        survives.min(self.flushed.get())
-                    } else {
-                        survives
-                    },
+                    survives: if is_power_cut { survives_power_cut } else { survives },
                     holes: holes || self.is_sync(),
                 });
             }
