@@ -126,21 +126,27 @@ fn sum(lives: &[Arc<Live>]) -> Reading {
 }
 
 fn into_phase(name: &str, label: &str, load: &Load, outcomes: Vec<Outcome>) -> Phase {
-    let mut recorder = Recorder::new(load.duration, load.protocol);
+    let mut recorder = Recorder::new(load.duration, load.protocol).with_warmup(load.warmup);
     let (mut acks, mut shares) = (Vec::new(), Vec::new());
-    let (mut unanswered, mut unsent, mut hit_limit) = (0, 0, false);
+    let (mut lost_connections, mut unsent, mut hit_limit) = (0, 0, false);
     for outcome in outcomes {
         recorder.merge(&outcome.recorder);
-        unanswered += outcome.unanswered;
+        lost_connections += outcome.lost_connections;
         unsent += outcome.unsent;
         hit_limit |= outcome.hit_in_flight_limit;
         shares.push(outcome.cpu_share);
         acks.push(outcome.acks);
     }
     let mut row = Row::of_load(name, label, load, recorder);
-    row.unanswered = unanswered;
+    row.lost_connections = lost_connections;
     row.planned = row.sent + unsent;
     row.generator_cpu_share = shares;
+    assert_eq!(
+        row.sent,
+        row.acknowledged + row.failed + row.unanswered,
+        "a message sent has one outcome"
+    );
+    row.late_percentiles = verdict::late_percentiles(&row);
     row.invalid = verdict::invalid_reasons(&row, hit_limit);
     row.notes = verdict::notes(&row, load.spin);
     Phase { row, acks }

@@ -41,8 +41,8 @@ pub(crate) struct Outcome {
     pub recorder: Recorder,
     /// Where each message was acknowledged, warm-up included.
     pub acks: AckTable,
-    /// Requests that had no answer when the drain ended.
-    pub unanswered: u64,
+    /// Connections that ended before the load did.
+    pub lost_connections: u64,
     /// Messages due in the measured window that were never sent.
     pub unsent: u64,
     /// Share of the measured window this thread spent on a CPU, when the kernel tells.
@@ -113,10 +113,12 @@ impl<'p> Generator<'p> {
         let state = State {
             clock,
             senders,
-            recorder: Recorder::new(load.duration, load.protocol),
+            recorder: Recorder::new(load.duration, load.protocol).with_warmup(load.warmup),
             acks: AckTable::default(),
             window_nanos: (0, 0),
+            start_nanos: 0,
             unanswered: 0,
+            lost_connections: 0,
             ready: VecDeque::with_capacity(part.senders.len() * load.in_flight),
             closed: matches!(load.mode, Mode::Closed),
             protocol: load.protocol,
@@ -140,6 +142,7 @@ impl<'p> Generator<'p> {
         let load = &self.part.load;
         let warmup_nanos = nanos(load.warmup);
         self.start_nanos = self.state.clock.now_nanos();
+        self.state.start_nanos = self.start_nanos;
         let from = self.start_nanos + warmup_nanos;
         self.state.window_nanos = (from, from + nanos(load.duration));
         match load.mode {
@@ -335,8 +338,12 @@ impl<'p> Generator<'p> {
 
     fn finish(self, cpu_share: Option<f64>) -> Outcome {
         let mut state = self.state;
+        // Every request has one outcome: an acknowledgement, an error, or none.
+        for conn in 0..state.senders.len() {
+            state.give_up(conn, u64::MAX, "no answer when the load ended");
+        }
+        debug_assert_eq!(state.unanswered, 0, "every request was in a window");
         // What is due and was never sent counts as planned, not sent: the achieved share shows it.
-        let unanswered = fit(state.unanswered);
         let start_nanos = self.start_nanos;
         let unsent = self
             .schedule
@@ -345,13 +352,10 @@ impl<'p> Generator<'p> {
             .filter(|due_nanos| state.measured(start_nanos + due_nanos))
             .count();
         let unsent = fit(unsent);
-        for sender in &mut state.senders {
-            sender.window.expire(u64::MAX, |_| ());
-        }
         Outcome {
+            lost_connections: state.lost_connections,
             recorder: state.recorder,
             acks: state.acks,
-            unanswered,
             unsent,
             cpu_share,
             hit_in_flight_limit: self.hit_limit,

@@ -35,7 +35,12 @@ pub(super) struct State {
     pub recorder: Recorder,
     pub acks: AckTable,
     pub window_nanos: (u64, u64),
+    /// When the load began; the warm-up ends where the window begins.
+    pub start_nanos: u64,
+    /// Requests in flight.
     pub unanswered: usize,
+    /// Connections that ended before the load did.
+    pub lost_connections: u64,
     /// Connections with a free place, oldest first (closed loop).
     pub ready: VecDeque<usize>,
     pub closed: bool,
@@ -54,13 +59,13 @@ impl State {
         let answer = match read_answer(self.protocol, frame) {
             Ok(Some(answer)) => answer,
             Ok(None) => return,
-            Err(_) => return self.recorder.error("unreadable answer"),
+            Err(_) => return self.recorder.stray("unreadable answer"),
         };
         let sender = &mut self.senders[conn];
         let Some(request) =
             answer.seq_low.and_then(|low| sender.window.take(low, self.protocol.seq_span()))
         else {
-            return self.recorder.error("answer to no request (late or repeated)");
+            return self.recorder.stray("answer to no request (late or repeated)");
         };
         self.unanswered -= 1;
         if self.closed {
@@ -71,9 +76,7 @@ impl State {
                 self.acknowledged(&request, now, queue_offset, stages.as_ref())
             }
             SendOutcome::Failed { what, remark } => {
-                // Errors of the warm-up count too: a run that only works after a while should say
-                // so.
-                self.recorder.error(&what);
+                self.recorder.failed(self.measured(request.due_nanos), &what);
                 self.recorder.remarks.entry(what).or_insert(remark);
             }
         }
@@ -92,7 +95,12 @@ impl State {
         if self.measured(now) {
             self.recorder.answered_in_window += 1;
         }
+        if request.due_nanos < self.window_nanos.0 {
+            let due_in_warmup_nanos = request.due_nanos.saturating_sub(self.start_nanos);
+            self.recorder.warmup_answer(due_in_warmup_nanos, now - request.due_nanos);
+        }
         if self.measured(request.due_nanos) {
+            self.recorder.answered_in_time += u64::from(now < self.window_nanos.1);
             let from = self.window_nanos.0;
             self.recorder.answer(
                 request.due_nanos - from,
@@ -122,19 +130,21 @@ impl State {
         let what = format!("connection lost: {why}");
         self.give_up(conn, u64::MAX, &what);
         self.senders[conn].open = false;
+        self.lost_connections += 1;
         self.ready.retain(|&ready| ready != conn);
     }
 
-    fn give_up(&mut self, conn: usize, sent_before_nanos: u64, what: &str) {
-        let mut gone = 0;
-        self.senders[conn].window.expire(sent_before_nanos, |_| gone += 1);
-        self.unanswered -= gone;
-        for _ in 0..gone {
-            self.recorder.error(what);
-            if self.closed {
-                self.ready.push_back(conn);
+    /// Counts requests without an answer as such. Their places are free again.
+    pub(super) fn give_up(&mut self, conn: usize, sent_before_nanos: u64, what: &str) {
+        let Self { senders, recorder, ready, window_nanos, unanswered, closed, .. } = self;
+        senders[conn].window.expire(sent_before_nanos, |request| {
+            *unanswered -= 1;
+            let measured = (window_nanos.0..window_nanos.1).contains(&request.due_nanos);
+            recorder.no_answer(measured, what);
+            if *closed {
+                ready.push_back(conn);
             }
-        }
+        });
     }
 
     /// Checks timeouts and updates the live counters.

@@ -175,9 +175,9 @@ fn append_to_ledger(out: &Path, result: &RunResult) -> Result<()> {
     let rows = result.rows.iter().map(|row| LedgerRow {
         name: &row.name,
         rate_per_s: row.rate_per_s,
-        p50_us: row.response.map(|times| times.p50_us),
-        p99_us: row.response.map(|times| times.p99_us),
-        floor_p50_us: row.floor.map(|floor| floor.response.p50_us),
+        p50_us: row.response.and_then(|times| times.p50_us),
+        p99_us: row.response.and_then(|times| times.p99_us),
+        floor_p50_us: row.floor.and_then(|floor| floor.response.p50_us),
         errors: row.error_count(),
         valid: row.invalid.is_empty(),
     });

@@ -5,6 +5,8 @@
 mod coordinated_omission;
 mod crash;
 mod fake_broker;
+mod hostile_brokers;
 mod native;
 mod processes;
+mod program;
 mod run_folder;
