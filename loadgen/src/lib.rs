@@ -30,6 +30,7 @@ mod cores;
 mod crash;
 pub mod env;
 mod error;
+pub mod gate;
 mod generator;
 pub mod integrity;
 mod limits;

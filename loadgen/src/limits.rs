@@ -57,9 +57,10 @@ pub(crate) const ERROR_SHARE_MAX: f64 = 0.001;
 /// Schedule lag as a share of the response time, at the same percentile, above which that
 /// percentile is INVALID.
 pub(crate) const LAG_SHARE_MAX: f64 = 0.10;
-/// CPU share of a generator thread above which the closed-loop rows are said to measure the
-/// generator.
-pub(crate) const GENERATOR_BUSY_SHARE: f64 = 0.95;
+/// Share of its time a generator thread may work before the row is said to measure the generator.
+pub(crate) const GENERATOR_BUSY_SHARE: f64 = 0.90;
+/// Share of a closed loop's round trip that may be the generator's own before a note says so.
+pub(crate) const GENERATOR_WAIT_SHARE: f64 = 0.05;
 
 const _: () = assert!(IN_FLIGHT_MAX * 2 <= OPEN_IN_FLIGHT_MAX, "a window holds twice the depth");
 const _: () = assert!(

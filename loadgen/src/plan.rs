@@ -1,5 +1,6 @@
 //! The plan of a phase, made before it starts: which connection sends to which queues.
 
+use crate::gate::StartGate;
 use crate::native_wire::NativeTemplate;
 use crate::protocols::{Protocol, Template};
 use crate::schedule::Shape;
@@ -9,7 +10,7 @@ use protocol::native::Welcome;
 use protocol::remoting::SerializeType;
 use serde::Serialize;
 use std::net::SocketAddr;
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What decides when the next message is sent.
@@ -98,8 +99,8 @@ pub struct Part {
     pub senders: Vec<SenderPlan>,
     /// Core to run on.
     pub core: Option<usize>,
-    /// Lets generators start together.
-    pub barrier: Arc<Barrier>,
+    /// Lets generators start together, or none of them.
+    pub gate: Arc<StartGate>,
     /// Set by Ctrl-C.
     pub stop: Stop,
 }

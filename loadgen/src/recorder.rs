@@ -3,7 +3,8 @@
 //!
 //! *Response time* runs from when a message was due, *service time* from when it was sent. They
 //! differ when the sender was late, which a closed-loop tool does not see. *Lag* is the difference,
-//! and the generator's check of itself.
+//! and the generator's check of itself. A closed loop has no schedule: there both times run from
+//! the send, and lag is how long the generator kept a free place empty.
 //!
 //! Recorders of several threads are merged; percentiles are never averaged.
 
@@ -22,7 +23,8 @@ pub struct Recorder {
     pub response: Histogram<u64>,
     /// Time from send to answer, ns.
     pub service: Histogram<u64>,
-    /// Time from due to send, ns.
+    /// Open loop: time from due to send, ns. Closed loop: time from the answer that freed a place to
+    /// the next send there.
     pub lag: Histogram<u64>,
     /// Time spent in each stage, if answers tell it (native protocol).
     pub stages: Option<Box<StageTimes>>,

@@ -181,8 +181,10 @@ pub struct Row {
     pub late_percentiles: Vec<LatePercentile>,
     /// Time from send to answer.
     pub service: Option<Percentiles>,
-    /// Time from due to send: the generator's check of itself.
+    /// Open loop: time from due to send, the generator's check of itself.
     pub lag: Option<Percentiles>,
+    /// Closed loop: how long the generator kept a free place empty. It is in neither time above.
+    pub generator_wait: Option<Percentiles>,
     /// Time spent in each stage of a send (native protocol).
     pub stages: Option<StageRow>,
     /// The same against the no-op target.
@@ -199,6 +201,8 @@ pub struct Row {
     pub overflows: u64,
     /// Share of the window a generator thread was on a CPU, per thread.
     pub generator_cpu_share: Vec<Option<f64>>,
+    /// Share of the window a generator thread worked, per thread. Spinning is not work.
+    pub generator_busy_share: Vec<f64>,
     /// CPU time of the broker per message, µs (own broker only).
     pub broker_cpu_us_per_message: Option<f64>,
     /// Resident memory of the broker after the row, bytes (own broker only).
@@ -247,7 +251,8 @@ impl Row {
             usual_response_us: recorder.usual_response_nanos().map(micros),
             late_percentiles: Vec::new(),
             service: Percentiles::of(&recorder.service),
-            lag: Percentiles::of(&recorder.lag),
+            lag: Percentiles::of(&recorder.lag).filter(|_| kind == Kind::Open),
+            generator_wait: Percentiles::of(&recorder.lag).filter(|_| kind == Kind::Closed),
             stages: recorder.stages.as_deref().and_then(StageTimes::row),
             floor: None,
             errors: recorder.errors.clone(),
@@ -256,6 +261,7 @@ impl Row {
             remarks: recorder.remarks.clone(),
             overflows: recorder.overflows,
             generator_cpu_share: Vec::new(),
+            generator_busy_share: Vec::new(),
             broker_cpu_us_per_message: None,
             broker_resident_bytes: None,
             invalid: Vec::new(),
@@ -298,6 +304,7 @@ impl Row {
             late_percentiles: Vec::new(),
             service: None,
             lag: None,
+            generator_wait: None,
             stages: None,
             floor: None,
             errors: BTreeMap::new(),
@@ -306,6 +313,7 @@ impl Row {
             remarks: BTreeMap::new(),
             overflows: 0,
             generator_cpu_share: Vec::new(),
+            generator_busy_share: Vec::new(),
             broker_cpu_us_per_message: None,
             broker_resident_bytes: None,
             invalid: Vec::new(),
@@ -317,6 +325,13 @@ impl Row {
             row.errors.insert("pull without messages".into(), consumed.failed_pulls);
         }
         row
+    }
+
+    /// Closed loop: the share of each round trip that was the generator's own.
+    #[must_use]
+    pub fn generator_wait_share(&self) -> Option<f64> {
+        let (wait, service) = (self.generator_wait?.mean_us, self.service?.mean_us);
+        Some(wait / (wait + service))
     }
 
     /// Failures of all kinds.

@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
         row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
         self.acks.extend(phase.acks);
         row.floor = self.measure_floor(label, shape)?;
-        row.notes = verdict::notes(&row, load.spin);
+        row.notes = verdict::notes(&row);
         self.rows.push(row);
         let last = self.rows.len() - 1;
         Ok(&self.rows[last])

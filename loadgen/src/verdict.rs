@@ -11,7 +11,8 @@
 //! beside it, and the closed-loop rows lead.
 
 use crate::limits::{
-    ACHIEVED_SHARE_MIN, ERROR_SHARE_MAX, GENERATOR_BUSY_SHARE, LAG_SHARE_MAX, LATE_RESPONSE_TIMES,
+    ACHIEVED_SHARE_MIN, ERROR_SHARE_MAX, GENERATOR_BUSY_SHARE, GENERATOR_WAIT_SHARE, LAG_SHARE_MAX,
+    LATE_RESPONSE_TIMES,
 };
 use crate::report::text::time_us;
 use crate::row::{Kind, LatePercentile, QUANTILES, Row, count_f64};
@@ -108,23 +109,28 @@ fn achieved_share(row: &Row) -> f64 {
 
 /// Notes about a row that do not make it INVALID.
 #[must_use]
-pub(crate) fn notes(row: &Row, spinning: bool) -> Vec<String> {
+pub(crate) fn notes(row: &Row) -> Vec<String> {
     let mut notes = Vec::new();
     if row.kind == Kind::Closed {
         notes.push(HIDES_STALLS.into());
-        let busy =
-            row.generator_cpu_share.iter().flatten().any(|share| *share > GENERATOR_BUSY_SHARE);
-        if busy && !spinning {
-            notes.push(
-                "a generator thread was busy all the time: the rate is a lower bound \
-                (more --threads)"
-                    .into(),
-            );
+        if let Some(share) = row.generator_wait_share().filter(|it| *it > GENERATOR_WAIT_SHARE) {
+            notes.push(format!(
+                "{:.0} % of each round trip was the generator's own wait, which is not in RT",
+                share * 100.0
+            ));
         }
         let share = row.floor.map(|floor| row.rate_per_s / floor.rate_per_s);
         if share.is_some_and(|share| share > 0.8) {
             notes.push("within 20 % of the no-op target: the instrument may be the limit".into());
         }
+    }
+    let busiest = row.generator_busy_share.iter().copied().fold(0.0, f64::max);
+    if busiest > GENERATOR_BUSY_SHARE {
+        notes.push(format!(
+            "generator-limited: a generator thread worked {:.0} % of the time, so the rate is a \
+             lower bound (more --threads)",
+            busiest * 100.0
+        ));
     }
     if row.overflows > 0 {
         notes.push(format!("{} times above 60 s were recorded as 60 s", row.overflows));
@@ -252,11 +258,23 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_loop_row_says_what_it_hides() {
-        assert!(
-            notes(&row(Mode::Closed, 1, 1), false)
-                .contains(&"closed loop: hides stalls".to_owned())
-        );
-        assert!(notes(&row(OPEN, 1, 1), false).is_empty());
+    fn a_closed_loop_row_says_what_it_hides_and_what_the_generator_took() {
+        let quiet = row(Mode::Closed, 1_000, 99_000);
+        assert_eq!(notes(&quiet), ["closed loop: hides stalls"]);
+        let slow = notes(&row(Mode::Closed, 7_000, 93_000));
+        assert!(slow[1].starts_with("7 % of each round trip was the generator's"), "{slow:?}");
+        assert!(notes(&row(OPEN, 1, 1)).is_empty());
+    }
+
+    #[test]
+    fn a_generator_that_works_all_the_time_is_the_limit_in_both_loops() {
+        for mode in [OPEN, Mode::Closed] {
+            let mut busy = row(mode, 10, 100_000);
+            busy.generator_busy_share = vec![0.2, 0.9];
+            assert!(!notes(&busy).iter().any(|note| note.contains("generator-limited")));
+            busy.generator_busy_share = vec![0.2, 0.97];
+            let notes = notes(&busy);
+            assert!(notes.iter().any(|note| note.contains("worked 97 %")), "{notes:?}");
+        }
     }
 }

@@ -27,6 +27,14 @@ pub(super) struct Sender {
     pub open: bool,
 }
 
+/// A free place of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ready {
+    pub conn: usize,
+    /// When it became free; from then on the generator keeps the next message waiting.
+    pub freed_nanos: u64,
+}
+
 /// The state that answers change. It is apart from the link, so that both can be borrowed in a
 /// turn.
 pub(super) struct State {
@@ -42,7 +50,9 @@ pub(super) struct State {
     /// Connections that ended before the load did.
     pub lost_connections: u64,
     /// Connections with a free place, oldest first (closed loop).
-    pub ready: VecDeque<usize>,
+    pub ready: VecDeque<Ready>,
+    /// When the first answer of this round was there.
+    pub first_answer_nanos: Option<u64>,
     pub closed: bool,
     pub protocol: Protocol,
     pub live: Arc<Live>,
@@ -56,6 +66,7 @@ impl State {
 
     pub(super) fn on_answer(&mut self, conn: usize, frame: &[u8]) {
         let now = self.clock.now_nanos();
+        self.first_answer_nanos.get_or_insert(now);
         let answer = match read_answer(self.protocol, frame) {
             Ok(Some(answer)) => answer,
             Ok(None) => return,
@@ -69,7 +80,7 @@ impl State {
         };
         self.unanswered -= 1;
         if self.closed {
-            self.ready.push_back(conn);
+            self.ready.push_back(Ready { conn, freed_nanos: now });
         }
         match answer.outcome {
             SendOutcome::Stored { queue_offset, stages } => {
@@ -131,18 +142,19 @@ impl State {
         self.give_up(conn, u64::MAX, &what);
         self.senders[conn].open = false;
         self.lost_connections += 1;
-        self.ready.retain(|&ready| ready != conn);
+        self.ready.retain(|ready| ready.conn != conn);
     }
 
     /// Counts requests without an answer as such. Their places are free again.
     pub(super) fn give_up(&mut self, conn: usize, sent_before_nanos: u64, what: &str) {
+        let freed_nanos = self.clock.now_nanos();
         let Self { senders, recorder, ready, window_nanos, unanswered, closed, .. } = self;
         senders[conn].window.expire(sent_before_nanos, |request| {
             *unanswered -= 1;
             let measured = (window_nanos.0..window_nanos.1).contains(&request.due_nanos);
             recorder.no_answer(measured, what);
             if *closed {
-                ready.push_back(conn);
+                ready.push_back(Ready { conn, freed_nanos });
             }
         });
     }

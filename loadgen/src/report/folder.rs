@@ -6,6 +6,7 @@ use super::table::summary;
 use crate::env::Environment;
 use crate::error::{Error, Result};
 use crate::result::RunResult;
+use crate::row::Kind;
 use serde::Serialize;
 use std::fs;
 use std::io::Write;
@@ -108,8 +109,9 @@ impl RunFolder {
                 &format!("hgrm/{}-service.hgrm", row.name),
                 percentile_text(&recorder.service).as_bytes(),
             )?;
+            let late = if row.kind == Kind::Closed { "generator-wait" } else { "lag" };
             self.write(
-                &format!("hgrm/{}-lag.hgrm", row.name),
+                &format!("hgrm/{}-{late}.hgrm", row.name),
                 percentile_text(&recorder.lag).as_bytes(),
             )?;
             for (stage, histogram) in recorder.stages.iter().flat_map(|stages| stages.named()) {

@@ -37,7 +37,7 @@ pub fn summary(result: &RunResult) -> String {
     lines.extend(stages_table(&result.rows));
     lines.push(
         "RT = response time, from when the message was due; service time from when it was \
-        sent. CPU/msg = the broker's."
+        sent. A closed loop's RT is service time. CPU/msg = the broker's."
             .into(),
     );
     lines.push(
@@ -158,8 +158,8 @@ fn stage_cells(row: &Row, stages: &StageRow) -> Vec<String> {
     cells
 }
 
-/// The line of a row. An open loop has a second line with its service times, which a closed loop
-/// would have shown.
+/// The line of a row, and a second one: the service times of an open loop, which a closed loop
+/// would have shown; the generator's own wait of a closed one.
 fn row_cells(row: &Row) -> Vec<Vec<String>> {
     let mut label = row.label.clone();
     if row.kind == Kind::Closed {
@@ -176,11 +176,16 @@ fn row_cells(row: &Row) -> Vec<Vec<String>> {
     cells.push(row.floor.map_or_else(dash, |floor| count(floor.rate_per_s)));
     cells.push(row.floor.map_or_else(dash, |floor| time_or_dash(floor.response.p50_us)));
     let mut lines = vec![cells];
-    if row.kind == Kind::Open {
-        let mut service = vec!["  service time".into(), String::new()];
-        service.extend(times(row.service.as_ref(), &[]));
-        service.resize(HEADER.len(), String::new());
-        lines.push(service);
+    let apart = match row.kind {
+        Kind::Open => Some(("  service time", row.service.as_ref())),
+        Kind::Closed => Some(("  generator's wait", row.generator_wait.as_ref())),
+        Kind::Consume => None,
+    };
+    if let Some((label, percentiles)) = apart {
+        let mut line = vec![label.into(), String::new()];
+        line.extend(times(percentiles, &[]));
+        line.resize(HEADER.len(), String::new());
+        lines.push(line);
     }
     lines
 }

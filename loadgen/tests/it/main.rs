@@ -5,6 +5,7 @@
 mod coordinated_omission;
 mod crash;
 mod fake_broker;
+mod generators;
 mod hostile_brokers;
 mod native;
 mod processes;

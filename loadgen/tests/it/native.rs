@@ -84,7 +84,7 @@ fn check_stages(result: &Value) -> impl Fn(&str) -> f64 + '_ {
 
 fn check_integrity(result: &Value) {
     let integrity = &result["integrity"];
-    assert!(integrity["acknowledged"].as_u64().unwrap() > 100);
+    assert!(integrity["acknowledged"].as_u64().unwrap() > 0, "{integrity}");
     for fault in ["lost", "duplicated", "reordered", "corrupt", "misplaced", "gaps", "foreign"] {
         assert_eq!(integrity[fault], 0, "{integrity}");
     }

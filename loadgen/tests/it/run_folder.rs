@@ -82,7 +82,7 @@ fn a_good_run_leaves_every_file_and_a_ledger_line() {
         "service.hgrm",
         "report.html",
         "summary.txt",
-        "hgrm/closed-1x1-lag.hgrm",
+        "hgrm/closed-1x1-generator-wait.hgrm",
         "config",
     ] {
         assert!(folder.join(file).exists(), "{file} is missing");
