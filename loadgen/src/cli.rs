@@ -33,7 +33,9 @@ sends only after an answer, so it hides stalls: use --rate for latency figures. 
 its schedule is marked INVALID.
 
 Exit status: 0 good · 1 could not run · 2 wrong arguments · 3 integrity check failed
-             4 run invalid · 130 interrupted";
+             4 run invalid, or ended early with its rows kept · 130 interrupted before a row
+
+Every run keeps its folder. Its name ends in .FAIL unless the run is good.";
 
 /// A payload's size.
 fn payload_bytes() -> RangedI64ValueParser<u32> {

@@ -44,7 +44,8 @@ const DISPLAY_EVERY: Duration = Duration::from_millis(100);
 /// Runs `load` against `queues`. `first_generator` numbers the acknowledgement tables.
 ///
 /// # Errors
-/// When a generator can't connect, or a signal came.
+/// When a generator can't connect, or a signal came before the measured window. After a signal in
+/// the window the row has what was measured by then, and says so.
 pub fn run_load(
     bench: &Bench,
     name: &str,
@@ -76,8 +77,10 @@ pub fn run_load(
     }
     // A thread that did not start because another could not has no error of its own.
     let outcomes = outcomes.into_iter().collect::<Result<Vec<Option<Outcome>>>>()?;
-    let outcomes = outcomes.into_iter().flatten().collect();
-    bench.stop.check()?;
+    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    if outcomes.iter().all(|outcome| outcome.measured.is_zero()) {
+        bench.stop.check()?;
+    }
     Ok(into_phase(name, label, load, outcomes))
 }
 
@@ -133,9 +136,12 @@ fn sum(lives: &[Arc<Live>]) -> Reading {
 }
 
 fn into_phase(name: &str, label: &str, load: &Load, outcomes: Vec<Outcome>) -> Phase {
-    let mut recorder = Recorder::new(load.duration, load.protocol).with_warmup(load.warmup);
+    let planned = load.duration;
+    let mut recorder = Recorder::new(planned, load.protocol).with_warmup(load.warmup);
     let (mut acks, mut shares, mut busy_shares) = (Vec::new(), Vec::new(), Vec::new());
     let (mut lost_connections, mut unsent, mut hit_limit) = (0, 0, false);
+    let interrupted = outcomes.iter().any(|outcome| outcome.interrupted);
+    let measured = outcomes.iter().map(|outcome| outcome.measured).max().unwrap_or_default();
     for outcome in outcomes {
         recorder.merge(&outcome.recorder);
         lost_connections += outcome.lost_connections;
@@ -145,6 +151,7 @@ fn into_phase(name: &str, label: &str, load: &Load, outcomes: Vec<Outcome>) -> P
         busy_shares.push(outcome.busy_share);
         acks.push(outcome.acks);
     }
+    let load = &Load { duration: measured, ..load.clone() };
     let mut row = Row::of_load(name, label, load, recorder);
     row.lost_connections = lost_connections;
     row.planned = row.sent + unsent;
@@ -157,6 +164,11 @@ fn into_phase(name: &str, label: &str, load: &Load, outcomes: Vec<Outcome>) -> P
     );
     row.late_percentiles = verdict::late_percentiles(&row);
     row.invalid = verdict::invalid_reasons(&row, hit_limit);
+    if interrupted {
+        let (measured_s, planned_s) = (measured.as_secs_f64(), planned.as_secs_f64());
+        let reason = format!("interrupted after {measured_s:.1} of {planned_s:.1} s");
+        row.invalid.insert(0, reason);
+    }
     row.notes = verdict::notes(&row);
     Phase { row, acks }
 }

@@ -321,6 +321,16 @@ impl Row {
             over_time: Vec::new(),
             recorder: None,
         };
+        let faults = [&consumed.born_to_consume, &consumed.store_to_consume];
+        for (ages, timestamp) in faults.into_iter().zip(["born", "stored"]) {
+            if ages.faults > 0 {
+                row.notes.push(format!(
+                    "{} messages say that they were {timestamp} when or after they were read: \
+                     faults of the clocks, in no time",
+                    ages.faults
+                ));
+            }
+        }
         if consumed.failed_pulls > 0 {
             row.errors.insert("pull without messages".into(), consumed.failed_pulls);
         }

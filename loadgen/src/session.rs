@@ -116,8 +116,9 @@ impl<'a> Session<'a> {
         common: Common,
         queues: u32,
     ) -> Result<Self> {
-        let queues = cluster.ensure_topic(&common.topic, queues)?;
+        let queues = cluster.ensure_topic(&common.topic, queues, &bench.stop)?;
         let starts = queues.iter().map(|queue| {
+            bench.stop.check()?;
             with_broker(queue, |caller| queue_offset(caller, &common.topic, queue.queue_id, false))
         });
         let starts = starts.collect::<Result<Vec<u64>>>()?;
@@ -148,7 +149,8 @@ impl<'a> Session<'a> {
     /// Runs one row and its floor.
     ///
     /// # Errors
-    /// When a generator can't connect, or a signal came.
+    /// When a generator can't connect, or a signal came. What was measured by then is a row all the
+    /// same.
     pub(crate) fn load(&mut self, name: &str, label: &str, shape: Shape) -> Result<&Row> {
         let load = self.load_of(shape, true);
         let cpu_before = self.broker_pid.and_then(process_cpu_nanos);
@@ -162,11 +164,15 @@ impl<'a> Session<'a> {
         });
         row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
         self.acks.extend(phase.acks);
-        row.floor = self.measure_floor(label, shape)?;
-        row.notes = verdict::notes(&row);
+        // Kept before anything else can end the run: a floor that fails costs no row.
+        let last = self.rows.len();
         self.rows.push(row);
-        let last = self.rows.len() - 1;
-        Ok(&self.rows[last])
+        self.bench.stop.check()?;
+        let floor = self.measure_floor(label, shape)?;
+        let row = &mut self.rows[last];
+        row.floor = floor;
+        row.notes = verdict::notes(row);
+        Ok(row)
     }
 
     fn measure_floor(&self, label: &str, shape: Shape) -> Result<Option<Floor>> {
@@ -183,6 +189,7 @@ impl<'a> Session<'a> {
             0,
             self.progress,
         )?;
+        self.bench.stop.check()?;
         Ok(phase.row.response.map(|response| Floor { rate_per_s: phase.row.rate_per_s, response }))
     }
 

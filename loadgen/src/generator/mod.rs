@@ -48,6 +48,10 @@ pub(crate) struct Outcome {
     pub lost_connections: u64,
     /// Messages due in the measured window that were never sent.
     pub unsent: u64,
+    /// Length of the measured window: shorter than planned after a signal.
+    pub measured: Duration,
+    /// A signal came before the last answer.
+    pub interrupted: bool,
     /// Share of the measured window this thread spent on a CPU, when the kernel tells.
     pub cpu_share: Option<f64>,
     /// Share of the measured window this thread worked; spinning is not work.
@@ -233,6 +237,11 @@ impl<'p> Generator<'p> {
                 first_answer_nanos: self.state.first_answer_nanos,
             });
         }
+        if self.part.stop.is_set() {
+            // What was due later is no part of what was measured.
+            let now = self.state.clock.now_nanos();
+            self.state.window_nanos.1 = (now + 1).clamp(from, end);
+        }
         let cpu_end = crate::env::process::thread_cpu_nanos();
         let wall = self.state.clock.now_nanos().saturating_sub(from).max(1);
         let cpu_share = cpu_at_start
@@ -399,6 +408,8 @@ impl<'p> Generator<'p> {
             recorder: state.recorder,
             acks: state.acks,
             unsent,
+            measured: Duration::from_nanos(state.window_nanos.1 - state.window_nanos.0),
+            interrupted: self.part.stop.is_set(),
             cpu_share: use_of_time.cpu_share,
             busy_share: use_of_time.busy_share,
             hit_in_flight_limit: self.hit_limit,

@@ -57,6 +57,16 @@ fn a_broker_that_dies_in_the_middle_leaves_a_row_that_says_so() {
 }
 
 #[test]
+fn a_broker_that_is_gone_when_messages_are_read_back_costs_no_row() {
+    let broker = start_one(Sends::DeathAfter(300));
+    let ended = Ended::run(broker.addr, &["--consume", "--warmup", "0"]);
+    ended.assert_failed();
+    assert!(ended.count("acknowledged") > 0);
+    let why = ended.result["ended_early"].as_str().unwrap();
+    assert!(why.contains(&format!("broker {}", broker.addr)), "{why}");
+}
+
+#[test]
 fn messages_that_a_dead_broker_never_got_count_as_planned() {
     let more = ["--rate", "500", "--duration", "1"];
     let ended = Ended::run(start_one(Sends::DeathAfter(300)).addr, &more);

@@ -8,6 +8,7 @@ mod crash;
 mod fake_broker;
 mod generators;
 mod hostile_brokers;
+mod interruptions;
 mod native;
 mod processes;
 mod program;

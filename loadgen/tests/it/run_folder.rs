@@ -51,6 +51,7 @@ fn result(lost: u64) -> RunResult {
             lost,
             ..IntegrityReport::default()
         }),
+        ended_early: None,
         invalid: Vec::new(),
         notes: Vec::new(),
     }
@@ -146,8 +147,19 @@ fn a_lost_message_names_the_folder_fail() {
 }
 
 #[test]
-fn an_interrupted_run_leaves_no_folder() {
+fn a_run_that_never_finished_keeps_a_folder_that_says_so() {
     let base = tempfile::tempdir().unwrap();
     drop(RunFolder::create(base.path(), "x").unwrap());
-    assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
+    assert!(base.path().join("x.FAIL/config").is_dir());
+}
+
+#[test]
+fn runs_of_the_same_second_have_folders_of_their_own() {
+    let base = tempfile::tempdir().unwrap();
+    let good = finish(base.path(), 0);
+    let bad = finish(base.path(), 1);
+    let next = finish(base.path(), 0);
+    let names = [&good, &bad, &next].map(|path| path.file_name().unwrap().to_str().unwrap());
+    let name = "20260101T000000-h-v1-quick";
+    assert_eq!(names, [name, &format!("{name}-2.FAIL"), &format!("{name}-3")]);
 }
