@@ -55,6 +55,7 @@ pub mod schedule;
 mod session;
 pub mod signals;
 mod stages;
+mod units;
 mod verdict;
 mod window;
 mod wire;

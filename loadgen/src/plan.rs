@@ -33,6 +33,8 @@ pub enum Mode {
 pub struct Load {
     /// Marks this run's messages.
     pub run_id: u64,
+    /// Seed of the schedule and the payloads.
+    pub seed: u64,
     /// Topic.
     pub topic: String,
     /// Producer group.
@@ -56,8 +58,9 @@ pub struct Load {
     pub protocol: Protocol,
     /// Header encoding (remoting).
     pub serialize: SerializeType,
-    /// Whether to record where each message was acknowledged (not against the no-op target).
-    pub record_acks: bool,
+    /// How many messages of each generator are kept with the place where they were acknowledged: 0
+    /// unless they are read back.
+    pub acks_max: u64,
 }
 
 /// A queue of the topic, numbered over all brokers.

@@ -100,8 +100,8 @@ fn wish(args: &QuickArgs, cores: &CorePlan) -> BrokerWish {
     }
 }
 
-fn check_room(folder: &Path, seconds_per_phase: f64) -> Result<()> {
-    let seconds = Duration::from_secs_f64(seconds_per_phase.ceil()).as_secs();
+fn check_room(folder: &Path, per_phase: Duration) -> Result<()> {
+    let seconds = per_phase.as_secs() + 1;
     let needed = FREE_BYTES_BASE + seconds.saturating_mul(FREE_BYTES_PER_SECOND);
     match free_bytes(folder) {
         Some(free) if free < needed => Err(Error::Usage(format!(
@@ -138,13 +138,14 @@ fn measure(
     let bench = runner::bench(cores, stop);
     let mut setup = runner::Setup::connect(&own.namesrv_addr, folder)?;
     setup.know_own(concat!("RingMQ ", env!("CARGO_PKG_VERSION")), &own.broker_config);
-    let warmup = Duration::from_secs_f64((args.seconds_per_phase / 4.0).min(1.0));
+    let warmup = (args.seconds_per_phase / 4).min(Duration::from_secs(1));
     let common =
         frame.session_common(&args.common, cores, format!("loadgen-{:x}", frame.run_id), warmup);
     let mut session =
         Session::begin(&bench, progress, &mut setup.cluster, common, args.common.queues)?;
+    session.keep_acks();
     session.set_broker_pid(own.broker_pid());
-    let duration = Duration::from_secs_f64(args.seconds_per_phase);
+    let duration = args.seconds_per_phase;
     if !args.common.no_floor {
         session.set_floor(runner::floor(cores, args.common.protocol, duration, &folder.config())?);
     }

@@ -15,7 +15,6 @@ use crate::result::RunResult;
 use crate::runner::{self, Frame};
 use crate::session::{Session, Shape};
 use crate::signals::Stop;
-use std::time::Duration;
 
 /// Runs `run`.
 ///
@@ -57,12 +56,7 @@ fn measure(
         setup.ask_native()?;
     }
     let topic = args.topic.clone().unwrap_or_else(|| format!("loadgen-{:x}", frame.run_id));
-    let common = frame.session_common(
-        &args.common,
-        &cores,
-        topic,
-        Duration::from_secs_f64(args.warmup.max(0.0)),
-    );
+    let common = frame.session_common(&args.common, &cores, topic, args.warmup);
     let mut session =
         Session::begin(&bench, progress, &mut setup.cluster, common, args.common.queues)?;
     if !args.common.no_floor {
@@ -72,6 +66,9 @@ fn measure(
             shape.duration,
             &folder.config(),
         )?);
+    }
+    if args.consume {
+        session.keep_acks();
     }
     let mut integrity = None;
     let ended = session
@@ -101,7 +98,7 @@ fn read_back(
 fn shape(args: &RunArgs) -> (String, String, Shape) {
     let senders = args.senders as usize;
     let in_flight = args.in_flight.map(|depth| depth as usize);
-    let duration = Duration::from_secs_f64(args.duration);
+    let duration = args.duration;
     match args.rate {
         Some(rate) => {
             let shape = format!("{:?}", args.shape).to_lowercase();

@@ -10,6 +10,8 @@ use serde::Serialize;
 pub struct RunResult {
     /// Version of this file's shape.
     pub schema: u32,
+    /// Seed of the schedules and payloads: `--seed` repeats them.
+    pub seed: u64,
     /// Folder name.
     pub name: String,
     /// `quick` or what `run` was asked for.

@@ -36,6 +36,8 @@ pub(crate) struct Frame {
     pub name: String,
     /// Marks the run's messages.
     pub run_id: u64,
+    /// Seed of the schedules and payloads.
+    pub seed: u64,
     /// The command line as typed.
     pub command: String,
     workload: String,
@@ -71,6 +73,8 @@ impl Frame {
         Self {
             name: format!("{date}T{time}-{host}-{revision}-{}", word_dashed(workload)),
             run_id: run_id & (u64::MAX >> 16),
+            // 32 bits: short to type, and exact in every reader of JSON.
+            seed: args.seed.unwrap_or_else(|| u64::from(fastrand::u32(..))),
             command: environment
                 .command
                 .iter()
@@ -90,6 +94,7 @@ impl Frame {
     pub(crate) fn empty_result(&self) -> RunResult {
         RunResult {
             schema: 1,
+            seed: self.seed,
             name: self.name.clone(),
             workload: self.workload.clone(),
             target: String::new(),
@@ -120,6 +125,7 @@ impl Frame {
         };
         Common {
             run_id: self.run_id,
+            seed: self.seed,
             topic,
             size_bytes: args.size as usize,
             spin: cores.spins(args.spin),

@@ -151,6 +151,7 @@ mod tests {
     fn row(mode: Mode, lag_nanos: u64, response_nanos: u64) -> Row {
         let load = Load {
             run_id: 1,
+            seed: 1,
             topic: "t".into(),
             group: "g".into(),
             mode,
@@ -162,7 +163,7 @@ mod tests {
             spin: false,
             protocol: Protocol::Remoting,
             serialize: SerializeType::Json,
-            record_acks: true,
+            acks_max: 0,
         };
         let mut recorder = Recorder::new(load.duration, Protocol::Remoting);
         for _ in 0..1000 {

@@ -43,14 +43,15 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Connects to the first name server of `host:port;host:port` that answers.
+    /// Connects to the first name server of `host:port,host:port` that answers.
     ///
     /// # Errors
     /// When no name server answers; the error names the last one.
     pub(crate) fn connect(namesrv: &str) -> Result<Self> {
-        let mut last =
-            Error::Usage("--namesrv is empty: give host:port, or several separated by ;".into());
-        for addr in namesrv.split(';').map(str::trim).filter(|addr| !addr.is_empty()) {
+        let mut last = Error::Usage(
+            "--namesrv is empty: give host:port, or several separated by , or ;".into(),
+        );
+        for addr in namesrv.split([',', ';']).map(str::trim).filter(|addr| !addr.is_empty()) {
             match Caller::connect("connect to name server", addr) {
                 Ok(namesrv) => return Ok(Self { namesrv }),
                 Err(error) => last = error,

@@ -100,7 +100,7 @@ struct UseOfTime {
 impl<'p> Generator<'p> {
     fn connect(part: &'p Part, clock: Clock, live: &Arc<Live>, ticket: &Ticket) -> Result<Self> {
         let load = &part.load;
-        let payload = PayloadWriter::new(load.size_bytes, load.run_id);
+        let payload = PayloadWriter::new(load.size_bytes, load.seed);
         let mut link = Link::new(part.senders.len(), load.protocol)?;
         let mut senders = Vec::with_capacity(part.senders.len());
         let window = match load.mode {
@@ -138,7 +138,7 @@ impl<'p> Generator<'p> {
             clock,
             senders,
             recorder: Recorder::new(load.duration, load.protocol).with_warmup(load.warmup),
-            acks: AckTable::default(),
+            acks: AckTable::with_max(load.acks_max),
             window_nanos: (0, 0),
             start_nanos: 0,
             unanswered: 0,
@@ -148,7 +148,6 @@ impl<'p> Generator<'p> {
             closed: matches!(load.mode, Mode::Closed),
             protocol: load.protocol,
             live: Arc::clone(live),
-            record_acks: load.record_acks,
         };
         Ok(Self {
             part,
@@ -181,15 +180,8 @@ impl<'p> Generator<'p> {
             Mode::Open { rate, shape } => {
                 let whole = load.warmup + load.duration;
                 self.schedule = Some(
-                    Schedule::new(
-                        shape,
-                        rate,
-                        whole,
-                        load.run_id,
-                        self.part.index,
-                        self.part.parts,
-                    )
-                    .peekable(),
+                    Schedule::new(shape, rate, whole, load.seed, self.part.index, self.part.parts)
+                        .peekable(),
                 );
             }
         }

@@ -56,7 +56,6 @@ pub(super) struct State {
     pub closed: bool,
     pub protocol: Protocol,
     pub live: Arc<Live>,
-    pub record_acks: bool,
 }
 
 impl State {
@@ -100,9 +99,7 @@ impl State {
         queue_offset: u64,
         stages: Option<&Stages>,
     ) {
-        if self.record_acks {
-            self.acks.acknowledge(request.message_id, request.queue, queue_offset);
-        }
+        self.acks.acknowledge(request.message_id, request.queue, queue_offset);
         if self.measured(now) {
             self.recorder.answered_in_window += 1;
         }

@@ -58,6 +58,7 @@ pub fn summary(result: &RunResult) -> String {
         );
         lines.extend(error_lines(row));
     }
+    lines.push(format!("seed {}: --seed repeats the schedule and the payloads", result.seed));
     lines.extend(result.notes.iter().map(|note| format!("note     {note}")));
     match &result.integrity {
         Some(integrity) if integrity.acknowledged == 0 => {

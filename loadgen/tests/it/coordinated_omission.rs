@@ -18,6 +18,7 @@ const STALL: Duration = Duration::from_millis(400);
 fn run(addr: SocketAddr, mode: Mode, in_flight: usize, threads: usize) -> Phase {
     let load = Load {
         run_id: 7,
+        seed: 7,
         topic: "T".into(),
         group: "g".into(),
         mode,
@@ -29,7 +30,7 @@ fn run(addr: SocketAddr, mode: Mode, in_flight: usize, threads: usize) -> Phase 
         spin: false,
         protocol: Protocol::Remoting,
         serialize: SerializeType::Json,
-        record_acks: true,
+        acks_max: u64::MAX,
     };
     let queues = [QueuePlan { index: 0, broker: "b".into(), addr, queue_id: 0 }];
     let bench = Bench { clock: Clock::start(), stop: Stop::default(), cores: vec![None; threads] };

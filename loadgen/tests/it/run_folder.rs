@@ -16,6 +16,7 @@ use std::time::Duration;
 fn result(lost: u64) -> RunResult {
     let load = Load {
         run_id: 1,
+        seed: 1,
         topic: "t".into(),
         group: "g".into(),
         mode: Mode::Closed,
@@ -27,7 +28,7 @@ fn result(lost: u64) -> RunResult {
         spin: false,
         protocol: Protocol::Remoting,
         serialize: SerializeType::Json,
-        record_acks: true,
+        acks_max: 0,
     };
     let mut recorder = Recorder::new(load.duration, Protocol::Remoting);
     for step in 1..1000u64 {
@@ -37,6 +38,7 @@ fn result(lost: u64) -> RunResult {
     }
     RunResult {
         schema: 1,
+        seed: 9,
         name: "20260101T000000-h-v1-quick".into(),
         workload: "quick".into(),
         target: "1 broker (V5_5_0)".into(),
