@@ -47,7 +47,8 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// A name server or admin call without an answer for so long has failed.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages of a run whose place is kept for reading back, 8 bytes each: 1 GiB. Those beyond it are
-/// read back and checked for damage and order only. Without a limit an hour at 500,000/s took 14 GB.
+/// read back and checked for damage and order only. Without a limit an hour at 500,000/s took 14
+/// GB.
 pub(crate) const ACKS_MAX: u64 = 1 << 27;
 /// Share of planned sends that must be answered in the window (`achieved < 99.9 %` is INVALID).
 pub(crate) const ACHIEVED_SHARE_MIN: f64 = 0.999;

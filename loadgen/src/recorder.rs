@@ -23,8 +23,8 @@ pub struct Recorder {
     pub response: Histogram<u64>,
     /// Time from send to answer, ns.
     pub service: Histogram<u64>,
-    /// Open loop: time from due to send, ns. Closed loop: time from the answer that freed a place to
-    /// the next send there.
+    /// Open loop: time from due to send, ns. Closed loop: time from the answer that freed a place
+    /// to the next send there.
     pub lag: Histogram<u64>,
     /// Time spent in each stage, if answers tell it (native protocol).
     pub stages: Option<Box<StageTimes>>,

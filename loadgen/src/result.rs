@@ -39,8 +39,8 @@ pub struct RunResult {
 }
 
 impl RunResult {
-    /// Fills in `invalid`. A run is invalid if it ended early, if the integrity check failed, or if no
-    /// row of load is valid.
+    /// Fills in `invalid`. A run is invalid if it ended early, if the integrity check failed, or
+    /// if no row of load is valid.
     pub fn judge(&mut self) {
         if let Some(why) = &self.ended_early {
             self.invalid.push(format!("ended early: {why}"));

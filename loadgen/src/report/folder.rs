@@ -12,8 +12,8 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// A folder being filled. It is called `.FAIL` until [`RunFolder::finish`] has found the run good: a
-/// run that was interrupted, failed or killed keeps what it has, and its name says so.
+/// A folder being filled. It is called `.FAIL` until [`RunFolder::finish`] has found the run good:
+/// a run that was interrupted, failed or killed keeps what it has, and its name says so.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
