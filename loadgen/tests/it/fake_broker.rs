@@ -2,12 +2,13 @@
 //! taught: at once, late, never, with errors, or until it dies.
 
 use protocol::codes::request;
+use protocol::record::RecordDraft;
 use protocol::remoting::{CommandHead, CommandView, write_command};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// When it freezes after its first send, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub(crate) enum Sends {
         /// Answers a second.
         per_s: f64,
     },
+    /// Acknowledged, and read back with timestamps of the next hour.
+    ReadFromTheFuture,
     /// Acknowledged, but once a queue's end was asked for nobody can connect any more.
     DeafAfterOffset,
 }
@@ -153,13 +156,39 @@ fn serve(mut stream: TcpStream, facts: &Facts) {
             request::GET_BROKER_CONFIG | request::GET_BROKER_RUNTIME_INFO => {
                 Some(answered(&request, 1, None, &[]))
             }
-            request::PULL_MESSAGE => None,
+            request::PULL_MESSAGE => facts.pull(&request),
             _ => facts.send(&request),
         };
         if answer.is_some_and(|answer| stream.write_all(&answer).is_err()) {
             return;
         }
     }
+}
+
+/// A stored message that an hour from now was born and stored.
+fn record(index: usize, body: &[u8]) -> Vec<u8> {
+    let next_hour = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() + 3_600_000;
+    let next_hour = i64::try_from(next_hour).unwrap();
+    let host = SocketAddr::from(([127, 0, 0, 1], 1));
+    let draft = RecordDraft {
+        topic: "T",
+        queue_id: 0,
+        flag: 0,
+        queue_offset: i64::try_from(index).unwrap(),
+        physical_offset: 0,
+        sys_flag: 0,
+        born_timestamp_ms: next_hour,
+        born_host: host,
+        store_timestamp_ms: next_hour,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body,
+        properties: &[],
+    };
+    let mut bytes = vec![0; draft.encoded_len().unwrap()];
+    draft.encode_into(&mut bytes).unwrap();
+    bytes
 }
 
 fn answered(
@@ -240,9 +269,24 @@ impl Facts {
                 let due = Duration::from_secs_f64(f64::from(u32::try_from(nth).unwrap()) / per_s);
                 std::thread::sleep(due.saturating_sub(first.elapsed()));
             }
-            Sends::Acknowledged | Sends::DeathAfter(_) | Sends::DeafAfterOffset => {}
+            Sends::Acknowledged
+            | Sends::ReadFromTheFuture
+            | Sends::DeathAfter(_)
+            | Sends::DeafAfterOffset => {}
         }
         Some(answered(request, 0, Some(("queueOffset", nth)), &[]))
+    }
+
+    /// Never answered by most, so that reading back lasts.
+    fn pull(&self, request: &CommandView<'_>) -> Option<Vec<u8>> {
+        if !matches!(self.sends, Sends::ReadFromTheFuture) {
+            return None;
+        }
+        let offset = request.ext.get_i64("queueOffset").unwrap().unwrap();
+        let bodies = self.bodies.lock().unwrap();
+        let rest = bodies.iter().enumerate().skip(usize::try_from(offset).unwrap()).take(32);
+        let records: Vec<u8> = rest.flat_map(|(index, body)| record(index, body)).collect();
+        Some(answered(request, 0, Some(("nextBeginOffset", 0)), &records))
     }
 
     fn keep(&self, body: &[u8]) {

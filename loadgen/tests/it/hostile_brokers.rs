@@ -87,3 +87,19 @@ fn a_long_warmup_does_not_hide_a_broker_that_does_95_percent_of_the_rate() {
     assert!(ended.is_invalid_because("answered in it (limit 99.9 %)"), "{}", ended.result);
     assert_eq!(ended.count("acknowledged"), 500, "it answers all in the end: {}", ended.result);
 }
+
+#[test]
+fn messages_from_the_future_are_faults_of_the_clocks_and_no_times() {
+    let broker = start_one(Sends::ReadFromTheFuture);
+    let more = ["--consume", "--rocketmq-lines", "--rate", "200", "--warmup", "0"];
+    let ended = Ended::run(broker.addr, &more);
+    let sent = broker.taken();
+    let row = &ended.result["rows"][1];
+    assert_eq!((row["kind"].as_str(), row["acknowledged"].as_u64()), (Some("consume"), Some(sent)));
+    for fault in ["born", "stored"] {
+        let note = format!("{sent} messages say that they were {fault} when or after");
+        assert!(row["notes"].to_string().contains(&note), "{row}");
+    }
+    // As 1 ms each they made an average of 1 ms.
+    assert!(ended.said.contains("AVG(B2C) RT(ms): 0.000"), "{}", ended.said);
+}
