@@ -13,9 +13,9 @@ use std::process::ExitCode;
 
 /// It ran, but the integrity check failed.
 const INTEGRITY_FAILED: u8 = 3;
-/// It ran, but the run is invalid as a whole.
+/// It ran, but the run is invalid as a whole, or ended early and kept what it had.
 const RUN_INVALID: u8 = 4;
-/// Ended by SIGINT or SIGTERM, as shells count it.
+/// Ended by SIGINT or SIGTERM before there was a row, as shells count it.
 const INTERRUPTED: u8 = 130;
 
 /// Runs a command of the instrument itself.

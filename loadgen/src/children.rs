@@ -71,16 +71,15 @@ impl ChildProgram {
     ) -> Result<Self> {
         let program = std::env::current_exe().map_err(Error::file("find", "the program itself"))?;
         let mut command = Command::new(&program);
-        command
-            .arg(name)
-            .arg(EXIT_WITH_PARENT)
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(output)
-            .stderr(errors);
+        command.arg(name).arg(EXIT_WITH_PARENT).args(args).stdout(output).stderr(errors);
+        Self::run(name, command, log)
+    }
+
+    fn run(name: &'static str, mut command: Command, log: PathBuf) -> Result<Self> {
+        command.stdin(Stdio::piped());
         // Its own process group: Ctrl-C reaches us alone, and we stop the children in order.
         command.process_group(0);
-        let child = command.spawn().map_err(Error::file("start", program))?;
+        let child = command.spawn().map_err(Error::file("start", command.get_program()))?;
         Ok(Self { name, child, log })
     }
 
@@ -114,9 +113,12 @@ impl ChildProgram {
     /// Asks it to stop, and kills it if it does not stop in time. Returns whether it stopped by
     /// itself.
     pub fn stop(&mut self) -> bool {
+        if self.ended().is_some() {
+            return true;
+        }
+        // Its pipe stays open until it has ended: a child signals itself when the pipe closes, and
+        // a second SIGTERM means "at once".
         self.signal(rustix::process::Signal::TERM);
-        // Its pipe closes too: a child that lost its handler still sees the end.
-        drop(self.child.stdin.take());
         let start = Instant::now();
         while start.elapsed() < STOP_TIMEOUT {
             if self.ended().is_some() {
@@ -186,4 +188,36 @@ pub fn free_port() -> Result<u16> {
     Err(Error::Usage(
         "no free loopback ports: 100 tries found none with its neighbours free".into(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a line for each SIGTERM, and one when its pipe ends.
+    const COUNTS_SIGNALS: &str = r#"
+        trap 'echo TERM >> "$0"' TERM
+        exec 3<&0
+        (trap '' TERM; cat <&3 > /dev/null; [ -f "$0" ] && echo END >> "$0") &
+        echo ready >> "$0"
+        while ! grep -q TERM "$0"; do sleep 0.02; done
+        sleep 0.3
+    "#;
+
+    #[test]
+    fn a_child_gets_one_sigterm_and_its_pipe_lives_as_long_as_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = folder.path().join("said");
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(COUNTS_SIGNALS).arg(&said);
+        let mut child = ChildProgram::run("sh", command, folder.path().join("log")).unwrap();
+        let read = || std::fs::read_to_string(&said).unwrap_or_default();
+        let start = Instant::now();
+        while !read().contains("ready") && start.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(child.stop(), "it ended by itself");
+        assert_eq!(read(), "ready\nTERM\n");
+        assert!(child.stop(), "nothing is sent to a process that has ended");
+    }
 }

@@ -4,11 +4,13 @@ use crate::limits::{IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, SENDERS_MAX, THREADS_MAX};
 use crate::payload::PAYLOAD_BYTES_MIN;
 use crate::protocols::Protocol;
 use crate::schedule::Shape;
+use crate::units;
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::checked::fit;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXAMPLES: &str = "Examples:
   loadgen quick
@@ -23,7 +25,7 @@ const EXAMPLES: &str = "Examples:
       kill a broker 20 times while messages are sent; is an acknowledged one missing?
   loadgen crash --flush async --backend mmap
       the same for what the page cache promises
-  loadgen run --namesrv 'a:9876;b:9876' --senders 16 --rate 50000 --duration 60 --consume
+  loadgen run --namesrv a:9876,b:9876 --senders 16 --rate 50k/s --duration 60s --consume
       open loop at 50,000/s over 16 connections, then read all back and check it
   loadgen run --namesrv 127.0.0.1:9876 --protocol native --senders 16 --in-flight 8 --consume
       produce and read back over the native protocol of a running RingMQ
@@ -33,11 +35,13 @@ sends only after an answer, so it hides stalls: use --rate for latency figures. 
 its schedule is marked INVALID.
 
 Exit status: 0 good · 1 could not run · 2 wrong arguments · 3 integrity check failed
-             4 run invalid · 130 interrupted";
+             4 run invalid, or ended early with its rows kept · 130 interrupted before a row
+
+Every run keeps its folder. Its name ends in .FAIL unless the run is good.";
 
 /// A payload's size.
-fn payload_bytes() -> RangedI64ValueParser<u32> {
-    from_to(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX)
+fn payload_bytes(text: &str) -> Result<u32, String> {
+    units::bytes(text, fit(PAYLOAD_BYTES_MIN), fit(PAYLOAD_BYTES_MAX))
 }
 
 /// A number within these bounds, both included.
@@ -171,7 +175,7 @@ pub struct CrashArgs {
     #[arg(long, value_enum, default_value_t = Backend::Direct)]
     pub backend: Backend,
     /// Payload bytes per message
-    #[arg(long, default_value_t = 1024, value_parser = payload_bytes())]
+    #[arg(long, default_value = "1KiB", value_parser = payload_bytes)]
     pub size: u32,
     /// Queues of the topic
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -203,7 +207,7 @@ pub struct CrashArgs {
 #[derive(Debug, Args)]
 pub struct CommonArgs {
     /// Payload bytes per message, incompressible
-    #[arg(long, default_value_t = 1024, value_parser = payload_bytes())]
+    #[arg(long, default_value = "1KiB", value_parser = payload_bytes)]
     pub size: u32,
     /// Queues of the topic per broker, when it is created
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -226,6 +230,9 @@ pub struct CommonArgs {
     /// What you expect, written into the run's README before it starts
     #[arg(long)]
     pub expect: Option<String>,
+    /// Repeat the schedule and the payloads of an earlier run (its seed is printed)
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Print result.json instead of the table; progress stays off
     #[arg(long)]
     pub json: bool,
@@ -240,9 +247,9 @@ pub struct QuickArgs {
     /// Arguments of both commands.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Measured seconds of each row; 1 for a smoke test
-    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
-    pub seconds_per_phase: f64,
+    /// Measured time of each row; 1s for a smoke test
+    #[arg(long, default_value = "3s", value_parser = units::time, allow_hyphen_values = true)]
+    pub seconds_per_phase: Duration,
     /// Folder for the temporary store (default: beside the results)
     #[arg(long)]
     pub dir: Option<PathBuf>,
@@ -263,7 +270,7 @@ pub struct RunArgs {
     /// Arguments of both commands.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Name servers, host:port, several separated by ;
+    /// Name servers, host:port, several separated by , or ;
     #[arg(long, short = 'n')]
     pub namesrv: String,
     /// Topic; created on every master when it is missing (default: a fresh one)
@@ -277,40 +284,28 @@ pub struct RunArgs {
     #[arg(long, value_parser = from_to(1, IN_FLIGHT_MAX))]
     pub in_flight: Option<u32>,
     /// Open loop: messages per second over all connections (default: closed loop)
-    #[arg(long, value_parser = rate)]
+    #[arg(long, value_parser = units::rate, allow_hyphen_values = true)]
     pub rate: Option<f64>,
     /// Gaps between messages of the open loop
     #[arg(long, value_enum, default_value_t = Shape::Constant)]
     pub shape: Shape,
-    /// Measured seconds
-    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
-    pub duration: f64,
-    /// Seconds sent before them
-    #[arg(long, default_value_t = 2.0)]
-    pub warmup: f64,
+    /// Measured time
+    #[arg(long, default_value = "10s", value_parser = units::time, allow_hyphen_values = true)]
+    pub duration: Duration,
+    /// Time of sending before it
+    #[arg(
+        long,
+        default_value = "2s",
+        value_parser = units::time_or_zero,
+        allow_hyphen_values = true
+    )]
+    pub warmup: Duration,
     /// Read everything back afterwards and check it
     #[arg(long)]
     pub consume: bool,
     /// Print the lines RocketMQ's own benchmark prints, once a second
     #[arg(long)]
     pub rocketmq_lines: bool,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    positive(text, 86_400.0, "seconds")
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    positive(text, 1e8, "messages per second")
-}
-
-fn positive(text: &str, max: f64, what: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("not a number of {what}"))?;
-    if value > 0.0 && value <= max {
-        Ok(value)
-    } else {
-        Err(format!("{what} must be above 0 and at most {max}"))
-    }
 }
 
 #[cfg(test)]
@@ -324,6 +319,18 @@ mod tests {
         let help = Cli::command().render_long_help().to_string();
         assert!(help.contains("loadgen quick") && help.contains("Exit status"));
         assert!(!help.contains("mqbroker"), "children's subcommands are hidden");
+    }
+
+    #[test]
+    fn every_example_of_the_help_runs_as_it_is_printed() {
+        let examples: Vec<&str> =
+            EXAMPLES.lines().filter(|line| line.starts_with("  loadgen ")).collect();
+        assert!(examples.len() >= 7, "{examples:?}");
+        for example in examples {
+            assert!(!example.contains(['\'', '"', ';', '&', '|', '$', '*']), "quotes: {example}");
+            let words: Vec<&str> = example.split_whitespace().collect();
+            assert!(Cli::try_parse_from(&words).is_ok(), "{example}");
+        }
     }
 
     #[test]

@@ -50,14 +50,37 @@ pub struct Consumed {
     pub took_nanos: u64,
     /// Time from pull to answer, ns.
     pub pull: Histogram<u64>,
-    /// Time from BORNTIMESTAMP to reading, ms.
-    pub born_to_consume_ms: Histogram<u64>,
-    /// Time from STORETIMESTAMP to reading, ms.
-    pub store_to_consume_ms: Histogram<u64>,
+    /// Time from BORNTIMESTAMP to reading.
+    pub born_to_consume: Ages,
+    /// Time from STORETIMESTAMP to reading.
+    pub store_to_consume: Ages,
     /// Pulls answered with nothing new or with an error.
     pub failed_pulls: u64,
     /// Why reading ended early.
     pub incomplete: Option<String>,
+}
+
+/// Ages of messages when they were read, from a timestamp in ms that another clock may have given.
+#[derive(Clone, Debug)]
+pub struct Ages {
+    /// Ages above 0, ms.
+    pub times_ms: Histogram<u64>,
+    /// Messages whose timestamp is not before their reading. That is no time but a fault of the
+    /// clocks, or shorter than they can tell; as 1 ms it would be an invention.
+    pub faults: u64,
+}
+
+impl Ages {
+    fn new() -> Self {
+        Self { times_ms: fine(), faults: 0 }
+    }
+
+    fn record(&mut self, age_ms: i64) {
+        match u64::try_from(age_ms) {
+            Ok(age_ms) if age_ms > 0 => self.times_ms.saturating_record(age_ms),
+            _ => self.faults += 1,
+        }
+    }
 }
 
 struct Reader {
@@ -163,8 +186,8 @@ fn empty() -> Consumed {
         bytes: 0,
         took_nanos: 0,
         pull: fine(),
-        born_to_consume_ms: fine(),
-        store_to_consume_ms: fine(),
+        born_to_consume: Ages::new(),
+        store_to_consume: Ages::new(),
         failed_pulls: 0,
         incomplete: None,
     }
@@ -315,14 +338,9 @@ impl State<'_> {
             self.checker.observe(reader.range.queue.index, offset, verify(record.body()));
             // Never back: a broker that repeats itself is reported, not followed.
             reader.next = reader.next.max(offset + 1);
-            // The broker's clock may be ahead of this one.
-            let age_ms = |since: i64| wall_ms.saturating_sub(since).max(0).unsigned_abs();
-            self.consumed
-                .born_to_consume_ms
-                .saturating_record(age_ms(record.born_timestamp_ms()).max(1));
-            self.consumed
-                .store_to_consume_ms
-                .saturating_record(age_ms(record.store_timestamp_ms()).max(1));
+            let age_ms = |since: i64| wall_ms.saturating_sub(since);
+            self.consumed.born_to_consume.record(age_ms(record.born_timestamp_ms()));
+            self.consumed.store_to_consume.record(age_ms(record.store_timestamp_ms()));
             self.consumed.messages += 1;
             self.consumed.bytes += record.body().len() as u64;
         }
@@ -353,5 +371,17 @@ impl State<'_> {
                 reader.range.queue.broker
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_from_the_future_is_a_fault_and_not_a_millisecond() {
+        let mut ages = Ages::new();
+        [-5, 0, 1, 3, i64::MIN].into_iter().for_each(|age_ms| ages.record(age_ms));
+        assert_eq!((ages.faults, ages.times_ms.len(), ages.times_ms.min()), (3, 2, 1));
     }
 }

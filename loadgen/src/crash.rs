@@ -147,6 +147,7 @@ fn kill_often(
     let quiet = Progress::new(true, false);
     let mut cluster = crate::cluster::Cluster::connect(&own.namesrv_addr)?;
     let mut session = Session::begin(&bench, &quiet, &mut cluster, common(args), args.queues)?;
+    session.keep_acks();
     // Every start was waited for: what is not there now never will be.
     session.visible_within = Duration::ZERO;
     let shape = Shape {
@@ -194,6 +195,7 @@ fn common(args: &CrashArgs) -> Common {
     let run_id = fastrand::u64(1..);
     Common {
         run_id,
+        seed: run_id,
         topic: format!("loadgen-crash-{run_id:x}"),
         size_bytes: args.size as usize,
         spin: false,

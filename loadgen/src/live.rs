@@ -2,6 +2,7 @@
 //! thread reads them.
 
 use crate::recorder::Recorder;
+use crate::row::{QUANTILES, Quantile};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Live counters of one generator (or consumer).
@@ -22,9 +23,9 @@ pub struct Reading {
     pub done: u64,
     /// Failures.
     pub errors: u64,
-    /// Response-time median of the last full bucket, ns.
+    /// Response-time median of the last full bucket, ns; 0: too few values.
     pub p50_nanos: u64,
-    /// Response-time p99 of the last full bucket, ns.
+    /// Response-time p99 of the last full bucket, ns; 0: too few values.
     pub p99_nanos: u64,
     /// Mean of the last full bucket, ns.
     pub mean_nanos: u64,
@@ -40,8 +41,12 @@ impl Live {
         if let Some(bucket) =
             recorder.buckets.finished_before(at_nanos).filter(|bucket| !bucket.is_empty())
         {
-            self.p50_nanos.store(bucket.value_at_quantile(0.5), Ordering::Relaxed);
-            self.p99_nanos.store(bucket.value_at_quantile(0.99), Ordering::Relaxed);
+            let shown = |quantile: &Quantile| {
+                let enough = bucket.len() >= quantile.samples_min;
+                if enough { bucket.value_at_quantile(quantile.share) } else { 0 }
+            };
+            self.p50_nanos.store(shown(&QUANTILES[0]), Ordering::Relaxed);
+            self.p99_nanos.store(shown(&QUANTILES[2]), Ordering::Relaxed);
             self.mean_nanos.store(whole(bucket.mean()), Ordering::Relaxed);
             self.max_nanos.fetch_max(bucket.max(), Ordering::Relaxed);
         }

@@ -14,10 +14,17 @@
 //! the order is wrong. With one message in flight this rule is strict order; with more it is all
 //! the order that the protocol promises.
 //!
-//! The filler is incompressible and differs from message to message, so neither the disk nor the
-//! network can cheat.
-
-use protocol::checked::fit;
+//! The filler is noise that no message repeats: neither a disk nor a network that compresses can
+//! cheat. Each word is a word of the writer's noise, combined with a sequence of the message's own:
+//!
+//! ```text
+//!   filler[i] = noise[i] xor (key + i · GAMMA)      key = mix(seed, generator, message id)
+//! ```
+//!
+//! Noise that is only shifted from message to message repeats itself: messages then compressed 18
+//! to 51 times across each other. Tried on fillers of 1 MiB, 1 KiB each, and of every message of a
+//! run over the wire: zstd at level 3 and 19 with its usual windows, zstd at level 19 with a window
+//! of 128 MiB, lz4; none makes them 0.1 % smaller. The 48 bytes before the filler do compress.
 
 /// First bytes of every payload.
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"RLG1");
@@ -53,7 +60,8 @@ pub enum Damage {
 /// Writes payloads of one size.
 #[derive(Debug)]
 pub struct PayloadWriter {
-    noise: Vec<u8>,
+    noise: Vec<u64>,
+    seed: u64,
     size: usize,
 }
 
@@ -63,9 +71,8 @@ impl PayloadWriter {
     pub fn new(size: usize, seed: u64) -> Self {
         let size = size.max(PAYLOAD_BYTES_MIN);
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut noise = vec![0; size + NOISE_SHIFT_MAX];
-        random.fill(&mut noise);
-        Self { noise, size }
+        let words = (size - PAYLOAD_BYTES_MIN).div_ceil(WORD_BYTES);
+        Self { noise: (0..words).map(|_| random.u64(..)).collect(), seed, size }
     }
 
     /// Bytes of a payload.
@@ -74,10 +81,22 @@ impl PayloadWriter {
         self.size
     }
 
+    /// Appends whole words of filler, at least as many bytes as a payload has.
+    fn append_filler(&self, out: &mut Vec<u8>, stamp: &Stamp) {
+        let of_generator = mix(self.seed ^ u64::from(stamp.generator).wrapping_mul(GAMMA));
+        let mut sequence = mix(of_generator ^ stamp.message_id);
+        let start = out.len();
+        out.resize(start + self.noise.len() * WORD_BYTES, 0);
+        // Without a check of the capacity in the loop it becomes a few vector instructions.
+        for (word, noise) in out[start..].chunks_exact_mut(WORD_BYTES).zip(&self.noise) {
+            word.copy_from_slice(&(noise ^ sequence).to_le_bytes());
+            sequence = sequence.wrapping_add(GAMMA);
+        }
+    }
+
     /// Appends one payload. No allocation once `out` has grown to its working size.
     pub fn append(&self, out: &mut Vec<u8>, stamp: &Stamp) {
         let start = out.len();
-        let shift = noise_shift(stamp.message_id);
         out.extend_from_slice(&MAGIC.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&stamp.run_id.to_le_bytes());
@@ -86,18 +105,24 @@ impl PayloadWriter {
         out.extend_from_slice(&stamp.generator.to_le_bytes());
         out.extend_from_slice(&stamp.sender_seq.to_le_bytes());
         out.extend_from_slice(&stamp.settled_below.to_le_bytes());
-        out.extend_from_slice(&self.noise[shift..shift + self.size - PAYLOAD_BYTES_MIN]);
+        self.append_filler(out, stamp);
+        out.truncate(start + self.size);
         let crc = crc32fast::hash(&out[start + 8..]);
         out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
     }
 }
 
-/// Payloads begin their filler at different places of the noise. A prime keeps neighbouring
-/// payloads apart.
-const NOISE_SHIFT_MAX: usize = 4093;
+const WORD_BYTES: usize = 8;
+/// The golden ratio's odd number: a sequence of its multiples visits every value (Knuth; used by
+/// SplitMix64).
+const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-fn noise_shift(message_id: u64) -> usize {
-    fit(message_id.wrapping_mul(769) % 4093)
+/// SplitMix64's finaliser: every bit of the input changes about half of the output's.
+/// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014).
+fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
 }
 
 /// Reads a payload back and checks it.
@@ -162,11 +187,80 @@ mod tests {
     }
 
     #[test]
-    fn filler_differs_between_neighbours() {
-        let writer = PayloadWriter::new(256, 5);
-        let (mut one, mut two) = (Vec::new(), Vec::new());
-        writer.append(&mut one, &stamp(1));
-        writer.append(&mut two, &stamp(2));
-        assert_ne!(one[PAYLOAD_BYTES_MIN..], two[PAYLOAD_BYTES_MIN..]);
+    fn a_seed_gives_the_same_payloads_and_every_message_and_generator_its_own() {
+        let payload = |seed, stamp: Stamp| {
+            let mut out = Vec::new();
+            PayloadWriter::new(256, seed).append(&mut out, &stamp);
+            out[PAYLOAD_BYTES_MIN..].to_vec()
+        };
+        assert_eq!(payload(5, stamp(1)), payload(5, stamp(1)));
+        assert_ne!(payload(5, stamp(1)), payload(6, stamp(1)));
+        assert_ne!(payload(5, stamp(1)), payload(5, stamp(2)));
+        assert_ne!(payload(5, stamp(1)), payload(5, Stamp { generator: 2, ..stamp(1) }));
+    }
+
+    #[test]
+    fn every_size_is_kept() {
+        for size in [48, 49, 55, 56, 57, 100, 1023] {
+            let mut out = vec![1];
+            PayloadWriter::new(size, 5).append(&mut out, &stamp(3));
+            assert_eq!((out.len(), verify(&out[1..])), (1 + size, Ok(stamp(3))));
+        }
+    }
+
+    /// Filler alone: 1,024 messages of two generators, 1 MiB.
+    fn fillers() -> Vec<u8> {
+        let writer = PayloadWriter::new(1024 + PAYLOAD_BYTES_MIN, 5);
+        let (mut all, mut one) = (Vec::new(), Vec::new());
+        for message_id in 0..512 {
+            for generator in 0..2 {
+                one.clear();
+                writer.append(&mut one, &Stamp { generator, ..stamp(message_id) });
+                all.extend_from_slice(&one[PAYLOAD_BYTES_MIN..]);
+            }
+        }
+        all
+    }
+
+    fn zstd_bytes(bytes: &[u8], level: i32, window_log: Option<u32>) -> usize {
+        let mut out = Vec::new();
+        let mut encoder = zstd::Encoder::new(&mut out, level).unwrap();
+        if let Some(log) = window_log {
+            encoder.long_distance_matching(true).unwrap();
+            encoder.window_log(log).unwrap();
+        }
+        std::io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap();
+        out.len()
+    }
+
+    #[test]
+    fn fillers_do_not_compress_alone_or_across_messages() {
+        let all = fillers();
+        let least = all.len() - all.len() / 1_000;
+        for (level, window_log) in [(3, None), (19, None), (19, Some(27))] {
+            let bytes = zstd_bytes(&all, level, window_log);
+            assert!(
+                bytes >= least,
+                "zstd {level}, window {window_log:?}: {} to {bytes}",
+                all.len()
+            );
+        }
+        let bytes = lz4_flex::block::compress(&all).len();
+        assert!(bytes >= least, "lz4: {} to {bytes}", all.len());
+        for one in all.chunks(1024).step_by(64) {
+            assert!(zstd_bytes(one, 19, None) >= one.len(), "a message alone");
+        }
+    }
+
+    #[test]
+    fn the_compressors_would_have_found_shifted_noise() {
+        // What the filler was: one piece of noise, begun at another place in each message.
+        let mut noise = vec![0; 1024 + 4093];
+        fastrand::Rng::with_seed(5).fill(&mut noise);
+        let shifted = (0..4_096).map(|id: usize| id * 769 % 4093);
+        let all: Vec<u8> = shifted.flat_map(|at| noise[at..at + 1024].to_vec()).collect();
+        assert!(zstd_bytes(&all, 3, None) * 10 < all.len());
+        assert!(lz4_flex::block::compress(&all).len() * 10 < all.len());
     }
 }

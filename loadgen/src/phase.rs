@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::gate::StartGate;
 use crate::generator::{self, Outcome};
 use crate::integrity::AckTable;
 use crate::live::{Live, Reading};
@@ -12,7 +13,7 @@ use crate::row::Row;
 use crate::signals::Stop;
 use crate::verdict;
 use protocol::checked::fit;
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ const DISPLAY_EVERY: Duration = Duration::from_millis(100);
 /// Runs `load` against `queues`. `first_generator` numbers the acknowledgement tables.
 ///
 /// # Errors
-/// When a generator can't connect, or a signal came.
+/// When a generator can't connect, or a signal came before the measured window. After a signal in
+/// the window the row has what was measured by then, and says so.
 pub fn run_load(
     bench: &Bench,
     name: &str,
@@ -54,11 +56,12 @@ pub fn run_load(
     progress: &Progress,
 ) -> Result<Phase> {
     bench.stop.check()?;
-    let parts = make_parts(bench, load, queues, first_generator);
+    let (parts, gate) = make_parts(bench, load, queues, first_generator);
     let lives: Vec<Arc<Live>> = parts.iter().map(|_| Arc::default()).collect();
     let mut threads = Vec::with_capacity(parts.len());
     for (part, live) in parts.into_iter().zip(&lives) {
-        threads.push(start_thread(part, bench.clock, Arc::clone(live))?);
+        let started = start_thread(part, bench.clock, Arc::clone(live));
+        threads.push(started.inspect_err(|_| gate.give_up())?);
     }
     let shown = progress.phase(label, load.warmup + load.duration);
     while threads.iter().any(|thread| !thread.is_finished()) {
@@ -68,13 +71,16 @@ pub fn run_load(
     shown.finish();
     let mut outcomes = Vec::with_capacity(threads.len());
     for thread in threads {
-        outcomes.push(
-            thread
-                .join()
-                .map_err(|_| Error::Usage("a generator thread panicked: see above".into()))??,
-        );
+        outcomes.push(thread.join().unwrap_or_else(|_| {
+            Err(Error::Usage("a generator thread panicked: see above".into()))
+        }));
     }
-    bench.stop.check()?;
+    // A thread that did not start because another could not has no error of its own.
+    let outcomes = outcomes.into_iter().collect::<Result<Vec<Option<Outcome>>>>()?;
+    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    if outcomes.iter().all(|outcome| outcome.measured.is_zero()) {
+        bench.stop.check()?;
+    }
     Ok(into_phase(name, label, load, outcomes))
 }
 
@@ -83,9 +89,9 @@ fn make_parts(
     load: &Load,
     queues: &[QueuePlan],
     first_generator: usize,
-) -> Vec<Part> {
+) -> (Vec<Part>, Arc<StartGate>) {
     let threads = bench.cores.len().min(load.senders).max(1);
-    let barrier = Arc::new(Barrier::new(threads));
+    let gate = StartGate::new(threads);
     let load = Arc::new(load.clone());
     let senders = deal_senders(queues, load.senders);
     let part = |index: usize| Part {
@@ -95,13 +101,17 @@ fn make_parts(
         generator: fit(first_generator + index),
         senders: senders.iter().skip(index).step_by(threads).cloned().collect(),
         core: bench.cores.get(index).copied().flatten(),
-        barrier: Arc::clone(&barrier),
+        gate: Arc::clone(&gate),
         stop: bench.stop.clone(),
     };
-    (0..threads).map(part).collect()
+    ((0..threads).map(part).collect(), gate)
 }
 
-fn start_thread(part: Part, clock: Clock, live: Arc<Live>) -> Result<JoinHandle<Result<Outcome>>> {
+fn start_thread(
+    part: Part,
+    clock: Clock,
+    live: Arc<Live>,
+) -> Result<JoinHandle<Result<Option<Outcome>>>> {
     let name = format!("generator-{}", part.index);
     let run = move || {
         if let Some(core) = part.core {
@@ -126,22 +136,39 @@ fn sum(lives: &[Arc<Live>]) -> Reading {
 }
 
 fn into_phase(name: &str, label: &str, load: &Load, outcomes: Vec<Outcome>) -> Phase {
-    let mut recorder = Recorder::new(load.duration, load.protocol);
-    let (mut acks, mut shares) = (Vec::new(), Vec::new());
-    let (mut unanswered, mut unsent, mut hit_limit) = (0, 0, false);
+    let planned = load.duration;
+    let mut recorder = Recorder::new(planned, load.protocol).with_warmup(load.warmup);
+    let (mut acks, mut shares, mut busy_shares) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut lost_connections, mut unsent, mut hit_limit) = (0, 0, false);
+    let interrupted = outcomes.iter().any(|outcome| outcome.interrupted);
+    let measured = outcomes.iter().map(|outcome| outcome.measured).max().unwrap_or_default();
     for outcome in outcomes {
         recorder.merge(&outcome.recorder);
-        unanswered += outcome.unanswered;
+        lost_connections += outcome.lost_connections;
         unsent += outcome.unsent;
         hit_limit |= outcome.hit_in_flight_limit;
         shares.push(outcome.cpu_share);
+        busy_shares.push(outcome.busy_share);
         acks.push(outcome.acks);
     }
+    let load = &Load { duration: measured, ..load.clone() };
     let mut row = Row::of_load(name, label, load, recorder);
-    row.unanswered = unanswered;
+    row.lost_connections = lost_connections;
     row.planned = row.sent + unsent;
     row.generator_cpu_share = shares;
+    row.generator_busy_share = busy_shares;
+    assert_eq!(
+        row.sent,
+        row.acknowledged + row.failed + row.unanswered,
+        "a message sent has one outcome"
+    );
+    row.late_percentiles = verdict::late_percentiles(&row);
     row.invalid = verdict::invalid_reasons(&row, hit_limit);
-    row.notes = verdict::notes(&row, load.spin);
+    if interrupted {
+        let (measured_s, planned_s) = (measured.as_secs_f64(), planned.as_secs_f64());
+        let reason = format!("interrupted after {measured_s:.1} of {planned_s:.1} s");
+        row.invalid.insert(0, reason);
+    }
+    row.notes = verdict::notes(&row);
     Phase { row, acks }
 }

@@ -1,5 +1,6 @@
 //! The plan of a phase, made before it starts: which connection sends to which queues.
 
+use crate::gate::StartGate;
 use crate::native_wire::NativeTemplate;
 use crate::protocols::{Protocol, Template};
 use crate::schedule::Shape;
@@ -9,7 +10,7 @@ use protocol::native::Welcome;
 use protocol::remoting::SerializeType;
 use serde::Serialize;
 use std::net::SocketAddr;
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What decides when the next message is sent.
@@ -32,6 +33,8 @@ pub enum Mode {
 pub struct Load {
     /// Marks this run's messages.
     pub run_id: u64,
+    /// Seed of the schedule and the payloads.
+    pub seed: u64,
     /// Topic.
     pub topic: String,
     /// Producer group.
@@ -55,8 +58,9 @@ pub struct Load {
     pub protocol: Protocol,
     /// Header encoding (remoting).
     pub serialize: SerializeType,
-    /// Whether to record where each message was acknowledged (not against the no-op target).
-    pub record_acks: bool,
+    /// How many messages of each generator are kept with the place where they were acknowledged: 0
+    /// unless they are read back.
+    pub acks_max: u64,
 }
 
 /// A queue of the topic, numbered over all brokers.
@@ -98,8 +102,8 @@ pub struct Part {
     pub senders: Vec<SenderPlan>,
     /// Core to run on.
     pub core: Option<usize>,
-    /// Lets generators start together.
-    pub barrier: Arc<Barrier>,
+    /// Lets generators start together, or none of them.
+    pub gate: Arc<StartGate>,
     /// Set by Ctrl-C.
     pub stop: Stop,
 }

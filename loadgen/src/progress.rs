@@ -129,14 +129,13 @@ impl PhaseDisplay {
 }
 
 fn line(rate: f64, reading: &Reading, left: Duration) -> String {
-    let times = if reading.p50_nanos == 0 {
-        String::new()
-    } else {
-        format!(
-            " · RT p50 {} p99 {}",
-            crate::report::text::time_nanos(reading.p50_nanos),
-            crate::report::text::time_nanos(reading.p99_nanos)
-        )
+    let time = |name: &str, nanos: u64| match nanos {
+        0 => String::new(),
+        _ => format!(" {name} {}", crate::report::text::time_nanos(nanos)),
+    };
+    let times = match reading.p50_nanos {
+        0 => String::new(),
+        nanos => format!(" · RT{}{}", time("p50", nanos), time("p99", reading.p99_nanos)),
     };
     let left =
         if left.is_zero() { String::new() } else { format!(" · {} s left", left.as_secs() + 1) };

@@ -5,6 +5,7 @@ use crate::cores::CorePlan;
 use crate::env::Environment;
 use crate::env::disk::free_bytes;
 use crate::error::{Error, Result};
+use crate::integrity::IntegrityReport;
 use crate::own_cluster::{BrokerWish, OwnCluster};
 use crate::plan::Mode;
 use crate::progress::Progress;
@@ -47,24 +48,40 @@ pub(crate) fn quick(args: &QuickArgs, stop: &Stop) -> Result<RunResult> {
     );
     let folder = RunFolder::create(&args.common.out, &frame.name)?;
     folder.write_question(&frame.empty_result(), &frame.command)?;
+    say_o_direct(&progress, &environment);
+    let outcome = on_own_cluster(args, &frame, &progress, stop, &folder, &store_parent)
+        .unwrap_or_else(runner::Outcome::nothing);
+    runner::finish(frame, outcome, environment, folder, &args.common)
+}
+
+/// Starts the cluster, measures it and stops it, whatever happens between.
+fn on_own_cluster(
+    args: &QuickArgs,
+    frame: &Frame,
+    progress: &Progress,
+    stop: &Stop,
+    folder: &RunFolder,
+    store_parent: &Path,
+) -> Result<runner::Outcome> {
     let store = tempfile::Builder::new()
         .prefix(".loadgen-store-")
-        .tempdir_in(&store_parent)
-        .map_err(Error::file("make a temporary store in", &store_parent))?;
-    say_o_direct(&progress, &environment);
+        .tempdir_in(store_parent)
+        .map_err(Error::file("make a temporary store in", store_parent))?;
     let cores = CorePlan::for_quick(args.shards, args.common.threads);
     progress.say(&cores.sentence());
     let store_path =
         fs::canonicalize(store.path()).map_err(Error::file("resolve", store.path()))?;
     let own = OwnCluster::start(&wish(args, &cores), &store_path, &folder.config(), stop)?;
-    let measured = measure(args, &frame, &cores, &own, &progress, stop, &folder);
+    let measured = measure(args, frame, &cores, &own, progress, stop, folder);
     let killed = own.stop();
-    let store_path = store.path().to_owned();
-    store.close().map_err(Error::file("remove the temporary store", store_path))?;
     let mut outcome = measured?;
     outcome.notes.extend(cores.note());
     outcome.notes.extend(killed);
-    runner::finish(frame, outcome, environment, folder, &args.common)
+    if let Err(error) = store.close() {
+        let path = store_path.display();
+        outcome.notes.push(format!("cannot remove the temporary store {path}: {error}"));
+    }
+    Ok(outcome)
 }
 
 fn workload(args: &QuickArgs) -> &'static str {
@@ -83,8 +100,8 @@ fn wish(args: &QuickArgs, cores: &CorePlan) -> BrokerWish {
     }
 }
 
-fn check_room(folder: &Path, seconds_per_phase: f64) -> Result<()> {
-    let seconds = Duration::from_secs_f64(seconds_per_phase.ceil()).as_secs();
+fn check_room(folder: &Path, per_phase: Duration) -> Result<()> {
+    let seconds = per_phase.as_secs() + 1;
     let needed = FREE_BYTES_BASE + seconds.saturating_mul(FREE_BYTES_PER_SECOND);
     match free_bytes(folder) {
         Some(free) if free < needed => Err(Error::Usage(format!(
@@ -121,20 +138,31 @@ fn measure(
     let bench = runner::bench(cores, stop);
     let mut setup = runner::Setup::connect(&own.namesrv_addr, folder)?;
     setup.know_own(concat!("RingMQ ", env!("CARGO_PKG_VERSION")), &own.broker_config);
-    let warmup = Duration::from_secs_f64((args.seconds_per_phase / 4.0).min(1.0));
+    let warmup = (args.seconds_per_phase / 4).min(Duration::from_secs(1));
     let common =
         frame.session_common(&args.common, cores, format!("loadgen-{:x}", frame.run_id), warmup);
     let mut session =
         Session::begin(&bench, progress, &mut setup.cluster, common, args.common.queues)?;
+    session.keep_acks();
     session.set_broker_pid(own.broker_pid());
-    let duration = Duration::from_secs_f64(args.seconds_per_phase);
+    let duration = args.seconds_per_phase;
     if !args.common.no_floor {
         session.set_floor(runner::floor(cores, args.common.protocol, duration, &folder.config())?);
     }
-    closed_rows(&mut session, duration)?;
-    open_row(&mut session, duration)?;
-    let (integrity, _) = session.consume()?;
-    Ok(setup.outcome(session.rows, Some(integrity)))
+    let mut integrity = None;
+    let ended = rows(&mut session, duration, &mut integrity).err();
+    Ok(setup.outcome(session.rows, integrity, ended))
+}
+
+fn rows(
+    session: &mut Session<'_>,
+    duration: Duration,
+    integrity: &mut Option<IntegrityReport>,
+) -> Result<()> {
+    closed_rows(session, duration)?;
+    open_row(session, duration)?;
+    *integrity = Some(session.consume()?.0);
+    Ok(())
 }
 
 fn closed_rows(session: &mut Session<'_>, duration: Duration) -> Result<()> {

@@ -3,7 +3,8 @@
 //!
 //! *Response time* runs from when a message was due, *service time* from when it was sent. They
 //! differ when the sender was late, which a closed-loop tool does not see. *Lag* is the difference,
-//! and the generator's check of itself.
+//! and the generator's check of itself. A closed loop has no schedule: there both times run from
+//! the send, and lag is how long the generator kept a free place empty.
 //!
 //! Recorders of several threads are merged; percentiles are never averaged.
 
@@ -22,7 +23,8 @@ pub struct Recorder {
     pub response: Histogram<u64>,
     /// Time from send to answer, ns.
     pub service: Histogram<u64>,
-    /// Time from due to send, ns.
+    /// Open loop: time from due to send, ns. Closed loop: time from the answer that freed a place
+    /// to the next send there.
     pub lag: Histogram<u64>,
     /// Time spent in each stage, if answers tell it (native protocol).
     pub stages: Option<Box<StageTimes>>,
@@ -30,14 +32,28 @@ pub struct Recorder {
     pub buckets: Buckets,
     /// Times above [`RECORDED_NANOS_MAX`], recorded as that.
     pub overflows: u64,
+    /// Response times of the warm-up, by when the message was due. They only tell how fast the
+    /// broker is without a backlog.
+    pub warmup_buckets: Buckets,
     /// Answers that arrived inside the measured window; the rate counts these.
     pub answered_in_window: u64,
-    /// Measured messages sent.
+    /// Of the measured messages, those acknowledged before the window's end. Unlike the rate, it
+    /// has no message of the warm-up in it.
+    pub answered_in_time: u64,
+    /// Measured messages sent: acknowledged, failed and unanswered ones add up to it.
     pub sent: u64,
     /// Measured messages acknowledged.
     pub acknowledged: u64,
-    /// Failures by kind.
+    /// Measured messages answered with an error.
+    pub failed: u64,
+    /// Measured messages that never had an answer: timed out, or their connection was lost.
+    pub unanswered: u64,
+    /// The failed and the unanswered ones by kind.
     pub errors: BTreeMap<String, u64>,
+    /// The same of the warm-up.
+    pub warmup_errors: BTreeMap<String, u64>,
+    /// Answers that belong to no request, by kind: late, repeated or unreadable.
+    pub strays: BTreeMap<String, u64>,
     /// The broker's explanation of the first failure of each kind.
     pub remarks: BTreeMap<String, String>,
 }
@@ -53,12 +69,29 @@ impl Recorder {
             lag: fine(),
             buckets: Buckets::new(duration),
             overflows: 0,
+            warmup_buckets: Buckets::new(Duration::ZERO),
             answered_in_window: 0,
+            answered_in_time: 0,
             sent: 0,
             acknowledged: 0,
+            failed: 0,
+            unanswered: 0,
             errors: BTreeMap::new(),
+            warmup_errors: BTreeMap::new(),
+            strays: BTreeMap::new(),
             remarks: BTreeMap::new(),
         }
+    }
+
+    /// The same with a warm-up of this length before the window.
+    #[must_use]
+    pub fn with_warmup(self, warmup: Duration) -> Self {
+        Self { warmup_buckets: Buckets::new(warmup), ..self }
+    }
+
+    /// Records an acknowledged message of the warm-up, due this long after its start.
+    pub fn warmup_answer(&mut self, due_in_warmup_nanos: u64, response_nanos: u64) {
+        self.warmup_buckets.record(due_in_warmup_nanos, response_nanos);
     }
 
     /// Records an acknowledged message of the measured window. `due_in_window_nanos` counts from
@@ -73,21 +106,40 @@ impl Recorder {
         self.acknowledged += 1;
     }
 
-    /// Records a failure of the measured window.
-    pub fn error(&mut self, what: &str) {
-        // A lookup first: naming an error allocates only the first time it is seen.
-        match self.errors.get_mut(what) {
-            Some(count) => *count += 1,
-            None => {
-                self.errors.insert(what.to_owned(), 1);
-            }
-        }
+    /// Records a message that was answered with an error.
+    pub fn failed(&mut self, measured: bool, what: &str) {
+        self.failed += u64::from(measured);
+        self.error(measured, what);
     }
 
-    /// Failures of all kinds.
+    /// Records a message that will have no answer any more.
+    pub fn no_answer(&mut self, measured: bool, what: &str) {
+        self.unanswered += u64::from(measured);
+        self.error(measured, what);
+    }
+
+    /// Records an answer that belongs to no request.
+    pub fn stray(&mut self, what: &str) {
+        count_by_name(&mut self.strays, what);
+    }
+
+    fn error(&mut self, measured: bool, what: &str) {
+        let errors = if measured { &mut self.errors } else { &mut self.warmup_errors };
+        count_by_name(errors, what);
+    }
+
+    /// Failures of all kinds, of the warm-up too.
     #[must_use]
     pub fn error_count(&self) -> u64 {
-        self.errors.values().sum()
+        self.errors.values().chain(self.warmup_errors.values()).sum()
+    }
+
+    /// The response time of this broker when it has no backlog, ns: the smallest median of a slice
+    /// of the load. A backlog that grows can't raise it.
+    #[must_use]
+    pub fn usual_response_nanos(&self) -> Option<u64> {
+        let slices = self.warmup_buckets.each.iter().chain(&self.buckets.each);
+        slices.filter(|slice| !slice.is_empty()).map(|slice| slice.value_at_quantile(0.5)).min()
     }
 
     /// Adds what another thread recorded in the same phase.
@@ -99,13 +151,17 @@ impl Recorder {
             mine.merge(theirs);
         }
         self.buckets.merge(&other.buckets);
+        self.warmup_buckets.merge(&other.warmup_buckets);
         self.overflows += other.overflows;
         self.answered_in_window += other.answered_in_window;
+        self.answered_in_time += other.answered_in_time;
         self.sent += other.sent;
         self.acknowledged += other.acknowledged;
-        for (what, count) in &other.errors {
-            *self.errors.entry(what.clone()).or_default() += count;
-        }
+        self.failed += other.failed;
+        self.unanswered += other.unanswered;
+        merge_counts(&mut self.errors, &other.errors);
+        merge_counts(&mut self.warmup_errors, &other.warmup_errors);
+        merge_counts(&mut self.strays, &other.strays);
         for (what, remark) in &other.remarks {
             self.remarks.entry(what.clone()).or_insert_with(|| remark.clone());
         }
@@ -157,6 +213,22 @@ impl Buckets {
     }
 }
 
+fn count_by_name(counts: &mut BTreeMap<String, u64>, what: &str) {
+    // A lookup first: a name allocates only the first time it is seen.
+    match counts.get_mut(what) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(what.to_owned(), 1);
+        }
+    }
+}
+
+fn merge_counts(mine: &mut BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>) {
+    for (what, count) in theirs {
+        *mine.entry(what.clone()).or_default() += count;
+    }
+}
+
 fn merge_into(mine: &mut Histogram<u64>, theirs: &Histogram<u64>) {
     if let Err(error) = mine.add(theirs) {
         unreachable!("histograms of a phase have the same bounds: {error}");
@@ -202,6 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn the_usual_response_time_is_the_one_before_a_backlog_grew() {
+        let mut recorder = Recorder::new(Duration::from_secs(1), Protocol::Remoting)
+            .with_warmup(Duration::from_secs(1));
+        for slice in 0..10 {
+            recorder.warmup_answer(slice * BUCKET_NANOS, 1_000_000 * (slice + 1));
+            recorder.answer(slice * BUCKET_NANOS, 1_000_000 * (slice + 11), 1_000_000);
+        }
+        let usual = recorder.usual_response_nanos().unwrap();
+        assert!((990_000..1_010_000).contains(&usual), "{usual} ns");
+    }
+
+    #[test]
     fn times_past_the_range_are_counted_not_lost() {
         let mut recorder = Recorder::new(Duration::from_secs(1), Protocol::Remoting);
         recorder.answer(0, RECORDED_NANOS_MAX * 2, 5);
@@ -226,8 +310,11 @@ mod tests {
         recorder.answer(250_000_000, 5_000, 5_000);
         assert_eq!(recorder.buckets.each[2].len(), 1);
         assert_eq!(recorder.buckets.finished_before(300_000_000).unwrap().len(), 1);
-        recorder.error("code 2");
-        recorder.error("code 2");
-        assert_eq!((recorder.errors["code 2"], recorder.error_count()), (2, 2));
+        recorder.failed(true, "code 2");
+        recorder.failed(true, "code 2");
+        recorder.no_answer(true, "no answer");
+        recorder.failed(false, "code 2");
+        assert_eq!((recorder.errors["code 2"], recorder.warmup_errors["code 2"]), (2, 1));
+        assert_eq!((recorder.failed, recorder.unanswered, recorder.error_count()), (2, 1, 4));
     }
 }

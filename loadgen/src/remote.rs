@@ -5,6 +5,7 @@ use crate::consumer::Consumed;
 use crate::cores::CorePlan;
 use crate::env::Environment;
 use crate::error::Result;
+use crate::integrity::IntegrityReport;
 use crate::plan::Mode;
 use crate::progress::Progress;
 use crate::protocols::Protocol;
@@ -14,7 +15,6 @@ use crate::result::RunResult;
 use crate::runner::{self, Frame};
 use crate::session::{Session, Shape};
 use crate::signals::Stop;
-use std::time::Duration;
 
 /// Runs `run`.
 ///
@@ -36,21 +36,29 @@ pub(crate) fn run(args: &RunArgs, stop: &Stop) -> Result<RunResult> {
     );
     let folder = RunFolder::create(&args.common.out, &frame.name)?;
     folder.write_question(&frame.empty_result(), &frame.command)?;
+    let outcome = measure(args, &frame, &progress, stop, &folder, (&name, &label, shape))
+        .unwrap_or_else(runner::Outcome::nothing);
+    runner::finish(frame, outcome, environment, folder, &args.common)
+}
+
+fn measure(
+    args: &RunArgs,
+    frame: &Frame,
+    progress: &Progress,
+    stop: &Stop,
+    folder: &RunFolder,
+    (name, label, shape): (&str, &str, Shape),
+) -> Result<runner::Outcome> {
     let cores = CorePlan::for_run(args.common.threads);
     let bench = runner::bench(&cores, stop);
-    let mut setup = runner::Setup::connect(&args.namesrv, &folder)?;
+    let mut setup = runner::Setup::connect(&args.namesrv, folder)?;
     if args.common.protocol == Protocol::Native {
         setup.ask_native()?;
     }
     let topic = args.topic.clone().unwrap_or_else(|| format!("loadgen-{:x}", frame.run_id));
-    let common = frame.session_common(
-        &args.common,
-        &cores,
-        topic,
-        Duration::from_secs_f64(args.warmup.max(0.0)),
-    );
+    let common = frame.session_common(&args.common, &cores, topic, args.warmup);
     let mut session =
-        Session::begin(&bench, &progress, &mut setup.cluster, common, args.common.queues)?;
+        Session::begin(&bench, progress, &mut setup.cluster, common, args.common.queues)?;
     if !args.common.no_floor {
         session.set_floor(runner::floor(
             &cores,
@@ -59,24 +67,38 @@ pub(crate) fn run(args: &RunArgs, stop: &Stop) -> Result<RunResult> {
             &folder.config(),
         )?);
     }
-    session.load(&name, &label, shape)?;
-    let integrity = if args.consume {
-        let (integrity, consumed) = session.consume()?;
+    if args.consume {
+        session.keep_acks();
+    }
+    let mut integrity = None;
+    let ended = session
+        .load(name, label, shape)
+        .map(|_| ())
+        .and_then(|()| read_back(args, &mut session, progress, &mut integrity))
+        .err();
+    Ok(setup.outcome(session.rows, integrity, ended))
+}
+
+fn read_back(
+    args: &RunArgs,
+    session: &mut Session<'_>,
+    progress: &Progress,
+    integrity: &mut Option<IntegrityReport>,
+) -> Result<()> {
+    if args.consume {
+        let (report, consumed) = session.consume()?;
+        *integrity = Some(report);
         if args.rocketmq_lines {
             progress.say(&consumer_line(&consumed));
         }
-        Some(integrity)
-    } else {
-        None
-    };
-    let outcome = setup.outcome(session.rows, integrity);
-    runner::finish(frame, outcome, environment, folder, &args.common)
+    }
+    Ok(())
 }
 
 fn shape(args: &RunArgs) -> (String, String, Shape) {
     let senders = args.senders as usize;
     let in_flight = args.in_flight.map(|depth| depth as usize);
-    let duration = Duration::from_secs_f64(args.duration);
+    let duration = args.duration;
     match args.rate {
         Some(rate) => {
             let shape = format!("{:?}", args.shape).to_lowercase();
@@ -107,7 +129,7 @@ fn shape(args: &RunArgs) -> (String, String, Shape) {
 /// The line of RocketMQ's `benchmark/consumer.sh`.
 fn consumer_line(consumed: &Consumed) -> String {
     let tps = crate::row::count_f64(consumed.messages) * 1e9 / (consumed.took_nanos.max(1) as f64);
-    let (born, stored) = (&consumed.born_to_consume_ms, &consumed.store_to_consume_ms);
+    let (born, stored) = (&consumed.born_to_consume.times_ms, &consumed.store_to_consume.times_ms);
     format!(
         "Consume TPS: {tps:.0} AVG(B2C) RT(ms): {:.3} AVG(S2C) RT(ms): {:.3} MAX(B2C) RT(ms): {} \
             MAX(S2C) RT(ms): {} Consume Fail: {}",

@@ -10,6 +10,8 @@ use serde::Serialize;
 pub struct RunResult {
     /// Version of this file's shape.
     pub schema: u32,
+    /// Seed of the schedules and payloads: `--seed` repeats them.
+    pub seed: u64,
     /// Folder name.
     pub name: String,
     /// `quick` or what `run` was asked for.
@@ -28,6 +30,8 @@ pub struct RunResult {
     pub rows: Vec<Row>,
     /// The verdict on the messages; `None` when they were not read back.
     pub integrity: Option<IntegrityReport>,
+    /// What ended the run before it was done, if something did.
+    pub ended_early: Option<String>,
     /// Why the run as a whole is not valid; empty when it is.
     pub invalid: Vec<String>,
     /// Notes for the reader.
@@ -35,9 +39,12 @@ pub struct RunResult {
 }
 
 impl RunResult {
-    /// Fills in `invalid`. A run is invalid if the integrity check failed or if no row of load is
-    /// valid.
+    /// Fills in `invalid`. A run is invalid if it ended early, if the integrity check failed, or
+    /// if no row of load is valid.
     pub fn judge(&mut self) {
+        if let Some(why) = &self.ended_early {
+            self.invalid.push(format!("ended early: {why}"));
+        }
         if let Some(integrity) = self.integrity.as_ref().filter(|integrity| !integrity.holds()) {
             self.invalid.push(format!("integrity check failed: {}", integrity.sentence()));
         }

@@ -8,7 +8,37 @@ use hdrhistogram::{Counter, Histogram};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Percentiles in microseconds.
+/// A percentile that is printed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantile {
+    /// Its name.
+    pub name: &'static str,
+    /// The share of values at or below it.
+    pub share: f64,
+    /// From fewer values it is not printed: 10 / (1 − share). Below that, fewer than ten values lie
+    /// beyond the percentile, and it is an anecdote.
+    pub samples_min: u64,
+}
+
+/// The percentiles of every result.
+pub const QUANTILES: [Quantile; 5] = [
+    Quantile { name: "p50", share: 0.5, samples_min: 20 },
+    Quantile { name: "p90", share: 0.9, samples_min: 100 },
+    Quantile { name: "p99", share: 0.99, samples_min: 1_000 },
+    Quantile { name: "p99.9", share: 0.999, samples_min: 10_000 },
+    Quantile { name: "p99.99", share: 0.9999, samples_min: 100_000 },
+];
+
+impl Quantile {
+    /// Its value in a histogram of nanoseconds, in µs; `None` when there are too few values.
+    #[must_use]
+    pub fn of<C: Counter>(&self, histogram: &Histogram<C>) -> Option<f64> {
+        (histogram.len() >= self.samples_min)
+            .then(|| micros(histogram.value_at_quantile(self.share)))
+    }
+}
+
+/// Percentiles in microseconds. One that was taken from too few values is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Percentiles {
     /// Values recorded.
@@ -16,15 +46,15 @@ pub struct Percentiles {
     /// Mean.
     pub mean_us: f64,
     /// Median.
-    pub p50_us: f64,
+    pub p50_us: Option<f64>,
     /// 90 %.
-    pub p90_us: f64,
+    pub p90_us: Option<f64>,
     /// 99 %.
-    pub p99_us: f64,
+    pub p99_us: Option<f64>,
     /// 99.9 %.
-    pub p999_us: f64,
+    pub p999_us: Option<f64>,
     /// 99.99 %.
-    pub p9999_us: f64,
+    pub p9999_us: Option<f64>,
     /// Largest.
     pub max_us: f64,
 }
@@ -36,18 +66,36 @@ impl Percentiles {
         if histogram.is_empty() {
             return None;
         }
-        let at = |quantile: f64| micros(histogram.value_at_quantile(quantile));
+        let [p50_us, p90_us, p99_us, p999_us, p9999_us] =
+            QUANTILES.map(|quantile| quantile.of(histogram));
         Some(Self {
             count: histogram.len(),
             mean_us: histogram.mean() / 1000.0,
-            p50_us: at(0.5),
-            p90_us: at(0.9),
-            p99_us: at(0.99),
-            p999_us: at(0.999),
-            p9999_us: at(0.9999),
+            p50_us,
+            p90_us,
+            p99_us,
+            p999_us,
+            p9999_us,
             max_us: micros(histogram.max()),
         })
     }
+
+    /// The values in the order of [`QUANTILES`].
+    #[must_use]
+    pub fn each(&self) -> [Option<f64>; QUANTILES.len()] {
+        [self.p50_us, self.p90_us, self.p99_us, self.p999_us, self.p9999_us]
+    }
+}
+
+/// A printed percentile that is INVALID: the generator was late by too much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LatePercentile {
+    /// Its name.
+    pub percentile: &'static str,
+    /// The response time there, µs.
+    pub response_us: f64,
+    /// The schedule lag at the same percentile, µs.
+    pub lag_us: f64,
 }
 
 /// The kind of measurement.
@@ -78,10 +126,10 @@ pub struct Slice {
     pub end_s: f64,
     /// Messages due in it.
     pub count: u64,
-    /// Median, µs.
-    pub p50_us: f64,
-    /// 99 %, µs.
-    pub p99_us: f64,
+    /// Median, µs; `None` from too few messages.
+    pub p50_us: Option<f64>,
+    /// 99 %, µs; `None` from too few messages.
+    pub p99_us: Option<f64>,
     /// Largest, µs.
     pub max_us: f64,
 }
@@ -113,30 +161,48 @@ pub struct Row {
     pub sent: u64,
     /// Of those, acknowledged.
     pub acknowledged: u64,
-    /// Requests without an answer after the drain.
+    /// Of those sent, acknowledged before the window's end.
+    pub answered_in_time: u64,
+    /// Of those sent, answered with an error.
+    pub failed: u64,
+    /// Of those sent, never answered: timed out, or their connection was lost.
     pub unanswered: u64,
+    /// Connections that ended before the load did.
+    pub lost_connections: u64,
     /// Answers in the window per second.
     pub rate_per_s: f64,
     /// Payload megabytes (10^6) a second.
     pub megabytes_per_s: f64,
     /// Time from due to answer.
     pub response: Option<Percentiles>,
+    /// The response time without a backlog, µs: the smallest median of a slice of the load.
+    pub usual_response_us: Option<f64>,
+    /// Printed percentiles that are INVALID (open loop).
+    pub late_percentiles: Vec<LatePercentile>,
     /// Time from send to answer.
     pub service: Option<Percentiles>,
-    /// Time from due to send: the generator's check of itself.
+    /// Open loop: time from due to send, the generator's check of itself.
     pub lag: Option<Percentiles>,
+    /// Closed loop: how long the generator kept a free place empty. It is in neither time above.
+    pub generator_wait: Option<Percentiles>,
     /// Time spent in each stage of a send (native protocol).
     pub stages: Option<StageRow>,
     /// The same against the no-op target.
     pub floor: Option<Floor>,
-    /// Failures by name.
+    /// The failed and the unanswered ones by name.
     pub errors: BTreeMap<String, u64>,
+    /// The same of the warm-up.
+    pub warmup_errors: BTreeMap<String, u64>,
+    /// Answers that belong to no request, by name.
+    pub strays: BTreeMap<String, u64>,
     /// The broker's explanation of the first failure of each kind.
     pub remarks: BTreeMap<String, String>,
     /// Times above the histogram's range.
     pub overflows: u64,
     /// Share of the window a generator thread was on a CPU, per thread.
     pub generator_cpu_share: Vec<Option<f64>>,
+    /// Share of the window a generator thread worked, per thread. Spinning is not work.
+    pub generator_busy_share: Vec<f64>,
     /// CPU time of the broker per message, µs (own broker only).
     pub broker_cpu_us_per_message: Option<f64>,
     /// Resident memory of the broker after the row, bytes (own broker only).
@@ -175,18 +241,27 @@ impl Row {
             planned: recorder.sent,
             sent: recorder.sent,
             acknowledged: recorder.acknowledged,
-            unanswered: 0,
+            answered_in_time: recorder.answered_in_time,
+            failed: recorder.failed,
+            unanswered: recorder.unanswered,
+            lost_connections: 0,
             rate_per_s,
             megabytes_per_s: rate_per_s * load.size_bytes as f64 / 1e6,
             response: Percentiles::of(&recorder.response),
+            usual_response_us: recorder.usual_response_nanos().map(micros),
+            late_percentiles: Vec::new(),
             service: Percentiles::of(&recorder.service),
-            lag: Percentiles::of(&recorder.lag),
+            lag: Percentiles::of(&recorder.lag).filter(|_| kind == Kind::Open),
+            generator_wait: Percentiles::of(&recorder.lag).filter(|_| kind == Kind::Closed),
             stages: recorder.stages.as_deref().and_then(StageTimes::row),
             floor: None,
             errors: recorder.errors.clone(),
+            warmup_errors: recorder.warmup_errors.clone(),
+            strays: recorder.strays.clone(),
             remarks: recorder.remarks.clone(),
             overflows: recorder.overflows,
             generator_cpu_share: Vec::new(),
+            generator_busy_share: Vec::new(),
             broker_cpu_us_per_message: None,
             broker_resident_bytes: None,
             invalid: Vec::new(),
@@ -218,18 +293,27 @@ impl Row {
             planned: consumed.messages,
             sent: consumed.messages,
             acknowledged: consumed.messages,
+            answered_in_time: consumed.messages,
+            failed: 0,
             unanswered: 0,
+            lost_connections: 0,
             rate_per_s: count_f64(consumed.messages) / seconds,
             megabytes_per_s: count_f64(consumed.bytes) / seconds / 1e6,
             response: Percentiles::of(&consumed.pull),
+            usual_response_us: None,
+            late_percentiles: Vec::new(),
             service: None,
             lag: None,
+            generator_wait: None,
             stages: None,
             floor: None,
             errors: BTreeMap::new(),
+            warmup_errors: BTreeMap::new(),
+            strays: BTreeMap::new(),
             remarks: BTreeMap::new(),
             overflows: 0,
             generator_cpu_share: Vec::new(),
+            generator_busy_share: Vec::new(),
             broker_cpu_us_per_message: None,
             broker_resident_bytes: None,
             invalid: Vec::new(),
@@ -237,10 +321,27 @@ impl Row {
             over_time: Vec::new(),
             recorder: None,
         };
+        let faults = [&consumed.born_to_consume, &consumed.store_to_consume];
+        for (ages, timestamp) in faults.into_iter().zip(["born", "stored"]) {
+            if ages.faults > 0 {
+                row.notes.push(format!(
+                    "{} messages say that they were {timestamp} when or after they were read: \
+                     faults of the clocks, in no time",
+                    ages.faults
+                ));
+            }
+        }
         if consumed.failed_pulls > 0 {
             row.errors.insert("pull without messages".into(), consumed.failed_pulls);
         }
         row
+    }
+
+    /// Closed loop: the share of each round trip that was the generator's own.
+    #[must_use]
+    pub fn generator_wait_share(&self) -> Option<f64> {
+        let (wait, service) = (self.generator_wait?.mean_us, self.service?.mean_us);
+        Some(wait / (wait + service))
     }
 
     /// Failures of all kinds.
@@ -256,8 +357,8 @@ fn slices(recorder: &Recorder) -> Vec<Slice> {
     let slice = |(index, bucket): (usize, &Histogram<u32>)| Slice {
         end_s: (index + 1) as f64 * width_s,
         count: bucket.len(),
-        p50_us: micros(bucket.value_at_quantile(0.5)),
-        p99_us: micros(bucket.value_at_quantile(0.99)),
+        p50_us: QUANTILES[0].of(bucket),
+        p99_us: QUANTILES[2].of(bucket),
         max_us: micros(bucket.max()),
     };
     each.map(slice).collect()

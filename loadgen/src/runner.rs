@@ -11,6 +11,7 @@ use crate::integrity::IntegrityReport;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::native_wire::greet;
 use crate::phase::Bench;
+use crate::progress::note;
 use crate::protocols::Protocol;
 use crate::report::folder::RunFolder;
 use crate::result::{RunResult, durability_of, environment_notes, target_of};
@@ -35,6 +36,8 @@ pub(crate) struct Frame {
     pub name: String,
     /// Marks the run's messages.
     pub run_id: u64,
+    /// Seed of the schedules and payloads.
+    pub seed: u64,
     /// The command line as typed.
     pub command: String,
     workload: String,
@@ -70,6 +73,8 @@ impl Frame {
         Self {
             name: format!("{date}T{time}-{host}-{revision}-{}", word_dashed(workload)),
             run_id: run_id & (u64::MAX >> 16),
+            // 32 bits: short to type, and exact in every reader of JSON.
+            seed: args.seed.unwrap_or_else(|| u64::from(fastrand::u32(..))),
             command: environment
                 .command
                 .iter()
@@ -89,6 +94,7 @@ impl Frame {
     pub(crate) fn empty_result(&self) -> RunResult {
         RunResult {
             schema: 1,
+            seed: self.seed,
             name: self.name.clone(),
             workload: self.workload.clone(),
             target: String::new(),
@@ -98,6 +104,7 @@ impl Frame {
             expectation: self.expectation.clone(),
             rows: Vec::new(),
             integrity: None,
+            ended_early: None,
             invalid: Vec::new(),
             notes: Vec::new(),
         }
@@ -118,6 +125,7 @@ impl Frame {
         };
         Common {
             run_id: self.run_id,
+            seed: self.seed,
             topic,
             size_bytes: args.size as usize,
             spin: cores.spins(args.spin),
@@ -218,10 +226,15 @@ impl Setup {
         Ok(())
     }
 
-    /// The outcome of the finished measurements.
+    /// The outcome of the measurements: all of them, or those before `ended`.
     #[must_use]
-    pub(crate) fn outcome(self, rows: Vec<Row>, integrity: Option<IntegrityReport>) -> Outcome {
-        Outcome { rows, integrity, brokers: self.brokers, notes: Vec::new() }
+    pub(crate) fn outcome(
+        self,
+        rows: Vec<Row>,
+        integrity: Option<IntegrityReport>,
+        ended: Option<Error>,
+    ) -> Outcome {
+        Outcome { rows, integrity, brokers: self.brokers, notes: Vec::new(), ended }
     }
 }
 
@@ -265,12 +278,24 @@ pub(crate) struct Outcome {
     pub brokers: Vec<BrokerFacts>,
     /// Notes for the reader.
     pub notes: Vec<String>,
+    /// What ended the run before it was done.
+    pub ended: Option<Error>,
 }
 
-/// Judges, writes the folder, shows the result and gives it back.
+impl Outcome {
+    /// The outcome of a run that ended before it measured anything.
+    #[must_use]
+    pub(crate) fn nothing(why: Error) -> Self {
+        let (rows, brokers, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rows, integrity: None, brokers, notes, ended: Some(why) }
+    }
+}
+
+/// Judges, writes the folder, shows the result and gives it back. A run that ended early keeps its
+/// rows.
 ///
 /// # Errors
-/// When something can't be written.
+/// When something can't be written, or when the run ended before its first row.
 pub(crate) fn finish(
     frame: Frame,
     outcome: Outcome,
@@ -287,8 +312,17 @@ pub(crate) fn finish(
     result.integrity = outcome.integrity;
     result.notes = outcome.notes;
     result.notes.extend(environment_notes(&environment));
+    result.ended_early = outcome.ended.as_ref().map(Error::to_string);
     result.judge();
     let folder = folder.finish(&mut result, &environment, &frame.command)?;
+    if let Some(why) = outcome.ended {
+        let kept = folder.display();
+        note(&format!("loadgen: ended early, {} rows kept: {kept}", result.rows.len()));
+        if result.rows.is_empty() {
+            return Err(why);
+        }
+        note(&format!("loadgen: {why}"));
+    }
     show(&result, &folder, args.json)?;
     Ok(result)
 }

@@ -7,7 +7,7 @@ use crate::consumer::{Consumed, Range, consume};
 use crate::env::process::{process_cpu_nanos, resident_bytes};
 use crate::error::Result;
 use crate::integrity::{AckTable, Checker, IntegrityReport};
-use crate::limits::START_TIMEOUT;
+use crate::limits::{ACKS_MAX, START_TIMEOUT};
 use crate::live::{Live, Reading};
 use crate::phase::{Bench, run_load};
 use crate::plan::{Load, Mode, QueuePlan};
@@ -16,6 +16,7 @@ use crate::protocols::Protocol;
 use crate::row::{Floor, Row, count_f64};
 use crate::signals::Stop;
 use crate::verdict;
+use protocol::checked::fit;
 use protocol::remoting::SerializeType;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -29,6 +30,8 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Common {
     /// Marks this run's messages.
     pub run_id: u64,
+    /// Seed of the schedules and payloads.
+    pub seed: u64,
     /// Topic.
     pub topic: String,
     /// Payload bytes.
@@ -95,6 +98,7 @@ pub(crate) struct Session<'a> {
     queues: Vec<QueuePlan>,
     starts: Vec<u64>,
     acks: Vec<AckTable>,
+    keeps_acks: bool,
     floor: Option<FloorTarget>,
     /// Process of the program's own broker; its CPU time is counted.
     broker_pid: Option<u32>,
@@ -116,8 +120,9 @@ impl<'a> Session<'a> {
         common: Common,
         queues: u32,
     ) -> Result<Self> {
-        let queues = cluster.ensure_topic(&common.topic, queues)?;
+        let queues = cluster.ensure_topic(&common.topic, queues, &bench.stop)?;
         let starts = queues.iter().map(|queue| {
+            bench.stop.check()?;
             with_broker(queue, |caller| queue_offset(caller, &common.topic, queue.queue_id, false))
         });
         let starts = starts.collect::<Result<Vec<u64>>>()?;
@@ -128,11 +133,17 @@ impl<'a> Session<'a> {
             queues,
             starts,
             acks: Vec::new(),
+            keeps_acks: false,
             floor: None,
             broker_pid: None,
             visible_within: VISIBLE_WITHIN,
             rows: Vec::new(),
         })
+    }
+
+    /// Keeps where messages are acknowledged, for reading them back.
+    pub(crate) fn keep_acks(&mut self) {
+        self.keeps_acks = true;
     }
 
     /// Measures the floor of every row against this target too.
@@ -148,9 +159,10 @@ impl<'a> Session<'a> {
     /// Runs one row and its floor.
     ///
     /// # Errors
-    /// When a generator can't connect, or a signal came.
+    /// When a generator can't connect, or a signal came. What was measured by then is a row all the
+    /// same.
     pub(crate) fn load(&mut self, name: &str, label: &str, shape: Shape) -> Result<&Row> {
-        let load = self.load_of(shape, true);
+        let load = self.load_of(shape, self.acks_max());
         let cpu_before = self.broker_pid.and_then(process_cpu_nanos);
         let phase =
             run_load(self.bench, name, label, &load, &self.queues, self.acks.len(), self.progress)?;
@@ -162,16 +174,20 @@ impl<'a> Session<'a> {
         });
         row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
         self.acks.extend(phase.acks);
-        row.floor = self.measure_floor(label, shape)?;
-        row.notes = verdict::notes(&row, load.spin);
+        // Kept before anything else can end the run: a floor that fails costs no row.
+        let last = self.rows.len();
         self.rows.push(row);
-        let last = self.rows.len() - 1;
-        Ok(&self.rows[last])
+        self.bench.stop.check()?;
+        let floor = self.measure_floor(label, shape)?;
+        let row = &mut self.rows[last];
+        row.floor = floor;
+        row.notes = verdict::notes(row);
+        Ok(row)
     }
 
     fn measure_floor(&self, label: &str, shape: Shape) -> Result<Option<Floor>> {
         let Some(target) = &self.floor else { return Ok(None) };
-        let mut load = self.load_of(Shape { duration: target.duration, ..shape }, false);
+        let mut load = self.load_of(Shape { duration: target.duration, ..shape }, 0);
         load.warmup = load.warmup.min(target.duration / 4);
         let queue = QueuePlan { index: 0, broker: "noop".into(), addr: target.addr, queue_id: 0 };
         let phase = run_load(
@@ -183,12 +199,21 @@ impl<'a> Session<'a> {
             0,
             self.progress,
         )?;
+        self.bench.stop.check()?;
         Ok(phase.row.response.map(|response| Floor { rate_per_s: phase.row.rate_per_s, response }))
     }
 
-    fn load_of(&self, shape: Shape, record_acks: bool) -> Load {
+    /// The part of the room for acknowledgements that is left for each generator of a row.
+    fn acks_max(&self) -> u64 {
+        let used: u64 = self.acks.iter().map(AckTable::room_used).sum();
+        let left = if self.keeps_acks { ACKS_MAX.saturating_sub(used) } else { 0 };
+        left / fit::<u64, _>(self.bench.cores.len().max(1))
+    }
+
+    fn load_of(&self, shape: Shape, acks_max: u64) -> Load {
         Load {
             run_id: self.common.run_id,
+            seed: self.common.seed,
             topic: self.common.topic.clone(),
             group: "loadgen_producer".into(),
             mode: shape.mode,
@@ -200,7 +225,7 @@ impl<'a> Session<'a> {
             spin: self.common.spin,
             protocol: self.common.protocol,
             serialize: self.common.serialize,
-            record_acks,
+            acks_max,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::env::BrokerFacts;
 use crate::error::{Error, Result};
 use crate::limits::QUEUES_PER_BROKER_MAX;
 use crate::plan::QueuePlan;
+use crate::signals::Stop;
 use protocol::checked::fit;
 use protocol::codes::request;
 use protocol::json::parse_lenient;
@@ -42,14 +43,15 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Connects to the first name server of `host:port;host:port` that answers.
+    /// Connects to the first name server of `host:port,host:port` that answers.
     ///
     /// # Errors
     /// When no name server answers; the error names the last one.
     pub(crate) fn connect(namesrv: &str) -> Result<Self> {
-        let mut last =
-            Error::Usage("--namesrv is empty: give host:port, or several separated by ;".into());
-        for addr in namesrv.split(';').map(str::trim).filter(|addr| !addr.is_empty()) {
+        let mut last = Error::Usage(
+            "--namesrv is empty: give host:port, or several separated by , or ;".into(),
+        );
+        for addr in namesrv.split([',', ';']).map(str::trim).filter(|addr| !addr.is_empty()) {
             match Caller::connect("connect to name server", addr) {
                 Ok(namesrv) => return Ok(Self { namesrv }),
                 Err(error) => last = error,
@@ -95,8 +97,13 @@ impl Cluster {
     /// missing.
     ///
     /// # Errors
-    /// When the topic can't be created or does not appear in the route in time.
-    pub(crate) fn ensure_topic(&mut self, topic: &str, queues: u32) -> Result<Vec<QueuePlan>> {
+    /// When the topic can't be created or does not appear in the route in time, or a signal came.
+    pub(crate) fn ensure_topic(
+        &mut self,
+        topic: &str,
+        queues: u32,
+        stop: &Stop,
+    ) -> Result<Vec<QueuePlan>> {
         if let Some(found) = self.queues(topic)?.filter(|found| !found.is_empty()) {
             return Ok(found);
         }
@@ -109,14 +116,21 @@ impl Cluster {
             )));
         }
         for broker in &brokers {
+            stop.check()?;
             create_topic(broker, topic, queues)?;
         }
-        self.wait_for_topic(topic, brokers.len())
+        self.wait_for_topic(topic, brokers.len(), stop)
     }
 
-    fn wait_for_topic(&mut self, topic: &str, brokers: usize) -> Result<Vec<QueuePlan>> {
+    fn wait_for_topic(
+        &mut self,
+        topic: &str,
+        brokers: usize,
+        stop: &Stop,
+    ) -> Result<Vec<QueuePlan>> {
         let start = Instant::now();
         loop {
+            stop.check()?;
             if let Some(found) = self.queues(topic)? {
                 let mut names: Vec<&str> =
                     found.iter().map(|queue| queue.broker.as_str()).collect();

@@ -11,12 +11,15 @@
 //! shared but the live counters. In steady state it allocates nothing per message (a table chunk
 //! every 65,536 messages).
 
+mod busy;
 mod state;
 
-use state::{Queue, Sender, State};
+use busy::{BusyMeter, Round};
+use state::{Queue, Ready, Sender, State};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::gate::Ticket;
 use crate::integrity::AckTable;
 use crate::limits::{DRAIN_TIMEOUT, OPEN_IN_FLIGHT_MAX, REQUEST_TIMEOUT, WINDOW_MIN};
 use crate::live::Live;
@@ -41,12 +44,18 @@ pub(crate) struct Outcome {
     pub recorder: Recorder,
     /// Where each message was acknowledged, warm-up included.
     pub acks: AckTable,
-    /// Requests that had no answer when the drain ended.
-    pub unanswered: u64,
+    /// Connections that ended before the load did.
+    pub lost_connections: u64,
     /// Messages due in the measured window that were never sent.
     pub unsent: u64,
+    /// Length of the measured window: shorter than planned after a signal.
+    pub measured: Duration,
+    /// A signal came before the last answer.
+    pub interrupted: bool,
     /// Share of the measured window this thread spent on a CPU, when the kernel tells.
     pub cpu_share: Option<f64>,
+    /// Share of the measured window this thread worked; spinning is not work.
+    pub busy_share: f64,
     /// The in-flight limit held the schedule back.
     pub hit_in_flight_limit: bool,
 }
@@ -65,22 +74,33 @@ struct Generator<'p> {
 
 /// Runs one generator to the end of its plan, on the calling thread.
 ///
+/// Nothing comes back when another generator could not connect, or a signal came before the start.
+///
 /// # Errors
 /// When connecting or the ring fails; failed requests are counted, not returned.
-pub(crate) fn run(part: &Part, clock: Clock, live: &Arc<Live>) -> Result<Outcome> {
-    let mut generator = Generator::connect(part, clock, live)?;
+pub(crate) fn run(part: &Part, clock: Clock, live: &Arc<Live>) -> Result<Option<Outcome>> {
+    let ticket = Ticket::of(&part.gate);
+    let mut generator = Generator::connect(part, clock, live, &ticket)?;
     // Threads start their schedules together, not when each has connected.
-    part.barrier.wait();
+    if !ticket.pass(&part.stop) {
+        return Ok(None);
+    }
     generator.start();
-    let cpu = generator.send_until_end()?;
+    let use_of_time = generator.send_until_end()?;
     generator.drain()?;
-    Ok(generator.finish(cpu))
+    Ok(Some(generator.finish(use_of_time)))
+}
+
+/// How a generator used the measured window.
+struct UseOfTime {
+    cpu_share: Option<f64>,
+    busy_share: f64,
 }
 
 impl<'p> Generator<'p> {
-    fn connect(part: &'p Part, clock: Clock, live: &Arc<Live>) -> Result<Self> {
+    fn connect(part: &'p Part, clock: Clock, live: &Arc<Live>, ticket: &Ticket) -> Result<Self> {
         let load = &part.load;
-        let payload = PayloadWriter::new(load.size_bytes, load.run_id);
+        let payload = PayloadWriter::new(load.size_bytes, load.seed);
         let mut link = Link::new(part.senders.len(), load.protocol)?;
         let mut senders = Vec::with_capacity(part.senders.len());
         let window = match load.mode {
@@ -88,6 +108,10 @@ impl<'p> Generator<'p> {
             Mode::Open { .. } => (OPEN_IN_FLIGHT_MAX / part.senders.len().max(1)).max(WINDOW_MIN),
         };
         for plan in &part.senders {
+            part.stop.check()?;
+            if ticket.is_void() {
+                break;
+            }
             let mut stream = TcpStream::connect_timeout(&plan.addr, REQUEST_TIMEOUT)
                 .map_err(Error::peer("connect to broker", plan.addr))?;
             let local = stream.local_addr().map_err(Error::peer("connect to broker", plan.addr))?;
@@ -113,15 +137,17 @@ impl<'p> Generator<'p> {
         let state = State {
             clock,
             senders,
-            recorder: Recorder::new(load.duration, load.protocol),
-            acks: AckTable::default(),
+            recorder: Recorder::new(load.duration, load.protocol).with_warmup(load.warmup),
+            acks: AckTable::with_max(load.acks_max),
             window_nanos: (0, 0),
+            start_nanos: 0,
             unanswered: 0,
+            lost_connections: 0,
             ready: VecDeque::with_capacity(part.senders.len() * load.in_flight),
+            first_answer_nanos: None,
             closed: matches!(load.mode, Mode::Closed),
             protocol: load.protocol,
             live: Arc::clone(live),
-            record_acks: load.record_acks,
         };
         Ok(Self {
             part,
@@ -140,38 +166,38 @@ impl<'p> Generator<'p> {
         let load = &self.part.load;
         let warmup_nanos = nanos(load.warmup);
         self.start_nanos = self.state.clock.now_nanos();
+        self.state.start_nanos = self.start_nanos;
         let from = self.start_nanos + warmup_nanos;
         self.state.window_nanos = (from, from + nanos(load.duration));
         match load.mode {
             Mode::Closed => {
                 for _ in 0..load.in_flight {
-                    self.state.ready.extend(0..self.state.senders.len());
+                    let freed_nanos = self.start_nanos;
+                    let each = 0..self.state.senders.len();
+                    self.state.ready.extend(each.map(|conn| Ready { conn, freed_nanos }));
                 }
             }
             Mode::Open { rate, shape } => {
                 let whole = load.warmup + load.duration;
                 self.schedule = Some(
-                    Schedule::new(
-                        shape,
-                        rate,
-                        whole,
-                        load.run_id,
-                        self.part.index,
-                        self.part.parts,
-                    )
-                    .peekable(),
+                    Schedule::new(shape, rate, whole, load.seed, self.part.index, self.part.parts)
+                        .peekable(),
                 );
             }
         }
     }
 
-    /// Sends the load. Returns the CPU time of the measured window.
-    fn send_until_end(&mut self) -> Result<Option<f64>> {
+    /// Sends the load.
+    fn send_until_end(&mut self) -> Result<UseOfTime> {
         let (from, end) = self.state.window_nanos;
         let mut cpu_at_start = None;
         let mut next_chore_nanos = self.start_nanos;
+        let (mut busy, mut last_round): (BusyMeter, Option<Round>) = (BusyMeter::default(), None);
         loop {
             let now = self.state.clock.now_nanos();
+            if let Some(round) = last_round.filter(|round| round.began_nanos >= from) {
+                busy.add(&round, now);
+            }
             if self.is_over(now, end)
                 || self.part.stop.is_set()
                 || self.state.senders.iter().all(|sender| !sender.open)
@@ -181,6 +207,7 @@ impl<'p> Generator<'p> {
             if now >= from && cpu_at_start.is_none() {
                 cpu_at_start = crate::env::process::thread_cpu_nanos();
             }
+            let messages_before = self.next_message;
             let next_due = match self.schedule.is_some() {
                 true => self.send_due(now),
                 false => self.send_ready(end),
@@ -189,14 +216,30 @@ impl<'p> Generator<'p> {
                 self.state.chores(now);
                 next_chore_nanos = now + CHORE_NANOS;
             }
-            let wait = self.wait(next_due.min(end.max(now + 1)).min(next_chore_nanos));
+            let turned_nanos = self.state.clock.now_nanos();
+            let until = next_due.min(end.max(now + 1)).min(next_chore_nanos);
+            let wait = self.wait(until, turned_nanos);
+            self.state.first_answer_nanos = None;
             self.turn(wait)?;
+            last_round = Some(Round {
+                began_nanos: now,
+                turned_nanos,
+                may_sleep: wait != Wait::Poll,
+                sent: self.next_message > messages_before,
+                first_answer_nanos: self.state.first_answer_nanos,
+            });
+        }
+        if self.part.stop.is_set() {
+            // What was due later is no part of what was measured.
+            let now = self.state.clock.now_nanos();
+            self.state.window_nanos.1 = (now + 1).clamp(from, end);
         }
         let cpu_end = crate::env::process::thread_cpu_nanos();
         let wall = self.state.clock.now_nanos().saturating_sub(from).max(1);
-        Ok(cpu_at_start
+        let cpu_share = cpu_at_start
             .zip(cpu_end)
-            .map(|(start, end)| end.saturating_sub(start) as f64 / wall as f64))
+            .map(|(start, end)| end.saturating_sub(start) as f64 / wall as f64);
+        Ok(UseOfTime { cpu_share, busy_share: busy.share(wall) })
     }
 
     /// A closed loop ends with its window. An open loop has to send what was due in it, also when
@@ -226,7 +269,7 @@ impl<'p> Generator<'p> {
                 return u64::MAX;
             };
             self.schedule.as_mut().map(Iterator::next);
-            self.send(sender, due_nanos, now);
+            self.send(sender, due_nanos, now, now - due_nanos);
             now = self.state.clock.now_nanos();
         }
         now
@@ -235,15 +278,17 @@ impl<'p> Generator<'p> {
     /// Closed loop: one message for every place that an answer has freed.
     fn send_ready(&mut self, end: u64) -> u64 {
         for _ in 0..self.state.ready.len().min(SENDS_PER_TURN) {
-            let Some(sender) = self.state.ready.pop_front() else { break };
+            let Some(ready) = self.state.ready.pop_front() else { break };
+            let sender = ready.conn;
             let now = self.state.clock.now_nanos();
             if now < end
                 && self.state.senders[sender].open
                 && self.state.senders[sender].window.has_room()
             {
-                self.send(sender, now, now);
+                // Due when it is sent: a closed loop has no schedule. Its own delay is apart.
+                self.send(sender, now, now, now.saturating_sub(ready.freed_nanos));
             } else if self.state.senders[sender].open {
-                self.state.ready.push_back(sender);
+                self.state.ready.push_back(ready);
             }
         }
         if self.state.ready.is_empty() { u64::MAX } else { 0 }
@@ -264,7 +309,8 @@ impl<'p> Generator<'p> {
         None
     }
 
-    fn send(&mut self, index: usize, due_nanos: u64, now: u64) {
+    /// Sends one message, which the generator itself kept waiting for `waited_nanos`.
+    fn send(&mut self, index: usize, due_nanos: u64, now: u64, waited_nanos: u64) {
         let sender = &mut self.state.senders[index];
         let queue = &sender.queues[sender.next_queue % sender.queues.len()];
         sender.next_queue += 1;
@@ -295,14 +341,14 @@ impl<'p> Generator<'p> {
         self.state.unanswered += 1;
         if self.state.measured(due_nanos) {
             self.state.recorder.sent += 1;
-            self.state.recorder.lag.saturating_record(now.saturating_sub(due_nanos).max(1));
+            self.state.recorder.lag.saturating_record(waited_nanos);
         }
     }
 
     /// Sleeps only when there is time for it: waking up costs tens of microseconds, which would
     /// count as lag.
-    fn wait(&self, until_nanos: u64) -> Wait {
-        let spare_nanos = until_nanos.saturating_sub(self.state.clock.now_nanos());
+    fn wait(&self, until_nanos: u64, now: u64) -> Wait {
+        let spare_nanos = until_nanos.saturating_sub(now);
         if self.part.load.spin || spare_nanos < WAKE_UP_NANOS {
             return Wait::Poll;
         }
@@ -333,10 +379,14 @@ impl<'p> Generator<'p> {
         Ok(())
     }
 
-    fn finish(self, cpu_share: Option<f64>) -> Outcome {
+    fn finish(self, use_of_time: UseOfTime) -> Outcome {
         let mut state = self.state;
+        // Every request has one outcome: an acknowledgement, an error, or none.
+        for conn in 0..state.senders.len() {
+            state.give_up(conn, u64::MAX, "no answer when the load ended");
+        }
+        debug_assert_eq!(state.unanswered, 0, "every request was in a window");
         // What is due and was never sent counts as planned, not sent: the achieved share shows it.
-        let unanswered = fit(state.unanswered);
         let start_nanos = self.start_nanos;
         let unsent = self
             .schedule
@@ -345,15 +395,15 @@ impl<'p> Generator<'p> {
             .filter(|due_nanos| state.measured(start_nanos + due_nanos))
             .count();
         let unsent = fit(unsent);
-        for sender in &mut state.senders {
-            sender.window.expire(u64::MAX, |_| ());
-        }
         Outcome {
+            lost_connections: state.lost_connections,
             recorder: state.recorder,
             acks: state.acks,
-            unanswered,
             unsent,
-            cpu_share,
+            measured: Duration::from_nanos(state.window_nanos.1 - state.window_nanos.0),
+            interrupted: self.part.stop.is_set(),
+            cpu_share: use_of_time.cpu_share,
+            busy_share: use_of_time.busy_share,
             hit_in_flight_limit: self.hit_limit,
         }
     }

@@ -27,6 +27,14 @@ pub(super) struct Sender {
     pub open: bool,
 }
 
+/// A free place of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ready {
+    pub conn: usize,
+    /// When it became free; from then on the generator keeps the next message waiting.
+    pub freed_nanos: u64,
+}
+
 /// The state that answers change. It is apart from the link, so that both can be borrowed in a
 /// turn.
 pub(super) struct State {
@@ -35,13 +43,19 @@ pub(super) struct State {
     pub recorder: Recorder,
     pub acks: AckTable,
     pub window_nanos: (u64, u64),
+    /// When the load began; the warm-up ends where the window begins.
+    pub start_nanos: u64,
+    /// Requests in flight.
     pub unanswered: usize,
+    /// Connections that ended before the load did.
+    pub lost_connections: u64,
     /// Connections with a free place, oldest first (closed loop).
-    pub ready: VecDeque<usize>,
+    pub ready: VecDeque<Ready>,
+    /// When the first answer of this round was there.
+    pub first_answer_nanos: Option<u64>,
     pub closed: bool,
     pub protocol: Protocol,
     pub live: Arc<Live>,
-    pub record_acks: bool,
 }
 
 impl State {
@@ -51,29 +65,28 @@ impl State {
 
     pub(super) fn on_answer(&mut self, conn: usize, frame: &[u8]) {
         let now = self.clock.now_nanos();
+        self.first_answer_nanos.get_or_insert(now);
         let answer = match read_answer(self.protocol, frame) {
             Ok(Some(answer)) => answer,
             Ok(None) => return,
-            Err(_) => return self.recorder.error("unreadable answer"),
+            Err(_) => return self.recorder.stray("unreadable answer"),
         };
         let sender = &mut self.senders[conn];
         let Some(request) =
             answer.seq_low.and_then(|low| sender.window.take(low, self.protocol.seq_span()))
         else {
-            return self.recorder.error("answer to no request (late or repeated)");
+            return self.recorder.stray("answer to no request (late or repeated)");
         };
         self.unanswered -= 1;
         if self.closed {
-            self.ready.push_back(conn);
+            self.ready.push_back(Ready { conn, freed_nanos: now });
         }
         match answer.outcome {
             SendOutcome::Stored { queue_offset, stages } => {
                 self.acknowledged(&request, now, queue_offset, stages.as_ref())
             }
             SendOutcome::Failed { what, remark } => {
-                // Errors of the warm-up count too: a run that only works after a while should say
-                // so.
-                self.recorder.error(&what);
+                self.recorder.failed(self.measured(request.due_nanos), &what);
                 self.recorder.remarks.entry(what).or_insert(remark);
             }
         }
@@ -86,13 +99,16 @@ impl State {
         queue_offset: u64,
         stages: Option<&Stages>,
     ) {
-        if self.record_acks {
-            self.acks.acknowledge(request.message_id, request.queue, queue_offset);
-        }
+        self.acks.acknowledge(request.message_id, request.queue, queue_offset);
         if self.measured(now) {
             self.recorder.answered_in_window += 1;
         }
+        if request.due_nanos < self.window_nanos.0 {
+            let due_in_warmup_nanos = request.due_nanos.saturating_sub(self.start_nanos);
+            self.recorder.warmup_answer(due_in_warmup_nanos, now - request.due_nanos);
+        }
         if self.measured(request.due_nanos) {
+            self.recorder.answered_in_time += u64::from(now < self.window_nanos.1);
             let from = self.window_nanos.0;
             self.recorder.answer(
                 request.due_nanos - from,
@@ -122,19 +138,22 @@ impl State {
         let what = format!("connection lost: {why}");
         self.give_up(conn, u64::MAX, &what);
         self.senders[conn].open = false;
-        self.ready.retain(|&ready| ready != conn);
+        self.lost_connections += 1;
+        self.ready.retain(|ready| ready.conn != conn);
     }
 
-    fn give_up(&mut self, conn: usize, sent_before_nanos: u64, what: &str) {
-        let mut gone = 0;
-        self.senders[conn].window.expire(sent_before_nanos, |_| gone += 1);
-        self.unanswered -= gone;
-        for _ in 0..gone {
-            self.recorder.error(what);
-            if self.closed {
-                self.ready.push_back(conn);
+    /// Counts requests without an answer as such. Their places are free again.
+    pub(super) fn give_up(&mut self, conn: usize, sent_before_nanos: u64, what: &str) {
+        let freed_nanos = self.clock.now_nanos();
+        let Self { senders, recorder, ready, window_nanos, unanswered, closed, .. } = self;
+        senders[conn].window.expire(sent_before_nanos, |request| {
+            *unanswered -= 1;
+            let measured = (window_nanos.0..window_nanos.1).contains(&request.due_nanos);
+            recorder.no_answer(measured, what);
+            if *closed {
+                ready.push_back(Ready { conn, freed_nanos });
             }
-        }
+        });
     }
 
     /// Checks timeouts and updates the live counters.

@@ -75,18 +75,24 @@ pub fn percentile_spectrum(rows: &[Row], durability: &str) -> Option<String> {
 /// p50, p99 and max of one row over time.
 #[must_use]
 pub fn over_time(row: &Row, durability: &str) -> Option<String> {
-    let series = |label: &str, colour: usize, value: fn(&crate::row::Slice) -> f64| Line {
+    let series = |label: &str, colour: usize, value: fn(&crate::row::Slice) -> Option<f64>| Line {
         label: label.into(),
-        points: row.over_time.iter().map(|slice| (slice.end_s, value(slice))).collect(),
+        points: row
+            .over_time
+            .iter()
+            .filter_map(|slice| Some((slice.end_s, value(slice)?)))
+            .collect(),
         colour: COLOURS[colour],
         dashed: false,
     };
     let lines = [
-        series("max", 1, |slice| slice.max_us),
+        series("max", 1, |slice| Some(slice.max_us)),
         series("p99", 5, |slice| slice.p99_us),
         series("p50", 0, |slice| slice.p50_us),
     ];
-    if lines[0].points.is_empty() {
+    // A slice of few messages has no p99.
+    let lines: Vec<Line> = lines.into_iter().filter(|line| !line.points.is_empty()).collect();
+    if lines.is_empty() {
         return None;
     }
     let title = format!("Response time over time · {} · {durability}", row.label);

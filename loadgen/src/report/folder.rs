@@ -6,31 +6,47 @@ use super::table::summary;
 use crate::env::Environment;
 use crate::error::{Error, Result};
 use crate::result::RunResult;
+use crate::row::Kind;
 use serde::Serialize;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// A folder being filled. Removed when it is dropped before [`RunFolder::finish`]: an interrupted
-/// run leaves nothing.
+/// A folder being filled. It is called `.FAIL` until [`RunFolder::finish`] has found the run good:
+/// a run that was interrupted, failed or killed keeps what it has, and its name says so.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
     out: PathBuf,
     name: String,
-    keep: bool,
 }
 
+/// What the name of a folder ends with unless its run is good.
+const FAIL: &str = ".FAIL";
+/// Runs of one name (second, host, revision, workload) that find a folder.
+const SAME_NAME_MAX: u32 = 100;
+
 impl RunFolder {
-    /// Makes `out/name/` and `config/` in it.
+    /// Makes `out/name.FAIL/` and `config/` in it. When another run has the name, a number is
+    /// added to it.
     ///
     /// # Errors
-    /// When it exists already or can't be made.
+    /// When it can't be made.
     pub fn create(out: &Path, name: &str) -> Result<Self> {
         fs::create_dir_all(out).map_err(Error::file("create", out))?;
-        let path = out.join(name);
-        fs::create_dir(&path).map_err(Error::file("create", &path))?;
-        let folder = Self { path, out: out.to_owned(), name: name.to_owned(), keep: false };
+        let mut nth = 1;
+        let (name, path) = loop {
+            let name = if nth == 1 { name.to_owned() } else { format!("{name}-{nth}") };
+            let path = out.join(format!("{name}{FAIL}"));
+            match fs::create_dir(&path) {
+                Ok(()) if !out.join(&name).exists() => break (name, path),
+                Ok(()) => fs::remove_dir(&path).map_err(Error::file("remove", &path))?,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && nth < SAME_NAME_MAX => {}
+                Err(error) => return Err(Error::file("create", &path)(error)),
+            }
+            nth += 1;
+        };
+        let folder = Self { path, out: out.to_owned(), name };
         let config = folder.config();
         fs::create_dir(&config).map_err(Error::file("create", &config))?;
         Ok(folder)
@@ -65,30 +81,27 @@ impl RunFolder {
         self.write("README.md", readme(result, command, None).as_bytes())
     }
 
-    /// Writes all results, renames the folder to `.FAIL` when the run is not valid, adds a line to
-    /// the ledger. Returns the folder's path.
+    /// Writes all results, takes `.FAIL` from the folder's name when the run is valid, adds a line
+    /// to the ledger. Returns the folder's path.
     ///
     /// # Errors
     /// When something can't be written.
     pub fn finish(
-        mut self,
+        self,
         result: &mut RunResult,
         environment: &Environment,
         command: &str,
     ) -> Result<PathBuf> {
         let valid = result.is_valid();
-        if !valid {
-            result.name.push_str(".FAIL");
-        }
+        result.name = if valid { self.name.clone() } else { format!("{}{FAIL}", self.name) };
         self.write("README.md", readme(result, command, Some(&summary(result))).as_bytes())?;
         self.write("environment.json", &pretty(environment)?)?;
         self.write("result.json", &pretty(result)?)?;
         self.write("summary.txt", format!("{}\n", summary(result)).as_bytes())?;
         self.write("report.html", page(result, environment).as_bytes())?;
         self.write_histograms(result)?;
-        self.keep = true;
         let end = self.out.join(&result.name);
-        if !valid {
+        if valid {
             fs::rename(&self.path, &end).map_err(Error::file("rename", &self.path))?;
         }
         append_to_ledger(&self.out, result)?;
@@ -108,8 +121,9 @@ impl RunFolder {
                 &format!("hgrm/{}-service.hgrm", row.name),
                 percentile_text(&recorder.service).as_bytes(),
             )?;
+            let late = if row.kind == Kind::Closed { "generator-wait" } else { "lag" };
             self.write(
-                &format!("hgrm/{}-lag.hgrm", row.name),
+                &format!("hgrm/{}-{late}.hgrm", row.name),
                 percentile_text(&recorder.lag).as_bytes(),
             )?;
             for (stage, histogram) in recorder.stages.iter().flat_map(|stages| stages.named()) {
@@ -131,14 +145,6 @@ impl RunFolder {
             self.write("service.hgrm", percentile_text(&recorder.service).as_bytes())?;
         }
         Ok(())
-    }
-}
-
-impl Drop for RunFolder {
-    fn drop(&mut self) {
-        if !self.keep && !self.name.is_empty() {
-            let _removed = fs::remove_dir_all(&self.path);
-        }
     }
 }
 
@@ -175,9 +181,9 @@ fn append_to_ledger(out: &Path, result: &RunResult) -> Result<()> {
     let rows = result.rows.iter().map(|row| LedgerRow {
         name: &row.name,
         rate_per_s: row.rate_per_s,
-        p50_us: row.response.map(|times| times.p50_us),
-        p99_us: row.response.map(|times| times.p99_us),
-        floor_p50_us: row.floor.map(|floor| floor.response.p50_us),
+        p50_us: row.response.and_then(|times| times.p50_us),
+        p99_us: row.response.and_then(|times| times.p99_us),
+        floor_p50_us: row.floor.and_then(|floor| floor.response.p50_us),
         errors: row.error_count(),
         valid: row.invalid.is_empty(),
     });

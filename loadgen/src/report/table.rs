@@ -3,12 +3,12 @@
 use super::text::{count, time_us};
 use crate::protocols::Protocol;
 use crate::result::RunResult;
-use crate::row::{Kind, Percentiles, Row};
+use crate::row::{Kind, LatePercentile, Percentiles, Row};
 use crate::stages::{NAMES, StageRow};
 use crate::verdict::HIDES_STALLS;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "load",
     "rate/s",
     "RT p50",
@@ -16,6 +16,7 @@ const HEADER: [&str; 10] = [
     "p99.9",
     "max",
     "errors",
+    "no answer",
     "CPU/msg",
     "floor/s",
     "floor p50",
@@ -36,13 +37,14 @@ pub fn summary(result: &RunResult) -> String {
     lines.extend(stages_table(&result.rows));
     lines.push(
         "RT = response time, from when the message was due; service time from when it was \
-        sent. CPU/msg = the broker's."
+        sent. A closed loop's RT is service time. CPU/msg = the broker's."
             .into(),
     );
     lines.push(
         "Floor = the same load against a no-op target: the instrument and the loopback alone."
             .into(),
     );
+    lines.push("– = fewer than 10 / (1 − q) values; ✗ = INVALID percentile, see below.".into());
     for row in &result.rows {
         lines.extend(row.invalid.iter().map(|reason| format!("INVALID  {}: {reason}", row.label)));
     }
@@ -54,16 +56,9 @@ pub fn summary(result: &RunResult) -> String {
                 .filter(|note| *note != HIDES_STALLS)
                 .map(|note| format!("note     {}: {note}", row.label)),
         );
-        lines.extend(row.errors.iter().map(|(what, times)| {
-            let remark = row
-                .remarks
-                .get(what)
-                .filter(|remark| !remark.is_empty())
-                .map(|remark| format!(" ({remark})"))
-                .unwrap_or_default();
-            format!("errors   {}: {times} × {what}{remark}", row.label)
-        }));
+        lines.extend(error_lines(row));
     }
+    lines.push(format!("seed {}: --seed repeats the schedule and the payloads", result.seed));
     lines.extend(result.notes.iter().map(|note| format!("note     {note}")));
     match &result.integrity {
         Some(integrity) if integrity.acknowledged == 0 => {
@@ -79,6 +74,20 @@ pub fn summary(result: &RunResult) -> String {
     }
     lines.extend(result.invalid.iter().map(|reason| format!("RUN INVALID: {reason}")));
     lines.join("\n")
+}
+
+/// What failed, by name, with the broker's explanation.
+fn error_lines(row: &Row) -> Vec<String> {
+    let line = |when: &str, what: &str, times: u64| {
+        let remark = row.remarks.get(what).filter(|remark| !remark.is_empty());
+        let remark = remark.map(|remark| format!(" ({remark})")).unwrap_or_default();
+        format!("errors   {}{when}: {times} × {what}{remark}", row.label)
+    };
+    let measured = row.errors.iter().map(|(what, times)| line("", what, *times));
+    let warmup = row.warmup_errors.iter().map(|(what, times)| line(", warm-up", what, *times));
+    let strays =
+        row.strays.iter().map(|(what, times)| format!("note     {}: {times} × {what}", row.label));
+    measured.chain(warmup).chain(strays).collect()
 }
 
 /// The rows alone.
@@ -137,10 +146,10 @@ pub fn stages_table(rows: &[Row]) -> Vec<String> {
 }
 
 fn stage_cells(row: &Row, stages: &StageRow) -> Vec<String> {
-    let each = |value: fn(&crate::stages::Stage) -> f64| {
-        stages.stages.iter().map(value).map(time_us).collect::<Vec<_>>()
+    let each = |value: fn(&crate::stages::Stage) -> Option<f64>| {
+        stages.stages.iter().map(value).map(time_or_dash).collect::<Vec<_>>()
     };
-    let three = each(|stage| stage.mean_us)
+    let three = each(|stage| Some(stage.mean_us))
         .into_iter()
         .zip(each(|stage| stage.times.p50_us))
         .zip(each(|stage| stage.times.p99_us));
@@ -150,8 +159,8 @@ fn stage_cells(row: &Row, stages: &StageRow) -> Vec<String> {
     cells
 }
 
-/// The line of a row. An open loop has a second line with its service times, which a closed loop
-/// would have shown.
+/// The line of a row, and a second one: the service times of an open loop, which a closed loop
+/// would have shown; the generator's own wait of a closed one.
 fn row_cells(row: &Row) -> Vec<Vec<String>> {
     let mut label = row.label.clone();
     if row.kind == Kind::Closed {
@@ -161,26 +170,45 @@ fn row_cells(row: &Row) -> Vec<Vec<String>> {
         label.push_str("\n  INVALID, see below");
     }
     let mut cells = vec![label, count(row.rate_per_s)];
-    cells.extend(times(row.response.as_ref()));
-    cells.push(row.error_count().to_string());
+    cells.extend(times(row.response.as_ref(), &row.late_percentiles));
+    cells.push(row.failed.to_string());
+    cells.push(row.unanswered.to_string());
     cells.push(row.broker_cpu_us_per_message.map_or_else(dash, time_us));
     cells.push(row.floor.map_or_else(dash, |floor| count(floor.rate_per_s)));
-    cells.push(row.floor.map_or_else(dash, |floor| time_us(floor.response.p50_us)));
+    cells.push(row.floor.map_or_else(dash, |floor| time_or_dash(floor.response.p50_us)));
     let mut lines = vec![cells];
-    if row.kind == Kind::Open {
-        let mut service = vec!["  service time".into(), String::new()];
-        service.extend(times(row.service.as_ref()));
-        service.resize(HEADER.len(), String::new());
-        lines.push(service);
+    let apart = match row.kind {
+        Kind::Open => Some(("  service time", row.service.as_ref())),
+        Kind::Closed => Some(("  generator's wait", row.generator_wait.as_ref())),
+        Kind::Consume => None,
+    };
+    if let Some((label, percentiles)) = apart {
+        let mut line = vec![label.into(), String::new()];
+        line.extend(times(percentiles, &[]));
+        line.resize(HEADER.len(), String::new());
+        lines.push(line);
     }
     lines
 }
 
-fn times(percentiles: Option<&Percentiles>) -> [String; 4] {
-    percentiles.map_or_else(
-        || [dash(), dash(), dash(), dash()],
-        |times| [times.p50_us, times.p99_us, times.p999_us, times.max_us].map(time_us),
-    )
+/// p50, p99, p99.9 and max. An INVALID percentile has a cross behind it.
+fn times(percentiles: Option<&Percentiles>, late: &[LatePercentile]) -> [String; 4] {
+    let Some(times) = percentiles else { return [dash(), dash(), dash(), dash()] };
+    let cell = |name: &str, value: Option<f64>| {
+        let is_late = late.iter().any(|late| late.percentile == name);
+        time_or_dash(value) + if is_late { " ✗" } else { "" }
+    };
+    [
+        cell("p50", times.p50_us),
+        cell("p99", times.p99_us),
+        cell("p99.9", times.p999_us),
+        time_us(times.max_us),
+    ]
+}
+
+/// A percentile of too few values is not printed.
+fn time_or_dash(us: Option<f64>) -> String {
+    us.map_or_else(dash, time_us)
 }
 
 fn dash() -> String {

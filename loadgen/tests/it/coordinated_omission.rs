@@ -18,6 +18,7 @@ const STALL: Duration = Duration::from_millis(400);
 fn run(addr: SocketAddr, mode: Mode, in_flight: usize, threads: usize) -> Phase {
     let load = Load {
         run_id: 7,
+        seed: 7,
         topic: "T".into(),
         group: "g".into(),
         mode,
@@ -29,7 +30,7 @@ fn run(addr: SocketAddr, mode: Mode, in_flight: usize, threads: usize) -> Phase 
         spin: false,
         protocol: Protocol::Remoting,
         serialize: SerializeType::Json,
-        record_acks: true,
+        acks_max: u64::MAX,
     };
     let queues = [QueuePlan { index: 0, broker: "b".into(), addr, queue_id: 0 }];
     let bench = Bench { clock: Clock::start(), stop: Stop::default(), cores: vec![None; threads] };
@@ -48,13 +49,15 @@ fn response_time_shows_a_stall_that_service_time_hides() {
     let (response, service) = (row.response.unwrap(), row.service.unwrap());
     // 400 of 1500 messages were due in the stall: a quarter of all waited, half of those more than
     // 200 ms.
-    assert!(response.p90_us > 150_000.0, "response p90 {} µs", response.p90_us);
+    assert!(response.p90_us.unwrap() > 150_000.0, "response p90 {:?} µs", response.p90_us);
     // One sender with one message in flight: a single send sat through the stall.
-    assert!(service.p99_us < 50_000.0, "service p99 {} µs", service.p99_us);
+    assert!(service.p99_us.unwrap() < 50_000.0, "service p99 {:?} µs", service.p99_us);
     assert!(service.max_us > 300_000.0, "service max {} µs", service.max_us);
+    let late: Vec<&str> = row.late_percentiles.iter().map(|late| late.percentile).collect();
+    assert!(late.contains(&"p90") && late.contains(&"p99"), "which were late: {late:?}");
     assert!(
-        row.invalid.iter().any(|reason| reason.contains("lag")),
-        "and the row says that it was late: {:?}",
+        row.invalid.iter().any(|reason| reason.starts_with("p90: schedule lag")),
+        "and the row says by how much: {:?}",
         row.invalid
     );
 }
@@ -62,15 +65,19 @@ fn response_time_shows_a_stall_that_service_time_hides() {
 #[test]
 fn an_open_loop_without_a_depth_keeps_sending_into_the_stall() {
     let row = run(stalling(), OPEN, 0, 1).row;
-    assert!(row.response.unwrap().p90_us > 150_000.0);
-    assert!(row.service.unwrap().p90_us > 150_000.0, "each message was sent when due, and waited");
+    assert!(row.response.unwrap().p90_us.unwrap() > 150_000.0);
+    assert!(
+        row.service.unwrap().p90_us.unwrap() > 150_000.0,
+        "each message was sent when due, and waited"
+    );
     assert_eq!((row.planned, row.acknowledged, row.unanswered), (1500, 1500, 0));
 }
 
 #[test]
 fn a_closed_loop_hides_the_stall_and_says_so() {
     let row = run(stalling(), Mode::Closed, 1, 1).row;
-    assert!(row.response.unwrap().p99_us < 50_000.0, "p99 {} µs", row.response.unwrap().p99_us);
+    let p90_us = row.response.unwrap().p90_us.unwrap();
+    assert!(p90_us < 50_000.0, "p90 {p90_us} µs");
     assert!(row.notes.iter().any(|note| note == "closed loop: hides stalls"));
 }
 

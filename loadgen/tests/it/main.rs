@@ -2,9 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod arguments;
+mod bodies;
 mod coordinated_omission;
 mod crash;
 mod fake_broker;
+mod generators;
+mod hostile_brokers;
+mod interruptions;
 mod native;
 mod processes;
+mod program;
 mod run_folder;

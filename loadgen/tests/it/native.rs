@@ -65,11 +65,11 @@ fn check_stages(result: &Value) -> impl Fn(&str) -> f64 + '_ {
             );
         }
         for stage in stages["stages"].as_array().unwrap() {
-            let (p50, p99, max) = (
-                number(&stage["times"]["p50_us"]),
-                number(&stage["times"]["p99_us"]),
-                number(&stage["times"]["max_us"]),
-            );
+            let max = number(&stage["times"]["max_us"]);
+            let (p50, p99) = (&stage["times"]["p50_us"], &stage["times"]["p99_us"]);
+            // From too few messages a percentile is not printed.
+            let p99 = p99.as_f64().unwrap_or(max);
+            let p50 = p50.as_f64().unwrap_or(p99);
             assert!(
                 0.0 <= p50 && p50 <= p99 && p99 <= max && number(&stage["mean_us"]) <= max,
                 "{stage}"
@@ -84,7 +84,7 @@ fn check_stages(result: &Value) -> impl Fn(&str) -> f64 + '_ {
 
 fn check_integrity(result: &Value) {
     let integrity = &result["integrity"];
-    assert!(integrity["acknowledged"].as_u64().unwrap() > 100);
+    assert!(integrity["acknowledged"].as_u64().unwrap() > 0, "{integrity}");
     for fault in ["lost", "duplicated", "reordered", "corrupt", "misplaced", "gaps", "foreign"] {
         assert_eq!(integrity[fault], 0, "{integrity}");
     }
@@ -211,7 +211,11 @@ fn measure(namesrv: &str, out: &std::path::Path) -> Value {
             .arg(out)
             .output()
             .unwrap();
-        if let Ok(result) = serde_json::from_slice::<Value>(&ended.stdout) {
+        // A busy machine may do nothing in the window.
+        let is_measured = |result: &Value| result["rows"][0]["acknowledged"].as_u64() > Some(0);
+        if let Ok(result) = serde_json::from_slice::<Value>(&ended.stdout)
+            && is_measured(&result)
+        {
             return result;
         }
         // Not up yet: an error that names what is missing.

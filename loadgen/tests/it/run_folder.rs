@@ -16,6 +16,7 @@ use std::time::Duration;
 fn result(lost: u64) -> RunResult {
     let load = Load {
         run_id: 1,
+        seed: 1,
         topic: "t".into(),
         group: "g".into(),
         mode: Mode::Closed,
@@ -27,7 +28,7 @@ fn result(lost: u64) -> RunResult {
         spin: false,
         protocol: Protocol::Remoting,
         serialize: SerializeType::Json,
-        record_acks: true,
+        acks_max: 0,
     };
     let mut recorder = Recorder::new(load.duration, Protocol::Remoting);
     for step in 1..1000u64 {
@@ -37,6 +38,7 @@ fn result(lost: u64) -> RunResult {
     }
     RunResult {
         schema: 1,
+        seed: 9,
         name: "20260101T000000-h-v1-quick".into(),
         workload: "quick".into(),
         target: "1 broker (V5_5_0)".into(),
@@ -51,6 +53,7 @@ fn result(lost: u64) -> RunResult {
             lost,
             ..IntegrityReport::default()
         }),
+        ended_early: None,
         invalid: Vec::new(),
         notes: Vec::new(),
     }
@@ -82,7 +85,7 @@ fn a_good_run_leaves_every_file_and_a_ledger_line() {
         "service.hgrm",
         "report.html",
         "summary.txt",
-        "hgrm/closed-1x1-lag.hgrm",
+        "hgrm/closed-1x1-generator-wait.hgrm",
         "config",
     ] {
         assert!(folder.join(file).exists(), "{file} is missing");
@@ -146,8 +149,19 @@ fn a_lost_message_names_the_folder_fail() {
 }
 
 #[test]
-fn an_interrupted_run_leaves_no_folder() {
+fn a_run_that_never_finished_keeps_a_folder_that_says_so() {
     let base = tempfile::tempdir().unwrap();
     drop(RunFolder::create(base.path(), "x").unwrap());
-    assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
+    assert!(base.path().join("x.FAIL/config").is_dir());
+}
+
+#[test]
+fn runs_of_the_same_second_have_folders_of_their_own() {
+    let base = tempfile::tempdir().unwrap();
+    let good = finish(base.path(), 0);
+    let bad = finish(base.path(), 1);
+    let next = finish(base.path(), 0);
+    let names = [&good, &bad, &next].map(|path| path.file_name().unwrap().to_str().unwrap());
+    let name = "20260101T000000-h-v1-quick";
+    assert_eq!(names, [name, &format!("{name}-2.FAIL"), &format!("{name}-3")]);
 }
