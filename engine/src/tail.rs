@@ -12,10 +12,10 @@
 //! begins with a copy of the previous one's partial last block: at most 4095 bytes a chunk are
 //! copied twice, and every record is one slice.
 //!
-//! Bounds: the chunks come from a [`ChunkMemory`], which never exceeds `bytes_max`. The oldest chunk
-//! goes when room is needed, and only when all of it is written. Its memory is used again once no
-//! slice of it lives. While one does, the chunk is lent, and charged to the shard's account: whoever
-//! watches the account finds and closes the reader ([`BufSlice::charged_bytes`]).
+//! Bounds: the chunks come from a [`ChunkMemory`], which never exceeds `bytes_max`. The oldest
+//! chunk goes when room is needed, and only when all of it is written. Its memory is used again
+//! once no slice of it lives. While one does, the chunk is lent, and charged to the shard's
+//! account: whoever watches the account finds and closes the reader ([`BufSlice::charged_bytes`]).
 
 use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX};
 use crate::number::exact;

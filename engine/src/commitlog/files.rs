@@ -99,8 +99,8 @@ impl<R: Runtime> LogFiles<R> {
         }
     }
 
-    /// How often the log was cut. Whoever waits while it reads looks whether this is still the same:
-    /// what it read behind a cut is no part of the log any more.
+    /// How often the log was cut. Whoever waits while it reads looks whether this is still the
+    /// same: what it read behind a cut is no part of the log any more.
     pub(crate) fn cuts(&self) -> u64 {
         self.cuts.get()
     }

@@ -59,8 +59,8 @@ impl<R: Runtime> Queues<R> {
         Ok(first)
     }
 
-    /// For each queue whose last message lies at `end` in the log or behind it: where it begins, and
-    /// where it ends when those are gone. Units that can't be told go with those behind them.
+    /// For each queue whose last message lies at `end` in the log or behind it: where it begins,
+    /// and where it ends when those are gone. Units that can't be told go with those behind them.
     pub(crate) async fn ends_below(
         &self,
         end: u64,

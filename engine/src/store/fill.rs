@@ -16,12 +16,13 @@
 //! their queue: "goes on" then leaves that many out.
 //!
 //! Where no manifest knows of a deletion (there is none, or a crash came before the deletion was
-//! written) nothing on disk says that there was one: the records stay in the log. A queue that goes back to a lower offset began anew, and
-//! nothing from before is served, also where damage took its first messages. Where damage took so
-//! many of the new topic's messages that the first left has an offset at or above the old queue's
-//! end, the log looks just as that of one queue that lost messages to damage. It is taken for that:
-//! the old messages are served, for giving up what was acknowledged is the worse error of the two.
-//! The start says so (a damaged manifest: "topics deleted before may be back").
+//! written) nothing on disk says that there was one: the records stay in the log. A queue that goes
+//! back to a lower offset began anew, and nothing from before is served, also where damage took its
+//! first messages. Where damage took so many of the new topic's messages that the first left has an
+//! offset at or above the old queue's end, the log looks just as that of one queue that lost
+//! messages to damage. It is taken for that: the old messages are served, for giving up what was
+//! acknowledged is the worse error of the two. The start says so (a damaged manifest: "topics
+//! deleted before may be back").
 //!
 //! A record that can be in no queue ([`crate::consumequeue::dispatch::is_queue`]) is damage: it
 //! stays in the log and is read at its place there. If a flipped bit made it so, its queue misses

@@ -220,8 +220,10 @@ impl<R: Runtime> Inner<R> {
             .unwrap_or(piece.len().saturating_sub(PHYSICAL_OFFSET_AT + 8).max(1));
         let next = (at + next as u64).min(target);
         let path = self.writing.log.path_of(at);
-        tracing::warn!(path = %path.display(), offset = at, next, "no record here: messages between \
-            these offsets cannot be found by key");
+        tracing::warn!(
+            path = %path.display(), offset = at, next,
+            "no record here: messages between these offsets cannot be found by key"
+        );
         self.derived.index.set_upto(next);
     }
 

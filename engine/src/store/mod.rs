@@ -141,8 +141,8 @@ impl<R: Runtime> Store<R> {
         self.inner.watermarks.acknowledged()
     }
 
-    /// Completes when [`Store::acknowledged`] has passed `seen`, or when it never will: the store was
-    /// poisoned, or the log cut ([`Store::truncate`]): look again.
+    /// Completes when [`Store::acknowledged`] has passed `seen`, or when it never will: the store
+    /// was poisoned, or the log cut ([`Store::truncate`]): look again.
     pub async fn acknowledged_beyond(&self, seen: PhyOffset) {
         let inner = &*self.inner;
         let cuts = inner.writing.log.cuts();

@@ -105,19 +105,9 @@ impl<R: Runtime> Store<R> {
         ))?;
         super::retain::finish_removal(&rt, &paths, &config, manifest.as_ref()).await?;
         super::truncate::finish_removal(&rt, &paths, manifest.as_ref()).await?;
-        let log = LogFiles::new(
-            rt.clone(),
-            paths.clone(),
-            config.backend,
-            config.commitlog_file_bytes,
-            range.begin,
-            range.created_upto,
-        );
-        complete_last_file(&log).await?;
         let cut_at = manifest.as_ref().and_then(|manifest| manifest.cut_at);
-        if let Some(cut_at) = cut_at {
-            log.cut(cut_at).await?;
-        }
+        let log =
+            log_files(&rt, &paths, &config, (range.begin, range.created_upto), cut_at).await?;
         let queues =
             Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
         let mut opening = Opening {
@@ -155,6 +145,30 @@ impl<R: Runtime> Store<R> {
         inner.start();
         Ok(Self { inner })
     }
+}
+
+/// The log's files in `begin..created_upto`, the last one whole; without what lies behind a cut that
+/// a crash came into.
+async fn log_files<R: Runtime>(
+    rt: &R,
+    paths: &Paths,
+    config: &StoreConfig,
+    (begin, created_upto): (u64, u64),
+    cut_at: Option<u64>,
+) -> Result<LogFiles<R>, OpenError> {
+    let log = LogFiles::new(
+        rt.clone(),
+        paths.clone(),
+        config.backend,
+        config.commitlog_file_bytes,
+        begin,
+        created_upto,
+    );
+    complete_last_file(&log).await?;
+    if let Some(cut_at) = cut_at {
+        log.cut(cut_at).await?;
+    }
+    Ok(log)
 }
 
 /// The parts of a store before it is one.

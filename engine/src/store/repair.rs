@@ -37,8 +37,8 @@ impl<R: Runtime> Inner<R> {
         let deleted = self.derived.deleted.borrow().get(&*place.topic).copied().unwrap_or(0);
         let from = self.log_end_of_unit_before(place, offset).await?.max(deleted);
         let Some(unit) = self.find_message(place, offset, from).await? else { return Ok(None) };
-        // The topic may have been deleted meanwhile: its folder must not be made again. Nor while the
-        // queue is cut, nor behind its end.
+        // The topic may have been deleted meanwhile: its folder must not be made again. Nor while
+        // the queue is cut, nor behind its end.
         let _turn = self.derived.turn.take().await;
         let is_gone = self.derived.queues.table.borrow().get(place.key).is_none();
         if is_gone || self.writing.log.cuts() != cuts {

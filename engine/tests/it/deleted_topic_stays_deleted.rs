@@ -266,8 +266,8 @@ fn where_damage_hides_that_a_topic_began_anew_nothing_that_may_be_live_is_given_
     assert!(got[3].is_none() && got[4].is_none());
 }
 
-/// Simulation seed 72: the message was looked for in the log from its beginning, and the one that the
-/// deleted topic had at that offset was found.
+/// Simulation seed 72: the message was looked for in the log from its beginning, and the one that
+/// the deleted topic had at that offset was found.
 #[test]
 fn a_damaged_first_message_is_not_replaced_by_a_deleted_topics() {
     let sim = Sim::new(1);

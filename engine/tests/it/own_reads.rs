@@ -1,5 +1,5 @@
-//! What the broker itself reads: so many messages of a queue from an offset on, and the message at a
-//! place of the log, whether memory has them or the disk, at once and as slices of its own.
+//! What the broker itself reads: so many messages of a queue from an offset on, and the message at
+//! a place of the log, whether memory has them or the disk, at once and as slices of its own.
 
 use crate::oracle::{Oracle, assert_record, request, small_config, split};
 use engine::{QueueOffset, ReadRequest, ReadStatus, Store, TagFilter};

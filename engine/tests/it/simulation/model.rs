@@ -48,8 +48,8 @@ pub(crate) struct Model {
     /// Messages that are damaged on the disk, by place: never given any more, their places in their
     /// queues stay.
     pub(crate) damaged: BTreeSet<u64>,
-    /// Topics whose deletion a crash overtook: no manifest knows of it, so that damage could hide it
-    /// from the store.
+    /// Topics whose deletion a crash overtook: no manifest knows of it, so that damage could hide
+    /// it from the store.
     unsure: BTreeSet<&'static str>,
     /// Messages that were damaged on disk after a crash: each may be gone, alone.
     pub(crate) rotten: BTreeSet<u64>,
@@ -122,8 +122,8 @@ impl Model {
         self.live.iter().filter(move |(queue, _)| is_sure(queue)).map(|(_, live)| live)
     }
 
-    /// Picks a live message from `begin` on to be damaged, a queue's first if asked; says whether it
-    /// is one.
+    /// Picks a live message from `begin` on to be damaged, a queue's first if asked; says whether
+    /// it is one.
     pub(crate) fn damage_one(
         &mut self,
         begin: PhyOffset,

@@ -79,8 +79,8 @@ impl World {
         }
     }
 
-    /// What a consumer was given that asked for the messages from `must_give` on: what was sent, and
-    /// the message asked for if there is one.
+    /// What a consumer was given that asked for the messages from `must_give` on: what was sent,
+    /// and the message asked for if there is one.
     fn given(
         &self,
         store: &Store<Sim>,
@@ -169,8 +169,9 @@ impl World {
         );
     }
 
-    /// A read that failed: because the device did, or what it read was removed, by an hour that came
-    /// or with its topic. Nothing else makes a read fail, and no file is missing for another reason.
+    /// A read that failed: because the device did, or what it read was removed, by an hour that
+    /// came or with its topic. Nothing else makes a read fail, and no file is missing for another
+    /// reason.
     fn tolerate(&self, sim: &Sim, store: &Store<Sim>, error: &ReadError, asked: &Asked) {
         let ReadError::File(file) = error else { panic!("{error}") };
         let counts = sim.fault_counts();

@@ -156,8 +156,8 @@ impl World {
                 tally.crashes_while_opening += 1;
                 // What a kill left to the system alone, a power cut takes.
                 let Promise { survives, holes } = self.promise.get();
-                // Nor does it leave the mark that says that damage lies below what was flushed, if no
-                // sync has covered it: the damage may be taken for the torn end then.
+                // Nor does it leave the mark that says that damage lies below what was flushed, if
+                // no sync has covered it: the damage may be taken for the torn end then.
                 let rotten = self.model.borrow().rotten.first().copied().unwrap_or(u64::MAX);
                 let survives_power_cut = survives.min(self.flushed.get()).min(PhyOffset(rotten));
                 self.promise.set(Promise {
