@@ -147,8 +147,8 @@ impl<R: Runtime> Store<R> {
     }
 }
 
-/// The log's files in `begin..created_upto`, the last one whole; without what lies behind a cut that
-/// a crash came into.
+/// The log's files in `begin..created_upto`, the last one whole; without what lies behind a cut
+/// that a crash came into.
 async fn log_files<R: Runtime>(
     rt: &R,
     paths: &Paths,
