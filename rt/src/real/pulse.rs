@@ -11,23 +11,27 @@
 //! (`LocalExecutor::run_task_queues` and `run` in src/executor/mod.rs; seen in a debugger as a
 //! parked core with a task queue in `active_executors` and no timer.) It happens where the core's
 //! thread shares its CPU. Nothing that a task does can prevent it, but any timer that was set
-//! before ends it: the next look finds the ready tasks. Several, because the look that a timer
-//! causes may be lost in the same way.
+//! before ends it: the next look finds the ready tasks. The look that a timer causes may be lost in
+//! the same way, and with it every timer that was due by then. So there are several, each of a
+//! longer period than the one before: as long as the thread was not kept from its CPU for the
+//! longest, one is left.
 
 use std::time::Duration;
 
-/// A core sleeps no longer than this.
-const EVERY: Duration = Duration::from_millis(10);
-/// Timers that are set at each moment.
-const TIMERS: u32 = 4;
+/// The shortest period: a core that was put to sleep wrongly usually wakes within it.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// Each period is so many times the one before.
+const FACTOR: u32 = 4;
+/// 10 ms, 40 ms, 160 ms, 640 ms, 2.56 s, 10.24 s.
+const TIMERS: u32 = 6;
 
 /// Starts the timers of this thread's executor. They end with it.
 pub(super) fn start() {
     for nth in 0..TIMERS {
+        let period = SHORTEST * FACTOR.pow(nth);
         let pulse = async move {
-            glommio::timer::sleep(EVERY * nth).await;
             loop {
-                glommio::timer::sleep(EVERY * TIMERS).await;
+                glommio::timer::sleep(period).await;
             }
         };
         glommio::spawn_local(pulse).detach();
