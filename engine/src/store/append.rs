@@ -194,19 +194,11 @@ impl<R: Runtime> Inner<R> {
     /// file is at its end.
     pub(super) fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
         self.check_open()?;
-        if let Some(used_percent) = self.writing.room.nearly_full.get() {
-            return Err(AppendError::DiskNearlyFull {
-                used_percent,
-                resumes_percent: self.env.config.retention.clean_forcibly_percent,
-            });
-        }
         if self.writing.source.get() != LogSource::Own {
             return Err(AppendError::Foreign);
         }
+        self.check_takes_records()?;
         let full = || self.tail_full();
-        if self.writing.is_shut.get() || self.is_behind_in_queues() {
-            return Err(full());
-        }
         let (end, written) = (self.watermarks.appended().0, self.watermarks.written().0);
         let blank = blank_before(end, bytes as u64, self.writing.log.file_bytes());
         self.check_way_to(end + blank + bytes as u64)?;
@@ -221,11 +213,26 @@ impl<R: Runtime> Inner<R> {
         tail.reserve(bytes, written).map_err(|_| full())
     }
 
+    /// What own and copied records are refused for alike, before there is room for them.
+    #[inline]
+    pub(super) fn check_takes_records(&self) -> Result<(), AppendError> {
+        if let Some(used_percent) = self.writing.room.nearly_full.get() {
+            return Err(AppendError::DiskNearlyFull {
+                used_percent,
+                resumes_percent: self.env.config.retention.clean_forcibly_percent,
+            });
+        }
+        if self.writing.is_shut.get() || self.is_behind_in_queues() {
+            return Err(self.tail_full());
+        }
+        Ok(())
+    }
+
     pub(super) fn tail_full(&self) -> AppendError {
         AppendError::TailFull { unwritten_bytes: self.watermarks.unwritten_bytes() }
     }
 
-    pub(super) fn is_behind_in_queues(&self) -> bool {
+    fn is_behind_in_queues(&self) -> bool {
         self.derived.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX
     }
 

@@ -270,15 +270,7 @@ impl<R: Runtime> Inner<R> {
 
     /// Room for all of it in one piece.
     fn make_raw_room(&self, bytes: usize) -> Result<(), AppendError> {
-        if let Some(used_percent) = self.writing.room.nearly_full.get() {
-            return Err(AppendError::DiskNearlyFull {
-                used_percent,
-                resumes_percent: self.env.config.retention.clean_forcibly_percent,
-            });
-        }
-        if self.writing.is_shut.get() || self.is_behind_in_queues() {
-            return Err(self.tail_full());
-        }
+        self.check_takes_records()?;
         self.check_way_to(self.watermarks.appended().0 + bytes as u64)?;
         let mut tail = self.writing.tail.borrow_mut();
         tail.reserve(bytes, self.watermarks.written().0).map_err(|_| self.tail_full())

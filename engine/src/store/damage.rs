@@ -116,7 +116,7 @@ pub(super) async fn find_record<R: Runtime>(
         if place >= upto {
             break;
         }
-        if let Some(found) = record_at(reader, limits, place).await? {
+        if let Some(found) = behind_at(reader, limits, place).await? {
             return Ok(Some(found));
         }
         at = place + 1;
@@ -124,7 +124,7 @@ pub(super) async fn find_record<R: Runtime>(
     Ok(None)
 }
 
-async fn record_at<R: Runtime>(
+async fn behind_at<R: Runtime>(
     reader: &mut LogReader<'_, R>,
     limits: ScanLimits,
     at: u64,

@@ -6,8 +6,7 @@
 //!   then a power cut, a kill or a clean stop, and at times damage while the store lies closed.
 //! - `reading`: the consumers, and when a read may fail.
 //! - `breaking`: EIO, too many open files, no space at any call or on the whole disk, slow,
-//! stalled,
-//!   short reads; while the store works and while it opens.
+//!   stalled, short reads; while the store works and while it opens.
 //! - `model`: the oracle. What was flushed (power cut) or written (kill) is there, in order,
 //!   intact; under ASYNC_FLUSH the log is a prefix; the queues hold exactly the messages of the
 //!   log; a read fails, or finds no file, only where something that happened says why; a damaged
