@@ -123,6 +123,7 @@ pub(crate) fn refusal_of(error: &AppendError, limit: usize) -> Refusal {
         AppendError::TailFull { .. } => response::SYSTEM_BUSY,
         AppendError::DiskFull { .. }
         | AppendError::DiskNearlyFull { .. }
+        | AppendError::QueueStuck { .. }
         | AppendError::Poisoned { .. }
         | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
     };
@@ -139,6 +140,7 @@ pub(crate) fn native_refusal_of(error: &AppendError) -> NativeRefusal {
         AppendError::EmptyBatch => ErrorCode::Request,
         AppendError::DiskFull { .. }
         | AppendError::DiskNearlyFull { .. }
+        | AppendError::QueueStuck { .. }
         | AppendError::Poisoned { .. }
         | AppendError::Closed => ErrorCode::NotWritable,
     };

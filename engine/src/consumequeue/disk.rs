@@ -5,13 +5,14 @@ use super::table::QueueKey;
 use super::unit::{PRE_BLANK, UNIT_BYTES, Unit};
 use crate::error::FileError;
 use crate::files::OpenFiles;
-use crate::limits::CONSUMEQUEUE_OPEN_FILES_MAX;
+use crate::limits::SYNCS_AT_ONCE;
 use crate::number::exact;
 use crate::offset::QueueOffset;
 use crate::paths::Paths;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -38,20 +39,27 @@ pub(crate) struct QueueFiles<R: Runtime> {
     paths: Paths,
     units_per_file: u64,
     open: RefCell<OpenFiles<OpenKey, R::File>>,
-    /// Folders with names that no sync has covered.
+    /// Folders of topics, and that of all, with names that no sync has covered.
     unsynced_folders: RefCell<BTreeSet<PathBuf>>,
+    /// Queues whose folders have such names. One that fails does so for its queue alone.
+    unsynced_queues: RefCell<HashSet<QueueKey>>,
 }
 
 impl<R: Runtime> QueueFiles<R> {
-    pub(crate) fn new(rt: R, paths: Paths, units_per_file: u32) -> Self {
-        let open = RefCell::new(OpenFiles::new(CONSUMEQUEUE_OPEN_FILES_MAX));
+    pub(crate) fn new(rt: R, paths: Paths, units_per_file: u32, open_files_max: usize) -> Self {
+        let open = RefCell::new(OpenFiles::new(open_files_max));
         Self {
             rt,
             paths,
             units_per_file: u64::from(units_per_file),
             open,
             unsynced_folders: RefCell::default(),
+            unsynced_queues: RefCell::default(),
         }
+    }
+
+    pub(crate) async fn pause(&self, duration: std::time::Duration) {
+        self.rt.sleep(duration).await;
     }
 
     /// The folder of all queues.
@@ -71,7 +79,7 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     /// Where in its file the unit of `offset` is.
-    fn at_in_file(&self, offset: QueueOffset) -> u64 {
+    pub(super) fn at_in_file(&self, offset: QueueOffset) -> u64 {
         exact::<_, u64>(offset.0) % self.units_per_file * UNIT_LEN
     }
 
@@ -88,15 +96,27 @@ impl<R: Runtime> QueueFiles<R> {
         self.open.borrow_mut().get(key)
     }
 
-    async fn to_write(&self, place: &QueuePlace, first: QueueOffset) -> Result<R::File, FileError> {
+    async fn to_write(
+        &self,
+        place: &QueuePlace,
+        first: QueueOffset,
+        is_whole: bool,
+    ) -> Result<R::File, FileError> {
         let key = OpenKey { queue: place.key, file_start: self.file_start(first), writable: true };
         if let Some(file) = self.cached(key) {
             return Ok(file);
         }
         let path = self.path(place, key.file_start);
         let file = self.open_or_make(place, &path).await?;
-        if file.len().await.map_err(FileError::at("length", &path, 0))? != self.file_bytes() {
-            self.make_full_length(&file, &path, self.at_in_file(first)).await?;
+        let found = if is_whole {
+            self.file_bytes()
+        } else {
+            file.len().await.map_err(FileError::at("length", &path, 0))?
+        };
+        if found != self.file_bytes() {
+            let is_new = found == 0;
+            self.make_full_length(&file, &path, if is_new { self.at_in_file(first) } else { 0 })
+                .await?;
             self.note_unsynced(place);
         }
         self.open.borrow_mut().insert(key, file.clone());
@@ -114,16 +134,13 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     fn note_unsynced(&self, place: &QueuePlace) {
-        let folders = [
-            self.paths.queue(&place.topic, place.queue_id),
-            self.paths.topic(&place.topic),
-            self.paths.consumequeue(),
-        ];
+        let folders = [self.paths.topic(&place.topic), self.paths.consumequeue()];
         self.unsynced_folders.borrow_mut().extend(folders);
+        self.unsynced_queues.borrow_mut().insert(place.key);
     }
 
     /// A queue whose first message is not at a file's beginning has pre-blanks before it, as
-    /// RocketMQ writes them.
+    /// RocketMQ writes them. A file that a kill left short keeps what it has.
     async fn make_full_length(
         &self,
         file: &R::File,
@@ -142,20 +159,23 @@ impl<R: Runtime> QueueFiles<R> {
         Ok(())
     }
 
-    /// Writes the units from `first` on, which lie in one file.
+    /// Writes the units from `first` on, which lie in one file. `is_whole`: it has units before them
+    /// and with that its full length, which then isn't asked for.
     pub(crate) async fn write(
         &self,
         place: &QueuePlace,
         first: QueueOffset,
         units: BufSlice,
+        is_whole: bool,
     ) -> Result<(), FileError> {
-        let file = self.to_write(place, first).await?;
+        let file = self.to_write(place, first, is_whole).await?;
         let at = self.at_in_file(first);
         let path = self.path(place, self.file_start(first));
         file.write_at(at, units).await.map_err(FileError::at("write", &path, at))
     }
 
-    /// Syncs the files with the units `[from, upto)`.
+    /// Syncs the files with the units `[from, upto)`, and the names of those made since the last
+    /// sync; the queue's folder itself is one of those for [`QueueFiles::sync_folders`].
     pub(crate) async fn sync(
         &self,
         place: &QueuePlace,
@@ -164,24 +184,44 @@ impl<R: Runtime> QueueFiles<R> {
     ) -> Result<(), FileError> {
         let mut at = from;
         while at < upto {
-            let file = self.to_write(place, at).await?;
+            let file = self.to_sync(place, at).await?;
             let path = self.path(place, self.file_start(at));
             file.sync_data().await.map_err(FileError::at("fdatasync", &path, 0))?;
             at = at.plus(self.left_in_file(at));
         }
-        Ok(())
+        let is_unsynced = self.unsynced_queues.borrow_mut().remove(&place.key);
+        if is_unsynced { self.sync_queue_folder(place).await } else { Ok(()) }
     }
 
-    /// Makes the names of new files and folders durable.
+    /// Makes the names in a queue's folder durable.
+    pub(crate) async fn sync_queue_folder(&self, place: &QueuePlace) -> Result<(), FileError> {
+        self.sync_folder(&self.paths.queue(&place.topic, place.queue_id)).await
+    }
+
+    /// Makes the names in a folder durable, unless it is gone.
+    pub(crate) async fn sync_folder(&self, folder: &Path) -> Result<(), FileError> {
+        match self.rt.sync_dir(folder).await {
+            Err(deleted) if deleted.kind() == io::ErrorKind::NotFound => Ok(()),
+            synced => synced.map_err(FileError::at("sync folder", folder, 0)),
+        }
+    }
+
+    /// The file with the unit of `at`, which was written before: it is not made, as a file that is
+    /// gone must be an error here.
+    async fn to_sync(&self, place: &QueuePlace, at: QueueOffset) -> Result<R::File, FileError> {
+        let key = OpenKey { queue: place.key, file_start: self.file_start(at), writable: true };
+        match self.cached(key) {
+            Some(file) => Ok(file),
+            None => self.to_read(place, at).await,
+        }
+    }
+
+    /// Makes the names of new queues and topics durable.
     pub(crate) async fn sync_folders(&self) -> Result<(), FileError> {
         let folders = std::mem::take(&mut *self.unsynced_folders.borrow_mut());
-        for folder in folders {
-            match self.rt.sync_dir(&folder).await {
-                Err(deleted) if deleted.kind() == io::ErrorKind::NotFound => {}
-                synced => synced.map_err(FileError::at("sync folder", &folder, 0))?,
-            }
-        }
-        Ok(())
+        let syncs =
+            stream::iter(folders).map(|folder| async move { self.sync_folder(&folder).await });
+        syncs.buffer_unordered(SYNCS_AT_ONCE).try_collect().await
     }
 
     /// At most `most` units from `from` on, up to the end of its file or the first that is none.
@@ -215,6 +255,7 @@ impl<R: Runtime> QueueFiles<R> {
     /// Closes what is open of deleted queues.
     pub(crate) fn forget(&self, queues: &[QueueKey]) {
         self.open.borrow_mut().forget(|key| queues.contains(&key.queue));
+        self.unsynced_queues.borrow_mut().retain(|key| !queues.contains(key));
     }
 
     /// The files of a queue by their first byte, in order.
@@ -244,35 +285,41 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     /// Makes everything from `next` on zeros and removes later files: after an unclean stop units
-    /// may be there whose records are not.
-    pub(crate) async fn cut(&self, place: &QueuePlace, next: QueueOffset) -> Result<(), FileError> {
-        let folder = self.paths.queue(&place.topic, place.queue_id);
-        let entries = match self.rt.list_dir(&folder).await {
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(FileError::at("list", &folder, 0))?,
+    /// may be there whose records are not. The caller writes no unit meanwhile. Returns the file
+    /// that was cut, for the caller to sync, as well as the folder: an earlier life may have removed
+    /// a file and not said so durably.
+    pub(crate) async fn cut(
+        &self,
+        place: &QueuePlace,
+        next: QueueOffset,
+    ) -> Result<Option<(R::File, PathBuf)>, FileError> {
+        let starts = match self.starts(place).await {
+            Err(gone) if gone.source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            starts => starts?,
         };
-        for start in entries.iter().filter_map(|entry| crate::paths::parse_offset_name(&entry.name))
-        {
+        let mut cut = None;
+        for start in starts {
             let path = self.path(place, start);
             if start > self.file_start(next) {
-                self.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
+                self.remove(place, start).await?;
             } else if start == self.file_start(next) {
-                self.zero_after(&path, self.at_in_file(next)).await?;
+                cut = Some((self.zero_after(&path, self.at_in_file(next)).await?, path));
             }
         }
-        Ok(())
+        Ok(cut)
     }
 
-    async fn zero_after(&self, path: &Path, at: u64) -> Result<(), FileError> {
+    async fn zero_after(&self, path: &Path, at: u64) -> Result<R::File, FileError> {
         let file =
             self.rt.open(path, OpenMode::Buffered).await.map_err(FileError::at("open", path, 0))?;
         file.set_len(at).await.map_err(FileError::at("truncate", path, at))?;
         file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", path, at))?;
-        file.sync_data().await.map_err(FileError::at("fdatasync", path, at))
+        Ok(file)
     }
 
-    /// Whether the files of the units `[min, max)` are all there at full length, and the first and
-    /// last unit in each are units whose messages lie in order and end at or below `log_end`.
+    /// Whether the files of the units `[min, max)` are all there, and the first and last unit in
+    /// each are units whose messages lie in order and end at or below `log_end`. Only the last file
+    /// may be shorter than a file is: a kill while it was cut behind its units leaves it so.
     pub(crate) async fn holds(
         &self,
         place: &QueuePlace,
@@ -288,10 +335,11 @@ impl<R: Runtime> QueueFiles<R> {
         let (mut at, mut ends_at) = (min, 0);
         while at < max {
             let name = crate::paths::offset_name(self.file_start(at));
-            if !entries.iter().any(|entry| entry.name == name && entry.bytes == self.file_bytes()) {
+            let last = QueueOffset(at.plus(self.left_in_file(at)).min(max).0 - 1);
+            let lengths = self.at_in_file(last) + UNIT_LEN..=self.file_bytes();
+            if !entries.iter().any(|entry| entry.name == name && lengths.contains(&entry.bytes)) {
                 return Ok(false);
             }
-            let last = QueueOffset(at.plus(self.left_in_file(at)).min(max).0 - 1);
             for looked_at in [at, last] {
                 let units = self.read(place, looked_at, 1).await?;
                 let Some(unit) = units.first().filter(|unit| unit.at.0 >= ends_at) else {

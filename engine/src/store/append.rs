@@ -10,12 +10,10 @@
 use super::{Inner, Phase, Store};
 use crate::commitlog::blank::{blank_before, encode_blank};
 use crate::consumequeue::dispatch::{is_indexed, tags_code};
-use crate::consumequeue::table::QueueKey;
+use crate::consumequeue::table::{QueueKey, QueueTable};
 use crate::consumequeue::unit::Unit;
 use crate::error::AppendError;
-use crate::limits::{
-    PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_MAX, UNPERSISTED_UNITS_WAKE,
-};
+use crate::limits::{PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_WAKE};
 use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::batch::BatchEntry;
@@ -66,7 +64,7 @@ impl<R: Runtime> Store<R> {
         let bytes = encoded_len(draft, has_crc)?;
         inner.check_size(bytes)?;
         let queue = inner.queue_for(draft)?;
-        inner.make_room(bytes)?;
+        inner.make_room(bytes, |table| queue.filter(|key| table.is_full(*key)))?;
         let appended = inner.put(queue, draft, (bytes, has_crc), inner.store_time_ms());
         inner.writing.appended.notify();
         Ok(appended)
@@ -99,7 +97,7 @@ impl<R: Runtime> Store<R> {
         }
         inner.check_size(total)?;
         let queue = inner.queue_for(common)?;
-        inner.make_room(total)?;
+        inner.make_room(total, |table| queue.filter(|key| table.is_full(*key)))?;
         let batch = inner.put_all(queue, common, entries, any_crc, each)?;
         inner.writing.appended.notify();
         batch.ok_or(AppendError::EmptyBatch)
@@ -181,8 +179,13 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// Makes the next `bytes` appendable in one piece and one file, with a blank before them if the
-    /// file is at its end.
-    pub(super) fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
+    /// file is at its end. `full_queue` gives a queue of the message that takes no more, if there is one;
+    /// it is asked only where there may be one.
+    pub(super) fn make_room(
+        &self,
+        bytes: usize,
+        full_queue: impl FnOnce(&QueueTable) -> Option<QueueKey>,
+    ) -> Result<(), AppendError> {
         self.check_open()?;
         if let Some(used_percent) = self.writing.room.nearly_full.get() {
             return Err(AppendError::DiskNearlyFull {
@@ -191,8 +194,8 @@ impl<R: Runtime> Inner<R> {
             });
         }
         let full = || AppendError::TailFull { unwritten_bytes: self.watermarks.unwritten_bytes() };
-        if self.is_behind_in_queues() {
-            return Err(full());
+        if self.derived.queues.table.borrow().must_look_closer() {
+            self.check_queues(full_queue)?;
         }
         let (end, written) = (self.watermarks.appended().0, self.watermarks.written().0);
         let blank = blank_before(end, bytes as u64, self.writing.log.file_bytes());
@@ -213,7 +216,26 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn is_behind_in_queues(&self) -> bool {
-        self.derived.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX
+        self.derived.queues.table.borrow().is_behind()
+    }
+
+    /// Refuses what would have more units wait for their files than may.
+    fn check_queues(
+        &self,
+        full_queue: impl FnOnce(&QueueTable) -> Option<QueueKey>,
+    ) -> Result<(), AppendError> {
+        let table = self.derived.queues.table.borrow();
+        if table.is_behind() {
+            let unwritten_bytes = self.watermarks.unwritten_bytes();
+            return Err(AppendError::TailFull { unwritten_bytes });
+        }
+        let Some(key) = full_queue(&table) else { return Ok(()) };
+        let queue = table.get(key).expect("a full queue is in the table");
+        Err(AppendError::QueueStuck {
+            topic: queue.topic.to_string(),
+            queue_id: queue.queue_id,
+            reason: self.derived.queues.failure(key),
+        })
     }
 
     fn can_take_record(&self) -> bool {

@@ -27,8 +27,10 @@ impl<R: Runtime> Store<R> {
             }
             let _turn = inner.derived.turn.take().await;
             // The folder goes first: the manifest that no longer lists the topic must not find its
-            // old units under a new queue of the same name.
+            // old units under a new queue of the same name, nor may that be written meanwhile.
+            let writing = inner.derived.queues.writing.take().await;
             inner.remove_folder(&topic).await?;
+            drop(writing);
             inner.write_checkpoint().await?;
             Ok(was_there)
         }

@@ -79,6 +79,8 @@ pub(super) struct FillFrom<'a, R: Runtime> {
     /// The light message queues that are known: their folders were there, or the manifest lists
     /// them. A client's property alone makes none.
     pub(super) light_queues: &'a HashSet<String>,
+    /// Which units are in their files already; `None` while the whole log is scanned.
+    pub(super) listed: Option<&'a Manifest>,
 }
 
 pub(super) struct QueueFill<'a, R: Runtime> {
@@ -130,6 +132,9 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         if self.from.deleted.get(position.topic).is_some_and(|below| at < *below) {
             return Ok(());
         }
+        if self.is_listed(&position, at) {
+            return Ok(());
+        }
         let is_light = is_lmq(position.topic);
         let damaged_before = self.damage.messages_max();
         let met = Suspect { offset, unit, damaged_before, is_light };
@@ -159,6 +164,16 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
             });
         }
         Ok(())
+    }
+
+    /// Whether the unit is one of those that the manifest lists: below its log end only queues that
+    /// are behind take in what they miss.
+    fn is_listed(&self, position: &QueuePosition<'_>, at: u64) -> bool {
+        let QueuePosition { topic, queue_id, offset } = *position;
+        self.from.listed.filter(|manifest| at < manifest.log_end).is_some_and(|manifest| {
+            let key = || self.from.queues.table.borrow().key(topic, queue_id);
+            manifest.lists(topic, queue_id, at) || key().is_some_and(|key| offset < self.next(key))
+        })
     }
 
     /// A queue whose first message is met at `offset` begins there, unless damage took those before

@@ -2,6 +2,7 @@
 
 use super::caches::Caches;
 use super::check_files;
+use super::cuts::Cuts;
 use super::damage::Known;
 use super::derived::Derived;
 use super::env::Env;
@@ -18,7 +19,7 @@ use crate::consumequeue::disk::QueueFiles;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
 use crate::index::{self, Index, Shape};
-use crate::manifest::{Decoded, MANIFEST_VERSION, Manifest};
+use crate::manifest::{Decoded, MANIFEST_VERSION_BEHIND, Manifest};
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
@@ -108,8 +109,12 @@ impl<R: Runtime> Store<R> {
             range.created_upto,
         );
         complete_last_file(&log).await?;
-        let queues =
-            Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
+        let queues = Queues::new(QueueFiles::new(
+            rt.clone(),
+            paths.clone(),
+            config.consumequeue_file_units,
+            config.consumequeue_open_files_max,
+        ));
         let mut opening = Opening {
             rt,
             config,
@@ -179,7 +184,7 @@ impl<R: Runtime> Opening<R> {
                 "the log ends here; what lies behind is made zeros"
             );
         }
-        self.queues.persist_dirty().await?;
+        // What was scanned goes into files once messages are served.
         self.queues.table.borrow_mut().trim(u64::MAX);
         if was_unclean || is_torn {
             recovery.make_durable(&scanned).await?;
@@ -273,6 +278,8 @@ impl<R: Runtime> Opening<R> {
                 checkpoint: Cell::new(self.checkpoint),
                 manifest_end: Cell::new(0),
                 wake: Signal::default(),
+                listed_upto: Cell::new(u64::MAX),
+                cuts: Cuts::new(recovered.was_unclean || scanned.is_torn()),
                 turn: Turn::default(),
             },
             caches: Caches::new(ColdCache::new(
@@ -319,7 +326,7 @@ async fn read_manifest<R: Runtime>(rt: &R, path: &Path) -> Result<Option<Manifes
             Ok(None)
         }
         Decoded::Newer(found) => {
-            Err(OpenError::Newer { path: path.to_owned(), found, known: MANIFEST_VERSION })
+            Err(OpenError::Newer { path: path.to_owned(), found, known: MANIFEST_VERSION_BEHIND })
         }
     }
 }

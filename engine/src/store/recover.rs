@@ -5,7 +5,7 @@
 //!   manifest good? ──yes──► adopt its queues ──► scan the log from its log_end ─┐
 //!        │ no                                                                   ├─► end of the log
 //!        └──► forget all ConsumeQueues ──► scan the log from its beginning ─────┘
-//!   after an unclean stop: fdatasync what was read, zeros behind the end, ConsumeQueue files cut
+//!   after an unclean stop: fdatasync what was read, zeros behind the end; ConsumeQueue files are cut later
 //! ```
 //!
 //! A scan takes record after record (magic, size, own offset, checksum). Where one is none,
@@ -22,7 +22,7 @@ use crate::consumequeue::disk::QueuePlace;
 use crate::consumequeue::dispatch::is_lmq;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
-use crate::limits::{OPENING_QUEUES_AT_ONCE, UNPERSISTED_UNITS_WAKE};
+use crate::limits::{OPENING_QUEUES_AT_ONCE, SCANNED_UNITS_MAX};
 use crate::manifest::{MANIFEST_VERSION, Manifest};
 use crate::offset::QueueOffset;
 use crate::paths::Paths;
@@ -72,7 +72,9 @@ impl<R: Runtime> Recovery<'_, R> {
             && manifest.log_end > begin
             && self.adopt(manifest).await?
         {
-            match self.scan(manifest.log_end, false, &light_queues).await? {
+            // Below `log_end` only for queues that are behind.
+            let from = manifest.scan_from().max(begin);
+            match self.scan(from, Some(manifest), &light_queues).await? {
                 Ok(scanned) => return Ok(scanned),
                 Err(Gap { topic, queue_id, expected, found, .. }) => {
                     tracing::warn!(
@@ -86,7 +88,7 @@ impl<R: Runtime> Recovery<'_, R> {
             }
         }
         self.start_over(&light_queues).await?;
-        let scanned = self.scan(begin, true, &light_queues).await?;
+        let scanned = self.scan(begin, None, &light_queues).await?;
         scanned.map_err(|gap| {
             let Gap { at, topic, queue_id, expected, found } = gap;
             OpenError::QueueGap {
@@ -156,7 +158,12 @@ impl<R: Runtime> Recovery<'_, R> {
             .manifest
             .clone()
             .unwrap_or_else(|| Manifest { log_end: self.log.begin(), ..Manifest::default() });
-        let rebuilding = Manifest { version: MANIFEST_VERSION, is_rebuilding: true, ..known };
+        let rebuilding = Manifest {
+            version: MANIFEST_VERSION,
+            is_rebuilding: true,
+            behind: BTreeMap::new(),
+            ..known
+        };
         let (manifest, folder, root) =
             (self.paths.manifest(), self.paths.consumequeue(), self.paths.root());
         self.rt
@@ -196,7 +203,7 @@ impl<R: Runtime> Recovery<'_, R> {
     async fn scan(
         &self,
         from: u64,
-        is_whole: bool,
+        listed: Option<&Manifest>,
         light_queues: &HashSet<String>,
     ) -> Result<Result<ScanResult, Gap>, OpenError> {
         let none_deleted = BTreeMap::new();
@@ -207,7 +214,9 @@ impl<R: Runtime> Recovery<'_, R> {
             queues: self.queues,
             deleted,
             light_queues,
+            listed,
         };
+        let is_whole = listed.is_none();
         let mut fill = QueueFill::new(fill_from, is_whole);
         let mut reader = LogReader::new(self.log, self.log.created_upto());
         let mut result = ScanResult { from, end: from, ..ScanResult::default() };
@@ -308,14 +317,15 @@ impl<R: Runtime> Recovery<'_, R> {
 
     /// A long scan must not hold every unit in memory.
     async fn bound_memory(&self) -> Result<(), OpenError> {
-        if self.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_WAKE {
-            self.queues.persist_dirty().await?;
+        if self.queues.table.borrow().unpersisted() >= SCANNED_UNITS_MAX {
+            self.queues.persist_dirty(|| false).await?;
             self.queues.table.borrow_mut().trim(u64::MAX);
         }
         Ok(())
     }
 
-    /// After an unclean stop: what was read is made durable, what may lie behind it is made zeros.
+    /// After an unclean stop: what was read is made durable, what may lie behind it in the log is
+    /// made zeros. What lies behind the ends of ConsumeQueues waits: see [`super::cuts`].
     pub(super) async fn make_durable(&self, scanned: &ScanResult) -> Result<(), OpenError> {
         let mut at = scanned.from;
         while at < scanned.end {
@@ -323,38 +333,7 @@ impl<R: Runtime> Recovery<'_, R> {
             file.sync_data().await.map_err(FileError::at("fdatasync", &self.log.path_of(at), 0))?;
             at = self.log.start_of(at) + self.log.file_bytes();
         }
-        self.log.cut(scanned.end).await?;
-        let cuts = stream::iter(self.queues.ends())
-            .map(|(place, next)| async move { self.queues.files.cut(&place, next).await });
-        cuts.buffer_unordered(OPENING_QUEUES_AT_ONCE).try_collect::<()>().await?;
-        self.remove_strange_queues().await
-    }
-
-    /// Folders of queues whose every record was lost.
-    async fn remove_strange_queues(&self) -> Result<(), OpenError> {
-        let folder = self.paths.consumequeue();
-        let topics = self.rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
-        for topic in topics.iter().filter(|topic| topic.is_dir) {
-            let path = self.paths.topic(&topic.name);
-            let queues = self.rt.list_dir(&path).await.map_err(FileError::at("list", &path, 0))?;
-            for queue in
-                queues.iter().filter(|queue| queue.is_dir && !self.knows(&topic.name, &queue.name))
-            {
-                let path = path.join(&queue.name);
-                self.rt.remove_dir_all(&path).await.map_err(FileError::at(
-                    "remove folder",
-                    &path,
-                    0,
-                ))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn knows(&self, topic: &str, queue: &str) -> bool {
-        queue
-            .parse()
-            .is_ok_and(|queue_id| self.queues.table.borrow().key(topic, queue_id).is_some())
+        Ok(self.log.cut(scanned.end).await?)
     }
 
     /// The bytes of the log's last block, up to its end.

@@ -43,7 +43,11 @@ impl<R: Runtime> Inner<R> {
                 log"
         );
         self.caches.units.borrow_mut().forget(place.key);
-        self.derived.queues.files.write(place, offset, AppendBuf::copy_of(&unit.encode())).await?;
+        self.derived
+            .queues
+            .files
+            .write(place, offset, AppendBuf::copy_of(&unit.encode()), false)
+            .await?;
         Ok(Some(unit))
     }
 

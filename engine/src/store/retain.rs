@@ -118,6 +118,7 @@ impl<R: Runtime> Inner<R> {
             self.move_begin(begin, at_once).await?;
         }
         self.remove_log_files(&all).await?;
+        let _writing = self.derived.queues.writing.take().await;
         self.derived.queues.remove_files_below_minima().await?;
         Ok(())
     }
