@@ -166,9 +166,12 @@ async fn send_and_close(
     queues: u64,
 ) -> Sent {
     let store = open(&core, root, plan, flush).await;
+    make_files(&core, &store, plan, queues).await;
+    let before = store.write_counts();
     let mut sent = send(&core, &store, plan, queues, plan.seconds).await;
-    let counts = store.write_counts();
-    (sent.checkpoints, sent.checkpoint_nanos) = (counts.checkpoints, counts.checkpoint_nanos);
+    let after = store.write_counts();
+    sent.checkpoints = after.checkpoints - before.checkpoints;
+    sent.checkpoint_nanos = after.checkpoint_nanos - before.checkpoint_nanos;
     let closing = core.now_nanos();
     if let Err(error) = store.close().await {
         panic!("{error}");
@@ -177,7 +180,17 @@ async fn send_and_close(
     sent
 }
 
-/// Sends for `seconds`. The first tenth, in which files are made, is not measured.
+/// The first message of each queue, and a checkpoint: making the files is not what is measured.
+async fn make_files(core: &Core, store: &Store<Core>, plan: Plan, queues: u64) {
+    send(core, store, plan, queues, queues.div_ceil(plan.rate).max(1)).await;
+    let before = store.write_counts().checkpoints;
+    while store.write_counts().checkpoints == before {
+        core.sleep(Duration::from_millis(100)).await;
+        append(store, &[7; 100], 0).await;
+    }
+}
+
+/// Sends for `seconds`.
 async fn send(core: &Core, store: &Store<Core>, plan: Plan, queues: u64, seconds: u64) -> Sent {
     let body = [7; 100];
     let (started, total) = (core.now_nanos(), plan.rate * seconds);
@@ -189,9 +202,7 @@ async fn send(core: &Core, store: &Store<Core>, plan: Plan, queues: u64, seconds
             take_answered(core, store, &mut unanswered, &mut sent);
         }
         let end = append(store, &body, nth % queues).await;
-        if nth > total / 10 {
-            unanswered.push_back((end, due_at(nth)));
-        }
+        unanswered.push_back((end, due_at(nth)));
         take_answered(core, store, &mut unanswered, &mut sent);
     }
     while !unanswered.is_empty() {
@@ -266,10 +277,7 @@ const KILLED: i32 = 9;
 fn fill_and_end(plan: Plan, root: PathBuf) {
     on_core(move |core| async move {
         let store = open(&core, root, plan, FlushPolicy::Async).await;
-        // Until a checkpoint lists all queues, and a while beyond it.
-        while store.write_counts().checkpoints < 2 {
-            send(&core, &store, plan, plan.killed, 1).await;
-        }
+        make_files(&core, &store, plan, plan.killed).await;
         send(&core, &store, plan, plan.killed, plan.seconds.min(2)).await;
         core.sleep(Duration::from_secs(2)).await;
         std::process::exit(KILLED);
