@@ -332,7 +332,7 @@ impl<R: Runtime> QueueFiles<R> {
         }
         let folder = self.paths.queue(&place.topic, place.queue_id);
         let Ok(entries) = self.rt.list_dir(&folder).await else { return Ok(false) };
-        let (mut at, mut ends_at) = (min, 0);
+        let (mut at, mut begins_at, mut ends_at) = (min, 0, 0);
         while at < max {
             let name = crate::paths::offset_name(self.file_start(at));
             let last = QueueOffset(at.plus(self.left_in_file(at)).min(max).0 - 1);
@@ -342,14 +342,13 @@ impl<R: Runtime> QueueFiles<R> {
             }
             for looked_at in [at, last] {
                 let units = self.read(place, looked_at, 1).await?;
-                let Some(unit) = units.first().filter(|unit| unit.at.0 >= ends_at) else {
+                let Some(unit) = units.first().filter(|unit| unit.at.0 >= begins_at) else {
                     return Ok(false);
                 };
-                ends_at = unit.at.0;
+                (begins_at, ends_at) = (unit.at.0, unit.end());
             }
             at = last.plus(1);
         }
-        let last = self.read(place, QueueOffset(max.0 - 1), 1).await?;
-        Ok(last.first().is_some_and(|unit| unit.end() <= log_end))
+        Ok(ends_at <= log_end)
     }
 }

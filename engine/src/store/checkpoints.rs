@@ -165,15 +165,18 @@ impl<R: Runtime> Inner<R> {
         let _listing = self.derived.list_upto(log_end);
         let mut from = 0;
         while from < self.derived.queues.table.borrow().slots() {
-            let table = self.derived.queues.table.borrow();
-            for (_, queue) in table.piece(from, QUEUES_AT_ONCE) {
-                let end = queue.end_at(log_end).max(queue.min);
-                list(&mut manifest, queue, ListedQueue { min: queue.min.0, max: end.0 });
-            }
-            drop(table);
+            self.list_piece(&mut manifest, from);
             from = self.next_piece(from).await;
         }
         manifest
+    }
+
+    fn list_piece(&self, manifest: &mut Manifest, from: usize) {
+        let table = self.derived.queues.table.borrow();
+        for (_, queue) in table.piece(from, QUEUES_AT_ONCE) {
+            let end = queue.end_at(manifest.log_end).max(queue.min);
+            list(manifest, queue, ListedQueue { min: queue.min.0, max: end.0 });
+        }
     }
 
     /// What only the end of a checkpoint tells: topics that were deleted meanwhile, and queues that

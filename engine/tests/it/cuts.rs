@@ -105,7 +105,7 @@ fn no_phantom_is_left_after_a_clean_stop_whatever_kills_came_before_it() {
             let count = usize::try_from(sim.random_u64() % 60).unwrap();
             oracle.fill(&sim, &store, count).await;
             oracle.check(&store).await;
-            if seed % 3 == 0 {
+            if seed.is_multiple_of(3) {
                 sim.sleep(Duration::from_micros(sim.random_u64() % 20_000)).await;
             }
             assert_eq!(store.close().await.unwrap(), LeftOver::default());

@@ -26,7 +26,7 @@ async fn live_with_a_failing_queue(sim: &Sim, oracle: &mut Oracle, seed: u64) ->
     oracle.fill(sim, &store, 60).await;
     sim.sleep(Duration::from_millis(60)).await;
     let op = [FaultOp::Write, FaultOp::Sync, FaultOp::Allocate][usize::try_from(seed % 3).unwrap()];
-    let rarely = if seed % 2 == 0 { 1 } else { 3 };
+    let rarely = if seed.is_multiple_of(2) { 1 } else { 3 };
     sim.inject(Fault::eio(op, STUCK).one_in(rarely));
     for _ in 0..6 {
         oracle.fill(sim, &store, 40).await;
@@ -71,7 +71,7 @@ fn a_queue_that_cant_be_written_or_synced_keeps_no_other_behind_and_loses_nothin
         );
         let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
         behind += usize::from(sim.block_on(live_with_a_failing_queue(&sim, &mut oracle, seed)));
-        let sim = if (seed / 4) % 2 == 0 { sim.crash().0 } else { sim.kill() };
+        let sim = if (seed / 4).is_multiple_of(2) { sim.crash().0 } else { sim.kill() };
         sim.clear_faults();
         sim.block_on(async {
             let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
