@@ -30,6 +30,9 @@ pub(crate) struct Queues<R: Runtime> {
     pub(crate) files: QueueFiles<R>,
     /// Whoever writes, cuts or removes ConsumeQueue files has it; syncs go on beside.
     pub(crate) writing: Turn,
+    /// Topics whose old folders are about to be removed: what new queues of the same name have is
+    /// written after that, or it would go with them.
+    removing: RefCell<Vec<String>>,
     /// Why queues are not as far on disk as they should be.
     failures: RefCell<HashMap<QueueKey, Failure>>,
     /// From where in the log the manifest on disk has queues scanned again.
@@ -76,6 +79,7 @@ impl<R: Runtime> Queues<R> {
             table: RefCell::default(),
             files,
             writing: Turn::default(),
+            removing: RefCell::default(),
             failures: RefCell::default(),
             behind_on_disk: RefCell::default(),
             sync_failed: Cell::new(false),
@@ -105,7 +109,42 @@ impl<R: Runtime> Queues<R> {
         round.into_inner().end()
     }
 
+    /// Keeps new queues of a topic from being written until [`Queues::removed`].
+    pub(crate) fn removing(&self, topic: &str) {
+        self.removing.borrow_mut().push(topic.to_owned());
+    }
+
+    /// A topic's old folder is gone, or stays.
+    pub(crate) fn removed(&self, topic: &str) {
+        let mut removing = self.removing.borrow_mut();
+        if let Some(nth) = removing.iter().position(|removing| removing == topic) {
+            removing.swap_remove(nth);
+        }
+    }
+
+    /// Whether a queue has to wait for the removal of an older one's files. It is listed again, and
+    /// behind until then.
+    fn waits(&self, key: QueueKey) -> bool {
+        let removing = self.removing.borrow();
+        if removing.is_empty() {
+            return false;
+        }
+        let mut table = self.table.borrow_mut();
+        let waits =
+            table.get(key).is_some_and(|queue| removing.iter().any(|t| **t == *queue.topic));
+        if waits {
+            table.list_again(key);
+            let reason = "the files of the deleted topic of this name are still there".to_owned();
+            let mut failures = self.failures.borrow_mut();
+            failures.entry(key).or_insert(Failure { reason, unsynced_from: None });
+        }
+        waits
+    }
+
     async fn persist_one(&self, key: QueueKey, round: &RefCell<Round>) {
+        if self.waits(key) {
+            return;
+        }
         match self.persist(key).await {
             Ok(()) => self.is_written(key),
             Err(error) => {

@@ -4,6 +4,7 @@
 use super::{Inner, Store};
 use crate::error::{FileError, StoreError};
 use rt::Runtime;
+use std::rc::Rc;
 
 impl<R: Runtime> Store<R> {
     /// Removes a topic's queues; its records stay in the log until their file goes. From the call
@@ -21,6 +22,8 @@ impl<R: Runtime> Store<R> {
         // told that all is well.
         let may_come_back = self.inner.derived.deleted.borrow().contains_key(topic);
         let (inner, topic) = (self.inner.clone(), topic.to_owned());
+        // Before the first message of the new topic can be taken.
+        let removal = Removal::begin(inner.clone(), &topic);
         async move {
             if !was_there && !may_come_back {
                 return Ok(false);
@@ -30,10 +33,29 @@ impl<R: Runtime> Store<R> {
             // old units under a new queue of the same name, nor may that be written meanwhile.
             let writing = inner.derived.queues.writing.take().await;
             inner.remove_folder(&topic).await?;
-            drop(writing);
+            drop((removal, writing));
             inner.write_checkpoint().await?;
             Ok(was_there)
         }
+    }
+}
+
+/// A topic's folder is about to be removed: nothing is written into it until this is dropped.
+struct Removal<R: Runtime> {
+    inner: Rc<Inner<R>>,
+    topic: String,
+}
+
+impl<R: Runtime> Removal<R> {
+    fn begin(inner: Rc<Inner<R>>, topic: &str) -> Self {
+        inner.derived.queues.removing(topic);
+        Self { inner, topic: topic.to_owned() }
+    }
+}
+
+impl<R: Runtime> Drop for Removal<R> {
+    fn drop(&mut self) {
+        self.inner.derived.queues.removed(&self.topic);
     }
 }
 

@@ -106,6 +106,13 @@ impl QueueTable {
         TakenQueues { stuck: self.stuck.clone(), dirty }
     }
 
+    /// A queue that was taken is not written now.
+    pub(crate) fn list_again(&mut self, key: QueueKey) {
+        if self.get(key).is_some_and(|queue| queue.is_dirty) {
+            self.dirty.push(key);
+        }
+    }
+
     /// The writer takes what a queue has now; a later unit lists it again.
     pub(crate) fn begin_write(&mut self, key: QueueKey) {
         if let Some(queue) = self.get_mut(key) {
