@@ -345,6 +345,14 @@ pub(super) const OWN: &[Key] = &[
         "67108864",
         "recent log kept in memory for each shard, taken as it fills",
     ),
+    Key::int(
+        "storeCloseDeadlineMs",
+        0,
+        3_600_000,
+        "30000",
+        "how long a stop may finish what the next start can do as well: the index, ConsumeQueue \
+            files. Messages are made durable however long it takes",
+    ),
     Key::choice("slaveAckPolicy", &["memory", "disk"], "memory", "what a slave acknowledges")
         .without_effect("accepted, slaves are not in this version"),
 ];
