@@ -331,6 +331,14 @@ impl Disk {
             let byte = pages.read(offset, 1).first().copied().unwrap_or(0);
             pages.write(offset, &[byte ^ 0x55]);
         }
+        // What is written but not synced would bring the byte back.
+        for op in &mut inode.pending {
+            let Change::Write { offset: begin, data } = &mut op.change else { continue };
+            let at = offset.checked_sub(*begin).and_then(|at| usize::try_from(at).ok());
+            if let Some(byte) = at.and_then(|at| data.get_mut(at)) {
+                *byte ^= 0x55;
+            }
+        }
     }
 
     pub(super) fn after_kill(&self, random: &Random) -> Self {
