@@ -11,6 +11,7 @@ mod apache_store;
 mod attacks;
 mod bad_store;
 mod core_failure;
+mod delay;
 mod faults;
 mod findings;
 mod flush;
