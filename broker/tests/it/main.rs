@@ -24,6 +24,7 @@ mod query;
 mod refusals;
 mod restart;
 mod retention;
+mod retry;
 mod runtime_info;
 mod saved_tables;
 mod send_pull;
