@@ -106,8 +106,8 @@ fn store_single(
     store(shard, net, ticket, &Message::One(&draft), &answer)
 }
 
-/// What becomes of the delay that a message asks for. One that waits goes to the queue of its level;
-/// its answer names the queue that it was sent to, as Apache's does.
+/// What becomes of the delay that a message asks for. One that waits goes to the queue of its
+/// level; its answer names the queue that it was sent to, as Apache's does.
 fn delay_of<'p>(
     shard: &Shard,
     said: &Said<'_>,

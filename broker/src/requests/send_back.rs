@@ -7,9 +7,9 @@
 //!                                                                  for its delay, then into %RETRY%group
 //! ```
 //!
-//! The answer waits until the copy is acknowledged ([`crate::sends::put`]); the message itself stays
-//! where it is. Whose message it is nobody asks, as in Apache: groups give back what they got from
-//! their retry topics, and the topic they subscribed to is not known here. Facts:
+//! The answer waits until the copy is acknowledged ([`crate::sends::put`]); the message itself
+//! stays where it is. Whose message it is nobody asks, as in Apache: groups give back what they got
+//! from their retry topics, and the topic they subscribed to is not known here. Facts:
 //! `AbstractSendMessageProcessor.consumerSendMsgBack` of Apache 5.5.0.
 
 use super::send_target::{self, SYS_FLAG_UNIT_SUB, VERSION_WITH_MAX_RECONSUME};
@@ -79,9 +79,9 @@ pub(crate) fn begin(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task
     Ok(task(&shard.cx, move |cx| async move { give_back(&cx, &back, queue_id, max).await }))
 }
 
-/// A queue of the group's retry topic, any of `queues`. The topic exists afterwards, also for a dead
-/// letter, and may be written. It may have fewer queues than the group asks for by now: nobody would
-/// read the others.
+/// A queue of the group's retry topic, any of `queues`. The topic exists afterwards, also for a
+/// dead letter, and may be written. It may have fewer queues than the group asks for by now: nobody
+/// would read the others.
 fn retry_queue(shard: &mut Shard, back: &GivenBack, queues: i32) -> Result<i32, Refusal> {
     let name = names::retry_topic(&back.group);
     let config = TopicConfig {

@@ -2,8 +2,8 @@
 //! half and op messages and checkpoints later.
 //!
 //! It is the same way as a client's send: the same backlog when there is no room, the same
-//! watermark before the task goes on. [`append`] and [`passed`] are the two halves of [`put`], for a
-//! task that stores many messages and waits for the last.
+//! watermark before the task goes on. [`append`] and [`passed`] are the two halves of [`put`], for
+//! a task that stores many messages and waits for the last.
 
 use super::backlog::Prepared;
 use super::drain;

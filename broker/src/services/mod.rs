@@ -12,7 +12,8 @@
 //! | a sample for rates | every second | [`statistics`] |
 //! | acknowledgements | when the watermark moves | [`acknowledgements`] |
 //!
-//! Later work (timers, checks of transactions, revived pops, replication) adds its file and its line.
+//! Later work (timers, checks of transactions, revived pops, replication) adds its file and its
+//! line.
 
 pub(crate) mod acknowledgements;
 pub(crate) mod expiry;

@@ -6,8 +6,8 @@
 //!
 //! **The file never runs ahead of the log.** What it says is delivered is not delivered again, so a
 //! copy that it counts must survive whatever comes: a snapshot of the table goes into the file only
-//! once the log is flushed up to where it ended when the snapshot was made. A kill costs duplicates,
-//! no message.
+//! once the log is flushed up to where it ended when the snapshot was made. A kill costs
+//! duplicates, no message.
 //!
 //! Pure.
 

@@ -16,7 +16,7 @@ fn now_ms() -> i64 {
 }
 
 /// Sends a text to queue 0 with a delay level.
-fn put_delayed(client: &mut Client, topic: &str, level: i32, text: &str) {
+pub(crate) fn put_delayed(client: &mut Client, topic: &str, level: i32, text: &str) {
     let properties = format!("DELAY\u{1}{level}\u{2}KEYS\u{1}{text}");
     let header = SendHeader { properties: &properties, ..message(topic) };
     let reply = client.send_message(&header, text.as_bytes());
@@ -69,8 +69,8 @@ fn a_delayed_message_comes_when_it_is_due_and_not_before() {
     let poll = consumer.start_pull(&long_pull_from("T", 1, 20_000));
     let sent_ms = now_ms();
     put_delayed(&mut client, "T", 1, "later");
-    let properties = "REAL_TOPIC\u{1}forged\u{2}DELAY\u{1}2\u{2}TAGS\u{1}tag\u{2}TIMER_DELAY_SEC\u{1}60\u{2}\
-                      REAL_QID\u{1}77";
+    let properties = "REAL_TOPIC\u{1}forged\u{2}DELAY\u{1}2\u{2}TAGS\u{1}tag\u{2}\
+                      TIMER_DELAY_SEC\u{1}60\u{2}REAL_QID\u{1}77";
     let header = SendHeader { properties, queue_id: 0, ..message("T") };
     let reply = client.send_message(&header, b"sooner");
     assert_eq!((reply.code, reply.number("queueId")), (0, 0), "{reply:?}");
@@ -172,6 +172,56 @@ fn a_delayed_message_whose_topic_is_gone_brings_it_back() {
     eventually("the message comes", || queue_end(&mut client, "T", 0) == 1);
     assert_eq!(read_all(&mut client, "T")[0].text(), "x");
     assert!(cluster.broker.log().contains("topic T is gone"), "{}", cluster.broker.log());
+}
+
+#[test]
+fn a_delayed_message_whose_queue_is_gone_comes_to_another_of_its_topic() {
+    let cluster = Cluster::start(1, &["messageDelayLevel=3s"]);
+    let mut client = cluster.client(0);
+    let header = SendHeader { properties: "DELAY\u{1}1", queue_id: 3, ..message("T") };
+    assert_eq!(client.send_message(&header, b"x").code, 0);
+    let smaller = [
+        ("topic", "T"),
+        ("defaultTopic", "TBW102"),
+        ("readQueueNums", "1"),
+        ("writeQueueNums", "1"),
+        ("perm", "6"),
+        ("topicFilterType", "SINGLE_TAG"),
+    ];
+    assert_eq!(client.call(request::UPDATE_AND_CREATE_TOPIC, &smaller).code, 0);
+    eventually("the message comes", || queue_end(&mut client, "T", 0) == 1);
+    assert_eq!(read_all(&mut client, "T")[0].properties["REAL_QID"], "3");
+}
+
+#[test]
+fn levels_that_are_taken_away_leave_no_message_behind() {
+    let mut cluster = Cluster::start(1, &["messageDelayLevel=1h 1h 1h"]);
+    put_delayed(&mut cluster.client(0), "T", 3, "x");
+    assert_eq!(cluster.broker.stop(), Some(0));
+    cluster.restart_broker_with(&["messageDelayLevel=1s"]);
+    let mut client = cluster.client(0);
+    eventually("the message comes", || queue_end(&mut client, "T", 0) == 1);
+    assert_eq!(cluster.broker.stop(), Some(0));
+    assert_eq!(saved_offsets(&cluster), [(3, 1)].into());
+}
+
+#[test]
+fn a_file_that_is_ahead_of_its_queue_hides_no_message() {
+    let mut cluster = Cluster::start(1, &["messageDelayLevel=1s"]);
+    assert_eq!(cluster.broker.stop(), Some(0));
+    let file = cluster.store().join("config/delayOffset.json");
+    std::fs::write(
+        &file,
+        r#"{"dataVersion":{"counter":1,"stateVersion":0,"timestamp":1},"offsetTable":{1:7,40:3}}"#,
+    )
+    .unwrap();
+    cluster.restart_broker();
+    let mut client = cluster.client(0);
+    put_delayed(&mut client, "T", 1, "x");
+    eventually("the message comes", || queue_end(&mut client, "T", 0) == 1);
+    assert!(cluster.broker.log().contains("it goes on at 0"), "{}", cluster.broker.log());
+    assert_eq!(cluster.broker.stop(), Some(0));
+    assert_eq!(saved_offsets(&cluster), [(1, 1), (40, 3)].into(), "what has no queue stays");
 }
 
 #[test]

@@ -79,8 +79,8 @@ fn destination<'r>(record: &RecordView<'r>) -> Result<(&'r str, i32), String> {
 }
 
 /// The queue to store it in, which exists afterwards. Nothing acknowledged is lost: a topic that is
-/// gone comes back, as one does at a start whose messages outlived its settings, and a queue that is
-/// gone gives way to another of its topic.
+/// gone comes back, as one does at a start whose messages outlived its settings, and a queue that
+/// is gone gives way to another of its topic.
 fn queue_there(shard: &mut Shard, name: &str, queue_id: i32) -> Result<i32, String> {
     if let Some(topic) = shard.tables.topics.get(name) {
         let queues = topic.config.write_queue_nums.max(topic.config.read_queue_nums);

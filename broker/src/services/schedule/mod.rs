@@ -10,8 +10,8 @@
 //! One task for each level ([`level`]); none polls: it sleeps until its first message is due, or
 //! until something is appended to its queue. What must hold:
 //!
-//! - **No message early.** A message is appended when the wall clock has reached its store time plus
-//!   its level's delay. A clock that was set back delays it once more at most ([`due`]).
+//! - **No message early.** A message is appended when the wall clock has reached its store time
+//!   plus its level's delay. A clock that was set back delays it once more at most ([`due`]).
 //! - **None lost.** Progress moves when the copy is acknowledged, and is saved when the log is
 //!   flushed behind it ([`crate::tables::delay_offsets`]). A kill costs duplicates: what was
 //!   delivered since the last save.
@@ -40,6 +40,7 @@ pub(crate) fn start(cx: &Cx) {
             levels = levels.max(queue_id.saturating_add(1));
         }
     });
+    say_what_may_expire(cx);
     for level in 1..=levels {
         let task = cx.with(|shard, _| {
             let next = first_offset(shard, level);
@@ -49,8 +50,23 @@ pub(crate) fn start(cx: &Cx) {
     }
 }
 
-/// Where a level goes on. A file that does not fit its queue (the log lost its end, or messages that
-/// were never delivered have expired) is put right, as Apache's `correctDelayOffset` does.
+/// A log file is removed when it is old enough, whatever waits in it.
+fn say_what_may_expire(cx: &Cx) {
+    let store = &cx.options.process.store;
+    let reserved_ms = store.retention.reserved_ms;
+    for level in 1..=store.delay_levels.level_max() {
+        let delay_ms = store.delay_levels.due_ms(level, 0).unwrap_or_default();
+        if delay_ms.unsigned_abs() >= reserved_ms {
+            tracing::warn!(
+                "delay level {level} of messageDelayLevel is as long as fileReservedTime or \
+                 longer: its messages may be removed before they are due"
+            );
+        }
+    }
+}
+
+/// Where a level goes on. A file that does not fit its queue (the log lost its end, or messages
+/// that were never delivered have expired) is put right, as Apache's `correctDelayOffset` does.
 fn first_offset(shard: &mut Shard, level: i32) -> i64 {
     let saved = shard.tables.delay_offsets.get(level);
     let range = shard.cx.store.queue_range(SCHEDULE_TOPIC, level - 1);
