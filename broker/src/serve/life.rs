@@ -234,12 +234,12 @@ async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
     }
     network.stop(STOP_GRACE).await;
     stage("writing its tables");
-    let saved = cx.with(|shard, _| saving::last_round(shard)).await;
+    let saved = saving::save_now(cx).await;
     stage("closing its store");
     cx.store.close().await.map_err(io::Error::other)?;
     // What was delivered is flushed by now: its file may say so.
     cx.with(|shard, _| shard.tables.delay_offsets.all_flushed());
-    let saved = cx.with(|shard, _| saving::last_round(shard)).await && saved;
+    let saved = saving::save_now(cx).await && saved;
     let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = cx.store.write_counts();
     tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");
     if saved {

@@ -133,12 +133,6 @@ fn ended(shard: &mut Shard, failed: &[&'static SavedFile]) {
     failed.iter().for_each(|file| (file.put_back)(&mut shard.tables));
 }
 
-/// Everything that is not saved yet, for the end of the shard. Whether all could be written.
-pub(crate) fn last_round(shard: &mut Shard) -> impl Future<Output = bool> + use<> {
-    let (round, cx) = (take(shard, true), shard.cx.clone());
-    async move { write(&cx, round).await.is_empty() }
-}
-
 /// Writes the files of a round; returns those that could not be written.
 async fn write(cx: &Cx, round: Round) -> Vec<&'static SavedFile> {
     let mut failed = vec![];
