@@ -19,7 +19,7 @@ impl Services {
     pub(crate) fn new(now_ms: i64) -> Self {
         Self {
             saving: Saving::new(now_ms),
-            schedule: Schedule::new(now_ms),
+            schedule: Schedule::default(),
             statistics: Statistics::new(now_ms),
         }
     }

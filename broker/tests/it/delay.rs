@@ -134,6 +134,39 @@ fn a_kill_loses_no_delayed_message_and_makes_none_early() {
 }
 
 #[test]
+fn several_kills_at_any_moment_lose_nothing_and_progress_never_runs_ahead() {
+    // Which moments: `DELAY_SEED=n cargo test -p broker --test it -- delay::several_kills`.
+    let seed = std::env::var("DELAY_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| now_ms().unsigned_abs() % 1_000_000);
+    println!("DELAY_SEED={seed}");
+    // A killed process loses nothing that is in the page cache, and progress is saved all the time.
+    let settings = ["logBackend=mmap", "messageDelayLevel=1s", "flushDelayOffsetInterval=100"];
+    let mut cluster = Cluster::start(1, &settings);
+    let mut due_ms = BTreeMap::new();
+    for life in 0..4 {
+        let mut client = cluster.client(0);
+        for nth in 0..100 {
+            let text = format!("{life}-{nth}");
+            due_ms.insert(text.clone(), now_ms() + 1_000);
+            put_delayed(&mut client, "T", 1, &text);
+        }
+        let random = seed.wrapping_mul(6_364_136_223_846_793_005).rotate_left(life * 13);
+        std::thread::sleep(Duration::from_millis(600 + random % 1_000));
+        cluster.broker.kill();
+        cluster.restart_broker();
+    }
+    let mut client = cluster.client(0);
+    let counted = counted(&mut client, due_ms.len());
+    let copies: usize = counted.values().sum();
+    println!("{} copies more than {} messages after 4 kills", copies - due_ms.len(), due_ms.len());
+    assert!(counted.keys().eq(due_ms.keys()), "{counted:?}");
+    for stored in read_all(&mut client, "T") {
+        let due_ms = due_ms[stored.text()];
+        assert!(stored.store_timestamp_ms >= due_ms, "{stored:?} is due at {due_ms}");
+    }
+}
+
+#[test]
 fn a_clean_stop_neither_repeats_nor_forgets_a_delayed_message() {
     let mut cluster = Cluster::start(1, &["messageDelayLevel=6s 1s"]);
     let mut client = cluster.client(0);

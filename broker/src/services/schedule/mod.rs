@@ -85,7 +85,7 @@ fn first_offset(shard: &mut Shard, level: i32) -> i64 {
 /// Prepares progress for its file when it is time, and lets it go there once the log is flushed.
 pub(crate) fn tick(shard: &mut Shard, _: &mut Net) {
     let every_ms = checked::millis_i64(shard.cx.options.process.persist_delays_every);
-    let now_ms = shard.cx.now_ms();
+    let now_ms = shard.cx.monotonic_ms();
     let (schedule, offsets) = (&mut shard.services.schedule, &mut shard.tables.delay_offsets);
     if now_ms.saturating_sub(schedule.snapshot_ms) >= every_ms {
         schedule.snapshot_ms = now_ms;

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 /// The delayed deliveries of one shard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Schedule {
     /// By queue id: whose tasks are told of appended messages.
     levels: Vec<Rc<Arrived>>,
     /// Levels that deliver at this moment.
     pub(super) under_way: usize,
-    /// When progress was prepared for its file last, in milliseconds since 1970.
+    /// When progress was prepared for its file last, in milliseconds of the monotonic clock.
     pub(super) snapshot_ms: i64,
     /// Messages delivered since the start.
     pub(crate) delivered: u64,
@@ -23,18 +23,6 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Of a shard that starts now, in milliseconds since 1970.
-    pub(crate) fn new(now_ms: i64) -> Self {
-        Self {
-            levels: vec![],
-            under_way: 0,
-            snapshot_ms: now_ms,
-            delivered: 0,
-            left_out: 0,
-            lateness: Lateness::default(),
-        }
-    }
-
     /// The next queue's messages are waited for.
     pub(super) fn add(&mut self) -> Rc<Arrived> {
         let arrived = Rc::<Arrived>::default();
@@ -141,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_arrival_before_the_wait_is_not_missed() {
-        let mut schedule = Schedule::new(0);
+        let mut schedule = Schedule::default();
         let (first, second) = (schedule.add(), schedule.add());
         schedule.arrived(1);
         [-1, 2].into_iter().for_each(|unknown| schedule.arrived(unknown));
