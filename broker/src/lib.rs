@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What is not here: bytes of frames and records (`protocol`), files (`engine`), sockets
-//! (`netcore`). Not in this version: slaves, delayed and transactional messages, SQL92 filters,
+//! (`netcore`). Not in this version: slaves, timed and transactional messages, SQL92 filters,
 //! access control. What would promise one of them is refused at start or by request, never half
 //! done.
 //!

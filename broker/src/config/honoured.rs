@@ -183,6 +183,14 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "milliseconds between two writes of consumerOffset.json",
     ),
     Key::int(
+        "flushDelayOffsetInterval",
+        100,
+        3_600_000,
+        "10000",
+        "milliseconds between two writes of delayOffset.json: a broker that is killed may deliver \
+            again what it delivered since",
+    ),
+    Key::int(
         "registerNameServerPeriod",
         1_000,
         3_600_000,
@@ -270,8 +278,7 @@ pub(super) const ROCKETMQ: &[Key] = &[
     Key::text(
         "messageDelayLevel",
         "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
-        "the delays of an Apache store's delayed messages, level 1 first: their queues keep the \
-            times at which they are due (this version delivers none)",
+        "the delays of messages with the property DELAY, level 1 first",
     ),
     Key::bool(
         "enableLmq",

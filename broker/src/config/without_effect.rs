@@ -306,7 +306,6 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("haMaxGapNotInSync", "268435456", "").without_effect(LATER),
     Key::text("putMessageTimeout", "8000", "").without_effect(LATER),
     Key::text("slaveTimeout", "3000", "").without_effect(LATER),
-    Key::text("flushDelayOffsetInterval", "10000", "").without_effect(LATER),
     Key::text("warmMapedFileEnable", "false", "").without_effect(THREADS),
     Key::text("offsetCheckInSlave", "false", "").without_effect(LATER),
     Key::text("debugLockEnable", "false", "").without_effect(THREADS),

@@ -10,6 +10,7 @@ use crate::shard::Shard;
 use crate::tables::Tables;
 use engine::{ColdRead, QueueOffset, QueueRange, ReadError, ReadSlices, ReadStatus};
 use netcore::{ConnId, Net};
+use protocol::names::SCHEDULE_TOPIC;
 use rt::{Priority, Runtime as _};
 
 /// Runs a read that passed its checks.
@@ -189,14 +190,17 @@ fn wake_all(shard: &mut Shard, net: &mut Net, woken: &mut Vec<Read>) {
     }
 }
 
-/// Wakes the long polls whose messages became visible.
+/// Wakes the long polls whose messages became visible, and the delay levels.
 pub(crate) fn wake_arrivals(shard: &mut Shard, net: &mut Net) {
     if !shard.cx.store.has_arrivals() {
         return;
     }
     let mut woken = std::mem::take(&mut shard.reads.woken);
-    let polls = &mut shard.reads.long_polls;
+    let (polls, schedule) = (&mut shard.reads.long_polls, &shard.services.schedule);
     shard.cx.store.drain_arrivals(|arrival| {
+        if arrival.topic == SCHEDULE_TOPIC {
+            schedule.arrived(arrival.queue_id);
+        }
         let (queue_id, max_offset) = (arrival.queue_id, arrival.max_offset.0);
         polls.arrived(arrival.topic, queue_id, max_offset, arrival.tags_code, &mut woken);
     });
