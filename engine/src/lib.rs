@@ -48,6 +48,6 @@ pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
     Appended, AppendedBatch, Arrival, Boundary, ColdRead, KeyQuery, OwnedReadRequest,
-    OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus, Recovered, Store,
-    TagFilter, WriteCounts,
+    OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus, RecordFilter,
+    Recovered, Store, TagFilter, WriteCounts,
 };
