@@ -69,8 +69,6 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("expectConsumerNumUseFilter", "32", "").without_effect(LATER),
     Key::text("maxErrorRateOfBloomFilter", "20", "").without_effect(LATER),
     Key::text("filterDataCleanTimeSpan", "86400000", "").without_effect(LATER),
-    Key::text("filterSupportRetry", "false", "").without_effect(LATER),
-    Key::text("enablePropertyFilter", "false", "").without_effect(LATER),
     Key::text("compressedRegister", "false", "").without_effect(LATER),
     Key::text("forceRegister", "true", "").without_effect(LATER),
     Key::text("updateNameServerAddrPeriod", "120000", "").without_effect(LATER),
