@@ -29,6 +29,7 @@ public final class Main {
         SCENARIOS.put("delayed-drop-in", new DelayedDropIn());
         SCENARIOS.put("new-group", new NewGroup());
         SCENARIOS.put("dead-letters", new DeadLetters());
+        SCENARIOS.put("sql-filter", new SqlFilters());
         SCENARIOS.put("runtime-info", new RuntimeInfo());
         SCENARIOS.put("placement", new Placement());
         SCENARIOS.put("capture", new CaptureTour());
