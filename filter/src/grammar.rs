@@ -15,12 +15,12 @@ use crate::error::{SqlError, Why};
 use crate::java_numbers;
 use crate::limits::{DEPTH_MAX, EXPRESSION_BYTES_MAX};
 use crate::operands::{self, Built};
-use crate::token::{Input, Keyword, Parsed, Stopped, Token, blanks, stop, token, unquoted};
+use crate::token::{self, Input, Keyword, Parsed, Stopped, Token, blanks, stop, token, unquoted};
 use crate::tree::{Constant, Node, Order, Part};
 use winnow::combinator::{Infix, Postfix, Prefix, expression};
 use winnow::error::{ErrMode, ParserError as _};
 use winnow::prelude::*;
-use winnow::stream::{Stateful, Stream};
+use winnow::stream::Stream;
 
 const OR: i64 = 10;
 const AND: i64 = 20;
@@ -33,7 +33,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, SqlError> {
     if text.len() > EXPRESSION_BYTES_MAX {
         return Err(SqlError { character: 1, why: Why::TooLong });
     }
-    let mut input = Stateful { input: text, state: 0 };
+    let mut input = token::input(text);
     whole(&mut input).map_err(|error| {
         let stopped = error.into_inner().unwrap_or_else(|_| unreachable!("texts are complete"));
         let before = text.len().saturating_sub(stopped.bytes_left);
@@ -64,8 +64,8 @@ fn built_or_stop(input: &Input<'_>, built: Result<Built, Why>) -> Parsed<Built> 
 }
 
 fn go_deeper(input: &mut Input<'_>) -> Parsed<()> {
-    input.state += 1;
-    if input.state > DEPTH_MAX { Err(stop(input, Why::TooDeep)) } else { Ok(()) }
+    input.state.levels += 1;
+    if input.state.levels > DEPTH_MAX { Err(stop(input, Why::TooDeep)) } else { Ok(()) }
 }
 
 /// A literal, a property, or an expression in parentheses.
@@ -93,7 +93,7 @@ fn parenthesis(input: &mut Input<'_>) -> Parsed<Built> {
     go_deeper(input)?;
     let inner = logic(input).map_err(ErrMode::cut)?;
     sign(input, ")", "an operator or )")?;
-    input.state -= 1;
+    input.state.levels -= 1;
     Ok(inner)
 }
 
@@ -146,15 +146,15 @@ fn prefix<'s>(input: &mut Input<'s>) -> Parsed<BeforeOperand<'s>> {
     next(input, |input, token| {
         let operator: BeforeOperand<'s> = match token {
             Token::Sign("+") => Prefix(UNARY, |input, operand| {
-                input.state -= 1;
+                input.state.levels -= 1;
                 Ok(operand)
             }),
             Token::Sign("-") => Prefix(UNARY, |input, operand| {
-                input.state -= 1;
+                input.state.levels -= 1;
                 built_or_stop(input, operands::negate(operand))
             }),
             Token::Keyword(Keyword::Not) => Prefix(UNARY, |input, operand| {
-                input.state -= 1;
+                input.state.levels -= 1;
                 built_or_stop(input, operands::not(operand))
             }),
             _ => return Ok(None),

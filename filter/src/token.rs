@@ -4,14 +4,30 @@
 
 use crate::error::Why;
 use winnow::ascii::digit1;
-use winnow::combinator::{alt, opt, peek, repeat};
+use winnow::combinator::{alt, fail, opt, peek, repeat};
 use winnow::error::{ErrMode, ParserError};
 use winnow::prelude::*;
 use winnow::stream::{Stateful, Stream};
 use winnow::token::{any, one_of, take_till, take_until, take_while};
 
-/// The rest of the text, and how deep its grammar is at this place.
-pub(crate) type Input<'s> = Stateful<&'s str, usize>;
+/// The rest of the text, and what is known of it.
+pub(crate) type Input<'s> = Stateful<&'s str, State>;
+
+/// What is known besides the text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    /// How deep the grammar is at this place.
+    pub(crate) levels: usize,
+    /// How many bytes are left at the text's last line end; 0 where it has none. Without it each
+    /// `--` would look for its line end through all of the rest.
+    last_line_end: usize,
+}
+
+/// A whole text.
+pub(crate) fn input(text: &str) -> Input<'_> {
+    let last_line_end = text.rfind(['\n', '\r']).map_or(0, |at| text.len() - at);
+    Stateful { input: text, state: State { levels: 0, last_line_end } }
+}
 
 /// What ended parsing: how many bytes were left, and why.
 #[derive(Clone, Copy, Debug)]
@@ -109,9 +125,16 @@ pub(crate) fn token<'s>(input: &mut Input<'s>) -> Parsed<Token<'s>> {
 /// White space and comments.
 pub(crate) fn blanks(input: &mut Input<'_>) -> Parsed<()> {
     let space = take_while(1.., [' ', '\t', '\n', '\r', '\x0C']).void();
-    let line = ("--", take_till(0.., ['\n', '\r']), one_of(['\n', '\r'])).void();
     let block = ("/*", take_until(0.., "*/"), "*/").void();
-    repeat(0.., alt((space, line, block))).parse_next(input)
+    repeat(0.., alt((space, line_comment, block))).parse_next(input)
+}
+
+fn line_comment(input: &mut Input<'_>) -> Parsed<()> {
+    if input.eof_offset() <= input.state.last_line_end || input.state.last_line_end == 0 {
+        return fail(input);
+    }
+    let line_end = ['\n', '\r'];
+    ("--", take_till(0.., line_end), one_of(line_end)).void().parse_next(input)
 }
 
 fn word<'s>(input: &mut Input<'s>) -> Parsed<Token<'s>> {
@@ -159,7 +182,7 @@ mod tests {
     use super::*;
 
     fn tokens(text: &str) -> Vec<Token<'_>> {
-        let mut input = Stateful { input: text, state: 0 };
+        let mut input = input(text);
         std::iter::from_fn(|| token(&mut input).ok().filter(|token| *token != Token::End)).collect()
     }
 

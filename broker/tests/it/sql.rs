@@ -42,6 +42,9 @@ fn read_all(client: &mut Client, expression: &str) -> Vec<String> {
     }
 }
 
+/// An expression, and which of the numbered messages it takes.
+type Case = (&'static str, fn(i32) -> bool);
+
 #[test]
 fn an_expression_takes_the_same_messages_hot_and_cold() {
     let mut cluster = Cluster::start(1, &[ON]);
@@ -53,7 +56,7 @@ fn an_expression_takes_the_same_messages_hot_and_cold() {
     let expected = |wanted: fn(i32) -> bool| -> Vec<String> {
         (0..400).filter(|n| wanted(*n)).map(|n| n.to_string()).collect()
     };
-    let cases: [(&str, fn(i32) -> bool); 8] = [
+    let cases: [Case; 8] = [
         ("n BETWEEN 100 AND 110 OR kind = 'seventh' AND n > 390", |n| {
             (100..=110).contains(&n) || n % 7 == 0 && n > 390
         }),
@@ -280,7 +283,7 @@ fn a_retry_topic_is_filtered_by_the_expressions_of_the_first_topics_where_that_i
 fn random_bytes_as_expressions_are_answered() {
     let seed = std::env::var("SQL_SEED")
         .map_or_else(|_| u64::from(std::process::id()), |seed| seed.parse().unwrap());
-    println!("SQL_SEED={seed} cargo test -p broker --test it sql::random");
+    eprintln!("SQL_SEED={seed} cargo test -p broker --test it sql::random");
     let cluster = Cluster::start(1, &[ON]);
     let mut client = cluster.client(0);
     put(&mut client, "T", "a\u{1}1", "one");

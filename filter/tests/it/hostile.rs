@@ -25,7 +25,7 @@ fn run(text: &str) {
 fn seeds(count: u64) -> impl Iterator<Item = u64> {
     let one = std::env::var("FILTER_SEED").ok().map(|seed| seed.parse().unwrap());
     let first = one.unwrap_or_else(|| fastrand::u64(..));
-    println!("FILTER_SEED={first} cargo test -p filter --test it hostile");
+    eprintln!("FILTER_SEED={first} cargo test -p filter --test it hostile");
     (0..count).map(move |nth| first.wrapping_add(nth))
 }
 
@@ -133,11 +133,11 @@ fn however_deep_an_expression_is_the_stack_is_enough() {
 
 #[test]
 fn long_chains_and_lists_are_no_levels() {
-    let chain = vec!["a = 1"; 3_000].join(" OR ");
+    let chain = vec!["a = 1"; 1_500].join(" OR ");
     assert_eq!(Expression::compile(&chain).unwrap().judge(&All("2")), Verdict::False);
-    let chain = vec!["a = 1"; 3_000].join(" AND ");
+    let chain = vec!["a = 1"; 1_500].join(" AND ");
     assert_eq!(Expression::compile(&chain).unwrap().judge(&All("1")), Verdict::True);
-    let list = format!("a IN ('x'{})", ", 'yy'".repeat(4_000));
+    let list = format!("a IN ('x'{})", ", 'yy'".repeat(2_000));
     assert_eq!(Expression::compile(&list).unwrap().judge(&All("yy")), Verdict::True);
     let long = format!("{chain}{}", " ".repeat(EXPRESSION_BYTES_MAX));
     assert_eq!(Expression::compile(&long).unwrap_err().why, Why::TooLong);

@@ -4,3 +4,4 @@
 
 mod apache_verdicts;
 mod hostile;
+mod no_allocation;
