@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 22] = [
+pub(crate) const SCENARIOS: [Scenario; 23] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -116,6 +116,11 @@ pub(crate) const SCENARIOS: [Scenario; 22] = [
                 id by stock clients, and the other way round",
         )
     },
+    together(
+        "sql-filter",
+        "MessageSelector.bySql with push, pull and lite pull consumers, stored and waiting; a \
+            wrong expression is refused at the consumer's start (23)",
+    ),
     together("broadcast", "two broadcasting consumers receive every message each"),
     together("join-leave", "a second consumer joins and leaves under load: none lost, few twice"),
     Scenario {

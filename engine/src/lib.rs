@@ -49,5 +49,5 @@ pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
     Appended, AppendedBatch, Arrival, Boundary, ColdRead, KeyQuery, LeftOver, LeftQueue,
     OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus,
-    Recovered, Store, TagFilter, WriteCounts,
+    RecordFilter, Recovered, Store, TagFilter, WriteCounts,
 };

@@ -125,6 +125,10 @@ pub const UNIT_RUNS_MAX: usize = 64;
 /// maxFilterMessageSize / 20).
 pub const FILTER_UNITS_MAX: usize = 800;
 
+/// Bytes of records that one read from disk looks at for a filter that decides by records; one
+/// record is always looked at. Each is checked, which is the core's time.
+pub const FILTER_BYTES_MAX: usize = 1 << 20;
+
 /// Pieces a message's properties may come in, for a batch (its own pieces and the batch's).
 pub const PROPERTY_PIECES_MAX: usize = 8;
 

@@ -242,6 +242,17 @@ pub(super) const ROCKETMQ: &[Key] = &[
     ),
     Key::bool("litePullMessageEnable", "true", "lite pull consumers are served"),
     Key::bool(
+        "enablePropertyFilter",
+        "false",
+        "consumers may choose messages by SQL92 expressions over their properties",
+    ),
+    Key::bool(
+        "filterSupportRetry",
+        "false",
+        "a SQL92 subscription to a retry topic takes its messages by the expressions of the topics \
+            that they first came from",
+    ),
+    Key::bool(
         "validateSystemTopicWhenUpdateTopic",
         "true",
         "system topics cannot be created or deleted by a request",

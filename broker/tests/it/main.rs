@@ -29,5 +29,6 @@ mod runtime_info;
 mod saved_tables;
 mod send_pull;
 mod shards;
+mod sql;
 mod startup;
 mod topics;

@@ -44,7 +44,8 @@ pub use cold::ColdRead;
 pub use open::Recovered;
 pub use query::{KeyQuery, Queried};
 pub use read::{
-    OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus, TagFilter,
+    OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus,
+    RecordFilter, TagFilter,
 };
 pub use search::Boundary;
 

@@ -31,6 +31,7 @@ public final class Main {
         SCENARIOS.put("dead-letters", new DeadLetters());
         SCENARIOS.put("delays", new Delays());
         SCENARIOS.put("retries", new Retries());
+        SCENARIOS.put("sql-filter", new SqlFilters());
         SCENARIOS.put("runtime-info", new RuntimeInfo());
         SCENARIOS.put("placement", new Placement());
         SCENARIOS.put("capture", new CaptureTour());
