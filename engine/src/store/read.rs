@@ -407,18 +407,39 @@ impl<R: Runtime> Inner<R> {
         if !request.filter.takes(unit.tags_code) {
             return Step::On;
         }
-        let Some(record) = self.writing.tail.borrow().slice(unit.at.0, exact(unit.size)) else {
-            return Step::Cold;
-        };
-        if !request.filter.takes_record(&record) {
-            return Step::On;
-        }
-        if !budget.takes(out.messages, out.bytes, record.len()) {
+        let size = exact(unit.size);
+        let needs_record = matches!(request.filter, TagFilter::Records(_));
+        if !needs_record && !budget.takes(out.messages, out.bytes, size) {
             return Step::Full;
         }
-        out.push(record);
-        Step::On
+        match self.writing.tail.borrow().slice(unit.at.0, size) {
+            None => Step::Cold,
+            Some(record) if needs_record => decide(record, request, budget, out),
+            Some(record) => {
+                out.push(record);
+                Step::On
+            }
+        }
     }
+}
+
+/// A record counts when the filter takes it. Apart from the reads by tag, whose instructions for
+/// each message are counted.
+#[inline(never)]
+fn decide(
+    record: BufSlice,
+    request: &ReadRequest<'_>,
+    budget: Budget,
+    out: &mut ReadSlices,
+) -> Step {
+    if !request.filter.takes_record(&record) {
+        return Step::On;
+    }
+    if !budget.takes(out.messages, out.bytes, record.len()) {
+        return Step::Full;
+    }
+    out.push(record);
+    Step::On
 }
 
 #[cfg(test)]
