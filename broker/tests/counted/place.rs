@@ -63,7 +63,10 @@ const COPIES: [(Place, &[&str]); 6] = [
             "rt/src/real/file.rs",
         ],
     ),
-    (Place::Background, &["engine/src/consumequeue/", "engine/src/index/"]),
+    (
+        Place::Background,
+        &["engine/src/consumequeue/", "engine/src/index/", "/src/stream/futures_unordered/"],
+    ),
 ];
 
 pub(crate) fn of(row: &Row) -> Place {

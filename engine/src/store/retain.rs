@@ -159,7 +159,8 @@ impl<R: Runtime> Inner<R> {
     /// Says in the manifest that the log begins at `begin`. The whole manifest anew when that is
     /// possible; when it is not (the writer itself waits for space), the old one with new
     /// beginnings. Without either the files go all the same: opening then finds the minima by
-    /// itself.
+    /// itself. So nothing is said of a topic that was deleted since: a crash brings it back, and
+    /// nobody knows any more where its queues begin.
     async fn commit_begin(&self, begin: u64) {
         if self.write_checkpoint().await.is_ok() {
             return;
@@ -170,6 +171,13 @@ impl<R: Runtime> Inner<R> {
         else {
             return;
         };
+        let deleted = self.derived.deleted.borrow().clone();
+        if deleted
+            .iter()
+            .any(|(topic, below)| *below >= manifest.log_end && manifest.queues.contains_key(topic))
+        {
+            return;
+        }
         manifest.begin_at(begin, |topic, queue_id| self.min_of(topic, queue_id));
         if let Err(error) = self.env.rt.replace_file(&path, manifest.encode(), false).await {
             tracing::warn!(path = %path.display(), %error, "the manifest could not be replaced");

@@ -440,6 +440,35 @@ fn a_crash_while_files_go_leaves_a_store_that_opens_with_the_same_messages() {
     );
 }
 
+/// Simulation seed 8630: no new manifest could be written, the old one got the new beginnings, and a
+/// deleted topic, which the crash brought back, kept its old ones.
+#[test]
+fn a_topic_that_comes_back_begins_where_the_log_does() {
+    let (sim, mut oracle) = (Sim::new(8630), Oracle::default());
+    sim.block_on(async {
+        let config = StoreConfig { checkpoint_interval_ms: 1_000_000, ..eager() };
+        let store = Store::open(sim.clone(), config.clone()).await.unwrap();
+        oracle.fill(&sim, &store, 300).await;
+        store.close().await.unwrap();
+        let store = Store::open(sim.clone(), config).await.unwrap();
+        sim.inject(Fault::eio(FaultOp::Write, "/store/consumequeue.manifest").times(1));
+        sim.inject(Fault::eio(FaultOp::Name, "/store/consumequeue/beta"));
+        drop(store.delete_topic("beta"));
+        sim.advance_wall(80 * HOUR);
+        while store.log_begin() == PhyOffset(0) {
+            sim.sleep(Duration::from_millis(10)).await;
+        }
+        sim.sleep(Duration::from_millis(200)).await;
+    });
+    let sim = sim.kill();
+    sim.block_on(async {
+        let config = StoreConfig { retention: RetentionConfig::default(), ..eager() };
+        let store = Store::open(sim.clone(), config).await.unwrap();
+        assert!(store.queue_range("beta", 0).is_some(), "its deletion reached no disk");
+        check_kept(&sim, &store, &oracle).await;
+    });
+}
+
 #[test]
 fn a_queue_that_lost_every_message_goes_on_at_its_offset_also_after_a_rebuild() {
     let (sim, mut oracle) = (Sim::new(4), Oracle::default());
