@@ -440,8 +440,8 @@ fn a_crash_while_files_go_leaves_a_store_that_opens_with_the_same_messages() {
     );
 }
 
-/// Simulation seed 8630: no new manifest could be written, the old one got the new beginnings, and a
-/// deleted topic, which the crash brought back, kept its old ones.
+/// Simulation seed 8630: no new manifest could be written, the old one got the new beginnings, and
+/// a deleted topic, which the crash brought back, kept its old ones.
 #[test]
 fn a_topic_that_comes_back_begins_where_the_log_does() {
     let (sim, mut oracle) = (Sim::new(8630), Oracle::default());
