@@ -26,7 +26,11 @@ impl Broker {
         let store = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let setup = BrokerSetup::new(Program::at(env!("CARGO_BIN_EXE_mqbroker")), 1)
             .store_in(store.path().to_owned())
-            .settings(["mappedFileSizeCommitLog=268435456", "tailCacheBytes=33554432"])
+            .settings([
+                "mappedFileSizeCommitLog=268435456",
+                "tailCacheBytes=33554432",
+                "waitTimeMillsInSendQueue=10000",
+            ])
             .settings([format!("flushDiskType={flush}")]);
         let args: Vec<_> = std::iter::once("mqbroker".into())
             .chain(setup.arguments().into_iter().map(Into::into))
