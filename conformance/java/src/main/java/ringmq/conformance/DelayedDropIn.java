@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
@@ -32,6 +33,7 @@ final class DelayedDropIn implements Scenario {
     private static final Map<Integer, Long> DELAY_MS =
         new TreeMap<>(Map.of(2, 5_000L, 3, 10_000L, 4, 30_000L, 5, 60_000L));
     private static final int OF_EACH_LEVEL = 4;
+    private static final int READ_TRIES = 20;
     private static final int RETRIES = 3;
     /**
      * How late a busy machine may deliver: Apache itself looks every 100 ms, 1 s after its start.
@@ -219,23 +221,36 @@ final class DelayedDropIn implements Scenario {
         }
     }
 
-    /** What has come, by id: delayed messages to their topic, what was given back to its own. */
+    /**
+     * What has come, by id: delayed messages to their topic, what was given back to its own. The
+     * client may still have the connection to the broker that was stopped: it is asked again.
+     */
     private Map<String, List<MessageExt>> delivered(DefaultMQPullConsumer consumer) {
+        for (int tries = 1; true; tries++) {
+            try {
+                return readDelivered(consumer);
+            } catch (Exception e) {
+                if (tries == READ_TRIES) {
+                    throw new Check.Failed("reading what was delivered: " + e);
+                }
+                LockSupport.parkNanos(500_000_000L);
+            }
+        }
+    }
+
+    private Map<String, List<MessageExt>> readDelivered(DefaultMQPullConsumer consumer)
+        throws Exception {
         Map<String, List<MessageExt>> delivered = new TreeMap<>();
-        try {
-            List<MessageQueue> all = new ArrayList<>(queues);
-            all.addAll(Kit.route(producer, retryTopic));
-            for (MessageQueue queue : all) {
-                boolean isRetry = queue.getTopic().equals(retryTopic);
-                for (MessageExt message : Kit.readAll(consumer, queue)) {
-                    String id = new String(message.getBody());
-                    if (due.containsKey(id) && isRetry == id.startsWith("g")) {
-                        delivered.computeIfAbsent(id, k -> new ArrayList<>()).add(message);
-                    }
+        List<MessageQueue> all = new ArrayList<>(queues);
+        all.addAll(Kit.route(producer, retryTopic));
+        for (MessageQueue queue : all) {
+            boolean isRetry = queue.getTopic().equals(retryTopic);
+            for (MessageExt message : Kit.readAll(consumer, queue)) {
+                String id = new String(message.getBody());
+                if (due.containsKey(id) && isRetry == id.startsWith("g")) {
+                    delivered.computeIfAbsent(id, k -> new ArrayList<>()).add(message);
                 }
             }
-        } catch (Exception e) {
-            throw new Check.Failed("reading what was delivered: " + e);
         }
         return delivered;
     }
