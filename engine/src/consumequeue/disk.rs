@@ -231,7 +231,7 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     /// Makes the names in a queue's folder durable.
-    pub(crate) async fn sync_queue_folder(&self, place: &QueuePlace) -> Result<(), FileError> {
+    async fn sync_queue_folder(&self, place: &QueuePlace) -> Result<(), FileError> {
         self.sync_folder(&self.paths.queue(&place.topic, place.queue_id)).await
     }
 
@@ -384,8 +384,18 @@ impl<R: Runtime> QueueFiles<R> {
         place: &QueuePlace,
         next: QueueOffset,
     ) -> Result<(), FileError> {
-        if let Some((file, path)) = self.cut(place, next).await? {
-            file.sync_data().await.map_err(FileError::at("fdatasync", &path, 0))?;
+        let cut = self.cut(place, next).await?;
+        self.sync_cut(place, cut.as_ref()).await
+    }
+
+    /// Makes durable what [`QueueFiles::cut`] did.
+    pub(crate) async fn sync_cut(
+        &self,
+        place: &QueuePlace,
+        cut: Option<&(R::File, PathBuf)>,
+    ) -> Result<(), FileError> {
+        if let Some((file, path)) = cut {
+            file.sync_data().await.map_err(FileError::at("fdatasync", path, 0))?;
         }
         self.sync_queue_folder(place).await
     }

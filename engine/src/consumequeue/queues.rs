@@ -204,8 +204,17 @@ impl<R: Runtime> Queues<R> {
 
     /// Why a queue is not as far on disk as it should be.
     pub(crate) fn failure(&self, key: QueueKey) -> String {
-        let failure = self.failures.borrow().get(&key).map(|failure| failure.reason.clone());
-        failure.unwrap_or_else(|| "the folder of a deleted topic of this name is there".to_owned())
+        if let Some(failure) = self.failures.borrow().get(&key) {
+            return failure.reason.clone();
+        }
+        let table = self.table.borrow();
+        let waits = table.get(key).is_some_and(|queue| self.files.is_doomed(&queue.topic));
+        let reason = if waits {
+            "the folder of a deleted topic of this name can't be removed"
+        } else {
+            "there was no time for it (storeCloseDeadlineMs)"
+        };
+        reason.to_owned()
     }
 
     /// Makes what is in files durable, names included. One caller at a time. `manifest_end`: log

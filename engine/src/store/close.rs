@@ -110,7 +110,13 @@ impl<R: Runtime> Inner<R> {
             Err(error) => return Err(error),
         }
         if left != LeftOver::default() {
-            tracing::warn!(?left, "closing left work for the next start; no message is lost");
+            // One queue for all: with many it would be a line of megabytes.
+            tracing::warn!(
+                index_from = ?left.index_from, scan_from = ?left.scan_from,
+                cuts_are_due = left.cuts_are_due, queues = left.queues.len(),
+                first_queue = ?left.queues.first(),
+                "closing left work for the next start; no message is lost"
+            );
         }
         if left.is_clean_stop() {
             self.remove_abort().await?;

@@ -22,7 +22,7 @@ use crate::error::FileError;
 use crate::limits::CUTS_AT_ONCE;
 use crate::offset::QueueOffset;
 use futures_util::future::join_all;
-use rt::{File, Runtime};
+use rt::Runtime;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::PathBuf;
@@ -121,18 +121,13 @@ impl<R: Runtime> Inner<R> {
                     cut.extend(self.cut_or_remove(topic, queue).await?);
                 }
             }
-            let synced = join_all(cut.iter().map(|cut| self.sync_cut(cut))).await;
+            let files = &self.derived.queues.files;
+            let syncs = cut.iter().map(|(place, file)| files.sync_cut(place, file.as_ref()));
+            let synced = join_all(syncs).await;
             synced.into_iter().collect::<Result<(), FileError>>()?;
         }
         self.derived.queues.files.sync_folder(&self.env.paths.topic(topic)).await?;
         Ok(true)
-    }
-
-    async fn sync_cut(&self, (place, file): &Cut<R>) -> Result<(), FileError> {
-        if let Some((file, path)) = file {
-            file.sync_data().await.map_err(FileError::at("fdatasync", path, 0))?;
-        }
-        self.derived.queues.files.sync_queue_folder(place).await
     }
 
     /// `None` when the queue is none of the table's: it is removed.
