@@ -143,15 +143,13 @@ impl Tail {
         self.chunk_bytes.max((bytes_of_block(self.end()) + bytes).next_multiple_of(DIRECT_ALIGN))
     }
 
-    /// Whether [`Tail::reserve`] would succeed.
-    pub(crate) fn could_reserve(&self, bytes: usize, written: u64) -> bool {
+    /// Whether [`Tail::reserve`] succeeds now. Takes the memory to find out, and puts it aside.
+    pub(crate) fn could_reserve(&mut self, bytes: usize, written: u64) -> bool {
         if self.chunks.back().is_some_and(|chunk| chunk.buf.free() >= bytes) {
             return true;
         }
-        let all_but_last = self.chunks.len().saturating_sub(1);
-        let may_go = self.chunks.iter().take(all_but_last).filter(|chunk| chunk.end() <= written);
-        let given_back = may_go.map(|chunk| chunk.buf.capacity()).sum();
-        self.memory.could_take(self.capacity_for(bytes), given_back)
+        let taken = self.take_chunk(self.capacity_for(bytes), written);
+        taken.map(|chunk| self.memory.put_aside(chunk)).is_ok()
     }
 
     /// A chunk of `capacity`: written ones are forgotten until there is room. The last one stays:

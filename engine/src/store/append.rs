@@ -242,7 +242,7 @@ impl<R: Runtime> Inner<R> {
             && self
                 .writing
                 .tail
-                .borrow()
+                .borrow_mut()
                 .could_reserve(self.env.config.raw_bytes_max(), self.watermarks.written().0)
     }
 

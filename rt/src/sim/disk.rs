@@ -51,6 +51,8 @@ struct PendingOp {
     seq: u64,
     change: Change,
     done: bool,
+    /// The device takes it whatever becomes of the process (O_DIRECT).
+    is_direct: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -262,11 +264,37 @@ impl Disk {
         self.inodes[inode].now.read(offset, len)
     }
 
-    pub(super) fn begin_write(&mut self, inode: usize, offset: u64, data: &[u8]) -> u64 {
+    pub(super) fn begin_write(
+        &mut self,
+        inode: usize,
+        offset: u64,
+        data: &[u8],
+        is_direct: bool,
+    ) -> u64 {
         let seq = self.next_seq();
         let change = Change::Write { offset, data: data.to_vec() };
-        self.inodes[inode].pending.push(PendingOp { seq, change, done: false });
+        self.inodes[inode].pending.push(PendingOp { seq, change, done: false, is_direct });
         seq
+    }
+
+    /// Writes that a killed process left in flight: (file, which).
+    pub(super) fn late_writes(&self) -> Vec<(usize, u64)> {
+        let of_file = |(nth, inode): (usize, &Inode)| -> Vec<(usize, u64)> {
+            let late = inode.pending.iter().filter(|op| !op.done);
+            late.map(|op| (nth, op.seq)).collect()
+        };
+        self.inodes.iter().enumerate().flat_map(of_file).collect()
+    }
+
+    /// The device gets to a write of a killed process, if it has not yet.
+    pub(super) fn land(&mut self, inode: usize, seq: u64) {
+        let pending = &mut self.inodes[inode].pending;
+        let Some(at) = pending.iter().position(|op| op.seq == seq && !op.done) else { return };
+        // Behind what was done before it lands.
+        let late = pending.remove(at);
+        pending.push(late);
+        // Without space it has not been, and nobody is told.
+        let _nobody_is_told = self.end_write(inode, seq);
     }
 
     /// The write takes place, or finds no space and has not been.
@@ -306,7 +334,12 @@ impl Disk {
             self.inodes[inode].reserved_bytes = self.inodes[inode].reserved_bytes.min(len);
         }
         self.inodes[inode].now.set_len(len);
-        self.inodes[inode].pending.push(PendingOp { seq, change: Change::SetLen(len), done: true });
+        self.inodes[inode].pending.push(PendingOp {
+            seq,
+            change: Change::SetLen(len),
+            done: true,
+            is_direct: false,
+        });
     }
 
     pub(super) fn done_ops(&self, inode: usize) -> Vec<u64> {
@@ -339,8 +372,11 @@ impl Disk {
         next.open_counts.clear();
         for inode in &mut next.inodes {
             let Inode { now, pending, .. } = inode;
-            pending.retain_mut(|op| op.done || random.below(2) == 0);
+            pending.retain(|op| op.done || random.below(3) > 0);
             for op in pending.iter_mut().filter(|op| !op.done) {
+                if op.is_direct && random.below(2) == 0 {
+                    continue; // it lands in the next life
+                }
                 op.done = true;
                 op.change.apply(now);
             }

@@ -96,7 +96,7 @@ impl Disk {
         let survived = file.now.read(*offset, data.len());
         if survived != before.read(*offset, data.len()) {
             let change = Change::Write { offset: *offset, data: survived };
-            file.pending.insert(at, PendingOp { seq, change, done: true });
+            file.pending.insert(at, PendingOp { seq, change, done: true, is_direct: false });
         }
     }
 
