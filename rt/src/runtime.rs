@@ -155,6 +155,9 @@ pub trait Runtime: Clone + 'static {
     fn open_kept(&self, path: &Path) -> impl Future<Output = Result<KeptFile, KeptError>>;
     /// The files in `folder` whose names end with `suffix`, sorted; none when it can't be read.
     fn list_kept(&self, folder: &Path, suffix: &str) -> impl Future<Output = Vec<PathBuf>>;
+    /// Says in whose eyes paths mean what they mean here: processes with different numbers may see
+    /// different files under one path (containers). 0: nobody knows.
+    fn namespace(&self) -> u64;
 }
 
 /// An open file. Cloning gives another handle; the last one closes it.

@@ -69,7 +69,7 @@ impl<R: Runtime> Store<R> {
         let queue = inner.queue_for(draft)?;
         inner.make_room(bytes)?;
         let appended = inner.put(queue, draft, (bytes, has_crc), inner.store_time_ms());
-        inner.writing.appended.notify();
+        inner.writing.append_ended();
         Ok(appended)
     }
 
@@ -102,7 +102,7 @@ impl<R: Runtime> Store<R> {
         let queue = inner.queue_for(common)?;
         inner.make_room(total)?;
         let batch = inner.put_all(queue, common, entries, any_crc, each)?;
-        inner.writing.appended.notify();
+        inner.writing.append_ended();
         batch.ok_or(AppendError::EmptyBatch)
     }
 

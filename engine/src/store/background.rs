@@ -136,6 +136,7 @@ impl<R: Runtime> Inner<R> {
         self.can_write();
         self.writing.check(&self.watermarks);
         self.watermarks.write_to(step.upto);
+        self.writing.publish_written(step.upto);
         self.writing.mark.written(step.boundary);
         self.counts.add(|counts| {
             counts.log_writes += 1;
@@ -180,6 +181,7 @@ impl<R: Runtime> Inner<R> {
             at = self.writing.log.start_of(at) + self.writing.log.file_bytes();
         }
         self.watermarks.flush_to(upto);
+        self.writing.publish_flushed(upto);
         self.writing.mark.flushed(boundary).await;
         Ok(())
     }
@@ -410,6 +412,9 @@ impl<R: Runtime> Store<R> {
             Ok(()) => inner.remove_abort().await,
             Err(error) => Err(error),
         };
+        if removed.is_ok() {
+            inner.writing.remove_tail();
+        }
         inner.env.lock.take();
         removed
     }

@@ -7,6 +7,7 @@
 
 use super::open::Recovered;
 use crate::signal::Signal;
+use crate::tail_file::TailMemory;
 use std::cell::{Cell, RefCell};
 
 /// How far a store's life is.
@@ -25,10 +26,11 @@ pub(super) struct Life {
     pub(super) task_ended: Signal,
     pub(super) stopping: Signal,
     pub(super) recovered: Recovered,
+    pub(super) tail_memory: TailMemory,
 }
 
 impl Life {
-    pub(super) fn new(recovered: Recovered) -> Self {
+    pub(super) fn new(recovered: Recovered, tail_memory: TailMemory) -> Self {
         Self {
             phase: Cell::new(Phase::Open),
             poison: RefCell::new(None),
@@ -36,6 +38,7 @@ impl Life {
             task_ended: Signal::default(),
             stopping: Signal::default(),
             recovered,
+            tail_memory,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Opening a store: lock, files, recovery, tasks.
 
 use super::caches::Caches;
-use super::check_files;
+use super::check_files::{self, LogRange};
 use super::damage::Known;
 use super::derived::Derived;
 use super::env::Env;
@@ -13,19 +13,21 @@ use super::writing::{Room, Writing};
 use super::{Inner, Store};
 use crate::checkpoint::{CHECKPOINT_BYTES, Checkpoint};
 use crate::commitlog::files::LogFiles;
-use crate::config::{FlushPolicy, LogSource, StoreConfig};
+use crate::config::{FlushPolicy, LogSource, StoreConfig, TailPlace};
 use crate::consumequeue::disk::QueueFiles;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
-use crate::flushed_mark::{Believed, FlushedMark, abort_content};
+use crate::flushed_mark::{Believed, FlushedMark, abort_content, tail_in};
 use crate::index::{self, Index, Shape};
+use crate::limits::LENT_CHUNKS_MAX;
 use crate::manifest::{Decoded, MANIFEST_VERSION, Manifest};
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail::Tail;
+use crate::tail_file::{self, OldTail, TailFile, make_tail, remove_orphans};
 use crate::watermarks::{AnswerAt, Watermarks};
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, File, MemoryAccount, Runtime};
+use rt::{AppendBuf, ChunkMemory, File, MemoryAccount, Runtime};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::Path;
@@ -38,6 +40,9 @@ pub struct Recovered {
     pub was_unclean: bool,
     /// Log offset from which records were scanned.
     pub scanned_from: u64,
+    /// Bytes that the process before had appended and not written, and that were taken over from
+    /// the memory that it left ([`TailMemory::Kept`]).
+    pub taken_over_bytes: u64,
     /// Records scanned.
     pub records_scanned: u64,
     /// Damage found in the middle of the log: stretches of it that hold no readable message any
@@ -52,9 +57,10 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    fn of(scanned: &ScanResult, was_unclean: bool, nanos: u64) -> Self {
+    fn of(scanned: &ScanResult, was_unclean: bool, taken_over_bytes: u64, nanos: u64) -> Self {
         Self {
             was_unclean,
+            taken_over_bytes,
             scanned_from: scanned.from,
             records_scanned: scanned.records,
             damaged_stretches: scanned.damage.stretches,
@@ -94,20 +100,28 @@ impl<R: Runtime> Store<R> {
         let manifest = read_manifest(&rt, &paths.manifest()).await?;
         let checkpoint = read_checkpoint(&rt, &paths.checkpoint()).await?;
         let range = check_files::log_range(&rt, &paths, &config, manifest.as_ref()).await?;
+        let old_tail = find_tail(&rt, &paths, abort.as_deref(), &range).await?;
         // Up to here nothing was changed: a store that is refused stays as it was.
         let believed =
             Believed::of(abort.as_deref(), mark.as_deref(), range.created_upto, rt.random_u64());
-        let abort = abort_content(config.process_id, believed.incarnation);
-        rt.replace_file(&paths.abort(), abort, false).await.map_err(FileError::at(
-            "replace",
-            &paths.abort(),
-            0,
-        ))?;
+        if !was_unclean {
+            // What is there already names the tail that is needed until recovery is over.
+            let abort = abort_content(config.process_id, believed.incarnation, None);
+            replace_abort(&rt, &paths, abort).await?;
+        }
         super::retain::finish_removal(&rt, &paths, &config, manifest.as_ref()).await?;
         super::truncate::finish_removal(&rt, &paths, manifest.as_ref()).await?;
         let cut_at = manifest.as_ref().and_then(|manifest| manifest.cut_at);
         let log =
             log_files(&rt, &paths, &config, (range.begin, range.created_upto), cut_at).await?;
+        let taken_upto = match &old_tail {
+            // A log that was being cut has no tail; see `store::truncate`.
+            Some(old_tail) if cut_at.is_none() => {
+                old_tail.write_into(&log).await?;
+                Some(old_tail.appended())
+            }
+            _ => None,
+        };
         let queues =
             Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
         let mut opening = Opening {
@@ -119,6 +133,7 @@ impl<R: Runtime> Store<R> {
             checkpoint,
             manifest,
             believed,
+            taken_upto,
             partial: Vec::new(),
             memory,
         };
@@ -130,13 +145,17 @@ impl<R: Runtime> Store<R> {
         )
         .await?;
         let nanos = opening.rt.now_nanos() - started;
-        let recovered = Recovered::of(&scanned, was_unclean, nanos);
+        let taken_over_bytes = old_tail.as_ref().map_or(0, OldTail::unwritten_bytes);
+        let recovered = Recovered::of(&scanned, was_unclean, taken_over_bytes, nanos);
         let flush_before =
             opening.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
         let flush_changes = flush_before != opening.config.flush;
         let index = opening.open_index(&scanned, was_unclean).await?;
         let mark = opening.open_mark(scanned.end).await?;
-        let inner = Rc::new(opening.into_inner(&scanned, recovered, (index, mark), lock));
+        let (tail, tail_memory) = make_tail(&opening.rt, &opening.config, scanned.end).await?;
+        opening.name_tail(tail.as_ref(), old_tail).await?;
+        let life = Life::new(recovered, tail_memory);
+        let inner = Rc::new(opening.into_inner(&scanned, life, (index, mark, tail), lock));
         if flush_changes || cut_at.is_some() {
             // Before the first append: the next recovery must know under which policy what it finds
             // was written, and must not cut the log once more.
@@ -181,6 +200,8 @@ struct Opening<R: Runtime> {
     checkpoint: Checkpoint,
     manifest: Option<Manifest>,
     believed: Believed,
+    /// Where the log ends with what was taken over from the tail before.
+    taken_upto: Option<u64>,
     partial: Vec<u8>,
     memory: MemoryAccount,
 }
@@ -234,7 +255,9 @@ impl<R: Runtime> Opening<R> {
             has_manifest: manifest.is_some(),
             flushed_upto: manifest
                 .map_or(0, |manifest| manifest.log_end)
-                .max(self.believed.flushed_upto.unwrap_or(0)),
+                .max(self.believed.flushed_upto.unwrap_or(0))
+                // There was no power cut, and what was taken over is flushed.
+                .max(self.taken_upto.unwrap_or(0)),
             // The times of a copied log go back when it is cut and fed anew.
             flushed_ms: if manifest.is_some() || is_foreign {
                 0
@@ -275,14 +298,42 @@ impl<R: Runtime> Opening<R> {
         Ok(mark.await?)
     }
 
+    /// `abort` names the tail of this life: from now on a kill is followed by taking that one over.
+    /// Everything of the one before is in the log.
+    async fn name_tail(
+        &self,
+        tail: Option<&TailFile>,
+        old_tail: Option<OldTail>,
+    ) -> Result<(), OpenError> {
+        let name = tail.map(TailFile::name);
+        let abort = abort_content(self.config.process_id, self.believed.incarnation, name);
+        replace_abort(&self.rt, &self.paths, abort).await?;
+        if let Some(old_tail) = old_tail {
+            old_tail.remove(&self.rt, &self.config.root).await;
+        }
+        if let TailPlace::Folder { path, .. } = &self.config.tail_place {
+            remove_orphans(&self.rt, path).await;
+        }
+        Ok(())
+    }
+
     fn into_inner(
         self,
         scanned: &ScanResult,
-        recovered: Recovered,
-        (index, mark): (Index<R>, FlushedMark<R>),
+        life: Life,
+        (index, mark, tail): (Index<R>, FlushedMark<R>, Option<TailFile>),
         lock: R::File,
     ) -> Inner<R> {
         let end = scanned.end;
+        let answer_at = AnswerAt::of(self.config.flush, self.config.backend, &life.tail_memory);
+        let chunks = match &tail {
+            Some(tail) => tail.chunks(self.memory.clone()),
+            None => ChunkMemory::private(
+                self.config.tail_bytes_max,
+                LENT_CHUNKS_MAX,
+                self.memory.clone(),
+            ),
+        };
         let own_from = self.own_from();
         let manifest = self.manifest.unwrap_or_default();
         let (source, own_from) = if manifest.is_foreign {
@@ -295,15 +346,15 @@ impl<R: Runtime> Opening<R> {
             .max(manifest.last_store_ms)
             .max(self.checkpoint.logics_timestamp_ms);
         Inner {
-            watermarks: Watermarks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
+            watermarks: Watermarks::at(end, answer_at),
             counts: super::Counts::default(),
             writing: Writing {
                 tail: RefCell::new(Tail::new(
                     end,
                     self.partial,
                     self.config.chunk_bytes,
-                    self.config.tail_bytes_max,
-                    self.memory.clone(),
+                    chunks,
+                    tail,
                 )),
                 log: self.log,
                 zeros: super::zeros::Zeros::at(end),
@@ -334,7 +385,7 @@ impl<R: Runtime> Opening<R> {
                 self.memory.clone(),
             )),
             visibility: Visibility::default(),
-            life: Life::new(recovered),
+            life,
             env: Env {
                 rt: self.rt,
                 config: self.config,
@@ -344,6 +395,30 @@ impl<R: Runtime> Opening<R> {
             },
         }
     }
+}
+
+/// The tail that the process before left, if it was killed.
+async fn find_tail<R: Runtime>(
+    rt: &R,
+    paths: &Paths,
+    abort: Option<&[u8]>,
+    range: &LogRange,
+) -> Result<Option<OldTail>, OpenError> {
+    let Some(name) = abort.and_then(tail_in) else { return Ok(None) };
+    let old_tail = tail_file::find(rt, &name, &paths.abort()).await?;
+    if let Some(old_tail) = &old_tail {
+        old_tail.check_log(range.begin, range.created_upto, &paths.abort())?;
+    }
+    Ok(old_tail)
+}
+
+async fn replace_abort<R: Runtime>(
+    rt: &R,
+    paths: &Paths,
+    content: Vec<u8>,
+) -> Result<(), FileError> {
+    let path = paths.abort();
+    rt.replace_file(&path, content, false).await.map_err(FileError::at("replace", &path, 0))
 }
 
 async fn take_lock<R: Runtime>(rt: &R, path: &Path) -> Result<R::File, OpenError> {

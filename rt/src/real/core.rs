@@ -246,4 +246,8 @@ impl Runtime for Core {
         let (folder, suffix) = (folder.to_owned(), suffix.to_owned());
         self.blocking(move || super::kept::list(&folder, &suffix)).await
     }
+
+    fn namespace(&self) -> u64 {
+        super::kept::mount_namespace()
+    }
 }

@@ -183,6 +183,12 @@ pub(super) fn list(folder: &Path, suffix: &str) -> Vec<PathBuf> {
     found
 }
 
+/// The inode of this process's mount namespace.
+pub(super) fn mount_namespace() -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self/ns/mnt").map_or(0, |namespace| namespace.ino())
+}
+
 /// Why nobody may rely on what a process leaves in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoSurvivor {

@@ -406,6 +406,10 @@ impl Runtime for Sim {
     async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
         self.list_kept_files(folder, suffix).await
     }
+
+    fn namespace(&self) -> u64 {
+        1
+    }
 }
 
 struct LockGuard {
