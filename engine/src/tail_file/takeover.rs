@@ -78,6 +78,10 @@ pub(crate) async fn find<R: Runtime>(
     if flushed > written {
         return Err(refuse(format!("{flushed} would be flushed, {written} written")));
     }
+    let last = exact::<_, usize>(head.place_of(head.slots)) - 1;
+    if read(last, 1)?.is_empty() {
+        return Err(refuse(format!("it is shorter than the {} bytes that it had", last + 1)));
+    }
     let lines = read(LINES_AT, exact::<_, usize>(head.slots) * LINE_BYTES)?;
     let lines = Line::all(&head, &lines).map_err(refuse)?;
     let (chunks, appended) = follow(written, &lines).map_err(refuse)?;

@@ -4,7 +4,8 @@ use super::{Keeper, KeptError};
 use crate::buf::AppendBuf;
 use crate::mmap::SharedMemory;
 use crate::runtime::DIRECT_ALIGN;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -59,9 +60,22 @@ struct Inner {
     shape: KeptShape,
     slots: RefCell<Vec<Slot>>,
     keeper: Box<dyn Keeper>,
-    /// In a simulation: the buffers that were handed out, and are not frozen to their ends.
-    handed_out: Option<RefCell<Vec<Weak<AppendBuf>>>>,
+    simulated: Option<Simulated>,
 }
+
+/// What a simulated kill needs to know.
+#[derive(Default)]
+struct Simulated {
+    /// The buffers that were handed out.
+    handed_out: RefCell<Vec<Weak<AppendBuf>>>,
+    /// The last words that were stored: where, and what was there before.
+    stored: RefCell<VecDeque<(usize, u64)>>,
+    /// How many words were stored in all.
+    stores: Cell<usize>,
+}
+
+/// As many stores as a test may want undone.
+const STORED_MAX: usize = 64;
 
 /// Memory of this process that outlives it. Cloning gives another handle to the same; it belongs to
 /// one core.
@@ -78,8 +92,8 @@ impl KeptMemory {
         shape.assert_possible();
         let slot = |nth| Slot { is_busy: false, is_reserved: nth < shape.reserved_slots };
         let slots = RefCell::new((0..shape.slots).map(slot).collect());
-        let handed_out = is_simulated.then(RefCell::default);
-        Self(Rc::new(Inner { memory, shape, slots, keeper, handed_out }))
+        let simulated = is_simulated.then(Simulated::default);
+        Self(Rc::new(Inner { memory, shape, slots, keeper, simulated }))
     }
 
     /// How it is divided.
@@ -91,6 +105,14 @@ impl KeptMemory {
     /// Stores the word at `at` of the head (a multiple of 8), little-endian. Everything that was
     /// stored or appended before is there for whoever finds this word after a kill.
     pub fn store(&self, at: usize, value: u64) {
+        if let Some(simulated) = &self.0.simulated {
+            let mut stored = simulated.stored.borrow_mut();
+            if stored.len() == STORED_MAX {
+                stored.pop_front();
+            }
+            stored.push_back((at, self.load(at)));
+            simulated.stores.set(simulated.stores.get() + 1);
+        }
         self.0.memory.store(at, value);
     }
 
@@ -136,8 +158,8 @@ impl KeptMemory {
             slot.is_busy = true;
         }
         let buf = AppendBuf::of_slots(SlotRun { of: self.clone(), range });
-        if let Some(handed_out) = &self.0.handed_out {
-            let mut handed_out = handed_out.borrow_mut();
+        if let Some(simulated) = &self.0.simulated {
+            let mut handed_out = simulated.handed_out.borrow_mut();
             handed_out.retain(|buf| buf.strong_count() > 0);
             handed_out.push(Rc::downgrade(&buf));
         }
@@ -205,7 +227,7 @@ impl WeakKept {
     /// middle of an append may have left anything there.
     pub(crate) fn unfrozen(&self) -> Vec<Range<usize>> {
         let Some(inner) = self.0.upgrade() else { return Vec::new() };
-        let Some(handed_out) = &inner.handed_out else { return Vec::new() };
+        let Some(Simulated { handed_out, .. }) = &inner.simulated else { return Vec::new() };
         let (head_bytes, slot_bytes) = (inner.shape.head_bytes, inner.shape.slot_bytes);
         let alive = handed_out.borrow();
         let unfrozen = alive.iter().filter_map(Weak::upgrade).filter_map(|buf| {
@@ -213,6 +235,22 @@ impl WeakKept {
             Some(start + buf.len()..start + buf.capacity())
         });
         unfrozen.collect()
+    }
+
+    /// How many words were stored in all.
+    pub(crate) fn stores(&self) -> usize {
+        let inner = self.0.upgrade();
+        let simulated = inner.as_ref().and_then(|inner| inner.simulated.as_ref());
+        simulated.map_or(0, |simulated| simulated.stores.get())
+    }
+
+    /// The last `count` words that were stored, the newest first: where, and what was there before.
+    pub(crate) fn stored(&self, count: usize) -> Vec<(usize, u64)> {
+        let inner = self.0.upgrade();
+        let simulated = inner.as_ref().and_then(|inner| inner.simulated.as_ref());
+        simulated.map_or_else(Vec::new, |simulated| {
+            simulated.stored.borrow().iter().rev().take(count).copied().collect()
+        })
     }
 }
 

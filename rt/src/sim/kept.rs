@@ -51,14 +51,15 @@ impl FileOfMemory {
             Content::Left(bytes) => bytes.clone(),
         };
         for range in self.released.borrow().iter() {
-            bytes[range.clone()].fill(0);
+            let end = range.end.min(bytes.len());
+            bytes[range.start.min(end)..end].fill(0);
         }
         bytes
     }
 
     /// As a kill leaves it. What nobody had appended to yet may hold anything: the process may have
     /// been in the middle of an append.
-    fn after_kill(&self, random: &Random) -> Self {
+    fn after_kill(&self, random: &Random, missing_stores: usize) -> Self {
         let mut bytes = self.bytes();
         if let Content::Live(_, user) = &self.content
             && let Some(user) = &*user.borrow()
@@ -67,6 +68,9 @@ impl FileOfMemory {
                 bytes[range].chunks_mut(8).for_each(|chunk| {
                     chunk.copy_from_slice(&random.next_u64().to_le_bytes()[..chunk.len()]);
                 });
+            }
+            for (at, before) in user.stored(missing_stores) {
+                bytes[at..at + 8].copy_from_slice(&before.to_le_bytes());
             }
         }
         let refusal = Cell::new(self.refusal.get());
@@ -77,10 +81,11 @@ impl FileOfMemory {
 
 impl KeptFiles {
     /// What the next process of the same system finds.
-    pub(super) fn after_kill(&self, random: &Random) -> Self {
+    pub(super) fn after_kill(&self, random: &Random, missing_stores: usize) -> Self {
         let files = self.files.borrow();
-        let left =
-            files.iter().map(|(path, file)| (path.clone(), Rc::new(file.after_kill(random))));
+        let left = files
+            .iter()
+            .map(|(path, file)| (path.clone(), Rc::new(file.after_kill(random, missing_stores))));
         Self { files: RefCell::new(left.collect()), room: self.room.clone() }
     }
 
@@ -111,6 +116,17 @@ impl Sim {
     #[must_use]
     pub fn kept_files(&self) -> Vec<PathBuf> {
         self.machine.kept.files.borrow().keys().cloned().collect()
+    }
+
+    /// How many words were stored in kept memory in this life.
+    #[must_use]
+    pub fn kept_stores(&self) -> usize {
+        let files = self.machine.kept.files.borrow();
+        let of_file = |file: &Rc<FileOfMemory>| match &file.content {
+            Content::Live(_, user) => user.borrow().as_ref().map_or(0, WeakKept::stores),
+            Content::Left(_) => 0,
+        };
+        files.values().map(of_file).sum()
     }
 
     /// Somebody put something else there: opening `path` is refused from now on.

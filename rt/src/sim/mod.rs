@@ -190,9 +190,16 @@ impl Sim {
     /// Kills the process while the system lives.
     #[must_use]
     pub fn kill(&self) -> Self {
+        self.kill_before_stores(0)
+    }
+
+    /// As [`Sim::kill`], a moment earlier: the last so many words of kept memory were not stored
+    /// yet (at most 64 of a file are known).
+    #[must_use]
+    pub fn kill_before_stores(&self, missing: usize) -> Self {
         let randomness = &self.machine.crash_randomness;
         let disk = self.machine.disk.borrow().after_kill(randomness);
-        let next = self.restarted(disk, self.machine.kept.after_kill(randomness));
+        let next = self.restarted(disk, self.machine.kept.after_kill(randomness, missing));
         next.land_late_writes();
         next
     }
