@@ -328,8 +328,7 @@ pub(super) const OWN: &[Key] = &[
         "logBackend",
         &["direct", "mmap"],
         "direct",
-        "how the log is written: direct (O_DIRECT), or mmap (written through the page cache: a \
-            killed process loses nothing it acknowledged)",
+        "how the log is written: direct (O_DIRECT), or mmap (through the page cache)",
     ),
     Key::int(
         "idleSpinMicros",
@@ -343,7 +342,15 @@ pub(super) const OWN: &[Key] = &[
         8 * MIB,
         1 << 36,
         "67108864",
-        "recent log kept in memory for each shard, taken as it fills",
+        "recent log kept in memory for each shard; with a tailPath its memory is reserved at start",
+    ),
+    Key::text(
+        "tailPath",
+        "auto",
+        "ASYNC_FLUSH on direct: the folder on a tmpfs where that memory outlives a killed process, \
+            which then loses nothing it acknowledged. auto: /dev/shm where it outlives the process, \
+            else a send is answered when it is written. Nothing: answered at once, and a killed \
+            process loses what is not written",
     ),
     Key::choice("slaveAckPolicy", &["memory", "disk"], "memory", "what a slave acknowledges")
         .without_effect("accepted, slaves are not in this version"),

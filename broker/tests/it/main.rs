@@ -28,4 +28,5 @@ mod saved_tables;
 mod send_pull;
 mod shards;
 mod startup;
+mod tail;
 mod topics;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{Ordering, fence};
 
 /// What outlives a killed process of what was not written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TailMemory {
     /// Everything: the tail is in this file on tmpfs.
     Kept {
@@ -22,6 +22,7 @@ pub enum TailMemory {
         path: PathBuf,
     },
     /// Nothing, and nobody minds: answers wait for the log (SYNC_FLUSH, `mmap`).
+    #[default]
     NotNeeded,
     /// Nothing, as `tailPath` is empty: answers do not wait all the same.
     Private,
