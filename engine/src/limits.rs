@@ -16,6 +16,10 @@ const _: () = assert!(CHUNK_BYTES.is_multiple_of(DIRECT_ALIGN));
 /// keep some, and the log goes on in others. Beyond it appends wait for readers.
 pub const TAIL_SLOTS_FACTOR: usize = 4;
 
+/// So much of such a tail has its memory from the start to the end: what is not written yet must
+/// not depend on what others take meanwhile. The rest is taken as it fills.
+pub const TAIL_RESERVED_BYTES: usize = 64 * 1024 * 1024;
+
 /// Evicted chunks that readers still hold and that are looked at again when a chunk is needed.
 pub const LENT_CHUNKS_MAX: usize = 8;
 

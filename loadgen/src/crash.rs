@@ -191,11 +191,11 @@ fn kill_often(
     })
 }
 
-/// Whether an acknowledgement promises to survive a kill: always, but where ASYNC_FLUSH answers from
-/// memory that is the process's own.
+/// Whether an acknowledgement promises to survive a kill: always, but where ASYNC_FLUSH answers
+/// from memory that is the process's own.
 fn is_promised(args: &CrashArgs) -> bool {
-    let tail = args.broker_config.iter().filter_map(|line| line.split_once('='));
-    let tail = tail.filter(|(key, _)| key.trim() == "tailPath").last();
+    let mut settings = args.broker_config.iter().filter_map(|line| line.split_once('='));
+    let tail = settings.rfind(|(key, _)| key.trim() == "tailPath");
     let is_private = tail.is_some_and(|(_, value)| value.trim().is_empty());
     args.flush == Flush::Sync || args.backend == Backend::Mmap || !is_private
 }

@@ -126,8 +126,8 @@ impl AppendBuf {
         self.capacity - self.len()
     }
 
-    /// Lets `fill` write the next `bytes` bytes (they may hold anything) and freezes them. `None`, and
-    /// `fill` not called, when they do not fit. If `fill` panics nothing is appended.
+    /// Lets `fill` write the next `bytes` bytes (they may hold anything) and freezes them. `None`,
+    /// and `fill` not called, when they do not fit. If `fill` panics nothing is appended.
     pub fn append<T>(&self, bytes: usize, fill: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
         if bytes > self.free() {
             return None;
@@ -136,8 +136,8 @@ impl AppendBuf {
         let reset = ResetOnDrop(&self.appending);
         let at = self.len();
         // SAFETY: [at, at + bytes) lies inside the memory (checked above), is initialised
-        // (alloc_zeroed, or pages of a file), and is above `len`, so no shared slice to it exists; `appending` keeps a
-        // second mutable one from being made.
+        // (alloc_zeroed, or pages of a file), and is above `len`, so no shared slice to it exists;
+        // `appending` keeps a second mutable one from being made.
         let free = unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(at), bytes) };
         let value = fill(free);
         drop(reset);

@@ -44,11 +44,14 @@ impl ChunkMemory {
         Self { kept: None, spare, lent, lent_max, account, used_bytes: 0, bytes_max }
     }
 
-    /// As [`ChunkMemory::private`], of `kept` memory: what is reserved of it from the start.
+    /// As [`ChunkMemory::private`], of `kept` memory.
     #[must_use]
-    pub fn kept(kept: KeptMemory, lent_max: usize, account: MemoryAccount) -> Self {
-        let shape = kept.shape();
-        let bytes_max = shape.reserved_slots * shape.slot_bytes;
+    pub fn kept(
+        kept: KeptMemory,
+        bytes_max: usize,
+        lent_max: usize,
+        account: MemoryAccount,
+    ) -> Self {
         Self { kept: Some(kept), ..Self::private(bytes_max, lent_max, account) }
     }
 

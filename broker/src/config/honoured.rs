@@ -342,15 +342,16 @@ pub(super) const OWN: &[Key] = &[
         8 * MIB,
         1 << 36,
         "67108864",
-        "recent log kept in memory for each shard; with a tailPath its memory is reserved at start",
+        "recent log kept in memory for each shard, taken as it fills; with a tailPath up to 64 MiB \
+            of it at start",
     ),
     Key::text(
         "tailPath",
         "auto",
-        "ASYNC_FLUSH on direct: the folder on a tmpfs where that memory outlives a killed process, \
-            which then loses nothing it acknowledged. auto: /dev/shm where it outlives the process, \
-            else a send is answered when it is written. Nothing: answered at once, and a killed \
-            process loses what is not written",
+        "ASYNC_FLUSH on direct: the folder on a tmpfs where that memory outlives a killed \
+            process, which then loses nothing it acknowledged. auto: /dev/shm where that outlives \
+            the process, else a send is answered when it is written. Nothing: answered at once, \
+            and a killed process loses what is not written",
     ),
     Key::choice("slaveAckPolicy", &["memory", "disk"], "memory", "what a slave acknowledges")
         .without_effect("accepted, slaves are not in this version"),

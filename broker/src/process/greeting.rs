@@ -124,6 +124,11 @@ fn recovery_line(shard: usize, recovered: &Recovered) -> Option<String> {
     let Recovered { was_unclean, records_scanned, damaged_stretches, damaged_bytes, nanos, .. } =
         *recovered;
     let taken_over = match recovered.taken_over_bytes {
+        _ if recovered.is_kept_memory_gone => {
+            "; the memory that it kept is GONE (a reboot, or its tmpfs was emptied): what it had \
+             not written is lost"
+                .to_owned()
+        }
         0 => String::new(),
         bytes => format!("; {bytes} bytes were taken over from the memory that it left"),
     };
@@ -160,6 +165,9 @@ mod tests {
         };
         assert!(of(&[], TailMemory::Private).contains("a killed process loses what"));
         assert!(of(&[], full()).contains("acknowledged when it is written"));
+        let gone =
+            Recovered { was_unclean: true, is_kept_memory_gone: true, ..Recovered::default() };
+        assert!(recovery_line(0, &gone).unwrap().contains("is GONE (a reboot"));
         let mmap = [("logBackend", "mmap")];
         assert!(of(&mmap, TailMemory::NotNeeded).contains("when it survives the process"));
         let sync = [("flushDiskType", "SYNC_FLUSH")];
@@ -188,8 +196,8 @@ mod tests {
             "all of them readable; 4711 bytes were taken over from the memory that it left\n",
             "  policies: flush ASYNC_FLUSH (acknowledged in memory that survives the process, in \
              /dev/shm)",
-            "  shard 1: sends wait until they are WRITTEN, as no other memory survives the process: \
-             /dev/shm is full. Fix: set tailPath",
+            "  shard 1: sends wait until they are WRITTEN, as no other memory survives the \
+             process: /dev/shm is full. Fix: set tailPath",
             "log direct, O_DIRECT\n",
             " connections for each of 2 shards, ",
             "The broker[b-s1, 10.0.0.1:10921] boot success. serializeType=JSON and name server is \

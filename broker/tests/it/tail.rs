@@ -1,5 +1,5 @@
-//! The tail on tmpfs: what a kill leaves, what a clean stop leaves, and what is said where no memory
-//! outlives the process.
+//! The tail on tmpfs: what a kill leaves, what a clean stop leaves, and what is said where no
+//! memory outlives the process.
 
 use crate::client::{Client, message, pull_from};
 use crate::cluster::{Cluster, eventually};

@@ -20,6 +20,7 @@ mod fill;
 mod indexing;
 mod life;
 mod open;
+mod open_tail;
 mod query;
 mod read;
 mod read_ahead;

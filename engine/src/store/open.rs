@@ -1,11 +1,12 @@
 //! Opening a store: lock, files, recovery, tasks.
 
 use super::caches::Caches;
-use super::check_files::{self, LogRange};
+use super::check_files;
 use super::damage::Known;
 use super::derived::Derived;
 use super::env::Env;
 use super::life::Life;
+use super::open_tail::{Left, new_tail, replace_abort};
 use super::read_ahead::ColdCache;
 use super::recover::{Recovery, ScanResult};
 use super::visibility::Visibility;
@@ -13,21 +14,19 @@ use super::writing::{Room, Writing};
 use super::{Inner, Store};
 use crate::checkpoint::{CHECKPOINT_BYTES, Checkpoint};
 use crate::commitlog::files::LogFiles;
-use crate::config::{FlushPolicy, LogSource, StoreConfig, TailPlace};
+use crate::config::{FlushPolicy, LogSource, StoreConfig};
 use crate::consumequeue::disk::QueueFiles;
 use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
-use crate::flushed_mark::{Believed, FlushedMark, abort_content, tail_in};
+use crate::flushed_mark::{Believed, FlushedMark, abort_content};
 use crate::index::{self, Index, Shape};
-use crate::limits::LENT_CHUNKS_MAX;
 use crate::manifest::{Decoded, MANIFEST_VERSION, Manifest};
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
-use crate::tail::Tail;
-use crate::tail_file::{self, OldTail, TailFile, make_tail, remove_orphans};
+use crate::tail_file::{TailFile, make_tail};
 use crate::watermarks::{AnswerAt, Watermarks};
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, ChunkMemory, File, MemoryAccount, Runtime};
+use rt::{AppendBuf, File, MemoryAccount, Runtime};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::Path;
@@ -43,6 +42,8 @@ pub struct Recovered {
     /// Bytes that the process before had appended and not written, and that were taken over from
     /// the memory that it left ([`TailMemory::Kept`]).
     pub taken_over_bytes: u64,
+    /// That memory is gone, as a power cut takes it: what only it had is lost.
+    pub is_kept_memory_gone: bool,
     /// Records scanned.
     pub records_scanned: u64,
     /// Damage found in the middle of the log: stretches of it that hold no readable message any
@@ -57,10 +58,11 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    fn of(scanned: &ScanResult, was_unclean: bool, taken_over_bytes: u64, nanos: u64) -> Self {
+    fn of(scanned: &ScanResult, was_unclean: bool, left: &Left, nanos: u64) -> Self {
         Self {
             was_unclean,
-            taken_over_bytes,
+            taken_over_bytes: left.taken_over_bytes(),
+            is_kept_memory_gone: left.is_gone,
             scanned_from: scanned.from,
             records_scanned: scanned.records,
             damaged_stretches: scanned.damage.stretches,
@@ -100,7 +102,7 @@ impl<R: Runtime> Store<R> {
         let manifest = read_manifest(&rt, &paths.manifest()).await?;
         let checkpoint = read_checkpoint(&rt, &paths.checkpoint()).await?;
         let range = check_files::log_range(&rt, &paths, &config, manifest.as_ref()).await?;
-        let old_tail = find_tail(&rt, &paths, abort.as_deref(), &range).await?;
+        let left = Left::find(&rt, &paths, abort.as_deref(), &range).await?;
         // Up to here nothing was changed: a store that is refused stays as it was.
         let believed =
             Believed::of(abort.as_deref(), mark.as_deref(), range.created_upto, rt.random_u64());
@@ -114,14 +116,7 @@ impl<R: Runtime> Store<R> {
         let cut_at = manifest.as_ref().and_then(|manifest| manifest.cut_at);
         let log =
             log_files(&rt, &paths, &config, (range.begin, range.created_upto), cut_at).await?;
-        let taken_upto = match &old_tail {
-            // A log that was being cut has no tail; see `store::truncate`.
-            Some(old_tail) if cut_at.is_none() => {
-                old_tail.write_into(&log).await?;
-                Some(old_tail.appended())
-            }
-            _ => None,
-        };
+        let taken_upto = left.take_over(&log, cut_at).await?;
         let queues =
             Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
         let mut opening = Opening {
@@ -144,19 +139,9 @@ impl<R: Runtime> Store<R> {
             opening.manifest.as_ref(),
         )
         .await?;
-        let nanos = opening.rt.now_nanos() - started;
-        let taken_over_bytes = old_tail.as_ref().map_or(0, OldTail::unwritten_bytes);
-        let recovered = Recovered::of(&scanned, was_unclean, taken_over_bytes, nanos);
-        let flush_before =
-            opening.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
-        let flush_changes = flush_before != opening.config.flush;
-        let index = opening.open_index(&scanned, was_unclean).await?;
-        let mark = opening.open_mark(scanned.end).await?;
-        let (tail, tail_memory) = make_tail(&opening.rt, &opening.config, scanned.end).await?;
-        opening.name_tail(tail.as_ref(), old_tail).await?;
-        let life = Life::new(recovered, tail_memory);
-        let inner = Rc::new(opening.into_inner(&scanned, life, (index, mark, tail), lock));
-        if flush_changes || cut_at.is_some() {
+        let must_be_written = opening.flush_changes() || cut_at.is_some();
+        let inner = Rc::new(opening.finish(&scanned, (was_unclean, started), left, lock).await?);
+        if must_be_written {
             // Before the first append: the next recovery must know under which policy what it finds
             // was written, and must not cut the log once more.
             inner.write_checkpoint().await?;
@@ -298,23 +283,31 @@ impl<R: Runtime> Opening<R> {
         Ok(mark.await?)
     }
 
-    /// `abort` names the tail of this life: from now on a kill is followed by taking that one over.
-    /// Everything of the one before is in the log.
-    async fn name_tail(
-        &self,
-        tail: Option<&TailFile>,
-        old_tail: Option<OldTail>,
-    ) -> Result<(), OpenError> {
-        let name = tail.map(TailFile::name);
+    fn flush_changes(&self) -> bool {
+        let before = self.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
+        before != self.config.flush
+    }
+
+    /// The store, recovered. `abort` names the tail of this life: from now on a kill is followed by
+    /// taking that one over.
+    async fn finish(
+        self,
+        scanned: &ScanResult,
+        (was_unclean, started_nanos): (bool, u64),
+        left: Left,
+        lock: R::File,
+    ) -> Result<Inner<R>, OpenError> {
+        let nanos = self.rt.now_nanos() - started_nanos;
+        let recovered = Recovered::of(scanned, was_unclean, &left, nanos);
+        let index = self.open_index(scanned, was_unclean).await?;
+        let mark = self.open_mark(scanned.end).await?;
+        let (tail, tail_memory) = make_tail(&self.rt, &self.config, scanned.end).await?;
+        let name = tail.as_ref().map(TailFile::name);
         let abort = abort_content(self.config.process_id, self.believed.incarnation, name);
         replace_abort(&self.rt, &self.paths, abort).await?;
-        if let Some(old_tail) = old_tail {
-            old_tail.remove(&self.rt, &self.config.root).await;
-        }
-        if let TailPlace::Folder { path, .. } = &self.config.tail_place {
-            remove_orphans(&self.rt, path).await;
-        }
-        Ok(())
+        left.remove(&self.rt, &self.config).await;
+        let life = Life::new(recovered, tail_memory);
+        Ok(self.into_inner(scanned, life, (index, mark, tail), lock))
     }
 
     fn into_inner(
@@ -326,14 +319,7 @@ impl<R: Runtime> Opening<R> {
     ) -> Inner<R> {
         let end = scanned.end;
         let answer_at = AnswerAt::of(self.config.flush, self.config.backend, &life.tail_memory);
-        let chunks = match &tail {
-            Some(tail) => tail.chunks(self.memory.clone()),
-            None => ChunkMemory::private(
-                self.config.tail_bytes_max,
-                LENT_CHUNKS_MAX,
-                self.memory.clone(),
-            ),
-        };
+        let tail = new_tail(&self.config, &self.memory, (end, self.partial.clone()), tail);
         let own_from = self.own_from();
         let manifest = self.manifest.unwrap_or_default();
         let (source, own_from) = if manifest.is_foreign {
@@ -349,13 +335,7 @@ impl<R: Runtime> Opening<R> {
             watermarks: Watermarks::at(end, answer_at),
             counts: super::Counts::default(),
             writing: Writing {
-                tail: RefCell::new(Tail::new(
-                    end,
-                    self.partial,
-                    self.config.chunk_bytes,
-                    chunks,
-                    tail,
-                )),
+                tail: RefCell::new(tail),
                 log: self.log,
                 zeros: super::zeros::Zeros::at(end),
                 partial_block: RefCell::new(AppendBuf::with_capacity(DIRECT_ALIGN)),
@@ -395,30 +375,6 @@ impl<R: Runtime> Opening<R> {
             },
         }
     }
-}
-
-/// The tail that the process before left, if it was killed.
-async fn find_tail<R: Runtime>(
-    rt: &R,
-    paths: &Paths,
-    abort: Option<&[u8]>,
-    range: &LogRange,
-) -> Result<Option<OldTail>, OpenError> {
-    let Some(name) = abort.and_then(tail_in) else { return Ok(None) };
-    let old_tail = tail_file::find(rt, &name, &paths.abort()).await?;
-    if let Some(old_tail) = &old_tail {
-        old_tail.check_log(range.begin, range.created_upto, &paths.abort())?;
-    }
-    Ok(old_tail)
-}
-
-async fn replace_abort<R: Runtime>(
-    rt: &R,
-    paths: &Paths,
-    content: Vec<u8>,
-) -> Result<(), FileError> {
-    let path = paths.abort();
-    rt.replace_file(&path, content, false).await.map_err(FileError::at("replace", &path, 0))
 }
 
 async fn take_lock<R: Runtime>(rt: &R, path: &Path) -> Result<R::File, OpenError> {

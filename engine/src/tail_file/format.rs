@@ -14,8 +14,8 @@
 //!
 //! - crc32: of the words before it, the namespace and the path. They are stored before the file
 //!   has a name and never change.
-//! - written, flushed: the log's watermarks. `written` is [`NOTHING`] while the file says nothing of
-//!   the log: it is being cut.
+//! - written, flushed: the log's watermarks. `written` is [`NOTHING`] while the file says nothing
+//!   of the log: it is being cut.
 //! - A line is valid when its incarnation is the file's. Its chunk begins at the slot, goes over
 //!   `slots` of them, and holds the log from `position` (a multiple of the block) to `appended`.
 

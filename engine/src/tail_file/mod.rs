@@ -40,4 +40,4 @@ pub(crate) use format::TailName;
 pub(crate) use orphans::remove_orphans;
 pub use publish::TailMemory;
 pub(crate) use publish::{TailFile, make_tail};
-pub(crate) use takeover::{OldTail, find};
+pub(crate) use takeover::{Found, OldTail, find};

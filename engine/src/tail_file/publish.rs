@@ -5,7 +5,7 @@ use super::format::{
 };
 use crate::config::{FlushPolicy, LogBackend, StoreConfig, TailPlace};
 use crate::error::OpenError;
-use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX, TAIL_SLOTS_FACTOR};
+use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX, TAIL_RESERVED_BYTES, TAIL_SLOTS_FACTOR};
 use crate::number::exact;
 use rt::{AppendBuf, ChunkMemory, KeptError, KeptMemory, KeptShape, MemoryAccount, Runtime};
 use std::io;
@@ -76,8 +76,9 @@ fn shape_for(config: &StoreConfig) -> KeptShape {
     let block: usize = exact(BLOCK_BYTES);
     let largest = (config.raw_bytes_max() + 2 * block).div_ceil(slot_bytes);
     // The chunk that is filled and the next, each as large as the largest record asks.
-    let reserved_slots = config.tail_bytes_max.div_ceil(slot_bytes).max(2 * largest);
-    let slots = reserved_slots * TAIL_SLOTS_FACTOR;
+    let of_tail = config.tail_bytes_max.div_ceil(slot_bytes).max(2 * largest);
+    let reserved_slots = of_tail.min((TAIL_RESERVED_BYTES / slot_bytes).max(2 * largest));
+    let slots = of_tail * TAIL_SLOTS_FACTOR;
     KeptShape { head_bytes: head_bytes(slots), slot_bytes, slots, reserved_slots }
 }
 
@@ -123,7 +124,9 @@ impl TailFile {
 
     /// Chunks of its slots.
     pub(crate) fn chunks(&self, account: MemoryAccount) -> ChunkMemory {
-        ChunkMemory::kept(self.memory.clone(), LENT_CHUNKS_MAX, account)
+        let shape = self.memory.shape();
+        let bytes_max = shape.slots / TAIL_SLOTS_FACTOR * shape.slot_bytes;
+        ChunkMemory::kept(self.memory.clone(), bytes_max, LENT_CHUNKS_MAX, account)
     }
 
     fn line_of(chunk: &AppendBuf) -> usize {

@@ -10,6 +10,16 @@ use crate::tail::block_floor;
 use rt::{AppendBuf, BufSlice, File, KeptError, KeptFile, Runtime};
 use std::path::{Path, PathBuf};
 
+/// What there is of the tail that `abort` names.
+pub(crate) enum Found {
+    /// All of it.
+    Tail(OldTail),
+    /// It says nothing of the log: that was being cut.
+    Silent,
+    /// No such file, as after a power cut.
+    Gone,
+}
+
 /// The tail of the life before, locked as long as this lives.
 pub(crate) struct OldTail {
     file: KeptFile,
@@ -22,13 +32,13 @@ pub(crate) struct OldTail {
     chunks: Vec<Line>,
 }
 
-/// The tail that `abort` names; `None` when it is gone (a power cut), or says nothing (the log was
-/// being cut). Refuses whatever else is there: without it messages would be lost.
+/// The tail that `abort` names. Refuses what could be somebody else's, or no tail: without it
+/// messages would be lost.
 pub(crate) async fn find<R: Runtime>(
     rt: &R,
     name: &TailName,
     abort: &Path,
-) -> Result<Option<OldTail>, OpenError> {
+) -> Result<Found, OpenError> {
     let refuse = |reason: String| OpenError::Tail {
         path: name.path.clone(),
         reason,
@@ -41,7 +51,7 @@ pub(crate) async fn find<R: Runtime>(
                 "the memory that the last process kept is gone, as a power cut takes it: what was \
                     acknowledged and not written is lost"
             );
-            return Ok(None);
+            return Ok(Found::Gone);
         }
         Err(KeptError::Locked) => {
             return Err(refuse(
@@ -73,7 +83,7 @@ pub(crate) async fn find<R: Runtime>(
         return Err(refuse("it is shorter than a tail's head".to_owned()));
     };
     if written == NOTHING {
-        return Ok(None);
+        return Ok(Found::Silent);
     }
     if flushed > written {
         return Err(refuse(format!("{flushed} would be flushed, {written} written")));
@@ -88,7 +98,7 @@ pub(crate) async fn find<R: Runtime>(
     let path = name.path.clone();
     let old = OldTail { file, path, head, written, appended, chunks };
     old.release_written(&lines);
-    Ok(Some(old))
+    Ok(Found::Tail(old))
 }
 
 /// The chunks that hold the log from `written` to its end, and that end.

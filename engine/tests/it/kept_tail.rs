@@ -382,7 +382,7 @@ fn readers_that_keep_chunks_hold_up_nobody_until_four_times_the_tail_is_lent() {
             let last = store.queue_range("alpha", 0).unwrap().max_offset.0 - 1;
             let status = store.read(&request("alpha", 0, last, TagFilter::All), &mut out);
             assert_eq!(status, ReadStatus::Found);
-            held.extend(out.slices.drain(..));
+            held.append(&mut out.slices);
         };
         assert_eq!(refused, AppendError::TailFull { unwritten_bytes: 0 });
         let bytes: usize = held.iter().map(|slice| slice.len()).sum();
@@ -421,6 +421,48 @@ fn a_store_that_failed_keeps_its_tail_for_the_next_start() {
         assert!(store.recovered().taken_over_bytes > 0);
         oracle.check(&store).await;
         store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn memory_that_is_gone_is_told() {
+    let config = config(kept());
+    let mut oracle = Oracle::default();
+    let sim = killed_at_a_stall(&Sim::new(15), &config, &mut oracle);
+    let (sim, _) = sim.crash();
+    sim.block_on(async {
+        let store = open(&sim, &config).await;
+        assert!(store.recovered().is_kept_memory_gone);
+        store.close().await.unwrap();
+        assert!(!open(&sim, &config).await.recovered().is_kept_memory_gone);
+    });
+}
+
+#[test]
+fn a_large_tail_takes_its_memory_as_it_fills_and_does_with_less() {
+    let sim = Sim::new(16);
+    sim.block_on(async {
+        let config = StoreConfig {
+            tail_bytes_max: 256 << 20,
+            chunk_bytes: 1 << 20,
+            commitlog_file_bytes: 16 << 20,
+            message_bytes_max: 1 << 20,
+            ..config(kept())
+        };
+        sim.set_kept_room(Some(80 << 20));
+        let store = open(&sim, &config).await;
+        assert!(matches!(store.tail_memory(), TailMemory::Kept { .. }));
+        let body = vec![7; 1_000_000];
+        for _ in 0..120 {
+            while let Err(full) = store.append(&draft("t", 0, &body, &[])) {
+                assert!(matches!(full, AppendError::TailFull { .. }), "{full}");
+                store.wait_writable().await;
+            }
+        }
+        let mut out = ReadSlices::default();
+        let at = |offset| request("t", 0, offset, TagFilter::All);
+        assert_eq!(store.read(&at(60), &mut out), ReadStatus::Found, "80 MiB are there");
+        assert_eq!(store.read(&at(10), &mut out), ReadStatus::Cold, "and not more");
     });
 }
 

@@ -42,7 +42,7 @@ fn group_folders(text: &str) -> impl Iterator<Item = (PathBuf, bool)> {
             .into_iter()
             .flat_map(|(root, is_v1)| {
                 let below = |path: &Path| path.strip_prefix("/").unwrap_or(path).to_owned();
-                above.clone().map(move |path| (Path::new(root).join(below(path)), is_v1))
+                above.map(move |path| (Path::new(root).join(below(path)), is_v1))
             })
             .collect();
         folders

@@ -189,8 +189,8 @@ impl World {
         after
     }
 
-    /// Where the tail is in this life, if it matters: mostly where it outlives the process, at times
-    /// with little memory or none for it.
+    /// Where the tail is in this life, if it matters: mostly where it outlives the process, at
+    /// times with little memory or none for it.
     fn place_tail(&self, sim: &Sim) {
         let (place, room) = match sim.random_u64() % 10 {
             0 => (TailPlace::Private, None),
