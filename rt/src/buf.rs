@@ -141,7 +141,7 @@ impl AppendBuf {
         let free = unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(at), bytes) };
         let value = fill(free);
         drop(reset);
-        self.len.set(at + bytes);
+        self.set_len(at + bytes);
         Some(value)
     }
 
@@ -164,8 +164,16 @@ impl AppendBuf {
     /// Takes the buffer back for new content: `&mut` proves that no slice of it lives
     /// (`Rc::get_mut`). The free part then holds the old bytes until they are overwritten.
     pub fn reset(&mut self) {
-        self.len.set(0);
+        self.set_len(0);
         self.charge.set(None);
+    }
+
+    #[inline]
+    fn set_len(&self, len: usize) {
+        self.len.set(len);
+        if let Memory::Slots(slots) = &self.memory {
+            slots.note_frozen(len);
+        }
     }
 
     /// Keeps `charge` until the memory is freed or used again ([`AppendBuf::reset`]): as long as

@@ -66,8 +66,8 @@ struct Inner {
 /// What a simulated kill needs to know.
 #[derive(Default)]
 struct Simulated {
-    /// The buffers that were handed out.
-    handed_out: RefCell<Vec<Weak<AppendBuf>>>,
+    /// Who has which slots, and how much of them is frozen.
+    handed_out: RefCell<Vec<(Range<usize>, Weak<Cell<usize>>)>>,
     /// The last words that were stored: where, and what was there before.
     stored: RefCell<VecDeque<(usize, u64)>>,
     /// How many words were stored in all.
@@ -157,13 +157,14 @@ impl KeptMemory {
         for slot in &mut self.0.slots.borrow_mut()[range.clone()] {
             slot.is_busy = true;
         }
-        let buf = AppendBuf::of_slots(SlotRun { of: self.clone(), range });
-        if let Some(simulated) = &self.0.simulated {
+        let frozen_bytes = self.0.simulated.as_ref().map(|simulated| {
+            let frozen_bytes = Rc::new(Cell::new(0));
             let mut handed_out = simulated.handed_out.borrow_mut();
-            handed_out.retain(|buf| buf.strong_count() > 0);
-            handed_out.push(Rc::downgrade(&buf));
-        }
-        Some(buf)
+            handed_out.retain(|(_, frozen_bytes)| frozen_bytes.strong_count() > 0);
+            handed_out.push((range.clone(), Rc::downgrade(&frozen_bytes)));
+            frozen_bytes
+        });
+        Some(AppendBuf::of_slots(SlotRun { of: self.clone(), range, frozen_bytes }))
     }
 
     /// The first `count` free slots side by side.
@@ -229,10 +230,11 @@ impl WeakKept {
         let Some(inner) = self.0.upgrade() else { return Vec::new() };
         let Some(Simulated { handed_out, .. }) = &inner.simulated else { return Vec::new() };
         let (head_bytes, slot_bytes) = (inner.shape.head_bytes, inner.shape.slot_bytes);
+        let place_of = |slot: usize| head_bytes + slot * slot_bytes;
         let alive = handed_out.borrow();
-        let unfrozen = alive.iter().filter_map(Weak::upgrade).filter_map(|buf| {
-            let start = head_bytes + buf.slot()? * slot_bytes;
-            Some(start + buf.len()..start + buf.capacity())
+        let unfrozen = alive.iter().filter_map(|(slots, frozen_bytes)| {
+            let frozen_bytes = frozen_bytes.upgrade()?.get();
+            Some(place_of(slots.start) + frozen_bytes..place_of(slots.end))
         });
         unfrozen.collect()
     }
@@ -258,11 +260,21 @@ impl WeakKept {
 pub(crate) struct SlotRun {
     of: KeptMemory,
     range: Range<usize>,
+    /// In a simulation.
+    frozen_bytes: Option<Rc<Cell<usize>>>,
 }
 
 impl SlotRun {
     pub(crate) fn first(&self) -> usize {
         self.range.start
+    }
+
+    /// The buffer has so many frozen bytes now.
+    #[inline]
+    pub(crate) fn note_frozen(&self, bytes: usize) {
+        if let Some(frozen_bytes) = &self.frozen_bytes {
+            frozen_bytes.set(bytes);
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
