@@ -24,7 +24,7 @@ use crate::limits::BLOCK_BYTES;
 use crate::number::exact;
 use crate::tail_file::TailFile;
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, BufSlice, ChunkMemory};
+use rt::{AppendBuf, BufSlice, ChunkMemory, KeptWord};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -66,6 +66,8 @@ pub(crate) struct Tail {
     chunk_bytes: usize,
     /// Where the chunks are, when they outlive the process.
     file: Option<TailFile>,
+    /// There, where the end of the last chunk is published.
+    line_end: Option<KeptWord>,
 }
 
 /// The beginning of the block that `offset` lies in.
@@ -101,6 +103,7 @@ impl Tail {
             carried_bytes: 0,
             chunk_bytes,
             file,
+            line_end: None,
         }
     }
 
@@ -136,9 +139,7 @@ impl Tail {
         let buf = self.take_chunk(capacity, written)?;
         // A blank at the end of the chunk before.
         self.publish();
-        if let Some(file) = &self.file {
-            file.begin(&buf, start);
-        }
+        self.line_end = self.file.as_ref().map(|file| file.begin(&buf, start));
         match self.chunks.back() {
             Some(last) => last
                 .slice(start, end)
@@ -189,6 +190,7 @@ impl Tail {
         );
         if let Some(file) = &self.file {
             file.forget_chunks();
+            self.line_end = None;
         }
         while let Some(chunk) = self.chunks.pop_front() {
             self.memory.give_back(chunk.buf);
@@ -214,8 +216,8 @@ impl Tail {
     /// each append, so that a batch is there whole or not at all.
     #[inline]
     pub(crate) fn publish(&self) {
-        if let (Some(file), Some(last)) = (&self.file, self.chunks.back()) {
-            file.publish(&last.buf, last.end());
+        if let Some(line_end) = &self.line_end {
+            line_end.store(self.end());
         }
     }
 

@@ -31,6 +31,6 @@ pub mod sim;
 
 pub use buf::{AppendBuf, BufSlice};
 pub use chunk_memory::ChunkMemory;
-pub use kept::{KeptError, KeptFile, KeptMemory, KeptShape};
+pub use kept::{KeptError, KeptFile, KeptMemory, KeptShape, KeptWord};
 pub use memory::{Charge, MemoryAccount, MemoryUse};
 pub use runtime::{DirEntry, DiskSpace, File, OpenMode, Priority, Runtime};

@@ -18,6 +18,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fs::File;
 use std::io;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// See the module's text. Belongs to one core: neither `Send` nor `Sync`.
@@ -67,6 +68,12 @@ impl SharedMemory {
         unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(at).cast()) }
     }
 
+    /// The word at `at`, for whoever stores it often.
+    pub(crate) fn word_at(self: &Rc<Self>, at: usize) -> Word {
+        let word = NonNull::from(self.word(at));
+        Word { _memory: self.clone(), word }
+    }
+
     /// Stores a word, little-endian; whatever was written before it, here or in a slot, is there
     /// for whoever finds it.
     pub(crate) fn store(&self, at: usize, value: u64) {
@@ -92,6 +99,21 @@ impl SharedMemory {
         // SAFETY: initialised (alloc_zeroed); this memory belongs to one thread, which is here and
         // not inside `AppendBuf::append`, so nobody writes meanwhile.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }.to_vec()
+    }
+}
+
+/// One word of the memory, which it keeps.
+pub(crate) struct Word {
+    _memory: Rc<SharedMemory>,
+    word: NonNull<AtomicU64>,
+}
+
+impl Word {
+    /// As [`SharedMemory::store`].
+    #[inline]
+    pub(crate) fn store(&self, value: u64) {
+        // SAFETY: a word of the memory that `_memory` keeps, from [`SharedMemory::word`].
+        unsafe { self.word.as_ref() }.store(value.to_le(), Ordering::Release);
     }
 }
 

@@ -7,7 +7,9 @@ use crate::config::{FlushPolicy, LogBackend, StoreConfig, TailPlace};
 use crate::error::OpenError;
 use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX, TAIL_RESERVED_BYTES, TAIL_SLOTS_FACTOR};
 use crate::number::exact;
-use rt::{AppendBuf, ChunkMemory, KeptError, KeptMemory, KeptShape, MemoryAccount, Runtime};
+use rt::{
+    AppendBuf, ChunkMemory, KeptError, KeptMemory, KeptShape, KeptWord, MemoryAccount, Runtime,
+};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -138,7 +140,8 @@ impl TailFile {
 
     /// `chunk`, empty, takes the log from `position` on. What it held before is not valid any more
     /// before its first byte is written over.
-    pub(crate) fn begin(&self, chunk: &AppendBuf, position: u64) {
+    /// Returns where its end is published: one store for each append.
+    pub(crate) fn begin(&self, chunk: &AppendBuf, position: u64) -> KeptWord {
         let line = Self::line_of(chunk);
         let slots = chunk.capacity() / self.memory.shape().slot_bytes;
         // Whatever begins in the slots behind the first is gone too.
@@ -152,12 +155,7 @@ impl TailFile {
         // Later bytes of the chunk must not become visible before the line: a store that releases
         // keeps only earlier ones in front of it.
         fence(Ordering::SeqCst);
-    }
-
-    /// `chunk` holds the log up to `end` now: the one store that an append costs.
-    #[inline]
-    pub(crate) fn publish(&self, chunk: &AppendBuf, end: u64) {
-        self.memory.store(Self::line_of(chunk) + 16, end);
+        self.memory.word(line + 16)
     }
 
     pub(crate) fn publish_written(&self, written: u64) {

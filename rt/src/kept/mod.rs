@@ -22,7 +22,7 @@
 
 mod slots;
 
-pub use slots::{KeptMemory, KeptShape};
+pub use slots::{KeptMemory, KeptShape, KeptWord};
 pub(crate) use slots::{SlotRun, WeakKept};
 
 use std::io;

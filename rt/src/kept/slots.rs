@@ -2,7 +2,7 @@
 
 use super::{Keeper, KeptError};
 use crate::buf::AppendBuf;
-use crate::mmap::SharedMemory;
+use crate::mmap::{SharedMemory, Word};
 use crate::runtime::DIRECT_ALIGN;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -66,12 +66,17 @@ struct Inner {
 /// What a simulated kill needs to know.
 #[derive(Default)]
 struct Simulated {
-    /// Who has which slots, and how much of them is frozen.
-    handed_out: RefCell<Vec<(Range<usize>, Weak<Cell<usize>>)>>,
+    handed_out: RefCell<Vec<HandedOut>>,
     /// The last words that were stored: where, and what was there before.
     stored: RefCell<VecDeque<(usize, u64)>>,
     /// How many words were stored in all.
     stores: Cell<usize>,
+}
+
+/// Slots that a buffer has, and how much of them is frozen.
+struct HandedOut {
+    slots: Range<usize>,
+    frozen_bytes: Weak<Cell<usize>>,
 }
 
 /// As many stores as a test may want undone.
@@ -105,15 +110,28 @@ impl KeptMemory {
     /// Stores the word at `at` of the head (a multiple of 8), little-endian. Everything that was
     /// stored or appended before is there for whoever finds this word after a kill.
     pub fn store(&self, at: usize, value: u64) {
-        if let Some(simulated) = &self.0.simulated {
-            let mut stored = simulated.stored.borrow_mut();
-            if stored.len() == STORED_MAX {
-                stored.pop_front();
-            }
-            stored.push_back((at, self.load(at)));
-            simulated.stores.set(simulated.stores.get() + 1);
+        if self.0.simulated.is_some() {
+            self.note_store(at);
         }
         self.0.memory.store(at, value);
+    }
+
+    /// The word at `at` of the head, for whoever stores it often.
+    #[must_use]
+    pub fn word(&self, at: usize) -> KeptWord {
+        let simulated = self.0.simulated.as_ref().map(|_| (self.clone(), at));
+        KeptWord { word: self.0.memory.word_at(at), simulated }
+    }
+
+    #[cold]
+    fn note_store(&self, at: usize) {
+        let Some(simulated) = &self.0.simulated else { return };
+        let mut stored = simulated.stored.borrow_mut();
+        if stored.len() == STORED_MAX {
+            stored.pop_front();
+        }
+        stored.push_back((at, self.load(at)));
+        simulated.stores.set(simulated.stores.get() + 1);
     }
 
     /// The word at `at` of the head.
@@ -160,8 +178,9 @@ impl KeptMemory {
         let frozen_bytes = self.0.simulated.as_ref().map(|simulated| {
             let frozen_bytes = Rc::new(Cell::new(0));
             let mut handed_out = simulated.handed_out.borrow_mut();
-            handed_out.retain(|(_, frozen_bytes)| frozen_bytes.strong_count() > 0);
-            handed_out.push((range.clone(), Rc::downgrade(&frozen_bytes)));
+            handed_out.retain(|buf| buf.frozen_bytes.strong_count() > 0);
+            let (slots, weak) = (range.clone(), Rc::downgrade(&frozen_bytes));
+            handed_out.push(HandedOut { slots, frozen_bytes: weak });
             frozen_bytes
         });
         Some(AppendBuf::of_slots(SlotRun { of: self.clone(), range, frozen_bytes }))
@@ -220,6 +239,23 @@ impl KeptMemory {
     }
 }
 
+/// One word of a kept memory's head. See [`KeptMemory::word`].
+pub struct KeptWord {
+    word: Word,
+    simulated: Option<(KeptMemory, usize)>,
+}
+
+impl KeptWord {
+    /// As [`KeptMemory::store`].
+    #[inline]
+    pub fn store(&self, value: u64) {
+        if let Some((memory, at)) = &self.simulated {
+            memory.note_store(*at);
+        }
+        self.word.store(value);
+    }
+}
+
 /// Does not keep the memory.
 pub(crate) struct WeakKept(Weak<Inner>);
 
@@ -232,7 +268,7 @@ impl WeakKept {
         let (head_bytes, slot_bytes) = (inner.shape.head_bytes, inner.shape.slot_bytes);
         let place_of = |slot: usize| head_bytes + slot * slot_bytes;
         let alive = handed_out.borrow();
-        let unfrozen = alive.iter().filter_map(|(slots, frozen_bytes)| {
+        let unfrozen = alive.iter().filter_map(|HandedOut { slots, frozen_bytes }| {
             let frozen_bytes = frozen_bytes.upgrade()?.get();
             Some(place_of(slots.start) + frozen_bytes..place_of(slots.end))
         });

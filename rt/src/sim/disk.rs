@@ -360,10 +360,7 @@ impl Disk {
         };
         let inode = &mut self.inodes[inode];
         assert!(offset < inode.now.len(), "{}: {offset} is past its end", path.display());
-        for pages in [&mut inode.now, &mut inode.durable] {
-            let byte = pages.read(offset, 1).first().copied().unwrap_or(0);
-            pages.write(offset, &[byte ^ 0x55]);
-        }
+        inode.flip(offset, 0x55);
     }
 
     pub(super) fn after_kill(&self, random: &Random) -> Self {
@@ -446,6 +443,22 @@ enum Fate {
 }
 
 impl Inode {
+    /// Flips bits of a byte: now, on the device, and in writes on their way there, which would mend
+    /// it.
+    fn flip(&mut self, offset: u64, bits: u8) {
+        for pages in [&mut self.now, &mut self.durable] {
+            let byte = pages.read(offset, 1).first().copied().unwrap_or(0);
+            pages.write(offset, &[byte ^ bits]);
+        }
+        for op in &mut self.pending {
+            let Change::Write { offset: at, data } = &mut op.change else { continue };
+            let place = offset.checked_sub(*at).and_then(|place| usize::try_from(place).ok());
+            if let Some(byte) = place.and_then(|place| data.get_mut(place)) {
+                *byte ^= bits;
+            }
+        }
+    }
+
     fn after_power_cut(&self, random: &Random, report: &mut CrashReport) -> Self {
         let sectors: u64 = self.pending.iter().map(|op| op.change.sectors()).sum();
         let fate = match random.below(4) {

@@ -139,10 +139,7 @@ impl Disk {
         let file = &mut self.inodes[inode];
         let offset = file.now.some_stored_byte(random)?;
         let bit = 1 << random.below(8);
-        for pages in [&mut file.now, &mut file.durable] {
-            let byte = pages.read(offset, 1).first().copied()?;
-            pages.write(offset, &[byte ^ bit]);
-        }
+        file.flip(offset, bit);
         Some((path, offset))
     }
 
