@@ -35,8 +35,8 @@ fn lock(file: &File) -> Result<(), KeptError> {
 
 /// Refuses to take memory that would leave the machine, or the process's control group, without.
 fn check_headroom(needed: usize) -> Result<(), KeptError> {
-    let (needed, free) = (needed as u64, headroom_bytes());
-    if needed + SPARE_BYTES > free { Err(KeptError::NoRoom { needed, free }) } else { Ok(()) }
+    let (needed, free) = ((needed as u64).saturating_add(SPARE_BYTES), headroom_bytes());
+    if needed > free { Err(KeptError::NoRoom { needed, free }) } else { Ok(()) }
 }
 
 fn reserve(file: &File, offset: usize, bytes: usize) -> Result<(), KeptError> {
