@@ -68,8 +68,9 @@ const SYNC_SENDS: [usize; 2] = [800, 4_000];
 const READS: [usize; 2] = [800, 4_000];
 /// Messages of one read.
 const READ_MESSAGES: u16 = 32;
-/// The same for the smoke run.
-const SMOKE: [usize; 2] = [16, 32];
+/// The same for the smoke run: so far apart that what a broker does beside (saving its tables) does
+/// not hide them.
+const SMOKE: [usize; 2] = [16, 216];
 
 const SYNC: &[&str] = &["flushDiskType=SYNC_FLUSH"];
 

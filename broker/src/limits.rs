@@ -42,6 +42,10 @@ pub const CLIENT_ID_BYTES_MAX: usize = 1_024;
 /// Tags of one subscription expression.
 pub const TAGS_PER_SUBSCRIPTION_MAX: usize = 1_024;
 
+/// Compiled SQL92 expressions that pulls carried (Apache's `PARSE_CACHE` holds as many); those of
+/// heartbeats are kept with their subscriptions.
+pub const CARRIED_EXPRESSIONS_MAX: usize = 100;
+
 /// Queues one group has locked.
 pub const LOCKS_PER_GROUP_MAX: usize = 65_536;
 

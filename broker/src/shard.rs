@@ -83,6 +83,8 @@ pub(crate) struct ScratchSpace {
     pub(crate) headers: Scratch,
     /// A text that is being made.
     pub(crate) text: String,
+    /// The properties that say where a delayed message goes.
+    pub(crate) delay: Vec<u8>,
     /// The checked records of a native frame.
     pub(crate) plans: Vec<RecordPlan>,
 }

@@ -16,7 +16,7 @@ pub(crate) enum Stage {
     /// A fresh one with small store files, whose broker is Apache's first and is exchanged on its
     /// store.
     DropIn,
-    /// The same; against Apache nobody has the store between two lives of its broker.
+    /// The same; against Apache its own broker takes the lives of RingMQ's.
     Visited,
 }
 
@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 20] = [
+pub(crate) const SCENARIOS: [Scenario; 23] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -116,6 +116,11 @@ pub(crate) const SCENARIOS: [Scenario; 20] = [
                 id by stock clients, and the other way round",
         )
     },
+    together(
+        "sql-filter",
+        "MessageSelector.bySql with push, pull and lite pull consumers, stored and waiting; a \
+            wrong expression is refused at the consumer's start (23)",
+    ),
     together("broadcast", "two broadcasting consumers receive every message each"),
     together("join-leave", "a second consumer joins and leaves under load: none lost, few twice"),
     Scenario {
@@ -136,6 +141,19 @@ pub(crate) const SCENARIOS: [Scenario; 20] = [
             "dead-letters",
             "messages that concurrent and orderly consumers give up arrive in %DLQ%group with \
                 the right properties; the answers of CONSUMER_SEND_MSG_BACK",
+        )
+    },
+    together(
+        "delays",
+        "delay levels: a message comes to its queue once, when it is due and not before, as it was \
+            sent; all 18 levels and one above, where they wait",
+    ),
+    Scenario {
+        jvm_args: &REBALANCE_SOONER,
+        ..together(
+            "retries",
+            "a push consumer that fails sees each message again, with a higher count and after its \
+                delay, until it succeeds or gives up",
         )
     },
     Scenario {
@@ -187,9 +205,9 @@ pub(crate) const SCENARIOS: [Scenario; 20] = [
         clients: Clients::Newest,
         ..in_turn(
             "delayed-drop-in",
-            "Apache's delayed messages stay where they are while RingMQ has the store, and fire \
-                on time and once when Apache has it back: after SIGTERM, after SIGKILL, after a \
-                rebuild of the queues",
+            "delayed messages and retries pend while a store changes hands: each broker delivers \
+                what the other took, on time and once; after SIGTERM, after SIGKILL (twice at \
+                most), after a rebuild of the queues",
         )
     },
 ];

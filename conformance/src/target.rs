@@ -187,6 +187,7 @@ fn generated(
     } else if shards > 1 {
         text += &format!("shardCount={shards}\n");
     }
+    text += "enablePropertyFilter=true\n"; // Apache's default is off, and so is RingMQ's
     text
 }
 

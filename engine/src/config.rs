@@ -5,7 +5,8 @@ use crate::delay_levels::DelayLevels;
 use crate::error::OpenError;
 use crate::index::Shape;
 use crate::limits::{
-    BLANK_HEAD_BYTES, BLOCK_BYTES, CHUNK_BYTES, INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES,
+    BLANK_HEAD_BYTES, BLOCK_BYTES, CHUNK_BYTES, CONSUMEQUEUE_OPEN_FILES_MAX, INDEX_FILE_BYTES_MAX,
+    RECORD_OVERHEAD_BYTES,
 };
 use crate::number::exact;
 use crate::retention::RetentionConfig;
@@ -108,6 +109,12 @@ pub struct StoreConfig {
     pub consumequeue_interval_ms: u64,
     /// Time between two checkpoints: what is scanned again after an unclean stop.
     pub checkpoint_interval_ms: u64,
+    /// ConsumeQueue files that stay open. With more queues than that each round opens them anew;
+    /// each open one is a descriptor.
+    pub consumequeue_open_files_max: usize,
+    /// How long closing may finish what can be left to the next start: the index, the cutting and
+    /// the making durable of ConsumeQueues. Messages are made durable however long it takes.
+    pub close_deadline_ms: u64,
     /// How long messages are kept, and what a disk that fills up means.
     pub retention: RetentionConfig,
     /// Every record ends with a checksum over all of it (`enabledAppendPropCRC`): damage anywhere
@@ -156,6 +163,8 @@ impl StoreConfig {
             flush_interval_ms: 500,
             consumequeue_interval_ms: 1000,
             checkpoint_interval_ms: 10_000,
+            consumequeue_open_files_max: CONSUMEQUEUE_OPEN_FILES_MAX,
+            close_deadline_ms: 30_000,
             retention: RetentionConfig::default(),
             append_property_crc: false,
             delay_levels: DelayLevels::default(),

@@ -182,6 +182,9 @@ pub enum StoreError {
         /// The failure.
         reason: String,
     },
+    /// Closing took as long as it may: the rest is left to the next start.
+    #[error("closing took as long as it may; the next start does the rest")]
+    ClosingTimeIsUp,
     /// The store was poisoned by an earlier failure.
     #[error("the store stopped accepting writes: {reason}; free or repair the disk, then restart")]
     Poisoned {
@@ -272,6 +275,20 @@ pub enum AppendError {
     /// A batch with no message in it.
     #[error("a batch without messages")]
     EmptyBatch,
+    /// The queue's file can't be written and so many messages of such queues wait for theirs that
+    /// no more are taken. Other queues go on.
+    #[error(
+        "queue {queue_id} of topic {topic} takes no more messages: {reason}; repair the file or \
+            the disk and it goes on by itself"
+    )]
+    QueueStuck {
+        /// The topic.
+        topic: String,
+        /// The queue.
+        queue_id: i32,
+        /// The failure.
+        reason: String,
+    },
     /// There is no space for more of the log.
     #[error("no disk space for the log from {log_at} on; free space and it goes on by itself")]
     DiskFull {

@@ -52,10 +52,41 @@ pub const UNPERSISTED_UNITS_MAX: usize = 4_000_000;
 pub const UNPERSISTED_UNITS_WAKE: usize = 100_000;
 const _: () = assert!(UNPERSISTED_UNITS_WAKE < UNPERSISTED_UNITS_MAX);
 
+/// ConsumeQueue units in memory of queues whose files can't be written (24 MB): beyond it messages
+/// to these queues are refused, and to no others.
+pub const STUCK_UNITS_MAX: usize = 1_000_000;
+
+/// Such queues that the log names one by one after a round; the others are only counted: on a full
+/// disk it is all of them.
+pub const STUCK_QUEUES_NAMED_MAX: usize = 16;
+
+/// A recovery scan writes ConsumeQueues when it has so many units in memory: writing them for each
+/// 100,000 would cost a start with 10,000 queues seconds. The rest is written after the start.
+pub const SCANNED_UNITS_MAX: usize = UNPERSISTED_UNITS_MAX / 2;
+
+/// ConsumeQueues written to at the same time. The kernel's threads that do it are as few as four
+/// for each CPU, and the log's flush needs one of them.
+pub const PERSISTS_AT_ONCE: usize = 4;
+
+/// ConsumeQueue files synced at the same time: the journal takes their commits together. See
+/// [`PERSISTS_AT_ONCE`] for why so few.
+pub const SYNCS_AT_ONCE: usize = 4;
+
+/// Queues that a walk over all of them looks at before others get their turn (some 50 us).
+pub const QUEUES_AT_ONCE: usize = 256;
+
+/// Time that a walk over all queues leaves to others between two pieces. A sleep, because a task
+/// that only yields is the next one again while nothing else on the core is ready.
+pub const PIECE_PAUSE: std::time::Duration = std::time::Duration::from_micros(20);
+
+/// ConsumeQueues whose files are cut, then synced, together.
+pub const CUTS_AT_ONCE: usize = 16;
+
 /// ConsumeQueue units in one file write.
 pub const PERSIST_UNITS_MAX: usize = 3276;
 
-/// Open ConsumeQueue files kept: 10,000 queues must not need 10,000 descriptors.
+/// Open ConsumeQueue files kept unless the configuration says otherwise: 10,000 queues must not
+/// need 10,000 descriptors.
 pub const CONSUMEQUEUE_OPEN_FILES_MAX: usize = 256;
 
 /// Open CommitLog files kept.
@@ -101,6 +132,10 @@ pub const UNIT_RUNS_MAX: usize = 64;
 /// ConsumeQueue units that one read looks at when the filter matches nothing (RocketMQ's
 /// maxFilterMessageSize / 20).
 pub const FILTER_UNITS_MAX: usize = 800;
+
+/// Bytes of records that one read from disk looks at for a filter that decides by records; one
+/// record is always looked at. Each is checked, which is the core's time.
+pub const FILTER_BYTES_MAX: usize = 1 << 20;
 
 /// Pieces a message's properties may come in, for a batch (its own pieces and the batch's).
 pub const PROPERTY_PIECES_MAX: usize = 8;

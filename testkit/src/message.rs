@@ -16,6 +16,8 @@ pub struct Stored {
     pub physical_offset: i64,
     /// The sender's flag.
     pub flag: i32,
+    /// When it was stored, in milliseconds since 1970.
+    pub store_timestamp_ms: i64,
     /// How often its group has sent it back.
     pub reconsume_times: i32,
     /// Its body.
@@ -36,6 +38,7 @@ impl Stored {
             queue_offset: view.queue_offset(),
             physical_offset: view.physical_offset(),
             flag: view.flag(),
+            store_timestamp_ms: view.store_timestamp_ms(),
             reconsume_times: view.reconsume_times(),
             body: view.body().to_vec(),
             properties: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

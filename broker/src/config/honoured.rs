@@ -183,6 +183,14 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "milliseconds between two writes of consumerOffset.json",
     ),
     Key::int(
+        "flushDelayOffsetInterval",
+        100,
+        3_600_000,
+        "10000",
+        "milliseconds between two writes of delayOffset.json: a broker that is killed may deliver \
+            again what it delivered since",
+    ),
+    Key::int(
         "registerNameServerPeriod",
         1_000,
         3_600_000,
@@ -234,6 +242,17 @@ pub(super) const ROCKETMQ: &[Key] = &[
     ),
     Key::bool("litePullMessageEnable", "true", "lite pull consumers are served"),
     Key::bool(
+        "enablePropertyFilter",
+        "false",
+        "consumers may choose messages by SQL92 expressions over their properties",
+    ),
+    Key::bool(
+        "filterSupportRetry",
+        "false",
+        "a SQL92 subscription to a retry topic takes its messages by the expressions of the topics \
+            that they first came from",
+    ),
+    Key::bool(
         "validateSystemTopicWhenUpdateTopic",
         "true",
         "system topics cannot be created or deleted by a request",
@@ -270,8 +289,7 @@ pub(super) const ROCKETMQ: &[Key] = &[
     Key::text(
         "messageDelayLevel",
         "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
-        "the delays of an Apache store's delayed messages, level 1 first: their queues keep the \
-            times at which they are due (this version delivers none)",
+        "the delays of messages with the property DELAY, level 1 first",
     ),
     Key::bool(
         "enableLmq",
@@ -352,6 +370,14 @@ pub(super) const OWN: &[Key] = &[
             process, which then loses nothing it acknowledged. auto: /dev/shm where that outlives \
             the process, else a send is answered when it is written. Nothing: answered at once, \
             and a killed process loses what is not written",
+    ),
+    Key::int(
+        "storeCloseDeadlineMs",
+        0,
+        3_600_000,
+        "30000",
+        "how long a stop may finish what the next start can do as well: the index, ConsumeQueue \
+            files. Messages are made durable however long it takes",
     ),
     Key::choice("slaveAckPolicy", &["memory", "disk"], "memory", "what a slave acknowledges")
         .without_effect("accepted, slaves are not in this version"),

@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) serve: ServeOptions,
     /// `flushConsumerOffsetInterval`.
     pub(crate) persist_every: Duration,
+    /// `flushDelayOffsetInterval`.
+    pub(crate) persist_delays_every: Duration,
     /// `registerNameServerPeriod`, within RocketMQ's bounds.
     pub(crate) register_every: Duration,
 }
@@ -95,6 +97,7 @@ impl Options {
             create: CreateOptions::from_settings(settings),
             serve: ServeOptions::from_settings(settings),
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
+            persist_delays_every: millis(settings, "flushDelayOffsetInterval"),
             register_every: millis(settings, "registerNameServerPeriod")
                 .clamp(Duration::from_secs(10), Duration::from_secs(60)),
         })

@@ -60,6 +60,10 @@ pub(crate) struct PullOptions {
     pub(crate) lite: bool,
     /// `pullBatchMaxMessageCount`.
     pub(crate) messages_max: i32,
+    /// `enablePropertyFilter`.
+    pub(crate) sql: bool,
+    /// `filterSupportRetry`.
+    pub(crate) sql_for_retries: bool,
 }
 
 impl CreateOptions {
@@ -104,6 +108,8 @@ impl PullOptions {
             short_polling_ms: settings.i64("shortPollingTimeMills"),
             lite: settings.bool("litePullMessageEnable"),
             messages_max: settings.int("pullBatchMaxMessageCount"),
+            sql: settings.bool("enablePropertyFilter"),
+            sql_for_retries: settings.bool("filterSupportRetry"),
         }
     }
 }

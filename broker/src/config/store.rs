@@ -30,6 +30,7 @@ pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigErr
         },
         flush_interval_ms: settings.int("flushIntervalCommitLog"),
         consumequeue_interval_ms: settings.int("flushIntervalConsumeQueue"),
+        close_deadline_ms: settings.int("storeCloseDeadlineMs"),
         index_enabled: settings.bool("messageIndexEnable") && settings.bool("indexFileWriteEnable"),
         index_slots: settings.int("maxHashSlotNum"),
         index_entries: settings.int("maxIndexNum"),

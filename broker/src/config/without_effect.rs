@@ -5,6 +5,8 @@
 use protocol::config_file::Key;
 
 const LATER: &str = "accepted, not in this version";
+const FILTER_DATA: &str = "accepted, an expression lives as long as its group has members";
+const BLOOM: &str = "accepted, RingMQ has no bloom filters: SQL92 is evaluated on records";
 const THREADS: &str =
     "accepted, RingMQ has no such threads, pools or mapped buffers: one thread per core";
 
@@ -64,13 +66,11 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("waitTimeMillsInTransactionQueue", "3000", "").without_effect(LATER),
     Key::text("waitTimeMillsInAckQueue", "3000", "").without_effect(LATER),
     Key::text("waitTimeMillsInAdminBrokerQueue", "5000", "").without_effect(LATER),
-    Key::text("enableCalcFilterBitMap", "false", "").without_effect(LATER),
+    Key::text("enableCalcFilterBitMap", "false", "").without_effect(BLOOM),
     Key::text("rejectPullConsumerEnable", "false", "").without_effect(LATER),
-    Key::text("expectConsumerNumUseFilter", "32", "").without_effect(LATER),
-    Key::text("maxErrorRateOfBloomFilter", "20", "").without_effect(LATER),
-    Key::text("filterDataCleanTimeSpan", "86400000", "").without_effect(LATER),
-    Key::text("filterSupportRetry", "false", "").without_effect(LATER),
-    Key::text("enablePropertyFilter", "false", "").without_effect(LATER),
+    Key::text("expectConsumerNumUseFilter", "32", "").without_effect(BLOOM),
+    Key::text("maxErrorRateOfBloomFilter", "20", "").without_effect(BLOOM),
+    Key::text("filterDataCleanTimeSpan", "86400000", "").without_effect(FILTER_DATA),
     Key::text("compressedRegister", "false", "").without_effect(LATER),
     Key::text("forceRegister", "true", "").without_effect(LATER),
     Key::text("updateNameServerAddrPeriod", "120000", "").without_effect(LATER),
@@ -275,10 +275,10 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("maxRocksDBIndexQueryDays", "7", "").without_effect(THREADS),
     Key::text("storeType", "", "").without_effect(LATER),
     Key::text("iteratorWhenUseRocksdbConsumeQueue", "true", "").without_effect(THREADS),
-    Key::text("enableConsumeQueueExt", "false", "").without_effect(LATER),
-    Key::text("mappedFileSizeConsumeQueueExt", "50331648", "").without_effect(THREADS),
+    Key::text("enableConsumeQueueExt", "false", "").without_effect(BLOOM),
+    Key::text("mappedFileSizeConsumeQueueExt", "50331648", "").without_effect(BLOOM),
     Key::text("mapperFileSizeBatchConsumeQueue", "", "").without_effect(LATER),
-    Key::text("bitMapLengthConsumeQueueExt", "64", "").without_effect(LATER),
+    Key::text("bitMapLengthConsumeQueueExt", "64", "").without_effect(BLOOM),
     Key::text("commitIntervalCommitLog", "200", "").without_effect(THREADS),
     Key::text("maxRecoveryCommitlogFiles", "30", "").without_effect(LATER),
     Key::text("useReentrantLockWhenPutMessage", "true", "").without_effect(THREADS),
@@ -306,7 +306,6 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("haMaxGapNotInSync", "268435456", "").without_effect(LATER),
     Key::text("putMessageTimeout", "8000", "").without_effect(LATER),
     Key::text("slaveTimeout", "3000", "").without_effect(LATER),
-    Key::text("flushDelayOffsetInterval", "10000", "").without_effect(LATER),
     Key::text("warmMapedFileEnable", "false", "").without_effect(THREADS),
     Key::text("offsetCheckInSlave", "false", "").without_effect(LATER),
     Key::text("debugLockEnable", "false", "").without_effect(THREADS),

@@ -1,11 +1,16 @@
 //! How many files the process may have open, sockets included, and who gets them.
 
+use engine::limits::CONSUMEQUEUE_OPEN_FILES_MAX;
 use netcore::limits::connections_max;
 use rt::ring::{FileLimit, raise_file_limit};
 use std::fmt;
 
 /// Assumed when the system does not say: its usual limit for programs that don't ask.
 const FILES_ASSUMED: u64 = 1_024;
+
+/// More ConsumeQueue files than that are not kept open: each costs about a kilobyte of the kernel's
+/// memory.
+const CONSUMEQUEUE_FILES_MAX: usize = 65_536;
 
 /// The process's open files, shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,14 @@ impl Files {
             FileLimit { before: FILES_ASSUMED, now: FILES_ASSUMED }
         });
         Self { limit, shards }
+    }
+
+    /// ConsumeQueue files that each shard keeps open: half of what connections leave to it, so that
+    /// thousands of queues need not be opened anew each second where the limit allows it.
+    pub(super) fn consumequeue_files_max(self) -> usize {
+        let left = self.limit.now / self.shards.max(1) as u64;
+        let left = usize::try_from(left).unwrap_or(usize::MAX) - self.connections_max();
+        (left / 2).clamp(CONSUMEQUEUE_OPEN_FILES_MAX, CONSUMEQUEUE_FILES_MAX)
     }
 
     /// Connections of each shard.
@@ -60,5 +73,8 @@ mod tests {
         let raised = files(20_000, 4).to_string();
         assert!(raised.starts_with("20000 open files (raised from 1024): 4488 "), "{raised}");
         assert!(raised.ends_with("for each of 4 shards, 2048 kept for files"), "{raised}");
+        let of_queues = |now, shards| files(now, shards).consumequeue_files_max();
+        assert_eq!([of_queues(1_024, 1), of_queues(20_000, 4), of_queues(0, 1)], [256; 3]);
+        assert_eq!(of_queues(1 << 40, 2), CONSUMEQUEUE_FILES_MAX);
     }
 }

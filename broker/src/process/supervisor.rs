@@ -31,6 +31,7 @@ pub(super) fn supervise(mut options: Options) -> Result<(), StartError> {
     let cores = cores_of(&options)?;
     let files = Files::raise(options.shards.count);
     options.shards.connections_max = files.connections_max();
+    options.store.consumequeue_open_files_max = files.consumequeue_files_max();
     let placements: Vec<_> = cores.iter().map(|core| CorePlacement::Pinned(*core)).collect();
     let shards: Vec<ShardOptions> =
         (0..options.shards.count).map(|index| options.shard(index)).collect();

@@ -1,24 +1,41 @@
-//! Tag filters: which messages of a queue a consumer wants, told by the 32-bit hash in the
-//! ConsumeQueue.
+//! Which messages of a queue a consumer wants: by tag, told by the 32-bit hash in the ConsumeQueue,
+//! or by what the record says (SQL92, [`super::sql`]).
 //!
-//! The broker filters by hash only; clients compare the tag itself again. The codes are computed
-//! here from the expression rather than taken from the heartbeat's `codeSet`, because the C++
-//! client fills that with `atoi(tag)` and the Rust client hashes tags with the blanks around them.
+//! Of tags the broker compares the hash only; clients compare the tag itself again. The codes are
+//! computed here from the expression rather than taken from the heartbeat's `codeSet`, because the
+//! C++ client fills that with `atoi(tag)` and the Rust client hashes tags with the blanks around
+//! them.
 
 use crate::limits::TAGS_PER_SUBSCRIPTION_MAX;
-use engine::TagFilter;
+use engine::{RecordFilter, TagFilter};
 use protocol::bodies::SubscriptionData;
 use protocol::tags::java_hash;
 use std::rc::Rc;
 
 /// What a consumer wants of a queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Filter {
     /// Everything.
     All,
     /// Messages whose tag hashes to one of these.
     Codes(Rc<[i32]>),
+    /// Messages whose record this takes.
+    Records(Rc<dyn RecordFilter>),
 }
+
+/// Two filters of records are the same when they are one.
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, Self::All) => true,
+            (Self::Codes(codes), Self::Codes(others)) => codes == others,
+            (Self::Records(filter), Self::Records(other)) => Rc::ptr_eq(filter, other),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Filter {}
 
 impl Filter {
     /// Reads a TAG expression: `*` and nothing mean all, otherwise tags joined by `||`.
@@ -62,14 +79,15 @@ impl Filter {
         match self {
             Self::All => TagFilter::All,
             Self::Codes(codes) => TagFilter::Codes(codes),
+            Self::Records(filter) => TagFilter::Records(filter),
         }
     }
 
-    /// Whether a message with this code in its ConsumeQueue unit passes.
+    /// Whether a message with this code in its ConsumeQueue unit passes, as far as that says it.
     #[must_use]
     pub(crate) fn wants(&self, tags_code: i64) -> bool {
         match self {
-            Self::All => true,
+            Self::All | Self::Records(_) => true,
             Self::Codes(codes) => i32::try_from(tags_code).is_ok_and(|code| codes.contains(&code)),
         }
     }

@@ -45,11 +45,36 @@ pub(crate) struct Wait<'a> {
     pub(crate) poll_ms: i64,
 }
 
+/// A message that became visible, or several of unknown tags.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived<'a> {
+    /// The topic.
+    pub(crate) topic: &'a str,
+    /// The queue.
+    pub(crate) queue_id: i32,
+    /// Where the queue ends now.
+    pub(crate) max_offset: i64,
+    /// What the ConsumeQueue has of the message's tag.
+    pub(crate) tags_code: Option<i64>,
+}
+
+/// What a look at the records says of a poll whose filter needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// It is to run.
+    Wakes,
+    /// It wants no message before this queue offset, and all of those before it were looked at.
+    WaitsFrom(i64),
+}
+
 #[derive(Debug)]
 struct Entry<P, C> {
     read: P,
     conn: C,
     queue: u32,
+    /// As the client asked.
+    asked_offset: i64,
+    /// Nothing before this is wanted: as asked, or where the last look ended.
     offset: i64,
     filter: Filter,
     deadline_ms: i64,
@@ -126,6 +151,7 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
             read,
             conn,
             queue,
+            asked_offset: wait.offset,
             offset: wait.offset,
             filter: wait.filter.clone(),
             deadline_ms,
@@ -151,13 +177,12 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
     }
 
     /// A message became visible, or several of unknown tags (`None`): moves the polls that they
-    /// wake into `woken`.
+    /// wake into `woken`. `look` looks at the records for those whose filter needs them: they are
+    /// woken by what they want only, and no record is looked at twice for one poll.
     pub(crate) fn arrived(
         &mut self,
-        topic: &str,
-        queue_id: i32,
-        max_offset: i64,
-        tags_code: Option<i64>,
+        Arrived { topic, queue_id, max_offset, tags_code }: Arrived<'_>,
+        mut look: impl FnMut(&mut P) -> Look,
         woken: &mut Vec<P>,
     ) {
         if self.entries.0.is_empty() {
@@ -166,7 +191,19 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
         let queue = self.by_topic.get(topic).and_then(|queues| queues.get(&queue_id));
         let Some(queue) = queue.copied() else { return };
         self.take_of_queue(queue, woken, |entry| {
-            max_offset > entry.offset && tags_code.is_none_or(|code| entry.filter.wants(code))
+            if max_offset <= entry.offset {
+                return false;
+            }
+            if !matches!(entry.filter, Filter::Records(_)) {
+                return tags_code.is_none_or(|code| entry.filter.wants(code));
+            }
+            match look(&mut entry.read) {
+                Look::Wakes => true,
+                Look::WaitsFrom(offset) => {
+                    entry.offset = offset;
+                    false
+                }
+            }
         });
     }
 
@@ -187,7 +224,7 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
             };
             let max_offset = max_offset_of(&queue.topic, queue.queue_id);
             let key = u32::try_from(key).expect("topics and their queues are bounded");
-            self.take_of_queue(key, woken, |entry| max_offset > entry.offset);
+            self.take_of_queue(key, woken, |entry| max_offset > entry.asked_offset);
         }
     }
 
@@ -195,12 +232,12 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
         &mut self,
         queue: u32,
         out: &mut Vec<P>,
-        which: impl Fn(&Entry<P, C>) -> bool,
+        mut which: impl FnMut(&mut Entry<P, C>) -> bool,
     ) {
         let mut at = self.queues[queue as usize].polls.first;
         while at != NONE {
             let behind = lists::behind(&mut self.entries, at, OF_QUEUE);
-            if which(&self.entries.0[at as usize]) {
+            if which(&mut self.entries.0[at as usize]) {
                 out.push(self.take(at));
             }
             at = behind;
@@ -291,6 +328,18 @@ mod tests {
         polls.wait(&wait, conn, 1_000, read).unwrap();
     }
 
+    fn arrive(
+        polls: &mut Polls,
+        topic: &str,
+        queue_id: i32,
+        max_offset: i64,
+        tags_code: Option<i64>,
+        woken: &mut Vec<u32>,
+    ) {
+        let arrived = Arrived { topic, queue_id, max_offset, tags_code };
+        polls.arrived(arrived, |read| panic!("{read} needs no look"), woken);
+    }
+
     #[test]
     fn a_message_wakes_the_polls_of_its_queue_that_want_it() {
         let mut polls = Polls::default();
@@ -299,13 +348,13 @@ mod tests {
         wait(&mut polls, 0, 5, Filter::from_codes(&[7]), 100, 3);
         wait(&mut polls, 1, 5, Filter::All, 100, 4);
         let mut woken = vec![];
-        polls.arrived("T", 0, 6, Some(8), &mut woken);
+        arrive(&mut polls, "T", 0, 6, Some(8), &mut woken);
         assert_eq!(woken, [1]);
-        polls.arrived("T", 0, 7, Some(7), &mut woken);
+        arrive(&mut polls, "T", 0, 7, Some(7), &mut woken);
         assert_eq!(woken, [1, 2, 3]);
-        polls.arrived("U", 1, 9, None, &mut woken);
+        arrive(&mut polls, "U", 1, 9, None, &mut woken);
         assert_eq!(polls.len(), 1);
-        polls.arrived("T", 1, 9, None, &mut woken);
+        arrive(&mut polls, "T", 1, 9, None, &mut woken);
         assert_eq!(polls.len(), 0);
     }
 
@@ -315,10 +364,42 @@ mod tests {
         wait(&mut polls, 0, 5, Filter::from_codes(&[7]), 100, 1);
         wait(&mut polls, 1, 5, Filter::from_codes(&[7]), 100, 2);
         let mut woken = vec![];
-        polls.arrived("T", 0, 6, Some(8), &mut woken);
+        arrive(&mut polls, "T", 0, 6, Some(8), &mut woken);
         assert!(woken.is_empty());
         polls.look_again(|_, queue_id| if queue_id == 0 { 6 } else { 5 }, &mut woken);
         assert_eq!((woken.as_slice(), polls.len()), ([1].as_slice(), 1));
+    }
+
+    #[derive(Debug)]
+    struct Records;
+
+    impl engine::RecordFilter for Records {
+        fn takes(&self, _: &[u8]) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_poll_that_needs_records_goes_on_behind_those_that_were_looked_at() {
+        let mut polls = Polls::default();
+        wait(&mut polls, 0, 5, Filter::Records(Rc::new(Records)), 100, 1);
+        let (mut woken, mut looks) = (vec![], 0);
+        let arrived =
+            |max_offset| Arrived { topic: "T", queue_id: 0, max_offset, tags_code: Some(8) };
+        for max_offset in [6, 6, 5, 7] {
+            let look = |read: &mut u32| {
+                assert_eq!(*read, 1);
+                looks += 1;
+                Look::WaitsFrom(max_offset)
+            };
+            polls.arrived(arrived(max_offset), look, &mut woken);
+        }
+        assert_eq!((looks, woken.as_slice()), (2, [].as_slice()), "no record twice");
+        polls.look_again(|_, _| 7, &mut woken);
+        assert_eq!(woken, [1], "the client is told how far it may go on");
+        wait(&mut polls, 0, 7, Filter::Records(Rc::new(Records)), 100, 2);
+        polls.arrived(arrived(8), |_| Look::Wakes, &mut woken);
+        assert_eq!((woken.as_slice(), polls.len()), ([1, 2].as_slice(), 0));
     }
 
     #[test]

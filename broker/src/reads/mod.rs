@@ -7,8 +7,8 @@
 //!                                                                answered whatever it finds
 //! ```
 //!
-//! Reading order: [`filter`], [`read`] (what is asked), [`allowed`], [`long_polls`], [`admission`],
-//! [`run`] (the path), [`pull_answer`] and [`fetch_answer`] (the encoders).
+//! Reading order: [`filter`], [`sql`], [`read`] (what is asked), [`allowed`], [`long_polls`],
+//! [`admission`], [`run`] (the path), [`pull_answer`] and [`fetch_answer`] (the encoders).
 
 pub(crate) mod admission;
 pub(crate) mod allowed;
@@ -19,4 +19,5 @@ pub(crate) mod long_polls;
 pub(crate) mod pull_answer;
 pub(crate) mod read;
 pub(crate) mod run;
+pub(crate) mod sql;
 pub(crate) mod state;

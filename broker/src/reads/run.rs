@@ -1,15 +1,20 @@
 //! The path of a read, from its check to its answer. See the folder's text for a picture.
 
 use super::allowed::{self, NotAllowed};
-use super::long_polls::Wait;
+use super::long_polls::{Arrived, Look, Wait};
 use super::read::{Asked, Read};
 use super::{fetch_answer, pull_answer};
 use crate::answers::ticket::{Done, Ticket};
 use crate::desk::counts::us_of;
 use crate::shard::Shard;
 use crate::tables::Tables;
-use engine::{ColdRead, QueueOffset, QueueRange, ReadError, ReadSlices, ReadStatus};
+use engine::{
+    Arrival, ColdRead, QueueOffset, QueueRange, ReadError, ReadRequest, ReadSlices, ReadStatus,
+    Store,
+};
 use netcore::{ConnId, Net};
+use protocol::names::SCHEDULE_TOPIC;
+use rt::real::Core;
 use rt::{Priority, Runtime as _};
 
 /// Runs a read that passed its checks.
@@ -189,19 +194,37 @@ fn wake_all(shard: &mut Shard, net: &mut Net, woken: &mut Vec<Read>) {
     }
 }
 
-/// Wakes the long polls whose messages became visible.
+/// Wakes the long polls whose messages became visible, and the delay levels.
 pub(crate) fn wake_arrivals(shard: &mut Shard, net: &mut Net) {
     if !shard.cx.store.has_arrivals() {
         return;
     }
     let mut woken = std::mem::take(&mut shard.reads.woken);
-    let polls = &mut shard.reads.long_polls;
-    shard.cx.store.drain_arrivals(|arrival| {
-        let (queue_id, max_offset) = (arrival.queue_id, arrival.max_offset.0);
-        polls.arrived(arrival.topic, queue_id, max_offset, arrival.tags_code, &mut woken);
+    let (polls, slices) = (&mut shard.reads.long_polls, &mut shard.reads.slices);
+    let (store, schedule) = (&shard.cx.store, &shard.services.schedule);
+    store.drain_arrivals(|arrival| {
+        if arrival.topic == SCHEDULE_TOPIC {
+            schedule.arrived(arrival.queue_id);
+        }
+        let Arrival { topic, queue_id, max_offset: QueueOffset(max_offset), tags_code } = arrival;
+        let arrived = Arrived { topic, queue_id, max_offset, tags_code };
+        polls.arrived(arrived, |read| look(store, read, slices), &mut woken);
     });
     wake_all(shard, net, &mut woken);
     shard.reads.woken = woken;
+}
+
+/// Looks for a message that a long poll wants whose filter needs records. It goes on behind those
+/// that it does not want: nobody is answered for them, as Apache answers nobody.
+fn look(store: &Store<Core>, read: &mut Read, slices: &mut ReadSlices) -> Look {
+    let status = store.read(&ReadRequest { max_messages: 1, ..read.request() }, slices);
+    let (next, end) = (slices.next_begin_offset, slices.range.max_offset);
+    slices.clear();
+    if status != ReadStatus::NoMatchedMessage || next < end {
+        return Look::Wakes;
+    }
+    read.offset = next.0;
+    Look::WaitsFrom(next.0)
 }
 
 /// Answers the long polls whose time is up.

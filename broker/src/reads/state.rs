@@ -3,6 +3,7 @@
 use super::admission::Admission;
 use super::long_polls::LongPolls;
 use super::read::Read;
+use super::sql::Carried;
 use engine::ReadSlices;
 use netcore::ConnId;
 
@@ -11,6 +12,8 @@ use netcore::ConnId;
 pub(crate) struct Reads {
     /// Those that wait for a message.
     pub(crate) long_polls: LongPolls<Read, ConnId>,
+    /// The SQL92 expressions that pulls carried.
+    pub(crate) carried: Carried,
     /// The places of those that read from disk.
     pub(crate) admission: Admission,
     /// Reused: what a read of memory returns.

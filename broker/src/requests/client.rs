@@ -1,17 +1,15 @@
 //! The life of a client: HEART_BEAT 34, UNREGISTER_CLIENT 35, CHECK_CLIENT_CONFIG 46.
 
 use super::send_target::SYS_FLAG_UNIT_SUB;
-use super::{body, group, pull};
+use super::{body, group, subscription};
 use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::limits::GROUPS_PER_HEARTBEAT_MAX;
-use crate::reads::filter::Filter;
 use crate::shard::Shard;
-use crate::tables::consumers::{GroupHeartbeat, Member, Model, Subscription};
+use crate::tables::consumers::{GroupHeartbeat, Member, Model};
 use netcore::{ConnId, Net};
 use protocol::bodies::{
-    CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, SubscriptionData,
-    TopicConfig, perm,
+    CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, TopicConfig, perm,
 };
 use protocol::codes::response;
 use protocol::names;
@@ -67,14 +65,18 @@ fn consumer_heartbeat(
         (group.config.retry_queue_nums, group.config.notify_consumer_ids_changed_enable);
     ensure_retry_topic(shard, consumer, retry_queues, now_ms);
     let without = beat.heartbeat_fingerprint != 0 && beat.without_sub;
+    let known = shard.tables.consumers.get(name);
+    let subscriptions = consumer.subscription_data_set.iter().filter_map(|data| {
+        let known = known.and_then(|group| group.subscription(&data.topic));
+        subscription::of_heartbeat(data, known)
+    });
     let group_beat = GroupHeartbeat {
         model: if consumer.message_model == MessageModel::Broadcasting {
             Model::Broadcasting
         } else {
             Model::Clustering
         },
-        subscriptions: (!without)
-            .then(|| consumer.subscription_data_set.iter().filter_map(subscription).collect()),
+        subscriptions: (!without).then(|| subscriptions.collect()),
         fingerprint: beat.heartbeat_fingerprint,
     };
     match shard.tables.consumers.heartbeat(name, member, group_beat, now_ms) {
@@ -119,28 +121,6 @@ fn ensure_retry_topic(shard: &mut Shard, consumer: &ConsumerData, queues: i32, n
     }
 }
 
-/// A subscription as pulls need it; one that can't be read is left out, and pulls for it are told
-/// that it is missing.
-fn subscription(data: &SubscriptionData) -> Option<Subscription> {
-    let filter = if data.is_tag_type() { Filter::of_subscription(data) } else { Ok(Filter::All) };
-    let filter = filter
-        .inspect_err(|error| {
-            tracing::warn!(
-                "subscription to {} {:?} is ignored: {error}",
-                data.topic,
-                data.sub_string
-            )
-        })
-        .ok()?;
-    Some(Subscription {
-        topic: data.topic.clone(),
-        version: data.sub_version,
-        expression_type: Some(data.expression_type.clone()),
-        expression: data.sub_string.clone(),
-        filter,
-    })
-}
-
 /// A client leaves a group on purpose.
 pub(crate) fn unregister(
     shard: &mut Shard,
@@ -159,15 +139,15 @@ pub(crate) fn unregister(
     Ok(Done::Answered)
 }
 
-/// Whether this broker can filter as a client wants: by tag only.
+/// Whether this broker can filter as a client wants.
 pub(crate) fn check_config(
-    _: &mut Shard,
+    shard: &mut Shard,
     net: &mut Net,
     ticket: Ticket,
     command: &CommandView<'_>,
 ) -> Result<Done, Refusal> {
     let request: CheckClientRequestBody = body::read(command)?;
-    pull::check_expression_type(Some(&request.subscription_data.expression_type))?;
+    subscription::check(shard, &request.subscription_data)?;
     ticket.ok(net);
     Ok(Done::Answered)
 }

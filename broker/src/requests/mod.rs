@@ -13,5 +13,6 @@ pub(crate) mod runtime_info;
 pub(crate) mod send;
 pub(crate) mod send_back;
 mod send_target;
+mod subscription;
 pub(crate) mod topic;
 pub(crate) mod view;

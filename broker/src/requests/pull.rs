@@ -1,20 +1,19 @@
 //! PULL_MESSAGE 11 and LITE_PULL_MESSAGE 361: messages of one queue. The checks are here, in
 //! RocketMQ's order; the read itself is `reads::run`.
 
+use super::subscription;
 use crate::answers::remoting::{Forbidden, Refusal, not_supported};
 use crate::answers::ticket::{Done, Ticket};
 use crate::limits::PULL_MESSAGES_MAX;
-use crate::reads::filter::Filter;
 use crate::reads::read::{Asked, Read};
 use crate::reads::{allowed, run};
 use crate::shard::Shard;
-use crate::tables::consumers::{Model, is_tag_type};
 use netcore::Net;
 use protocol::bodies::perm;
-use protocol::codes::{request, response};
+use protocol::codes::request;
 use protocol::headers::PullHeader;
 use protocol::remoting::CommandView;
-use protocol::sys_flag::pull::{COMMIT_OFFSET, SUBSCRIPTION, SUSPEND};
+use protocol::sys_flag::pull::{COMMIT_OFFSET, SUSPEND};
 
 /// A pull that arrived just now.
 pub(crate) fn handle(
@@ -49,11 +48,7 @@ fn check(
         .map_err(|not| not.refusal())?;
     let topic = allowed::topic(&tables.topics, header.topic).map_err(|not| not.refusal())?;
     topic.queue(header.queue_id, &group.name).map_err(|not| not.refusal())?;
-    let filter = if header.sys_flag & SUBSCRIPTION != 0 {
-        carried_filter(header)?
-    } else {
-        heartbeat_filter(shard, header, group.may_broadcast)?
-    };
+    let filter = subscription::of_pull(shard, header, group.may_broadcast)?;
     if header.sys_flag & COMMIT_OFFSET != 0 {
         let (group, topic) = (header.consumer_group, header.topic);
         let (queue_id, offset) = (header.queue_id, header.commit_offset);
@@ -92,54 +87,4 @@ fn broker_is_open(shard: &Shard, code: i32) -> Result<(), Refusal> {
         return Err(Refusal::forbidden(Forbidden::Broker, remark));
     }
     Ok(())
-}
-
-/// The subscription that the request carries.
-fn carried_filter(header: &PullHeader<'_>) -> Result<Filter, Refusal> {
-    check_expression_type(header.expression_type)?;
-    Filter::parse(header.subscription).map_err(|error| {
-        let remark = format!("parse the consumer's subscription failed: {error}");
-        Refusal::new(response::SUBSCRIPTION_PARSE_FAILED, remark)
-    })
-}
-
-/// The subscription of the group's heartbeats.
-fn heartbeat_filter(
-    shard: &Shard,
-    header: &PullHeader<'_>,
-    may_broadcast: bool,
-) -> Result<Filter, Refusal> {
-    let name = header.consumer_group;
-    let Some(group) = shard.tables.consumers.get(name) else {
-        let remark = format!("the consumer's group info not exist: {name}");
-        return Err(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, remark));
-    };
-    if !may_broadcast && group.model == Model::Broadcasting {
-        let remark = format!("the consumer group[{name}] can not consume by broadcast way");
-        return Err(Refusal::forbidden(Forbidden::Broadcasting, remark));
-    }
-    if shard.tables.groups.is_read_forbidden(name, header.topic) {
-        let remark = format!("the consumer group[{name}] is forbidden for topic[{}]", header.topic);
-        return Err(Refusal::forbidden(Forbidden::Subscription, remark));
-    }
-    let Some(subscription) = group.subscription(header.topic) else {
-        let remark = format!("the consumer's subscription not exist: {name} {}", header.topic);
-        return Err(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, remark));
-    };
-    if subscription.version < header.sub_version {
-        let remark = "the consumer's subscription not latest";
-        return Err(Refusal::new(response::SUBSCRIPTION_NOT_LATEST, remark));
-    }
-    check_expression_type(subscription.expression_type.as_deref())?;
-    Ok(subscription.filter.clone())
-}
-
-/// This broker filters by tags alone.
-pub(super) fn check_expression_type(expression_type: Option<&str>) -> Result<(), Refusal> {
-    if is_tag_type(expression_type) {
-        return Ok(());
-    }
-    let kind = expression_type.unwrap_or_default();
-    let remark = format!("The broker does not support consumer to filter message by {kind}");
-    Err(Refusal::new(response::SYSTEM_ERROR, remark))
 }

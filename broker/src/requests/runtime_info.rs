@@ -16,6 +16,7 @@ use crate::shard::{Cx, Shard};
 use protocol::bodies::KvTable;
 use protocol::codes::{request, response};
 use protocol::json;
+use protocol::names::SCHEDULE_TOPIC;
 use protocol::remoting::CommandView;
 use rt::{DiskSpace, Runtime as _};
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub(crate) fn begin(shard: &mut Shard, _: &CommandView<'_>) -> Result<Task, Refu
     puts_and_gets(shard, &mut lines);
     log(shard, &mut lines);
     waiting(shard, &mut lines);
+    delayed(shard, &mut lines);
     nothing_like_it(&mut lines);
     Ok(task(&shard.cx, |cx| async move {
         earliest(&cx, &mut lines).await;
@@ -150,6 +152,22 @@ fn waiting(shard: &Shard, lines: &mut Lines) {
         set(lines, &format!("{pool}ThreadPoolQueueCapacity"), capacity);
         set(lines, &format!("{pool}ThreadPoolQueueHeadWaitTimeMills"), waits_ms);
     }
+}
+
+/// Delayed messages: of each level how far it is and where its queue ends, as Apache tells it; and
+/// how many were delivered, how many left out, how late they were (RingMQ's own lines).
+fn delayed(shard: &Shard, lines: &mut Lines) {
+    for (level, offset) in shard.tables.delay_offsets.each() {
+        let range = shard.cx.store.queue_range(SCHEDULE_TOPIC, level - 1).unwrap_or_default();
+        let value = format!("{offset},{}", range.max_offset.0);
+        set(lines, &format!("scheduleMessageOffset_{level}"), value);
+    }
+    let schedule = &shard.services.schedule;
+    let late = &schedule.lateness;
+    set(lines, "scheduleDelivered", schedule.delivered);
+    set(lines, "scheduleLeftOut", schedule.left_out);
+    let (half, most, max) = (late.at_most_ms(500), late.at_most_ms(990), late.max_ms());
+    set(lines, "scheduleLatenessMs", format!("p50 {half}, p99 {most}, max {max}"));
 }
 
 /// What RingMQ does not have, as an idle Apache broker tells it.

@@ -13,11 +13,12 @@ use super::send_target::{self, Target};
 use crate::answers::remoting::{MessageIds, Refusal, StoredSend};
 use crate::answers::ticket::{Done, Ticket};
 use crate::sends::backlog::Prepared;
+use crate::sends::delay::Waiting;
 use crate::sends::drain;
 use crate::sends::errors::{NotStored, illegal, refusal_of};
 use crate::sends::finish::finish;
 use crate::sends::message::Message;
-use crate::sends::properties::{self, Change, Said};
+use crate::sends::properties::{self, Change, Delay, Said};
 use crate::sends::state::Stored;
 use crate::sends::told::{Then, Told};
 use crate::shard::Shard;
@@ -29,6 +30,7 @@ use protocol::limits::TOPIC_BYTES_MAX;
 use protocol::names;
 use protocol::record::RecordDraft;
 use protocol::remoting::CommandView;
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// A generated UNIQ_KEY as a property: name, separators and up to 56 digits.
@@ -57,27 +59,42 @@ fn check_and_store(
     command: &CommandView<'_>,
     header: &SendHeader<'_>,
 ) -> Result<Done, Refusal> {
-    let born_host = net.peer(ticket.conn).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-    let mut target = send_target::check(shard, header, command.version, born_host)?;
+    let born_host = peer_of(net, ticket);
+    let target = send_target::check(shard, header, command.version, born_host)?;
     check_size(shard, command.body.len())?;
     let said = properties::read(header.properties);
     if command.code == request::SEND_BATCH_MESSAGE || header.batch {
-        check_batch(header, command.body)?;
+        check_batch(header, &said, command.body)?;
         // The messages keep the properties they came with: Apache 5.5.0 adds the broker's to single
         // messages only.
         let draft = draft(shard, header, &target, born_host, &[], &[]);
         let message = Message::Batch(&draft, command.body);
         return store(shard, net, ticket, &message, &Answer::of(&target, &said, ""));
     }
-    refuse_what_comes_later(&said, target.is_dead_letter)?;
+    refuse_what_comes_later(&said, header.reconsume_times)?;
+    let mut delay = std::mem::take(&mut shard.scratch.delay);
+    let done = store_single(shard, net, ticket, (command, header, target, &said), &mut delay);
+    shard.scratch.delay = delay;
+    done
+}
+
+/// Where one message goes, with which properties: by its priority, or to wait for its delay.
+fn store_single(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    (command, header, mut target, said): (&CommandView<'_>, &SendHeader<'_>, Target<'_>, &Said<'_>),
+    delay_properties: &mut Vec<u8>,
+) -> Result<Done, Refusal> {
+    let born_host = peer_of(net, ticket);
     let priority = said.priority_alone();
     if let Some(priority) = priority {
         target.queue_id = priority.min(target.write_queues - 1).max(0);
         target.answered_queue_id = target.queue_id;
     }
-    let generated = generate_unique_key(shard, &said);
-    let change =
-        Change { keeps_priority: priority.is_some(), is_dead_letter: target.is_dead_letter };
+    let delay = delay_of(shard, said, &mut target, delay_properties);
+    let generated = generate_unique_key(shard, said);
+    let change = Change { keeps_priority: priority.is_some(), delay };
     let common = shard.sends.properties.clone();
     let pieces = properties::pieces(header.properties, change, generated.as_bytes(), &common);
     let Some(pieces) = pieces else {
@@ -85,8 +102,33 @@ fn check_and_store(
         return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
     };
     let draft = draft(shard, header, &target, born_host, command.body, pieces.as_slice());
-    let answer = Answer::of(&target, &said, generated.key());
+    let answer = Answer::of(&target, said, generated.key());
     store(shard, net, ticket, &Message::One(&draft), &answer)
+}
+
+/// What becomes of the delay that a message asks for. One that waits goes to the queue of its
+/// level; its answer names the queue that it was sent to, as Apache's does.
+fn delay_of<'p>(
+    shard: &Shard,
+    said: &Said<'_>,
+    target: &mut Target<'_>,
+    properties: &'p mut Vec<u8>,
+) -> Delay<'p> {
+    if target.is_dead_letter {
+        return Delay::DeadLetter;
+    }
+    let levels = &shard.cx.options.process.store.delay_levels;
+    let Some(waiting) = Waiting::of(said.delay_level, target.sys_flag, levels) else {
+        return Delay::None;
+    };
+    properties.clear();
+    waiting.write_properties(properties, &target.topic, target.queue_id);
+    (target.topic, target.queue_id) = (Cow::Borrowed(waiting.topic()), waiting.queue_id());
+    Delay::Waits(properties)
+}
+
+fn peer_of(net: &Net, ticket: Ticket) -> SocketAddr {
+    net.peer(ticket.conn).unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
 }
 
 /// What the answer to a send says beside its place in the log.
@@ -187,7 +229,7 @@ fn check_size(shard: &Shard, body_bytes: usize) -> Result<(), Refusal> {
 }
 
 /// Several messages of one producer, stored all or none, one after the other in one queue.
-fn check_batch(header: &SendHeader<'_>, body: &[u8]) -> Result<(), Refusal> {
+fn check_batch(header: &SendHeader<'_>, said: &Said<'_>, body: &[u8]) -> Result<(), Refusal> {
     let illegal = |remark: String| Refusal::new(response::MESSAGE_ILLEGAL, remark);
     if header.topic.len() > TOPIC_BYTES_MAX {
         return Err(illegal(format!("message topic length too long {}", header.topic.len())));
@@ -195,6 +237,9 @@ fn check_batch(header: &SendHeader<'_>, body: &[u8]) -> Result<(), Refusal> {
     if names::is_retry_topic(header.topic) {
         let remark = format!("batch request does not support retry group {}", header.topic);
         return Err(illegal(remark));
+    }
+    if said.delay_level > 0 {
+        return Err(illegal("a batch is not delayed: send its messages one by one".to_owned()));
     }
     batch::check(body).map(|_| ()).map_err(|error| illegal(error.to_string()))
 }
@@ -226,21 +271,23 @@ fn draft<'a>(
     }
 }
 
-/// Delays and transactions have issues of their own. Storing such a message as a plain one would
+/// Timers and transactions have issues of their own. Storing such a message as a plain one would
 /// deliver it too early, or deliver what is rolled back: an error is what a client can act on. A
-/// dead letter is not delayed any more.
-fn refuse_what_comes_later(said: &Said<'_>, is_dead_letter: bool) -> Result<(), Refusal> {
-    if said.transactional {
+/// message with a delay level has no timer. A retry that clients before 4.6.1 send of a
+/// transaction's message still says that it is one.
+fn refuse_what_comes_later(said: &Said<'_>, reconsume_times: i32) -> Result<(), Refusal> {
+    let is_delayed = said.delay_level > 0;
+    if said.transactional && !(is_delayed && reconsume_times > 0) {
         return Err(Refusal::new(
             response::NO_PERMISSION,
             "sending transaction message is forbidden: transactions are not in this version of \
              RingMQ",
         ));
     }
-    if (said.delayed && !is_dead_letter) || said.timed {
+    if said.timed && !is_delayed {
         return Err(Refusal::new(
             response::MESSAGE_ILLEGAL,
-            "delayed and timed messages are not in this version of RingMQ",
+            "timed messages are not in this version of RingMQ",
         ));
     }
     Ok(())

@@ -3,17 +3,20 @@
 //! ```text
 //!   group, its retry topic ─► the message, read where it lies ─► retries used up? ─┬─ yes: put into
 //!                                                                                  │  %DLQ%group
-//!                                                                                  └─ no: refused
+//!                                                                                  └─ no: put where it waits
+//!                                                                  for its delay, then into %RETRY%group
 //! ```
 //!
-//! The answer waits until the dead letter is acknowledged ([`crate::sends::put`]). Retries need
-//! delay levels, which are not in this version: the consumer is told so, and consumes the message
-//! again by itself. Facts: `AbstractSendMessageProcessor.consumerSendMsgBack` of Apache 5.5.0.
+//! The answer waits until the copy is acknowledged ([`crate::sends::put`]); the message itself
+//! stays where it is. Whose message it is nobody asks, as in Apache: groups give back what they got
+//! from their retry topics, and the topic they subscribed to is not known here. Facts:
+//! `AbstractSendMessageProcessor.consumerSendMsgBack` of Apache 5.5.0.
 
 use super::send_target::{self, SYS_FLAG_UNIT_SUB, VERSION_WITH_MAX_RECONSUME};
 use crate::answers::remoting::{Refusal, too_many_reads};
 use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
+use crate::sends::delay::{self, Waiting};
 use crate::sends::errors::PutError;
 use crate::sends::message::Message;
 use crate::sends::put::put;
@@ -26,7 +29,11 @@ use protocol::ids::OffsetMsgId;
 use protocol::record::{RecordDraft, RecordView};
 use protocol::remoting::CommandView;
 use protocol::{names, properties};
-use rt::BufSlice;
+use rt::{BufSlice, Runtime as _};
+
+/// The level of a first retry whose consumer leaves it to the broker; each further one is a level
+/// higher.
+const FIRST_RETRY_LEVEL: i32 = 3;
 
 /// What a consumer says of the message that it gives back.
 struct GivenBack {
@@ -67,38 +74,43 @@ pub(crate) fn begin(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task
         // Such a group wants no retries: the message is dropped, and the consumer goes on.
         return Ok(task(&shard.cx, |_| async { Ok(Reply::ok()) }));
     }
-    retry_topic(shard, &back, queues)?;
+    let queue_id = retry_queue(shard, &back, queues)?;
     let max = back.max_reconsume_times.unwrap_or(group_max);
-    Ok(task(&shard.cx, move |cx| async move { give_back(&cx, &back, max).await }))
+    Ok(task(&shard.cx, move |cx| async move { give_back(&cx, &back, queue_id, max).await }))
 }
 
-/// The group's retry topic exists afterwards, also for a dead letter, and may be written.
-fn retry_topic(shard: &mut Shard, back: &GivenBack, queues: i32) -> Result<(), Refusal> {
+/// A queue of the group's retry topic, any of `queues`. The topic exists afterwards, also for a
+/// dead letter, and may be written. It may have fewer queues than the group asks for by now: nobody
+/// would read the others.
+fn retry_queue(shard: &mut Shard, back: &GivenBack, queues: i32) -> Result<i32, Refusal> {
     let name = names::retry_topic(&back.group);
     let config = TopicConfig {
         topic_sys_flag: if back.is_unit { SYS_FLAG_UNIT_SUB } else { 0 },
         ..TopicConfig::new(&name, queues, perm::READ | perm::WRITE)
     };
     let now_ms = shard.cx.now_ms();
-    match shard.tables.topics.create_if_absent(config, now_ms) {
-        Ok(topic) if topic.config.perm & perm::WRITE == 0 => {
-            let remark = format!("the topic[{name}] sending message is forbidden");
-            Err(Refusal::new(response::NO_PERMISSION, remark))
-        }
-        Ok(topic) if topic.config.order => {
-            let config = TopicConfig { order: false, ..topic.config.clone() };
-            shard.tables.topics.put(config, now_ms);
-            Ok(())
-        }
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let remark = format!("topic[{name}] not exist: {error}");
-            Err(Refusal::new(response::SYSTEM_ERROR, remark))
-        }
+    let topic = shard.tables.topics.create_if_absent(config, now_ms).map_err(|error| {
+        Refusal::new(response::SYSTEM_ERROR, format!("topic[{name}] not exist: {error}"))
+    })?;
+    if topic.config.perm & perm::WRITE == 0 {
+        let remark = format!("the topic[{name}] sending message is forbidden");
+        return Err(Refusal::new(response::NO_PERMISSION, remark));
     }
+    let queues = queues.min(topic.config.read_queue_nums).max(1).unsigned_abs();
+    if topic.config.order {
+        let config = TopicConfig { order: false, ..topic.config.clone() };
+        shard.tables.topics.put(config, now_ms);
+    }
+    let chosen = shard.cx.core.random_u64() % u64::from(queues);
+    Ok(i32::try_from(chosen).expect("a queue id is below the number of queues"))
 }
 
-async fn give_back(cx: &Cx, back: &GivenBack, max: i32) -> Result<Reply, Refusal> {
+async fn give_back(
+    cx: &Cx,
+    back: &GivenBack,
+    retry_queue_id: i32,
+    max: i32,
+) -> Result<Reply, Refusal> {
     let not_found = || {
         let remark = format!("look message by offset failed, {}", back.offset);
         Refusal::new(response::SYSTEM_ERROR, remark)
@@ -109,13 +121,22 @@ async fn give_back(cx: &Cx, back: &GivenBack, max: i32) -> Result<Reply, Refusal
     if record.body().is_empty() {
         return Err(Refusal::new(response::SYSTEM_ERROR, "MESSAGE_ILLEGAL"));
     }
-    if record.reconsume_times() < max && back.delay_level >= 0 {
-        let remark = "delayed retries are not in this version of RingMQ: nothing was stored, \
-                      consume the message again later";
-        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    if record.reconsume_times() >= max || back.delay_level < 0 {
+        let topic = cx.with(|shard, _| send_target::dead_letters(shard, &back.group))?;
+        return store(cx, &topic, 0, &record, &dead_letter_properties(&record)).await;
     }
-    let topic = cx.with(|shard, _| send_target::dead_letters(shard, &back.group))?;
-    store_dead_letter(cx, &topic, &record).await
+    let level = match back.delay_level {
+        0 => record.reconsume_times().saturating_add(FIRST_RETRY_LEVEL).max(1),
+        level => level,
+    };
+    let levels = &cx.options.process.store.delay_levels;
+    let Some(waiting) = Waiting::of(level, record.sys_flag(), levels) else {
+        let remark = "MESSAGE_ILLEGAL: half messages and roll-backs are not consumed";
+        return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+    };
+    let mut properties = given_back_properties(&record, &delay::TAKEN_OUT);
+    waiting.write_properties(&mut properties, &names::retry_topic(&back.group), retry_queue_id);
+    store(cx, waiting.topic(), waiting.queue_id(), &record, &properties).await
 }
 
 /// The message where it lies. It has a place among the reads from disk for as long as it reads, and
@@ -126,16 +147,17 @@ async fn read(cx: &Cx, at: PhyOffset) -> Result<Option<BufSlice>, Refusal> {
     Ok(cx.store.message_at(at).await?)
 }
 
-/// Puts the message into the dead letters as it was stored, given back once more.
-async fn store_dead_letter(
+/// Puts the message into a topic as it was stored, given back once more.
+async fn store(
     cx: &Cx,
     topic: &str,
+    queue_id: i32,
     record: &RecordView<'_>,
+    properties: &[u8],
 ) -> Result<Reply, Refusal> {
-    let properties = dead_letter_properties(record);
     let draft = RecordDraft {
         topic,
-        queue_id: 0,
+        queue_id,
         flag: record.flag(),
         queue_offset: 0,
         physical_offset: 0,
@@ -147,7 +169,7 @@ async fn store_dead_letter(
         reconsume_times: record.reconsume_times().saturating_add(1),
         prepared_transaction_offset: 0,
         body: record.body(),
-        properties: &[&properties],
+        properties: &[properties],
     };
     match put(cx, &Message::One(&draft)).await {
         Ok(_) => Ok(Reply::ok()),
@@ -155,12 +177,19 @@ async fn store_dead_letter(
     }
 }
 
-/// The record's own properties, and where it came from: the topic and the id that it had first.
 /// Apache stores the delay of a dead letter that is given back as 0.
 fn dead_letter_properties(record: &RecordView<'_>) -> Vec<u8> {
-    const SET: [&str; 3] = ["WAIT", "DELAY", "__CRC32#"];
+    let mut out = given_back_properties(record, &["DELAY"]);
+    properties::write(&mut out, "DELAY", "0");
+    out
+}
+
+/// The record's own properties but for `taken_out`, and where it came from: the topic and the id
+/// that it had first.
+fn given_back_properties(record: &RecordView<'_>, taken_out: &[&str]) -> Vec<u8> {
+    let set = [taken_out, &["WAIT", "__CRC32#"]].concat();
     let mut out = vec![];
-    properties::write_without(&mut out, record.properties(), &SET);
+    properties::write_without(&mut out, record.properties(), &set);
     if properties::get_bytes(record.properties(), "RETRY_TOPIC").is_none() {
         properties::write(&mut out, "RETRY_TOPIC", record.topic());
     }
@@ -172,11 +201,10 @@ fn dead_letter_properties(record: &RecordView<'_>) -> Vec<u8> {
         properties::write(&mut out, "ORIGIN_MESSAGE_ID", &id);
     }
     properties::write(&mut out, "WAIT", "false");
-    properties::write(&mut out, "DELAY", "0");
     out
 }
 
-/// Why the dead letter is not acknowledged, as Apache tells it: SYSTEM_ERROR with the name of the
+/// Why the copy is not acknowledged, as Apache tells it: SYSTEM_ERROR with the name of the
 /// put's status (`PutMessageStatus`), and here the reason behind it.
 fn not_put(error: &PutError) -> Refusal {
     let status = match error {

@@ -14,6 +14,7 @@ use crate::shard::Shard;
 use crate::tables::topics::Topics;
 use netcore::Net;
 use protocol::codes::response;
+use protocol::names::SCHEDULE_TOPIC;
 use protocol::native::ErrorCode;
 use rt::{Priority, Runtime as _};
 use std::time::Duration;
@@ -114,10 +115,14 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
 }
 
 /// Its topic may have been deleted, closed or made smaller while it waited. What the broker stores
-/// itself may go to topics that are closed to clients.
+/// itself may go to topics that are closed to clients. Of a delayed message the topic is looked up
+/// when it is due; clients can't name the one that it waits in.
 fn still_there(topics: &Topics, send: &Prepared) -> Result<(), Gone> {
     let is_own = matches!(send.then, Then::Wake(..));
     send.message.each_queue(|name, queue_id| {
+        if name == SCHEDULE_TOPIC {
+            return Ok(());
+        }
         let topic = || name.to_owned();
         let Some(found) = topics.get(name) else { return Err(Gone::Topic { topic: topic() }) };
         let queues = found.config.write_queue_nums.max(found.config.read_queue_nums);

@@ -125,6 +125,7 @@ pub(crate) fn refusal_of(error: &AppendError, limit: usize) -> Refusal {
         | AppendError::LogBlocked { .. }
         | AppendError::DiskNearlyFull { .. }
         | AppendError::Foreign
+        | AppendError::QueueStuck { .. }
         | AppendError::Poisoned { .. }
         | AppendError::Closed => response::SERVICE_NOT_AVAILABLE,
     };
@@ -143,6 +144,7 @@ pub(crate) fn native_refusal_of(error: &AppendError) -> NativeRefusal {
         | AppendError::LogBlocked { .. }
         | AppendError::DiskNearlyFull { .. }
         | AppendError::Foreign
+        | AppendError::QueueStuck { .. }
         | AppendError::Poisoned { .. }
         | AppendError::Closed => ErrorCode::NotWritable,
     };

@@ -18,10 +18,12 @@
 //!   `appended` all the same.
 //!
 //! Reading order: [`message`], [`told`], [`state`], [`backlog`], [`drain`], [`unacknowledged`],
-//! [`acknowledge`], [`put`] (how the broker itself stores a message).
+//! [`acknowledge`], [`put`] (how the broker itself stores a message), [`delay`] (what waits in
+//! SCHEDULE_TOPIC_XXXX first).
 
 pub(crate) mod acknowledge;
 pub(crate) mod backlog;
+pub(crate) mod delay;
 pub(crate) mod drain;
 pub(crate) mod errors;
 pub(crate) mod finish;

@@ -10,6 +10,7 @@
 //! of what was sent first, because a message that is sent on (a retry, a copy by a tool) brings the
 //! values of the broker it comes from.
 
+use super::delay;
 use std::rc::Rc;
 
 /// Ends a property's name.
@@ -33,8 +34,8 @@ pub(crate) fn common(region: &str, trace_on: bool, cluster: &str) -> Rc<[u8]> {
 pub(crate) struct Said<'a> {
     /// The client's id of the message.
     pub(crate) unique_key: Option<&'a str>,
-    /// A delay level above 0.
-    pub(crate) delayed: bool,
+    /// Its delay level; 0 and less for none.
+    pub(crate) delay_level: i32,
     /// A delivery time or delay in milliseconds or seconds.
     pub(crate) timed: bool,
     /// It is the first half of a transaction.
@@ -51,7 +52,7 @@ impl Said<'_> {
     /// The priority if it decides the queue: only on a message that is nothing else.
     pub(crate) fn priority_alone(&self) -> Option<i32> {
         self.priority
-            .filter(|_| !(self.transactional || self.delayed || self.timed || self.sharded))
+            .filter(|_| !(self.transactional || self.delay_level > 0 || self.timed || self.sharded))
     }
 }
 
@@ -81,11 +82,42 @@ impl<'a> Pieces<'a> {
 
 /// How a message's properties change on their way, beyond what the broker sets on every message.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Change {
+pub(crate) struct Change<'a> {
     /// Its priority chose its queue; on a message of another kind the property is taken out.
     pub(crate) keeps_priority: bool,
-    /// It goes to the dead letters although it asks for a delay.
-    pub(crate) is_dead_letter: bool,
+    /// What becomes of its delay.
+    pub(crate) delay: Delay<'a>,
+}
+
+/// What becomes of the delay that a message asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Delay<'a> {
+    /// It has none: what it says is stored as it came.
+    #[default]
+    None,
+    /// It goes to the dead letters although it asks for one.
+    DeadLetter,
+    /// It waits; these properties say so ([`delay::Waiting::write_properties`]).
+    Waits(&'a [u8]),
+}
+
+impl<'a> Delay<'a> {
+    fn property(self) -> &'a [u8] {
+        match self {
+            Self::None => &[],
+            Self::DeadLetter => DEAD_LETTERS_DELAY,
+            Self::Waits(properties) => properties,
+        }
+    }
+
+    /// Whether a property of what was sent is replaced by [`Self::property`].
+    fn takes_out(self, name: &[u8]) -> bool {
+        match self {
+            Self::None => false,
+            Self::DeadLetter => name == b"DELAY",
+            Self::Waits(_) => delay::TAKEN_OUT.iter().any(|out| out.as_bytes() == name),
+        }
+    }
 }
 
 /// What Apache stores in place of the delay of a retry that became a dead letter
@@ -100,7 +132,7 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
         let text = || std::str::from_utf8(value).expect("a piece of a str at ASCII bytes");
         match name {
             b"UNIQ_KEY" => said.unique_key = Some(text()),
-            b"DELAY" => said.delayed = text().trim().parse().is_ok_and(|level: i32| level > 0),
+            b"DELAY" => said.delay_level = text().trim().parse().unwrap_or(0),
             b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => said.timed = true,
             b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case(b"true"),
             b"WAIT" => said.no_wait = value.eq_ignore_ascii_case(b"false"),
@@ -118,7 +150,7 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
 /// nothing) and `common`. `None` when more is to be taken out than any client sends.
 pub(crate) fn pieces<'a>(
     sent: &'a str,
-    change: Change,
+    change: Change<'a>,
     unique_key: &'a [u8],
     common: &'a [u8],
 ) -> Option<Pieces<'a>> {
@@ -139,14 +171,14 @@ pub(crate) fn pieces<'a>(
     let unfinished = pieces.as_slice().last().is_some_and(|last| last.last() != Some(&END));
     let fits = fits
         && (!unfinished || pieces.push(&[END]))
-        && (!change.is_dead_letter || pieces.push(DEAD_LETTERS_DELAY))
+        && pieces.push(change.delay.property())
         && pieces.push(unique_key)
         && pieces.push(common);
     fits.then_some(pieces)
 }
 
-fn is_taken_out(entry: &[u8], change: Change) -> bool {
-    if !matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'D' | b'_')) {
+fn is_taken_out(entry: &[u8], change: Change<'_>) -> bool {
+    if !matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'D' | b'R' | b'_')) {
         return false; // most of what clients send
     }
     let name = entry.split(|byte| *byte == NAME_END).next().unwrap_or_default();
@@ -154,8 +186,7 @@ fn is_taken_out(entry: &[u8], change: Change) -> bool {
         // The checksum is that of the record which a message sent on comes from.
         b"POP_CK" | b"MSG_REGION" | b"TRACE_ON" | b"CLUSTER" | b"__CRC32#" => true,
         b"_SYS_MSG_PRIORITY_" => !change.keeps_priority,
-        b"DELAY" => change.is_dead_letter,
-        _ => false,
+        name => change.delay.takes_out(name),
     }
 }
 
@@ -198,10 +229,21 @@ mod tests {
     #[test]
     fn a_dead_letter_has_no_delay_any_more() {
         let sent = "DELAY\u{1}5\u{2}KEYS\u{1}k";
-        let change = Change { is_dead_letter: true, ..Change::default() };
+        let change = Change { delay: Delay::DeadLetter, ..Change::default() };
         let pieces = pieces(sent, change, b"", b"C\x01c").unwrap();
         assert_eq!(pieces.as_slice().concat(), b"KEYS\x01k\x02DELAY\x01-1\x02C\x01c");
         assert_eq!(stored(sent, ""), format!("{sent}\u{2}{COMMON}"), "another message keeps it");
+    }
+
+    #[test]
+    fn what_says_where_a_delayed_message_goes_is_the_brokers() {
+        let sent = "REAL_TOPIC\u{1}x\u{2}DELAY\u{1} 5\u{2}KEYS\u{1}k\u{2}TIMER_DELAY_SEC\u{1}3\u{2}\
+                    REAL_QID\u{1}9\u{2}TIMER_OUT_MS\u{1}7";
+        let change = Change { delay: Delay::Waits(b"DELAY\x015\x02"), ..Change::default() };
+        let pieces = pieces(sent, change, b"", b"C\x01c").unwrap().as_slice().concat();
+        assert_eq!(pieces, b"KEYS\x01k\x02TIMER_OUT_MS\x017\x02DELAY\x015\x02C\x01c");
+        let kept = "REAL_TOPIC\u{1}x\u{2}";
+        assert_eq!(stored(kept, ""), format!("{kept}{COMMON}"), "another message keeps it");
     }
 
     #[test]
@@ -217,11 +259,12 @@ mod tests {
                 separator\u{2}_SYS_MSG_PRIORITY_\u{1}2",
         );
         assert_eq!(
-            (said.unique_key, said.delayed, said.transactional, said.priority),
-            (Some("7F"), true, true, Some(2))
+            (said.unique_key, said.delay_level, said.transactional, said.priority),
+            (Some("7F"), 3, true, Some(2))
         );
         assert_eq!(said.priority_alone(), None);
         assert_eq!(read("DELAY\u{1}0\u{2}_SYS_MSG_PRIORITY_\u{1}2").priority_alone(), Some(2));
-        assert_eq!(read("UNIQ_KEY\u{1}\u{2}DELAY\u{1}-1"), Said::default());
+        assert_eq!(read("UNIQ_KEY\u{1}\u{2}DELAY\u{1}soon"), Said::default());
+        assert_eq!(read("DELAY\u{1}-1").delay_level, -1);
     }
 }

@@ -1,8 +1,9 @@
-//! How the broker itself stores a message: a dead letter today; retries, delayed deliveries, half
-//! and op messages and checkpoints later.
+//! How the broker itself stores a message: a retry, a dead letter, a delayed message that is due;
+//! half and op messages and checkpoints later.
 //!
 //! It is the same way as a client's send: the same backlog when there is no room, the same
-//! watermark before the task goes on.
+//! watermark before the task goes on. [`append`] and [`passed`] are the two halves of [`put`], for
+//! a task that stores many messages and waits for the last.
 
 use super::backlog::Prepared;
 use super::drain;
@@ -11,7 +12,7 @@ use super::message::Message;
 use super::told::{Then, Told};
 use crate::desk::counts::us_of;
 use crate::shard::{Cx, Shard};
-use engine::Appended;
+use engine::{Appended, PhyOffset};
 use rt::Runtime as _;
 
 /// How far a put got before its task has to wait.
@@ -29,6 +30,44 @@ pub(crate) async fn put(cx: &Cx, message: &Message<'_>) -> Result<Appended, PutE
     match cx.with(|shard, _| begin(shard, message))? {
         Begun::Done(appended) => Ok(appended),
         Begun::Waits(wait) => wait.await,
+    }
+}
+
+/// Stores as [`put`] does, but completes when the message is in the log, acknowledged or not: its
+/// place. [`passed`] waits for its end, and so for all that were stored before it.
+pub(crate) async fn append(cx: &Cx, message: &Message<'_>) -> Result<Appended, PutError> {
+    let begun = cx.with(|shard, _| {
+        if !shard.sends.backlog.is_empty() {
+            return wait_for_room(shard, message);
+        }
+        let store = shard.cx.store.clone();
+        match shard.sends.store(&store, message) {
+            Ok(stored) => Ok(Begun::Done(stored.first)),
+            Err(NotStored::Full) => wait_for_room(shard, message),
+            Err(NotStored::Failed(error)) => Err(error.into()),
+        }
+    });
+    match begun? {
+        Begun::Done(appended) => Ok(appended),
+        Begun::Waits(wait) => match wait.await {
+            // The rest of the wait is `passed`, which has no deadline.
+            Err(PutError::NotFlushedInTime(appended)) => Ok(appended),
+            outcome => outcome,
+        },
+    }
+}
+
+/// Completes when everything below `end` is acknowledged.
+pub(crate) async fn passed(cx: &Cx, end: PhyOffset) -> Result<(), PutError> {
+    loop {
+        let seen = cx.store.acknowledged();
+        if end <= seen {
+            return Ok(());
+        }
+        if let Some(reason) = cx.store.poisoned() {
+            return Err(PutError::Poisoned { reason });
+        }
+        cx.store.acknowledged_beyond(seen).await;
     }
 }
 

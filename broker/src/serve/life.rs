@@ -228,15 +228,21 @@ async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
     let network = cx.network.get().expect("a shard that stops has listened");
     cx.with(registration::unregister);
     let mut waited = Duration::ZERO;
-    while waited < STOP_GRACE && !cx.with(|shard, _| shard.sends.unacknowledged.is_empty()) {
+    let is_done = |shard: &mut Shard| {
+        shard.sends.unacknowledged.is_empty() && shard.services.schedule.is_at_rest()
+    };
+    while waited < STOP_GRACE && !cx.with(|shard, _| is_done(shard)) {
         cx.core.sleep(Duration::from_millis(1)).await;
         waited += Duration::from_millis(1);
     }
     network.stop(STOP_GRACE).await;
     stage("writing its tables");
-    let saved = cx.with(|shard, _| saving::last_round(shard)).await;
+    let saved = saving::save_now(cx).await;
     stage("closing its store");
     cx.store.close().await.map_err(io::Error::other)?;
+    // What was delivered is flushed by now: its file may say so.
+    cx.with(|shard, _| shard.tables.delay_offsets.all_flushed());
+    let saved = saving::save_now(cx).await && saved;
     let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = cx.store.write_counts();
     tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");
     if saved {

@@ -1,6 +1,6 @@
 //! The list of services, and how it is started.
 
-use super::{acknowledgements, expiry, registration, saving, statistics};
+use super::{acknowledgements, expiry, registration, saving, schedule, statistics};
 use crate::reads::run as reads;
 use crate::sends::{acknowledge, drain};
 use crate::shard::{Cx, Shard};
@@ -32,6 +32,7 @@ const SERVICES: [Service; 4] = [
             drain::refuse_overdue,
             acknowledge::overdue,
             registration::tick,
+            schedule::tick,
             saving::tick,
         ],
     },
@@ -46,6 +47,7 @@ pub(crate) fn start(cx: &Cx) {
         cx.core.spawn(Priority::Foreground, for_ever(cx.clone(), service));
     }
     cx.core.spawn(Priority::Foreground, acknowledgements::run(cx.clone()));
+    schedule::start(cx);
 }
 
 async fn for_ever(cx: Cx, service: Service) {

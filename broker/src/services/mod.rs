@@ -7,17 +7,19 @@
 //! | name servers: dials, registrations, questions without an answer | every 50 ms | [`registration`] |
 //! | tables to their files | every 50 ms, and after a turn that changed one | [`saving`] |
 //! | long polls whose queues have messages for others | every 5 s | `reads::run` |
+//! | delayed messages that are due; their progress to its file | when one is due; every 50 ms | [`schedule`] |
 //! | members and locks that nobody renewed | every 10 s | [`expiry`] |
 //! | a sample for rates | every second | [`statistics`] |
 //! | acknowledgements | when the watermark moves | [`acknowledgements`] |
 //!
-//! Later work (scheduled delivery, checks of transactions, revived pops, replication) adds its file
-//! and its line.
+//! Later work (timers, checks of transactions, revived pops, replication) adds its file and its
+//! line.
 
 pub(crate) mod acknowledgements;
 pub(crate) mod expiry;
 pub(crate) mod list;
 pub(crate) mod registration;
 pub(crate) mod saving;
+pub(crate) mod schedule;
 pub(crate) mod state;
 pub(crate) mod statistics;

@@ -5,6 +5,7 @@
 //! | `config/topics.json` | after the turn that changed it |
 //! | `config/subscriptionGroup.json` | after the turn that changed it |
 //! | `config/consumerOffset.json` | every `flushConsumerOffsetInterval`, and at the end |
+//! | `config/delayOffset.json` | every `flushDelayOffsetInterval`, once the log is flushed that far, and at the end |
 //!
 //! A write replaces the whole file and keeps the one before as `.bak`, so a crash leaves the old or
 //! the new one.
@@ -12,7 +13,7 @@
 use crate::checked;
 use crate::shard::{Cx, Shard};
 use crate::tables::Tables;
-use crate::tables::files::{GROUPS, OFFSETS, TOPICS};
+use crate::tables::files::{DELAY_OFFSETS, GROUPS, OFFSETS, TOPICS};
 use netcore::Net;
 use protocol::json;
 use rt::{Priority, Runtime as _};
@@ -36,7 +37,7 @@ struct SavedFile {
 }
 
 /// The one list of saved tables.
-const FILES: [SavedFile; 3] = [
+const FILES: [SavedFile; 4] = [
     SavedFile {
         path: TOPICS,
         is_periodic: false,
@@ -58,6 +59,15 @@ const FILES: [SavedFile; 3] = [
         is_periodic: true,
         take: |tables| tables.offsets.take_unsaved().map(|offsets| json::to_fastjson(&offsets)),
         put_back: |tables| tables.offsets.set_unsaved(),
+    },
+    // It has news when `services::schedule` says so.
+    SavedFile {
+        path: DELAY_OFFSETS,
+        is_periodic: false,
+        take: |tables| {
+            tables.delay_offsets.take_unsaved().map(|offsets| json::to_fastjson(&offsets))
+        },
+        put_back: |tables| tables.delay_offsets.set_unsaved(),
     },
 ];
 
@@ -121,12 +131,6 @@ pub(crate) async fn save_now(cx: &Cx) -> bool {
 fn ended(shard: &mut Shard, failed: &[&'static SavedFile]) {
     shard.services.saving.is_under_way = false;
     failed.iter().for_each(|file| (file.put_back)(&mut shard.tables));
-}
-
-/// Everything that is not saved yet, for the end of the shard. Whether all could be written.
-pub(crate) fn last_round(shard: &mut Shard) -> impl Future<Output = bool> + use<> {
-    let (round, cx) = (take(shard, true), shard.cx.clone());
-    async move { write(&cx, round).await.is_empty() }
 }
 
 /// Writes the files of a round; returns those that could not be written.

@@ -1,5 +1,6 @@
 //! What services keep between their rounds. The services themselves are in files of their own.
 
+use super::schedule::state::Schedule;
 use std::collections::VecDeque;
 
 /// The state of one shard's services.
@@ -7,6 +8,8 @@ use std::collections::VecDeque;
 pub(crate) struct Services {
     /// How far its tables are saved.
     pub(crate) saving: Saving,
+    /// Its delayed messages.
+    pub(crate) schedule: Schedule,
     /// What it did, second by second.
     pub(crate) statistics: Statistics,
 }
@@ -14,7 +17,11 @@ pub(crate) struct Services {
 impl Services {
     /// Of a shard that starts now, in milliseconds since 1970.
     pub(crate) fn new(now_ms: i64) -> Self {
-        Self { saving: Saving::new(now_ms), statistics: Statistics::new(now_ms) }
+        Self {
+            saving: Saving::new(now_ms),
+            schedule: Schedule::default(),
+            statistics: Statistics::new(now_ms),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::limits::{GROUPS_MAX, SUBSCRIPTIONS_PER_GROUP_MAX};
 use crate::reads::filter::Filter;
 use crate::tables::members::{GroupsByConnection, Members};
+use engine::RecordFilter;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::rc::Rc;
@@ -25,9 +26,21 @@ pub(crate) struct Subscription {
     pub(crate) expression_type: Option<String>,
     /// The expression as given.
     pub(crate) expression: String,
-    /// The tags it admits.
-    pub(crate) filter: Filter,
+    /// Which messages it admits.
+    pub(crate) filter: Result<Filter, Unusable>,
 }
+
+/// Why the pulls of a subscription are refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// It is a class filter.
+    ClassFilter,
+    /// Its expression is of no known kind or can't be read; the reason.
+    Expression(String),
+}
+
+/// The expression type of SQL92, as Apache compares it.
+pub(crate) const SQL92: &str = "SQL92";
 
 /// Whether an expression type means tags: absent, empty or `TAG`.
 pub(crate) fn is_tag_type(expression_type: Option<&str>) -> bool {
@@ -61,6 +74,15 @@ impl<C: Copy + Eq + Hash> ConsumerGroup<C> {
     /// What it wants of `topic`.
     pub(crate) fn subscription(&self, topic: &str) -> Option<&Subscription> {
         self.subscriptions.get(topic)
+    }
+
+    /// The topics that it has a filter of records for, with it.
+    pub(crate) fn record_filters(&self) -> Vec<(Box<str>, Rc<dyn RecordFilter>)> {
+        let filters = self.subscriptions.values().filter_map(|subscription| {
+            let Ok(Filter::Records(filter)) = &subscription.filter else { return None };
+            Some((subscription.topic.as_str().into(), filter.clone()))
+        });
+        filters.collect()
     }
 }
 
@@ -220,7 +242,7 @@ mod tests {
             version: *version,
             expression_type: None,
             expression: "*".to_owned(),
-            filter: Filter::All,
+            filter: Ok(Filter::All),
         };
         GroupHeartbeat {
             model: Model::Clustering,

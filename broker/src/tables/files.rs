@@ -1,11 +1,12 @@
 //! The tables' files, in RocketMQ's format and places: `config/topics.json`,
-//! `config/subscriptionGroup.json`, `config/consumerOffset.json`, each with the version before it
-//! beside it as `.bak`.
+//! `config/subscriptionGroup.json`, `config/consumerOffset.json`, `config/delayOffset.json`, each
+//! with the version before it beside it as `.bak`.
 //!
 //! This is how they are loaded; `services::saving` writes them.
 
 use super::{Tables, consumers::ConsumerGroups, locks::QueueLocks, producers::ProducerGroups};
 use crate::config::ShardOptions;
+use crate::tables::delay_offsets::DelayOffsets;
 use crate::tables::groups::SubscriptionGroups;
 use crate::tables::not_served::NotServed;
 use crate::tables::offsets::ConsumerOffsets;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const TOPICS: &str = "config/topics.json";
 pub(crate) const GROUPS: &str = "config/subscriptionGroup.json";
 pub(crate) const OFFSETS: &str = "config/consumerOffset.json";
+pub(crate) const DELAY_OFFSETS: &str = "config/delayOffset.json";
 
 /// Why a table can't be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +78,7 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, 
         topics: Topics::new(options, now_ms),
         groups: SubscriptionGroups::new(&options.process, now_ms),
         offsets: ConsumerOffsets::default(),
+        delay_offsets: DelayOffsets::default(),
         consumers: ConsumerGroups::default(),
         producers: ProducerGroups::default(),
         locks: QueueLocks::default(),
@@ -90,6 +93,9 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, 
     }
     if let Some(saved) = load_one(core, &options.store_root.join(OFFSETS), mended).await? {
         tables.offsets = ConsumerOffsets::load(saved);
+    }
+    if let Some(saved) = load_one(core, &options.store_root.join(DELAY_OFFSETS), mended).await? {
+        tables.delay_offsets = DelayOffsets::load(saved);
     }
     Ok(Loaded { tables, mended: files })
 }
@@ -120,14 +126,9 @@ pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now
             tracing::warn!("{name:?} has messages, is not in {TOPICS} and is not served: {why}");
             continue;
         }
-        let queues = if names::is_retry_topic(&name) || names::is_dlq_topic(&name) {
-            used
-        } else {
-            used.max(QUEUES_OF_LOST_TOPIC)
-        };
-        match topics
-            .create_if_absent(TopicConfig::new(&name, queues, perm::READ | perm::WRITE), now_ms)
-        {
+        let queues = queues_of_lost_topic(&name, used);
+        let config = TopicConfig::new(&name, queues, perm::READ | perm::WRITE);
+        match topics.create_if_absent(config, now_ms) {
             Ok(_) => tracing::warn!(
                 "topic {name} has messages and is not in {TOPICS}: put back with {queues} queues"
             ),
@@ -135,6 +136,15 @@ pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now
                 "topic {name} has messages and is not in {TOPICS}, and can't be put back: {error}"
             ),
         }
+    }
+}
+
+/// How many queues a topic gets whose settings are lost and whose messages are in `used` queues.
+pub(crate) fn queues_of_lost_topic(name: &str, used: i32) -> i32 {
+    if names::is_retry_topic(name) || names::is_dlq_topic(name) {
+        used
+    } else {
+        used.max(QUEUES_OF_LOST_TOPIC)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a broker knows. Each table is pure: the clock comes in, sockets and files are the caller's.
 
 pub(crate) mod consumers;
+pub(crate) mod delay_offsets;
 pub(crate) mod files;
 pub(crate) mod groups;
 pub(crate) mod locks;
@@ -11,6 +12,7 @@ pub(crate) mod producers;
 pub(crate) mod topics;
 
 use consumers::ConsumerGroups;
+use delay_offsets::DelayOffsets;
 use groups::SubscriptionGroups;
 use locks::QueueLocks;
 use netcore::ConnId;
@@ -27,6 +29,8 @@ pub(crate) struct Tables {
     pub(crate) groups: SubscriptionGroups,
     /// Saved: how far each group is.
     pub(crate) offsets: ConsumerOffsets,
+    /// Saved: how far each delay level is delivered.
+    pub(crate) delay_offsets: DelayOffsets,
     /// Which consumers are connected.
     pub(crate) consumers: ConsumerGroups<ConnId>,
     /// Which producers are connected.

@@ -24,7 +24,6 @@ fn sends_are_refused_with_rocketmqs_codes() {
         (message("SCHEDULE_TOPIC_XXXX"), response::NO_PERMISSION),
         (SendHeader { default_topic: "unknown", ..message("new") }, response::TOPIC_NOT_EXIST),
         (SendHeader { queue_id: 4, ..message("T") }, response::INVALID_PARAMETER),
-        (SendHeader { properties: "DELAY\u{1}3", ..message("T") }, response::MESSAGE_ILLEGAL),
         (
             SendHeader { properties: "TIMER_DELAY_SEC\u{1}3", ..message("T") },
             response::MESSAGE_ILLEGAL,

@@ -36,6 +36,23 @@ fn a_graceful_restart_keeps_messages_offsets_topics_and_groups() {
 }
 
 #[test]
+fn a_stop_in_the_middle_of_a_save_writes_every_table() {
+    let mut cluster = Cluster::start(1, &[]);
+    for nth in 0..16 {
+        let mut client = cluster.client(0);
+        // The file of the first is being written when there is a second, and then a stop.
+        client.put(&format!("T{nth}-first"), "", "makes a topic");
+        client.put(&format!("T{nth}-second"), "", "makes another");
+        assert_eq!(cluster.broker.stop(), Some(0), "stop {nth}: {}", cluster.broker.log());
+        let saved = std::fs::read_to_string(cluster.store().join("config/topics.json")).unwrap();
+        for name in ["first", "second"] {
+            assert!(saved.contains(&format!("\"T{nth}-{name}\"")), "{saved}");
+        }
+        cluster.restart_broker();
+    }
+}
+
+#[test]
 fn a_killed_broker_comes_back_with_what_it_had_written() {
     let mut cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);

@@ -3,15 +3,17 @@
 
 use super::table::QueueKey;
 use super::unit::{PRE_BLANK, UNIT_BYTES, Unit};
+use crate::config::StoreConfig;
 use crate::error::FileError;
 use crate::files::OpenFiles;
-use crate::limits::CONSUMEQUEUE_OPEN_FILES_MAX;
+use crate::limits::SYNCS_AT_ONCE;
 use crate::number::exact;
 use crate::offset::QueueOffset;
 use crate::paths::Paths;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -33,29 +35,56 @@ struct OpenKey {
     writable: bool,
 }
 
+/// What a queue's file has before a unit that is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// Units of the queue: so the file has its full length, which isn't asked for.
+    Units,
+    /// The queue begins with this unit, or the file does. What an unclean stop left before it is
+    /// none of the queue's.
+    Nothing,
+    /// Whatever it has.
+    Unknown,
+}
+
 pub(crate) struct QueueFiles<R: Runtime> {
     rt: R,
     paths: Paths,
     units_per_file: u64,
     open: RefCell<OpenFiles<OpenKey, R::File>>,
-    /// Folders with names that no sync has covered.
+    /// Folders of topics, and that of all, with names that no sync has covered.
     unsynced_folders: RefCell<BTreeSet<PathBuf>>,
     /// Deleted topics whose folders are still there, each with the keys its queues had. Nothing is
     /// written for a queue of such a topic: it would go into the old folder, and with it.
     doomed: RefCell<BTreeMap<String, Vec<QueueKey>>>,
+    /// Queues whose folders have such names. One that fails does so for its queue alone.
+    unsynced_queues: RefCell<HashSet<QueueKey>>,
+    /// A life that ended uncleanly may have made files and not synced their names.
+    names_are_unsure: Cell<bool>,
 }
 
 impl<R: Runtime> QueueFiles<R> {
-    pub(crate) fn new(rt: R, paths: Paths, units_per_file: u32) -> Self {
-        let open = RefCell::new(OpenFiles::new(CONSUMEQUEUE_OPEN_FILES_MAX));
+    pub(crate) fn new(rt: R, paths: Paths, config: &StoreConfig) -> Self {
+        let open = RefCell::new(OpenFiles::new(config.consumequeue_open_files_max));
         Self {
             rt,
             paths,
-            units_per_file: u64::from(units_per_file),
+            units_per_file: u64::from(config.consumequeue_file_units),
             open,
             unsynced_folders: RefCell::default(),
             doomed: RefCell::default(),
+            unsynced_queues: RefCell::default(),
+            names_are_unsure: Cell::new(true),
         }
+    }
+
+    /// Every file that was there when the store was opened has a durable name.
+    pub(crate) fn names_are_sure(&self) {
+        self.names_are_unsure.set(false);
+    }
+
+    pub(crate) async fn pause(&self, duration: std::time::Duration) {
+        self.rt.sleep(duration).await;
     }
 
     /// The folder of all queues.
@@ -75,7 +104,7 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     /// Where in its file the unit of `offset` is.
-    fn at_in_file(&self, offset: QueueOffset) -> u64 {
+    pub(super) fn at_in_file(&self, offset: QueueOffset) -> u64 {
         exact::<_, u64>(offset.0) % self.units_per_file * UNIT_LEN
     }
 
@@ -92,16 +121,30 @@ impl<R: Runtime> QueueFiles<R> {
         self.open.borrow_mut().get(key)
     }
 
-    async fn to_write(&self, place: &QueuePlace, first: QueueOffset) -> Result<R::File, FileError> {
+    async fn to_write(
+        &self,
+        place: &QueuePlace,
+        first: QueueOffset,
+        before: Before,
+    ) -> Result<R::File, FileError> {
         let key = OpenKey { queue: place.key, file_start: self.file_start(first), writable: true };
         if let Some(file) = self.cached(key) {
             return Ok(file);
         }
         let path = self.path(place, key.file_start);
         let file = self.open_or_make(place, &path).await?;
-        if file.len().await.map_err(FileError::at("length", &path, 0))? != self.file_bytes() {
-            self.make_full_length(&file, &path, self.at_in_file(first)).await?;
-            self.note_unsynced(place);
+        let is_unsure = self.names_are_unsure.get();
+        if is_unsure || before != Before::Units {
+            let found = file.len().await.map_err(FileError::at("length", &path, 0))?;
+            if found != self.file_bytes() {
+                file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", &path, 0))?;
+            }
+            if found == 0 || is_unsure && before == Before::Nothing {
+                self.write_pre_blanks(&file, &path, self.at_in_file(first)).await?;
+            }
+            if is_unsure || found != self.file_bytes() {
+                self.note_unsynced(place);
+            }
         }
         self.open.borrow_mut().insert(key, file.clone());
         Ok(file)
@@ -117,34 +160,41 @@ impl<R: Runtime> QueueFiles<R> {
         self.rt.open(path, OpenMode::Buffered).await.map_err(FileError::at("open", path, 0))
     }
 
-    /// Their names, or those of files in them, have changed.
-    pub(crate) fn note_unsynced(&self, place: &QueuePlace) {
-        let folders = [
-            self.paths.queue(&place.topic, place.queue_id),
-            self.paths.topic(&place.topic),
-            self.paths.consumequeue(),
-        ];
+    /// The names of its files, or its own, have changed.
+    fn note_unsynced(&self, place: &QueuePlace) {
+        self.note_unsynced_folders(place);
+        self.unsynced_queues.borrow_mut().insert(place.key);
+    }
+
+    fn note_unsynced_folders(&self, place: &QueuePlace) {
+        let folders = [self.paths.topic(&place.topic), self.paths.consumequeue()];
         self.unsynced_folders.borrow_mut().extend(folders);
+    }
+
+    /// Removes a queue. [`QueueFiles::sync_folders`] makes that durable.
+    pub(crate) async fn remove_queue(&self, place: &QueuePlace) -> Result<(), FileError> {
+        self.forget(&[place.key]);
+        self.note_unsynced_folders(place);
+        let folder = self.paths.queue(&place.topic, place.queue_id);
+        let removed = self.rt.remove_dir_all(&folder).await;
+        removed.map_err(FileError::at("remove folder", &folder, 0))
     }
 
     /// A queue whose first message is not at a file's beginning has pre-blanks before it, as
     /// RocketMQ writes them.
-    async fn make_full_length(
+    async fn write_pre_blanks(
         &self,
         file: &R::File,
         path: &Path,
-        first_at: u64,
+        bytes: u64,
     ) -> Result<(), FileError> {
-        file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", path, 0))?;
-        let blanks = exact(first_at / UNIT_LEN);
-        if blanks > 0 {
-            let bytes: Vec<u8> =
-                std::iter::repeat_n(PRE_BLANK.encode(), blanks).flatten().collect();
-            file.write_at(0, AppendBuf::copy_of(&bytes))
-                .await
-                .map_err(FileError::at("write", path, 0))?;
+        let blanks = exact(bytes / UNIT_LEN);
+        if blanks == 0 {
+            return Ok(());
         }
-        Ok(())
+        let bytes: Vec<u8> = std::iter::repeat_n(PRE_BLANK.encode(), blanks).flatten().collect();
+        let written = file.write_at(0, AppendBuf::copy_of(&bytes)).await;
+        written.map_err(FileError::at("write", path, 0))
     }
 
     /// Writes the units from `first` on, which lie in one file.
@@ -153,14 +203,16 @@ impl<R: Runtime> QueueFiles<R> {
         place: &QueuePlace,
         first: QueueOffset,
         units: BufSlice,
+        before: Before,
     ) -> Result<(), FileError> {
-        let file = self.to_write(place, first).await?;
+        let file = self.to_write(place, first, before).await?;
         let at = self.at_in_file(first);
         let path = self.path(place, self.file_start(first));
         file.write_at(at, units).await.map_err(FileError::at("write", &path, at))
     }
 
-    /// Syncs the files with the units `[from, upto)`.
+    /// Syncs the files with the units `[from, upto)`, and the names of those made since the last
+    /// sync; the queue's folder itself is one of those for [`QueueFiles::sync_folders`].
     pub(crate) async fn sync(
         &self,
         place: &QueuePlace,
@@ -169,24 +221,44 @@ impl<R: Runtime> QueueFiles<R> {
     ) -> Result<(), FileError> {
         let mut at = from;
         while at < upto {
-            let file = self.to_write(place, at).await?;
+            let file = self.to_sync(place, at).await?;
             let path = self.path(place, self.file_start(at));
             file.sync_data().await.map_err(FileError::at("fdatasync", &path, 0))?;
             at = at.plus(self.left_in_file(at));
         }
-        Ok(())
+        let is_unsynced = self.unsynced_queues.borrow_mut().remove(&place.key);
+        if is_unsynced { self.sync_queue_folder(place).await } else { Ok(()) }
     }
 
-    /// Makes the names of new files and folders durable.
+    /// Makes the names in a queue's folder durable.
+    pub(crate) async fn sync_queue_folder(&self, place: &QueuePlace) -> Result<(), FileError> {
+        self.sync_folder(&self.paths.queue(&place.topic, place.queue_id)).await
+    }
+
+    /// Makes the names in a folder durable, unless it is gone.
+    pub(crate) async fn sync_folder(&self, folder: &Path) -> Result<(), FileError> {
+        match self.rt.sync_dir(folder).await {
+            Err(deleted) if deleted.kind() == io::ErrorKind::NotFound => Ok(()),
+            synced => synced.map_err(FileError::at("sync folder", folder, 0)),
+        }
+    }
+
+    /// The file with the unit of `at`, which was written before: it is not made, as a file that is
+    /// gone must be an error here.
+    async fn to_sync(&self, place: &QueuePlace, at: QueueOffset) -> Result<R::File, FileError> {
+        let key = OpenKey { queue: place.key, file_start: self.file_start(at), writable: true };
+        match self.cached(key) {
+            Some(file) => Ok(file),
+            None => self.to_read(place, at).await,
+        }
+    }
+
+    /// Makes the names of new queues and topics durable.
     pub(crate) async fn sync_folders(&self) -> Result<(), FileError> {
         let folders = std::mem::take(&mut *self.unsynced_folders.borrow_mut());
-        for folder in folders {
-            match self.rt.sync_dir(&folder).await {
-                Err(deleted) if deleted.kind() == io::ErrorKind::NotFound => {}
-                synced => synced.map_err(FileError::at("sync folder", &folder, 0))?,
-            }
-        }
-        Ok(())
+        let syncs =
+            stream::iter(folders).map(|folder| async move { self.sync_folder(&folder).await });
+        syncs.buffer_unordered(SYNCS_AT_ONCE).try_collect().await
     }
 
     /// At most `most` units from `from` on, up to the end of its file or the first that is none.
@@ -251,6 +323,7 @@ impl<R: Runtime> QueueFiles<R> {
     /// Closes what is open of deleted queues.
     pub(crate) fn forget(&self, queues: &[QueueKey]) {
         self.open.borrow_mut().forget(|key| queues.contains(&key.queue));
+        self.unsynced_queues.borrow_mut().retain(|key| !queues.contains(key));
     }
 
     /// The files of a queue by their first byte, in order.
@@ -277,38 +350,57 @@ impl<R: Runtime> QueueFiles<R> {
     /// Closes everything.
     pub(crate) fn forget_all(&self) {
         self.open.borrow_mut().forget(|_| true);
+        self.unsynced_queues.borrow_mut().clear();
     }
 
     /// Makes everything from `next` on zeros and removes later files: after an unclean stop units
-    /// may be there whose records are not.
-    pub(crate) async fn cut(&self, place: &QueuePlace, next: QueueOffset) -> Result<(), FileError> {
-        let folder = self.paths.queue(&place.topic, place.queue_id);
-        let entries = match self.rt.list_dir(&folder).await {
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(FileError::at("list", &folder, 0))?,
+    /// may be there whose records are not. The caller writes no unit meanwhile. Returns the file
+    /// that was cut, for the caller to sync; the folder too, for an earlier life may have removed a
+    /// file and not said so durably.
+    pub(crate) async fn cut(
+        &self,
+        place: &QueuePlace,
+        next: QueueOffset,
+    ) -> Result<Option<(R::File, PathBuf)>, FileError> {
+        let starts = match self.starts(place).await {
+            Err(gone) if gone.source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            starts => starts?,
         };
-        for start in entries.iter().filter_map(|entry| crate::paths::parse_offset_name(&entry.name))
-        {
+        let mut cut = None;
+        for start in starts {
             let path = self.path(place, start);
             if start > self.file_start(next) {
-                self.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
+                self.remove(place, start).await?;
             } else if start == self.file_start(next) {
-                self.zero_after(&path, self.at_in_file(next)).await?;
+                cut = Some((self.zero_after(&path, self.at_in_file(next)).await?, path));
             }
         }
-        Ok(())
+        Ok(cut)
     }
 
-    async fn zero_after(&self, path: &Path, at: u64) -> Result<(), FileError> {
+    /// As [`QueueFiles::cut`], durably.
+    pub(crate) async fn cut_and_sync(
+        &self,
+        place: &QueuePlace,
+        next: QueueOffset,
+    ) -> Result<(), FileError> {
+        if let Some((file, path)) = self.cut(place, next).await? {
+            file.sync_data().await.map_err(FileError::at("fdatasync", &path, 0))?;
+        }
+        self.sync_queue_folder(place).await
+    }
+
+    async fn zero_after(&self, path: &Path, at: u64) -> Result<R::File, FileError> {
         let file =
             self.rt.open(path, OpenMode::Buffered).await.map_err(FileError::at("open", path, 0))?;
         file.set_len(at).await.map_err(FileError::at("truncate", path, at))?;
         file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", path, at))?;
-        file.sync_data().await.map_err(FileError::at("fdatasync", path, at))
+        Ok(file)
     }
 
-    /// Whether the files of the units `[min, max)` are all there at full length, and the first and
-    /// last unit in each are units whose messages lie in order and end at or below `log_end`.
+    /// Whether the files of the units `[min, max)` are all there, and the first and last unit in
+    /// each are units whose messages lie in order and end at or below `log_end`. Only the last file
+    /// may be shorter than a file is: a kill while it was cut behind its units leaves it so.
     pub(crate) async fn holds(
         &self,
         place: &QueuePlace,
@@ -325,23 +417,23 @@ impl<R: Runtime> QueueFiles<R> {
             // A folder that can't be looked at now is no reason to build all anew.
             entries => entries.map_err(FileError::at("list", &folder, 0))?,
         };
-        let (mut at, mut ends_at) = (min, 0);
+        let (mut at, mut begins_at, mut ends_at) = (min, 0, 0);
         while at < max {
             let name = crate::paths::offset_name(self.file_start(at));
-            if !entries.iter().any(|entry| entry.name == name && entry.bytes == self.file_bytes()) {
+            let last = QueueOffset(at.plus(self.left_in_file(at)).min(max).0 - 1);
+            let lengths = self.at_in_file(last) + UNIT_LEN..=self.file_bytes();
+            if !entries.iter().any(|entry| entry.name == name && lengths.contains(&entry.bytes)) {
                 return Ok(false);
             }
-            let last = QueueOffset(at.plus(self.left_in_file(at)).min(max).0 - 1);
             for looked_at in [at, last] {
                 let units = self.read(place, looked_at, 1).await?;
-                let Some(unit) = units.first().filter(|unit| unit.at.0 >= ends_at) else {
+                let Some(unit) = units.first().filter(|unit| unit.at.0 >= begins_at) else {
                     return Ok(false);
                 };
-                ends_at = unit.at.0;
+                (begins_at, ends_at) = (unit.at.0, unit.end());
             }
             at = last.plus(1);
         }
-        let last = self.read(place, QueueOffset(max.0 - 1), 1).await?;
-        Ok(last.first().is_some_and(|unit| unit.end() <= log_end))
+        Ok(ends_at <= log_end)
     }
 }

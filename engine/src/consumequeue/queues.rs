@@ -1,20 +1,51 @@
 //! The queues of a shard: the table in memory and its files together.
+//!
+//! Each queue fails for itself:
+//!
+//! - One that can't be **written** is stuck ([`super::table`]): named in the log once, tried again
+//!   each round.
+//! - One that can't be **synced** is not believed any more for the rest of this life: the kernel
+//!   forgets pages that it could not write, and the next fdatasync succeeds without them.
+//!
+//! A manifest lists both with what is durable of them, and from where in the log the rest is to be
+//! scanned ([`Queues::list`]). The same holds for the queues of a topic that was deleted and made
+//! anew: they are in no file until the old folder is gone.
 
-use super::disk::{QueueFiles, QueuePlace};
-use super::table::{Queue, QueueKey, QueueTable};
+use super::disk::{Before, QueueFiles, QueuePlace};
+use super::table::{Found, Queue, QueueKey, QueueTable, TakenQueues};
 use crate::error::FileError;
-use crate::limits::PERSIST_UNITS_MAX;
+use crate::limits::{
+    PERSIST_UNITS_MAX, PERSISTS_AT_ONCE, PIECE_PAUSE, QUEUES_AT_ONCE, STUCK_QUEUES_NAMED_MAX,
+    SYNCS_AT_ONCE,
+};
 use crate::offset::QueueOffset;
+use crate::signal::Turn;
+use futures_util::stream::{self, StreamExt};
 use rt::{AppendBuf, BufSlice, Runtime};
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 pub(crate) struct Queues<R: Runtime> {
     pub(crate) table: RefCell<QueueTable>,
     pub(crate) files: QueueFiles<R>,
-    /// A sync failed: nobody knows what the files hold, and another fdatasync would say yes all the
-    /// same.
+    /// Whoever writes, cuts or removes ConsumeQueue files has it; syncs go on beside.
+    pub(crate) writing: Turn,
+    /// Why queues are not as far on disk as they should be.
+    failures: RefCell<HashMap<QueueKey, Failure>>,
+    /// From where in the log the manifest on disk has queues scanned again.
+    behind_on_disk: RefCell<HashMap<QueueKey, u64>>,
+    /// A folder's sync failed: nobody knows which files have their names, and another sync would
+    /// say yes all the same.
     sync_failed: Cell<bool>,
+}
+
+/// Why a queue is not as far on disk as it should be.
+#[derive(Clone)]
+struct Failure {
+    reason: String,
+    /// Its sync failed: of its records below this place of the log all units are durable.
+    unsynced_from: Option<u64>,
 }
 
 /// Units of one queue that go into one file.
@@ -23,6 +54,16 @@ struct Batch {
     first: QueueOffset,
     count: usize,
     bytes: BufSlice,
+    before: Before,
+}
+
+/// What is durable of a queue that is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DurableEnd {
+    /// Its units below are.
+    pub(crate) end: QueueOffset,
+    /// Its records below this place of the log are among them.
+    pub(crate) scan_from: u64,
 }
 
 pub(crate) fn place_of(key: QueueKey, queue: &Queue) -> QueuePlace {
@@ -31,25 +72,87 @@ pub(crate) fn place_of(key: QueueKey, queue: &Queue) -> QueuePlace {
 
 impl<R: Runtime> Queues<R> {
     pub(crate) fn new(files: QueueFiles<R>) -> Self {
-        Self { table: RefCell::default(), files, sync_failed: Cell::new(false) }
+        Self {
+            table: RefCell::default(),
+            files,
+            writing: Turn::default(),
+            failures: RefCell::default(),
+            behind_on_disk: RefCell::default(),
+            sync_failed: Cell::new(false),
+        }
     }
 
-    /// Writes every unit that is in no file. One caller at a time. What a failure leaves is written
-    /// by the next call.
-    pub(crate) async fn persist_dirty(&self) -> Result<(), FileError> {
-        let dirty = self.table.borrow_mut().take_dirty();
-        for (done, key) in dirty.iter().enumerate() {
-            if let Err(error) = self.persist(*key).await {
-                self.table.borrow_mut().mark_dirty(&dirty[done..]);
-                return Err(error);
+    /// Removes the folders of deleted topics and writes the units that are in no file. A queue that
+    /// fails keeps none of the others back; it is tried again by the next call. `must_stop` is
+    /// asked before each queue: true leaves the rest for the next call too.
+    ///
+    /// Returns the first failure; all of them are in the log.
+    pub(crate) async fn persist_dirty(
+        &self,
+        must_stop: impl Fn() -> bool,
+    ) -> Result<(), FileError> {
+        let _writing = self.writing.take().await;
+        self.remove_doomed_folders().await;
+        let TakenQueues { stuck, dirty } = self.table.borrow_mut().take_dirty();
+        let (begun, round) = (Cell::new(0), RefCell::new(Round::default()));
+        let queues = stuck.into_iter().map(|key| (key, 0)).chain(dirty.iter().map(|key| (*key, 1)));
+        let queues = queues.take_while(|_| !must_stop()).map(|(key, listed)| {
+            begun.set(begun.get() + listed);
+            key
+        });
+        let write = |key| self.persist_one(key, &round);
+        stream::iter(queues).for_each_concurrent(PERSISTS_AT_ONCE, write).await;
+        self.table.borrow_mut().give_back(dirty, begun.get());
+        round.into_inner().end()
+    }
+
+    /// Removes the folders of all deleted topics; those that can't be removed are tried again next
+    /// time. The caller has the turn of writing.
+    async fn remove_doomed_folders(&self) {
+        for topic in self.files.doomed_topics() {
+            if let Err(error) = self.files.remove_doomed(&topic).await {
+                tracing::warn!(%error, "the folder of a deleted topic is still there; tried again");
             }
         }
-        Ok(())
+    }
+
+    /// Removes the folder of a deleted topic, durably; what a new topic of that name has for its
+    /// files is written from now on.
+    pub(crate) async fn remove_folder(&self, topic: &str) -> Result<(), FileError> {
+        let _writing = self.writing.take().await;
+        if self.files.is_doomed(topic) { self.files.remove_doomed(topic).await } else { Ok(()) }
+    }
+
+    /// Whether a queue has to wait for the removal of an older one's files: it is stuck until then.
+    fn waits(&self, key: QueueKey) -> bool {
+        let mut table = self.table.borrow_mut();
+        let waits = table.get(key).is_some_and(|queue| self.files.is_doomed(&queue.topic));
+        if waits {
+            table.stick(key);
+        }
+        waits
+    }
+
+    async fn persist_one(&self, key: QueueKey, round: &RefCell<Round>) {
+        if self.waits(key) {
+            return;
+        }
+        match self.persist(key).await {
+            Ok(()) => self.is_written(key),
+            Err(error) => {
+                if self.table.borrow_mut().stick(key) {
+                    self.note_failure(key, &error, None);
+                    round.borrow_mut().name(&self.name(key), &error);
+                }
+                round.borrow_mut().failed(error);
+            }
+        }
     }
 
     async fn persist(&self, key: QueueKey) -> Result<(), FileError> {
+        self.table.borrow_mut().begin_write(key);
         while let Some(batch) = self.next_batch(key) {
-            self.files.write(&batch.place, batch.first, batch.bytes).await?;
+            self.files.write(&batch.place, batch.first, batch.bytes, batch.before).await?;
             self.table.borrow_mut().persisted(key, batch.first.plus(batch.count));
         }
         Ok(())
@@ -57,7 +160,7 @@ impl<R: Runtime> Queues<R> {
 
     fn next_batch(&self, key: QueueKey) -> Option<Batch> {
         let table = self.table.borrow();
-        let queue = table.get(key).filter(|queue| !self.files.is_doomed(&queue.topic))?;
+        let queue = table.get(key)?;
         let first = queue.persisted;
         let most = PERSIST_UNITS_MAX.min(self.files.left_in_file(first));
         let bytes: Vec<u8> = queue.unpersisted(most).flat_map(super::unit::Unit::encode).collect();
@@ -67,34 +170,88 @@ impl<R: Runtime> Queues<R> {
             first,
             count,
             bytes: AppendBuf::copy_of(&bytes),
+            before: if queue.min < first && self.files.at_in_file(first) > 0 {
+                Before::Units
+            } else {
+                Before::Nothing
+            },
         })
     }
 
-    /// Makes what is in files durable, names included. One caller at a time.
-    ///
-    /// A failure is final: the kernel forgets pages that it could not write, and the next fdatasync
-    /// succeeds without them. No manifest may list these units, so none is written any more; the
-    /// next open builds them from the log.
-    pub(crate) async fn sync(&self) -> Result<(), FileError> {
-        if self.sync_failed.get() {
-            let source = io::Error::other(
-                "an earlier fdatasync of ConsumeQueue files failed; they are built anew at the \
-                    next start",
-            );
-            return Err(FileError {
-                operation: "fdatasync",
-                path: self.files.root(),
-                offset: 0,
-                source,
-            });
+    /// Its failure stays noted until a manifest lists it whole: what was written now is not synced.
+    fn is_written(&self, key: QueueKey) {
+        if self.table.borrow().is_stuck(key) {
+            self.table.borrow_mut().unstick(key);
+            tracing::info!(queue = %self.name(key), "this ConsumeQueue is written again");
         }
-        let synced = self.sync_all().await;
+    }
+
+    fn note_failure(&self, key: QueueKey, error: &FileError, unsynced_from: Option<u64>) {
+        let mut failures = self.failures.borrow_mut();
+        let before = failures.get(&key).and_then(|failure| failure.unsynced_from);
+        let unsynced_from = before.or(unsynced_from);
+        failures.insert(key, Failure { reason: error.to_string(), unsynced_from });
+    }
+
+    fn name(&self, key: QueueKey) -> String {
+        let table = self.table.borrow();
+        let queue = table.get(key).map(|queue| (queue.topic.clone(), queue.queue_id));
+        queue.map_or_else(
+            || "of a deleted topic".to_owned(),
+            |(topic, queue_id)| format!("{topic} {queue_id}"),
+        )
+    }
+
+    /// Why a queue is not as far on disk as it should be.
+    pub(crate) fn failure(&self, key: QueueKey) -> String {
+        let failure = self.failures.borrow().get(&key).map(|failure| failure.reason.clone());
+        failure.unwrap_or_else(|| "the folder of a deleted topic of this name is there".to_owned())
+    }
+
+    /// Makes what is in files durable, names included. One caller at a time. `manifest_end`: log
+    /// end of the manifest on disk, below which every unit is durable but those that it says are
+    /// not. False when `must_stop` said so before all were synced.
+    ///
+    /// A queue that fails is behind from now on; a folder that fails is final for all: no manifest
+    /// may be written any more, the next open builds what is missing from the log.
+    pub(crate) async fn sync(
+        &self,
+        manifest_end: u64,
+        must_stop: impl Fn() -> bool,
+    ) -> Result<bool, FileError> {
+        self.check_sync_failed()?;
+        let mut from = 0;
+        while from < self.table.borrow().slots() {
+            let unsynced = self.unsynced(from);
+            if unsynced.is_empty() && from > 0 {
+                self.files.pause(PIECE_PAUSE).await;
+            }
+            let syncs = stream::iter(unsynced.into_iter().take_while(|_| !must_stop()));
+            let sync = |unsynced| self.sync_one(unsynced, manifest_end);
+            syncs.for_each_concurrent(SYNCS_AT_ONCE, sync).await;
+            if must_stop() {
+                return Ok(false);
+            }
+            from += QUEUES_AT_ONCE;
+        }
+        let synced = self.files.sync_folders().await;
         if let Err(error) = &synced {
             self.sync_failed.set(true);
             tracing::error!(%error, "ConsumeQueue files can't be made durable: at the next start \
-                they are built from the log");
+                what is missing is built from the log");
         }
-        synced
+        synced.map(|()| true)
+    }
+
+    fn check_sync_failed(&self) -> Result<(), FileError> {
+        if !self.sync_failed.get() {
+            return Ok(());
+        }
+        let source = io::Error::other(
+            "an earlier sync of ConsumeQueue folders failed; what is missing is built from the \
+                log at the next start",
+        );
+        Err(FileError { operation: "fdatasync", path: self.files.root(), offset: 0, source })
     }
 
     /// Whether nothing of these files is believed any more.
@@ -102,24 +259,128 @@ impl<R: Runtime> Queues<R> {
         self.sync_failed.get()
     }
 
-    async fn sync_all(&self) -> Result<(), FileError> {
-        for (place, from, upto) in self.unsynced() {
-            self.files.sync(&place, from, upto).await?;
-            if let Some(queue) = self.table.borrow_mut().get_mut(place.key) {
-                queue.synced = queue.synced.max(upto);
+    async fn sync_one(&self, unsynced: (QueuePlace, QueueOffset, QueueOffset), manifest_end: u64) {
+        let (place, from, upto) = unsynced;
+        let synced = self.files.sync(&place, from, upto).await;
+        let mut table = self.table.borrow_mut();
+        // A topic deleted meanwhile needs no sync.
+        let Some(queue) = table.get_mut(place.key) else { return };
+        match synced {
+            Ok(()) => queue.synced = queue.synced.max(upto.min(queue.persisted)),
+            Err(error) => {
+                drop(table);
+                let on_disk = self.behind_on_disk.borrow().get(&place.key).copied();
+                let scan_from = on_disk.unwrap_or(manifest_end);
+                self.note_failure(place.key, &error, Some(scan_from));
+                tracing::error!(
+                    queue = %self.name(place.key), %error,
+                    "this ConsumeQueue can't be made durable: at the next start what may be \
+                        missing of it is built from the log"
+                );
             }
         }
-        self.files.sync_folders().await
     }
 
-    fn unsynced(&self) -> Vec<(QueuePlace, QueueOffset, QueueOffset)> {
-        let table = self.table.borrow();
-        let unsynced = table.iter().filter(|(_, queue)| queue.synced < queue.persisted);
+    fn unsynced(&self, from: usize) -> Vec<(QueuePlace, QueueOffset, QueueOffset)> {
+        let (table, failures) = (self.table.borrow(), self.failures.borrow());
+        let is_believed = |key: &QueueKey| {
+            failures.get(key).is_none_or(|failure| failure.unsynced_from.is_none())
+        };
+        let unsynced = table
+            .piece(from, QUEUES_AT_ONCE)
+            .filter(|(key, queue)| queue.synced < queue.persisted && is_believed(key));
         unsynced.map(|(key, queue)| (place_of(key, queue), queue.synced, queue.persisted)).collect()
     }
 
-    /// Every queue and where its units end.
-    pub(crate) fn ends(&self) -> Vec<(QueuePlace, QueueOffset)> {
-        self.table.borrow().iter().map(|(key, queue)| (place_of(key, queue), queue.next)).collect()
+    /// For each queue of `count` slots from `from` on, after a sync: where it ended when the log
+    /// ended at `log_end`, and what is durable of it if that is less. `manifest_end` as in
+    /// [`Queues::sync`].
+    pub(crate) fn list(
+        &self,
+        (from, count): (usize, usize),
+        (log_end, manifest_end): (u64, u64),
+        mut each: impl FnMut(QueueKey, &Queue, QueueOffset, Option<DurableEnd>),
+    ) {
+        for (key, queue) in self.table.borrow().piece(from, count) {
+            let end = queue.end_at(log_end).max(queue.min);
+            let durable = queue.synced.max(queue.min);
+            let behind = (durable < end).then(|| DurableEnd {
+                end: durable,
+                scan_from: self.scan_from(key, queue, durable, manifest_end),
+            });
+            each(key, queue, end, behind);
+        }
+    }
+
+    /// From where in the log the records of a queue are to be scanned of which `durable` is the
+    /// first that is not.
+    fn scan_from(
+        &self,
+        key: QueueKey,
+        queue: &Queue,
+        durable: QueueOffset,
+        manifest_end: u64,
+    ) -> u64 {
+        let unsynced_from =
+            self.failures.borrow().get(&key).and_then(|failure| failure.unsynced_from);
+        unsynced_from.unwrap_or_else(|| match queue.unit(durable) {
+            Found::Memory(unit) => unit.at.0,
+            Found::File => self.behind_on_disk.borrow().get(&key).copied().unwrap_or(manifest_end),
+        })
+    }
+
+    /// Forgets the failures that are over. `behind` is what a checkpoint lists as behind.
+    fn forget_failures(&self, behind: &[(QueueKey, DurableEnd)]) {
+        let table = self.table.borrow();
+        let behind: HashSet<QueueKey> = behind.iter().map(|(key, _)| *key).collect();
+        self.failures.borrow_mut().retain(|key, failure| {
+            table.get(*key).is_some()
+                && (behind.contains(key) || failure.unsynced_from.is_some() || table.is_stuck(*key))
+        });
+    }
+
+    /// The log was cut at `to`: what is known of its places behind holds for what comes there.
+    pub(crate) fn cut_failures(&self, to: u64) {
+        for failure in self.failures.borrow_mut().values_mut() {
+            failure.unsynced_from = failure.unsynced_from.map(|from| from.min(to));
+        }
+        self.behind_on_disk.borrow_mut().values_mut().for_each(|from| *from = to.min(*from));
+    }
+
+    /// A manifest that says so is on disk.
+    pub(crate) fn behind_is_on_disk(&self, behind: &[(QueueKey, DurableEnd)]) {
+        self.forget_failures(behind);
+        *self.behind_on_disk.borrow_mut() =
+            behind.iter().map(|(key, durable)| (*key, durable.scan_from)).collect();
+    }
+}
+
+/// What a round of writes has to say.
+#[derive(Default)]
+struct Round {
+    named: usize,
+    first: Option<FileError>,
+}
+
+impl Round {
+    fn name(&mut self, queue: &str, error: &FileError) {
+        self.named += 1;
+        if self.named <= STUCK_QUEUES_NAMED_MAX {
+            tracing::warn!(
+                queue, %error,
+                "this ConsumeQueue can't be written; it is tried again, the others go on"
+            );
+        }
+    }
+
+    fn failed(&mut self, error: FileError) {
+        self.first.get_or_insert(error);
+    }
+
+    fn end(self) -> Result<(), FileError> {
+        if let Some(more) = self.named.checked_sub(STUCK_QUEUES_NAMED_MAX + 1) {
+            tracing::warn!("{} more ConsumeQueues can't be written", more + 1);
+        }
+        self.first.map_or(Ok(()), Err)
     }
 }

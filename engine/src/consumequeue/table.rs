@@ -11,9 +11,16 @@
 //! topic. What bounds it: units leave memory when they are in a file and their record has left the
 //! tail; units in no file yet are counted, and appends wait beyond a limit. An idle queue costs its
 //! row here and nothing else.
+//!
+//! What is in no file yet, and queues that can't be written: [`backlog`].
+
+mod backlog;
+
+pub(crate) use backlog::TakenQueues;
 
 use super::dispatch::{is_lmq, is_queue};
 use super::unit::Unit;
+use crate::limits::UNPERSISTED_UNITS_MAX;
 use crate::number::exact;
 use crate::offset::QueueOffset;
 use foldhash::HashMap;
@@ -41,7 +48,9 @@ pub(crate) struct Queue {
     /// Up to here the files are synced.
     pub(crate) synced: QueueOffset,
     recent: VecDeque<Unit>,
+    /// Listed as having units in no file. Never set while it is stuck.
     is_dirty: bool,
+    is_stuck: bool,
 }
 
 /// Where the unit of a queue offset is.
@@ -63,7 +72,18 @@ impl Queue {
             synced: next,
             recent: VecDeque::new(),
             is_dirty: false,
+            is_stuck: false,
         }
+    }
+
+    /// Where the queue ended when the log ended at `log_end`. Every unit of a record from there on
+    /// is in memory.
+    pub(crate) fn end_at(&self, log_end: u64) -> QueueOffset {
+        self.first_recent().plus(self.recent.partition_point(|unit| unit.at.0 < log_end))
+    }
+
+    fn unpersisted_count(&self) -> usize {
+        self.next.since(self.persisted)
     }
 
     pub(crate) fn first_recent(&self) -> QueueOffset {
@@ -85,11 +105,10 @@ impl Queue {
         self.recent.iter().skip(self.persisted.since(self.first_recent())).take(most)
     }
 
-    fn trim(&mut self, tail_begin: u64) {
+    /// Frees what is in files and whose records lie below `below` in the log.
+    fn trim(&mut self, below: u64) {
         let mut first = self.first_recent();
-        while first < self.persisted
-            && self.recent.front().is_some_and(|unit| unit.at.0 < tail_begin)
-        {
+        while first < self.persisted && self.recent.front().is_some_and(|unit| unit.at.0 < below) {
             self.recent.pop_front();
             first = first.plus(1);
         }
@@ -105,15 +124,40 @@ struct Slot {
 }
 
 /// All queues of a shard.
-#[derive(Default)]
 pub(crate) struct QueueTable {
     topics: HashMap<Rc<str>, Vec<u32>>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     dirty: Vec<QueueKey>,
+    /// Takes the place of `dirty` when that is taken: an append that marks a queue allocates
+    /// nothing.
+    spare: Vec<QueueKey>,
+    stuck: Vec<QueueKey>,
+    /// Units in no file yet, but for those of stuck queues.
     unpersisted: usize,
+    stuck_units: usize,
     /// There was a light message queue: records may belong into more than their own queue.
     has_light_queues: bool,
+    /// From so many of `unpersisted` on an append has to look closer: the limit, or 0 while stuck
+    /// queues take no more. One comparison serves both.
+    look_closer_at: usize,
+}
+
+impl Default for QueueTable {
+    fn default() -> Self {
+        Self {
+            topics: HashMap::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+            spare: Vec::new(),
+            stuck: Vec::new(),
+            unpersisted: 0,
+            stuck_units: 0,
+            has_light_queues: false,
+            look_closer_at: UNPERSISTED_UNITS_MAX,
+        }
+    }
 }
 
 impl QueueTable {
@@ -201,88 +245,72 @@ impl QueueTable {
         queue.recent.push_back(unit);
         queue.next = queue.next.plus(1);
         let newly_dirty = !std::mem::replace(&mut queue.is_dirty, true);
-        if newly_dirty {
-            self.dirty.push(key);
-        }
         self.unpersisted += 1;
+        if newly_dirty {
+            self.becomes_dirty(key);
+        }
     }
 
     /// Forgets the units from `next` on, which is not above the queue's end.
     pub(crate) fn truncate(&mut self, key: QueueKey, next: QueueOffset) {
         let Some(queue) = self.get_mut(key) else { return };
-        let (first, unpersisted_before) = (queue.first_recent(), queue.next.since(queue.persisted));
+        let (first, before, is_stuck) =
+            (queue.first_recent(), queue.unpersisted_count(), queue.is_stuck);
         queue.recent.truncate(next.since(first));
         queue.next = next;
         queue.visible = queue.visible.min(next);
         queue.persisted = queue.persisted.min(next);
         queue.synced = queue.synced.min(next);
         queue.min = queue.min.min(next);
-        let gone = unpersisted_before - queue.next.since(queue.persisted);
-        self.unpersisted -= gone;
+        let gone = before - queue.unpersisted_count();
+        self.count_less(gone, is_stuck);
     }
 
     /// Notes that the files hold everything below `upto`.
     pub(crate) fn persisted(&mut self, key: QueueKey, upto: QueueOffset) {
         let Some(queue) = self.get_mut(key) else { return };
         let upto = upto.min(queue.next);
-        let newly = upto.since(queue.persisted);
+        let (newly, is_stuck) = (upto.since(queue.persisted), queue.is_stuck);
         queue.persisted = queue.persisted.max(upto);
-        self.unpersisted -= newly;
+        self.count_less(newly, is_stuck);
     }
 
-    /// Units in no file yet.
+    /// Units in no file yet, but for those of stuck queues.
     pub(crate) fn unpersisted(&self) -> usize {
         self.unpersisted
     }
 
-    /// Takes the queues that have units in no file.
-    pub(crate) fn take_dirty(&mut self) -> Vec<QueueKey> {
-        // Collected, not taken: the list keeps its memory, so that an append that marks a queue
-        // allocates nothing.
-        let dirty: Vec<QueueKey> = self.dirty.drain(..).collect();
-        for key in &dirty {
-            if let Some(queue) = self.get_mut(*key) {
-                queue.is_dirty = false;
-            }
-        }
-        dirty
+    /// How many slots there are: an end for walks over all queues.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
-    /// Puts queues back that were taken and could not be written.
-    pub(crate) fn mark_dirty(&mut self, keys: &[QueueKey]) {
-        for key in keys {
-            let newly_dirty = self
-                .get_mut(*key)
-                .is_some_and(|queue| !std::mem::replace(&mut queue.is_dirty, true));
-            if newly_dirty {
-                self.dirty.push(*key);
-            }
+    /// The queues of `count` slots from `from` on: a walk over all queues takes them a piece at a
+    /// time.
+    pub(crate) fn piece(
+        &self,
+        from: usize,
+        count: usize,
+    ) -> impl Iterator<Item = (QueueKey, &Queue)> {
+        self.slots.iter().enumerate().skip(from).take(count).filter_map(with_key)
+    }
+
+    /// Frees of such a piece what is in files and whose records lie below `below` in the log.
+    pub(crate) fn trim_piece(&mut self, from: usize, count: usize, below: u64) {
+        let slots = self.slots.iter_mut().skip(from).take(count);
+        for queue in slots.filter_map(|slot| slot.queue.as_mut()) {
+            queue.trim(below);
         }
     }
 
-    /// The queues of a topic.
-    pub(crate) fn keys_of(&self, topic: &str) -> Vec<QueueKey> {
-        let slots = self.topics.get(topic).into_iter().flatten().copied();
-        let key = |slot: u32| {
-            let generation = self.slots.get(slot as usize)?.generation;
-            Some(QueueKey { slot, generation })
-        };
-        slots.filter(|slot| *slot != NO_QUEUE).filter_map(key).collect()
-    }
-
-    /// Frees what is in files and whose records have left memory.
-    pub(crate) fn trim(&mut self, tail_begin: u64) {
-        for queue in self.slots.iter_mut().filter_map(|slot| slot.queue.as_mut()) {
-            queue.trim(tail_begin);
-        }
+    /// Frees what is in files, of all queues.
+    pub(crate) fn trim(&mut self, below: u64) {
+        self.trim_piece(0, usize::MAX, below);
     }
 
     /// Every queue, in the order of the slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (QueueKey, &Queue)> {
-        self.slots.iter().enumerate().filter_map(|(slot, entry)| {
-            let key = QueueKey { slot: u32::try_from(slot).ok()?, generation: entry.generation };
-            entry.queue.as_ref().map(|queue| (key, queue))
-        })
+        self.piece(0, usize::MAX)
     }
 
     /// Forgets a topic; its keys find nothing from now on. Returns them.
@@ -291,13 +319,15 @@ impl QueueTable {
         let mut removed = Vec::new();
         for slot in queues.into_iter().filter(|slot| *slot != NO_QUEUE) {
             let Some(place) = self.slots.get_mut(slot as usize) else { continue };
-            if let Some(queue) = place.queue.take() {
-                self.unpersisted -= queue.next.since(queue.persisted);
-            }
+            let queue = place.queue.take();
             removed.push(QueueKey { slot, generation: place.generation });
             place.generation = place.generation.wrapping_add(1);
             self.free.push(slot);
+            if let Some(queue) = queue {
+                self.count_less(queue.unpersisted_count(), queue.is_stuck);
+            }
         }
+        self.stuck.retain(|key| !removed.contains(key));
         removed
     }
 
@@ -308,7 +338,8 @@ impl QueueTable {
         let Some(queue) = place.queue.take() else { return };
         place.generation = place.generation.wrapping_add(1);
         self.free.push(key.slot);
-        self.unpersisted -= queue.next.since(queue.persisted);
+        self.count_less(queue.unpersisted_count(), queue.is_stuck);
+        self.stuck.retain(|stuck| *stuck != key);
         let Some(queues) = self.topics.get_mut(&queue.topic) else { return };
         queues.iter_mut().filter(|slot| **slot == key.slot).for_each(|slot| *slot = NO_QUEUE);
         if queues.iter().all(|slot| *slot == NO_QUEUE) {
@@ -324,6 +355,11 @@ impl QueueTable {
     pub(crate) fn has_topic(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }
+}
+
+fn with_key((slot, entry): (usize, &Slot)) -> Option<(QueueKey, &Queue)> {
+    let key = QueueKey { slot: u32::try_from(slot).ok()?, generation: entry.generation };
+    entry.queue.as_ref().map(|queue| (key, queue))
 }
 
 #[cfg(test)]
@@ -402,5 +438,15 @@ mod tests {
         table.push(key, unit(1000));
         assert_eq!(table.get(key).unwrap().unit(QueueOffset(7)), Found::Memory(unit(1000)));
         assert_eq!(table.unpersisted(), 1);
+    }
+
+    #[test]
+    fn where_a_queue_ended_is_known_for_every_place_of_the_log_in_memory() {
+        let mut table = QueueTable::default();
+        let key = table.key_or_new("t", 0, QueueOffset(5)).unwrap();
+        (0..10).for_each(|nth| table.push(key, unit(nth * 100)));
+        for (log_end, end) in [(0, 5), (100, 6), (150, 7), (900, 14), (1000, 15), (5000, 15)] {
+            assert_eq!(table.get(key).unwrap().end_at(log_end), QueueOffset(end), "{log_end}");
+        }
     }
 }

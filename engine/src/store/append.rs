@@ -11,12 +11,10 @@ use super::{Inner, Phase, Store};
 use crate::commitlog::blank::{blank_before, encode_blank};
 use crate::config::LogSource;
 use crate::consumequeue::dispatch::{QueuePosition, RecordUnits, TagFacts, is_indexed, unit_of};
-use crate::consumequeue::table::QueueKey;
+use crate::consumequeue::table::{QueueKey, QueueTable};
 use crate::consumequeue::unit::Unit;
 use crate::error::AppendError;
-use crate::limits::{
-    PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_MAX, UNPERSISTED_UNITS_WAKE,
-};
+use crate::limits::{PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_WAKE};
 use crate::offset::{PhyOffset, QueueOffset};
 use crate::paths::is_folder_name;
 use protocol::batch::BatchEntry;
@@ -67,7 +65,7 @@ impl<R: Runtime> Store<R> {
         let bytes = encoded_len(draft, has_crc)?;
         inner.check_size(bytes)?;
         let queue = inner.queue_for(draft)?;
-        inner.make_room(bytes)?;
+        inner.make_room(bytes, |table| queue.filter(|key| table.is_full(*key)))?;
         let appended = inner.put(queue, draft, (bytes, has_crc), inner.store_time_ms());
         inner.writing.append_ended();
         Ok(appended)
@@ -100,7 +98,7 @@ impl<R: Runtime> Store<R> {
         }
         inner.check_size(total)?;
         let queue = inner.queue_for(common)?;
-        inner.make_room(total)?;
+        inner.make_room(total, |table| queue.filter(|key| table.is_full(*key)))?;
         let batch = inner.put_all(queue, common, entries, any_crc, each)?;
         inner.writing.append_ended();
         batch.ok_or(AppendError::EmptyBatch)
@@ -191,13 +189,17 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// Makes the next `bytes` appendable in one piece and one file, with a blank before them if the
-    /// file is at its end.
-    pub(super) fn make_room(&self, bytes: usize) -> Result<(), AppendError> {
+    /// file is at its end. `full_queue` as in [`Inner::check_takes_records`].
+    pub(super) fn make_room(
+        &self,
+        bytes: usize,
+        full_queue: impl FnOnce(&QueueTable) -> Option<QueueKey>,
+    ) -> Result<(), AppendError> {
         self.check_open()?;
         if self.writing.source.get() != LogSource::Own {
             return Err(AppendError::Foreign);
         }
-        self.check_takes_records()?;
+        self.check_takes_records(full_queue)?;
         let full = || self.tail_full();
         let (end, written) = (self.watermarks.appended().0, self.watermarks.written().0);
         let blank = blank_before(end, bytes as u64, self.writing.log.file_bytes());
@@ -214,16 +216,24 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// What own and copied records are refused for alike, before there is room for them.
+    /// `full_queue` gives a queue of theirs that takes no more ([`QueueTable::is_full`]), if there
+    /// is one; it is asked only where there may be one.
     #[inline]
-    pub(super) fn check_takes_records(&self) -> Result<(), AppendError> {
+    pub(super) fn check_takes_records(
+        &self,
+        full_queue: impl FnOnce(&QueueTable) -> Option<QueueKey>,
+    ) -> Result<(), AppendError> {
         if let Some(used_percent) = self.writing.room.nearly_full.get() {
             return Err(AppendError::DiskNearlyFull {
                 used_percent,
                 resumes_percent: self.env.config.retention.clean_forcibly_percent,
             });
         }
-        if self.writing.is_shut.get() || self.is_behind_in_queues() {
+        if self.writing.is_shut.get() {
             return Err(self.tail_full());
+        }
+        if self.derived.queues.table.borrow().must_look_closer() {
+            self.check_queues(full_queue)?;
         }
         Ok(())
     }
@@ -233,7 +243,25 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn is_behind_in_queues(&self) -> bool {
-        self.derived.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_MAX
+        self.derived.queues.table.borrow().is_behind()
+    }
+
+    /// Refuses what would have more units wait for their files than may.
+    fn check_queues(
+        &self,
+        full_queue: impl FnOnce(&QueueTable) -> Option<QueueKey>,
+    ) -> Result<(), AppendError> {
+        let table = self.derived.queues.table.borrow();
+        if table.is_behind() {
+            return Err(self.tail_full());
+        }
+        let Some(key) = full_queue(&table) else { return Ok(()) };
+        let Some(queue) = table.get(key) else { return Ok(()) };
+        Err(AppendError::QueueStuck {
+            topic: queue.topic.to_string(),
+            queue_id: queue.queue_id,
+            reason: self.derived.queues.failure(key),
+        })
     }
 
     fn can_take_record(&self) -> bool {

@@ -25,7 +25,7 @@ use super::{Inner, Store};
 use crate::commitlog::scan::{ScanLimits, Scanned, scan_one};
 use crate::config::LogSource;
 use crate::consumequeue::dispatch::{QueuePosition, RecordUnits, is_indexed};
-use crate::consumequeue::table::QueueKey;
+use crate::consumequeue::table::{QueueKey, QueueTable};
 use crate::consumequeue::unit::Unit;
 use crate::error::{AppendError, RawError, StoreError};
 use crate::limits::{MISSING_UNITS_MAX, QUEUE_ID_MAX};
@@ -270,7 +270,8 @@ impl<R: Runtime> Inner<R> {
 
     /// Room for all of it in one piece.
     fn make_raw_room(&self, bytes: usize) -> Result<(), AppendError> {
-        self.check_takes_records()?;
+        // The copy goes on with the next record or not at all.
+        self.check_takes_records(QueueTable::a_full_queue)?;
         self.check_way_to(self.watermarks.appended().0 + bytes as u64)?;
         let mut tail = self.writing.tail.borrow_mut();
         tail.reserve(bytes, self.watermarks.written().0).map_err(|_| self.tail_full())

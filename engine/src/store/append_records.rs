@@ -49,7 +49,11 @@ impl<R: Runtime> Store<R> {
             return Err(AppendError::EmptyBatch);
         }
         inner.check_size(total)?;
-        inner.make_room(total)?;
+        inner.make_room(total, |table| {
+            let keys =
+                plans.iter().filter_map(|plan| table.key(plan.topic(payload), plan.queue_id));
+            keys.into_iter().find(|key| table.is_full(*key))
+        })?;
         let now_ms = inner.store_time_ms();
         let mut end = PhyOffset(0);
         for plan in plans {

@@ -1,22 +1,19 @@
-//! The tasks of an open store: the log's writer, its flusher, the preparer of files, and the writer
-//! of derived files.
+//! The tasks of an open store: the log's writer, its flusher, the preparer of files. Those of the
+//! derived files are in [`super::checkpoints`], [`super::cuts`] and [`super::indexing`].
 //!
 //! A failed write or flush of the log poisons the store: it takes no more messages, never tries the
 //! same flush again (the kernel may have dropped the pages, a second fdatasync would lie), and asks
 //! for a restart. What failed before it touched the log is waited out ([`super::space`]). Derived
 //! files are tried again: the log has everything.
 
+use super::checkpoints::{write_checkpoints, write_queues};
 use super::indexing::build_index;
 use super::space::LOG_RETRY;
-use super::{Inner, Phase, Store, zeros};
-use crate::checkpoint::Checkpoint;
+use super::{Inner, Phase, zeros};
 use crate::commitlog::writer::{WriteStep, next_write};
-use crate::config::{FlushPolicy, LogBackend, LogSource};
+use crate::config::{FlushPolicy, LogBackend};
 use crate::error::{FileError, StoreError, is_no_space};
-use crate::index::IndexMark;
 use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
-use crate::manifest::{ListedQueue, MANIFEST_VERSION, Manifest};
-use crate::offset::PhyOffset;
 use futures_lite::future::or;
 use rt::{File, Priority, Runtime};
 use std::future::Future;
@@ -58,7 +55,11 @@ impl<R: Runtime> Inner<R> {
         {
             self.run(Priority::Background, zeros::write_ahead(self.clone()));
         }
-        self.run(Priority::Background, write_derived(self.clone()));
+        self.run(Priority::Background, write_queues(self.clone()));
+        self.run(Priority::Background, write_checkpoints(self.clone()));
+        if self.derived.cuts.is_due() {
+            self.run(Priority::Background, super::cuts::cut_queues(self.clone()));
+        }
         self.run(Priority::Background, super::retain::retain(self.clone()));
         if self.env.config.index_enabled {
             self.run(Priority::Background, build_index(self.clone()));
@@ -195,7 +196,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// Waits until everything below `end` is written, then makes it durable.
-    async fn flush_upto(&self, end: u64) -> Result<(), StoreError> {
+    pub(super) async fn flush_upto(&self, end: u64) -> Result<(), StoreError> {
         loop {
             let seen = self.writing.written.seen();
             self.poison_error()?;
@@ -205,65 +206,6 @@ impl<R: Runtime> Inner<R> {
             self.check_writer_goes_on()?;
             self.writing.written.changed_since(seen).await;
         }
-    }
-
-    /// ConsumeQueues up to now into their files, durably, and a manifest that says so.
-    pub(super) async fn write_checkpoint(&self) -> Result<(), StoreError> {
-        self.check();
-        self.make_way_for_manifest().await?;
-        let mut manifest = self.manifest_now();
-        self.flush_upto(manifest.log_end).await?;
-        self.derived.queues.persist_dirty().await?;
-        self.derived.queues.sync().await?;
-        manifest.index = self.index_checkpoint().await;
-        let path = self.env.paths.manifest();
-        self.env
-            .rt
-            .replace_file(&path, manifest.encode(), false)
-            .await
-            .map_err(FileError::at("replace", &path, 0))?;
-        self.derived.manifest_end.set(manifest.log_end);
-        let checkpoint = Checkpoint {
-            physic_timestamp_ms: manifest.last_store_ms,
-            logics_timestamp_ms: manifest.last_store_ms,
-            logics_physical_offset: PhyOffset(manifest.log_end).as_i64(),
-            index_timestamp_ms: manifest.index.as_ref().map_or(0, IndexMark::last_ms),
-            ..self.derived.checkpoint.get()
-        };
-        self.derived.checkpoint.set(checkpoint);
-        let path = self.env.paths.checkpoint();
-        self.env
-            .rt
-            .replace_file(&path, checkpoint.encode(), false)
-            .await
-            .map_err(FileError::at("replace", &path, 0))?;
-        self.check();
-        Ok(())
-    }
-
-    pub(super) fn manifest_now(&self) -> Manifest {
-        let (log_begin, log_end, last_store_ms) =
-            (self.writing.log.begin(), self.watermarks.appended().0, self.writing.clock.get());
-        let mut manifest = Manifest {
-            version: MANIFEST_VERSION,
-            log_begin,
-            log_end,
-            last_store_ms,
-            flush: self.env.config.flush,
-            ..Manifest::default()
-        };
-        manifest.is_foreign = self.writing.source.get() == LogSource::Foreign;
-        manifest.own_from = (!manifest.is_foreign).then(|| self.writing.own_from.get());
-        manifest.deleted.clone_from(&self.derived.deleted.borrow());
-        for (_, queue) in self.derived.queues.table.borrow().iter() {
-            let listed = ListedQueue { min: queue.min.0, max: queue.next.0 };
-            manifest
-                .queues
-                .entry(queue.topic.to_string())
-                .or_default()
-                .insert(queue.queue_id, listed);
-        }
-        manifest
     }
 }
 
@@ -342,100 +284,5 @@ async fn prepare_files<R: Runtime>(inner: Rc<Inner<R>>) {
         if inner.try_file(next).await.is_err() {
             inner.pause(LOG_RETRY).await;
         }
-    }
-}
-
-impl<R: Runtime> Inner<R> {
-    /// One round of the derived files. A failure is logged and tried again: the log has everything.
-    async fn derived_round(&self, due: bool) {
-        let _turn = self.derived.turn.take().await;
-        if let Err(error) = self.remove_doomed_folders().await {
-            tracing::warn!(%error, "the folder of a deleted topic is still there; trying again");
-        }
-        let persisted = self.derived.queues.persist_dirty().await.map_err(StoreError::from);
-        let done = match persisted {
-            Ok(())
-                if due
-                    && !self.derived.queues.sync_failed()
-                    && self.derived.manifest_end.get() != self.watermarks.appended().0 =>
-            {
-                self.write_checkpoint().await
-            }
-            other => other,
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "ConsumeQueue files are behind; trying again");
-        }
-        self.writing.tail.borrow_mut().free_returned();
-        let tail_begin = self.writing.tail.borrow().begin();
-        self.derived.queues.table.borrow_mut().trim(tail_begin);
-        self.writing.written.notify();
-    }
-}
-
-/// ConsumeQueue files every `consumequeue_interval_ms`, a checkpoint every
-/// `checkpoint_interval_ms`.
-async fn write_derived<R: Runtime>(inner: Rc<Inner<R>>) {
-    let interval = Duration::from_millis(inner.env.config.consumequeue_interval_ms);
-    let checkpoint_nanos = inner.env.config.checkpoint_interval_ms.saturating_mul(1_000_000);
-    let mut last_checkpoint = inner.env.rt.now_nanos();
-    while inner.life.phase.get() == Phase::Open {
-        let seen = inner.derived.wake.seen();
-        or(inner.pause(interval), inner.derived.wake.changed_since(seen)).await;
-        let due = inner.env.rt.now_nanos() - last_checkpoint >= checkpoint_nanos;
-        if due {
-            last_checkpoint = inner.env.rt.now_nanos();
-        }
-        inner.derived_round(due).await;
-    }
-}
-
-impl<R: Runtime> Store<R> {
-    /// Writes and syncs everything, then says so by removing `abort`: the next open scans nothing.
-    /// Appends are refused from the call on, reads go on until the last handle is dropped.
-    pub async fn close(&self) -> Result<(), StoreError> {
-        let inner = &*self.inner;
-        if inner.life.phase.get() != Phase::Open {
-            return Ok(());
-        }
-        inner.life.enter(Phase::Closing);
-        inner.life.stopping.notify();
-        inner.writing.appended.notify();
-        inner.derived.wake.notify();
-        inner.tasks_ended().await;
-        inner.finish_index().await;
-        let turn = inner.derived.turn.take().await;
-        let written = inner.write_checkpoint().await;
-        drop(turn);
-        inner.life.enter(Phase::Closed);
-        let removed = match written {
-            Ok(()) => inner.remove_abort().await,
-            Err(error) => Err(error),
-        };
-        if removed.is_ok() {
-            inner.writing.remove_tail();
-        }
-        inner.env.lock.take();
-        removed
-    }
-}
-
-impl<R: Runtime> Inner<R> {
-    async fn tasks_ended(&self) {
-        loop {
-            let seen = self.life.task_ended.seen();
-            if self.life.running_tasks.get() == 0 {
-                return;
-            }
-            self.life.task_ended.changed_since(seen).await;
-        }
-    }
-
-    async fn remove_abort(&self) -> Result<(), StoreError> {
-        let path = self.env.paths.abort();
-        self.env.rt.remove_file(&path).await.map_err(FileError::at("remove", &path, 0))?;
-        let root = self.env.paths.root();
-        self.env.rt.sync_dir(root).await.map_err(FileError::at("sync folder", root, 0))?;
-        Ok(())
     }
 }

@@ -21,7 +21,7 @@ use crate::consumequeue::queues::place_of;
 use crate::consumequeue::table::Found;
 use crate::consumequeue::unit::Unit;
 use crate::error::{FileError, ReadError};
-use crate::limits::REPORTED_DAMAGE_MAX;
+use crate::limits::{FILTER_BYTES_MAX, REPORTED_DAMAGE_MAX};
 use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
 use rt::runtime::DIRECT_ALIGN;
@@ -30,6 +30,10 @@ use std::rc::Rc;
 
 /// Units fetched at once while a filter looks for matches.
 const FILTER_UNITS_AT_ONCE: usize = 256;
+
+/// What a filter that decides by records looks at in one read: the units are bounded already, their
+/// records are read one after the other until the answer is full.
+const LOOKED_AT: Budget = Budget { messages: usize::MAX, bytes: FILTER_BYTES_MAX };
 
 /// Bytes read to learn a record's size and store time: most small records whole.
 const HEAD_READ_BYTES: usize = 4096;
@@ -65,11 +69,14 @@ struct Picked {
 }
 
 /// The records of a read, up to the first that is damaged.
+#[derive(Default)]
 struct Fetched {
     slices: Vec<BufSlice>,
     messages: usize,
     bytes: usize,
     stopped: Option<Stopped>,
+    /// The message that the answer had no room for.
+    full_at: Option<QueueOffset>,
 }
 
 /// A unit that did not lead to its message.
@@ -119,13 +126,14 @@ impl<R: Runtime> Store<R> {
                     "the damage that was found when the store was opened",
                 );
             }
-            let Fetched { slices, messages, bytes, stopped } =
-                inner.fetch(&place, &picked.units).await?;
+            let Fetched { slices, messages, bytes, stopped, full_at } =
+                inner.fetch(&place, &picked.units, request).await?;
             if inner.writing.log.cuts() != cuts {
                 return Ok(nothing(picked.otherwise, picked.next, range));
             }
             if messages > 0 {
-                let next_begin_offset = stopped.map_or(picked.next, |stopped| stopped.offset);
+                let early = stopped.map(|stopped| stopped.offset).or(full_at);
+                let next_begin_offset = early.unwrap_or(picked.next);
                 return Ok(ColdRead {
                     status: ReadStatus::Found,
                     slices,
@@ -267,8 +275,11 @@ impl<R: Runtime> Inner<R> {
                 picked.began_too_low(request.offset, self.range(place.key));
                 break;
             }
-            let budget = self
-                .cold_budget(request, picked.units.first().map(|(_, unit)| unit).or(units.first()));
+            let first = picked.units.first().map(|(_, unit)| unit).or(units.first());
+            let budget = match request.filter {
+                TagFilter::Records(_) => LOOKED_AT,
+                TagFilter::All | TagFilter::Codes(_) => self.cold_budget(request, first),
+            };
             if !picked.take(&units, request, budget, self.writing.log.begin()) {
                 break;
             }
@@ -306,50 +317,69 @@ impl<R: Runtime> Inner<R> {
         Ok(self.units_in_file(place, at, most, in_file).await?)
     }
 
-    /// The records of `units`, in their order, up to the first that is damaged.
+    /// The records of `units` that the request wants, in their order, up to the first that is
+    /// damaged or that the answer has no room for.
     async fn fetch(
         self: &Rc<Self>,
         place: &QueuePlace,
         units: &[(QueueOffset, Unit)],
+        request: &ReadRequest<'_>,
     ) -> Result<Fetched, ReadError> {
-        let mut fetched = Fetched { slices: Vec::new(), messages: 0, bytes: 0, stopped: None };
+        let budget = self.cold_budget(request, units.first().map(|(_, unit)| unit));
+        let mut fetched = Fetched::default();
         for (nth, (offset, unit)) in units.iter().enumerate() {
-            let size = exact(unit.size);
-            let in_tail = self.writing.tail.borrow().slice(unit.at.0, size);
-            let record = match in_tail {
-                Some(record) => record,
-                None => {
-                    let is_possible = size <= self.env.config.record_bytes_max()
-                        && unit.end() <= self.watermarks.written().0;
-                    let record = if is_possible {
-                        let is_near = self.has_neighbour(units, nth);
-                        match self.cold_record(unit.at.0, size, is_near).await {
-                            // What was found before it is an answer.
-                            Err(ReadError::TooMuchMemory { .. }) if fetched.messages > 0 => {
-                                let found = "no memory for it now".to_owned();
-                                fetched.stopped =
-                                    Some(Stopped { offset: *offset, unit: *unit, found });
-                                return Ok(fetched);
-                            }
-                            record => record?,
-                        }
-                    } else {
-                        BufSlice::empty()
-                    };
-                    if let Err(found) =
-                        check_unit(place, *offset, unit, &record, self.read_limits())
-                    {
-                        fetched.stopped = Some(Stopped { offset: *offset, unit: *unit, found });
-                        return Ok(fetched);
-                    }
-                    record
+            if fetched.messages >= budget.messages.max(1) {
+                fetched.full_at = Some(*offset);
+                break;
+            }
+            let found = match self.checked_record(place, units, nth).await {
+                // What was found before it is an answer.
+                Err(ReadError::TooMuchMemory { .. }) if fetched.messages > 0 => {
+                    Err("no memory for it now".to_owned())
                 }
+                found => found?,
             };
-            fetched.messages += 1;
-            fetched.bytes += record.len();
-            push_joined(&mut fetched.slices, record);
+            match found {
+                Err(found) => {
+                    fetched.stopped = Some(Stopped { offset: *offset, unit: *unit, found });
+                    break;
+                }
+                Ok(record) if !request.filter.takes_record(&record) => {}
+                Ok(record) if !budget.takes(fetched.messages, fetched.bytes, record.len()) => {
+                    fetched.full_at = Some(*offset);
+                    break;
+                }
+                Ok(record) => {
+                    fetched.messages += 1;
+                    fetched.bytes += record.len();
+                    push_joined(&mut fetched.slices, record);
+                }
+            }
         }
         Ok(fetched)
+    }
+
+    /// The record of the unit `nth`, from the tail or from disk; what was found instead where it is
+    /// damaged.
+    async fn checked_record(
+        self: &Rc<Self>,
+        place: &QueuePlace,
+        units: &[(QueueOffset, Unit)],
+        nth: usize,
+    ) -> Result<Result<BufSlice, String>, ReadError> {
+        let (offset, unit) = units[nth];
+        let size = exact(unit.size);
+        if let Some(record) = self.writing.tail.borrow().slice(unit.at.0, size) {
+            return Ok(Ok(record));
+        }
+        let is_possible =
+            size <= self.env.config.record_bytes_max() && unit.end() <= self.watermarks.written().0;
+        let record = if is_possible {
+            self.cold_record(unit.at.0, size, self.has_neighbour(units, nth)).await?
+        } else {
+            BufSlice::empty()
+        };
+        Ok(check_unit(place, offset, &unit, &record, self.read_limits()).map(|()| record))
     }
 
     /// Whether the message before or after in the queue lies in the same window of the log.

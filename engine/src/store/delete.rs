@@ -9,16 +9,20 @@
 //! ```
 //!
 //! The folder is removed by whoever writes queues next, before anything is written for a new topic
-//! of that name, and again until it works. After a crash in between, what the old manifest lists is
+//! of that name, and again until it works. Until then a manifest lists the new topic's queues as
+//! behind. After a crash before the manifest that knows of the deletion, what the old one lists is
 //! not there, or the log shows that the queues began anew: recovery then builds all queues from the
 //! log.
+//!
+//! A manifest with a deletion waits until the log is flushed up to where the topic was deleted. One
+//! that says "below X", beside a log that a power cut took back to before X, would delete the first
+//! messages that come after the restart.
 //!
 //! Why the folder is not renamed first, so that the new topic's units need not wait: nobody waits
 //! for them (they are read from memory meanwhile), and a renamed folder that a crash leaves would
 //! be a topic to Apache RocketMQ.
 
-use super::{Inner, Phase, Store};
-use crate::consumequeue::table::QueueKey;
+use super::{Inner, Store};
 use crate::error::StoreError;
 use rt::Runtime;
 
@@ -45,9 +49,7 @@ impl<R: Runtime> Store<R> {
             let _turn = inner.derived.turn.take().await;
             // The folder goes first: the manifest that no longer lists the topic must not find its
             // old units under a new queue of the same name.
-            if inner.derived.queues.files.is_doomed(&topic) {
-                inner.remove_doomed_folder(&topic).await?;
-            }
+            inner.derived.queues.remove_folder(&topic).await?;
             inner.write_checkpoint().await?;
             Ok(was_there)
         }
@@ -64,45 +66,5 @@ impl<R: Runtime> Inner<R> {
         self.derived.queues.files.doom(topic, &queues);
         self.derived.deleted.borrow_mut().insert(topic.to_owned(), self.watermarks.appended().0);
         true
-    }
-
-    /// Removes the folder of a deleted topic; what a new topic of that name has for its files is
-    /// written from now on. The caller has the turn of derived files.
-    async fn remove_doomed_folder(&self, topic: &str) -> Result<(), StoreError> {
-        self.derived.queues.files.remove_doomed(topic).await?;
-        let mut table = self.derived.queues.table.borrow_mut();
-        let waiting: Vec<QueueKey> = table
-            .keys_of(topic)
-            .into_iter()
-            .filter(|key| table.get(*key).is_some_and(|queue| queue.persisted < queue.next))
-            .collect();
-        table.mark_dirty(&waiting);
-        Ok(())
-    }
-
-    /// Removes the folders of all deleted topics; those that can't be removed are tried again next
-    /// time. The caller has the turn of derived files.
-    pub(super) async fn remove_doomed_folders(&self) -> Result<(), StoreError> {
-        let mut failed = Ok(());
-        for topic in self.derived.queues.files.doomed_topics() {
-            let removed = self.remove_doomed_folder(&topic).await;
-            failed = failed.and(removed);
-        }
-        failed
-    }
-
-    /// As [`Inner::remove_doomed_folders`], and fails only for a folder that must be gone before a
-    /// manifest is written: where a new topic of that name has units, which are in no file before,
-    /// and at a clean stop, after which the folder would be a topic to Apache RocketMQ.
-    pub(super) async fn make_way_for_manifest(&self) -> Result<(), StoreError> {
-        let Err(error) = self.remove_doomed_folders().await else { return Ok(()) };
-        let doomed = self.derived.queues.files.doomed_topics();
-        let table = self.derived.queues.table.borrow();
-        let is_closing = self.life.phase.get() != Phase::Open;
-        if doomed.iter().any(|topic| is_closing || table.has_topic(topic)) {
-            return Err(error);
-        }
-        tracing::warn!(%error, "the folder of a deleted topic is still there; trying again");
-        Ok(())
     }
 }

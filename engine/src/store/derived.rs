@@ -6,6 +6,7 @@
 //!   of each queue: synced ≤ persisted ≤ next     its units on disk, in files, in memory
 //! ```
 
+use super::cuts::Cuts;
 use crate::checkpoint::Checkpoint;
 use crate::consumequeue::queues::Queues;
 use crate::index::{Index, IndexMark};
@@ -25,13 +26,49 @@ pub(super) struct Derived<R: Runtime> {
     pub(super) checkpoint: Cell<Checkpoint>,
     /// Log end of the manifest on disk.
     pub(super) manifest_end: Cell<u64>,
-    /// Wakes the writer of derived files.
+    /// Wakes the writer of ConsumeQueue files.
     pub(super) wake: Signal,
-    /// Only one writes derived files at a time.
+    /// Units of records from here on stay in memory: a manifest is being made that has to know
+    /// which they are.
+    pub(super) listed_upto: Cell<u64>,
+    /// What lies behind the ends of ConsumeQueues after an unclean stop.
+    pub(super) cuts: Cuts,
+    /// Only one writes checkpoints, deletes topics or removes old files at a time.
     pub(super) turn: Turn,
 }
 
+/// The making of a manifest ends when it is dropped.
+pub(super) struct Listing<'a>(&'a Cell<u64>);
+
+impl Drop for Listing<'_> {
+    fn drop(&mut self) {
+        self.0.set(u64::MAX);
+    }
+}
+
 impl<R: Runtime> Derived<R> {
+    /// What no manifest and no checkpoint says anything of.
+    pub(super) fn new(queues: Queues<R>, index: Index<R>, cuts: Cuts) -> Self {
+        Self {
+            queues,
+            index,
+            index_mark: RefCell::default(),
+            deleted: RefCell::default(),
+            checkpoint: Cell::default(),
+            manifest_end: Cell::new(0),
+            wake: Signal::default(),
+            listed_upto: Cell::new(u64::MAX),
+            cuts,
+            turn: Turn::default(),
+        }
+    }
+
+    /// Keeps the units of records from `log_end` on in memory while a manifest is made.
+    pub(super) fn list_upto(&self, log_end: u64) -> Listing<'_> {
+        self.listed_upto.set(log_end);
+        Listing(&self.listed_upto)
+    }
+
     /// Asserts what the module's text says.
     pub(super) fn check(&self, watermarks: &Watermarks) {
         if cfg!(debug_assertions) {

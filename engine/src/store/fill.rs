@@ -82,6 +82,22 @@ impl Suspect {
     }
 }
 
+/// The units that the queues have from their files.
+pub(super) struct Listed {
+    /// All of records below this place of the log,
+    pub(super) log_end: u64,
+    /// but for these queues.
+    pub(super) behind: HashMap<QueueKey, Behind>,
+}
+
+/// A queue of which not all units are in its files.
+pub(super) struct Behind {
+    /// Those of records below this place of the log are.
+    pub(super) from: u64,
+    /// Where the queue ends at the log end that the manifest says.
+    pub(super) end: QueueOffset,
+}
+
 /// What a fill is given.
 pub(super) struct FillFrom<'a, R: Runtime> {
     pub(super) config: &'a StoreConfig,
@@ -94,6 +110,8 @@ pub(super) struct FillFrom<'a, R: Runtime> {
     pub(super) light_queues: &'a HashSet<String>,
     /// The log has another broker's records: their queue offsets are what they are, gaps too.
     pub(super) takes_gaps: bool,
+    /// Which units are in their files already; `None` while the whole log is scanned.
+    pub(super) listed: Option<&'a Listed>,
 }
 
 pub(super) struct QueueFill<'a, R: Runtime> {
@@ -146,6 +164,9 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
         if self.from.deleted.get(position.topic).is_some_and(|below| at < *below) {
             return Ok(());
         }
+        if self.is_listed(&position, at) {
+            return Ok(());
+        }
         let is_light = is_lmq(position.topic);
         let damaged_before = self.damage.messages_max();
         let met = Suspect { offset, unit, damaged_before, is_light };
@@ -176,6 +197,18 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
             });
         }
         Ok(())
+    }
+
+    /// Whether the unit is one of those that the manifest lists: below its log end only queues that
+    /// are behind take in what they miss. Which these are the log's place says, not the queue
+    /// offset: that one may be of a deleted topic of the same name.
+    fn is_listed(&self, position: &QueuePosition<'_>, at: u64) -> bool {
+        let Some(listed) = self.from.listed.filter(|listed| at < listed.log_end) else {
+            return false;
+        };
+        let key = self.from.queues.table.borrow().key(position.topic, position.queue_id);
+        let behind = key.and_then(|key| listed.behind.get(&key));
+        behind.is_none_or(|behind| at < behind.from)
     }
 
     /// A queue whose first message is met at `offset` begins there, unless damage took those before
@@ -292,6 +325,18 @@ impl<'a, R: Runtime> QueueFill<'a, R> {
             self.fill_up(manifest);
         }
         self.keep_ends(listed);
+        self.fill_up_behind();
+    }
+
+    /// Damage may have taken the last messages of a queue that is behind: their places stay.
+    fn fill_up_behind(&mut self) {
+        let Some(listed) = self.from.listed else { return };
+        for (key, Behind { end, .. }) in &listed.behind {
+            let next = self.next(*key);
+            if next < *end && end.since(next) as u64 <= self.damage.messages_max() {
+                self.push_missing(*key, *end, self.damage.last_at);
+            }
+        }
     }
 
     /// A queue whose every message has left the log goes on where it ended: a group that stands

@@ -67,12 +67,13 @@ impl<R: Runtime> Inner<R> {
         self.derived.index.remove_below(self.writing.log.begin()).await
     }
 
-    /// Indexes everything, when the store closes. It may take a while after a rebuild began, so it
-    /// says how far it is.
-    pub(super) async fn finish_index(&self) {
+    /// Indexes everything, when the store closes, but not beyond `until_nanos`: the next start goes
+    /// on where this stopped. Says how far it is.
+    pub(super) async fn finish_index(&self, until_nanos: u64) {
         let (target, mut said) = (self.watermarks.appended().0, self.env.rt.now_nanos());
         while self.env.config.index_enabled
             && !self.is_poisoned()
+            && self.env.rt.now_nanos() < until_nanos
             && (self.derived.index.upto() < target || self.derived.index.is_damaged())
         {
             if self.env.rt.now_nanos() - said > PROGRESS_NANOS {

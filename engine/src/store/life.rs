@@ -25,6 +25,9 @@ pub(super) struct Life {
     pub(super) running_tasks: Cell<usize>,
     pub(super) task_ended: Signal,
     pub(super) stopping: Signal,
+    /// Until then closing finishes what may be left to the next start, in the runtime's
+    /// nanoseconds. Never while the store is open.
+    pub(super) close_by_nanos: Cell<u64>,
     pub(super) recovered: Recovered,
     pub(super) tail_memory: TailMemory,
 }
@@ -37,6 +40,7 @@ impl Life {
             running_tasks: Cell::new(0),
             task_ended: Signal::default(),
             stopping: Signal::default(),
+            close_by_nanos: Cell::new(u64::MAX),
             recovered,
             tail_memory,
         }

@@ -1,8 +1,9 @@
 //! The store of one shard: what the other modules are joined to.
 //!
 //! A [`Store`] is a handle to state owned by one core. Its life: [`Store::open`] (recovery, then
-//! three tasks start: the log's writer, its flusher, the ConsumeQueues' writer), appends and reads,
-//! [`Store::close`]. Every method that is not async completes at once and touches memory only.
+//! its tasks start: the log's writer, its flusher, the writers of ConsumeQueues and checkpoints),
+//! appends and reads, [`Store::close`]. Every method that is not async completes at once and
+//! touches memory only.
 
 mod append;
 mod append_raw;
@@ -11,7 +12,10 @@ mod arrivals;
 mod background;
 mod caches;
 mod check_files;
+mod checkpoints;
+mod close;
 mod cold;
+mod cuts;
 mod damage;
 mod delete;
 mod derived;
@@ -36,11 +40,13 @@ mod zeros;
 
 pub use append::{Appended, AppendedBatch};
 pub use arrivals::Arrival;
+pub use close::{LeftOver, LeftQueue};
 pub use cold::ColdRead;
 pub use open::Recovered;
 pub use query::{KeyQuery, Queried};
 pub use read::{
-    OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus, TagFilter,
+    OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus,
+    RecordFilter, TagFilter,
 };
 pub use search::Boundary;
 
@@ -73,6 +79,10 @@ pub struct WriteCounts {
     pub log_bytes: u64,
     /// Times that the log was made durable; under SYNC_FLUSH with each write.
     pub flushes: u64,
+    /// Checkpoints: what the ConsumeQueues hold made durable, and a manifest that says so.
+    pub checkpoints: u64,
+    /// Time all of them took.
+    pub checkpoint_nanos: u64,
 }
 
 #[derive(Default)]

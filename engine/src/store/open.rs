@@ -2,6 +2,7 @@
 
 use super::caches::Caches;
 use super::check_files;
+use super::cuts::Cuts;
 use super::damage::Known;
 use super::derived::Derived;
 use super::env::Env;
@@ -20,7 +21,7 @@ use crate::consumequeue::queues::Queues;
 use crate::error::{FileError, OpenError};
 use crate::flushed_mark::{Believed, FlushedMark, abort_content};
 use crate::index::{self, Index, Shape};
-use crate::manifest::{Decoded, MANIFEST_VERSION, Manifest};
+use crate::manifest::{Decoded, MANIFEST_VERSION_BEHIND, Manifest};
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
 use crate::tail_file::{TailFile, make_tail};
@@ -117,8 +118,7 @@ impl<R: Runtime> Store<R> {
         let log =
             log_files(&rt, &paths, &config, (range.begin, range.created_upto), cut_at).await?;
         let taken_upto = left.take_over(&log, cut_at).await?;
-        let queues =
-            Queues::new(QueueFiles::new(rt.clone(), paths.clone(), config.consumequeue_file_units));
+        let queues = Queues::new(QueueFiles::new(rt.clone(), paths.clone(), &config));
         let mut opening = Opening {
             rt,
             config,
@@ -212,7 +212,7 @@ impl<R: Runtime> Opening<R> {
                 "the log ends here; what lies behind is made zeros"
             );
         }
-        self.queues.persist_dirty().await?;
+        // What was scanned goes into files once messages are served.
         self.queues.table.borrow_mut().trim(u64::MAX);
         let was_cut = self.manifest.as_ref().is_some_and(|manifest| manifest.cut_at.is_some());
         if was_unclean || is_torn || was_cut {
@@ -327,6 +327,10 @@ impl<R: Runtime> Opening<R> {
         } else {
             (LogSource::Own, own_from.unwrap_or(end))
         };
+        let cuts_are_due = life.recovered.was_unclean || scanned.is_torn();
+        if !cuts_are_due {
+            self.queues.files.names_are_sure();
+        }
         let last_store_ms = scanned
             .last_store_ms
             .max(manifest.last_store_ms)
@@ -351,14 +355,10 @@ impl<R: Runtime> Opening<R> {
                 flush_turn: Turn::default(),
             },
             derived: Derived {
-                queues: self.queues,
-                index,
                 index_mark: RefCell::new(manifest.index),
                 deleted: RefCell::new(manifest.deleted),
                 checkpoint: Cell::new(self.checkpoint),
-                manifest_end: Cell::new(0),
-                wake: Signal::default(),
-                turn: Turn::default(),
+                ..Derived::new(self.queues, index, Cuts::new(cuts_are_due))
             },
             caches: Caches::new(ColdCache::new(
                 self.config.cold_cache_bytes_max,
@@ -404,7 +404,7 @@ async fn read_manifest<R: Runtime>(rt: &R, path: &Path) -> Result<Option<Manifes
             Ok(None)
         }
         Decoded::Newer(found) => {
-            Err(OpenError::Newer { path: path.to_owned(), found, known: MANIFEST_VERSION })
+            Err(OpenError::Newer { path: path.to_owned(), found, known: MANIFEST_VERSION_BEHIND })
         }
     }
 }

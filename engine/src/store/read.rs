@@ -24,24 +24,42 @@ use crate::limits::FILTER_UNITS_MAX;
 use crate::number::exact;
 use crate::offset::QueueOffset;
 use rt::{BufSlice, Runtime};
+use std::fmt;
+use std::rc::Rc;
 
-/// Which messages a read returns, by tag.
+/// Decides by what a record says, where the tag's code in the ConsumeQueue is not enough.
+pub trait RecordFilter: fmt::Debug {
+    /// Whether a read returns this record: the bytes of one record as they lie in the log.
+    fn takes(&self, record: &[u8]) -> bool;
+}
+
+/// Which messages a read returns, by tag or by the whole record.
 #[derive(Clone, Copy, Debug)]
 pub enum TagFilter<'a> {
     /// Every message.
     All,
     /// Those whose tag has one of these hash codes.
     Codes(&'a [i32]),
+    /// Those whose record this takes. Every record looked at is read.
+    Records(&'a Rc<dyn RecordFilter>),
 }
 
 impl TagFilter<'_> {
     /// As RocketMQ compares: the low 32 bits of the ConsumeQueue's tags code.
     pub(super) fn takes(&self, tags_code: i64) -> bool {
         match self {
-            Self::All => true,
+            Self::All | Self::Records(_) => true,
             Self::Codes(codes) => {
                 codes.iter().any(|code| i64::from(*code) & 0xFFFF_FFFF == tags_code & 0xFFFF_FFFF)
             }
+        }
+    }
+
+    /// What the ConsumeQueue leaves open.
+    pub(super) fn takes_record(&self, record: &[u8]) -> bool {
+        match self {
+            Self::All | Self::Codes(_) => true,
+            Self::Records(filter) => filter.takes(record),
         }
     }
 }
@@ -66,13 +84,15 @@ pub struct ReadRequest<'a> {
     pub as_asked: bool,
 }
 
-/// A filter that owns its codes.
+/// A filter that owns what it has.
 #[derive(Clone, Debug)]
 pub enum OwnedTagFilter {
     /// Every message.
     All,
     /// Those whose tag has one of these hash codes.
     Codes(Box<[i32]>),
+    /// Those whose record this takes.
+    Records(Rc<dyn RecordFilter>),
 }
 
 /// A request that outlives the frame it came in.
@@ -101,6 +121,7 @@ impl ReadRequest<'_> {
         let filter = match self.filter {
             TagFilter::All => OwnedTagFilter::All,
             TagFilter::Codes(codes) => OwnedTagFilter::Codes(codes.into()),
+            TagFilter::Records(filter) => OwnedTagFilter::Records(filter.clone()),
         };
         OwnedReadRequest {
             topic: self.topic.into(),
@@ -121,6 +142,7 @@ impl OwnedReadRequest {
         let filter = match &self.filter {
             OwnedTagFilter::All => TagFilter::All,
             OwnedTagFilter::Codes(codes) => TagFilter::Codes(codes),
+            OwnedTagFilter::Records(filter) => TagFilter::Records(filter),
         };
         ReadRequest {
             topic: &self.topic,
@@ -386,17 +408,38 @@ impl<R: Runtime> Inner<R> {
             return Step::On;
         }
         let size = exact(unit.size);
-        if !budget.takes(out.messages, out.bytes, size) {
+        let needs_record = matches!(request.filter, TagFilter::Records(_));
+        if !needs_record && !budget.takes(out.messages, out.bytes, size) {
             return Step::Full;
         }
         match self.writing.tail.borrow().slice(unit.at.0, size) {
+            None => Step::Cold,
+            Some(record) if needs_record => decide(record, request, budget, out),
             Some(record) => {
                 out.push(record);
                 Step::On
             }
-            None => Step::Cold,
         }
     }
+}
+
+/// A record counts when the filter takes it. Apart from the reads by tag, whose instructions for
+/// each message are counted.
+#[inline(never)]
+fn decide(
+    record: BufSlice,
+    request: &ReadRequest<'_>,
+    budget: Budget,
+    out: &mut ReadSlices,
+) -> Step {
+    if !request.filter.takes_record(&record) {
+        return Step::On;
+    }
+    if !budget.takes(out.messages, out.bytes, record.len()) {
+        return Step::Full;
+    }
+    out.push(record);
+    Step::On
 }
 
 #[cfg(test)]

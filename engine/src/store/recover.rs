@@ -5,7 +5,7 @@
 //!   manifest good? ──yes──► adopt its queues ──► scan the log from its log_end ─┐
 //!        │ no                                                                   ├─► end of the log
 //!        └──► forget all ConsumeQueues ──► scan the log from its beginning ─────┘
-//!   after an unclean stop: fdatasync what was read, zeros behind the end, ConsumeQueue files cut
+//!   after an unclean stop: fdatasync what was read, zeros behind the end; ConsumeQueue files are cut later
 //! ```
 //!
 //! A scan takes record after record (magic, size, own offset, checksum). Where one is none,
@@ -13,7 +13,7 @@
 //! [`super::fill`] puts records into their queues.
 
 use super::damage::{Damage, Known, find_record};
-use super::fill::{FillFrom, Gap, QueueFill};
+use super::fill::{Behind, FillFrom, Gap, Listed, QueueFill};
 use crate::commitlog::files::LogFiles;
 use crate::commitlog::reader::LogReader;
 use crate::commitlog::scan::{NOTHING_WRITTEN, ScanLimits, Scanned, scan_one};
@@ -21,15 +21,16 @@ use crate::config::StoreConfig;
 use crate::consumequeue::disk::QueuePlace;
 use crate::consumequeue::dispatch::is_lmq;
 use crate::consumequeue::queues::Queues;
+use crate::consumequeue::unit::Unit;
 use crate::error::{FileError, OpenError};
-use crate::limits::{OPENING_QUEUES_AT_ONCE, UNPERSISTED_UNITS_WAKE};
+use crate::limits::{OPENING_QUEUES_AT_ONCE, SCANNED_UNITS_MAX};
 use crate::manifest::{MANIFEST_VERSION, Manifest};
 use crate::offset::QueueOffset;
 use crate::paths::Paths;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use protocol::record::RecordView;
 use rt::{File, Runtime};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::pin::pin;
 
@@ -71,7 +72,10 @@ impl<R: Runtime> Recovery<'_, R> {
             && manifest.log_end > begin
             && self.adopt(manifest).await?
         {
-            match self.scan(manifest.log_end, false, &light_queues).await? {
+            // Below `log_end` only for queues that are behind.
+            let from = manifest.scan_from().max(begin);
+            let listed = self.listed(manifest).await?;
+            match self.scan(from, Some(&listed), &light_queues).await? {
                 Ok(scanned) => return Ok(scanned),
                 Err(Gap { topic, queue_id, expected, found, .. }) => {
                     tracing::warn!(
@@ -85,7 +89,7 @@ impl<R: Runtime> Recovery<'_, R> {
             }
         }
         self.start_over(&light_queues).await?;
-        let scanned = self.scan(begin, true, &light_queues).await?;
+        let scanned = self.scan(begin, None, &light_queues).await?;
         scanned.map_err(|gap| {
             let Gap { at, topic, queue_id, expected, found } = gap;
             OpenError::QueueGap {
@@ -104,7 +108,8 @@ impl<R: Runtime> Recovery<'_, R> {
         let mut listed = Vec::new();
         for (topic, queues) in &manifest.queues {
             for (queue_id, range) in queues {
-                let (min, max) = (QueueOffset(range.min), QueueOffset(range.max));
+                let durable = manifest.durable(topic, *queue_id, *range).durable;
+                let (min, max) = (QueueOffset(range.min), QueueOffset(durable));
                 let Some(key) = self.queues.table.borrow_mut().insert(topic, *queue_id, min, max)
                 else {
                     return Ok(false);
@@ -128,6 +133,27 @@ impl<R: Runtime> Recovery<'_, R> {
         tracing::warn!(%topic, queue_id, "ConsumeQueue files are not as they were: building all \
             of them from the log");
         Ok(false)
+    }
+
+    /// Which units the adopted queues have.
+    async fn listed(&self, manifest: &Manifest) -> Result<Listed, FileError> {
+        let mut behind = HashMap::new();
+        for (topic, queue_id, queue) in manifest.behind.iter().flat_map(|(topic, queues)| {
+            queues.iter().map(move |(queue_id, behind)| (topic, *queue_id, *behind))
+        }) {
+            let listed = manifest.queues.get(topic).and_then(|queues| queues.get(&queue_id));
+            let key = self.queues.table.borrow().key(topic, queue_id);
+            let (Some(listed), Some(key)) = (listed, key) else { continue };
+            let mut from = queue.scan_from;
+            if listed.min < queue.durable {
+                let place = QueuePlace { key, topic: topic.as_str().into(), queue_id };
+                let last = QueueOffset(queue.durable - 1);
+                let last = self.queues.files.read(&place, last, 1).await?;
+                from = last.first().map_or(from, Unit::end);
+            }
+            behind.insert(key, Behind { from, end: QueueOffset(listed.max) });
+        }
+        Ok(Listed { log_end: manifest.log_end, behind })
     }
 
     /// The light message queues there are: by their folders (Apache RocketMQ made them), or by the
@@ -155,7 +181,12 @@ impl<R: Runtime> Recovery<'_, R> {
             .manifest
             .clone()
             .unwrap_or_else(|| Manifest { log_end: self.log.begin(), ..Manifest::default() });
-        let rebuilding = Manifest { version: MANIFEST_VERSION, is_rebuilding: true, ..known };
+        let rebuilding = Manifest {
+            version: MANIFEST_VERSION,
+            is_rebuilding: true,
+            behind: BTreeMap::new(),
+            ..known
+        };
         let (manifest, folder, root) =
             (self.paths.manifest(), self.paths.consumequeue(), self.paths.root());
         self.rt
@@ -195,7 +226,7 @@ impl<R: Runtime> Recovery<'_, R> {
     async fn scan(
         &self,
         from: u64,
-        is_whole: bool,
+        listed: Option<&Listed>,
         light_queues: &HashSet<String>,
     ) -> Result<Result<ScanResult, Gap>, OpenError> {
         let none_deleted = BTreeMap::new();
@@ -207,7 +238,9 @@ impl<R: Runtime> Recovery<'_, R> {
             deleted,
             light_queues,
             takes_gaps: self.manifest.as_ref().is_some_and(|manifest| manifest.is_foreign),
+            listed,
         };
+        let is_whole = listed.is_none();
         let mut fill = QueueFill::new(fill_from, is_whole);
         let mut reader = LogReader::new(self.log, self.log.created_upto());
         let mut result = ScanResult { from, end: from, ..ScanResult::default() };
@@ -308,14 +341,15 @@ impl<R: Runtime> Recovery<'_, R> {
 
     /// A long scan must not hold every unit in memory.
     async fn bound_memory(&self) -> Result<(), OpenError> {
-        if self.queues.table.borrow().unpersisted() >= UNPERSISTED_UNITS_WAKE {
-            self.queues.persist_dirty().await?;
+        if self.queues.table.borrow().unpersisted() >= SCANNED_UNITS_MAX {
+            self.queues.persist_dirty(|| false).await?;
             self.queues.table.borrow_mut().trim(u64::MAX);
         }
         Ok(())
     }
 
-    /// After an unclean stop: what was read is made durable, what may lie behind it is made zeros.
+    /// After an unclean stop: what was read is made durable, what may lie behind it in the log is
+    /// made zeros. What lies behind the ends of ConsumeQueues waits: see [`super::cuts`].
     pub(super) async fn make_durable(&self, scanned: &ScanResult) -> Result<(), OpenError> {
         let mut at = scanned.from;
         while at < scanned.end {
@@ -323,38 +357,7 @@ impl<R: Runtime> Recovery<'_, R> {
             file.sync_data().await.map_err(FileError::at("fdatasync", &self.log.path_of(at), 0))?;
             at = self.log.start_of(at) + self.log.file_bytes();
         }
-        self.log.cut(scanned.end).await?;
-        let cuts = stream::iter(self.queues.ends())
-            .map(|(place, next)| async move { self.queues.files.cut(&place, next).await });
-        cuts.buffer_unordered(OPENING_QUEUES_AT_ONCE).try_collect::<()>().await?;
-        self.remove_strange_queues().await
-    }
-
-    /// Folders of queues whose every record was lost.
-    async fn remove_strange_queues(&self) -> Result<(), OpenError> {
-        let folder = self.paths.consumequeue();
-        let topics = self.rt.list_dir(&folder).await.map_err(FileError::at("list", &folder, 0))?;
-        for topic in topics.iter().filter(|topic| topic.is_dir) {
-            let path = self.paths.topic(&topic.name);
-            let queues = self.rt.list_dir(&path).await.map_err(FileError::at("list", &path, 0))?;
-            for queue in
-                queues.iter().filter(|queue| queue.is_dir && !self.knows(&topic.name, &queue.name))
-            {
-                let path = path.join(&queue.name);
-                self.rt.remove_dir_all(&path).await.map_err(FileError::at(
-                    "remove folder",
-                    &path,
-                    0,
-                ))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn knows(&self, topic: &str, queue: &str) -> bool {
-        queue
-            .parse()
-            .is_ok_and(|queue_id| self.queues.table.borrow().key(topic, queue_id).is_some())
+        Ok(self.log.cut(scanned.end).await?)
     }
 }
 

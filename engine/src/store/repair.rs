@@ -14,7 +14,7 @@ use super::cold::check_unit;
 use super::damage::find_record;
 use crate::commitlog::reader::LogReader;
 use crate::commitlog::scan::{Scanned, scan_one};
-use crate::consumequeue::disk::QueuePlace;
+use crate::consumequeue::disk::{Before, QueuePlace};
 use crate::consumequeue::dispatch::{RecordUnits, offset_in};
 use crate::consumequeue::unit::Unit;
 use crate::error::ReadError;
@@ -40,6 +40,7 @@ impl<R: Runtime> Inner<R> {
         // The topic may have been deleted meanwhile: its folder must not be made again. Nor while
         // the queue is cut, nor behind its end.
         let _turn = self.derived.turn.take().await;
+        let _writing = self.derived.queues.writing.take().await;
         let is_gone = self.derived.queues.table.borrow().get(place.key).is_none();
         if is_gone || self.writing.log.cuts() != cuts {
             return Ok(None);
@@ -54,7 +55,11 @@ impl<R: Runtime> Inner<R> {
                 log"
         );
         self.caches.units.borrow_mut().forget(place.key);
-        self.derived.queues.files.write(place, offset, AppendBuf::copy_of(&unit.encode())).await?;
+        self.derived
+            .queues
+            .files
+            .write(place, offset, AppendBuf::copy_of(&unit.encode()), Before::Unknown)
+            .await?;
         Ok(Some(unit))
     }
 

@@ -122,6 +122,7 @@ impl<R: Runtime> Inner<R> {
             self.move_begin(begin, at_once).await?;
         }
         self.remove_log_files(&all).await?;
+        let _writing = self.derived.queues.writing.take().await;
         self.derived.queues.remove_files_below_minima().await?;
         Ok(())
     }
@@ -135,8 +136,10 @@ impl<R: Runtime> Inner<R> {
             by_force = at_once,
             "the oldest log files go"
         );
+        let writing = self.derived.queues.writing.take().await;
         self.writing.log.set_begin(begin);
         self.derived.queues.raise_minima(&minima);
+        drop(writing);
         self.derived.deleted.borrow_mut().retain(|_, below| *below > begin);
         self.commit_begin(begin).await;
         Ok(())

@@ -171,6 +171,7 @@ impl<R: Runtime> Inner<R> {
     /// The log is at rest, and nothing of it changes meanwhile but by this.
     async fn change_end(&self, cut: Cut) -> Result<(), StoreError> {
         self.check();
+        let queues = self.derived.queues.writing.take().await;
         let index = self.derived.index.turn.take().await;
         let zeros = self.writing.zeros.hold().await;
         let flushing = self.writing.flush_turn.take().await;
@@ -183,8 +184,8 @@ impl<R: Runtime> Inner<R> {
         }
         // Nor may the tail say that what is going to be gone is there.
         self.writing.withdraw_tail();
-        if let Err(error) = self.replace_manifest(&manifest).await {
-            drop((index, zeros, flushing, creating));
+        if let Err(error) = self.replace_manifest(manifest.clone().encode()).await {
+            drop((queues, index, zeros, flushing, creating));
             return self.undo(error).await;
         }
         let log_begin = if cut.is_begin { cut.to } else { self.writing.log.begin() };
@@ -192,12 +193,12 @@ impl<R: Runtime> Inner<R> {
         let mut done = self.change_files(&cut, log_begin).await;
         if done.is_ok() {
             manifest.cut_at = None;
-            done = self.replace_manifest(&manifest).await;
+            done = self.replace_manifest(manifest.encode()).await;
         }
         if done.is_ok() {
             self.writing.restore_tail(&self.watermarks);
         }
-        drop((index, zeros, flushing, creating));
+        drop((queues, index, zeros, flushing, creating));
         self.tell_all();
         if let Err(error) = done {
             self.poison_with(&error);
@@ -222,12 +223,6 @@ impl<R: Runtime> Inner<R> {
         Err(error.into())
     }
 
-    async fn replace_manifest(&self, manifest: &Manifest) -> Result<(), FileError> {
-        let path = self.env.paths.manifest();
-        let replaced = self.env.rt.replace_file(&path, manifest.encode(), false).await;
-        replaced.map_err(FileError::at("replace", &path, 0))
-    }
-
     /// What the manifest says before anything else is changed.
     fn manifest_behind(&self, cut: &Cut) -> Manifest {
         let mut manifest = self.manifest_now();
@@ -247,6 +242,7 @@ impl<R: Runtime> Inner<R> {
             }
         }
         manifest.queues.retain(|_, queues| !queues.is_empty());
+        manifest.cut_behind(cut.to);
         manifest.deleted.values_mut().for_each(|below| *below = cut.to.min(*below));
         manifest.index = self.derived.index_mark.borrow().clone();
         if let Some(mark) = &mut manifest.index {
@@ -279,6 +275,7 @@ impl<R: Runtime> Inner<R> {
         }
         derived.deleted.borrow_mut().values_mut().for_each(|below| *below = cut.to.min(*below));
         derived.manifest_end.set(cut.to);
+        derived.queues.cut_failures(cut.to);
         if let Some(mark) = &mut *derived.index_mark.borrow_mut() {
             mark.cut(cut.to);
         }
@@ -308,13 +305,11 @@ impl<R: Runtime> Inner<R> {
 
     async fn cut_queue_files(&self, queue: &CutQueue) -> Result<(), FileError> {
         let (files, place) = (&self.derived.queues.files, &queue.place);
-        files.note_unsynced(place);
-        if !queue.is_gone {
-            return files.cut(place, queue.end).await;
+        if queue.is_gone {
+            files.remove_queue(place).await
+        } else {
+            files.cut_and_sync(place, queue.end).await
         }
-        let folder = self.env.paths.queue(&place.topic, place.queue_id);
-        let removed = self.env.rt.remove_dir_all(&folder).await;
-        removed.map_err(FileError::at("remove folder", &folder, 0))
     }
 
     /// Whoever waits for the log looks again.

@@ -5,19 +5,18 @@ use engine::{
     AppendError, LogSource, PhyOffset, RawError, ReadStatus, Store, StoreConfig, TagFilter,
 };
 use rt::Runtime;
-use rt::sim::Sim;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(crate) const FILE_BYTES: u64 = 96 * 1024;
 
 /// `[from, upto)` of the log below `root`, as its files have it.
-pub(crate) async fn log_bytes(sim: &Sim, root: &str, from: u64, upto: u64) -> Vec<u8> {
+pub(crate) async fn log_bytes(rt: &impl Runtime, root: &str, from: u64, upto: u64) -> Vec<u8> {
     let (mut bytes, mut at) = (Vec::new(), from);
     while at < upto {
         let start = at - at % FILE_BYTES;
         let path = format!("{root}/commitlog/{start:020}");
-        let file = sim.read_file(Path::new(&path)).await.unwrap();
+        let file = rt.read_file(Path::new(&path)).await.unwrap();
         let end = upto.min(start + FILE_BYTES);
         let [from, upto] = [at, end].map(|at| usize::try_from(at - start).unwrap());
         bytes.extend_from_slice(&file[from..upto]);
@@ -99,8 +98,8 @@ pub(crate) async fn queues<R: Runtime>(
 }
 
 /// A store that takes another's log.
-pub(crate) async fn open_copy(sim: &Sim, config: &StoreConfig) -> Store<Sim> {
-    let store = Store::open(sim.clone(), config.clone()).await.unwrap();
+pub(crate) async fn open_copy<R: Runtime>(rt: &R, config: &StoreConfig) -> Store<R> {
+    let store = Store::open(rt.clone(), config.clone()).await.unwrap();
     store.set_source(LogSource::Foreign).await.unwrap();
     store
 }

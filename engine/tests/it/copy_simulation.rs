@@ -12,7 +12,7 @@
 //! or is kept (kill) or flushed (power cut); or cut exactly where a cut was under way.
 
 use crate::copy::{FILE_BYTES, boundaries, feed, log_bytes, queues};
-use crate::oracle::{Replay, draft, small_config};
+use crate::oracle::{Replay, campaign, draft, small_config};
 use engine::{
     AppendError, FlushPolicy, KeyQuery, LogBackend, LogSource, PhyOffset, Store, StoreConfig,
     TailMemory, TailPlace,
@@ -27,14 +27,6 @@ use std::time::Duration;
 /// Seeds of a plain `cargo test`.
 const SEEDS: u64 = 100;
 const STEPS: usize = 24;
-
-fn seeds() -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    match number("ENGINE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("ENGINE_SEEDS").unwrap_or(SEEDS),
-    }
-}
 
 /// What happened, so that a tame campaign fails.
 #[derive(Debug, Default)]
@@ -509,7 +501,7 @@ impl Tally {
 
 #[test]
 fn copy_simulation_ends_with_the_same_bytes_queues_and_index() {
-    let seeds = seeds();
+    let seeds = campaign(SEEDS);
     let mut all = Tally::default();
     for seed in seeds.clone() {
         let _replay = Replay(seed, "copy_simulation_ends_with_the_same_bytes_queues_and_index");

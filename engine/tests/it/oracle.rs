@@ -7,8 +7,10 @@ use engine::{
 use protocol::record::{RecordDraft, RecordView};
 use protocol::tags::tags_code;
 use rt::Runtime;
+use rt::sim::Sim;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Small files and a small tail, so that everything that happens once a GiB happens often.
 pub(crate) fn small_config(root: &str) -> StoreConfig {
@@ -252,6 +254,25 @@ pub(crate) fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
+/// The seeds of a campaign: `ENGINE_SEED=4711` this one alone, `ENGINE_SEEDS=500` the first so
+/// many, `ENGINE_SEEDS=300..500` these; without either the first `count`.
+pub(crate) fn campaign(count: u64) -> std::ops::Range<u64> {
+    let number = |text: &str| -> u64 {
+        text.trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("{text:?}: a number, or two with .. between them"))
+    };
+    if let Ok(seed) = std::env::var("ENGINE_SEED") {
+        return number(&seed)..number(&seed) + 1;
+    }
+    match std::env::var("ENGINE_SEEDS") {
+        Ok(text) => text
+            .split_once("..")
+            .map_or_else(|| 0..number(&text), |(from, upto)| number(from)..number(upto)),
+        Err(_) => 0..count,
+    }
+}
+
 /// One step of a consumer: what a queue has at an offset.
 pub(crate) enum Got {
     /// The record there.
@@ -364,12 +385,7 @@ impl std::io::Write for ThreadLog {
 }
 
 /// Overwrites bytes of a file, durably.
-pub(crate) async fn overwrite(
-    sim: &rt::sim::Sim,
-    path: &std::path::Path,
-    offset: u64,
-    bytes: &[u8],
-) {
+pub(crate) async fn overwrite(sim: &Sim, path: &Path, offset: u64, bytes: &[u8]) {
     use rt::File;
     let file = sim.open(path, rt::OpenMode::Buffered).await.unwrap();
     file.write_at(offset, rt::AppendBuf::copy_of(bytes)).await.unwrap();
@@ -391,4 +407,10 @@ impl Drop for Replay {
             eprintln!("replay: ENGINE_SEED={} cargo test -p engine --test it {}", self.0, self.1);
         }
     }
+}
+
+/// The manifest of the store at `/store`.
+pub(crate) async fn manifest(sim: &Sim) -> serde_json::Value {
+    let bytes = sim.read_file(Path::new("/store/consumequeue.manifest")).await.unwrap();
+    serde_json::from_slice(bytes.split(|byte| *byte == b'\n').next().unwrap()).unwrap()
 }

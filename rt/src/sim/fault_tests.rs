@@ -215,6 +215,23 @@ fn rot_flips_one_bit_of_something_written_and_a_power_cut_does_not_mend_it() {
 }
 
 #[test]
+fn damage_of_what_is_not_synced_yet_stays_when_it_is() {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        let file = direct(&sim, "/x").await;
+        file.write_at(0, block(7)).await.unwrap();
+        file.sync_data().await.unwrap();
+        file.write_at(0, block(7)).await.unwrap();
+        sim.sync_dir(Path::new("/")).await.unwrap();
+        sim.damage(Path::new("/x"), 5);
+        file.sync_data().await.unwrap();
+    });
+    let (after, _) = sim.crash();
+    let content = after.block_on(after.read_file(Path::new("/x"))).unwrap();
+    assert_eq!(content[5], 7 ^ 0x55);
+}
+
+#[test]
 fn the_wall_clock_jumps_and_files_keep_the_time_of_their_last_write() {
     let sim = Sim::new(1);
     let hour = Duration::from_secs(3600);

@@ -1,32 +1,16 @@
 //! Messages: dead letters, ids of a batch, long polls, what properties may hold.
 
 use super::stop;
-use crate::client::{Client, Frame, Stored, long_pull_from, message, pull_from};
+use crate::client::{Client, Stored, long_pull_from, message, pull_from};
 use crate::cluster::Cluster;
+use crate::retry::{property, pulled, send_back};
 use protocol::codes::{request, response};
 use protocol::headers::{PullHeader, SendHeader};
 use protocol::ids::OffsetMsgId;
 use std::time::Duration;
 
-/// CONSUMER_SEND_MSG_BACK for group `g`.
-fn send_back(client: &mut Client, offset: i64, level: &str, more: &[(&str, &str)]) -> Frame {
-    let offset = offset.to_string();
-    let own = [("offset", offset.as_str()), ("group", "g"), ("delayLevel", level)];
-    client.call(request::CONSUMER_SEND_MSG_BACK, &[&own, more].concat())
-}
-
 fn dead_letters(client: &mut Client) -> Vec<Stored> {
     client.pull(&pull_from("%DLQ%g", 0)).messages()
-}
-
-/// A message that group `g` has pulled.
-fn pulled(client: &mut Client, text: &str) -> Stored {
-    let offset = client.put("T", "tag", text).number("queueOffset");
-    client.pull(&pull_from("T", offset)).messages().remove(0)
-}
-
-fn property<'m>(message: &'m Stored, name: &str) -> Option<&'m str> {
-    message.properties.get(name).map(String::as_str)
 }
 
 #[test]

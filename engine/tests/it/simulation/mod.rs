@@ -36,30 +36,13 @@ mod rot;
 mod tally;
 mod world;
 
-use crate::oracle::Replay;
+use crate::oracle::{Replay, campaign};
 use tally::Tally;
 use world::World;
 
 /// Seeds of a plain `cargo test`: a few seconds.
 const SEEDS: u64 = 100;
 const LIVES: usize = 5;
-
-fn seeds() -> std::ops::Range<u64> {
-    let number = |text: &str| -> u64 {
-        text.trim()
-            .parse()
-            .unwrap_or_else(|_| panic!("{text:?}: a number, or two with .. between them"))
-    };
-    if let Ok(seed) = std::env::var("ENGINE_SEED") {
-        return number(&seed)..number(&seed) + 1;
-    }
-    match std::env::var("ENGINE_SEEDS") {
-        Ok(text) => text
-            .split_once("..")
-            .map_or_else(|| 0..number(&text), |(from, upto)| number(from)..number(upto)),
-        Err(_) => 0..SEEDS,
-    }
-}
 
 fn run(seed: u64) -> Tally {
     let (world, mut sim) = World::new(seed);
@@ -81,7 +64,7 @@ fn loudly<T>(run: impl FnOnce() -> T) -> T {
 
 #[test]
 fn simulation_of_everything_at_once() {
-    let seeds = seeds();
+    let seeds = campaign(SEEDS);
     let mut all = Tally::default();
     let is_alone = std::env::var("ENGINE_SEED").is_ok();
     for seed in seeds.clone() {

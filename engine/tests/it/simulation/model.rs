@@ -64,6 +64,8 @@ pub(crate) struct Found {
     pub(crate) lost: usize,
     pub(crate) holes: usize,
     pub(crate) rotten: usize,
+    /// Messages of a new topic taken for those of the deleted one, whose deletion no crash left.
+    pub(crate) torn_beginnings: usize,
 }
 
 impl Model {
@@ -265,14 +267,22 @@ impl Model {
         found: &mut Found,
     ) {
         let Reread { queue, ref records, begin, end, certain, epoch, range } = *reread;
-        let is_gone =
-            at < begin && records.get(&message.offset).is_none_or(|record| place(record) != at);
-        if is_gone {
+        let is_there = records.get(&message.offset).is_some_and(|record| place(record) == at);
+        if at < begin && !is_there {
             let epoch = message.epoch.max(self.epoch(queue.0));
             kept.insert(at, Message { epoch, ..message });
             return;
         }
         let must_be_there = message.end <= promise.survives.0 || !promise.holes;
+        if message.epoch > epoch && !must_be_there && message.offset > 0 && is_there {
+            // Nothing on disk says that the topic was deleted, and the crash tore the first
+            // messages of the new one: nobody can tell the next from those of the old one
+            // (`engine/src/store/fill.rs`).
+            found.torn_beginnings += 1;
+            self.live.entry(queue).or_default().insert(message.offset, at);
+            kept.insert(at, Message { epoch: self.epoch(queue.0), ..message });
+            return;
+        }
         if message.epoch != epoch {
             assert!(
                 message.epoch < epoch || !must_be_there,

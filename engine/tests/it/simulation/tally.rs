@@ -47,6 +47,8 @@ pub(crate) struct Tally {
     pub(crate) rotten: usize,
     pub(crate) rotten_behind_manifest: usize,
     pub(crate) rotten_missed: usize,
+    /// See the oracle's `Found`.
+    pub(crate) torn_beginnings: usize,
 }
 
 impl Tally {
@@ -66,6 +68,7 @@ impl Tally {
         self.lost += found.lost;
         self.holes += found.holes;
         self.rotten_missed += found.rotten;
+        self.torn_beginnings += found.torn_beginnings;
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -79,7 +82,7 @@ impl Tally {
         sum!(kept lost holes refused hot_reads cold_reads failed_reads);
         sum!(open_errors reads_of_removed_files failed_deletions sent_while_deleting);
         sum!(queries deletions removals rebuilds damaged damaged_first);
-        sum!(rotten rotten_behind_manifest rotten_missed);
+        sum!(rotten rotten_behind_manifest rotten_missed torn_beginnings);
     }
 
     /// Everything that a campaign is about happened, in proportion to its seeds.

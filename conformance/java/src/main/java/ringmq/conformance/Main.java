@@ -29,6 +29,9 @@ public final class Main {
         SCENARIOS.put("delayed-drop-in", new DelayedDropIn());
         SCENARIOS.put("new-group", new NewGroup());
         SCENARIOS.put("dead-letters", new DeadLetters());
+        SCENARIOS.put("delays", new Delays());
+        SCENARIOS.put("retries", new Retries());
+        SCENARIOS.put("sql-filter", new SqlFilters());
         SCENARIOS.put("runtime-info", new RuntimeInfo());
         SCENARIOS.put("placement", new Placement());
         SCENARIOS.put("capture", new CaptureTour());

@@ -1,0 +1,256 @@
+//! The task of one delay level.
+
+use super::deliver::{self, NotDelivered};
+use super::due::{Due, Head, Now};
+use super::state::Arrived;
+use crate::sends::put;
+use crate::shard::{Cx, Shard};
+use engine::{
+    OwnedReadRequest, OwnedTagFilter, PhyOffset, QueueOffset, ReadError, ReadSlices, ReadStatus,
+};
+use futures_lite::future::yield_now;
+use protocol::names::SCHEDULE_TOPIC;
+use protocol::properties::{self, names};
+use protocol::record::{RecordView, records};
+use rt::{BufSlice, Runtime as _};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Messages read at once. Those that are not due yet are remembered by when they are.
+const BATCH_MESSAGES_MAX: usize = 32;
+/// Bytes read at once: held until the copies are acknowledged.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// The longest sleep: a clock that is set forward is noticed then.
+const SLEEP_MS_MAX: i64 = 10_000;
+/// Between two attempts when a read or a delivery failed.
+const RETRY_MS: i64 = 1_000;
+
+/// One level.
+pub(super) struct Level {
+    cx: Cx,
+    level: i32,
+    due: Due,
+    /// The first message that is not delivered.
+    next: i64,
+    /// The messages from there on, as far as they were looked at.
+    upcoming: VecDeque<Head>,
+    arrived: Rc<Arrived>,
+}
+
+/// What a level waits for.
+enum Wait {
+    /// Nothing: there is more to do.
+    No,
+    /// So many milliseconds.
+    Ms(i64),
+    /// A message in its queue.
+    Arrival,
+    /// The end: the shard stops, or its log takes nothing any more.
+    ForEver,
+}
+
+/// What a read brought.
+struct Found {
+    status: ReadStatus,
+    slices: Vec<BufSlice>,
+    next_begin_offset: i64,
+}
+
+impl Level {
+    /// Goes on with the message at `next`.
+    pub(super) fn new(shard: &mut Shard, level: i32, next: i64) -> Self {
+        let cx = shard.cx.clone();
+        let delay_ms = cx.options.process.store.delay_levels.due_ms(level, 0);
+        Self {
+            cx,
+            level,
+            due: Due::new(delay_ms.expect("levels begin at 1")),
+            next,
+            upcoming: VecDeque::new(),
+            arrived: shard.services.schedule.add(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            match self.step().await {
+                Wait::No => yield_now().await,
+                Wait::Ms(ms) => {
+                    let ms = ms.clamp(0, SLEEP_MS_MAX).unsigned_abs();
+                    self.cx.core.sleep(Duration::from_millis(ms)).await;
+                }
+                Wait::Arrival => self.arrived.wait().await,
+                Wait::ForEver => return,
+            }
+        }
+    }
+
+    /// Delivers what is due, a batch at most.
+    async fn step(&mut self) -> Wait {
+        if self.cx.with(|shard, _| shard.is_stopping) {
+            return Wait::ForEver;
+        }
+        let mut wanted = BATCH_MESSAGES_MAX;
+        if let Some(first) = self.upcoming.front().copied() {
+            let wait_ms = self.wait_ms(first);
+            if wait_ms > 0 {
+                return Wait::Ms(wait_ms);
+            }
+            wanted = self.due_now();
+        }
+        match self.read(wanted).await {
+            Ok(found) => self.take(&found).await,
+            Err(ReadError::TooMuchMemory { .. }) => Wait::Ms(RETRY_MS),
+            Err(error) => {
+                tracing::error!("delay level {}: read message {}: {error}", self.level, self.next);
+                Wait::Ms(RETRY_MS)
+            }
+        }
+    }
+
+    /// How many of the messages that were looked at are due, a batch at most.
+    fn due_now(&mut self) -> usize {
+        let now = self.now();
+        let (due, upcoming) = (&mut self.due, &self.upcoming);
+        let is_due = |head: &&Head| due.wait_ms(**head, now) == 0;
+        upcoming.iter().take(BATCH_MESSAGES_MAX).take_while(is_due).count()
+    }
+
+    fn wait_ms(&mut self, head: Head) -> i64 {
+        let now = self.now();
+        self.due.wait_ms(head, now)
+    }
+
+    fn now(&self) -> Now {
+        let range = self.cx.store.queue_range(SCHEDULE_TOPIC, self.level - 1);
+        Now {
+            wall_ms: self.cx.now_ms(),
+            monotonic_ms: self.cx.monotonic_ms(),
+            queue_end: range.unwrap_or_default().max_offset.0,
+        }
+    }
+
+    /// From memory where the messages are there, else from disk. At most one read for each level is
+    /// under way, so these need no place among the reads for clients.
+    async fn read(&self, messages: usize) -> Result<Found, ReadError> {
+        let request = OwnedReadRequest {
+            topic: SCHEDULE_TOPIC.into(),
+            queue_id: self.level - 1,
+            offset: QueueOffset(self.next),
+            max_messages: messages,
+            max_bytes: BATCH_BYTES_MAX,
+            filter: OwnedTagFilter::All,
+            as_asked: true,
+        };
+        let mut hot = ReadSlices::default();
+        let status = self.cx.store.read(&request.as_request(), &mut hot);
+        if status != ReadStatus::Cold {
+            let next_begin_offset = hot.next_begin_offset.0;
+            return Ok(Found { status, slices: hot.slices, next_begin_offset });
+        }
+        let cold = self.cx.store.read_cold(request).await?;
+        let next_begin_offset = cold.next_begin_offset.0;
+        Ok(Found { status: cold.status, slices: cold.slices, next_begin_offset })
+    }
+
+    async fn take(&mut self, found: &Found) -> Wait {
+        match found.status {
+            ReadStatus::Found => self.deliver_due(found).await,
+            ReadStatus::OffsetOverflowOne
+            | ReadStatus::NoMessageInQueue
+            | ReadStatus::NoMatchedLogicQueue => Wait::Arrival,
+            ReadStatus::OffsetTooSmall
+            | ReadStatus::OffsetOverflowBadly
+            | ReadStatus::MessageWasRemoving
+            | ReadStatus::OffsetFoundNull
+            | ReadStatus::NoMatchedMessage => {
+                tracing::error!(
+                    "delay level {}: message {} is not there ({}), going on at {}",
+                    self.level,
+                    self.next,
+                    found.status.name(),
+                    found.next_begin_offset
+                );
+                self.go_on_at(found.next_begin_offset);
+                self.progress();
+                Wait::No
+            }
+            ReadStatus::Cold => unreachable!("the disk was asked"),
+        }
+    }
+
+    /// Delivers what is due of what was read, and then moves progress on.
+    async fn deliver_due(&mut self, found: &Found) -> Wait {
+        self.cx.with(|shard, _| shard.services.schedule.under_way += 1);
+        let mut end = None;
+        let mut wait = self.deliver_all(found, &mut end).await;
+        if let Some(end) = end
+            && put::passed(&self.cx, end).await.is_err()
+        {
+            wait = Wait::ForEver; // poisoned: what was appended may be lost
+        } else {
+            self.progress();
+        }
+        self.cx.with(|shard, _| shard.services.schedule.under_way -= 1);
+        wait
+    }
+
+    /// Appends what is due, in order; `end` is where the last copy ends.
+    async fn deliver_all(&mut self, found: &Found, end: &mut Option<PhyOffset>) -> Wait {
+        let looks_ahead = self.upcoming.is_empty();
+        let all = found.slices.iter().flat_map(|slice| records(slice));
+        for record in all {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    tracing::error!("delay level {}: after {}: {error}", self.level, self.next);
+                    self.upcoming.clear();
+                    return Wait::Ms(RETRY_MS);
+                }
+            };
+            let head = self.head_of(&record);
+            if !self.upcoming.is_empty() && looks_ahead || self.wait_ms(head) > 0 {
+                if !looks_ahead {
+                    return Wait::No;
+                }
+                self.upcoming.push_back(head);
+                continue;
+            }
+            match deliver::deliver(&self.cx, self.level, &record, head.due_ms).await {
+                Ok(appended) => *end = Some(appended),
+                Err(NotDelivered::LeftOut) => {}
+                Err(NotDelivered::Later) => {
+                    self.upcoming.clear();
+                    return Wait::Ms(RETRY_MS);
+                }
+                Err(NotDelivered::Never) => return Wait::ForEver,
+            }
+            self.go_on_at(head.offset + 1);
+        }
+        if self.upcoming.is_empty() {
+            self.go_on_at(found.next_begin_offset);
+        }
+        Wait::No
+    }
+
+    fn head_of(&self, record: &RecordView<'_>) -> Head {
+        let levels = &self.cx.options.process.store.delay_levels;
+        let asked = properties::get(record.properties(), names::DELAY_TIME_LEVEL);
+        let asked = asked.and_then(|level| level.parse().ok()).filter(|level| *level > 0);
+        let due_ms = levels.due_ms(asked.unwrap_or(self.level), record.store_timestamp_ms());
+        Head { offset: record.queue_offset(), due_ms: due_ms.expect("levels begin at 1") }
+    }
+
+    fn go_on_at(&mut self, offset: i64) {
+        self.next = offset;
+        while self.upcoming.pop_front_if(|head| head.offset < offset).is_some() {}
+    }
+
+    fn progress(&self) {
+        self.cx.with(|shard, _| {
+            let now_ms = shard.cx.now_ms();
+            shard.tables.delay_offsets.advance(self.level, self.next, now_ms);
+        });
+    }
+}
