@@ -45,6 +45,29 @@ pub enum LogBackend {
     Mmap,
 }
 
+/// Where the memory of the log's tail is (`tailPath`). It matters to ASYNC_FLUSH on
+/// [`LogBackend::Direct`], which answers from that memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TailPlace {
+    /// Nowhere but in the process. Answers do not wait for the log all the same: a killed process
+    /// loses what it acknowledged and had not written.
+    Private,
+    /// In a file in this folder, on a tmpfs, which outlives the process: a killed one loses nothing
+    /// that it acknowledged. Where there is no memory for it, answers wait until the message is
+    /// written.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The store does not open when the folder will not do at all: no tmpfs, no permission.
+        is_required: bool,
+    },
+    /// There is no place that outlives the process: answers wait until the message is written.
+    Nowhere {
+        /// Why, and what helps.
+        reason: String,
+    },
+}
+
 /// How one shard's store is built. RocketMQ's names in parentheses.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
@@ -58,6 +81,8 @@ pub struct StoreConfig {
     pub tail_bytes_max: usize,
     /// Memory of one piece of the tail.
     pub chunk_bytes: usize,
+    /// Where that memory is (`tailPath`).
+    pub tail_place: TailPlace,
     /// Largest message body (`maxMessageSize`).
     pub message_bytes_max: usize,
     /// Messages of one read served from memory (`maxTransferCountOnMessageInMemory`).
@@ -125,6 +150,7 @@ impl StoreConfig {
             consumequeue_file_units: 300_000,
             tail_bytes_max: 64 * 1024 * 1024,
             chunk_bytes: CHUNK_BYTES,
+            tail_place: TailPlace::Private,
             message_bytes_max: 4 * 1024 * 1024,
             hot_messages_max: 32,
             hot_bytes_max: 256 * 1024,

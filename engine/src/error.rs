@@ -111,6 +111,29 @@ pub enum OpenError {
         /// The newest version known.
         known: u32,
     },
+    /// The end of the log that a killed process left in memory can't be taken over.
+    #[error("{path}: {reason}. It has the end of this store's log, which its last process \
+        acknowledged and had not written, so the store does not open without it. Mend that; or, \
+        to give up what only this file has, write a line with a 0 alone into {abort}",
+        path = path.display(), abort = abort.display())]
+    Tail {
+        /// The tail's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The file that names it.
+        abort: PathBuf,
+    },
+    /// The folder that was asked for can't hold the tail.
+    #[error("tailPath = {path}: {reason}; set it to a folder on a tmpfs that this user may write \
+        to, /dev/shm for example, to nothing for memory that a killed process loses, or leave it \
+        out", path = path.display())]
+    TailPath {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file where a folder should be.
     #[error("{path}: expected a folder, found a file there or above it; move it away, or set \
         storePathRootDir to another place", path = path.display())]

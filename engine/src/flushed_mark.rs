@@ -28,8 +28,11 @@
 
 use crate::error::FileError;
 use crate::paths::Paths;
+use crate::tail_file::TailName;
 use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime};
 use std::cell::{Cell, RefCell};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -44,6 +47,8 @@ const _: () = assert!(MARK_BYTES == 28 && MARK_BYTES <= 512);
 
 /// What the second line of `abort` begins with.
 const INCARNATION_LINE: &str = "incarnation ";
+/// What the third line of `abort` begins with, if the tail outlives the process.
+const TAIL_LINE: &str = "tail ";
 
 /// What the file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +82,31 @@ impl Mark {
     }
 }
 
-/// What `abort` holds: the process id, as RocketMQ writes it, and the incarnation.
-pub(crate) fn abort_content(process_id: u32, incarnation: u64) -> Vec<u8> {
-    format!("{process_id}\n{INCARNATION_LINE}{incarnation:016x}\n").into_bytes()
+/// What `abort` holds: the process id, as RocketMQ writes it, the incarnation that the flushed mark
+/// has, and the tail's incarnation and file. The tail's is new in each life; the mark's goes on.
+pub(crate) fn abort_content(process_id: u32, incarnation: u64, tail: Option<&TailName>) -> Vec<u8> {
+    let mut content = format!("{process_id}\n{INCARNATION_LINE}{incarnation:016x}\n").into_bytes();
+    if let Some(TailName { incarnation, path }) = tail {
+        content.extend_from_slice(format!("{TAIL_LINE}{incarnation:016x} ").as_bytes());
+        content.extend_from_slice(path.as_os_str().as_bytes());
+        content.push(b'\n');
+    }
+    content
+}
+
+/// The tail that `abort` names.
+pub(crate) fn tail_in(abort: &[u8]) -> Option<TailName> {
+    let line = abort.split(|byte| *byte == b'\n').nth(2)?.strip_prefix(TAIL_LINE.as_bytes())?;
+    let (incarnation, path) = line.split_at_checked(16)?;
+    let incarnation = u64::from_str_radix(std::str::from_utf8(incarnation).ok()?, 16).ok()?;
+    let path = PathBuf::from(OsStr::from_bytes(path.strip_prefix(b" ")?));
+    (!path.as_os_str().is_empty()).then_some(TailName { incarnation, path })
 }
 
 /// The incarnation that `abort` names; `None` when another program wrote it.
 fn incarnation_in(abort: &[u8]) -> Option<u64> {
-    let line = std::str::from_utf8(abort).ok()?.lines().nth(1)?;
+    let mut lines = abort.split(|byte| *byte == b'\n').map(std::str::from_utf8);
+    let (_process_id, line) = (lines.next()?.ok()?, lines.next()?.ok()?);
     u64::from_str_radix(line.strip_prefix(INCARNATION_LINE)?, 16).ok()
 }
 
@@ -286,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_believed_only_by_the_incarnation_that_wrote_it_and_within_the_log() {
-        let ours = abort_content(4711, MARK.incarnation);
+        let ours = abort_content(4711, MARK.incarnation, None);
         let bytes = MARK.encode();
         let of = |abort: Option<&[u8]>, mark: Option<&[u8]>, created_upto| {
             Believed::of(abort, mark, created_upto, 9)
@@ -310,6 +332,20 @@ mod tests {
         ] {
             assert_eq!(of(Some(abort), Some(&bytes), u64::MAX), not, "{abort:?}");
         }
+    }
+
+    #[test]
+    fn abort_names_the_tail_whatever_its_path() {
+        for path in ["/dev/shm/0a.ringmq-tail", "/a b/\u{1F600}", "relative"] {
+            let tail = TailName { incarnation: 0x0A0B, path: path.into() };
+            let abort = abort_content(1, 7, Some(&tail));
+            assert_eq!((tail_in(&abort), incarnation_in(&abort)), (Some(tail), Some(7)));
+        }
+        assert_eq!(tail_in(&abort_content(1, 7, None)), None);
+        for no_tail in ["", "1", "1\n\ntail 0\n", "1\n\ntail 0000000000000a0b \n", "1\n\nx"] {
+            assert_eq!(tail_in(no_tail.as_bytes()), None, "{no_tail:?}");
+        }
+        assert_eq!(tail_in(b"1\n\ntail \xFF00000000000a0b /x\n"), None);
     }
 
     async fn on_disk(sim: &Sim) -> Option<Mark> {

@@ -13,7 +13,8 @@
 //! configuration. A shard's store belongs to one core: no lock, no atomic, no other thread.
 //!
 //! Reading order: [`offset`], [`watermarks`](crate::Store::appended) (how far the log has come,
-//! stated once), `tail` (the recent log in memory), `commitlog` (its files, writing, scanning),
+//! stated once), `tail` (the recent log in memory), `tail_file` (where that memory outlives the
+//! process), `commitlog` (its files, writing, scanning),
 //! `consumequeue` (units, queues, files), `index` (by key), `manifest`, `flushed_mark` and
 //! `checkpoint` (what recovery trusts), `store` (append, read, cold, search, open, recover,
 //! background).
@@ -39,9 +40,10 @@ mod paths;
 mod signal;
 mod store;
 mod tail;
+mod tail_file;
 mod watermarks;
 
-pub use config::{FlushPolicy, LogBackend, LogSource, StoreConfig};
+pub use config::{FlushPolicy, LogBackend, LogSource, StoreConfig, TailPlace};
 pub use delay_levels::{DelayLevelError, DelayLevels};
 pub use error::{AppendError, FileError, OpenError, RawError, ReadError, StoreError};
 pub use offset::{PhyOffset, QueueOffset};
@@ -51,3 +53,4 @@ pub use store::{
     OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus,
     RecordFilter, Recovered, Store, TagFilter, WriteCounts,
 };
+pub use tail_file::TailMemory;

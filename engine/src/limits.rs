@@ -12,6 +12,14 @@ const _: () = assert!(BLOCK_BYTES == DIRECT_ALIGN as u64);
 pub const CHUNK_BYTES: usize = 1024 * 1024;
 const _: () = assert!(CHUNK_BYTES.is_multiple_of(DIRECT_ALIGN));
 
+/// A tail that outlives the process may have so many times the slots that it began with: readers
+/// keep some, and the log goes on in others. Beyond it appends wait for readers.
+pub const TAIL_SLOTS_FACTOR: usize = 4;
+
+/// So much of such a tail has its memory from the start to the end: what is not written yet must
+/// not depend on what others take meanwhile. The rest is taken as it fills.
+pub const TAIL_RESERVED_BYTES: usize = 64 * 1024 * 1024;
+
 /// Evicted chunks that readers still hold and that are looked at again when a chunk is needed.
 pub const LENT_CHUNKS_MAX: usize = 8;
 

@@ -16,11 +16,15 @@
 //! chunk goes when room is needed, and only when all of it is written. Its memory is used again
 //! once no slice of it lives. While one does, the chunk is lent, and charged to the shard's
 //! account: whoever watches the account finds and closes the reader ([`BufSlice::charged_bytes`]).
+//!
+//! With a [`TailFile`] the chunks outlive the process, and each end of an append is published there
+//! ([`Tail::publish`]).
 
-use crate::limits::{BLOCK_BYTES, LENT_CHUNKS_MAX};
+use crate::limits::BLOCK_BYTES;
 use crate::number::exact;
+use crate::tail_file::TailFile;
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, BufSlice, ChunkMemory, MemoryAccount};
+use rt::{AppendBuf, BufSlice, ChunkMemory, KeptWord};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -60,6 +64,10 @@ pub(crate) struct Tail {
     /// Bytes copied from chunk to chunk so far.
     carried_bytes: u64,
     chunk_bytes: usize,
+    /// Where the chunks are, when they outlive the process.
+    file: Option<TailFile>,
+    /// There, where the end of the last chunk is published.
+    line_end: Option<KeptWord>,
 }
 
 /// The beginning of the block that `offset` lies in.
@@ -73,13 +81,14 @@ fn bytes_of_block(offset: u64) -> usize {
 }
 
 impl Tail {
-    /// A tail after `end`, where `partial` is what the log's last block holds already.
+    /// A tail after `end`, where `partial` is what the log's last block holds already. Its chunks
+    /// come from `memory`, which is that of `file` if there is one.
     pub(crate) fn new(
         end: u64,
         partial: Vec<u8>,
         chunk_bytes: usize,
-        bytes_max: usize,
-        account: MemoryAccount,
+        memory: ChunkMemory,
+        file: Option<TailFile>,
     ) -> Self {
         assert_eq!(
             partial.len() as u64,
@@ -88,11 +97,13 @@ impl Tail {
         );
         Self {
             chunks: VecDeque::new(),
-            memory: ChunkMemory::private(bytes_max, LENT_CHUNKS_MAX, account),
+            memory,
             end_before: end,
             partial_before: partial,
             carried_bytes: 0,
             chunk_bytes,
+            file,
+            line_end: None,
         }
     }
 
@@ -126,6 +137,9 @@ impl Tail {
         let copied = bytes_of_block(end);
         let capacity = self.capacity_for(bytes);
         let buf = self.take_chunk(capacity, written)?;
+        // A blank at the end of the chunk before.
+        self.publish();
+        self.line_end = self.file.as_ref().map(|file| file.begin(&buf, start));
         match self.chunks.back() {
             Some(last) => last
                 .slice(start, end)
@@ -143,15 +157,13 @@ impl Tail {
         self.chunk_bytes.max((bytes_of_block(self.end()) + bytes).next_multiple_of(DIRECT_ALIGN))
     }
 
-    /// Whether [`Tail::reserve`] would succeed.
-    pub(crate) fn could_reserve(&self, bytes: usize, written: u64) -> bool {
+    /// Whether [`Tail::reserve`] succeeds now. Takes the memory to find out, and puts it aside.
+    pub(crate) fn could_reserve(&mut self, bytes: usize, written: u64) -> bool {
         if self.chunks.back().is_some_and(|chunk| chunk.buf.free() >= bytes) {
             return true;
         }
-        let all_but_last = self.chunks.len().saturating_sub(1);
-        let may_go = self.chunks.iter().take(all_but_last).filter(|chunk| chunk.end() <= written);
-        let given_back = may_go.map(|chunk| chunk.buf.capacity()).sum();
-        self.memory.could_take(self.capacity_for(bytes), given_back)
+        let taken = self.take_chunk(self.capacity_for(bytes), written);
+        taken.map(|chunk| self.memory.put_aside(chunk)).is_ok()
     }
 
     /// A chunk of `capacity`: written ones are forgotten until there is room. The last one stays:
@@ -176,6 +188,10 @@ impl Tail {
             end % BLOCK_BYTES,
             "the partial block reaches to the end of the log"
         );
+        if let Some(file) = &self.file {
+            file.forget_chunks();
+            self.line_end = None;
+        }
         while let Some(chunk) = self.chunks.pop_front() {
             self.memory.give_back(chunk.buf);
         }
@@ -194,6 +210,20 @@ impl Tail {
             Some(value) => value,
             None => panic!("append of {bytes} bytes that were not reserved"),
         }
+    }
+
+    /// What was appended is whole: from now on it outlives the process, if the tail does. Once for
+    /// each append, so that a batch is there whole or not at all.
+    #[inline]
+    pub(crate) fn publish(&self) {
+        if let Some(line_end) = &self.line_end {
+            line_end.store(self.end());
+        }
+    }
+
+    /// The file of a tail that outlives the process.
+    pub(crate) fn file(&self) -> Option<&TailFile> {
+        self.file.as_ref()
     }
 
     /// The bytes `[at, at + len)` of one record; `None` when they are not in memory any more.
@@ -246,10 +276,13 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rt::MemoryUse;
+    use crate::limits::LENT_CHUNKS_MAX;
+    use rt::{MemoryAccount, MemoryUse};
 
     fn tail(end: u64, partial: Vec<u8>, chunk_bytes: usize, bytes_max: usize) -> Tail {
-        Tail::new(end, partial, chunk_bytes, bytes_max, MemoryAccount::new(usize::MAX))
+        let account = MemoryAccount::new(usize::MAX);
+        let memory = ChunkMemory::private(bytes_max, LENT_CHUNKS_MAX, account);
+        Tail::new(end, partial, chunk_bytes, memory, None)
     }
 
     fn fill(tail: &mut Tail, len: usize, byte: u8, written: u64) -> Result<u64, Full> {

@@ -4,33 +4,37 @@
 //!   flushed ≤ written ≤ appended        visible ≤ dispatched ≤ appended        visible ≤ acknowledged
 //! ```
 //!
-//! - `appended`: in memory, has its offset.
+//! - `appended`: in memory, has its offset; survives SIGKILL where the tail does
+//!   ([`crate::tail_file`]).
 //! - `written`: the device, its cache or the page cache has it: survives SIGKILL.
 //! - `flushed`: fdatasync has passed it: survives a power cut.
 //! - `dispatched`: its ConsumeQueue unit exists (in memory).
 //! - `acknowledged`: a producer is answered here. Which watermark that is follows from the
 //!   configuration:
 //!
-//!   | flush | backend | acknowledged |
-//!   |---|---|---|
-//!   | ASYNC_FLUSH | direct | `appended` |
-//!   | ASYNC_FLUSH | mmap | `written` |
-//!   | SYNC_FLUSH | either | `flushed` |
+//!   | flush | backend | tail | acknowledged |
+//!   |---|---|---|---|
+//!   | ASYNC_FLUSH | direct | outlives the process | `appended` |
+//!   | ASYNC_FLUSH | direct | private, as `tailPath=` asks | `appended` |
+//!   | ASYNC_FLUSH | direct | no place that outlives the process | `written` |
+//!   | ASYNC_FLUSH | mmap | | `written` |
+//!   | SYNC_FLUSH | either | | `flushed` |
 //!
 //! - `visible`: a consumer may have it: `dispatched` and `acknowledged`. A message that a consumer
 //!   has seen and a crash takes back would leave its group's offset beyond a place in the queue
 //!   that is then given to another message.
 //!
-//! The loss window of ASYNC_FLUSH: a killed process loses `written..appended` (about one device
-//! write, plus 200 µs while less than 64 KiB gather, see `limits::WRITE_GATHER`; up to 2 ms more on
-//! a core that is busy without a pause), a power cut `flushed..appended` (`flush_interval_ms`, 500
-//! ms by default, plus one fdatasync).
+//! The loss window of ASYNC_FLUSH: a killed process loses nothing that was acknowledged, but with a
+//! private tail `written..appended` (about one device write, plus 200 µs while less than 64 KiB
+//! gather, see `limits::WRITE_GATHER`; everything unwritten while the device stalls). A power cut
+//! loses `flushed..appended` (`flush_interval_ms`, 500 ms by default, plus one fdatasync).
 //!
 //! Watermarks only go forward, except when the log is cut at rest ([`Watermarks::cut_to`]); each
 //! step asserts the order, because one that lies loses messages silently.
 
 use crate::config::{FlushPolicy, LogBackend};
 use crate::offset::PhyOffset;
+use crate::tail_file::TailMemory;
 use std::cell::Cell;
 
 /// The watermark at which a producer is answered.
@@ -43,11 +47,14 @@ pub(crate) enum AnswerAt {
 
 impl AnswerAt {
     /// As the module's table says.
-    pub(crate) fn of(flush: FlushPolicy, backend: LogBackend) -> Self {
-        match (flush, backend) {
-            (FlushPolicy::Sync, _) => Self::Flushed,
-            (FlushPolicy::Async, LogBackend::Mmap) => Self::Written,
-            (FlushPolicy::Async, LogBackend::Direct) => Self::Appended,
+    pub(crate) fn of(flush: FlushPolicy, backend: LogBackend, tail: &TailMemory) -> Self {
+        match (flush, backend, tail) {
+            (FlushPolicy::Sync, ..) => Self::Flushed,
+            (FlushPolicy::Async, LogBackend::Mmap, _) => Self::Written,
+            (FlushPolicy::Async, LogBackend::Direct, tail) => match tail {
+                TailMemory::Kept { .. } | TailMemory::Private => Self::Appended,
+                TailMemory::NotKept { .. } | TailMemory::NotNeeded => Self::Written,
+            },
         }
     }
 }

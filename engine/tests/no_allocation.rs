@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is a failed test")]
 
-use engine::{QueueOffset, ReadRequest, ReadSlices, ReadStatus, Store, StoreConfig, TagFilter};
+use engine::{
+    QueueOffset, ReadRequest, ReadSlices, ReadStatus, Store, StoreConfig, TagFilter, TailPlace,
+};
 use protocol::record::RecordDraft;
 use rt::Runtime;
 use rt::sim::Sim;
@@ -49,8 +51,8 @@ mod counting {
 #[global_allocator]
 static COUNTING: counting::Counting = counting::Counting;
 
-fn config() -> StoreConfig {
-    let mut config = StoreConfig::new("/store");
+fn config(tail_place: TailPlace) -> StoreConfig {
+    let mut config = StoreConfig { tail_place, ..StoreConfig::new("/store") };
     config.commitlog_file_bytes = 4 << 20;
     config.message_bytes_max = 8 * 1024;
     config.chunk_bytes = 64 * 1024;
@@ -110,8 +112,16 @@ fn round(sim: &Sim, store: &Store<Sim>, out: &mut ReadSlices) -> u64 {
 
 #[test]
 fn append_and_hot_read_allocate_nothing_in_steady_state() {
+    for place in
+        [TailPlace::Private, TailPlace::Folder { path: "/dev/shm".into(), is_required: true }]
+    {
+        nothing_is_allocated(place);
+    }
+}
+
+fn nothing_is_allocated(place: TailPlace) {
     let sim = Sim::new(1);
-    let store = sim.block_on(Store::open(sim.clone(), config())).unwrap();
+    let store = sim.block_on(Store::open(sim.clone(), config(place))).unwrap();
     let mut out = ReadSlices::default();
     let warm_up: u64 = (0..60).map(|_| round(&sim, &store, &mut out)).sum();
     assert!(warm_up > 0, "the counter counts");

@@ -7,8 +7,8 @@
 //!
 //! A kill shows that every acknowledged message has left the process. It cannot show that messages
 //! have left the page cache and the drive's cache; the simulation (engine/tests/it) tests that by
-//! cutting the power. With ASYNC_FLUSH on `direct` an acknowledgement promises less than this
-//! command checks: lost messages are then counted, but are no failure.
+//! cutting the power. With ASYNC_FLUSH on `direct` and an empty `tailPath` an acknowledgement
+//! promises less than this command checks: lost messages are then counted, but are no failure.
 
 use crate::cli::{Backend, CrashArgs, Flush};
 use crate::cores::CorePlan;
@@ -186,9 +186,18 @@ fn kill_often(
         kills: args.kills,
         kills_in_flight: in_flight,
         slowest_restart_ms: millis(slowest),
-        promised: args.flush == Flush::Sync || args.backend == Backend::Mmap,
+        promised: is_promised(args),
         integrity,
     })
+}
+
+/// Whether an acknowledgement promises to survive a kill: always, but where ASYNC_FLUSH answers
+/// from memory that is the process's own.
+fn is_promised(args: &CrashArgs) -> bool {
+    let mut settings = args.broker_config.iter().filter_map(|line| line.split_once('='));
+    let tail = settings.rfind(|(key, _)| key.trim() == "tailPath");
+    let is_private = tail.is_some_and(|(_, value)| value.trim().is_empty());
+    args.flush == Flush::Sync || args.backend == Backend::Mmap || !is_private
 }
 
 fn common(args: &CrashArgs) -> Common {

@@ -14,6 +14,7 @@
 
 #![expect(unsafe_code, reason = "frozen and free part of one allocation; see the module's text")]
 
+use crate::kept::SlotRun;
 use crate::memory::Charge;
 use crate::runtime::DIRECT_ALIGN;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -24,14 +25,21 @@ use std::rc::Rc;
 
 /// Append-only memory aligned for O_DIRECT. See the module's text.
 pub struct AppendBuf {
-    /// What the allocator gave; `start` is the first aligned byte in it.
-    allocation: NonNull<u8>,
+    memory: Memory,
+    /// The first aligned byte in it.
     start: NonNull<u8>,
     capacity: usize,
     len: Cell<usize>,
     appending: Cell<bool>,
     /// Who is charged for this memory, until it is freed or used again.
     charge: Cell<Option<Charge>>,
+}
+
+enum Memory {
+    /// What the allocator gave.
+    Own(NonNull<u8>),
+    /// Slots of kept memory, this buffer's alone until it is dropped.
+    Slots(SlotRun),
 }
 
 impl AppendBuf {
@@ -48,14 +56,28 @@ impl AppendBuf {
         assert!(skip < DIRECT_ALIGN, "bytes can be aligned to any power of two");
         // SAFETY: the layout has DIRECT_ALIGN bytes more than the capacity.
         let start = unsafe { allocation.add(skip) };
-        Rc::new(Self {
-            allocation,
-            start,
-            capacity,
-            len: Cell::new(0),
-            appending: Cell::new(false),
-            charge: Cell::new(None),
-        })
+        Rc::new(Self::over(Memory::Own(allocation), start, capacity))
+    }
+
+    /// A buffer over slots of kept memory. Its free part holds what was there before.
+    pub(crate) fn of_slots(slots: SlotRun) -> Rc<Self> {
+        let (start, capacity) = (slots.start(), slots.bytes());
+        Rc::new(Self::over(Memory::Slots(slots), start, capacity))
+    }
+
+    fn over(memory: Memory, start: NonNull<u8>, capacity: usize) -> Self {
+        assert!(start.addr().get().is_multiple_of(DIRECT_ALIGN), "O_DIRECT writes from here");
+        let (len, appending, charge) = (Cell::new(0), Cell::new(false), Cell::new(None));
+        Self { memory, start, capacity, len, appending, charge }
+    }
+
+    /// The first of its slots, when it is over kept memory.
+    #[must_use]
+    pub fn slot(&self) -> Option<usize> {
+        match &self.memory {
+            Memory::Own(_) => None,
+            Memory::Slots(slots) => Some(slots.first()),
+        }
     }
 
     /// A full buffer with a copy of `bytes`.
@@ -104,8 +126,8 @@ impl AppendBuf {
         self.capacity - self.len()
     }
 
-    /// Lets `fill` write the next `bytes` bytes (zeroed before) and freezes them. `None`, and
-    /// `fill` not called, when they do not fit. If `fill` panics nothing is appended.
+    /// Lets `fill` write the next `bytes` bytes (they may hold anything) and freezes them. `None`,
+    /// and `fill` not called, when they do not fit. If `fill` panics nothing is appended.
     pub fn append<T>(&self, bytes: usize, fill: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
         if bytes > self.free() {
             return None;
@@ -113,13 +135,13 @@ impl AppendBuf {
         assert!(!self.appending.replace(true), "append called from inside append");
         let reset = ResetOnDrop(&self.appending);
         let at = self.len();
-        // SAFETY: [at, at + bytes) lies inside the allocation (checked above), is initialised
-        // (alloc_zeroed), and is above `len`, so no shared slice to it exists; `appending` keeps a
-        // second mutable one from being made.
+        // SAFETY: [at, at + bytes) lies inside the memory (checked above), is initialised
+        // (alloc_zeroed, or pages of a file), and is above `len`, so no shared slice to it exists;
+        // `appending` keeps a second mutable one from being made.
         let free = unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(at), bytes) };
         let value = fill(free);
         drop(reset);
-        self.len.set(at + bytes);
+        self.set_len(at + bytes);
         Some(value)
     }
 
@@ -142,8 +164,16 @@ impl AppendBuf {
     /// Takes the buffer back for new content: `&mut` proves that no slice of it lives
     /// (`Rc::get_mut`). The free part then holds the old bytes until they are overwritten.
     pub fn reset(&mut self) {
-        self.len.set(0);
+        self.set_len(0);
         self.charge.set(None);
+    }
+
+    #[inline]
+    fn set_len(&self, len: usize) {
+        self.len.set(len);
+        if let Memory::Slots(slots) = &self.memory {
+            slots.note_frozen(len);
+        }
     }
 
     /// Keeps `charge` until the memory is freed or used again ([`AppendBuf::reset`]): as long as
@@ -189,8 +219,10 @@ impl Drop for ResetOnDrop<'_> {
 
 impl Drop for AppendBuf {
     fn drop(&mut self) {
-        // SAFETY: allocated in `with_capacity` with this layout, and freed only here.
-        unsafe { dealloc(self.allocation.as_ptr(), Self::layout(self.capacity)) }
+        if let Memory::Own(allocation) = self.memory {
+            // SAFETY: allocated in `with_capacity` with this layout, and freed only here.
+            unsafe { dealloc(allocation.as_ptr(), Self::layout(self.capacity)) }
+        }
     }
 }
 

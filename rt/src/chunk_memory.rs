@@ -11,19 +11,19 @@
 //! the tail's any more: it is charged to the account until its last slice is gone. Lending is never
 //! refused, because appends must not wait for readers.
 //!
-//! The memory is private to the process: it is gone when the process is. Memory that outlives it
-//! (design D12) has slots of one size, by number, and is taken over by the next process: it belongs
-//! behind these same calls, with `take` choosing the slot (neighbouring ones for a larger record)
-//! and `give_back` emptying its line. It is the same in the simulation: a chunk is memory, and a
-//! kill or power cut there drops it with the store.
+//! The memory is private to the process, or kept ([`crate::kept`]): then a chunk is one slot of it,
+//! and a larger one several side by side. A lent chunk keeps its slots; the log goes on in others.
 
 use crate::buf::AppendBuf;
+use crate::kept::KeptMemory;
 use crate::memory::{MemoryAccount, MemoryUse};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// See the module's text. Belongs to one tail, on one core.
 pub struct ChunkMemory {
+    /// Where chunks come from; `None`: from the allocator.
+    kept: Option<KeptMemory>,
     /// Chunks that nobody uses.
     spare: Vec<Rc<AppendBuf>>,
     /// Chunks given back while they had readers, the newest of them: to be used again.
@@ -41,7 +41,18 @@ impl ChunkMemory {
     #[must_use]
     pub fn private(bytes_max: usize, lent_max: usize, account: MemoryAccount) -> Self {
         let (spare, lent) = (Vec::new(), VecDeque::new());
-        Self { spare, lent, lent_max, account, used_bytes: 0, bytes_max }
+        Self { kept: None, spare, lent, lent_max, account, used_bytes: 0, bytes_max }
+    }
+
+    /// As [`ChunkMemory::private`], of `kept` memory.
+    #[must_use]
+    pub fn kept(
+        kept: KeptMemory,
+        bytes_max: usize,
+        lent_max: usize,
+        account: MemoryAccount,
+    ) -> Self {
+        Self { kept: Some(kept), ..Self::private(bytes_max, lent_max, account) }
     }
 
     /// Bytes of the chunks in use and of the spare ones.
@@ -56,25 +67,40 @@ impl ChunkMemory {
         &self.account
     }
 
-    /// A chunk of `capacity` bytes, empty; `None` when there is no room for it until another is
-    /// given back.
+    /// A chunk of at least `capacity` bytes, empty; `None` when there is no room for it until
+    /// another is given back.
     pub fn take(&mut self, capacity: usize) -> Option<Rc<AppendBuf>> {
+        let capacity = match &self.kept {
+            Some(kept) => kept.slots_for(capacity) * kept.shape().slot_bytes,
+            None => capacity,
+        };
         if let Some(at) = self.spare.iter().position(|spare| spare.capacity() == capacity) {
             return Some(self.spare.swap_remove(at));
         }
-        while self.used_bytes + capacity > self.bytes_max {
+        loop {
+            if self.used_bytes + capacity <= self.bytes_max
+                && let Some(chunk) = self.fresh(capacity)
+            {
+                self.used_bytes += capacity;
+                return Some(chunk);
+            }
             self.used_bytes -= self.spare.pop()?.capacity();
         }
-        self.used_bytes += capacity;
-        Some(self.returned(capacity).unwrap_or_else(|| AppendBuf::with_capacity(capacity)))
     }
 
-    /// Whether [`ChunkMemory::take`] would succeed once chunks of `given_back_bytes` together were
-    /// given back.
-    #[must_use]
-    pub fn could_take(&self, capacity: usize, given_back_bytes: usize) -> bool {
-        let spare: usize = self.spare.iter().map(|spare| spare.capacity()).sum();
-        self.used_bytes - spare - given_back_bytes + capacity <= self.bytes_max
+    /// Memory that is in no chunk.
+    fn fresh(&mut self, capacity: usize) -> Option<Rc<AppendBuf>> {
+        let returned = self.returned(capacity);
+        returned.or_else(|| match &self.kept {
+            Some(kept) => kept.take(capacity),
+            None => Some(AppendBuf::with_capacity(capacity)),
+        })
+    }
+
+    /// Puts a chunk that [`ChunkMemory::take`] gave aside for the next one who takes.
+    pub fn put_aside(&mut self, chunk: Rc<AppendBuf>) {
+        assert!(chunk.is_empty(), "nobody used it yet");
+        self.spare.push(chunk);
     }
 
     /// Takes back a chunk that [`ChunkMemory::take`] gave. Slices of it stay as they are.
@@ -95,6 +121,9 @@ impl ChunkMemory {
     /// Frees the lent chunks that no reader holds any more; those that are held stay.
     pub fn free_returned(&mut self) {
         self.lent.retain_mut(|lent| Rc::get_mut(lent).is_none());
+        if let Some(kept) = &self.kept {
+            kept.release_free();
+        }
     }
 
     /// A lent chunk whose readers are gone.
@@ -117,20 +146,22 @@ mod tests {
     const SIZE: usize = 4096;
 
     #[test]
-    fn memory_is_bounded_and_used_again_and_could_take_agrees_with_take() {
+    fn memory_is_bounded_and_used_again() {
         let mut memory = ChunkMemory::private(3 * SIZE, 2, MemoryAccount::new(usize::MAX));
         let mut held: Vec<_> = (0..3).map(|_| memory.take(SIZE).unwrap()).collect();
-        assert!(memory.take(SIZE).is_none() && !memory.could_take(SIZE, 0));
-        assert!(memory.could_take(SIZE, SIZE) && !memory.could_take(2 * SIZE, SIZE));
+        assert!(memory.take(SIZE).is_none());
         let first = held.remove(0);
         let address = first.slice(0..0).as_ptr();
         memory.give_back(first);
-        assert!(memory.could_take(SIZE, 0) && memory.used_bytes() == 3 * SIZE);
-        assert_eq!(memory.take(SIZE).unwrap().slice(0..0).as_ptr(), address, "the same memory");
+        assert_eq!(memory.used_bytes(), 3 * SIZE);
+        let again = memory.take(SIZE).unwrap();
+        assert_eq!(again.slice(0..0).as_ptr(), address, "the same memory");
+        memory.put_aside(again);
+        assert_eq!(memory.take(SIZE).unwrap().slice(0..0).as_ptr(), address);
         memory.give_back(held.remove(0));
         memory.give_back(held.remove(0));
-        assert!(memory.could_take(2 * SIZE, 0), "smaller ones make room for a larger one");
-        assert_eq!(memory.take(2 * SIZE).unwrap().capacity(), 2 * SIZE);
+        let larger = memory.take(2 * SIZE).unwrap();
+        assert_eq!(larger.capacity(), 2 * SIZE, "smaller ones make room for a larger one");
         assert_eq!(memory.used_bytes(), 3 * SIZE);
     }
 

@@ -4,9 +4,10 @@
 
 use crate::buf::BufSlice;
 use crate::convert::fits;
+use crate::kept::{KeptError, KeptFile, KeptMemory, KeptShape};
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Which tasks of a core run first.
@@ -141,6 +142,22 @@ pub trait Runtime: Clone + 'static {
     /// (also across processes; a crash frees it). `ErrorKind::WouldBlock` when another process has
     /// it.
     fn lock_file(&self, path: &Path) -> impl Future<Output = io::Result<Self::File>>;
+
+    /// Makes memory that outlives the process ([`crate::kept`]) on the tmpfs that `folder` is on.
+    /// It has no name yet, and is locked until its process ends.
+    fn make_kept(
+        &self,
+        folder: &Path,
+        shape: KeptShape,
+    ) -> impl Future<Output = Result<KeptMemory, KeptError>>;
+    /// Opens and locks what a process left behind. Refuses what this user did not make alone, and
+    /// what a living process has.
+    fn open_kept(&self, path: &Path) -> impl Future<Output = Result<KeptFile, KeptError>>;
+    /// The files in `folder` whose names end with `suffix`, sorted; none when it can't be read.
+    fn list_kept(&self, folder: &Path, suffix: &str) -> impl Future<Output = Vec<PathBuf>>;
+    /// Says in whose eyes paths mean what they mean here: processes with different numbers may see
+    /// different files under one path (containers). 0: nobody knows.
+    fn namespace(&self) -> u64;
 }
 
 /// An open file. Cloning gives another handle; the last one closes it.

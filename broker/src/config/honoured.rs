@@ -346,8 +346,7 @@ pub(super) const OWN: &[Key] = &[
         "logBackend",
         &["direct", "mmap"],
         "direct",
-        "how the log is written: direct (O_DIRECT), or mmap (written through the page cache: a \
-            killed process loses nothing it acknowledged)",
+        "how the log is written: direct (O_DIRECT), or mmap (through the page cache)",
     ),
     Key::int(
         "idleSpinMicros",
@@ -361,7 +360,16 @@ pub(super) const OWN: &[Key] = &[
         8 * MIB,
         1 << 36,
         "67108864",
-        "recent log kept in memory for each shard, taken as it fills",
+        "recent log kept in memory for each shard, taken as it fills; with a tailPath up to 64 MiB \
+            of it at start",
+    ),
+    Key::text(
+        "tailPath",
+        "auto",
+        "ASYNC_FLUSH on direct: the folder on a tmpfs where that memory outlives a killed \
+            process, which then loses nothing it acknowledged. auto: /dev/shm where that outlives \
+            the process, else a send is answered when it is written. Nothing: answered at once, \
+            and a killed process loses what is not written",
     ),
     Key::int(
         "storeCloseDeadlineMs",

@@ -1,7 +1,11 @@
 //! What the store of a shard is built with.
 
-use engine::{DelayLevels, DeleteWhen, FlushPolicy, LogBackend, RetentionConfig, StoreConfig};
+use engine::{
+    DelayLevels, DeleteWhen, FlushPolicy, LogBackend, RetentionConfig, StoreConfig, TailPlace,
+};
 use protocol::config_file::{ConfigError, Settings};
+use rt::real::NoSurvivor;
+use std::path::PathBuf;
 
 /// The store's settings. Its root is the process's; each shard puts its own in that place.
 pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigError> {
@@ -11,6 +15,7 @@ pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigErr
         append_property_crc: settings.bool("enabledAppendPropCRC"),
         message_bytes_max: settings.int("maxMessageSize"),
         tail_bytes_max: settings.int("tailCacheBytes"),
+        tail_place: tail_place(settings, rt::real::survives_here())?,
         hot_messages_max: settings.int("maxTransferCountOnMessageInMemory"),
         hot_bytes_max: settings.int("maxTransferBytesOnMessageInMemory"),
         cold_messages_max: settings.int("maxTransferCountOnMessageInDisk"),
@@ -41,6 +46,22 @@ pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigErr
     Ok(config)
 }
 
+/// `tailPath`: where the tail's memory outlives the process. `here`: whether what is left in
+/// /dev/shm is there for the next process.
+fn tail_place(settings: &Settings, here: Result<(), NoSurvivor>) -> Result<TailPlace, ConfigError> {
+    match (settings.text("tailPath"), here) {
+        ("", _) => Ok(TailPlace::Private),
+        ("auto", Ok(())) => {
+            Ok(TailPlace::Folder { path: PathBuf::from("/dev/shm"), is_required: false })
+        }
+        ("auto", Err(reason)) => Ok(TailPlace::Nowhere { reason: reason.to_string() }),
+        (path, _) if path.starts_with('/') => {
+            Ok(TailPlace::Folder { path: PathBuf::from(path), is_required: true })
+        }
+        _ => Err(settings.wrong("tailPath", "auto, nothing, or a folder's path from the root on")),
+    }
+}
+
 /// `fileReservedTime`, `deleteWhen` and the disk's watermarks.
 fn retention(settings: &Settings) -> Result<RetentionConfig, ConfigError> {
     let hours = DeleteWhen::parse(settings.text("deleteWhen"));
@@ -62,8 +83,31 @@ fn retention(settings: &Settings) -> Result<RetentionConfig, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{options, try_options};
-    use engine::{DelayLevels, RetentionConfig};
+    use super::*;
+    use crate::config::{KEYS, options, try_options};
+    use protocol::config_file::Properties;
+
+    #[test]
+    fn the_tail_is_where_it_outlives_the_process_or_where_it_is_asked_for() {
+        let place = |value: Option<&str>, here| {
+            let mut properties = Properties::default();
+            if let Some(value) = value {
+                properties.set("tailPath", value, "test");
+            }
+            tail_place(&Settings::resolve(&KEYS, &properties).unwrap(), here)
+        };
+        let folder = |path: &str, is_required| TailPlace::Folder { path: path.into(), is_required };
+        let container = Err(NoSurvivor::Container);
+        assert_eq!(place(None, Ok(())).unwrap(), folder("/dev/shm", false));
+        let TailPlace::Nowhere { reason } = place(Some("auto"), container).unwrap() else {
+            panic!("a container's /dev/shm was believed")
+        };
+        assert!(reason.contains("container"), "{reason}");
+        assert_eq!(place(Some("/run/ringmq"), container).unwrap(), folder("/run/ringmq", true));
+        assert_eq!(place(Some(""), Ok(())).unwrap(), TailPlace::Private);
+        let wrong = place(Some("shm"), Ok(())).unwrap_err().to_string();
+        assert!(wrong.contains("tailPath") && wrong.contains("accepted"), "{wrong}");
+    }
 
     #[test]
     fn retention_has_rocketmqs_defaults_and_bounds() {

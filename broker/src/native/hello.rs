@@ -4,7 +4,7 @@ use crate::answers::native::NativeRefusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::limits::{LONG_POLL_MS_MAX, NATIVE_FETCH_MESSAGES_MAX};
 use crate::shard::Shard;
-use engine::{FlushPolicy, LogBackend};
+use engine::{FlushPolicy, TailMemory};
 use netcore::Net;
 use protocol::native::{
     ArchivedHello, Durability, ErrorCode, FrameView, Kind, RECORDS_PER_PRODUCE_MAX, ShardAddress,
@@ -82,10 +82,12 @@ fn welcome(shard: &Shard, version: u16) -> Welcome {
         let shard = options.process.shard(index);
         ShardAddress { broker_name: shard.broker, address: shard.address }
     });
-    let durability = match (store.flush, store.backend) {
+    let durability = match (store.flush, shard.cx.store.tail_memory()) {
         (FlushPolicy::Sync, _) => Durability::Flushed,
-        (FlushPolicy::Async, LogBackend::Mmap) => Durability::Written,
-        (FlushPolicy::Async, LogBackend::Direct) => Durability::Appended,
+        (FlushPolicy::Async, TailMemory::Kept { .. } | TailMemory::Private) => Durability::Appended,
+        (FlushPolicy::Async, TailMemory::NotKept { .. } | TailMemory::NotNeeded) => {
+            Durability::Written
+        }
     };
     Welcome {
         version,

@@ -2,8 +2,9 @@
 
 use super::files::Files;
 use crate::config::Options;
-use engine::{FlushPolicy, LogBackend, Recovered};
+use engine::{FlushPolicy, LogBackend, Recovered, TailMemory};
 use std::io::{self, Write as _};
+use std::path::Path;
 
 /// A line for whoever started the program; nobody reading it is no reason to stop.
 pub(super) fn say(text: &str) {
@@ -20,6 +21,8 @@ pub(super) struct Found {
     pub(super) buffered: bool,
     /// How its store was left.
     pub(super) recovered: Recovered,
+    /// What outlives a killed process of its log's tail.
+    pub(super) tail: TailMemory,
 }
 
 /// The greeting: one entry of `cores` and `found` for each shard.
@@ -44,9 +47,11 @@ pub(super) fn text(options: &Options, cores: &[usize], files: &Files, found: &[F
     let buffered = found.iter().any(|found| found.buffered);
     lines.push(format!(
         "  policies: {}, no replication, {}",
-        durability(options),
+        durability(options, found),
         log_access(options, buffered)
     ));
+    let tails = found.iter().enumerate();
+    lines.extend(tails.filter_map(|(shard, found)| tail_line(shard, &found.tail)));
     lines.push(format!(
         "  memory: what peers make a shard hold is bounded by {} MiB",
         options.shards.memory_bytes_max >> 20
@@ -67,16 +72,41 @@ pub(super) fn text(options: &Options, cores: &[usize], files: &Files, found: &[F
 }
 
 /// When a send is answered.
-fn durability(options: &Options) -> &'static str {
+fn durability(options: &Options, found: &[Found]) -> String {
     match (options.store.flush, options.store.backend) {
-        (FlushPolicy::Sync, _) => "flush SYNC_FLUSH (acknowledged when it survives a power cut)",
+        (FlushPolicy::Sync, _) => {
+            return "flush SYNC_FLUSH (acknowledged when it survives a power cut)".to_owned();
+        }
         (FlushPolicy::Async, LogBackend::Mmap) => {
-            "flush ASYNC_FLUSH (acknowledged when it survives the process)"
+            return "flush ASYNC_FLUSH (acknowledged when it survives the process)".to_owned();
         }
-        (FlushPolicy::Async, LogBackend::Direct) => {
-            "flush ASYNC_FLUSH (acknowledged in memory, written right behind)"
-        }
+        (FlushPolicy::Async, LogBackend::Direct) => {}
     }
+    let kept = found.iter().find_map(|found| match &found.tail {
+        TailMemory::Kept { path } => path.parent(),
+        _ => None,
+    });
+    let when = match kept.map(Path::display) {
+        Some(folder) => format!("acknowledged in memory that survives the process, in {folder}"),
+        None if found.iter().any(|found| found.tail == TailMemory::Private) => {
+            "acknowledged in memory; tailPath is empty: a killed process loses what it has not \
+             written"
+                .to_owned()
+        }
+        None => "acknowledged when it is written, and so survives the process".to_owned(),
+    };
+    format!("flush ASYNC_FLUSH ({when})")
+}
+
+/// Why the sends of a shard wait until they are written, and what helps.
+fn tail_line(shard: usize, tail: &TailMemory) -> Option<String> {
+    let TailMemory::NotKept { reason } = tail else { return None };
+    Some(format!(
+        "  shard {shard}: sends wait until they are WRITTEN, as no other memory survives the \
+         process: {reason}. Fix: set tailPath to a folder on a tmpfs with room that outlives it \
+         (mounted from the container's host; /run/ringmq with RuntimeDirectoryPreserve=yes), or \
+         to nothing, to be answered at once and lose what is not written when it is killed"
+    ))
 }
 
 fn log_access(options: &Options, buffered: bool) -> &'static str {
@@ -93,19 +123,28 @@ fn log_access(options: &Options, buffered: bool) -> &'static str {
 fn recovery_line(shard: usize, recovered: &Recovered) -> Option<String> {
     let Recovered { was_unclean, records_scanned, damaged_stretches, damaged_bytes, nanos, .. } =
         *recovered;
+    let taken_over = match recovered.taken_over_bytes {
+        _ if recovered.is_kept_memory_gone => {
+            "; the memory that it kept is GONE (a reboot, or its tmpfs was emptied): what it had \
+             not written is lost"
+                .to_owned()
+        }
+        0 => String::new(),
+        bytes => format!("; {bytes} bytes were taken over from the memory that it left"),
+    };
     let millis = nanos / 1_000_000;
     if damaged_stretches > 0 {
         return Some(format!(
             "  shard {shard}: UNREADABLE in the log: {damaged_stretches} stretches of \
              {damaged_bytes} bytes together hold no message any more, the rest is served; the log \
              of this start names files and offsets ({records_scanned} messages scanned in \
-             {millis} ms)"
+             {millis} ms{taken_over})"
         ));
     }
     was_unclean.then(|| {
         format!(
             "  shard {shard}: the store was not closed when it stopped; {records_scanned} \
-             messages scanned in {millis} ms, all of them readable"
+             messages scanned in {millis} ms, all of them readable{taken_over}"
         )
     })
 }
@@ -115,19 +154,50 @@ mod tests {
     use super::*;
     use crate::config::options;
 
+    fn full() -> TailMemory {
+        TailMemory::NotKept { reason: "/dev/shm is full".to_owned() }
+    }
+
+    #[test]
+    fn what_an_answer_means_is_what_the_tail_promises() {
+        let of = |pairs: &[(&str, &str)], tail| {
+            durability(&options(pairs), &[Found { tail, ..Found::default() }])
+        };
+        assert!(of(&[], TailMemory::Private).contains("a killed process loses what"));
+        assert!(of(&[], full()).contains("acknowledged when it is written"));
+        let gone =
+            Recovered { was_unclean: true, is_kept_memory_gone: true, ..Recovered::default() };
+        assert!(recovery_line(0, &gone).unwrap().contains("is GONE (a reboot"));
+        let mmap = [("logBackend", "mmap")];
+        assert!(of(&mmap, TailMemory::NotNeeded).contains("when it survives the process"));
+        let sync = [("flushDiskType", "SYNC_FLUSH")];
+        assert!(of(&sync, TailMemory::NotNeeded).contains("survives a power cut"));
+    }
+
     #[test]
     fn the_greeting_says_where_each_shard_is_and_what_an_answer_means() {
         let options = options(&[("shardCount", "2"), ("namesrvAddr", "n:9876")]);
         let unclean = Recovered { was_unclean: true, records_scanned: 7, ..Recovered::default() };
+        let found = |ports: &[u16], recovered, tail| Found {
+            ports: ports.to_vec(),
+            buffered: false,
+            recovered,
+            tail,
+        };
+        let unclean = Recovered { taken_over_bytes: 4711, ..unclean };
+        let kept = TailMemory::Kept { path: "/dev/shm/0a.ringmq-tail".into() };
         let found =
-            |ports: &[u16], recovered| Found { ports: ports.to_vec(), buffered: false, recovered };
-        let found = [found(&[10911, 10909], unclean), found(&[10921], Recovered::default())];
+            [found(&[10911, 10909], unclean, kept), found(&[10921], Recovered::default(), full())];
         let text = text(&options, &[0, 3], &Files::raise(2), &found);
         for part in [
             "  shard 0 on core 0, ports 10911 and 10909, store /s/shard-0\n",
             "  shard 1 on core 3, ports 10921, store /s/shard-1\n",
             "  shard 0: the store was not closed when it stopped; 7 messages scanned",
-            "  policies: flush ASYNC_FLUSH (acknowledged in memory, written right behind)",
+            "all of them readable; 4711 bytes were taken over from the memory that it left\n",
+            "  policies: flush ASYNC_FLUSH (acknowledged in memory that survives the process, in \
+             /dev/shm)",
+            "  shard 1: sends wait until they are WRITTEN, as no other memory survives the \
+             process: /dev/shm is full. Fix: set tailPath",
             "log direct, O_DIRECT\n",
             " connections for each of 2 shards, ",
             "The broker[b-s1, 10.0.0.1:10921] boot success. serializeType=JSON and name server is \

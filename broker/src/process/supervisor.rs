@@ -137,8 +137,8 @@ impl Supervisor {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Mailbox { shard, sender } => self.introduce(shard, sender),
-            Event::Up { shard, ports, buffered, recovered } => {
-                self.shards[shard].found = Some(Found { ports, buffered, recovered });
+            Event::Up { shard, ports, buffered, recovered, tail } => {
+                self.shards[shard].found = Some(Found { ports, buffered, recovered, tail });
             }
             Event::Settled { shard } => {
                 self.shards[shard].has_settled = true;
@@ -307,7 +307,8 @@ mod tests {
         let mut supervisor = supervisor(&[("shardCount", "3")]);
         let ports = vec![];
         let recovered = engine::Recovered::default();
-        supervisor.on_event(Event::Up { shard: 0, ports, buffered: false, recovered });
+        let tail = engine::TailMemory::default();
+        supervisor.on_event(Event::Up { shard: 0, ports, buffered: false, recovered, tail });
         supervisor.on_event(Event::Stopping { shard: 0, stage: "closing its store" });
         supervisor.on_event(Event::Ended { shard: 2, end: End::AsAsked });
         assert_eq!(

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! **Which watermark an answer waits for** is `Store::acknowledged`:
-//! - ASYNC_FLUSH on `direct`: `appended`. The message is in the broker's memory and visible to
-//!   consumers; its write begins when the one in flight ends. A process that dies before that write
-//!   ends loses it.
+//! - ASYNC_FLUSH on `direct`: `appended`. The message is in memory and visible to consumers; its
+//!   write begins when the one in flight ends. The memory outlives a killed process, but where
+//!   `tailPath` is empty. Where no memory does, it is `written`.
 //! - ASYNC_FLUSH on `mmap`: `written`. The system has it: a killed process loses nothing, a dying
 //!   machine may.
 //! - SYNC_FLUSH: `flushed`. It survives a power cut. A message with `WAIT=false` is answered at

@@ -16,7 +16,7 @@ use crate::services::state::Services;
 use crate::services::{list, registration, saving};
 use crate::shard::{Cx, ScratchSpace, Shard};
 use crate::tables::{Tables, files};
-use engine::{Recovered, Store, WriteCounts};
+use engine::{Recovered, Store, TailMemory, WriteCounts};
 use netcore::{Framing, NetConfig, Network};
 use rt::real::{Core, CoreFailure, Mailbox, Sender};
 use rt::{MemoryAccount, Priority, Runtime};
@@ -53,6 +53,8 @@ pub(crate) enum Event {
         buffered: bool,
         /// What opening its store found.
         recovered: Recovered,
+        /// What outlives a killed process of its log's tail.
+        tail: TailMemory,
     },
     /// Every name server has answered its registration or could not be reached.
     Settled {
@@ -129,6 +131,7 @@ pub(crate) async fn serve(
         ports,
         buffered: cx.store.is_buffered(),
         recovered: cx.store.recovered(),
+        tail: cx.store.tail_memory().clone(),
     });
     list::start(&cx);
     cx.core.spawn(Priority::Background, tell_when_settled(cx.clone(), index, events.clone()));

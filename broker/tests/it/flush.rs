@@ -23,6 +23,7 @@ fn every_policy_serves_sends_batches_and_pulls_and_keeps_them_over_a_kill() {
         ["flushDiskType=SYNC_FLUSH", "logBackend=direct"],
         ["flushDiskType=SYNC_FLUSH", "logBackend=mmap"],
         ["flushDiskType=ASYNC_FLUSH", "logBackend=mmap"],
+        ["flushDiskType=ASYNC_FLUSH", "logBackend=direct"],
     ] {
         let mut cluster = Cluster::start(1, &settings);
         let mut client = cluster.client(0);

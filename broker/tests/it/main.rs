@@ -31,4 +31,5 @@ mod send_pull;
 mod shards;
 mod sql;
 mod startup;
+mod tail;
 mod topics;

@@ -2,10 +2,13 @@
 //! of simulated disk.
 
 use rt::sim::{Sim, SimFile};
-use rt::{BufSlice, DirEntry, DiskSpace, File, OpenMode, Priority, Runtime};
+use rt::{
+    BufSlice, DirEntry, DiskSpace, File, KeptError, KeptFile, KeptMemory, KeptShape, OpenMode,
+    Priority, Runtime,
+};
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A [`Sim`] whose O_DIRECT files, and index files, forget what is written.
@@ -78,6 +81,18 @@ impl Runtime for Discard {
     }
     async fn lock_file(&self, path: &Path) -> io::Result<DiscardFile> {
         Ok(DiscardFile { file: self.0.lock_file(path).await?, forgets: false })
+    }
+    async fn make_kept(&self, folder: &Path, shape: KeptShape) -> Result<KeptMemory, KeptError> {
+        self.0.make_kept(folder, shape).await
+    }
+    async fn open_kept(&self, path: &Path) -> Result<KeptFile, KeptError> {
+        self.0.open_kept(path).await
+    }
+    async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
+        self.0.list_kept(folder, suffix).await
+    }
+    fn namespace(&self) -> u64 {
+        self.0.namespace()
     }
 }
 

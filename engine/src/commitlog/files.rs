@@ -327,6 +327,13 @@ impl<R: Runtime> LogFiles<R> {
         }
     }
 
+    /// Returns when no O_DIRECT write of a killed process is on its way to the file that holds
+    /// `offset` any more: fallocate waits for them. It may take space that the file has already.
+    pub(crate) async fn wait_for_writes(&self, offset: u64) -> Result<(), FileError> {
+        let (path, file) = (self.path_of(offset), self.file(offset).await?);
+        self.make_whole(&file, &path, offset % self.file_bytes).await
+    }
+
     async fn zero_after(&self, end: u64) -> Result<(), FileError> {
         let (path, at) = (self.path_of(end), end % self.file_bytes);
         let file = self.file(end).await?;

@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn writing_step_by_step_gives_the_log_and_never_crosses_a_file() {
-        let mut tail = Tail::new(0, Vec::new(), 8192, 1 << 20, rt::MemoryAccount::new(usize::MAX));
+        let account = rt::MemoryAccount::new(usize::MAX);
+        let memory = rt::ChunkMemory::private(1 << 20, 8, account);
+        let mut tail = Tail::new(0, Vec::new(), 8192, memory, None);
         let mut partial = AppendBuf::with_capacity(DIRECT_ALIGN);
         let (mut log, mut disk, mut written) = (Vec::new(), vec![0; 65_536], 0);
         for nth in 0..40_u8 {

@@ -67,7 +67,7 @@ impl<R: Runtime> Store<R> {
         let queue = inner.queue_for(draft)?;
         inner.make_room(bytes, |table| queue.filter(|key| table.is_full(*key)))?;
         let appended = inner.put(queue, draft, (bytes, has_crc), inner.store_time_ms());
-        inner.writing.appended.notify();
+        inner.writing.append_ended();
         Ok(appended)
     }
 
@@ -100,7 +100,7 @@ impl<R: Runtime> Store<R> {
         let queue = inner.queue_for(common)?;
         inner.make_room(total, |table| queue.filter(|key| table.is_full(*key)))?;
         let batch = inner.put_all(queue, common, entries, any_crc, each)?;
-        inner.writing.appended.notify();
+        inner.writing.append_ended();
         batch.ok_or(AppendError::EmptyBatch)
     }
 
@@ -270,7 +270,7 @@ impl<R: Runtime> Inner<R> {
             && self
                 .writing
                 .tail
-                .borrow()
+                .borrow_mut()
                 .could_reserve(self.env.config.raw_bytes_max(), self.watermarks.written().0)
     }
 

@@ -116,7 +116,7 @@ impl<R: Runtime> Store<R> {
             }
         }
         inner.check();
-        inner.writing.appended.notify();
+        inner.writing.append_ended();
         Ok(inner.watermarks.appended())
     }
 }

@@ -66,7 +66,7 @@ impl<R: Runtime> Store<R> {
             end = appended.end();
             each(&appended);
         }
-        inner.writing.appended.notify();
+        inner.writing.append_ended();
         Ok(end)
     }
 }

@@ -137,6 +137,7 @@ impl<R: Runtime> Inner<R> {
         self.can_write();
         self.writing.check(&self.watermarks);
         self.watermarks.write_to(step.upto);
+        self.writing.publish_written(step.upto);
         self.writing.mark.written(step.boundary);
         self.counts.add(|counts| {
             counts.log_writes += 1;
@@ -181,6 +182,7 @@ impl<R: Runtime> Inner<R> {
             at = self.writing.log.start_of(at) + self.writing.log.file_bytes();
         }
         self.watermarks.flush_to(upto);
+        self.writing.publish_flushed(upto);
         self.writing.mark.flushed(boundary).await;
         Ok(())
     }

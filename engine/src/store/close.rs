@@ -120,6 +120,7 @@ impl<R: Runtime> Inner<R> {
         }
         if left.is_clean_stop() {
             self.remove_abort().await?;
+            self.writing.remove_tail();
         }
         Ok(left)
     }

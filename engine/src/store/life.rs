@@ -7,6 +7,7 @@
 
 use super::open::Recovered;
 use crate::signal::Signal;
+use crate::tail_file::TailMemory;
 use std::cell::{Cell, RefCell};
 
 /// How far a store's life is.
@@ -28,10 +29,11 @@ pub(super) struct Life {
     /// nanoseconds. Never while the store is open.
     pub(super) close_by_nanos: Cell<u64>,
     pub(super) recovered: Recovered,
+    pub(super) tail_memory: TailMemory,
 }
 
 impl Life {
-    pub(super) fn new(recovered: Recovered) -> Self {
+    pub(super) fn new(recovered: Recovered, tail_memory: TailMemory) -> Self {
         Self {
             phase: Cell::new(Phase::Open),
             poison: RefCell::new(None),
@@ -40,6 +42,7 @@ impl Life {
             stopping: Signal::default(),
             close_by_nanos: Cell::new(u64::MAX),
             recovered,
+            tail_memory,
         }
     }
 

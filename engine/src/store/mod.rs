@@ -24,6 +24,7 @@ mod fill;
 mod indexing;
 mod life;
 mod open;
+mod open_tail;
 mod query;
 mod read;
 mod read_ahead;
@@ -50,6 +51,7 @@ pub use read::{
 pub use search::Boundary;
 
 use crate::offset::PhyOffset;
+use crate::tail_file::TailMemory;
 use crate::watermarks::Watermarks;
 use caches::Caches;
 use derived::Derived;
@@ -132,7 +134,7 @@ impl<R: Runtime> Store<R> {
         self.inner.watermarks.appended()
     }
 
-    /// Up to here a killed process loses nothing.
+    /// Up to here the log's files have it: a killed process loses nothing whatever the tail is.
     #[must_use]
     pub fn written(&self) -> PhyOffset {
         self.inner.watermarks.written()
@@ -210,6 +212,12 @@ impl<R: Runtime> Store<R> {
     #[must_use]
     pub fn memory(&self) -> &MemoryAccount {
         &self.inner.env.memory
+    }
+
+    /// What outlives a killed process of what is appended and not written.
+    #[must_use]
+    pub fn tail_memory(&self) -> &TailMemory {
+        &self.inner.life.tail_memory
     }
 
     /// What opening found.

@@ -7,6 +7,7 @@ use super::damage::Known;
 use super::derived::Derived;
 use super::env::Env;
 use super::life::Life;
+use super::open_tail::{Left, new_tail, replace_abort};
 use super::read_ahead::ColdCache;
 use super::recover::{Recovery, ScanResult};
 use super::visibility::Visibility;
@@ -23,7 +24,7 @@ use crate::index::{self, Index, Shape};
 use crate::manifest::{Decoded, MANIFEST_VERSION_BEHIND, Manifest};
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
-use crate::tail::Tail;
+use crate::tail_file::{TailFile, make_tail};
 use crate::watermarks::{AnswerAt, Watermarks};
 use rt::runtime::DIRECT_ALIGN;
 use rt::{AppendBuf, File, MemoryAccount, Runtime};
@@ -39,6 +40,11 @@ pub struct Recovered {
     pub was_unclean: bool,
     /// Log offset from which records were scanned.
     pub scanned_from: u64,
+    /// Bytes that the process before had appended and not written, and that were taken over from
+    /// the memory that it left ([`TailMemory::Kept`]).
+    pub taken_over_bytes: u64,
+    /// That memory is gone, as a power cut takes it: what only it had is lost.
+    pub is_kept_memory_gone: bool,
     /// Records scanned.
     pub records_scanned: u64,
     /// Damage found in the middle of the log: stretches of it that hold no readable message any
@@ -53,9 +59,11 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    fn of(scanned: &ScanResult, was_unclean: bool, nanos: u64) -> Self {
+    fn of(scanned: &ScanResult, was_unclean: bool, left: &Left, nanos: u64) -> Self {
         Self {
             was_unclean,
+            taken_over_bytes: left.taken_over_bytes(),
+            is_kept_memory_gone: left.is_gone,
             scanned_from: scanned.from,
             records_scanned: scanned.records,
             damaged_stretches: scanned.damage.stretches,
@@ -95,20 +103,21 @@ impl<R: Runtime> Store<R> {
         let manifest = read_manifest(&rt, &paths.manifest()).await?;
         let checkpoint = read_checkpoint(&rt, &paths.checkpoint()).await?;
         let range = check_files::log_range(&rt, &paths, &config, manifest.as_ref()).await?;
+        let left = Left::find(&rt, &paths, abort.as_deref(), &range).await?;
         // Up to here nothing was changed: a store that is refused stays as it was.
         let believed =
             Believed::of(abort.as_deref(), mark.as_deref(), range.created_upto, rt.random_u64());
-        let abort = abort_content(config.process_id, believed.incarnation);
-        rt.replace_file(&paths.abort(), abort, false).await.map_err(FileError::at(
-            "replace",
-            &paths.abort(),
-            0,
-        ))?;
+        if !was_unclean {
+            // What is there already names the tail that is needed until recovery is over.
+            let abort = abort_content(config.process_id, believed.incarnation, None);
+            replace_abort(&rt, &paths, abort).await?;
+        }
         super::retain::finish_removal(&rt, &paths, &config, manifest.as_ref()).await?;
         super::truncate::finish_removal(&rt, &paths, manifest.as_ref()).await?;
         let cut_at = manifest.as_ref().and_then(|manifest| manifest.cut_at);
         let log =
             log_files(&rt, &paths, &config, (range.begin, range.created_upto), cut_at).await?;
+        let taken_upto = left.take_over(&log, cut_at).await?;
         let queues = Queues::new(QueueFiles::new(rt.clone(), paths.clone(), &config));
         let mut opening = Opening {
             rt,
@@ -119,6 +128,7 @@ impl<R: Runtime> Store<R> {
             checkpoint,
             manifest,
             believed,
+            taken_upto,
             partial: Vec::new(),
             memory,
         };
@@ -129,15 +139,9 @@ impl<R: Runtime> Store<R> {
             opening.manifest.as_ref(),
         )
         .await?;
-        let nanos = opening.rt.now_nanos() - started;
-        let recovered = Recovered::of(&scanned, was_unclean, nanos);
-        let flush_before =
-            opening.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
-        let flush_changes = flush_before != opening.config.flush;
-        let index = opening.open_index(&scanned, was_unclean).await?;
-        let mark = opening.open_mark(scanned.end).await?;
-        let inner = Rc::new(opening.into_inner(&scanned, recovered, (index, mark), lock));
-        if flush_changes || cut_at.is_some() {
+        let must_be_written = opening.flush_changes() || cut_at.is_some();
+        let inner = Rc::new(opening.finish(&scanned, (was_unclean, started), left, lock).await?);
+        if must_be_written {
             // Before the first append: the next recovery must know under which policy what it finds
             // was written, and must not cut the log once more.
             inner.write_checkpoint().await?;
@@ -181,6 +185,8 @@ struct Opening<R: Runtime> {
     checkpoint: Checkpoint,
     manifest: Option<Manifest>,
     believed: Believed,
+    /// Where the log ends with what was taken over from the tail before.
+    taken_upto: Option<u64>,
     partial: Vec<u8>,
     memory: MemoryAccount,
 }
@@ -234,7 +240,9 @@ impl<R: Runtime> Opening<R> {
             has_manifest: manifest.is_some(),
             flushed_upto: manifest
                 .map_or(0, |manifest| manifest.log_end)
-                .max(self.believed.flushed_upto.unwrap_or(0)),
+                .max(self.believed.flushed_upto.unwrap_or(0))
+                // There was no power cut, and what was taken over is flushed.
+                .max(self.taken_upto.unwrap_or(0)),
             // The times of a copied log go back when it is cut and fed anew.
             flushed_ms: if manifest.is_some() || is_foreign {
                 0
@@ -275,14 +283,43 @@ impl<R: Runtime> Opening<R> {
         Ok(mark.await?)
     }
 
+    fn flush_changes(&self) -> bool {
+        let before = self.manifest.as_ref().map_or(FlushPolicy::Async, |manifest| manifest.flush);
+        before != self.config.flush
+    }
+
+    /// The store, recovered. `abort` names the tail of this life: from now on a kill is followed by
+    /// taking that one over.
+    async fn finish(
+        self,
+        scanned: &ScanResult,
+        (was_unclean, started_nanos): (bool, u64),
+        left: Left,
+        lock: R::File,
+    ) -> Result<Inner<R>, OpenError> {
+        let nanos = self.rt.now_nanos() - started_nanos;
+        let recovered = Recovered::of(scanned, was_unclean, &left, nanos);
+        let index = self.open_index(scanned, was_unclean).await?;
+        let mark = self.open_mark(scanned.end).await?;
+        let (tail, tail_memory) = make_tail(&self.rt, &self.config, scanned.end).await?;
+        let name = tail.as_ref().map(TailFile::name);
+        let abort = abort_content(self.config.process_id, self.believed.incarnation, name);
+        replace_abort(&self.rt, &self.paths, abort).await?;
+        left.remove(&self.rt, &self.config).await;
+        let life = Life::new(recovered, tail_memory);
+        Ok(self.into_inner(scanned, life, (index, mark, tail), lock))
+    }
+
     fn into_inner(
         self,
         scanned: &ScanResult,
-        recovered: Recovered,
-        (index, mark): (Index<R>, FlushedMark<R>),
+        life: Life,
+        (index, mark, tail): (Index<R>, FlushedMark<R>, Option<TailFile>),
         lock: R::File,
     ) -> Inner<R> {
         let end = scanned.end;
+        let answer_at = AnswerAt::of(self.config.flush, self.config.backend, &life.tail_memory);
+        let tail = new_tail(&self.config, &self.memory, (end, self.partial.clone()), tail);
         let own_from = self.own_from();
         let manifest = self.manifest.unwrap_or_default();
         let (source, own_from) = if manifest.is_foreign {
@@ -290,7 +327,7 @@ impl<R: Runtime> Opening<R> {
         } else {
             (LogSource::Own, own_from.unwrap_or(end))
         };
-        let cuts_are_due = recovered.was_unclean || scanned.is_torn();
+        let cuts_are_due = life.recovered.was_unclean || scanned.is_torn();
         if !cuts_are_due {
             self.queues.files.names_are_sure();
         }
@@ -299,16 +336,10 @@ impl<R: Runtime> Opening<R> {
             .max(manifest.last_store_ms)
             .max(self.checkpoint.logics_timestamp_ms);
         Inner {
-            watermarks: Watermarks::at(end, AnswerAt::of(self.config.flush, self.config.backend)),
+            watermarks: Watermarks::at(end, answer_at),
             counts: super::Counts::default(),
             writing: Writing {
-                tail: RefCell::new(Tail::new(
-                    end,
-                    self.partial,
-                    self.config.chunk_bytes,
-                    self.config.tail_bytes_max,
-                    self.memory.clone(),
-                )),
+                tail: RefCell::new(tail),
                 log: self.log,
                 zeros: super::zeros::Zeros::at(end),
                 partial_block: RefCell::new(AppendBuf::with_capacity(DIRECT_ALIGN)),
@@ -334,7 +365,7 @@ impl<R: Runtime> Opening<R> {
                 self.memory.clone(),
             )),
             visibility: Visibility::default(),
-            life: Life::new(recovered),
+            life,
             env: Env {
                 rt: self.rt,
                 config: self.config,

@@ -182,6 +182,8 @@ impl<R: Runtime> Inner<R> {
         if let Err(error) = self.writing.mark.take_back(cut.to).await {
             return Err(error.into());
         }
+        // Nor may the tail say that what is going to be gone is there.
+        self.writing.withdraw_tail();
         if let Err(error) = self.replace_manifest(manifest.clone().encode()).await {
             drop((queues, index, zeros, flushing, creating));
             return self.undo(error).await;
@@ -192,6 +194,9 @@ impl<R: Runtime> Inner<R> {
         if done.is_ok() {
             manifest.cut_at = None;
             done = self.replace_manifest(manifest.encode()).await;
+        }
+        if done.is_ok() {
+            self.writing.restore_tail(&self.watermarks);
         }
         drop((queues, index, zeros, flushing, creating));
         self.tell_all();
@@ -212,6 +217,8 @@ impl<R: Runtime> Inner<R> {
     async fn undo(&self, error: FileError) -> Result<(), StoreError> {
         if self.write_checkpoint().await.is_err() {
             self.poison_with(&error);
+        } else {
+            self.writing.restore_tail(&self.watermarks);
         }
         Err(error.into())
     }

@@ -61,6 +61,51 @@ pub(super) struct Room {
 }
 
 impl<R: Runtime> Writing<R> {
+    /// A call has appended what it had: the tail says so, and the log's writer is told.
+    #[inline]
+    pub(super) fn append_ended(&self) {
+        self.tail.borrow().publish();
+        self.appended.notify();
+    }
+
+    /// The log is written up to `written`: the tail says so before anybody is answered.
+    pub(super) fn publish_written(&self, written: u64) {
+        if let Some(file) = self.tail.borrow().file() {
+            file.publish_written(written);
+        }
+    }
+
+    /// The log is flushed up to `flushed`.
+    pub(super) fn publish_flushed(&self, flushed: u64) {
+        if let Some(file) = self.tail.borrow().file() {
+            file.publish_flushed(flushed);
+        }
+    }
+
+    /// The log is going to be cut: from now on the tail says nothing of it. It is at rest, and all
+    /// of it is flushed, so that nothing is lost.
+    pub(super) fn withdraw_tail(&self) {
+        if let Some(file) = self.tail.borrow().file() {
+            file.withdraw();
+        }
+    }
+
+    /// The log is not cut any more: the tail says again how far it is.
+    pub(super) fn restore_tail(&self, watermarks: &Watermarks) {
+        if let Some(file) = self.tail.borrow().file() {
+            file.publish_watermarks(watermarks.written().0, watermarks.flushed().0);
+        }
+    }
+
+    /// The store is closed and `abort` is gone: nobody needs the tail any more.
+    pub(super) fn remove_tail(&self) {
+        let tail = self.tail.borrow();
+        let Some(file) = tail.file() else { return };
+        if let Err(error) = file.remove() {
+            tracing::warn!(path = %file.name().path.display(), %error, "the tail's file stays");
+        }
+    }
+
     /// Asserts what the module's text says.
     pub(super) fn check(&self, watermarks: &Watermarks) {
         if cfg!(debug_assertions) {

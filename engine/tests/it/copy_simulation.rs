@@ -9,12 +9,13 @@
 //! ```
 //!
 //! After each crash a log must be what it was before, shortened to no less than what was written
-//! (kill) or flushed (power cut); or cut exactly where a cut was under way.
+//! or is kept (kill) or flushed (power cut); or cut exactly where a cut was under way.
 
 use crate::copy::{FILE_BYTES, boundaries, feed, log_bytes, queues};
 use crate::oracle::{Replay, campaign, draft, small_config};
 use engine::{
     AppendError, FlushPolicy, KeyQuery, LogBackend, LogSource, PhyOffset, Store, StoreConfig,
+    TailMemory, TailPlace,
 };
 use futures_lite::future::or;
 use protocol::record::RecordView;
@@ -60,6 +61,7 @@ fn config(flush: bool, backend: bool) -> StoreConfig {
     StoreConfig {
         flush: if flush { FlushPolicy::Sync } else { FlushPolicy::Async },
         backend: if backend { LogBackend::Mmap } else { LogBackend::Direct },
+        tail_place: TailPlace::Folder { path: "/dev/shm".into(), is_required: true },
         ..small_config("/store")
     }
 }
@@ -152,7 +154,8 @@ impl Machine {
                 (end, self.cutting.take())
             }
             1 | 2 => {
-                let floor = store.written().0;
+                let is_kept = matches!(store.tail_memory(), TailMemory::Kept { .. });
+                let floor = if is_kept { store.appended().0 } else { store.written().0 };
                 tally.kills[self.nth] += 1;
                 self.sim = self.sim.kill();
                 (floor, self.cutting.take())

@@ -25,6 +25,8 @@ mod flushed_mark;
 mod hot_and_cold;
 mod index;
 mod index_damage;
+mod kept_tail;
+mod kept_tail_refused;
 mod log_goes_on;
 mod many_queues;
 mod memory;

@@ -53,7 +53,7 @@ async fn answers(store: &Store<Sim>, oracle: &Oracle) -> (Vec<Vec<Vec<u8>>>, Vec
 #[test]
 fn a_torn_record_is_not_served_by_any_later_recovery() {
     let mut damaged = 0;
-    for seed in seeds(60) {
+    for seed in seeds(80) {
         let _replay = Replay(seed, "a_torn_record_is_not_served_by_any_later_recovery");
         let (sim, oracle) = (Sim::new(seed), std::cell::RefCell::new(Oracle::default()));
         let time = Duration::from_micros(3_000 + sim.random_u64() % 20_000);

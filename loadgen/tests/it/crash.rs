@@ -46,14 +46,30 @@ fn twenty_kills_take_nothing_that_async_flush_on_mmap_acknowledged() {
 }
 
 #[test]
+fn twenty_kills_take_nothing_that_async_flush_on_direct_acknowledged() {
+    nothing_is_missing(&[
+        "--flush",
+        "async",
+        "--backend",
+        "direct",
+        "--senders",
+        "16",
+        "--in-flight",
+        "16",
+    ]);
+}
+
+#[test]
 fn a_broker_whose_log_goes_back_is_caught() {
-    // ASYNC_FLUSH on direct acknowledges from memory. The check has to see what a kill takes, else
-    // it could not fail at all.
+    // With an empty tailPath ASYNC_FLUSH on direct acknowledges from memory that goes with the
+    // process. The check has to see what a kill takes, else it could not fail at all.
     let output = crash(&[
         "--flush",
         "async",
         "--backend",
         "direct",
+        "--broker-config",
+        "tailPath=",
         "--kills",
         "8",
         "--senders",

@@ -5,6 +5,7 @@ use super::failure::caught;
 use super::file::CoreFile;
 use super::mailbox::{self, Mailbox, Sender};
 use crate::convert::fits;
+use crate::kept::{KeptError, KeptFile, KeptMemory, KeptShape};
 use crate::ring::{
     Event, Ring, RingConfig, RingError, RingFile, SharedRing, disk_space, utc_offset_seconds,
 };
@@ -12,7 +13,7 @@ use crate::runtime::{DirEntry, DiskSpace, OpenMode, Priority, Runtime};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -227,5 +228,26 @@ impl Runtime for Core {
         let path = path.to_owned();
         let fd = self.blocking(move || super::fs::lock_file(&path)).await?;
         Ok(CoreFile::Ring(RingFile::new(self.0.files.clone(), fd, false)))
+    }
+
+    async fn make_kept(&self, folder: &Path, shape: KeptShape) -> Result<KeptMemory, KeptError> {
+        let folder = folder.to_owned();
+        let file = self.blocking(move || super::kept::make_file(&folder, shape)).await?;
+        super::kept::mapped(file, shape)
+    }
+
+    async fn open_kept(&self, path: &Path) -> Result<KeptFile, KeptError> {
+        let path = path.to_owned();
+        let left = self.blocking(move || super::kept::open_left(&path)).await?;
+        Ok(KeptFile::new(left))
+    }
+
+    async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
+        let (folder, suffix) = (folder.to_owned(), suffix.to_owned());
+        self.blocking(move || super::kept::list(&folder, &suffix)).await
+    }
+
+    fn namespace(&self) -> u64 {
+        super::kept::mount_namespace()
     }
 }

@@ -51,6 +51,8 @@ struct PendingOp {
     seq: u64,
     change: Change,
     done: bool,
+    /// The device takes it whatever becomes of the process (O_DIRECT).
+    is_direct: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -262,11 +264,37 @@ impl Disk {
         self.inodes[inode].now.read(offset, len)
     }
 
-    pub(super) fn begin_write(&mut self, inode: usize, offset: u64, data: &[u8]) -> u64 {
+    pub(super) fn begin_write(
+        &mut self,
+        inode: usize,
+        offset: u64,
+        data: &[u8],
+        is_direct: bool,
+    ) -> u64 {
         let seq = self.next_seq();
         let change = Change::Write { offset, data: data.to_vec() };
-        self.inodes[inode].pending.push(PendingOp { seq, change, done: false });
+        self.inodes[inode].pending.push(PendingOp { seq, change, done: false, is_direct });
         seq
+    }
+
+    /// Writes that a killed process left in flight: (file, which).
+    pub(super) fn late_writes(&self) -> Vec<(usize, u64)> {
+        let of_file = |(nth, inode): (usize, &Inode)| -> Vec<(usize, u64)> {
+            let late = inode.pending.iter().filter(|op| !op.done);
+            late.map(|op| (nth, op.seq)).collect()
+        };
+        self.inodes.iter().enumerate().flat_map(of_file).collect()
+    }
+
+    /// The device gets to a write of a killed process, if it has not yet.
+    pub(super) fn land(&mut self, inode: usize, seq: u64) {
+        let pending = &mut self.inodes[inode].pending;
+        let Some(at) = pending.iter().position(|op| op.seq == seq && !op.done) else { return };
+        // Behind what was done before it lands.
+        let late = pending.remove(at);
+        pending.push(late);
+        // Without space it has not been, and nobody is told.
+        let _nobody_is_told = self.end_write(inode, seq);
     }
 
     /// The write takes place, or finds no space and has not been.
@@ -306,7 +334,12 @@ impl Disk {
             self.inodes[inode].reserved_bytes = self.inodes[inode].reserved_bytes.min(len);
         }
         self.inodes[inode].now.set_len(len);
-        self.inodes[inode].pending.push(PendingOp { seq, change: Change::SetLen(len), done: true });
+        self.inodes[inode].pending.push(PendingOp {
+            seq,
+            change: Change::SetLen(len),
+            done: true,
+            is_direct: false,
+        });
     }
 
     pub(super) fn done_ops(&self, inode: usize) -> Vec<u64> {
@@ -327,18 +360,7 @@ impl Disk {
         };
         let inode = &mut self.inodes[inode];
         assert!(offset < inode.now.len(), "{}: {offset} is past its end", path.display());
-        for pages in [&mut inode.now, &mut inode.durable] {
-            let byte = pages.read(offset, 1).first().copied().unwrap_or(0);
-            pages.write(offset, &[byte ^ 0x55]);
-        }
-        // What is written but not synced would bring the byte back.
-        for op in &mut inode.pending {
-            let Change::Write { offset: begin, data } = &mut op.change else { continue };
-            let at = offset.checked_sub(*begin).and_then(|at| usize::try_from(at).ok());
-            if let Some(byte) = at.and_then(|at| data.get_mut(at)) {
-                *byte ^= 0x55;
-            }
-        }
+        inode.flip(offset, 0x55);
     }
 
     pub(super) fn after_kill(&self, random: &Random) -> Self {
@@ -347,8 +369,11 @@ impl Disk {
         next.open_counts.clear();
         for inode in &mut next.inodes {
             let Inode { now, pending, .. } = inode;
-            pending.retain_mut(|op| op.done || random.below(2) == 0);
+            pending.retain(|op| op.done || random.below(3) > 0);
             for op in pending.iter_mut().filter(|op| !op.done) {
+                if op.is_direct && random.below(2) == 0 {
+                    continue; // it lands in the next life
+                }
                 op.done = true;
                 op.change.apply(now);
             }
@@ -418,6 +443,22 @@ enum Fate {
 }
 
 impl Inode {
+    /// Flips bits of a byte: now, on the device, and in writes on their way there, which would mend
+    /// it.
+    fn flip(&mut self, offset: u64, bits: u8) {
+        for pages in [&mut self.now, &mut self.durable] {
+            let byte = pages.read(offset, 1).first().copied().unwrap_or(0);
+            pages.write(offset, &[byte ^ bits]);
+        }
+        for op in &mut self.pending {
+            let Change::Write { offset: at, data } = &mut op.change else { continue };
+            let place = offset.checked_sub(*at).and_then(|place| usize::try_from(place).ok());
+            if let Some(byte) = place.and_then(|place| data.get_mut(place)) {
+                *byte ^= bits;
+            }
+        }
+    }
+
     fn after_power_cut(&self, random: &Random, report: &mut CrashReport) -> Self {
         let sectors: u64 = self.pending.iter().map(|op| op.change.sectors()).sum();
         let fate = match random.below(4) {

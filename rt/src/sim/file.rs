@@ -90,6 +90,20 @@ impl SimFile {
         Ok(())
     }
 
+    fn begin_write(&self, offset: u64, data: &[u8]) -> u64 {
+        let is_direct = self.handle.mode == OpenMode::Direct;
+        self.disk().borrow_mut().begin_write(self.inode(), offset, data, is_direct)
+    }
+
+    /// What changes a file's blocks or length waits for the O_DIRECT writes of a killed process.
+    fn wait_for_late_writes(&self) {
+        let of_this = |(inode, _): &(usize, u64)| *inode == self.inode();
+        let late = self.sim().machine.late_writes.borrow().clone();
+        for (inode, seq) in late.into_iter().filter(of_this) {
+            self.disk().borrow_mut().land(inode, seq);
+        }
+    }
+
     fn touch(&self) {
         self.disk().borrow_mut().touch(self.inode(), self.sim().wall_ms());
     }
@@ -112,7 +126,7 @@ impl File for SimFile {
     async fn write_at(&self, offset: u64, data: BufSlice) -> io::Result<()> {
         self.check_writable()?;
         self.check_aligned(offset, &data)?;
-        let op = self.disk().borrow_mut().begin_write(self.inode(), offset, &data);
+        let op = self.begin_write(offset, &data);
         let outcome = self.operation(FaultOp::Write).await;
         while self.sim().machine.writes_held.get() {
             self.sim().sleep(Duration::from_micros(100)).await;
@@ -152,6 +166,7 @@ impl File for SimFile {
     async fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         self.check_writable()?;
         self.operation(FaultOp::Allocate).await?;
+        self.wait_for_late_writes();
         self.touch();
         self.sim()
             .machine
@@ -162,6 +177,7 @@ impl File for SimFile {
     async fn set_len(&self, len: u64) -> io::Result<()> {
         self.check_writable()?;
         self.operation(FaultOp::Allocate).await?;
+        self.wait_for_late_writes();
         self.touch();
         self.disk().borrow_mut().set_len(self.inode(), len);
         Ok(())

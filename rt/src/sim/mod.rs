@@ -15,7 +15,12 @@
 //! - Writes in flight count as written and not synced.
 //!
 //! At [`Sim::kill`] (SIGKILL, the system lives) completed writes survive all; each write in flight
-//! is done or not.
+//! is done or not, or is done at any time of the next life (the device was slow). What waits for
+//! such a write: the next allocation or cut of its file, as on Linux. A kill of that life too ends
+//! it one way or the other.
+//!
+//! Kept memory ([`crate::kept`]) survives a kill and no power cut. What nobody had appended to in a
+//! buffer over it holds anything then: the process may have been killed in the middle of an append.
 //!
 //! What happens always: every operation takes a random virtual time, ready tasks run in random
 //! order, concurrent operations complete in random order. An O_DIRECT write that is not aligned is
@@ -57,17 +62,21 @@ mod disk;
 mod executor;
 mod faults;
 mod file;
+mod kept;
 mod random;
 
 pub use disk::CrashReport;
 pub use faults::{Fault, FaultCounts, FaultOp};
 pub use file::SimFile;
+pub use kept::Refusal;
 
 use crate::convert::fits;
+use crate::kept::{KeptError, KeptFile, KeptMemory, KeptShape};
 use crate::runtime::{DirEntry, DiskSpace, OpenMode, Priority, Runtime};
 use disk::Disk;
 use executor::Executor;
 use faults::Faults;
+use kept::KeptFiles;
 use random::Random;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -78,6 +87,9 @@ use std::time::Duration;
 
 /// The wall clock of a simulation begins here (2023-11-14), in milliseconds since 1970.
 pub const WALL_START_MS: i64 = 1_700_000_000_000;
+
+/// A write that was in flight at a kill lands within this time.
+const LATE_WRITE_NANOS_MAX: u64 = 5_000_000;
 
 /// How a simulated machine is built.
 #[derive(Clone, Debug)]
@@ -107,6 +119,9 @@ struct Machine {
     randomness: Random,
     crash_randomness: Random,
     disk: RefCell<Disk>,
+    kept: Rc<KeptFiles>,
+    /// What the process before left in flight: (file, which).
+    late_writes: RefCell<Vec<(usize, u64)>>,
     writes_held: Cell<bool>,
     faults: Faults,
     /// What the wall clock is ahead of the virtual one.
@@ -131,10 +146,15 @@ impl Sim {
     pub fn with_config(config: SimConfig) -> Self {
         let mut disk = Disk::default();
         disk.set_capacity(config.capacity_bytes);
-        Self::build(config, disk, 0, 0)
+        Self::build(config, disk, KeptFiles::default(), (0, 0))
     }
 
-    fn build(config: SimConfig, disk: Disk, now_nanos: u64, wall_ahead_ms: i64) -> Self {
+    fn build(
+        config: SimConfig,
+        disk: Disk,
+        kept: KeptFiles,
+        (now_nanos, wall_ahead_ms): (u64, i64),
+    ) -> Self {
         let seed = config.seed;
         let machine = Machine {
             executor: Executor::new(seed, now_nanos),
@@ -142,6 +162,8 @@ impl Sim {
             randomness: Random::salted(seed, b"chance"),
             crash_randomness: Random::salted(seed, b"crash"),
             disk: RefCell::new(disk),
+            kept: Rc::new(kept),
+            late_writes: RefCell::default(),
             writes_held: Cell::new(false),
             faults: Faults::new(seed),
             wall_ahead_ms: Cell::new(wall_ahead_ms),
@@ -162,21 +184,45 @@ impl Sim {
     pub fn crash(&self) -> (Self, CrashReport) {
         let (disk, report) =
             self.machine.disk.borrow().after_power_cut(&self.machine.crash_randomness);
-        (self.restarted(disk), report)
+        (self.restarted(disk, KeptFiles::default()), report)
     }
 
     /// Kills the process while the system lives.
     #[must_use]
     pub fn kill(&self) -> Self {
-        let disk = self.machine.disk.borrow().after_kill(&self.machine.crash_randomness);
-        self.restarted(disk)
+        self.kill_before_stores(0)
     }
 
-    fn restarted(&self, disk: Disk) -> Self {
+    /// As [`Sim::kill`], a moment earlier: the last so many words of kept memory were not stored
+    /// yet (at most 64 of a file are known).
+    #[must_use]
+    pub fn kill_before_stores(&self, missing: usize) -> Self {
+        let randomness = &self.machine.crash_randomness;
+        let disk = self.machine.disk.borrow().after_kill(randomness);
+        let next = self.restarted(disk, self.machine.kept.after_kill(randomness, missing));
+        next.land_late_writes();
+        next
+    }
+
+    /// Lets the device get to what the killed process left in flight, at any time.
+    fn land_late_writes(&self) {
+        let late = self.machine.disk.borrow().late_writes();
+        *self.machine.late_writes.borrow_mut() = late.clone();
+        for (inode, seq) in late {
+            let after = self.machine.crash_randomness.below(LATE_WRITE_NANOS_MAX);
+            let sim = self.clone();
+            self.spawn(Priority::Background, async move {
+                sim.sleep(Duration::from_nanos(after)).await;
+                sim.machine.disk.borrow_mut().land(inode, seq);
+            });
+        }
+    }
+
+    fn restarted(&self, disk: Disk, kept: KeptFiles) -> Self {
         self.machine.executor.drop_tasks();
         let seed = Random::salted(self.machine.config.seed, b"next life").next_u64();
         let config = SimConfig { seed, ..self.machine.config.clone() };
-        Self::build(config, disk, self.now_nanos(), self.machine.wall_ahead_ms.get())
+        Self::build(config, disk, kept, (self.now_nanos(), self.machine.wall_ahead_ms.get()))
     }
 
     /// From now on operations fail as `fault` says, until [`Sim::clear_faults`] or the end of this
@@ -354,6 +400,22 @@ impl Runtime for Sim {
             OpenMode::Buffered,
             Some(LockGuard { sim: self.clone(), path: path.to_owned() }),
         ))
+    }
+
+    async fn make_kept(&self, _folder: &Path, shape: KeptShape) -> Result<KeptMemory, KeptError> {
+        self.make_kept_memory(shape).await
+    }
+
+    async fn open_kept(&self, path: &Path) -> Result<KeptFile, KeptError> {
+        self.open_kept_file(path).await
+    }
+
+    async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
+        self.list_kept_files(folder, suffix).await
+    }
+
+    fn namespace(&self) -> u64 {
+        1
     }
 }
 

@@ -114,3 +114,64 @@ fn a_lock_is_exclusive_until_dropped_or_the_process_dies() {
 fn a_wait_that_can_never_end_is_a_panic_with_the_seed() {
     Sim::new(1).block_on(std::future::pending::<()>());
 }
+
+const SHAPE: KeptShape =
+    KeptShape { head_bytes: 4096, slot_bytes: 4096, slots: 4, reserved_slots: 2 };
+
+#[test]
+fn kept_memory_survives_a_kill_but_for_what_was_not_appended_and_no_power_cut() {
+    let path = Path::new("/dev/shm/a.tail");
+    let sim = Sim::new(5);
+    let kept = sim.block_on(sim.make_kept(Path::new("/dev/shm"), SHAPE)).unwrap();
+    assert!(sim.kill().kept_files().is_empty(), "no name, no file");
+    kept.name(path).unwrap();
+    kept.store(8, 77);
+    let chunk = kept.take(1).unwrap();
+    chunk.append(3, |free| free.copy_from_slice(b"abc"));
+    let locked = sim.block_on(sim.open_kept(path)).err().unwrap();
+    assert!(matches!(locked, KeptError::Locked), "{locked}");
+    let next = sim.kill();
+    chunk.append(3, |free| free.copy_from_slice(b"def"));
+    let left = next.block_on(next.open_kept(path)).unwrap();
+    assert_eq!(left.read(8, 8).unwrap(), 77_u64.to_le_bytes());
+    let bytes = left.read(4096, 4096).unwrap();
+    assert_eq!(&bytes[..3], b"abc");
+    assert!(bytes[3..].iter().filter(|byte| **byte != 0).count() > 4000, "it may hold anything");
+    drop(left);
+    let third = next.kill();
+    assert_eq!(third.kept_files(), [path]);
+    assert!(third.crash().0.kept_files().is_empty());
+}
+
+#[test]
+fn a_write_of_a_killed_process_may_land_late_and_a_cut_waits_for_it() {
+    let (path, mut landed_late, mut cut_first) = (Path::new("/a"), 0, 0);
+    for seed in 0..200 {
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            let file = sim.open(path, OpenMode::Direct).await.unwrap();
+            file.allocate(0, 8192).await.unwrap();
+            sim.hold_writes(true);
+            let write = file.write_at(0, AppendBuf::copy_of(&[7; 4096]));
+            let held = async { sim.sleep(Duration::from_millis(1)).await };
+            futures_lite::future::or(async { write.await.unwrap() }, held).await;
+        });
+        let next = sim.kill();
+        next.block_on(async {
+            let file = next.open(path, OpenMode::Direct).await.unwrap();
+            let first = || async { file.read_at(0, 1).await.unwrap()[0] };
+            let before = first().await;
+            if seed % 2 == 0 {
+                next.sleep(Duration::from_millis(6)).await;
+                landed_late += u32::from(before != first().await);
+            } else {
+                file.set_len(0).await.unwrap();
+                file.set_len(8192).await.unwrap();
+                next.sleep(Duration::from_millis(6)).await;
+                assert_eq!(first().await, 0, "seed {seed}: nothing lands behind a cut");
+                cut_first += 1;
+            }
+        });
+    }
+    assert!(landed_late > 10 && cut_first == 100, "{landed_late} of 100 landed late");
+}

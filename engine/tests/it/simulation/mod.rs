@@ -7,11 +7,11 @@
 //! - `reading`: the consumers, and when a read may fail.
 //! - `breaking`: EIO, too many open files, no space at any call or on the whole disk, slow,
 //!   stalled, short reads; while the store works and while it opens.
-//! - `model`: the oracle. What was flushed (power cut) or written (kill) is there, in order,
-//!   intact; under ASYNC_FLUSH the log is a prefix; the queues hold exactly the messages of the
-//!   log; a read fails, or finds no file, only where something that happened says why; a damaged
-//!   message is never served and costs no other; no consumer saw what a crash then took
-//!   (SYNC_FLUSH).
+//! - `model`: the oracle. What was flushed (power cut), appended (kill of a store whose tail
+//!   outlives its process) or written (kill of another) is there, in order, intact; under
+//!   ASYNC_FLUSH the log is a prefix; the queues hold exactly the messages of the log; a read
+//!   fails, or finds no file, only where something that happened says why; a damaged message is
+//!   never served and costs no other; no consumer saw what a crash then took (SYNC_FLUSH).
 //! - `rot`: after a crash under ASYNC_FLUSH, at times a byte of a message that was flushed is
 //!   damaged: it costs this message alone.
 //! - `tally`: what happened, with lower bounds, so that a tame campaign fails.

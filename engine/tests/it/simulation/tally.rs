@@ -13,6 +13,10 @@ pub(crate) struct Tally {
     pub(crate) crashes_while_opening: usize,
     pub(crate) failed_opens: usize,
     pub(crate) torn: usize,
+    /// Kills of stores that had messages in memory alone, and openings that took some over.
+    pub(crate) kills_of_kept: usize,
+    pub(crate) taken_over: usize,
+    pub(crate) tails_without_room: usize,
     pub(crate) poisoned: usize,
     pub(crate) write_errors: u64,
     pub(crate) sync_errors: u64,
@@ -73,6 +77,7 @@ impl Tally {
         }
         sum!(power_cuts kills closes crashes_before_write crashes_before_flush);
         sum!(crashes_while_opening failed_opens torn poisoned);
+        sum!(kills_of_kept taken_over tails_without_room);
         sum!(write_errors sync_errors read_errors other_errors no_space short_reads slow);
         sum!(kept lost holes refused hot_reads cold_reads failed_reads);
         sum!(open_errors reads_of_removed_files failed_deletions sent_while_deleting);
@@ -90,6 +95,9 @@ impl Tally {
             ("crashes between write and flush", self.crashes_before_flush, seeds / 8),
             ("crashes while opening", self.crashes_while_opening, seeds / 16),
             ("torn writes", self.torn, seeds / 2),
+            ("kills with messages in kept memory alone", self.kills_of_kept, seeds / 8),
+            ("tails taken over", self.taken_over, seeds / 8),
+            ("tails that found no room", self.tails_without_room, seeds / 20),
             ("poisoned stores", self.poisoned, seeds / 16),
             ("messages kept", self.kept, seeds * 50),
             ("messages lost", self.lost, seeds),

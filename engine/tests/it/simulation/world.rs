@@ -8,7 +8,7 @@ use super::tally::Tally;
 use crate::oracle::{draft, small_config};
 use engine::{
     AppendError, DeleteWhen, FlushPolicy, LogBackend, OpenError, PhyOffset, QueueRange,
-    RetentionConfig, Store, StoreConfig, StoreError,
+    RetentionConfig, Store, StoreConfig, StoreError, TailMemory, TailPlace,
 };
 use futures_lite::future::or;
 use protocol::batch::BatchEntry;
@@ -17,9 +17,12 @@ use rt::{Priority, Runtime};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 const TOPICS: [&str; 3] = ["alpha", "beta", "gamma"];
+static KEPT: LazyLock<TailPlace> =
+    LazyLock::new(|| TailPlace::Folder { path: "/dev/shm".into(), is_required: false });
 const THREE_DAYS: Duration = Duration::from_secs(80 * 3600);
 
 /// What outlives a crash, on the test's side.
@@ -27,6 +30,8 @@ pub(crate) struct World {
     pub(crate) model: RefCell<Model>,
     pub(crate) tally: RefCell<Tally>,
     pub(super) config: StoreConfig,
+    /// Of this life.
+    tail_place: RefCell<TailPlace>,
     is_direct: bool,
     /// Every fifth machine is a bad one: faults come five times as often, in lives that are three
     /// times as long.
@@ -80,6 +85,7 @@ impl World {
             model: RefCell::default(),
             tally: RefCell::default(),
             config,
+            tail_place: RefCell::new(KEPT.clone()),
             is_bad: seed % 5 == 4,
             is_direct: direct_io && backend == LogBackend::Direct,
             store: RefCell::default(),
@@ -137,7 +143,14 @@ impl World {
         let mut tally = self.tally.borrow_mut();
         match self.store.take() {
             Some(store) => {
-                let survives = if is_power_cut { store.flushed() } else { store.written() };
+                let is_kept = matches!(store.tail_memory(), TailMemory::Kept { .. });
+                let survives = match (is_power_cut, is_kept) {
+                    (true, _) => store.flushed(),
+                    (false, true) => store.appended(),
+                    (false, false) => store.written(),
+                };
+                let is_unwritten = store.written() < store.appended();
+                tally.kills_of_kept += usize::from(is_kept && !is_power_cut && is_unwritten);
                 tally.crashes_before_flush += usize::from(store.flushed() < store.written());
                 tally.crashes_before_write += usize::from(store.written() < store.appended());
                 tally.poisoned += usize::from(store.poisoned().is_some());
@@ -176,8 +189,27 @@ impl World {
         after
     }
 
+    /// Where the tail is in this life, if it matters: mostly where it outlives the process, at
+    /// times with little memory or none for it.
+    fn place_tail(&self, sim: &Sim) {
+        let (place, room) = match sim.random_u64() % 10 {
+            0 => (TailPlace::Private, None),
+            1 => (TailPlace::Nowhere { reason: "no tmpfs".to_owned() }, None),
+            2 => (KEPT.clone(), Some(100_000)),
+            3 | 4 => (KEPT.clone(), Some(700_000)),
+            _ => (KEPT.clone(), None),
+        };
+        *self.tail_place.borrow_mut() = place;
+        sim.set_kept_room(room);
+    }
+
+    fn life_config(&self) -> StoreConfig {
+        StoreConfig { tail_place: self.tail_place.borrow().clone(), ..self.config.clone() }
+    }
+
     /// Opens, checks, works until the store is closed (or for ever).
     async fn work(self: Rc<Self>, sim: Sim) -> End {
+        self.place_tail(&sim);
         let store = self.open(&sim).await;
         tracing::info!(recovered = ?store.recovered(), "simulation: opened");
         self.reconcile(&store).await;
@@ -216,7 +248,7 @@ impl World {
     pub(crate) async fn open(&self, sim: &Sim) -> Store<Sim> {
         while sim.random_u64().is_multiple_of(3) {
             sim.inject(of_an_opening(sim));
-            let opened = Store::open(sim.clone(), self.config.clone()).await;
+            let opened = Store::open(sim.clone(), self.life_config()).await;
             sim.clear_faults();
             match opened {
                 Ok(store) => return store,
@@ -228,7 +260,7 @@ impl World {
             }
             self.tally.borrow_mut().failed_opens += 1;
         }
-        Store::open(sim.clone(), self.config.clone()).await.unwrap()
+        Store::open(sim.clone(), self.life_config()).await.unwrap()
     }
 
     pub(crate) async fn reconcile(&self, store: &Store<Sim>) {
@@ -241,7 +273,13 @@ impl World {
         self.flushed.set(store.flushed());
         model.seen_upto = 0;
         *self.model.borrow_mut() = model;
-        self.tally.borrow_mut().add_found(&found);
+        let mut tally = self.tally.borrow_mut();
+        tally.add_found(&found);
+        tally.taken_over += usize::from(store.recovered().taken_over_bytes > 0);
+        tally.tails_without_room += usize::from(matches!(
+            (self.tail_place.borrow().clone(), store.tail_memory()),
+            (TailPlace::Folder { .. }, TailMemory::NotKept { .. })
+        ));
     }
 
     /// ConsumeQueues and indexes are derived: without them the store gives the same answers.

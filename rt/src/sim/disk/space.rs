@@ -96,7 +96,7 @@ impl Disk {
         let survived = file.now.read(*offset, data.len());
         if survived != before.read(*offset, data.len()) {
             let change = Change::Write { offset: *offset, data: survived };
-            file.pending.insert(at, PendingOp { seq, change, done: true });
+            file.pending.insert(at, PendingOp { seq, change, done: true, is_direct: false });
         }
     }
 
@@ -139,10 +139,7 @@ impl Disk {
         let file = &mut self.inodes[inode];
         let offset = file.now.some_stored_byte(random)?;
         let bit = 1 << random.below(8);
-        for pages in [&mut file.now, &mut file.durable] {
-            let byte = pages.read(offset, 1).first().copied()?;
-            pages.write(offset, &[byte ^ bit]);
-        }
+        file.flip(offset, bit);
         Some((path, offset))
     }
 

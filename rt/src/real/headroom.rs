@@ -1,0 +1,114 @@
+//! How much memory this process could still take before the kernel kills somebody for it.
+//!
+//! The least of what the machine has available and of what each control group above the process
+//! leaves under its limit. Of a group's use the pages of files do not count: they make way. Memory
+//! of a tmpfs does not.
+
+use std::fs::read_to_string;
+use std::path::{Path, PathBuf};
+
+/// See the module's text. `u64::MAX` when the system does not say.
+pub(super) fn headroom_bytes() -> u64 {
+    let machine = read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
+    let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let of_groups = group_folders(&groups).filter_map(|(folder, is_v1)| {
+        if is_v1 { left_in_v1(&folder) } else { left_in_v2(&folder) }
+    });
+    of_groups.chain(machine).min().unwrap_or(u64::MAX)
+}
+
+/// `MemAvailable:  22794 kB` in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// The folders of the control groups that the process is in, and of those above, as `text`
+/// (/proc/self/cgroup) names them; whether each is of the first version.
+fn group_folders(text: &str) -> impl Iterator<Item = (PathBuf, bool)> {
+    text.lines().flat_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next().unwrap_or(""), parts.next().unwrap_or("/"));
+        let root = match controllers {
+            "" => Some(("/sys/fs/cgroup", false)),
+            named if named.split(',').any(|name| name == "memory") => {
+                Some(("/sys/fs/cgroup/memory", true))
+            }
+            _ => None,
+        };
+        let above = Path::new(path).ancestors();
+        let folders: Vec<(PathBuf, bool)> = root
+            .into_iter()
+            .flat_map(|(root, is_v1)| {
+                let below = |path: &Path| path.strip_prefix("/").unwrap_or(path).to_owned();
+                above.map(move |path| (Path::new(root).join(below(path)), is_v1))
+            })
+            .collect();
+        folders
+    })
+}
+
+fn number(folder: &Path, file: &str) -> Option<u64> {
+    read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+}
+
+/// The numbers of `memory.stat` by name.
+fn stat(folder: &Path, names: [&str; 2]) -> u64 {
+    let text = read_to_string(folder.join("memory.stat")).unwrap_or_default();
+    sum_of(&text, names)
+}
+
+fn sum_of(stat: &str, names: [&str; 2]) -> u64 {
+    let lines = stat.lines().filter_map(|line| line.split_once(' '));
+    let wanted = lines.filter(|(name, _)| names.contains(name));
+    wanted.filter_map(|(_, value)| value.trim().parse::<u64>().ok()).sum()
+}
+
+fn left_in_v2(folder: &Path) -> Option<u64> {
+    // "max" is no number: no limit.
+    let limits = ["memory.max", "memory.high"].into_iter().filter_map(|file| number(folder, file));
+    let limit = limits.min()?;
+    let of_files = stat(folder, ["inactive_file", "active_file"]);
+    Some(limit.saturating_sub(number(folder, "memory.current")?.saturating_sub(of_files)))
+}
+
+fn left_in_v1(folder: &Path) -> Option<u64> {
+    let limit = number(folder, "memory.limit_in_bytes")?;
+    let of_files = stat(folder, ["total_inactive_file", "total_active_file"]);
+    Some(limit.saturating_sub(number(folder, "memory.usage_in_bytes")?.saturating_sub(of_files)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_writes_is_read() {
+        assert_eq!(available("MemTotal: 9 kB\nMemAvailable:   22794 kB\n"), Some(22_794 * 1024));
+        let stat = "anon 5\nfile 900\ninactive_file 30\nactive_file 4\nshmem 7\n";
+        assert_eq!(sum_of(stat, ["inactive_file", "active_file"]), 34);
+    }
+
+    #[test]
+    fn every_group_above_the_process_counts() {
+        let folders = |text: &str| -> Vec<String> {
+            group_folders(text).map(|(folder, _)| folder.display().to_string()).collect()
+        };
+        assert_eq!(
+            folders("0::/system.slice/ringmq.service\n"),
+            [
+                "/sys/fs/cgroup/system.slice/ringmq.service",
+                "/sys/fs/cgroup/system.slice",
+                "/sys/fs/cgroup/",
+            ]
+        );
+        let first = folders("9:cpu,cpuacct:/a\n8:memory:/a\n1:name=systemd:/a\n");
+        assert_eq!(first, ["/sys/fs/cgroup/memory/a", "/sys/fs/cgroup/memory/"]);
+    }
+
+    #[test]
+    fn this_machine_says_how_much_it_has() {
+        assert!(headroom_bytes() > 0 && headroom_bytes() < u64::MAX);
+    }
+}
