@@ -2,7 +2,8 @@
 //! kill.
 //!
 //! ```text
-//! cargo bench -p engine --bench many_queues [-- --queues 50000 --rate 20000 --seconds 40 --only-start]
+//! cargo bench -p engine --bench many_queues [-- --queues 50000 --rate 20000 --seconds 40
+//!     --flush async|sync --rounds 1 --only-start]
 //! ```
 //!
 //! Messages go to the queues in turn, at a fixed rate; a send's latency counts from the moment it
@@ -38,6 +39,7 @@ struct Plan {
     killed: u64,
     rate: u64,
     seconds: u64,
+    rounds: u64,
     checkpoint_interval_ms: u64,
 }
 
@@ -54,6 +56,7 @@ fn plan() -> Plan {
             killed: option("--killed", 10_000),
             rate: option("--rate", 20_000),
             seconds: option("--seconds", 40),
+            rounds: option("--rounds", 1),
             checkpoint_interval_ms: 10_000,
         }
     } else {
@@ -63,6 +66,7 @@ fn plan() -> Plan {
             killed: 100,
             rate: 2_000,
             seconds: 1,
+            rounds: 1,
             checkpoint_interval_ms: 200,
         }
     }
@@ -74,17 +78,28 @@ fn main() {
     if let Some(root) = args.nth(1) {
         return fill_and_end(plan, root.into());
     }
-    println!("{} messages a second, {} s", plan.rate, plan.seconds);
-    let only_start = std::env::args().any(|arg| arg == "--only-start");
-    for flush in [FlushPolicy::Async, FlushPolicy::Sync].into_iter().filter(|_| !only_start) {
-        for queues in [plan.few, plan.many] {
-            let folder = folder();
-            let root = folder.path().to_owned();
-            let mut sent = on_core(move |core| send_and_close(core, root, plan, flush, queues));
-            sent.print(flush, queues);
-        }
+    if !std::env::args().any(|arg| arg == "--only-start") {
+        send_to_few_and_many(plan);
     }
     start_after_a_kill(plan);
+}
+
+fn send_to_few_and_many(plan: Plan) {
+    println!("{} messages a second, {} s", plan.rate, plan.seconds);
+    let only = std::env::args().skip_while(|arg| arg != "--flush").nth(1);
+    let policies = [("async", FlushPolicy::Async), ("sync", FlushPolicy::Sync)];
+    for (_, flush) in
+        policies.into_iter().filter(|(name, _)| only.as_ref().is_none_or(|o| o == name))
+    {
+        for _ in 0..plan.rounds {
+            for queues in [plan.few, plan.many] {
+                let folder = folder();
+                let root = folder.path().to_owned();
+                let mut sent = on_core(move |core| send_and_close(core, root, plan, flush, queues));
+                sent.print(flush, queues);
+            }
+        }
+    }
 }
 
 fn folder() -> tempfile::TempDir {

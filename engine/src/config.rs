@@ -5,8 +5,8 @@ use crate::delay_levels::DelayLevels;
 use crate::error::OpenError;
 use crate::index::Shape;
 use crate::limits::{
-    BLANK_HEAD_BYTES, BLOCK_BYTES, CHUNK_BYTES, CONSUMEQUEUE_OPEN_FILES_MAX, INDEX_FILE_BYTES_MAX,
-    RECORD_OVERHEAD_BYTES,
+    BLANK_HEAD_BYTES, BLOCK_BYTES, CHUNK_BYTES, CONSUMEQUEUE_OPEN_FILES_MAX, FEW_QUEUES_MAX,
+    INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES,
 };
 use crate::number::exact;
 use crate::retention::RetentionConfig;
@@ -112,6 +112,10 @@ pub struct StoreConfig {
     /// ConsumeQueue files that stay open. With more queues than that each round opens them anew;
     /// each open one is a descriptor.
     pub consumequeue_open_files_max: usize,
+    /// Up to so many changed ConsumeQueues are written each interval, and synced one by one. More
+    /// of them wait for the next checkpoint and are synced with their whole file system: a write
+    /// costs the same for one unit as for a hundred, an fdatasync for one file as a syncfs for all.
+    pub few_queues_max: usize,
     /// How long closing may finish what can be left to the next start: the index, the cutting and
     /// the making durable of ConsumeQueues. Messages are made durable however long it takes.
     pub close_deadline_ms: u64,
@@ -164,6 +168,7 @@ impl StoreConfig {
             consumequeue_interval_ms: 1000,
             checkpoint_interval_ms: 10_000,
             consumequeue_open_files_max: CONSUMEQUEUE_OPEN_FILES_MAX,
+            few_queues_max: FEW_QUEUES_MAX,
             close_deadline_ms: 30_000,
             retention: RetentionConfig::default(),
             append_property_crc: false,

@@ -48,8 +48,8 @@ pub const QUEUE_ID_MAX: i32 = 65_535;
 /// MiB).
 pub const UNPERSISTED_UNITS_MAX: usize = 4_000_000;
 
-/// From here on the background writer of ConsumeQueues is woken before its interval ends.
-pub const UNPERSISTED_UNITS_WAKE: usize = 100_000;
+/// From here on they are written at once and without pauses (24 MB).
+pub const UNPERSISTED_UNITS_WAKE: usize = 1_000_000;
 const _: () = assert!(UNPERSISTED_UNITS_WAKE < UNPERSISTED_UNITS_MAX);
 
 /// ConsumeQueue units in memory of queues whose files can't be written (24 MB): beyond it messages
@@ -64,7 +64,21 @@ pub const STUCK_QUEUES_NAMED_MAX: usize = 16;
 /// 100,000 would cost a start with 10,000 queues seconds. The rest is written after the start.
 pub const SCANNED_UNITS_MAX: usize = UNPERSISTED_UNITS_MAX / 2;
 
-/// ConsumeQueues written to at the same time. The kernel's threads that do it are as few as four
+/// See [`crate::StoreConfig::few_queues_max`]. A sync of the whole file system makes others' pages
+/// durable too: not worth it for a few.
+pub const FEW_QUEUES_MAX: usize = 256;
+
+/// Queues whose files one job of a helper thread writes (some 0.3 ms).
+pub const PERSIST_QUEUES: usize = 32;
+
+/// Between two such jobs while nobody waits for them. With less of a pause the threads of the
+/// kernel and of the file system take the core's CPU for milliseconds on a small machine.
+pub const PERSIST_PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+
+/// How often a wait for the file system looks whether the store's time to close is up.
+pub const STOP_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// ConsumeQueues whose files are made at the same time. The kernel's threads that do it are as few as four
 /// for each CPU, and the log's flush needs one of them.
 pub const PERSISTS_AT_ONCE: usize = 4;
 

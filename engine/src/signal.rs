@@ -46,6 +46,7 @@ impl Signal {
 #[derive(Default)]
 pub(crate) struct Turn {
     taken: Cell<bool>,
+    awaiting: Cell<usize>,
     freed: Signal,
 }
 
@@ -56,8 +57,30 @@ impl Turn {
             if !self.taken.replace(true) {
                 return TurnGuard(self);
             }
+            let _awaiting = Awaiting::begin(&self.awaiting);
             self.freed.changed_since(seen).await;
         }
+    }
+
+    /// Whether somebody waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaiting.get() > 0
+    }
+}
+
+/// Counts one who waits, until it is dropped.
+struct Awaiting<'a>(&'a Cell<usize>);
+
+impl<'a> Awaiting<'a> {
+    fn begin(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -68,5 +91,28 @@ impl Drop for TurnGuard<'_> {
     fn drop(&mut self) {
         self.0.taken.set(false);
         self.0.freed.notify();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::Context;
+
+    #[test]
+    fn a_turn_is_awaited_while_somebody_waits_for_it() {
+        let turn = Turn::default();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut first = pin!(turn.take());
+        let Poll::Ready(guard) = first.as_mut().poll(&mut context) else { panic!("it is free") };
+        assert!(!turn.is_awaited());
+        {
+            let mut second = pin!(turn.take());
+            assert!(second.as_mut().poll(&mut context).is_pending());
+            assert!(turn.is_awaited());
+        }
+        assert!(!turn.is_awaited(), "whoever gave up does not count");
+        drop(guard);
     }
 }

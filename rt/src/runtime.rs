@@ -93,11 +93,24 @@ impl DiskSpace {
     }
 }
 
+/// One write into a file that is there: [`Runtime::write_each`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileWrite {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in it, in bytes.
+    pub offset: u64,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
 /// One core: its clock, its randomness, its tasks and its files. Cloning gives another handle to
 /// the same core.
 pub trait Runtime: Clone + 'static {
     /// An open file of this core.
     type File: File;
+    /// The file system with a folder.
+    type Filesystem: Filesystem;
 
     /// Monotonic nanoseconds since an arbitrary start; never goes back.
     fn now_nanos(&self) -> u64;
@@ -136,6 +149,12 @@ pub trait Runtime: Clone + 'static {
     fn remove_dir_all(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
     /// Makes renames, creations and removals in this folder survive a crash.
     fn sync_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>>;
+    /// Writes into files that are there, each opened for as long as that takes, through the page
+    /// cache: for many files and a little for each. The outcome of each, in their order; a file
+    /// that is missing is an error of kind `NotFound`. Not durable before a sync.
+    fn write_each(&self, writes: Vec<FileWrite>) -> impl Future<Output = Vec<io::Result<()>>>;
+    /// The file system with this folder, to be synced as a whole.
+    fn open_filesystem(&self, folder: &Path) -> impl Future<Output = io::Result<Self::Filesystem>>;
     /// How full the file system with `path` is.
     fn disk_space(&self, path: &Path) -> impl Future<Output = io::Result<DiskSpace>>;
     /// Takes an exclusive lock on a file, made when missing, for as long as the returned file lives
@@ -158,6 +177,17 @@ pub trait Runtime: Clone + 'static {
     /// Says in whose eyes paths mean what they mean here: processes with different numbers may see
     /// different files under one path (containers). 0: nobody knows.
     fn namespace(&self) -> u64;
+}
+
+/// A file system, seen from one folder: everything below that folder must be on it.
+pub trait Filesystem: Clone + 'static {
+    /// syncfs: what was written to files below the folder before the call survives a power cut, and
+    /// so do their names. One device flush for all of them, however many they are; what others
+    /// wrote to the file system goes with it.
+    ///
+    /// An error says that of some files something may never become durable, and not of which: the
+    /// next [`File::sync_data`] of such a file fails.
+    fn sync(&self) -> impl Future<Output = io::Result<()>>;
 }
 
 /// An open file. Cloning gives another handle; the last one closes it.

@@ -5,7 +5,7 @@
 use rt::real::{Core, CorePlacement, available_cores, launch};
 use rt::ring::RingConfig;
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, BufSlice, File, OpenMode, Priority, Runtime};
+use rt::{AppendBuf, BufSlice, File, FileWrite, Filesystem, OpenMode, Priority, Runtime};
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -336,4 +336,27 @@ fn writes_and_sleeps_in_turn() {
         );
     }
     thread.join().unwrap();
+}
+
+#[test]
+fn many_files_are_written_in_one_job_and_synced_with_their_file_system() {
+    on_a_core(|core| async move {
+        let folder = folder();
+        let path = |nth: u32| folder.path().join(nth.to_string());
+        for nth in 0..3 {
+            std::fs::write(path(nth), [1; 4]).unwrap();
+        }
+        let write = |nth: u32| FileWrite { path: path(nth), offset: 2, bytes: vec![7; 3] };
+        let outcomes = core.write_each(vec![write(0), write(9), write(2)]).await;
+        assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
+        assert_eq!(outcomes[1].as_ref().unwrap_err().kind(), io::ErrorKind::NotFound);
+        let filesystem = core.open_filesystem(folder.path()).await.unwrap();
+        filesystem.sync().await.unwrap();
+        filesystem.sync().await.unwrap();
+        assert_eq!(std::fs::read(path(0)).unwrap(), [1, 1, 7, 7, 7]);
+        assert_eq!(std::fs::read(path(1)).unwrap(), [1; 4]);
+        assert!(!path(9).exists(), "a file that is gone is not made");
+        let gone = core.open_filesystem(&path(9)).await.map(drop);
+        assert_eq!(gone.unwrap_err().kind(), io::ErrorKind::NotFound);
+    });
 }

@@ -1,10 +1,10 @@
 //! A machine whose log writes go nowhere: a bench that appends for seconds must not keep gigabytes
 //! of simulated disk.
 
-use rt::sim::{Sim, SimFile};
+use rt::sim::{Sim, SimFile, SimFilesystem};
 use rt::{
-    BufSlice, DirEntry, DiskSpace, File, KeptError, KeptFile, KeptMemory, KeptShape, OpenMode,
-    Priority, Runtime,
+    BufSlice, DirEntry, DiskSpace, File, FileWrite, KeptError, KeptFile, KeptMemory, KeptShape,
+    OpenMode, Priority, Runtime,
 };
 use std::future::Future;
 use std::io;
@@ -24,6 +24,7 @@ pub(crate) struct DiscardFile {
 
 impl Runtime for Discard {
     type File = DiscardFile;
+    type Filesystem = SimFilesystem;
 
     fn now_nanos(&self) -> u64 {
         self.0.now_nanos()
@@ -75,6 +76,12 @@ impl Runtime for Discard {
     }
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.0.sync_dir(path).await
+    }
+    async fn write_each(&self, writes: Vec<FileWrite>) -> Vec<io::Result<()>> {
+        self.0.write_each(writes).await
+    }
+    async fn open_filesystem(&self, folder: &Path) -> io::Result<SimFilesystem> {
+        self.0.open_filesystem(folder).await
     }
     async fn disk_space(&self, path: &Path) -> io::Result<DiskSpace> {
         self.0.disk_space(path).await

@@ -11,7 +11,7 @@ use crate::number::exact;
 use crate::offset::QueueOffset;
 use crate::paths::Paths;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use rt::{AppendBuf, BufSlice, File, OpenMode, Runtime};
+use rt::{AppendBuf, File, FileWrite, Filesystem, OpenMode, Runtime};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
@@ -32,13 +32,12 @@ pub(crate) struct QueuePlace {
 struct OpenKey {
     queue: QueueKey,
     file_start: u64,
-    writable: bool,
 }
 
 /// What a queue's file has before a unit that is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Before {
-    /// Units of the queue: so the file has its full length, which isn't asked for.
+    /// Units of the queue: so the file is there, and whole.
     Units,
     /// The queue begins with this unit, or the file does. What an unclean stop left before it is
     /// none of the queue's.
@@ -51,7 +50,11 @@ pub(crate) struct QueueFiles<R: Runtime> {
     rt: R,
     paths: Paths,
     units_per_file: u64,
+    few_queues_max: usize,
+    /// For reads.
     open: RefCell<OpenFiles<OpenKey, R::File>>,
+    /// The file system of all queues, once it was needed.
+    filesystem: RefCell<Option<R::Filesystem>>,
     /// Folders of topics, and that of all, with names that no sync has covered.
     unsynced_folders: RefCell<BTreeSet<PathBuf>>,
     /// Deleted topics whose folders are still there, each with the keys its queues had. Nothing is
@@ -70,7 +73,9 @@ impl<R: Runtime> QueueFiles<R> {
             rt,
             paths,
             units_per_file: u64::from(config.consumequeue_file_units),
+            few_queues_max: config.few_queues_max,
             open,
+            filesystem: RefCell::default(),
             unsynced_folders: RefCell::default(),
             doomed: RefCell::default(),
             unsynced_queues: RefCell::default(),
@@ -85,6 +90,11 @@ impl<R: Runtime> QueueFiles<R> {
 
     pub(crate) async fn pause(&self, duration: std::time::Duration) {
         self.rt.sleep(duration).await;
+    }
+
+    /// More files than this are synced with their file system.
+    pub(crate) fn few_queues_max(&self) -> usize {
+        self.few_queues_max
     }
 
     /// The folder of all queues.
@@ -127,26 +137,19 @@ impl<R: Runtime> QueueFiles<R> {
         first: QueueOffset,
         before: Before,
     ) -> Result<R::File, FileError> {
-        let key = OpenKey { queue: place.key, file_start: self.file_start(first), writable: true };
-        if let Some(file) = self.cached(key) {
-            return Ok(file);
-        }
-        let path = self.path(place, key.file_start);
+        let path = self.path(place, self.file_start(first));
         let file = self.open_or_make(place, &path).await?;
         let is_unsure = self.names_are_unsure.get();
-        if is_unsure || before != Before::Units {
-            let found = file.len().await.map_err(FileError::at("length", &path, 0))?;
-            if found != self.file_bytes() {
-                file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", &path, 0))?;
-            }
-            if found == 0 || is_unsure && before == Before::Nothing {
-                self.write_pre_blanks(&file, &path, self.at_in_file(first)).await?;
-            }
-            if is_unsure || found != self.file_bytes() {
-                self.note_unsynced(place);
-            }
+        let found = file.len().await.map_err(FileError::at("length", &path, 0))?;
+        if found != self.file_bytes() {
+            file.set_len(self.file_bytes()).await.map_err(FileError::at("extend", &path, 0))?;
         }
-        self.open.borrow_mut().insert(key, file.clone());
+        if found == 0 || is_unsure && before == Before::Nothing {
+            self.write_pre_blanks(&file, &path, self.at_in_file(first)).await?;
+        }
+        if is_unsure || found != self.file_bytes() {
+            self.note_unsynced(place);
+        }
         Ok(file)
     }
 
@@ -197,18 +200,48 @@ impl<R: Runtime> QueueFiles<R> {
         written.map_err(FileError::at("write", path, 0))
     }
 
-    /// Writes the units from `first` on, which lie in one file.
+    /// Whether the file of such a write is there, whole and under a durable name:
+    /// [`QueueFiles::write_each`] may write it.
+    pub(crate) fn is_there(&self, before: Before) -> bool {
+        before == Before::Units && !self.names_are_unsure.get()
+    }
+
+    /// Writes units into files that are there, each from its queue offset on. The outcome of each;
+    /// `None`: the file is gone, and [`QueueFiles::write`] makes it.
+    pub(crate) async fn write_each(
+        &self,
+        writes: Vec<(QueuePlace, QueueOffset, Vec<u8>)>,
+    ) -> Vec<Option<Result<(), FileError>>> {
+        let to_file = |(place, first, bytes): (QueuePlace, QueueOffset, Vec<u8>)| FileWrite {
+            path: self.path(&place, self.file_start(first)),
+            offset: self.at_in_file(first),
+            bytes,
+        };
+        let writes: Vec<FileWrite> = writes.into_iter().map(to_file).collect();
+        let places: Vec<_> =
+            writes.iter().map(|write| (write.path.clone(), write.offset)).collect();
+        let outcomes = self.rt.write_each(writes).await;
+        let with_place = |(outcome, (path, at)): (io::Result<()>, (PathBuf, u64))| match outcome {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => None,
+            outcome => Some(outcome.map_err(FileError::at("write", &path, at))),
+        };
+        outcomes.into_iter().zip(places).map(with_place).collect()
+    }
+
+    /// Writes the units from `first` on, which lie in one file; makes the file when it has to.
     pub(crate) async fn write(
         &self,
         place: &QueuePlace,
         first: QueueOffset,
-        units: BufSlice,
+        units: &[u8],
         before: Before,
     ) -> Result<(), FileError> {
         let file = self.to_write(place, first, before).await?;
         let at = self.at_in_file(first);
         let path = self.path(place, self.file_start(first));
-        file.write_at(at, units).await.map_err(FileError::at("write", &path, at))
+        file.write_at(at, AppendBuf::copy_of(units))
+            .await
+            .map_err(FileError::at("write", &path, at))
     }
 
     /// Syncs the files with the units `[from, upto)`, and the names of those made since the last
@@ -221,7 +254,8 @@ impl<R: Runtime> QueueFiles<R> {
     ) -> Result<(), FileError> {
         let mut at = from;
         while at < upto {
-            let file = self.to_sync(place, at).await?;
+            // Not made: a file that is gone must be an error here.
+            let file = self.to_read(place, at).await?;
             let path = self.path(place, self.file_start(at));
             file.sync_data().await.map_err(FileError::at("fdatasync", &path, 0))?;
             at = at.plus(self.left_in_file(at));
@@ -243,14 +277,29 @@ impl<R: Runtime> QueueFiles<R> {
         }
     }
 
-    /// The file with the unit of `at`, which was written before: it is not made, as a file that is
-    /// gone must be an error here.
-    async fn to_sync(&self, place: &QueuePlace, at: QueueOffset) -> Result<R::File, FileError> {
-        let key = OpenKey { queue: place.key, file_start: self.file_start(at), writable: true };
-        match self.cached(key) {
-            Some(file) => Ok(file),
-            None => self.to_read(place, at).await,
+    /// Makes all that is in files durable, names included, with one call: the file system takes
+    /// tens of thousands of files at the price of a few.
+    pub(crate) async fn sync_all(&self) -> Result<(), FileError> {
+        let filesystem = self.filesystem().await?;
+        let folders = std::mem::take(&mut *self.unsynced_folders.borrow_mut());
+        let queues = std::mem::take(&mut *self.unsynced_queues.borrow_mut());
+        let synced = filesystem.sync().await;
+        if synced.is_err() {
+            self.unsynced_folders.borrow_mut().extend(folders);
+            self.unsynced_queues.borrow_mut().extend(queues);
         }
+        synced.map_err(FileError::at("syncfs", &self.root(), 0))
+    }
+
+    async fn filesystem(&self) -> Result<R::Filesystem, FileError> {
+        if let Some(filesystem) = &*self.filesystem.borrow() {
+            return Ok(filesystem.clone());
+        }
+        let root = self.root();
+        let opened = self.rt.open_filesystem(&root).await;
+        let filesystem = opened.map_err(FileError::at("open", &root, 0))?;
+        *self.filesystem.borrow_mut() = Some(filesystem.clone());
+        Ok(filesystem)
     }
 
     /// Makes the names of new queues and topics durable.
@@ -278,7 +327,7 @@ impl<R: Runtime> QueueFiles<R> {
     }
 
     async fn to_read(&self, place: &QueuePlace, from: QueueOffset) -> Result<R::File, FileError> {
-        let key = OpenKey { queue: place.key, file_start: self.file_start(from), writable: false };
+        let key = OpenKey { queue: place.key, file_start: self.file_start(from) };
         if let Some(file) = self.cached(key) {
             return Ok(file);
         }

@@ -15,13 +15,14 @@ use super::disk::{Before, QueueFiles, QueuePlace};
 use super::table::{Found, Queue, QueueKey, QueueTable, TakenQueues};
 use crate::error::FileError;
 use crate::limits::{
-    PERSIST_UNITS_MAX, PERSISTS_AT_ONCE, PIECE_PAUSE, QUEUES_AT_ONCE, STUCK_QUEUES_NAMED_MAX,
-    SYNCS_AT_ONCE,
+    PERSIST_PAUSE, PERSIST_QUEUES, PERSIST_UNITS_MAX, PERSISTS_AT_ONCE, PIECE_PAUSE,
+    QUEUES_AT_ONCE, STOP_LOOK, STUCK_QUEUES_NAMED_MAX, SYNCS_AT_ONCE,
 };
 use crate::offset::QueueOffset;
 use crate::signal::Turn;
+use futures_lite::future::or;
 use futures_util::stream::{self, StreamExt};
-use rt::{AppendBuf, BufSlice, Runtime};
+use rt::Runtime;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -31,6 +32,8 @@ pub(crate) struct Queues<R: Runtime> {
     pub(crate) files: QueueFiles<R>,
     /// Whoever writes, cuts or removes ConsumeQueue files has it; syncs go on beside.
     pub(crate) writing: Turn,
+    /// One round of writes at a time; others may have `writing` between two pieces of it.
+    persisting: Turn,
     /// Why queues are not as far on disk as they should be.
     failures: RefCell<HashMap<QueueKey, Failure>>,
     /// From where in the log the manifest on disk has queues scanned again.
@@ -48,12 +51,23 @@ struct Failure {
     unsynced_from: Option<u64>,
 }
 
+/// How a round of writes goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// It ends here.
+    Stop,
+    /// Without a pause: somebody waits for it.
+    Hurry,
+    /// With pauses: nobody waits, and sends must not feel it.
+    Ease,
+}
+
 /// Units of one queue that go into one file.
 struct Batch {
     place: QueuePlace,
     first: QueueOffset,
     count: usize,
-    bytes: BufSlice,
+    bytes: Vec<u8>,
     before: Before,
 }
 
@@ -76,6 +90,7 @@ impl<R: Runtime> Queues<R> {
             table: RefCell::default(),
             files,
             writing: Turn::default(),
+            persisting: Turn::default(),
             failures: RefCell::default(),
             behind_on_disk: RefCell::default(),
             sync_failed: Cell::new(false),
@@ -83,27 +98,28 @@ impl<R: Runtime> Queues<R> {
     }
 
     /// Removes the folders of deleted topics and writes the units that are in no file. A queue that
-    /// fails keeps none of the others back; it is tried again by the next call. `must_stop` is
-    /// asked before each queue: true leaves the rest for the next call too.
+    /// fails keeps none of the others back; it is tried again by the next call. `pace` is asked
+    /// before each piece of [`PERSIST_QUEUES`]; what it stops is left for the next call too.
     ///
     /// Returns the first failure; all of them are in the log.
-    pub(crate) async fn persist_dirty(
-        &self,
-        must_stop: impl Fn() -> bool,
-    ) -> Result<(), FileError> {
-        let _writing = self.writing.take().await;
+    pub(crate) async fn persist_dirty(&self, pace: impl Fn() -> Pace) -> Result<(), FileError> {
+        let _persisting = self.persisting.take().await;
+        let writing = self.writing.take().await;
         self.remove_doomed_folders().await;
+        drop(writing);
         let TakenQueues { stuck, dirty } = self.table.borrow_mut().take_dirty();
-        let (begun, round) = (Cell::new(0), RefCell::new(Round::default()));
-        let queues = stuck.into_iter().map(|key| (key, 0)).chain(dirty.iter().map(|key| (*key, 1)));
-        let queues = queues.take_while(|_| !must_stop()).map(|(key, listed)| {
-            begun.set(begun.get() + listed);
-            key
-        });
-        let write = |key| self.persist_one(key, &round);
-        stream::iter(queues).for_each_concurrent(PERSISTS_AT_ONCE, write).await;
-        self.table.borrow_mut().give_back(dirty, begun.get());
-        round.into_inner().end()
+        let (mut begun, mut round) = (0, Round::default());
+        for piece in stuck.chunks(PERSIST_QUEUES).chain(dirty.chunks(PERSIST_QUEUES)) {
+            match pace() {
+                Pace::Stop => break,
+                Pace::Hurry => {}
+                Pace::Ease => self.files.pause(PERSIST_PAUSE).await,
+            }
+            begun += piece.len();
+            self.persist_piece(piece, &mut round).await;
+        }
+        self.table.borrow_mut().give_back(dirty, begun.saturating_sub(stuck.len()));
+        round.end()
     }
 
     /// Removes the folders of all deleted topics; those that can't be removed are tried again next
@@ -133,27 +149,59 @@ impl<R: Runtime> Queues<R> {
         waits
     }
 
-    async fn persist_one(&self, key: QueueKey, round: &RefCell<Round>) {
-        if self.waits(key) {
-            return;
+    async fn persist_piece(&self, keys: &[QueueKey], round: &mut Round) {
+        let _writing = self.writing.take().await;
+        let mut left: Vec<QueueKey> =
+            keys.iter().copied().filter(|key| !self.waits(*key)).collect();
+        left.iter().for_each(|key| self.table.borrow_mut().begin_write(*key));
+        let failed = self.write_to_files_there(&left).await;
+        left.retain(|key| failed.iter().all(|(failed, _)| failed != key));
+        let persist = |key| async move { (key, self.persist(key).await) };
+        let mut persisted = stream::iter(left).map(persist).buffer_unordered(PERSISTS_AT_ONCE);
+        while let Some((key, outcome)) = persisted.next().await {
+            match outcome {
+                Ok(()) => self.is_written(key),
+                Err(error) => self.is_not_written(key, error, round),
+            }
         }
-        match self.persist(key).await {
-            Ok(()) => self.is_written(key),
-            Err(error) => {
-                if self.table.borrow_mut().stick(key) {
-                    self.note_failure(key, &error, None);
-                    round.borrow_mut().name(&self.name(key), &error);
+        failed.into_iter().for_each(|(key, error)| self.is_not_written(key, error, round));
+    }
+
+    /// Writes what goes into files that are there: one job for a helper thread, however many queues
+    /// they belong to. Returns the queues that failed.
+    async fn write_to_files_there(&self, keys: &[QueueKey]) -> Vec<(QueueKey, FileError)> {
+        let (mut keys, mut failed) = (keys.to_vec(), Vec::new());
+        loop {
+            let batches = keys.iter().filter_map(|key| self.next_batch(*key));
+            let mut batches: Vec<Batch> =
+                batches.filter(|batch| self.files.is_there(batch.before)).collect();
+            if batches.is_empty() {
+                return failed;
+            }
+            let to_write = |batch: &mut Batch| {
+                (batch.place.clone(), batch.first, std::mem::take(&mut batch.bytes))
+            };
+            let writes = batches.iter_mut().map(to_write).collect();
+            let outcomes = self.files.write_each(writes).await;
+            keys.clear();
+            for (Batch { place, first, count, .. }, outcome) in batches.into_iter().zip(outcomes) {
+                match outcome {
+                    Some(Ok(())) => {
+                        self.table.borrow_mut().persisted(place.key, first.plus(count));
+                        keys.push(place.key);
+                    }
+                    Some(Err(error)) => failed.push((place.key, error)),
+                    None => {}
                 }
-                round.borrow_mut().failed(error);
             }
         }
     }
 
+    /// Writes all of one queue, and makes the files that are missing.
     async fn persist(&self, key: QueueKey) -> Result<(), FileError> {
-        self.table.borrow_mut().begin_write(key);
-        while let Some(batch) = self.next_batch(key) {
-            self.files.write(&batch.place, batch.first, batch.bytes, batch.before).await?;
-            self.table.borrow_mut().persisted(key, batch.first.plus(batch.count));
+        while let Some(Batch { place, first, count, bytes, before }) = self.next_batch(key) {
+            self.files.write(&place, first, &bytes, before).await?;
+            self.table.borrow_mut().persisted(key, first.plus(count));
         }
         Ok(())
     }
@@ -169,7 +217,7 @@ impl<R: Runtime> Queues<R> {
             place: place_of(key, queue),
             first,
             count,
-            bytes: AppendBuf::copy_of(&bytes),
+            bytes,
             before: if queue.min < first && self.files.at_in_file(first) > 0 {
                 Before::Units
             } else {
@@ -184,6 +232,14 @@ impl<R: Runtime> Queues<R> {
             self.table.borrow_mut().unstick(key);
             tracing::info!(queue = %self.name(key), "this ConsumeQueue is written again");
         }
+    }
+
+    fn is_not_written(&self, key: QueueKey, error: FileError, round: &mut Round) {
+        if self.table.borrow_mut().stick(key) {
+            self.note_failure(key, &error, None);
+            round.name(&self.name(key), &error);
+        }
+        round.failed(error);
     }
 
     fn note_failure(&self, key: QueueKey, error: &FileError, unsynced_from: Option<u64>) {
@@ -229,6 +285,13 @@ impl<R: Runtime> Queues<R> {
         must_stop: impl Fn() -> bool,
     ) -> Result<bool, FileError> {
         self.check_sync_failed()?;
+        let unsynced = self.all_unsynced().await;
+        if unsynced.len() > self.files.few_queues_max() {
+            match self.sync_all(&unsynced, &must_stop).await {
+                Ok(was_synced) => return Ok(was_synced),
+                Err(error) => tracing::warn!(%error, "each ConsumeQueue is synced by itself now"),
+            }
+        }
         let mut from = 0;
         while from < self.table.borrow().slots() {
             let unsynced = self.unsynced(from);
@@ -250,6 +313,47 @@ impl<R: Runtime> Queues<R> {
                 what is missing is built from the log");
         }
         synced.map(|()| true)
+    }
+
+    /// Queues that are not synced as far as they are written, and how far that is.
+    async fn all_unsynced(&self) -> Vec<(QueueKey, QueueOffset)> {
+        let (mut all, mut from) = (Vec::new(), 0);
+        while from < self.table.borrow().slots() {
+            if from > 0 {
+                self.files.pause(PIECE_PAUSE).await;
+            }
+            all.extend(self.unsynced(from).into_iter().map(|(place, _, upto)| (place.key, upto)));
+            from += QUEUES_AT_ONCE;
+        }
+        all
+    }
+
+    /// Syncs the file system once for all of `unsynced`. False when it was told to stop before the
+    /// end. A hanging device must not hold a stop up, so nobody waits for it then; the names it was
+    /// to sync are forgotten, which nobody misses: no manifest follows in this life.
+    async fn sync_all(
+        &self,
+        unsynced: &[(QueueKey, QueueOffset)],
+        must_stop: &impl Fn() -> bool,
+    ) -> Result<bool, FileError> {
+        let stopped = async {
+            while !must_stop() {
+                self.files.pause(STOP_LOOK).await;
+            }
+            Ok(false)
+        };
+        let synced = async { self.files.sync_all().await.map(|()| true) };
+        let was_synced = or(synced, stopped).await?;
+        if was_synced {
+            let mut table = self.table.borrow_mut();
+            for (key, upto) in unsynced {
+                // A topic deleted meanwhile needs no sync.
+                if let Some(queue) = table.get_mut(*key) {
+                    queue.synced = queue.synced.max((*upto).min(queue.persisted));
+                }
+            }
+        }
+        Ok(was_synced)
     }
 
     fn check_sync_failed(&self) -> Result<(), FileError> {

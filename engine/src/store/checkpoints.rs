@@ -19,11 +19,11 @@
 use super::{Inner, Phase};
 use crate::checkpoint::Checkpoint;
 use crate::config::LogSource;
-use crate::consumequeue::queues::DurableEnd;
+use crate::consumequeue::queues::{DurableEnd, Pace};
 use crate::consumequeue::table::{Queue, QueueKey};
 use crate::error::{FileError, StoreError};
 use crate::index::IndexMark;
-use crate::limits::{PIECE_PAUSE, QUEUES_AT_ONCE};
+use crate::limits::{PIECE_PAUSE, QUEUES_AT_ONCE, UNPERSISTED_UNITS_WAKE};
 use crate::manifest::{
     BehindQueue, Encoding, ListedQueue, MANIFEST_VERSION, MANIFEST_VERSION_BEHIND, Manifest,
 };
@@ -40,8 +40,9 @@ pub(super) async fn write_queues<R: Runtime>(inner: Rc<Inner<R>>) {
         let seen = inner.derived.wake.seen();
         or(inner.pause(interval), inner.derived.wake.changed_since(seen)).await;
         // A queue that fails is named in the log, and tried again.
-        let is_open = || inner.life.phase.get() == Phase::Open;
-        let _failed_alone = inner.derived.queues.persist_dirty(|| !is_open()).await;
+        if !inner.waits_for_checkpoint() {
+            let _failed_alone = inner.derived.queues.persist_dirty(|| inner.pace_of_writes()).await;
+        }
         inner.writing.tail.borrow_mut().free_returned();
         inner.trim().await;
         inner.writing.written.notify();
@@ -63,13 +64,45 @@ pub(super) async fn write_checkpoints<R: Runtime>(inner: Rc<Inner<R>>) {
         {
             continue;
         }
-        if let Err(error) = inner.write_checkpoint().await {
+        if let Err(error) = inner.write_checkpoint_at(Pace::Ease).await {
             tracing::warn!(%error, "there is no new checkpoint; trying again");
         }
     }
 }
 
 impl<R: Runtime> Inner<R> {
+    /// Whether so many queues have a few units each that they go into files with the next
+    /// checkpoint.
+    fn waits_for_checkpoint(&self) -> bool {
+        let table = self.derived.queues.table.borrow();
+        table.dirty_count() > self.env.config.few_queues_max
+            && table.unpersisted() < UNPERSISTED_UNITS_WAKE
+    }
+
+    fn pace_of_writes(&self) -> Pace {
+        let is_open = self.life.phase.get() == Phase::Open;
+        if is_open { self.pace_while_open() } else { Pace::Stop }
+    }
+
+    fn pace_of_checkpoint(&self, asked: Pace) -> Pace {
+        if self.closing_time_is_up() {
+            Pace::Stop
+        } else if asked == Pace::Hurry || self.life.phase.get() != Phase::Open {
+            Pace::Hurry
+        } else {
+            self.pace_while_open()
+        }
+    }
+
+    fn pace_while_open(&self) -> Pace {
+        let unpersisted = self.derived.queues.table.borrow().unpersisted();
+        if self.derived.turn.is_awaited() || unpersisted >= UNPERSISTED_UNITS_WAKE {
+            Pace::Hurry
+        } else {
+            Pace::Ease
+        }
+    }
+
     /// Frees the units that are in files and whose records have left memory.
     async fn trim(&self) {
         let mut from = 0;
@@ -91,15 +124,20 @@ impl<R: Runtime> Inner<R> {
 
     /// ConsumeQueues up to now into their files, durably, and a manifest that says so. A queue that
     /// can't be written or synced is listed with what is durable of it. The caller has
-    /// `derived.turn`, but while the store is opened.
+    /// `derived.turn`, but while the store is opened, and waits for it.
     pub(super) async fn write_checkpoint(&self) -> Result<(), StoreError> {
+        self.write_checkpoint_at(Pace::Hurry).await
+    }
+
+    /// As [`Inner::write_checkpoint`], with or without pauses.
+    async fn write_checkpoint_at(&self, pace: Pace) -> Result<(), StoreError> {
         self.check();
         let started = self.env.rt.now_nanos();
         let (mut manifest, mut behind) = (self.manifest_without_queues(), Vec::new());
         let log_end = manifest.log_end;
         let listing = self.derived.list_upto(log_end);
         self.flush_upto(log_end).await?;
-        self.make_queues_durable().await?;
+        self.make_queues_durable(pace).await?;
         manifest.index = self.index_checkpoint().await;
         self.list_queues(&mut manifest, &mut behind).await;
         drop(listing);
@@ -110,6 +148,7 @@ impl<R: Runtime> Inner<R> {
         let bytes = self.encode(manifest).await;
         self.replace_manifest(bytes).await?;
         self.derived.manifest_end.set(log_end);
+        self.derived.listed_end.set(log_end);
         self.derived.queues.behind_is_on_disk(&behind);
         self.write_checkpoint_file(log_end, last_store_ms, index_ms, behind.is_empty()).await?;
         self.counts.add(|counts| {
@@ -126,11 +165,11 @@ impl<R: Runtime> Inner<R> {
         replaced.map_err(FileError::at("replace", &path, 0))
     }
 
-    async fn make_queues_durable(&self) -> Result<(), StoreError> {
+    async fn make_queues_durable(&self, pace: Pace) -> Result<(), StoreError> {
         let time_is_up = || self.closing_time_is_up();
         let queues = &self.derived.queues;
         // A queue that fails does so alone: it is listed as far as it is durable.
-        let _failed_alone = queues.persist_dirty(time_is_up).await;
+        let _failed_alone = queues.persist_dirty(|| self.pace_of_checkpoint(pace)).await;
         let is_whole = queues.sync(self.derived.manifest_end.get(), time_is_up).await?;
         if is_whole && !time_is_up() { Ok(()) } else { Err(StoreError::ClosingTimeIsUp) }
     }

@@ -24,8 +24,11 @@ pub(super) struct Derived<R: Runtime> {
     /// Topic to log offset below which its records are deleted.
     pub(super) deleted: RefCell<BTreeMap<String, u64>>,
     pub(super) checkpoint: Cell<Checkpoint>,
-    /// Log end of the manifest on disk.
+    /// Log end of the newest manifest of this life; 0 before there is one.
     pub(super) manifest_end: Cell<u64>,
+    /// Log end of the manifest on disk, whichever life wrote it: of the records below it the
+    /// queues' ends are known without the log.
+    pub(super) listed_end: Cell<u64>,
     /// Wakes the writer of ConsumeQueue files.
     pub(super) wake: Signal,
     /// Units of records from here on stay in memory: a manifest is being made that has to know
@@ -56,6 +59,7 @@ impl<R: Runtime> Derived<R> {
             deleted: RefCell::default(),
             checkpoint: Cell::default(),
             manifest_end: Cell::new(0),
+            listed_end: Cell::new(0),
             wake: Signal::default(),
             listed_upto: Cell::new(u64::MAX),
             cuts,

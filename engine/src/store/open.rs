@@ -358,6 +358,7 @@ impl<R: Runtime> Opening<R> {
                 index_mark: RefCell::new(manifest.index),
                 deleted: RefCell::new(manifest.deleted),
                 checkpoint: Cell::new(self.checkpoint),
+                listed_end: Cell::new(manifest.log_end.min(end)),
                 ..Derived::new(self.queues, index, Cuts::new(cuts_are_due))
             },
             caches: Caches::new(ColdCache::new(

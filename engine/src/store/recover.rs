@@ -20,7 +20,7 @@ use crate::commitlog::scan::{NOTHING_WRITTEN, ScanLimits, Scanned, scan_one};
 use crate::config::StoreConfig;
 use crate::consumequeue::disk::QueuePlace;
 use crate::consumequeue::dispatch::is_lmq;
-use crate::consumequeue::queues::Queues;
+use crate::consumequeue::queues::{Pace, Queues};
 use crate::consumequeue::unit::Unit;
 use crate::error::{FileError, OpenError};
 use crate::limits::{OPENING_QUEUES_AT_ONCE, SCANNED_UNITS_MAX};
@@ -342,7 +342,7 @@ impl<R: Runtime> Recovery<'_, R> {
     /// A long scan must not hold every unit in memory.
     async fn bound_memory(&self) -> Result<(), OpenError> {
         if self.queues.table.borrow().unpersisted() >= SCANNED_UNITS_MAX {
-            self.queues.persist_dirty(|| false).await?;
+            self.queues.persist_dirty(|| Pace::Hurry).await?;
             self.queues.table.borrow_mut().trim(u64::MAX);
         }
         Ok(())

@@ -22,7 +22,7 @@ use crate::limits::{REPAIR_SCAN_BYTES_MAX, SCAN_READ_BYTES, SCAN_READS_AHEAD};
 use crate::number::exact;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::record::RecordView;
-use rt::{AppendBuf, Runtime};
+use rt::Runtime;
 
 impl<R: Runtime> Inner<R> {
     /// Finds the message `offset` of a queue in the log and writes its unit; `None` when it is not
@@ -55,11 +55,7 @@ impl<R: Runtime> Inner<R> {
                 log"
         );
         self.caches.units.borrow_mut().forget(place.key);
-        self.derived
-            .queues
-            .files
-            .write(place, offset, AppendBuf::copy_of(&unit.encode()), Before::Unknown)
-            .await?;
+        self.derived.queues.files.write(place, offset, &unit.encode(), Before::Unknown).await?;
         Ok(Some(unit))
     }
 

@@ -119,12 +119,28 @@ impl<R: Runtime> Inner<R> {
             return Ok(());
         }
         if let Some(begin) = begin {
-            self.move_begin(begin, at_once).await?;
+            let begin = self.list_before(begin).await;
+            if begin > self.writing.log.begin() {
+                self.move_begin(begin, at_once).await?;
+            }
         }
         self.remove_log_files(&all).await?;
         let _writing = self.derived.queues.writing.take().await;
         self.derived.queues.remove_files_below_minima().await?;
         Ok(())
+    }
+
+    /// Where the log may begin if it is to begin at `begin`: no file goes with records that the
+    /// manifest on disk does not list. Where their queues end is in the log alone, and after a
+    /// crash the queues would give the same offsets out once more.
+    async fn list_before(&self, begin: u64) -> u64 {
+        if begin <= self.derived.listed_end.get() {
+            return begin;
+        }
+        if let Err(error) = self.write_checkpoint().await {
+            tracing::warn!(%error, "log files behind the last manifest's end stay");
+        }
+        begin.min(self.writing.log.start_of(self.derived.listed_end.get()))
     }
 
     /// From here on the log begins at `begin`, for who reads and for the next open.
@@ -159,7 +175,7 @@ impl<R: Runtime> Inner<R> {
     /// Says in the manifest that the log begins at `begin`. The whole manifest anew when that is
     /// possible; when it is not (the writer itself waits for space), the old one with new
     /// beginnings. Without either the files go all the same: opening then finds the minima by
-    /// itself. So nothing is said of a topic that was deleted since: a crash brings it back, and
+    /// itself, and the old manifest knows where the queues ended. So nothing is said of a topic that was deleted since: a crash brings it back, and
     /// nobody knows any more where its queues begin.
     async fn commit_begin(&self, begin: u64) {
         if self.write_checkpoint().await.is_ok() {

@@ -275,6 +275,7 @@ impl<R: Runtime> Inner<R> {
         }
         derived.deleted.borrow_mut().values_mut().for_each(|below| *below = cut.to.min(*below));
         derived.manifest_end.set(cut.to);
+        derived.listed_end.set(derived.listed_end.get().min(cut.to));
         derived.queues.cut_failures(cut.to);
         if let Some(mark) = &mut *derived.index_mark.borrow_mut() {
             mark.cut(cut.to);

@@ -42,6 +42,7 @@ mod roll;
 mod simulation;
 mod statuses;
 mod stuck_queue;
+mod synced_together;
 mod tail_full;
 mod time_search;
 mod torn_stays_torn;

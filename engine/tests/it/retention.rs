@@ -500,6 +500,46 @@ fn a_queue_that_lost_every_message_goes_on_at_its_offset_also_after_a_rebuild() 
     });
 }
 
+/// What the manifest does not list of a queue is known from the log alone: gone with it, the queue
+/// would give offsets out a second time after a crash.
+#[test]
+fn no_file_goes_that_holds_what_the_manifest_on_disk_does_not_list() {
+    for seed in seeds(20) {
+        let _replay =
+            Replay(seed, "no_file_goes_that_holds_what_the_manifest_on_disk_does_not_list");
+        let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
+        let is_second_life = seed % 2 == 0;
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), eager()).await.unwrap();
+            oracle.fill(&sim, &store, 100).await;
+            sim.sleep(Duration::from_millis(200)).await;
+            let store = if is_second_life {
+                store.close().await.unwrap();
+                Store::open(sim.clone(), eager()).await.unwrap()
+            } else {
+                store
+            };
+            sim.inject(Fault::eio(FaultOp::Write, "/store/consumequeue.manifest"));
+            for _ in 0..70 {
+                oracle.append_waiting(&store, ("idle", 2), "red", 100).await;
+            }
+            oracle.fill(&sim, &store, 300).await;
+            sim.sleep(Duration::from_millis(200)).await;
+            sim.advance_wall(80 * HOUR);
+            sim.sleep(Duration::from_secs(2)).await;
+            assert!(store.log_begin() > PhyOffset(0), "what it does list goes");
+        });
+        let sim = if seed % 3 == 0 { sim.crash().0 } else { sim.kill() };
+        sim.block_on(async {
+            let config = StoreConfig { retention: RetentionConfig::default(), ..eager() };
+            let store = Store::open(sim.clone(), config).await.unwrap();
+            sim.sleep(Duration::from_millis(50)).await;
+            check_kept(&sim, &store, &oracle).await;
+            store.close().await.unwrap();
+        });
+    }
+}
+
 #[test]
 fn a_deleted_topic_is_forgotten_with_its_last_record() {
     let (sim, mut oracle) = (Sim::new(9), Oracle::default());

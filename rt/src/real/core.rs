@@ -9,12 +9,13 @@ use crate::kept::{KeptError, KeptFile, KeptMemory, KeptShape};
 use crate::ring::{
     Event, Ring, RingConfig, RingError, RingFile, SharedRing, disk_space, utc_offset_seconds,
 };
-use crate::runtime::{DirEntry, DiskSpace, OpenMode, Priority, Runtime};
+use crate::runtime::{DirEntry, DiskSpace, FileWrite, Filesystem, OpenMode, Priority, Runtime};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What the driver of a core calls for network completions. Implemented by netcore.
@@ -107,6 +108,19 @@ impl Core {
         mailbox::mailbox()
     }
 
+    /// As [`Core::blocking`], on a thread of its own: for what may take seconds, which would keep
+    /// a helper thread from everybody else.
+    async fn blocking_long<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let (sender, mailbox) = self.mailbox()?;
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || sender.send(caught(work)))?;
+        Ok(mailbox.receive().await?.unwrap_or_else(|panic| panic.rethrow()))
+    }
+
     /// Runs blocking work on one of this core's helper threads. If the work panics, so does the
     /// waiting task, and with it the core.
     pub async fn blocking<T: Send + 'static>(
@@ -130,6 +144,7 @@ fn seed() -> u64 {
 
 impl Runtime for Core {
     type File = CoreFile;
+    type Filesystem = CoreFilesystem;
 
     fn now_nanos(&self) -> u64 {
         fits(self.0.started.elapsed().as_nanos())
@@ -219,6 +234,16 @@ impl Runtime for Core {
         self.blocking(move || super::fs::sync_dir(&path)).await
     }
 
+    async fn write_each(&self, writes: Vec<FileWrite>) -> Vec<io::Result<()>> {
+        self.blocking(move || super::fs::write_each(&writes)).await
+    }
+
+    async fn open_filesystem(&self, folder: &Path) -> io::Result<CoreFilesystem> {
+        let owned = folder.to_owned();
+        let folder = self.blocking(move || std::fs::File::open(owned)).await?;
+        Ok(CoreFilesystem { core: self.clone(), folder: Arc::new(folder) })
+    }
+
     async fn disk_space(&self, path: &Path) -> io::Result<DiskSpace> {
         let path = path.to_owned();
         self.blocking(move || disk_space(&path)).await
@@ -249,5 +274,21 @@ impl Runtime for Core {
 
     fn namespace(&self) -> u64 {
         super::kept::mount_namespace()
+    }
+}
+
+/// The file system with a folder that is open. The kernel tells each open folder once of each error
+/// since it was opened, whoever's file it struck.
+#[derive(Clone)]
+pub struct CoreFilesystem {
+    core: Core,
+    folder: Arc<std::fs::File>,
+}
+
+impl Filesystem for CoreFilesystem {
+    async fn sync(&self) -> io::Result<()> {
+        let folder = self.folder.clone();
+        let synced = self.core.blocking_long("syncfs", move || rustix::fs::syncfs(&*folder));
+        Ok(synced.await??)
     }
 }

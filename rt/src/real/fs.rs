@@ -1,11 +1,11 @@
 //! The blocking parts of the file system, run on a core's helper thread.
 
 use crate::ring::lock_exclusively;
-use crate::runtime::{DirEntry, OpenMode};
+use crate::runtime::{DirEntry, FileWrite, OpenMode};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -82,6 +82,13 @@ pub(super) fn remove_dir_all(path: &Path) -> io::Result<()> {
 
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+pub(super) fn write_each(writes: &[FileWrite]) -> Vec<io::Result<()>> {
+    let write = |FileWrite { path, offset, bytes }: &FileWrite| {
+        OpenOptions::new().write(true).open(path)?.write_all_at(bytes, *offset)
+    };
+    writes.iter().map(write).collect()
 }
 
 pub(super) fn lock_file(path: &Path) -> io::Result<OwnedFd> {

@@ -21,7 +21,7 @@ mod launch;
 mod mailbox;
 mod pulse;
 
-pub use self::core::{Core, RingClient};
+pub use self::core::{Core, CoreFilesystem, RingClient};
 pub use failure::CoreFailure;
 pub use file::{CoreFile, PageCacheFile};
 pub use kept::{NoSurvivor, survives_here};

@@ -63,6 +63,15 @@ struct Inode {
     /// Blocks below here are its own whether they were written or not (fallocate).
     reserved_bytes: u64,
     modified_ms: i64,
+    /// Pages of it were lost behind everybody's back: the next fdatasync says so.
+    has_failed: bool,
+}
+
+/// What a sync of a whole file system covers.
+pub(super) struct DoneBelow {
+    /// Of each file that has such: the operations that were done.
+    files: Vec<(usize, Vec<u64>)>,
+    names: u64,
 }
 
 /// The files of a machine.
@@ -354,6 +363,48 @@ impl Disk {
         pending.retain(|op| !upto.contains(&op.seq));
     }
 
+    /// What a sync of everything below `folder` is to cover, if it began now.
+    pub(super) fn done_below(&self, folder: &Path) -> DoneBelow {
+        let inodes = self.below(folder).filter_map(|(_, node)| match node {
+            Node::File(inode) => Some(*inode),
+            Node::Dir => None,
+        });
+        let files = inodes.map(|inode| (inode, self.done_ops(inode)));
+        DoneBelow {
+            files: files.filter(|(_, ops)| !ops.is_empty()).collect(),
+            names: self.name_ops(),
+        }
+    }
+
+    /// Files, and names in the folder and in folders below it.
+    pub(super) fn sync_below(&mut self, folder: &Path, done: &DoneBelow) {
+        for (inode, ops) in &done.files {
+            // What was lost before stays lost, and is still to be said.
+            self.sync(*inode, ops);
+        }
+        let folders: Vec<PathBuf> =
+            self.name_ops.keys().filter(|dir| dir.starts_with(folder)).cloned().collect();
+        for dir in folders {
+            // A folder that was removed meanwhile has no names.
+            let _gone = self.sync_dir(&dir, done.names);
+        }
+    }
+
+    /// A sync of everything that failed: some files lost what it was to cover of them.
+    pub(super) fn fail_some(&mut self, done: &DoneBelow, random: &Random) {
+        for (inode, ops) in &done.files {
+            if random.below(4) == 0 {
+                self.fail_sync(*inode, ops, false, random);
+                self.inodes[*inode].has_failed = true;
+            }
+        }
+    }
+
+    /// Whether pages of a file were lost; said once.
+    pub(super) fn take_failure(&mut self, inode: usize) -> bool {
+        std::mem::take(&mut self.inodes[inode].has_failed)
+    }
+
     pub(super) fn flip_byte(&mut self, path: &Path, offset: u64) {
         let Some(Node::File(inode)) = self.names.get(path).copied() else {
             panic!("{}: no file to damage", path.display())
@@ -368,7 +419,9 @@ impl Disk {
         next.locks.clear();
         next.open_counts.clear();
         for inode in &mut next.inodes {
-            let Inode { now, pending, .. } = inode;
+            let Inode { now, pending, has_failed, .. } = inode;
+            // The kernel may have told somebody else, or forgotten the file.
+            *has_failed = false;
             pending.retain(|op| op.done || random.below(3) > 0);
             for op in pending.iter_mut().filter(|op| !op.done) {
                 if op.is_direct && random.below(2) == 0 {
@@ -495,6 +548,7 @@ impl Inode {
             pending: Vec::new(),
             reserved_bytes,
             modified_ms: self.modified_ms,
+            has_failed: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::buf::AppendBuf;
-use crate::runtime::File;
+use crate::runtime::{File, Filesystem};
 
 const BLOCK: usize = 4096;
 
@@ -330,5 +330,80 @@ fn the_failed_sync_of_a_durable_write_is_never_taken_for_a_full_disk() {
         sim.inject(Fault::no_space(FaultOp::Write, "/x").times(1));
         let failed = file.write_both_durably_at(0, block(1), nothing()).await.unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::StorageFull);
+    });
+}
+
+async fn written(sim: &Sim, names: &[&str]) {
+    for name in names {
+        let file = sim.open(Path::new(name), OpenMode::Buffered).await.unwrap();
+        file.write_at(0, block(1)).await.unwrap();
+    }
+}
+
+async fn content(sim: &Sim, name: &str) -> Option<Vec<u8>> {
+    sim.read_file(Path::new(name)).await.ok()
+}
+
+#[test]
+fn a_sync_of_a_file_system_makes_what_is_below_its_folder_durable_and_nothing_else() {
+    let mut outside = 0;
+    for seed in 0..50 {
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            sim.create_dir_all(Path::new("/a/b")).await.unwrap();
+            sim.sync_dir(Path::new("/")).await.unwrap();
+            written(&sim, &["/a/x", "/a/b/y", "/z"]).await;
+            sim.open_filesystem(Path::new("/a")).await.unwrap().sync().await.unwrap();
+        });
+        let sim = sim.crash().0;
+        sim.block_on(async {
+            assert_eq!(content(&sim, "/a/x").await, Some(vec![1; BLOCK]));
+            assert_eq!(content(&sim, "/a/b/y").await, Some(vec![1; BLOCK]));
+            outside += usize::from(content(&sim, "/z").await == Some(vec![1; BLOCK]));
+        });
+    }
+    assert!(outside < 40, "{outside} of 50 others were durable too");
+}
+
+#[test]
+fn a_sync_of_a_file_system_that_fails_makes_the_next_sync_of_what_was_lost_fail() {
+    let (mut failed, mut lost) = (0, 0);
+    for seed in 0..50 {
+        let sim = Sim::new(seed);
+        let is_told = sim.block_on(async {
+            sim.create_dir_all(Path::new("/a")).await.unwrap();
+            written(&sim, &["/a/x"]).await;
+            sim.sync_dir(Path::new("/")).await.unwrap();
+            sim.sync_dir(Path::new("/a")).await.unwrap();
+            sim.inject(Fault::eio(FaultOp::Sync, "/a").times(1));
+            let filesystem = sim.open_filesystem(Path::new("/a")).await.unwrap();
+            assert_eq!(filesystem.sync().await.unwrap_err().raw_os_error(), Some(5));
+            let file = sim.open(Path::new("/a/x"), OpenMode::Read).await.unwrap();
+            let is_told = file.sync_data().await.is_err();
+            assert!(file.sync_data().await.is_ok(), "said once");
+            is_told
+        });
+        let sim = sim.crash().0;
+        let is_whole = sim.block_on(content(&sim, "/a/x")) == Some(vec![1; BLOCK]);
+        assert!(is_whole || is_told, "seed {seed}: lost, and nobody was told");
+        (failed, lost) = (failed + usize::from(is_told), lost + usize::from(!is_whole));
+    }
+    assert!(failed > 5 && lost > 3, "{failed} {lost}");
+}
+
+#[test]
+fn writes_into_several_files_fail_each_for_itself_and_make_none() {
+    let sim = Sim::new(1);
+    sim.block_on(async {
+        written(&sim, &["/x", "/y"]).await;
+        let write = |path: &str| FileWrite { path: path.into(), offset: 2, bytes: vec![7; 3] };
+        sim.inject(Fault::eio(FaultOp::Write, "/y").times(1));
+        let outcomes = sim.write_each(["/x", "/gone", "/y"].map(write).to_vec()).await;
+        let kinds: Vec<_> =
+            outcomes.iter().map(|o| o.as_ref().err().map(io::Error::kind)).collect();
+        assert_eq!(kinds[..2], [None, Some(io::ErrorKind::NotFound)]);
+        assert!(kinds[2].is_some());
+        assert_eq!(content(&sim, "/x").await.unwrap()[..6], [1, 1, 7, 7, 7, 1]);
+        assert_eq!(content(&sim, "/gone").await, None);
     });
 }

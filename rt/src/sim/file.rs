@@ -2,9 +2,9 @@
 //! faults say, and changes the disk only when it completes.
 
 use super::disk::Disk;
-use super::{FaultOp, LockGuard, Sim};
+use super::{FaultOp, LockGuard, Machine, Sim};
 use crate::buf::{AppendBuf, BufSlice};
-use crate::runtime::{DIRECT_ALIGN, File, OpenMode, Runtime};
+use crate::runtime::{DIRECT_ALIGN, File, Filesystem, OpenMode, Runtime};
 use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -148,6 +148,9 @@ impl File for SimFile {
     async fn sync_data(&self) -> io::Result<()> {
         let upto = self.disk().borrow().done_ops(self.inode());
         let outcome = self.operation(FaultOp::Sync).await;
+        if self.disk().borrow_mut().take_failure(self.inode()) {
+            return Err(io::Error::other("an earlier writeback of this file failed"));
+        }
         match &outcome {
             Ok(()) => self.disk().borrow_mut().sync(self.inode(), &upto),
             Err(_) => {
@@ -186,5 +189,25 @@ impl File for SimFile {
     async fn len(&self) -> io::Result<u64> {
         self.sim().io_time().await;
         Ok(self.disk().borrow().len(self.inode()))
+    }
+}
+
+/// The files below a folder of a [`Sim`]: no more than these is durable after a sync.
+#[derive(Clone)]
+pub struct SimFilesystem {
+    pub(super) sim: Sim,
+    pub(super) folder: PathBuf,
+}
+
+impl Filesystem for SimFilesystem {
+    async fn sync(&self) -> io::Result<()> {
+        let Machine { disk, faults, .. } = &*self.sim.machine;
+        let upto = disk.borrow().done_below(&self.folder);
+        let outcome = self.sim.operation(FaultOp::Sync, &self.folder).await;
+        match &outcome {
+            Ok(()) => disk.borrow_mut().sync_below(&self.folder, &upto),
+            Err(_) => disk.borrow_mut().fail_some(&upto, faults.randomness()),
+        }
+        outcome
     }
 }

@@ -33,6 +33,9 @@
 //!   cache. Of a file in the page cache, as on Linux: any part of it is durable, the rest never
 //!   will be, reads go on showing it, and the next fdatasync succeeds without having done anything.
 //!   A program that takes that success for durability loses data here, as it would on Linux.
+//! - EIO on syncfs ([`crate::Filesystem::sync`]): the same happened to some of the files below its
+//!   folder, and the next fdatasync of each of those fails, once. Of the others, and of names,
+//!   nothing is durable by it.
 //! - EIO on reads, allocations, creations, removals and folder syncs: the operation did nothing.
 //! - EIO or EMFILE on opens, also on those within `read_file`, `replace_file`, `list_dir` and
 //!   `sync_dir`: the operation did nothing.
@@ -67,12 +70,13 @@ mod random;
 
 pub use disk::CrashReport;
 pub use faults::{Fault, FaultCounts, FaultOp};
-pub use file::SimFile;
+pub use file::{SimFile, SimFilesystem};
 pub use kept::Refusal;
 
+use crate::buf::AppendBuf;
 use crate::convert::fits;
 use crate::kept::{KeptError, KeptFile, KeptMemory, KeptShape};
-use crate::runtime::{DirEntry, DiskSpace, OpenMode, Priority, Runtime};
+use crate::runtime::{DirEntry, DiskSpace, File, FileWrite, OpenMode, Priority, Runtime};
 use disk::Disk;
 use executor::Executor;
 use faults::Faults;
@@ -292,6 +296,14 @@ impl Sim {
         self.machine.faults.check(op, path)
     }
 
+    async fn write_one(&self, write: FileWrite) -> io::Result<()> {
+        let FileWrite { path, offset, bytes } = write;
+        self.operation(FaultOp::Open, &path).await?;
+        let inode = self.machine.disk.borrow_mut().open(&path, false)?;
+        let file = SimFile::new(self, &path, inode, OpenMode::Buffered, None);
+        file.write_at(offset, AppendBuf::copy_of(&bytes)).await
+    }
+
     /// As [`Sim::operation`], of one that opens what it works on first.
     async fn operation_that_opens(&self, op: FaultOp, path: &Path) -> io::Result<()> {
         self.operation(op, path).await?;
@@ -301,6 +313,7 @@ impl Sim {
 
 impl Runtime for Sim {
     type File = SimFile;
+    type Filesystem = SimFilesystem;
 
     fn now_nanos(&self) -> u64 {
         self.machine.executor.now_nanos()
@@ -382,6 +395,19 @@ impl Runtime for Sim {
         let upto = self.machine.disk.borrow().name_ops();
         self.operation_that_opens(FaultOp::Sync, path).await?;
         self.machine.disk.borrow_mut().sync_dir(path, upto)
+    }
+
+    async fn write_each(&self, writes: Vec<FileWrite>) -> Vec<io::Result<()>> {
+        let mut outcomes = Vec::new();
+        for write in writes {
+            outcomes.push(self.write_one(write).await);
+        }
+        outcomes
+    }
+
+    async fn open_filesystem(&self, folder: &Path) -> io::Result<SimFilesystem> {
+        self.operation(FaultOp::Open, folder).await?;
+        Ok(SimFilesystem { sim: self.clone(), folder: folder.to_owned() })
     }
 
     async fn disk_space(&self, _path: &Path) -> io::Result<DiskSpace> {

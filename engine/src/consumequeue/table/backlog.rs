@@ -99,6 +99,11 @@ impl QueueTable {
         self.unpersisted >= UNPERSISTED_UNITS_MAX
     }
 
+    /// How many queues have units in no file, but for stuck ones.
+    pub(crate) fn dirty_count(&self) -> usize {
+        self.dirty.len()
+    }
+
     /// Takes the queues that have units in no file, stuck ones first. They stay marked, so that
     /// none is listed twice, until [`QueueTable::begin_write`].
     pub(crate) fn take_dirty(&mut self) -> TakenQueues {
