@@ -256,7 +256,7 @@ impl<R: Runtime> Index<R> {
                 }
             }
             let as_listed = listed.peek().filter(|file| file.name == *name).copied();
-            match self.judge(*name, *bytes, as_listed, mark.is_some(), opened).await {
+            match self.judge(*name, *bytes, as_listed, mark, opened).await {
                 Ok(header) => kept.push(IndexFile { name: *name, header }),
                 Err(reason) => return (kept, Some((path, reason))),
             }
@@ -272,7 +272,7 @@ impl<R: Runtime> Index<R> {
         name: u64,
         bytes: u64,
         listed: Option<&ListedFile>,
-        has_mark: bool,
+        mark: Option<&IndexMark>,
         opened: Opened,
     ) -> Result<Header, String> {
         let shape = self.shape;
@@ -308,9 +308,15 @@ impl<R: Runtime> Index<R> {
                     ));
                 }
             }
+            // Apache RocketMQ may have made it since; but what it made begins behind the mark.
+            None if header.has_entries()
+                && mark.is_some_and(|mark| header.begin_phy < mark.upto) =>
+            {
+                return Err("it was given up, and could not be removed".to_owned());
+            }
             None => {}
         }
-        let is_behind_checkpoint = !has_mark && header.end_ms <= opened.checkpoint_ms;
+        let is_behind_checkpoint = mark.is_none() && header.end_ms <= opened.checkpoint_ms;
         if opened.was_unclean && !is_behind_checkpoint {
             return Err("it was growing when the store stopped without being closed".to_owned());
         }
