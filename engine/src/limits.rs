@@ -78,8 +78,8 @@ pub const PERSIST_PAUSE: std::time::Duration = std::time::Duration::from_millis(
 /// How often a wait for the file system looks whether the store's time to close is up.
 pub const STOP_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// ConsumeQueues whose files are made at the same time. The kernel's threads that do it are as few as four
-/// for each CPU, and the log's flush needs one of them.
+/// ConsumeQueues whose files are made at the same time. The kernel's threads that do it are as few
+/// as four for each CPU, and the log's flush needs one of them.
 pub const PERSISTS_AT_ONCE: usize = 4;
 
 /// ConsumeQueue files synced at the same time: the journal takes their commits together. See

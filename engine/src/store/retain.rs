@@ -175,8 +175,8 @@ impl<R: Runtime> Inner<R> {
     /// Says in the manifest that the log begins at `begin`. The whole manifest anew when that is
     /// possible; when it is not (the writer itself waits for space), the old one with new
     /// beginnings. Without either the files go all the same: opening then finds the minima by
-    /// itself, and the old manifest knows where the queues ended. So nothing is said of a topic that was deleted since: a crash brings it back, and
-    /// nobody knows any more where its queues begin.
+    /// itself, and the old manifest knows where the queues ended. So nothing is said of a topic that
+    /// was deleted since: a crash brings it back, and nobody knows any more where its queues begin.
     async fn commit_begin(&self, begin: u64) {
         if self.write_checkpoint().await.is_ok() {
             return;
