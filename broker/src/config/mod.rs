@@ -17,9 +17,11 @@ mod memory;
 mod options;
 mod serve;
 mod store;
+mod timers;
 mod without_effect;
 
 pub(crate) use options::{Options, ShardOptions};
+pub(crate) use timers::{TimerOptions, WHEEL_SLOTS};
 
 use protocol::config_file::{ConfigError, Key, Properties, Settings};
 use std::path::{Path, PathBuf};
