@@ -1,7 +1,7 @@
 //! Delivers timer messages when they are due, and leaves out those that were recalled.
 
 use super::pending::{Kind, Timer};
-use super::record::{key_of, recalled_key, timer_of};
+use super::record::{due_timer_of, key_of, recalled_key};
 use super::state::Timers;
 use crate::config::TimerOptions;
 use crate::sends::message::draft_of;
@@ -25,9 +25,22 @@ const SLEEP_MS_MAX: i64 = 10_000;
 const RETRY_MS: i64 = 1_000;
 /// How long a recall is remembered after its slot: timers that are found late are still recalled.
 const RECALLS_KEPT_MS: i64 = 10_000;
+/// A message that is due so soon is not stored once more.
+const NEAR_MS: i64 = 2_000;
 /// What the broker says of a timer; a record that has waited already says it anew.
 const SET_ANEW: [&str; 4] =
     [names::TIMER_ENQUEUE_MS, names::TIMER_DEQUEUE_MS, names::TIMER_ROLL_TIMES, CRC_PROPERTY];
+
+/// What became of a timer.
+enum Done {
+    /// Its copy is in the log and ends here.
+    Appended(PhyOffset),
+    /// It asks for nothing more.
+    Gone,
+    /// It was to be stored once more, and is so near by now that it waits for its time instead. It
+    /// may be a recall of what is due already.
+    Waits(Timer),
+}
 
 /// The task that delivers.
 pub(super) struct Deliver<O> {
@@ -81,8 +94,15 @@ impl<O: Outlet> Deliver<O> {
 
     async fn deliver_due(&mut self, now_ms: i64) -> Wait {
         let mut batch = std::mem::take(&mut self.batch);
-        self.timers.pending.borrow_mut().take_due(now_ms, BATCH_TIMERS_MAX, &mut batch);
-        self.recalled = self.recalled.split_off(&now_ms.saturating_sub(RECALLS_KEPT_MS));
+        {
+            let mut pending = self.timers.pending.borrow_mut();
+            // What they recall has been delivered or left out, unless it was found late.
+            let first_ms = pending.first_slot_ms().unwrap_or(now_ms);
+            let forget_ms = first_ms.min(now_ms.saturating_sub(RECALLS_KEPT_MS));
+            pending.forget_recalls(forget_ms);
+            self.recalled = self.recalled.split_off(&forget_ms);
+            pending.take_due(now_ms, BATCH_TIMERS_MAX, &mut batch);
+        }
         self.timers.delivers.set(true);
         let wait = self.deliver_all(&batch).await;
         self.timers.delivers.set(false);
@@ -95,8 +115,13 @@ impl<O: Outlet> Deliver<O> {
         let (mut end, mut wait, mut again) = (None, Wait::No, &[][..]);
         for (nth, timer) in batch.iter().enumerate() {
             match self.one(timer).await {
-                Ok(Some(appended)) => end = Some(appended),
-                Ok(None) => {}
+                Ok(Done::Appended(appended)) => end = Some(appended),
+                Ok(Done::Gone) => {}
+                Ok(Done::Waits(near)) => {
+                    again = batch.get(nth + 1..).unwrap_or_default();
+                    self.timers.pending.borrow_mut().insert_instead(&near, timer.slot_ms);
+                    break;
+                }
                 Err(NotDelivered::LeftOut) => {
                     self.timers.count(|counts| counts.left_out += 1);
                 }
@@ -116,8 +141,8 @@ impl<O: Outlet> Deliver<O> {
         wait
     }
 
-    /// What is done with one timer; where its copy ends.
-    async fn one(&mut self, timer: &Timer) -> Result<Option<PhyOffset>, NotDelivered> {
+    /// What is done with one timer.
+    async fn one(&mut self, timer: &Timer) -> Result<Done, NotDelivered> {
         let left_out = |why: &dyn std::fmt::Display| {
             tracing::error!("the timer message at {} is left out: {why}", timer.at);
             NotDelivered::LeftOut
@@ -131,14 +156,19 @@ impl<O: Outlet> Deliver<O> {
         };
         let record = RecordView::parse(&found).map_err(|error| left_out(&error))?;
         self.check(timer, &record).map_err(|why| left_out(&why))?;
+        if timer.kind == Kind::Roll
+            && let Some(timer) = self.is_near(&record)
+        {
+            return Ok(Done::Waits(timer));
+        }
         if timer.kind == Kind::Recall {
             let key = recalled_key(&record).unwrap_or_default().to_owned();
             self.recalled.entry(timer.slot_ms).or_default().insert(key);
-            return Ok(None);
+            return Ok(Done::Gone);
         }
         if timer.kind == Kind::Message && self.is_recalled(timer, &record) {
             self.timers.count(|counts| counts.recalled += 1);
-            return Ok(None);
+            return Ok(Done::Gone);
         }
         let appended = match timer.kind {
             Kind::Roll => self.append(&record, (TIMER_TOPIC, 0), true).await,
@@ -161,7 +191,15 @@ impl<O: Outlet> Deliver<O> {
             NotDelivered::Never => NotDelivered::Never,
         })?;
         self.count(timer, &appended);
-        Ok(Some(appended.end()))
+        Ok(Done::Appended(appended.end()))
+    }
+
+    /// The timer of a message whose time is nearer than it is when it is to be stored once more: the
+    /// broker was away then. A copy could come too late to recall what is due.
+    fn is_near(&self, record: &RecordView<'_>) -> Option<Timer> {
+        let timer = due_timer_of(record, &self.options).ok()?;
+        let left_ms = timer.slot_ms.saturating_sub(self.outlet.rt().wall_ms());
+        (left_ms < NEAR_MS.min(self.options.roll_window_ms / 4)).then_some(timer)
     }
 
     /// What a file of another broker led to must be a timer of this slot.
@@ -169,9 +207,8 @@ impl<O: Outlet> Deliver<O> {
         if record.topic() != TIMER_TOPIC {
             return Err(format!("it is of topic {}", record.topic()));
         }
-        let found = timer_of(record, &self.options)?;
-        // When a message rolls depends on when Apache's broker took it up.
-        if timer.kind != Kind::Roll && found.kind != Kind::Roll && found.slot_ms > timer.slot_ms {
+        let found = due_timer_of(record, &self.options)?;
+        if timer.kind != Kind::Roll && found.slot_ms > timer.slot_ms {
             return Err(format!("it is of slot {}, not {}", found.slot_ms, timer.slot_ms));
         }
         Ok(())

@@ -18,6 +18,9 @@ use std::path::Path;
 /// Units read at once.
 const UNITS_AT_ONCE: usize = 16 * 1_024;
 
+/// Apache's broker takes timers up a little after they were stored, and so rolls them later.
+const ROLL_SLACK_MS: i64 = 60_000;
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -29,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) last: Option<(PhyOffset, u32)>,
     /// What the lives before have done.
     pub(super) before: Progress,
+    /// So much later than the records say, messages before may have been stored once more.
+    pub(super) roll_slack_ms: i64,
     /// What the files say.
     pub(super) written: Written,
 }
@@ -77,12 +82,13 @@ impl<R: Runtime> Place<'_, R> {
                 if units.lost > 0 {
                     tracing::warn!("{} timers of {LOG} are no longer in the log", units.lost);
                 }
-                Ok(Loaded { pending: units.pending, next, last: units.last, before, written })
+                Ok(Loaded { pending: units.pending, next, last: units.last, ..from_topic })
             }
             Err(why) => {
                 let log = self.root.join(LOG);
                 tracing::warn!("{} is not used, {TIMER_TOPIC} is read: {why}", log.display());
-                Ok(from_topic)
+                let roll_slack_ms = if check.seal.is_none() { ROLL_SLACK_MS } else { 0 };
+                Ok(Loaded { roll_slack_ms, ..from_topic })
             }
         }
     }

@@ -82,6 +82,7 @@ async fn run<O: Outlet>(outlet: O, timers: Rc<Timers>, options: Rc<TimerOptions>
     if loaded.pending.len() > 0 {
         tracing::info!(timers = loaded.pending.len(), "pending timers are taken over");
     }
+    timers.count(|counts| counts.taken_over = loaded.pending.len() as u64);
     timers.pending.replace(loaded.pending);
     timers.next.set(loaded.next);
     timers.last.set(loaded.last);
@@ -89,7 +90,7 @@ async fn run<O: Outlet>(outlet: O, timers: Rc<Timers>, options: Rc<TimerOptions>
     let (of_save, shared, _) = parts();
     let save = Save::new(of_save, shared, (options.clone(), root), loaded.written);
     let (of_take_up, shared, settings) = parts();
-    let take_up = TakeUp::new(of_take_up, shared, settings, loaded.before);
+    let take_up = TakeUp::new(of_take_up, shared, settings, (loaded.before, loaded.roll_slack_ms));
     let (of_deliver, shared, settings) = parts();
     let deliver = Deliver::new(of_deliver, shared, settings);
     outlet.rt().spawn(Priority::Foreground, take_up.run());

@@ -126,6 +126,12 @@ pub(crate) struct Pending {
     slots: BTreeMap<i64, Slot>,
     waiting: usize,
     under_way: Vec<Timer>,
+    /// By place: the slot of a timer that was to roll and waits for its time instead. It is not
+    /// done before that.
+    instead: BTreeMap<PhyOffset, i64>,
+    /// By slot: recalls that were read. Whoever goes on needs them while messages of their slot
+    /// wait.
+    recalls: BTreeMap<i64, Vec<Timer>>,
 }
 
 impl Pending {
@@ -147,6 +153,12 @@ impl Pending {
         self.waiting += 1;
     }
 
+    /// Adds one that was to roll in `roll_slot_ms`.
+    pub(crate) fn insert_instead(&mut self, timer: &Timer, roll_slot_ms: i64) {
+        self.instead.insert(timer.at, roll_slot_ms);
+        self.insert(timer);
+    }
+
     /// When the next is due, in milliseconds since 1970.
     pub(crate) fn first_due_ms(&mut self) -> Option<i64> {
         let (slot_ms, slot) = self.slots.iter_mut().next()?;
@@ -157,7 +169,7 @@ impl Pending {
     pub(crate) fn first_slot_ms(&self) -> Option<i64> {
         let under_way = self.under_way.iter().map(|timer| timer.slot_ms).min();
         let waits = self.slots.keys().next().copied();
-        under_way.into_iter().chain(waits).min()
+        under_way.into_iter().chain(waits).chain(self.instead.values().copied()).min()
     }
 
     /// Takes what is due into `taken`, at most `max`, earliest first; of timers that point to the
@@ -188,14 +200,31 @@ impl Pending {
 
     /// These of what is under way wait again; the others are done.
     pub(crate) fn put_back(&mut self, again: &[Timer]) {
-        self.under_way.clear();
+        for timer in self.under_way.drain(..) {
+            if again.contains(&timer) {
+                continue;
+            }
+            if timer.kind != Kind::Roll {
+                self.instead.remove(&timer.at);
+            }
+            if timer.kind == Kind::Recall {
+                self.recalls.entry(timer.slot_ms).or_default().push(timer);
+            }
+        }
         again.iter().for_each(|timer| self.insert(timer));
     }
 
-    /// All that wait, in the order of the log.
-    pub(crate) fn all(&self) -> Vec<Timer> {
+    /// Recalls of slots before this are needed no more.
+    pub(crate) fn forget_recalls(&mut self, before_ms: i64) {
+        self.recalls = self.recalls.split_off(&before_ms);
+    }
+
+    /// All that wait, and the recalls of slots from `done_ms` on that were read, in the order of the
+    /// log.
+    pub(crate) fn all(&self, done_ms: i64) -> Vec<Timer> {
         let mut all = Vec::with_capacity(self.len());
         all.extend_from_slice(&self.under_way);
+        all.extend(self.recalls.range(done_ms..).flat_map(|(_, recalls)| recalls));
         for (slot_ms, slot) in &self.slots {
             all.extend(slot.timers.iter().map(|packed| packed.timer(*slot_ms)));
         }
@@ -260,6 +289,20 @@ mod tests {
     }
 
     #[test]
+    fn a_recall_that_was_read_is_told_while_its_slot_lasts() {
+        let mut pending = Pending::default();
+        pending.insert(&timer(3_000, 900, Kind::Message, 1));
+        pending.insert(&timer(3_000, 1, Kind::Recall, 2));
+        assert_eq!(take(&mut pending, 3_100), [2]);
+        pending.put_back(&[]);
+        assert_eq!((pending.len(), pending.all(3_000).len(), pending.all(3_001).len()), (1, 2, 1));
+        pending.forget_recalls(3_000);
+        assert_eq!(pending.all(0).len(), 2);
+        pending.forget_recalls(3_001);
+        assert_eq!(pending.all(0).len(), 1);
+    }
+
+    #[test]
     fn a_record_that_is_there_twice_is_taken_once() {
         let mut pending = Pending::default();
         pending.insert(&timer(3_000, 5, Kind::Message, 1));
@@ -269,13 +312,29 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_that_waits_instead_of_rolling_is_not_done_before_its_time() {
+        let mut pending = Pending::default();
+        pending.insert(&timer(2_000, 0, Kind::Roll, 7));
+        assert_eq!(take(&mut pending, 2_500), [7]);
+        pending.insert_instead(&timer(3_000, 500, Kind::Message, 7), 2_000);
+        pending.put_back(&[]);
+        assert_eq!((pending.first_slot_ms(), pending.first_due_ms()), (Some(2_000), Some(3_500)));
+        assert_eq!(take(&mut pending, 3_500), [7]);
+        pending.put_back(&[timer(3_000, 500, Kind::Message, 7)]);
+        assert_eq!(pending.first_slot_ms(), Some(2_000));
+        assert_eq!(take(&mut pending, 3_500), [7]);
+        pending.put_back(&[]);
+        assert_eq!(pending.first_slot_ms(), None);
+    }
+
+    #[test]
     fn all_are_told_in_the_order_of_the_log() {
         let mut pending = Pending::default();
         for (slot, at) in [(9_000, 30), (2_000, 20), (9_000, 10)] {
             pending.insert(&timer(slot, 1, Kind::Message, at));
         }
         assert_eq!(take(&mut pending, 3_000), [20]);
-        let all: Vec<u64> = pending.all().iter().map(|timer| timer.at.0).collect();
+        let all: Vec<u64> = pending.all(0).iter().map(|timer| timer.at.0).collect();
         assert_eq!(all, [10, 20, 30]);
     }
 

@@ -40,25 +40,36 @@ pub(super) fn timer_of(
     record: &RecordView<'_>,
     options: &TimerOptions,
 ) -> Result<Timer, &'static str> {
+    let timer = due_timer_of(record, options)?;
+    let (stored_ms, window_ms) = (record.store_timestamp_ms(), options.roll_window_ms);
+    let stored_ms = floor(stored_ms, options.precision_ms);
+    let beyond_ms = timer.slot_ms.saturating_sub(stored_ms).saturating_sub(window_ms);
+    if beyond_ms < 0 {
+        return Ok(timer);
+    }
+    let first_ms = if beyond_ms < window_ms / 3 { window_ms / 2 } else { window_ms };
+    let slot_ms = floor(stored_ms.saturating_add(first_ms), options.precision_ms);
+    Ok(Timer { slot_ms, after_ms: 0, kind: Kind::Roll, ..timer })
+}
+
+fn floor(ms: i64, precision_ms: i64) -> i64 {
+    ms.div_euclid(precision_ms).saturating_mul(precision_ms)
+}
+
+/// The timer of a record when its message is due, however far away that is.
+pub(super) fn due_timer_of(
+    record: &RecordView<'_>,
+    options: &TimerOptions,
+) -> Result<Timer, &'static str> {
     let said = read(record.properties());
     let out_ms = said.slot_ms.ok_or("no TIMER_OUT_MS")?;
-    let precision_ms = options.precision_ms;
-    let floor = |ms: i64| ms.div_euclid(precision_ms).saturating_mul(precision_ms);
     let at = u64::try_from(record.physical_offset()).map_err(|_| "a place below 0")?;
     let size = u32::try_from(record.total_size()).map_err(|_| "longer than a record may be")?;
-    let at = PhyOffset(at);
-    let (stored_ms, window_ms) = (floor(record.store_timestamp_ms()), options.roll_window_ms);
-    let beyond_ms = out_ms.saturating_sub(stored_ms).saturating_sub(window_ms);
-    if beyond_ms >= 0 {
-        let first = if beyond_ms < window_ms / 3 { window_ms / 2 } else { window_ms };
-        let slot_ms = floor(stored_ms.saturating_add(first));
-        return Ok(Timer { slot_ms, after_ms: 0, kind: Kind::Roll, at, size });
-    }
-    let slot_ms = floor(out_ms);
+    let slot_ms = floor(out_ms, options.precision_ms);
     let kind = if said.asked.recalls { Kind::Recall } else { Kind::Message };
-    let due_ms = due_ms(&said, record.store_timestamp_ms(), out_ms, precision_ms);
+    let due_ms = due_ms(&said, record.store_timestamp_ms(), out_ms, options.precision_ms);
     let after_ms = due_ms.saturating_sub(slot_ms).clamp(0, AFTER_MS_MAX);
-    Ok(Timer { slot_ms, after_ms, kind, at, size })
+    Ok(Timer { slot_ms, after_ms, kind, at: PhyOffset(at), size })
 }
 
 /// The time that was asked for, where it can be told; else the end of the slot, as Apache has it.

@@ -110,7 +110,8 @@ impl<O: Outlet> Save<O> {
 }
 
 fn snapshot(timers: &Timers, progress: Progress) -> Snapshot {
-    Snapshot { timers: timers.pending.borrow().all(), progress, last: timers.last.get() }
+    let waiting = timers.pending.borrow().all(progress.done_ms);
+    Snapshot { timers: waiting, progress, last: timers.last.get() }
 }
 
 /// Gives the timers back at a clean stop, when nothing delivers any more and all of the log is

@@ -9,6 +9,8 @@ use std::cell::{Cell, RefCell};
 /// What happened since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
+    /// Timers that an earlier life or another broker left in the timer log.
+    pub(crate) taken_over: u64,
     /// Timers taken up from their topic.
     pub(crate) taken_up: u64,
     /// Messages delivered.

@@ -18,9 +18,6 @@ use std::time::Duration;
 const BATCH_MESSAGES_MAX: usize = 256;
 /// Between two attempts when a read failed.
 const RETRY: Duration = Duration::from_secs(1);
-/// A message that rolled this shortly before the last life ended may be stored once more again:
-/// Apache's broker takes timers up a little after they were stored.
-const ROLL_SLACK_MS: i64 = 60_000;
 
 /// The task that takes timers up.
 pub(super) struct TakeUp<O> {
@@ -29,6 +26,8 @@ pub(super) struct TakeUp<O> {
     options: Rc<TimerOptions>,
     /// What the life before this one has done.
     before: Progress,
+    /// So much later another broker may have stored messages once more.
+    roll_slack_ms: i64,
 }
 
 enum Wait {
@@ -42,9 +41,9 @@ impl<O: Outlet> TakeUp<O> {
         outlet: O,
         timers: Rc<Timers>,
         options: Rc<TimerOptions>,
-        before: Progress,
+        (before, roll_slack_ms): (Progress, i64),
     ) -> Self {
-        Self { outlet, timers, options, before }
+        Self { outlet, timers, options, before, roll_slack_ms }
     }
 
     pub(super) async fn run(self) {
@@ -120,7 +119,7 @@ impl<O: Outlet> TakeUp<O> {
         let offset = record.queue_offset();
         match timer_of(record, &self.options) {
             Ok(timer) => {
-                let slack_ms = if timer.kind == Kind::Roll { ROLL_SLACK_MS } else { 0 };
+                let slack_ms = if timer.kind == Kind::Roll { self.roll_slack_ms } else { 0 };
                 let over_ms = timer.slot_ms.saturating_add(slack_ms);
                 if offset >= self.before.known || over_ms >= self.before.done_ms {
                     self.timers.insert(&timer);
