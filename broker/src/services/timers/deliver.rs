@@ -1,7 +1,7 @@
 //! Delivers timer messages when they are due, and leaves out those that were recalled.
 
 use super::pending::{Kind, Timer};
-use super::record::{due_timer_of, key_of, recalled_key};
+use super::record::{due_timer_of, has_copies, identity, key_of, recalled_key};
 use super::state::Timers;
 use crate::config::TimerOptions;
 use crate::sends::message::draft_of;
@@ -23,8 +23,8 @@ const BATCH_TIMERS_MAX: usize = 64;
 const SLEEP_MS_MAX: i64 = 10_000;
 /// Between two attempts when a read or a delivery failed.
 const RETRY_MS: i64 = 1_000;
-/// How long a recall is remembered after its slot: timers that are found late are still recalled.
-const RECALLS_KEPT_MS: i64 = 10_000;
+/// So many slots a recall is remembered, and longer while messages of its slot wait.
+const RECALLS_KEPT_SLOTS: i64 = 2;
 /// A message that is due so soon is not stored once more.
 const NEAR_MS: i64 = 2_000;
 /// What the broker says of a timer; a record that has waited already says it anew.
@@ -48,9 +48,16 @@ pub(super) struct Deliver<O> {
     timers: Rc<Timers>,
     options: Rc<TimerOptions>,
     /// By slot: what its messages are recalled by.
-    recalled: BTreeMap<i64, HashSet<Vec<u8>>>,
+    recalled: Keys,
+    /// By slot: messages with copies of which one has come.
+    came: Keys,
+    /// What the life before has done: it has stored messages once more that were to roll before.
+    done_before_ms: i64,
     batch: Vec<Timer>,
 }
+
+/// Keys by slot, in milliseconds since 1970.
+type Keys = BTreeMap<i64, HashSet<Vec<u8>>>;
 
 enum Wait {
     No,
@@ -60,8 +67,14 @@ enum Wait {
 }
 
 impl<O: Outlet> Deliver<O> {
-    pub(super) fn new(outlet: O, timers: Rc<Timers>, options: Rc<TimerOptions>) -> Self {
-        Self { outlet, timers, options, recalled: BTreeMap::new(), batch: vec![] }
+    pub(super) fn new(
+        outlet: O,
+        timers: Rc<Timers>,
+        options: Rc<TimerOptions>,
+        done_before_ms: i64,
+    ) -> Self {
+        let (recalled, came) = (Keys::new(), Keys::new());
+        Self { outlet, timers, options, recalled, came, done_before_ms, batch: vec![] }
     }
 
     pub(super) async fn run(mut self) {
@@ -96,11 +109,12 @@ impl<O: Outlet> Deliver<O> {
         let mut batch = std::mem::take(&mut self.batch);
         {
             let mut pending = self.timers.pending.borrow_mut();
-            // What they recall has been delivered or left out, unless it was found late.
             let first_ms = pending.first_slot_ms().unwrap_or(now_ms);
-            let forget_ms = first_ms.min(now_ms.saturating_sub(RECALLS_KEPT_MS));
+            let kept_ms = RECALLS_KEPT_SLOTS * self.options.precision_ms;
+            let forget_ms = first_ms.min(now_ms.saturating_sub(kept_ms));
             pending.forget_recalls(forget_ms);
             self.recalled = self.recalled.split_off(&forget_ms);
+            self.came = self.came.split_off(&forget_ms);
             pending.take_due(now_ms, BATCH_TIMERS_MAX, &mut batch);
         }
         self.timers.delivers.set(true);
@@ -119,7 +133,7 @@ impl<O: Outlet> Deliver<O> {
                 Ok(Done::Gone) => {}
                 Ok(Done::Waits(near)) => {
                     again = batch.get(nth + 1..).unwrap_or_default();
-                    self.timers.pending.borrow_mut().insert_instead(&near, timer.slot_ms);
+                    self.timers.pending.borrow_mut().insert(&near);
                     break;
                 }
                 Err(NotDelivered::LeftOut) => {
@@ -157,9 +171,13 @@ impl<O: Outlet> Deliver<O> {
         let record = RecordView::parse(&found).map_err(|error| left_out(&error))?;
         self.check(timer, &record).map_err(|why| left_out(&why))?;
         if timer.kind == Kind::Roll
-            && let Some(timer) = self.is_near(&record)
+            && let Some(due) = self.need_not_roll(timer, &record)
         {
-            return Ok(Done::Waits(timer));
+            return Ok(if due.slot_ms < self.done_before_ms {
+                Done::Gone
+            } else {
+                Done::Waits(due)
+            });
         }
         if timer.kind == Kind::Recall {
             let key = recalled_key(&record).unwrap_or_default().to_owned();
@@ -168,6 +186,13 @@ impl<O: Outlet> Deliver<O> {
         }
         if timer.kind == Kind::Message && self.is_recalled(timer, &record) {
             self.timers.count(|counts| counts.recalled += 1);
+            return Ok(Done::Gone);
+        }
+        let copies = has_copies(&record, &self.options).then(|| identity(&record)).flatten();
+        let copies = copies.filter(|_| timer.kind == Kind::Message);
+        let came =
+            |came: &Keys, key| came.get(&timer.slot_ms).is_some_and(|keys| keys.contains(key));
+        if copies.as_ref().is_some_and(|key| came(&self.came, key)) {
             return Ok(Done::Gone);
         }
         let appended = match timer.kind {
@@ -190,16 +215,21 @@ impl<O: Outlet> Deliver<O> {
             }
             NotDelivered::Never => NotDelivered::Never,
         })?;
+        if let Some(key) = copies {
+            self.came.entry(timer.slot_ms).or_default().insert(key);
+        }
         self.count(timer, &appended);
         Ok(Done::Appended(appended.end()))
     }
 
-    /// The timer of a message whose time is nearer than it is when it is to be stored once more: the
-    /// broker was away then. A copy could come too late to recall what is due.
-    fn is_near(&self, record: &RecordView<'_>) -> Option<Timer> {
-        let timer = due_timer_of(record, &self.options).ok()?;
-        let left_ms = timer.slot_ms.saturating_sub(self.outlet.rt().wall_ms());
-        (left_ms < NEAR_MS.min(self.options.roll_window_ms / 4)).then_some(timer)
+    /// The timer of a message that need not be stored once more: the life before has done so, or
+    /// the broker was away and its time is near. A copy could come too late to recall what is due.
+    fn need_not_roll(&self, timer: &Timer, record: &RecordView<'_>) -> Option<Timer> {
+        let due = due_timer_of(record, &self.options).ok()?;
+        let left_ms = due.slot_ms.saturating_sub(self.outlet.rt().wall_ms());
+        let is_near = left_ms < NEAR_MS.min(self.options.roll_window_ms / 4);
+        let is_done = timer.slot_ms < self.done_before_ms && left_ms < self.options.roll_window_ms;
+        (is_near || is_done).then_some(due)
     }
 
     /// What a file of another broker led to must be a timer of this slot.

@@ -5,7 +5,7 @@
 //! are looked at, and those that `timercheck` calls done are passed over.
 
 use super::format::{Check, Found, Seal, UNIT_BYTES, Unit};
-use super::pending::Pending;
+use super::pending::{Kind, Pending};
 use super::state::Progress;
 use super::write::{CHECK, LOG, Place, Written};
 use engine::{PhyOffset, Store};
@@ -18,9 +18,6 @@ use std::path::Path;
 /// Units read at once.
 const UNITS_AT_ONCE: usize = 16 * 1_024;
 
-/// Apache's broker takes timers up a little after they were stored, and so rolls them later.
-const ROLL_SLACK_MS: i64 = 60_000;
-
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -32,8 +29,6 @@ pub(super) struct Loaded {
     pub(super) last: Option<(PhyOffset, u32)>,
     /// What the lives before have done.
     pub(super) before: Progress,
-    /// So much later than the records say, messages before may have been stored once more.
-    pub(super) roll_slack_ms: i64,
     /// What the files say.
     pub(super) written: Written,
 }
@@ -87,8 +82,7 @@ impl<R: Runtime> Place<'_, R> {
             Err(why) => {
                 let log = self.root.join(LOG);
                 tracing::warn!("{} is not used, {TIMER_TOPIC} is read: {why}", log.display());
-                let roll_slack_ms = if check.seal.is_none() { ROLL_SLACK_MS } else { 0 };
-                Ok(Loaded { roll_slack_ms, ..from_topic })
+                Ok(from_topic)
             }
         }
     }
@@ -189,7 +183,8 @@ impl Units {
         let floor_ms = timer.slot_ms.div_euclid(precision_ms).saturating_mul(precision_ms);
         timer.after_ms = timer.after_ms.saturating_add(timer.slot_ms.saturating_sub(floor_ms));
         timer.slot_ms = floor_ms;
-        if timer.slot_ms < done_ms {
+        // What was stored once more may not be there any more: whoever delivers looks.
+        if timer.slot_ms < done_ms && timer.kind != Kind::Roll {
             return;
         }
         if log.contains(&timer.at) {

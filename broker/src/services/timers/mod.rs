@@ -90,9 +90,9 @@ async fn run<O: Outlet>(outlet: O, timers: Rc<Timers>, options: Rc<TimerOptions>
     let (of_save, shared, _) = parts();
     let save = Save::new(of_save, shared, (options.clone(), root), loaded.written);
     let (of_take_up, shared, settings) = parts();
-    let take_up = TakeUp::new(of_take_up, shared, settings, (loaded.before, loaded.roll_slack_ms));
+    let take_up = TakeUp::new(of_take_up, shared, settings, loaded.before);
     let (of_deliver, shared, settings) = parts();
-    let deliver = Deliver::new(of_deliver, shared, settings);
+    let deliver = Deliver::new(of_deliver, shared, settings, loaded.before.done_ms);
     outlet.rt().spawn(Priority::Foreground, take_up.run());
     outlet.rt().spawn(Priority::Foreground, deliver.run());
     outlet.rt().spawn(Priority::Background, save.run());

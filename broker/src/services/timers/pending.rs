@@ -126,9 +126,6 @@ pub(crate) struct Pending {
     slots: BTreeMap<i64, Slot>,
     waiting: usize,
     under_way: Vec<Timer>,
-    /// By place: the slot of a timer that was to roll and waits for its time instead. It is not
-    /// done before that.
-    instead: BTreeMap<PhyOffset, i64>,
     /// By slot: recalls that were read. Whoever goes on needs them while messages of their slot
     /// wait.
     recalls: BTreeMap<i64, Vec<Timer>>,
@@ -145,18 +142,18 @@ impl Pending {
         self.slots.get(&slot_ms).map_or(0, |slot| slot.timers.len())
     }
 
+    /// Whether its record has a timer in its slot already.
+    pub(crate) fn has(&self, timer: &Timer) -> bool {
+        let is_same = |packed: &Packed| packed.timer(timer.slot_ms).at == timer.at;
+        self.slots.get(&timer.slot_ms).is_some_and(|slot| slot.timers.iter().any(is_same))
+    }
+
     /// Adds one.
     pub(crate) fn insert(&mut self, timer: &Timer) {
         let slot = self.slots.entry(timer.slot_ms).or_default();
         slot.timers.push(Packed::of(timer));
         slot.is_ordered = slot.timers.len() == 1;
         self.waiting += 1;
-    }
-
-    /// Adds one that was to roll in `roll_slot_ms`.
-    pub(crate) fn insert_instead(&mut self, timer: &Timer, roll_slot_ms: i64) {
-        self.instead.insert(timer.at, roll_slot_ms);
-        self.insert(timer);
     }
 
     /// When the next is due, in milliseconds since 1970.
@@ -169,7 +166,7 @@ impl Pending {
     pub(crate) fn first_slot_ms(&self) -> Option<i64> {
         let under_way = self.under_way.iter().map(|timer| timer.slot_ms).min();
         let waits = self.slots.keys().next().copied();
-        under_way.into_iter().chain(waits).chain(self.instead.values().copied()).min()
+        under_way.into_iter().chain(waits).min()
     }
 
     /// Takes what is due into `taken`, at most `max`, earliest first; of timers that point to the
@@ -201,13 +198,7 @@ impl Pending {
     /// These of what is under way wait again; the others are done.
     pub(crate) fn put_back(&mut self, again: &[Timer]) {
         for timer in self.under_way.drain(..) {
-            if again.contains(&timer) {
-                continue;
-            }
-            if timer.kind != Kind::Roll {
-                self.instead.remove(&timer.at);
-            }
-            if timer.kind == Kind::Recall {
+            if timer.kind == Kind::Recall && !again.contains(&timer) {
                 self.recalls.entry(timer.slot_ms).or_default().push(timer);
             }
         }
@@ -308,23 +299,9 @@ mod tests {
         pending.insert(&timer(3_000, 5, Kind::Message, 1));
         pending.insert(&timer(3_000, 1_000, Kind::Message, 1));
         pending.insert(&timer(3_000, 6, Kind::Message, 2));
+        let has = |slot_ms, at| pending.has(&timer(slot_ms, 7, Kind::Message, at));
+        assert_eq!([has(3_000, 2), has(3_000, 3), has(4_000, 2)], [true, false, false]);
         assert_eq!(take(&mut pending, 9_000), [1, 2]);
-    }
-
-    #[test]
-    fn a_timer_that_waits_instead_of_rolling_is_not_done_before_its_time() {
-        let mut pending = Pending::default();
-        pending.insert(&timer(2_000, 0, Kind::Roll, 7));
-        assert_eq!(take(&mut pending, 2_500), [7]);
-        pending.insert_instead(&timer(3_000, 500, Kind::Message, 7), 2_000);
-        pending.put_back(&[]);
-        assert_eq!((pending.first_slot_ms(), pending.first_due_ms()), (Some(2_000), Some(3_500)));
-        assert_eq!(take(&mut pending, 3_500), [7]);
-        pending.put_back(&[timer(3_000, 500, Kind::Message, 7)]);
-        assert_eq!(pending.first_slot_ms(), Some(2_000));
-        assert_eq!(take(&mut pending, 3_500), [7]);
-        pending.put_back(&[]);
-        assert_eq!(pending.first_slot_ms(), None);
     }
 
     #[test]

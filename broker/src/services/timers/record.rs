@@ -94,6 +94,20 @@ pub(super) fn key_of(record: &RecordView<'_>, has_topic: bool) -> Option<Vec<u8>
     Some([topic, b"+", unique].concat())
 }
 
+/// What tells a message that was stored once more from others: its copies say the same.
+pub(super) fn identity(record: &RecordView<'_>) -> Option<Vec<u8>> {
+    let mut identity = key_of(record, true)?;
+    identity.extend_from_slice(&record.born_timestamp_ms().to_be_bytes());
+    identity.extend_from_slice(&record.body_crc().to_be_bytes());
+    Some(identity)
+}
+
+/// Whether a message is stored more than once: it rolls, or has.
+pub(super) fn has_copies(record: &RecordView<'_>, options: &TimerOptions) -> bool {
+    properties::get_bytes(record.properties(), "TIMER_ROLL_TIMES").is_some()
+        || timer_of(record, options).is_ok_and(|timer| timer.kind == Kind::Roll)
+}
+
 /// The key that a recall names.
 pub(super) fn recalled_key<'r>(record: &RecordView<'r>) -> Option<&'r [u8]> {
     properties::get_bytes(record.properties(), "TIMER_DEL_UNIQKEY")

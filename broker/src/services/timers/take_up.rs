@@ -1,12 +1,12 @@
 //! Reads `rmq_sys_wheel_timer`: each record becomes a timer that waits.
 
-use super::pending::Kind;
-use super::record::timer_of;
+use super::pending::{Kind, Timer};
+use super::record::{due_timer_of, timer_of};
 use super::state::{Progress, Timers};
 use crate::config::TimerOptions;
 use crate::services::delivery::outlet::Outlet;
 use crate::services::delivery::read::{Found, read};
-use engine::{ReadError, ReadStatus};
+use engine::{PhyOffset, ReadError, ReadStatus};
 use futures_lite::future::yield_now;
 use protocol::names::TIMER_TOPIC;
 use protocol::record::{RecordView, records};
@@ -26,8 +26,8 @@ pub(super) struct TakeUp<O> {
     options: Rc<TimerOptions>,
     /// What the life before this one has done.
     before: Progress,
-    /// So much later another broker may have stored messages once more.
-    roll_slack_ms: i64,
+    /// The records of the timer log's units are at most here.
+    units_upto: PhyOffset,
 }
 
 enum Wait {
@@ -41,9 +41,10 @@ impl<O: Outlet> TakeUp<O> {
         outlet: O,
         timers: Rc<Timers>,
         options: Rc<TimerOptions>,
-        (before, roll_slack_ms): (Progress, i64),
+        before: Progress,
     ) -> Self {
-        Self { outlet, timers, options, before, roll_slack_ms }
+        let units_upto = timers.last.get().map_or(PhyOffset(0), |(at, _)| at);
+        Self { outlet, timers, options, before, units_upto }
     }
 
     pub(super) async fn run(self) {
@@ -117,11 +118,13 @@ impl<O: Outlet> TakeUp<O> {
 
     fn take_one(&self, record: &RecordView<'_>) {
         let offset = record.queue_offset();
-        match timer_of(record, &self.options) {
+        match self.timer(record) {
             Ok(timer) => {
-                let slack_ms = if timer.kind == Kind::Roll { self.roll_slack_ms } else { 0 };
-                let over_ms = timer.slot_ms.saturating_add(slack_ms);
-                if offset >= self.before.known || over_ms >= self.before.done_ms {
+                let is_done = offset < self.before.known && timer.slot_ms < self.before.done_ms;
+                // Apache's broker looks at records again that are in its timer log.
+                let is_there =
+                    timer.at <= self.units_upto && self.timers.pending.borrow().has(&timer);
+                if !is_done && !is_there {
                     self.timers.insert(&timer);
                     self.timers.count(|counts| counts.taken_up += 1);
                 }
@@ -134,5 +137,16 @@ impl<O: Outlet> TakeUp<O> {
             }
         }
         self.timers.next.set(offset + 1);
+    }
+
+    /// What was stored once more by the life before waits for its time beside its copy: who knows
+    /// whether that is there. One of them is delivered.
+    fn timer(&self, record: &RecordView<'_>) -> Result<Timer, &'static str> {
+        let timer = timer_of(record, &self.options)?;
+        let is_known = record.queue_offset() < self.before.known;
+        if timer.kind == Kind::Roll && is_known && timer.slot_ms < self.before.done_ms {
+            return due_timer_of(record, &self.options);
+        }
+        Ok(timer)
     }
 }
