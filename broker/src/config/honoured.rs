@@ -291,62 +291,6 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
         "the delays of messages with the property DELAY, level 1 first",
     ),
-    Key::bool("timerWheelEnable", "true", "whether messages may be delivered at any time"),
-    Key::int(
-        "timerPrecisionMs",
-        1,
-        INT_MAX,
-        "1000",
-        "milliseconds of a slot in Apache's timer files: 100, 200, 500 or 1000, the nearest below. \
-            RingMQ itself delivers to the millisecond",
-    ),
-    Key::int(
-        "timerMaxDelaySec",
-        0,
-        INT_MAX,
-        "259200",
-        "seconds that a timer message may lie ahead; one further away is refused",
-    ),
-    Key::int(
-        "timerRollWindowSlot",
-        0,
-        INT_MAX,
-        "172800",
-        "slots ahead; a timer message further away is stored again when it has come as near",
-    ),
-    Key::int(
-        "timerCongestNumEachSlot",
-        1,
-        INT_MAX,
-        "2147483647",
-        "timer messages of one slot; above it some are refused, from twice as many on all",
-    ),
-    Key::int(
-        "timerFlushIntervalMs",
-        10,
-        3_600_000,
-        "1000",
-        "milliseconds between two writes of timercheck: a broker that is killed may deliver again \
-            what it delivered since",
-    ),
-    Key::int(
-        "mappedFileSizeTimerLog",
-        4_096,
-        1 << 31,
-        "104857600",
-        "bytes of one timerlog file, as Apache's broker wants them",
-    ),
-    Key::bool(
-        "appendTopicForTimerDeleteKey",
-        "false",
-        "whether what recalls a timer message names its topic too",
-    ),
-    Key::bool("recallMessageEnable", "false", "whether timer messages may be recalled"),
-    Key::bool(
-        "allowRecallWhenBrokerNotWriteable",
-        "true",
-        "whether they may be while brokerPermission forbids sends",
-    ),
     Key::bool(
         "enableLmq",
         "false",
@@ -426,14 +370,6 @@ pub(super) const OWN: &[Key] = &[
             process, which then loses nothing it acknowledged. auto: /dev/shm where that outlives \
             the process, else a send is answered when it is written. Nothing: answered at once, \
             and a killed process loses what is not written",
-    ),
-    Key::int(
-        "timersPendingMax",
-        0,
-        1 << 32,
-        "10000000",
-        "timer messages of one shard that wait; each needs up to 24 bytes of memory. Over it they \
-            are refused",
     ),
     Key::int(
         "storeCloseDeadlineMs",

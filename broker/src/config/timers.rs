@@ -1,7 +1,9 @@
 //! Timer messages and their recall.
 
-use protocol::config_file::Settings;
+use protocol::config_file::{Key, Settings};
 use std::time::Duration;
+
+const INT_MAX: i64 = i32::MAX as i64;
 
 /// Slots of Apache's timer wheel that have a future: seven days of seconds
 /// (`TimerMessageStore.TIMER_WHEEL_TTL_DAY`), whatever a slot lasts.
@@ -10,6 +12,74 @@ pub(crate) const WHEEL_SLOTS: i64 = 7 * 24 * 3_600;
 const BLANK_SLOTS: i64 = 60;
 /// What a slot may last, in milliseconds (`MessageStoreConfig.setTimerPrecisionMs`).
 const PRECISIONS_MS: [i64; 4] = [100, 200, 500, 1_000];
+
+/// RocketMQ's keys of timers that work, and at the end RingMQ's own.
+pub(super) const KEYS: &[Key] = &[
+    Key::bool("timerWheelEnable", "true", "whether messages may be delivered at any time"),
+    Key::int(
+        "timerPrecisionMs",
+        1,
+        INT_MAX,
+        "1000",
+        "milliseconds of a slot in Apache's timer files: 100, 200, 500 or 1000, the nearest below. \
+            RingMQ itself delivers to the millisecond",
+    ),
+    Key::int(
+        "timerMaxDelaySec",
+        0,
+        INT_MAX,
+        "259200",
+        "seconds that a timer message may lie ahead; one further away is refused",
+    ),
+    Key::int(
+        "timerRollWindowSlot",
+        0,
+        INT_MAX,
+        "172800",
+        "slots ahead; a timer message further away is stored again when it has come as near",
+    ),
+    Key::int(
+        "timerCongestNumEachSlot",
+        1,
+        INT_MAX,
+        "2147483647",
+        "timer messages of one slot; above it some are refused, from twice as many on all",
+    ),
+    Key::int(
+        "timerFlushIntervalMs",
+        10,
+        3_600_000,
+        "1000",
+        "milliseconds between two writes of timercheck: a broker that is killed may deliver again \
+            what it delivered since",
+    ),
+    Key::int(
+        "mappedFileSizeTimerLog",
+        4_096,
+        1 << 31,
+        "104857600",
+        "bytes of one timerlog file, as Apache's broker wants them",
+    ),
+    Key::bool(
+        "appendTopicForTimerDeleteKey",
+        "false",
+        "whether what recalls a timer message names its topic too",
+    ),
+    Key::bool("recallMessageEnable", "false", "whether timer messages may be recalled"),
+    Key::bool(
+        "allowRecallWhenBrokerNotWriteable",
+        "true",
+        "whether they may be while brokerPermission forbids sends",
+    ),
+    Key::int(
+        "timersPendingMax",
+        0,
+        1 << 32,
+        "10000000",
+        "timer messages of one shard that wait; each needs up to 24 bytes of memory. Over it they \
+            are refused",
+    ),
+];
 
 /// Timer messages of a shard.
 #[derive(Clone, Debug)]

@@ -210,8 +210,8 @@ impl Pending {
         self.recalls = self.recalls.split_off(&before_ms);
     }
 
-    /// All that wait, and the recalls of slots from `done_ms` on that were read, in the order of the
-    /// log.
+    /// All that wait, and the recalls of slots from `done_ms` on that were read, in the order of
+    /// the log.
     pub(crate) fn all(&self, done_ms: i64) -> Vec<Timer> {
         let mut all = Vec::with_capacity(self.len());
         all.extend_from_slice(&self.under_way);

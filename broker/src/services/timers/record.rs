@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(exact, (2_000, 2_345, Kind::Message));
         let delay = slot_and_due(&format!("TIMER_DELAY_MS\u{1}2100\u{2}{out}"));
         assert_eq!(delay, (2_000, 2_500, Kind::Message));
-        let recall = format!("TIMER_DELIVER_MS\u{1}1700000002001\u{2}TIMER_DEL_UNIQKEY\u{1}k\u{2}");
+        let recall = "TIMER_DELIVER_MS\u{1}1700000002001\u{2}TIMER_DEL_UNIQKEY\u{1}k\u{2}";
         assert_eq!(slot_and_due(&format!("{recall}{out}")), (2_000, 2_001, Kind::Recall));
     }
 

@@ -1,5 +1,5 @@
-//! Gives pending timers back: `timerwheel`, `timerlog` and `timercheck`, for Apache's broker and for
-//! the next life of this one.
+//! Gives pending timers back: `timerwheel`, `timerlog` and `timercheck`, for Apache's broker and
+//! for the next life of this one.
 //!
 //! What must hold at every moment, whoever has the store next: no pending timer is forgotten. So
 //! `timercheck` first says that nothing is in the files (begin 0: all records are looked at), and

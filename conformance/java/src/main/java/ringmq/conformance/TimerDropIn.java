@@ -5,6 +5,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
@@ -24,7 +25,7 @@ import org.apache.rocketmq.common.message.MessageQueue;
  */
 final class TimerDropIn implements Scenario {
     private static final int GET_MAX_OFFSET = 30;
-    private static final long[] DELAYS_MS = {3_000, 9_000, 25_000, 60_000};
+    private static final long[] DELAYS_MS = {3_000, 9_000, 25_000, 90_000};
     private static final int OF_EACH_DELAY = 4;
     private static final int READ_TRIES = 20;
     /** How late a busy machine may deliver after the time or after a broker's start. */
@@ -125,13 +126,17 @@ final class TimerDropIn implements Scenario {
         }
     }
 
-    /** One of the other's messages that has some time left. */
+    /** One of the other's messages that has some time left; on a slow machine there is none. */
     private void recallOne() throws Exception {
         int now = lives.size() - 1;
-        String id = due.entrySet().stream()
+        Optional<String> found = due.entrySet().stream()
             .filter(one -> one.getValue().life < now && !one.getValue().recalled
                 && one.getValue().at > System.currentTimeMillis() + 12_000)
-            .map(Map.Entry::getKey).findFirst().orElseThrow();
+            .map(Map.Entry::getKey).findFirst();
+        if (found.isEmpty()) {
+            return;
+        }
+        String id = found.get();
         String address = Kit.brokers().values().iterator().next();
         Check.same(0, TimerKit.recall(producer, address, kit.topic, handles.get(id)).getCode(),
             "recall of " + id);
@@ -208,7 +213,9 @@ final class TimerDropIn implements Scenario {
             .map(life -> life.delivered).collect(Collectors.toList());
         Check.that(byVisits.stream().allMatch(count -> count >= OF_EACH_DELAY),
             "deliveries during the visits: " + byVisits);
-        Runner.note(due.size() + " timer messages, " + byVisits + " delivered during visits, "
+        long recalled = due.values().stream().filter(one -> one.recalled).count();
+        Check.that(recalled > 0, "nothing was recalled");
+        Runner.note(due.size() + " timer messages, " + recalled + " recalled, " + byVisits + " delivered during visits, "
             + twice + " copies more after kills, the last " + Math.max(0, latest) + " ms late");
         Check.between(Long.MIN_VALUE, LATE_MS_MAX, latest, "ms after the time, or after a start");
     }
