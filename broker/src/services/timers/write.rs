@@ -13,6 +13,7 @@ use super::state::Progress;
 use crate::checked;
 use crate::config::TimerOptions;
 use engine::PhyOffset;
+use futures_lite::future::yield_now;
 use rt::{AppendBuf, File, OpenMode, Runtime};
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +27,9 @@ const WHEEL: &str = "timerwheel";
 const WRITE_BYTES_MAX: usize = 1 << 20;
 /// A page of the wheel: what is written of it has slots that are not empty.
 const PAGE_BYTES: u64 = 4_096;
+
+/// Timers laid out before others have their turn.
+const TIMERS_AT_ONCE: usize = 4_096;
 
 /// What waits at one moment.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +76,7 @@ impl<R: Runtime> Place<'_, R> {
         let seal = Some(Seal::default());
         let nothing = Check { done_ms, known, log_end: 0, begin: 0, counter, seal };
         self.write_check(&nothing).await?;
-        let planned = plan(snapshot, self.rt.wall_ms(), self.options);
+        let planned = plan(snapshot, self.rt.wall_ms(), self.options).await;
         self.write_log(&planned).await?;
         self.write_wheel(&planned.slots).await?;
         self.rt.sync_dir(self.root).await.map_err(failed("sync folder", self.root))?;
@@ -177,13 +181,16 @@ struct Planned {
 }
 
 /// Lays out units and slots. What is overdue goes into the first slot that Apache's broker reads.
-fn plan(snapshot: &Snapshot, now_ms: i64, options: &TimerOptions) -> Planned {
+async fn plan(snapshot: &Snapshot, now_ms: i64, options: &TimerOptions) -> Planned {
     let mut planned = Planned::default();
     let mut crc = crc32fast::Hasher::new();
     let precision_ms = options.precision_ms;
     let written_ms = now_ms.div_euclid(precision_ms) * precision_ms;
     let done_ms = snapshot.progress.done_ms;
-    for timer in &snapshot.timers {
+    for (nth, timer) in snapshot.timers.iter().enumerate() {
+        if nth % TIMERS_AT_ONCE == TIMERS_AT_ONCE - 1 {
+            yield_now().await;
+        }
         let slot_ms = timer.slot_ms.max(done_ms).div_euclid(precision_ms) * precision_ms;
         let timer = Timer { slot_ms, ..*timer };
         let before = planned.slots.get(&slot_ms).copied();
