@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 23] = [
+pub(crate) const SCENARIOS: [Scenario; 26] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -148,6 +148,16 @@ pub(crate) const SCENARIOS: [Scenario; 23] = [
         "delay levels: a message comes to its queue once, when it is due and not before, as it was \
             sent; all 18 levels and one above, where they wait",
     ),
+    together(
+        "timers",
+        "timer messages: each comes to its queue once, not before the time that was asked for; \
+            what has passed comes at once, what is too far away is refused",
+    ),
+    together(
+        "recall",
+        "a timer message that is recalled never comes, its neighbours do; the handle, and what \
+            is none",
+    ),
     Scenario {
         jvm_args: &REBALANCE_SOONER,
         ..together(
@@ -208,6 +218,15 @@ pub(crate) const SCENARIOS: [Scenario; 23] = [
             "delayed messages and retries pend while a store changes hands: each broker delivers \
                 what the other took, on time and once; after SIGTERM, after SIGKILL (twice at \
                 most), after a rebuild of the queues",
+        )
+    },
+    Scenario {
+        stage: Stage::Visited,
+        clients: Clients::Newest,
+        ..in_turn(
+            "timer-drop-in",
+            "timer messages and recalls pend while a store changes hands: each broker delivers \
+                what the other took; after SIGTERM once, after SIGKILL of either maybe again",
         )
     },
 ];
@@ -281,10 +300,16 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_left_out_and_listed() {
         assert_eq!(left_out(Against::Ringmq, 1), ["shards", "placement"]);
-        assert_eq!(left_out(Against::Ringmq, 2), ["seed", "drop-in", "delayed-drop-in"]);
+        assert_eq!(
+            left_out(Against::Ringmq, 2),
+            ["seed", "drop-in", "delayed-drop-in", "timer-drop-in"]
+        );
         let apache = ["native", "shards", "placement", "drop-in"];
         assert_eq!(left_out(Against::Apache, 1), apache);
-        assert_eq!(left_out(Against::Apache, 2), ["seed", "native", "drop-in", "delayed-drop-in"]);
+        assert_eq!(
+            left_out(Against::Apache, 2),
+            ["seed", "native", "drop-in", "delayed-drop-in", "timer-drop-in"]
+        );
     }
 
     #[test]

@@ -119,10 +119,11 @@ impl Target<'_> {
         let text = match config {
             Config::Generated { shards } => generated(self.against, ports, shards, home, DIRECT)
                 .replace("brokerName=broker-a\n", &format!("brokerName={name}\n")),
-            Config::SmallFiles => {
-                small_files(self.against, ports, home).replace("timerWheelEnable=false\n", "")
+            Config::SmallFiles => small_files(self.against, ports, home),
+            // Without the 38 MB of a timer wheel.
+            Config::FixtureFiles => {
+                small_files(self.against, ports, home) + "timerWheelEnable=false\n"
             }
-            Config::FixtureFiles => small_files(self.against, ports, home),
             Config::BehindProxy => generated(self.against, ports, 1, home, PROXIED),
             Config::Seed if self.against.our_broker() => return Ok(seed_config()),
             Config::Seed => {
@@ -180,14 +181,12 @@ fn generated(
         store.display(),
     );
     if !against.our_broker() {
-        text += &format!(
-            "storePathCommitLog={}\ntimerWheelEnable=false\n",
-            store.join("commitlog").display()
-        );
+        text += &format!("storePathCommitLog={}\n", store.join("commitlog").display());
     } else if shards > 1 {
         text += &format!("shardCount={shards}\n");
     }
-    text += "enablePropertyFilter=true\n"; // Apache's default is off, and so is RingMQ's
+    // Apache's defaults are off, and so are RingMQ's.
+    text += "enablePropertyFilter=true\nrecallMessageEnable=true\n";
     text
 }
 

@@ -102,7 +102,7 @@ fn answers(criterion: &mut Criterion) {
             msg_id: "7F00000100002A9F0000000000000000",
             queue_id: 3,
             queue_offset: 1_234_567,
-            transaction_id: None,
+            ..Default::default()
         };
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

@@ -45,6 +45,22 @@ pub mod names {
     pub const TRANSACTION_ID: &str = "__transactionId__";
     /// Cluster name, added by the broker.
     pub const CLUSTER: &str = "CLUSTER";
+    /// Timer messages: a delay in seconds …
+    pub const TIMER_DELAY_SEC: &str = "TIMER_DELAY_SEC";
+    /// … in milliseconds …
+    pub const TIMER_DELAY_MS: &str = "TIMER_DELAY_MS";
+    /// … or when to deliver it, in milliseconds since 1970.
+    pub const TIMER_DELIVER_MS: &str = "TIMER_DELIVER_MS";
+    /// The slot of the timer wheel that it waits in, in milliseconds since 1970; set by the broker.
+    pub const TIMER_OUT_MS: &str = "TIMER_OUT_MS";
+    /// When the broker took the timer up.
+    pub const TIMER_ENQUEUE_MS: &str = "TIMER_ENQUEUE_MS";
+    /// When it delivered it.
+    pub const TIMER_DEQUEUE_MS: &str = "TIMER_DEQUEUE_MS";
+    /// How often it was stored again because it was too far away.
+    pub const TIMER_ROLL_TIMES: &str = "TIMER_ROLL_TIMES";
+    /// Marks that the timer message with this unique key is recalled.
+    pub const TIMER_DEL_UNIQKEY: &str = "TIMER_DEL_UNIQKEY";
     /// Receipt of a popped message; never stored.
     pub const POP_CK: &str = "POP_CK";
     /// Messages in an inner batch.

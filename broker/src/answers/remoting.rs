@@ -174,6 +174,8 @@ pub(crate) struct StoredSend<'a> {
     pub(crate) queue_offset: i64,
     /// The client's own id of it; empty for none.
     pub(crate) unique_key: &'a str,
+    /// With what it can be recalled; empty for none.
+    pub(crate) recall_handle: &'a str,
 }
 
 /// The `msgId` of a send's answer.
@@ -220,6 +222,7 @@ impl SendAnswers {
             queue_id: at.queue_id,
             queue_offset: at.queue_offset,
             transaction_id: Some(at.unique_key).filter(|key| !key.is_empty()),
+            recall_handle: Some(at.recall_handle).filter(|handle| !handle.is_empty()),
         };
         let ext = |ext: &mut ExtWriter<'_>| {
             header.write(ext);

@@ -1,6 +1,7 @@
 //! The validated options of the process and of each of its shards.
 
 use super::serve::{CreateOptions, ServeOptions};
+use super::timers::TimerOptions;
 use super::{host, memory, store};
 use crate::checked;
 use crate::limits::NAME_SERVERS_MAX;
@@ -32,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) store: StoreConfig,
     /// Automatic creation of topics and groups.
     pub(crate) create: CreateOptions,
+    /// Timer messages and their recall.
+    pub(crate) timers: TimerOptions,
     /// Limits and waits of requests.
     pub(crate) serve: ServeOptions,
     /// `flushConsumerOffsetInterval`.
@@ -95,6 +98,7 @@ impl Options {
             shards,
             store: store::store_config(settings)?,
             create: CreateOptions::from_settings(settings),
+            timers: TimerOptions::from_settings(settings),
             serve: ServeOptions::from_settings(settings),
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
             persist_delays_every: millis(settings, "flushDelayOffsetInterval"),

@@ -12,6 +12,7 @@ pub(crate) struct Reply {
     code: i32,
     remark: Option<String>,
     numbers: Vec<(&'static str, i64)>,
+    texts: Vec<(&'static str, String)>,
     body: Body,
 }
 
@@ -25,7 +26,13 @@ enum Body {
 impl Reply {
     /// SUCCESS with nothing else.
     pub(crate) fn ok() -> Self {
-        Self { code: response::SUCCESS, remark: None, numbers: vec![], body: Body::Bytes(vec![]) }
+        Self {
+            code: response::SUCCESS,
+            remark: None,
+            numbers: vec![],
+            texts: vec![],
+            body: Body::Bytes(vec![]),
+        }
     }
 
     /// With this code and remark.
@@ -36,6 +43,12 @@ impl Reply {
     /// With a number in its header.
     pub(crate) fn number(mut self, field: &'static str, value: i64) -> Self {
         self.numbers.push((field, value));
+        self
+    }
+
+    /// With a text in its header.
+    pub(crate) fn text(mut self, field: &'static str, value: String) -> Self {
+        self.texts.push((field, value));
         self
     }
 
@@ -51,10 +64,13 @@ impl Reply {
 
     /// Writes it.
     pub(crate) fn write(self, net: &mut Net, to: &Ticket) {
-        let Self { code, remark, numbers, body } = self;
+        let Self { code, remark, numbers, texts, body } = self;
         let ext = |ext: &mut ExtWriter<'_>| {
             for (field, value) in &numbers {
                 ext.int(field, *value);
+            }
+            for (field, value) in &texts {
+                ext.str(field, value);
             }
         };
         match body {

@@ -7,7 +7,7 @@ use super::row::{Row, Run};
 use crate::answers::remoting::not_supported;
 use crate::native::{fetch, hello, offsets as native_offsets, ping, produce, route};
 use crate::requests::{client, group, offsets, pull, query, runtime_info, send};
-use crate::requests::{send_back, topic, view};
+use crate::requests::{recall, send_back, topic, view};
 use Access::{Free, Inspect, Manage, Publish, Subscribe};
 use Resource::{Broker, Group, InBody, Nothing, Topic, TopicAndGroup};
 use Run::{DiskTask, Now, NowNative, Task};
@@ -40,7 +40,7 @@ const FETCH: u8 = 29;
 pub(crate) const NOT_A_REQUEST: u8 = 34;
 
 #[rustfmt::skip] // A table: one request, one line.
-pub(crate) static ROWS: [Row; 35] = [
+pub(crate) static ROWS: [Row; 36] = [
     row(code::SEND_MESSAGE_V2, "SEND_MESSAGE_V2", (Publish, Topic), Now(send::handle)),
     row(code::PULL_MESSAGE, "PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
     row(code::SEND_MESSAGE, "SEND_MESSAGE", (Publish, Topic), Now(send::handle)),
@@ -76,6 +76,8 @@ pub(crate) static ROWS: [Row; 35] = [
     native(Kind::Route, "Route", (Inspect, Topic), NowNative(route::handle)),
     native(Kind::Ping, "Ping", (Free, Nothing), NowNative(ping::handle)),
     native(Kind::Error, "kinds that are answers", (Free, Nothing), NowNative(ping::not_a_request)),
+    // What came later: no constant above moves.
+    row(code::RECALL_MESSAGE, "RECALL_MESSAGE", (Publish, Topic), Task(recall::begin)),
 ];
 
 /// The codes of the rows, in the order of the table.

@@ -110,6 +110,7 @@ fn wait_for_room(
         then: Then::Answer(ticket),
         waits: asked.waits,
         unique_key: Box::default(),
+        recall_handle: Box::default(),
         answered_queue: None,
         received_nanos: asked.received_nanos,
         since_ms: shard.cx.now_ms(),

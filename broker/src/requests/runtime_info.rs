@@ -16,7 +16,7 @@ use crate::shard::{Cx, Shard};
 use protocol::bodies::KvTable;
 use protocol::codes::{request, response};
 use protocol::json;
-use protocol::names::SCHEDULE_TOPIC;
+use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC};
 use protocol::remoting::CommandView;
 use rt::{DiskSpace, Runtime as _};
 use std::collections::BTreeMap;
@@ -35,6 +35,7 @@ pub(crate) fn begin(shard: &mut Shard, _: &CommandView<'_>) -> Result<Task, Refu
     log(shard, &mut lines);
     waiting(shard, &mut lines);
     delayed(shard, &mut lines);
+    timers(shard, &mut lines);
     nothing_like_it(&mut lines);
     Ok(task(&shard.cx, |cx| async move {
         earliest(&cx, &mut lines).await;
@@ -170,24 +171,43 @@ fn delayed(shard: &Shard, lines: &mut Lines) {
     set(lines, "scheduleLatenessMs", format!("p50 {half}, p99 {most}, max {max}"));
 }
 
+/// Timer messages, as Apache tells of them: for how many seconds the first has been due, how many
+/// records are not taken up, how many wait, how many came and went a second; and how many were
+/// delivered, recalled, left out, how late they were (RingMQ's own lines).
+fn timers(shard: &Shard, lines: &mut Lines) {
+    let timers = &shard.services.timers;
+    let range = shard.cx.store.queue_range(TIMER_TOPIC, 0).unwrap_or_default();
+    set(lines, "timerReadBehind", timers.behind_ms(shard.cx.now_ms()) / 1_000);
+    set(lines, "timerOffsetBehind", (range.max_offset.0 - timers.next()).max(0));
+    set(lines, "timerCongestNum", timers.waiting());
+    let statistics = &shard.services.statistics;
+    let [taken_up, ..] = statistics.rates(|sample| sample.timers_taken_up);
+    let [delivered, ..] = statistics.rates(|sample| sample.timers_delivered);
+    set(lines, "timerEnqueueTps", format!("{taken_up:?}"));
+    set(lines, "timerDequeueTps", format!("{delivered:?}"));
+    let counts = timers.counts.get();
+    set(lines, "timerDelivered", counts.delivered);
+    set(lines, "timerRecalled", counts.recalled);
+    set(lines, "timerRolled", counts.rolled);
+    set(lines, "timerLeftOut", counts.left_out);
+    let late = timers.lateness.borrow();
+    let (half, most, max) = (late.at_most_ms(500), late.at_most_ms(990), late.max_ms());
+    set(lines, "timerLatenessMs", format!("p50 {half}, p99 {most}, max {max}"));
+}
+
 /// What RingMQ does not have, as an idle Apache broker tells it.
 fn nothing_like_it(lines: &mut Lines) {
-    const ZERO: [&str; 10] = [
+    const ZERO: [&str; 7] = [
         "dispatchMaxBuffer",
         "pageCacheLockTimeMills",
         "msgPutTotalYesterdayMorning",
         "msgPutTotalTodayMorning",
         "msgGetTotalYesterdayMorning",
         "msgGetTotalTodayMorning",
-        "timerReadBehind",
-        "timerOffsetBehind",
-        "timerCongestNum",
         "EndTransactionQueueSize",
     ];
     ZERO.iter().for_each(|key| set(lines, key, 0));
     set(lines, "EndTransactionThreadPoolQueueCapacity", 100_000);
-    set(lines, "timerEnqueueTps", "0.0");
-    set(lines, "timerDequeueTps", "0.0");
     set(lines, "putMessageDistributeTime", "null");
     set(lines, "putLatency99", "0.00");
     set(lines, "putLatency999", "0.00");

@@ -10,6 +10,7 @@
 //! outgoing bytes. Which watermark an answer waits for is said in [`crate::sends`].
 
 use super::send_target::{self, Target};
+use super::send_timer::admit;
 use crate::answers::remoting::{MessageIds, Refusal, StoredSend};
 use crate::answers::ticket::{Done, Ticket};
 use crate::sends::backlog::Prepared;
@@ -20,12 +21,14 @@ use crate::sends::finish::finish;
 use crate::sends::message::Message;
 use crate::sends::properties::{self, Change, Delay, Said};
 use crate::sends::state::Stored;
+use crate::sends::timer::Timer;
 use crate::sends::told::{Then, Told};
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::batch;
 use protocol::codes::{request, response};
 use protocol::headers::SendHeader;
+use protocol::ids::RecallHandle;
 use protocol::limits::TOPIC_BYTES_MAX;
 use protocol::names;
 use protocol::record::RecordDraft;
@@ -69,7 +72,7 @@ fn check_and_store(
         // messages only.
         let draft = draft(shard, header, &target, born_host, &[], &[]);
         let message = Message::Batch(&draft, command.body);
-        return store(shard, net, ticket, &message, &Answer::of(&target, &said, ""));
+        return store(shard, net, ticket, &message, &Answer::of(&target, &said, "", ""));
     }
     refuse_what_comes_later(&said, header.reconsume_times)?;
     let mut delay = std::mem::take(&mut shard.scratch.delay);
@@ -92,8 +95,10 @@ fn store_single(
         target.queue_id = priority.min(target.write_queues - 1).max(0);
         target.answered_queue_id = target.queue_id;
     }
-    let delay = delay_of(shard, said, &mut target, delay_properties);
+    let (delay, timer) = delay_of(shard, said, &mut target, delay_properties)?;
     let generated = generate_unique_key(shard, said);
+    let unique_key = said.unique_key.unwrap_or(generated.key());
+    let handle = timer.map(|timer| recall_handle(shard, header.topic, timer, unique_key));
     let change = Change { keeps_priority: priority.is_some(), delay };
     let common = shard.sends.properties.clone();
     let pieces = properties::pieces(header.properties, change, generated.as_bytes(), &common);
@@ -102,29 +107,46 @@ fn store_single(
         return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
     };
     let draft = draft(shard, header, &target, born_host, command.body, pieces.as_slice());
-    let answer = Answer::of(&target, said, generated.key());
+    let answer = Answer::of(&target, said, unique_key, handle.as_deref().unwrap_or_default());
     store(shard, net, ticket, &Message::One(&draft), &answer)
 }
 
-/// What becomes of the delay that a message asks for. One that waits goes to the queue of its
-/// level; its answer names the queue that it was sent to, as Apache's does.
+/// What becomes of the delay or time that a message asks for. One that waits goes to the queue of
+/// its level or to the timers' queue; its answer names the queue that it was sent to, as Apache's
+/// does.
 fn delay_of<'p>(
     shard: &Shard,
     said: &Said<'_>,
     target: &mut Target<'_>,
     properties: &'p mut Vec<u8>,
-) -> Delay<'p> {
+) -> Result<(Delay<'p>, Option<Timer>), Refusal> {
     if target.is_dead_letter {
-        return Delay::DeadLetter;
+        return Ok((Delay::DeadLetter, None));
     }
-    let levels = &shard.cx.options.process.store.delay_levels;
-    let Some(waiting) = Waiting::of(said.delay_level, target.sys_flag, levels) else {
-        return Delay::None;
-    };
     properties.clear();
-    waiting.write_properties(properties, &target.topic, target.queue_id);
-    (target.topic, target.queue_id) = (Cow::Borrowed(waiting.topic()), waiting.queue_id());
-    Delay::Waits(properties)
+    let levels = &shard.cx.options.process.store.delay_levels;
+    if let Some(waiting) = Waiting::of(said.delay_level, target.sys_flag, levels) {
+        waiting.write_properties(properties, &target.topic, target.queue_id);
+        (target.topic, target.queue_id) = (Cow::Borrowed(waiting.topic()), waiting.queue_id());
+        return Ok((Delay::Waits(properties), None));
+    }
+    if said.delay_level > 0 || !said.timed.is_there() {
+        return Ok((Delay::None, None));
+    }
+    let Some(timer) = admit(shard, &said.timed, target.sys_flag)? else {
+        return Ok((Delay::None, None));
+    };
+    timer.write_properties(properties, &target.topic, target.queue_id);
+    (target.topic, target.queue_id) = (Cow::Borrowed(Timer::topic()), 0);
+    Ok((Delay::Timed(properties), Some(timer)))
+}
+
+/// With what a timer message can be recalled; a retry can't.
+fn recall_handle(shard: &Shard, topic: &str, timer: Timer, unique_key: &str) -> String {
+    if names::is_retry_topic(topic) {
+        return String::new();
+    }
+    RecallHandle::write(topic, &shard.cx.options.broker, timer.recall_ms(), unique_key)
 }
 
 fn peer_of(net: &Net, ticket: Ticket) -> SocketAddr {
@@ -135,15 +157,22 @@ fn peer_of(net: &Net, ticket: Ticket) -> SocketAddr {
 struct Answer<'a> {
     queue_id: i32,
     unique_key: &'a str,
+    recall_handle: &'a str,
     /// For the watermark of its acknowledgement.
     waits: bool,
 }
 
 impl<'a> Answer<'a> {
-    fn of(target: &Target<'_>, said: &Said<'a>, generated: &'a str) -> Self {
+    fn of(
+        target: &Target<'_>,
+        said: &Said<'a>,
+        unique_key: &'a str,
+        recall_handle: &'a str,
+    ) -> Self {
         Self {
             queue_id: target.answered_queue_id,
-            unique_key: said.unique_key.unwrap_or(generated),
+            unique_key: said.unique_key.unwrap_or(unique_key),
+            recall_handle,
             waits: !said.no_wait,
         }
     }
@@ -190,6 +219,7 @@ fn finish_send(
         queue_id: answer.queue_id,
         queue_offset: stored.first.queue_offset.0,
         unique_key: answer.unique_key,
+        recall_handle: answer.recall_handle,
     });
     let then = (Then::Answer(ticket), answer.waits);
     let done = finish(sends, &cx.store, (net, &cx.core), stored, then, told);
@@ -208,6 +238,7 @@ fn wait_for_room(
         then: Then::Answer(ticket),
         waits: answer.waits,
         unique_key: answer.unique_key.into(),
+        recall_handle: answer.recall_handle.into(),
         answered_queue: Some(answer.queue_id),
         received_nanos: None,
         since_ms: shard.cx.now_ms(),
@@ -271,10 +302,9 @@ fn draft<'a>(
     }
 }
 
-/// Timers and transactions have issues of their own. Storing such a message as a plain one would
-/// deliver it too early, or deliver what is rolled back: an error is what a client can act on. A
-/// message with a delay level has no timer. A retry that clients before 4.6.1 send of a
-/// transaction's message still says that it is one.
+/// Transactions have an issue of their own. Storing such a message as a plain one would deliver
+/// what is rolled back: an error is what a client can act on. A retry that clients before 4.6.1
+/// send of a transaction's message still says that it is one.
 fn refuse_what_comes_later(said: &Said<'_>, reconsume_times: i32) -> Result<(), Refusal> {
     let is_delayed = said.delay_level > 0;
     if said.transactional && !(is_delayed && reconsume_times > 0) {
@@ -282,12 +312,6 @@ fn refuse_what_comes_later(said: &Said<'_>, reconsume_times: i32) -> Result<(), 
             response::NO_PERMISSION,
             "sending transaction message is forbidden: transactions are not in this version of \
              RingMQ",
-        ));
-    }
-    if said.timed && !is_delayed {
-        return Err(Refusal::new(
-            response::MESSAGE_ILLEGAL,
-            "timed messages are not in this version of RingMQ",
         ));
     }
     Ok(())

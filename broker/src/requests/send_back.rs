@@ -18,7 +18,7 @@ use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
 use crate::sends::delay::{self, Waiting};
 use crate::sends::errors::PutError;
-use crate::sends::message::Message;
+use crate::sends::message::{Message, draft_of};
 use crate::sends::put::put;
 use crate::shard::{Cx, Shard};
 use engine::{AppendError, PhyOffset};
@@ -158,18 +158,9 @@ async fn store(
     let draft = RecordDraft {
         topic,
         queue_id,
-        flag: record.flag(),
-        queue_offset: 0,
-        physical_offset: 0,
-        sys_flag: record.sys_flag(),
-        born_timestamp_ms: record.born_timestamp_ms(),
-        born_host: record.born_host(),
-        store_timestamp_ms: 0,
-        store_host: cx.options.store_host,
         reconsume_times: record.reconsume_times().saturating_add(1),
-        prepared_transaction_offset: 0,
-        body: record.body(),
         properties: &[properties],
+        ..draft_of(record, cx.options.store_host)
     };
     match put(cx, &Message::One(&draft)).await {
         Ok(_) => Ok(Reply::ok()),

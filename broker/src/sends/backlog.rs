@@ -21,6 +21,8 @@ pub(crate) struct Prepared {
     pub(crate) waits: bool,
     /// The client's own id of it; empty for none.
     pub(crate) unique_key: Box<str>,
+    /// With what it can be recalled; empty for none.
+    pub(crate) recall_handle: Box<str>,
     /// The queue that the answer names, where that is not the one it is stored in.
     pub(crate) answered_queue: Option<i32>,
     /// When the broker took it up, by the monotonic clock, if the client asked for its stages.
@@ -95,6 +97,7 @@ mod tests {
             then: Then::Wake(Slots::default().open(), 0),
             waits: true,
             unique_key: name.to_string().into(),
+            recall_handle: Box::default(),
             answered_queue: None,
             received_nanos: None,
             since_ms,

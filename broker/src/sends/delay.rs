@@ -18,9 +18,9 @@ pub(crate) const TAKEN_OUT: [&str; 6] = [
     names::DELAY_TIME_LEVEL,
     names::REAL_TOPIC,
     names::REAL_QUEUE_ID,
-    "TIMER_DELAY_SEC",
-    "TIMER_DELAY_MS",
-    "TIMER_DELIVER_MS",
+    names::TIMER_DELAY_SEC,
+    names::TIMER_DELAY_MS,
+    names::TIMER_DELIVER_MS,
 ];
 
 /// Where a delayed message waits.
@@ -49,14 +49,14 @@ impl Waiting {
 
     /// Appends the properties that say how long it waits and where it goes.
     pub(crate) fn write_properties(self, out: &mut Vec<u8>, topic: &str, queue_id: i32) {
-        write_number(out, names::DELAY_TIME_LEVEL, self.level);
+        write_number(out, names::DELAY_TIME_LEVEL, self.level.into());
         properties::write(out, names::REAL_TOPIC, topic);
-        write_number(out, names::REAL_QUEUE_ID, queue_id);
+        write_number(out, names::REAL_QUEUE_ID, queue_id.into());
     }
 }
 
 /// Appends a property without allocating.
-fn write_number(out: &mut Vec<u8>, name: &str, value: i32) {
+pub(super) fn write_number(out: &mut Vec<u8>, name: &str, value: i64) {
     use std::io::Write as _;
     let written = write!(out, "{name}\u{1}{value}\u{2}");
     assert!(written.is_ok(), "a Vec takes every byte");

@@ -14,7 +14,7 @@ use crate::shard::Shard;
 use crate::tables::topics::Topics;
 use netcore::Net;
 use protocol::codes::response;
-use protocol::names::SCHEDULE_TOPIC;
+use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC};
 use protocol::native::ErrorCode;
 use rt::{Priority, Runtime as _};
 use std::time::Duration;
@@ -90,6 +90,7 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
         queue_id: send.answered_queue.unwrap_or(0),
         queue_offset: stored.first.queue_offset.0,
         unique_key: &send.unique_key,
+        recall_handle: &send.recall_handle,
     };
     let told = match (&send.then, &send.message) {
         (Then::Wake(..), _) => Told::Nothing,
@@ -120,7 +121,7 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
 fn still_there(topics: &Topics, send: &Prepared) -> Result<(), Gone> {
     let is_own = matches!(send.then, Then::Wake(..));
     send.message.each_queue(|name, queue_id| {
-        if name == SCHEDULE_TOPIC {
+        if name == SCHEDULE_TOPIC || name == TIMER_TOPIC {
             return Ok(());
         }
         let topic = || name.to_owned();

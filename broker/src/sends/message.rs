@@ -2,7 +2,29 @@
 //! while it waits for room.
 
 use protocol::native::records::RecordPlan;
-use protocol::record::RecordDraft;
+use protocol::record::{RecordDraft, RecordView};
+use std::net::SocketAddr;
+
+/// A stored message as it is to be stored again, in another topic or queue; what changes is set
+/// over it.
+pub(crate) fn draft_of<'a>(record: &RecordView<'a>, store_host: SocketAddr) -> RecordDraft<'a> {
+    RecordDraft {
+        topic: record.topic(),
+        queue_id: record.queue_id(),
+        flag: record.flag(),
+        queue_offset: 0,
+        physical_offset: 0,
+        sys_flag: record.sys_flag(),
+        born_timestamp_ms: record.born_timestamp_ms(),
+        born_host: record.born_host(),
+        store_timestamp_ms: 0,
+        store_host,
+        reconsume_times: record.reconsume_times(),
+        prepared_transaction_offset: 0,
+        body: record.body(),
+        properties: &[],
+    }
+}
 
 /// What is stored in one go.
 #[derive(Clone, Copy, Debug)]

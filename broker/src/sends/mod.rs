@@ -19,7 +19,7 @@
 //!
 //! Reading order: [`message`], [`told`], [`state`], [`backlog`], [`drain`], [`unacknowledged`],
 //! [`acknowledge`], [`put`] (how the broker itself stores a message), [`delay`] (what waits in
-//! SCHEDULE_TOPIC_XXXX first).
+//! SCHEDULE_TOPIC_XXXX first), [`timer`] (what waits in rmq_sys_wheel_timer first).
 
 pub(crate) mod acknowledge;
 pub(crate) mod backlog;
@@ -32,5 +32,6 @@ pub(crate) mod properties;
 pub(crate) mod put;
 pub(crate) mod slots;
 pub(crate) mod state;
+pub(crate) mod timer;
 pub(crate) mod told;
 pub(crate) mod unacknowledged;

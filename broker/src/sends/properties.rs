@@ -10,7 +10,8 @@
 //! of what was sent first, because a message that is sent on (a retry, a copy by a tool) brings the
 //! values of the broker it comes from.
 
-use super::delay;
+use super::timer::Asked;
+use super::{delay, timer};
 use std::rc::Rc;
 
 /// Ends a property's name.
@@ -36,8 +37,8 @@ pub(crate) struct Said<'a> {
     pub(crate) unique_key: Option<&'a str>,
     /// Its delay level; 0 and less for none.
     pub(crate) delay_level: i32,
-    /// A delivery time or delay in milliseconds or seconds.
-    pub(crate) timed: bool,
+    /// The time or delay that it asks for as a timer message.
+    pub(crate) timed: Asked<'a>,
     /// It is the first half of a transaction.
     pub(crate) transactional: bool,
     /// It belongs to an ordered shard.
@@ -51,8 +52,9 @@ pub(crate) struct Said<'a> {
 impl Said<'_> {
     /// The priority if it decides the queue: only on a message that is nothing else.
     pub(crate) fn priority_alone(&self) -> Option<i32> {
-        self.priority
-            .filter(|_| !(self.transactional || self.delay_level > 0 || self.timed || self.sharded))
+        self.priority.filter(|_| {
+            !(self.transactional || self.delay_level > 0 || self.timed.is_there() || self.sharded)
+        })
     }
 }
 
@@ -99,6 +101,8 @@ pub(crate) enum Delay<'a> {
     DeadLetter,
     /// It waits; these properties say so ([`delay::Waiting::write_properties`]).
     Waits(&'a [u8]),
+    /// It waits as a timer message ([`timer::Timer::write_properties`]).
+    Timed(&'a [u8]),
 }
 
 impl<'a> Delay<'a> {
@@ -106,7 +110,7 @@ impl<'a> Delay<'a> {
         match self {
             Self::None => &[],
             Self::DeadLetter => DEAD_LETTERS_DELAY,
-            Self::Waits(properties) => properties,
+            Self::Waits(properties) | Self::Timed(properties) => properties,
         }
     }
 
@@ -116,6 +120,7 @@ impl<'a> Delay<'a> {
             Self::None => false,
             Self::DeadLetter => name == b"DELAY",
             Self::Waits(_) => delay::TAKEN_OUT.iter().any(|out| out.as_bytes() == name),
+            Self::Timed(_) => timer::TAKEN_OUT.iter().any(|out| out.as_bytes() == name),
         }
     }
 }
@@ -133,7 +138,11 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
         match name {
             b"UNIQ_KEY" => said.unique_key = Some(text()),
             b"DELAY" => said.delay_level = text().trim().parse().unwrap_or(0),
-            b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => said.timed = true,
+            b"TIMER_DELAY_SEC" => said.timed.delay_sec = Some(text()),
+            b"TIMER_DELAY_MS" => said.timed.delay_ms = Some(text()),
+            b"TIMER_DELIVER_MS" => said.timed.deliver_ms = Some(text()),
+            b"TIMER_OUT_MS" => said.timed.has_slot = true,
+            b"TIMER_DEL_UNIQKEY" => said.timed.recalls = true,
             b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case(b"true"),
             b"WAIT" => said.no_wait = value.eq_ignore_ascii_case(b"false"),
             b"__SHARDINGKEY" => said.sharded = true,

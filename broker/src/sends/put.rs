@@ -101,6 +101,7 @@ fn wait_for_room(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutE
             then: Then::Wake(slot, us_of(shard.cx.core.now_nanos())),
             waits: true,
             unique_key: Box::default(),
+            recall_handle: Box::default(),
             answered_queue: None,
             received_nanos: None,
             since_ms: shard.cx.now_ms(),

@@ -76,21 +76,30 @@ pub(crate) struct OwnedPlace {
     queue_id: i32,
     queue_offset: i64,
     unique_key: ShortText,
+    /// Of a timer message; no other has one.
+    recall_handle: Option<Box<str>>,
 }
 
 impl OwnedPlace {
     fn of(stored: &StoredSend<'_>) -> Self {
-        let StoredSend { queue_id, queue_offset, unique_key, .. } = *stored;
-        Self { queue_id, queue_offset, unique_key: ShortText::new(unique_key) }
+        let StoredSend { queue_id, queue_offset, unique_key, recall_handle, .. } = *stored;
+        let recall_handle = Some(recall_handle).filter(|handle| !handle.is_empty());
+        Self {
+            queue_id,
+            queue_offset,
+            unique_key: ShortText::new(unique_key),
+            recall_handle: recall_handle.map(Into::into),
+        }
     }
 
     fn lend<'a>(&'a self, ids: MessageIds<'a>) -> StoredSend<'a> {
-        let Self { queue_id, queue_offset, unique_key } = self;
+        let Self { queue_id, queue_offset, unique_key, recall_handle } = self;
         StoredSend {
             ids,
             queue_id: *queue_id,
             queue_offset: *queue_offset,
             unique_key: unique_key.as_str(),
+            recall_handle: recall_handle.as_deref().unwrap_or_default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::peers::Peers;
 use crate::reads::state::Reads;
 use crate::sends::state::Sends;
 use crate::services::state::Services;
-use crate::services::{list, registration, saving};
+use crate::services::{list, registration, saving, timers};
 use crate::shard::{Cx, ScratchSpace, Shard};
 use crate::tables::{Tables, files};
 use engine::{Recovered, Store, TailMemory, WriteCounts};
@@ -229,7 +229,8 @@ async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
     cx.with(registration::unregister);
     let mut waited = Duration::ZERO;
     let is_done = |shard: &mut Shard| {
-        shard.sends.unacknowledged.is_empty() && shard.services.schedule.is_at_rest()
+        let Services { schedule, timers, .. } = &shard.services;
+        shard.sends.unacknowledged.is_empty() && schedule.is_at_rest() && timers.is_at_rest()
     };
     while waited < STOP_GRACE && !cx.with(|shard, _| is_done(shard)) {
         cx.core.sleep(Duration::from_millis(1)).await;
@@ -243,6 +244,7 @@ async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
     // What was delivered is flushed by now: its file may say so.
     cx.with(|shard, _| shard.tables.delay_offsets.all_flushed());
     let saved = saving::save_now(cx).await && saved;
+    timers::hand_over(cx).await?;
     let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = cx.store.write_counts();
     tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");
     if saved {

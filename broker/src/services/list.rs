@@ -1,6 +1,6 @@
 //! The list of services, and how it is started.
 
-use super::{acknowledgements, expiry, registration, saving, schedule, statistics};
+use super::{acknowledgements, expiry, registration, saving, schedule, statistics, timers};
 use crate::reads::run as reads;
 use crate::sends::{acknowledge, drain};
 use crate::shard::{Cx, Shard};
@@ -48,6 +48,7 @@ pub(crate) fn start(cx: &Cx) {
     }
     cx.core.spawn(Priority::Foreground, acknowledgements::run(cx.clone()));
     schedule::start(cx);
+    timers::start(cx);
 }
 
 async fn for_ever(cx: Cx, service: Service) {

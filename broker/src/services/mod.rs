@@ -8,14 +8,16 @@
 //! | tables to their files | every 50 ms, and after a turn that changed one | [`saving`] |
 //! | long polls whose queues have messages for others | every 5 s | `reads::run` |
 //! | delayed messages that are due; their progress to its file | when one is due; every 50 ms | [`schedule`] |
+//! | timer messages that are due; what waits to its files | when one is due; every second, at a stop | [`timers`] |
 //! | members and locks that nobody renewed | every 10 s | [`expiry`] |
 //! | a sample for rates | every second | [`statistics`] |
 //! | acknowledgements | when the watermark moves | [`acknowledgements`] |
 //!
-//! Later work (timers, checks of transactions, revived pops, replication) adds its file and its
+//! Later work (checks of transactions, revived pops, replication) adds its file and its
 //! line.
 
 pub(crate) mod acknowledgements;
+pub(crate) mod delivery;
 pub(crate) mod expiry;
 pub(crate) mod list;
 pub(crate) mod registration;
@@ -23,3 +25,4 @@ pub(crate) mod saving;
 pub(crate) mod schedule;
 pub(crate) mod state;
 pub(crate) mod statistics;
+pub(crate) mod timers;

@@ -1,7 +1,9 @@
 //! What services keep between their rounds. The services themselves are in files of their own.
 
 use super::schedule::state::Schedule;
+use super::timers::state::Timers;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// The state of one shard's services.
 #[derive(Debug)]
@@ -10,6 +12,8 @@ pub(crate) struct Services {
     pub(crate) saving: Saving,
     /// Its delayed messages.
     pub(crate) schedule: Schedule,
+    /// Its timer messages.
+    pub(crate) timers: Rc<Timers>,
     /// What it did, second by second.
     pub(crate) statistics: Statistics,
 }
@@ -20,6 +24,7 @@ impl Services {
         Self {
             saving: Saving::new(now_ms),
             schedule: Schedule::default(),
+            timers: Rc::default(),
             statistics: Statistics::new(now_ms),
         }
     }
@@ -59,6 +64,10 @@ pub(crate) struct Sample {
     pub(crate) missed: u64,
     /// Messages handed out.
     pub(crate) transferred: u64,
+    /// Timers taken up.
+    pub(crate) timers_taken_up: u64,
+    /// Timer messages delivered.
+    pub(crate) timers_delivered: u64,
 }
 
 /// The samples of one shard.

@@ -16,11 +16,14 @@ pub(crate) fn tick(shard: &mut Shard, _: &mut Net) {
 /// The sums at this moment.
 pub(crate) fn now(shard: &Shard) -> Sample {
     let (reads, counts) = (&shard.reads, shard.cx.store.write_counts());
+    let timers = shard.services.timers.counts.get();
     Sample {
         at_nanos: rt::Runtime::now_nanos(&shard.cx.core),
         put: counts.messages,
         found: reads.found,
         missed: reads.missed,
         transferred: reads.messages_out,
+        timers_taken_up: timers.taken_up,
+        timers_delivered: timers.delivered,
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SCHEDULE: &str = "SCHEDULE_TOPIC_XXXX";
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
@@ -23,14 +23,14 @@ pub(crate) fn put_delayed(client: &mut Client, topic: &str, level: i32, text: &s
     assert_eq!(reply.code, 0, "{reply:?}");
 }
 
-fn queue_end(client: &mut Client, topic: &str, queue: i32) -> i64 {
+pub(crate) fn queue_end(client: &mut Client, topic: &str, queue: i32) -> i64 {
     let queue = queue.to_string();
     let reply = client.call(request::GET_MAX_OFFSET, &[("topic", topic), ("queueId", &queue)]);
     if reply.code == 0 { reply.number("offset") } else { 0 }
 }
 
 /// Everything that is in queue 0 of a topic.
-fn read_all(client: &mut Client, topic: &str) -> Vec<Stored> {
+pub(crate) fn read_all(client: &mut Client, topic: &str) -> Vec<Stored> {
     let mut all = vec![];
     loop {
         let offset = i64::try_from(all.len()).unwrap();
@@ -43,7 +43,7 @@ fn read_all(client: &mut Client, topic: &str) -> Vec<Stored> {
 }
 
 /// How often each text came to queue 0 of `T`, once all of them have.
-fn counted(client: &mut Client, texts: usize) -> BTreeMap<String, usize> {
+pub(crate) fn counted(client: &mut Client, texts: usize) -> BTreeMap<String, usize> {
     let mut counted = BTreeMap::new();
     eventually("every delayed message comes", || {
         counted.clear();

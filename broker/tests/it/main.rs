@@ -32,4 +32,5 @@ mod shards;
 mod sql;
 mod startup;
 mod tail;
+mod timers;
 mod topics;

@@ -25,7 +25,7 @@ fn sends_are_refused_with_rocketmqs_codes() {
         (SendHeader { default_topic: "unknown", ..message("new") }, response::TOPIC_NOT_EXIST),
         (SendHeader { queue_id: 4, ..message("T") }, response::INVALID_PARAMETER),
         (
-            SendHeader { properties: "TIMER_DELAY_SEC\u{1}3", ..message("T") },
+            SendHeader { properties: "TIMER_DELAY_SEC\u{1}259201", ..message("T") },
             response::MESSAGE_ILLEGAL,
         ),
         (SendHeader { properties: "TRAN_MSG\u{1}true", ..message("T") }, response::NO_PERMISSION),

@@ -3,11 +3,13 @@
 //! Other requests read their few fields with [`crate::remoting::Ext`]'s getters.
 
 mod pull;
+mod recall;
 mod scratch;
 mod send;
 mod send_back;
 
 pub use pull::{PullHeader, PullResponseHeader};
+pub use recall::RecallHeader;
 pub use scratch::Scratch;
 pub use send::{SendHeader, SendResponseHeader};
 pub use send_back::SendBackHeader;

@@ -199,6 +199,8 @@ pub struct SendResponseHeader<'s> {
     pub queue_offset: i64,
     /// UNIQ_KEY of a transactional message.
     pub transaction_id: Option<&'s str>,
+    /// With what a timer message can be recalled.
+    pub recall_handle: Option<&'s str>,
 }
 
 impl<'s> SendResponseHeader<'s> {
@@ -210,28 +212,32 @@ impl<'s> SendResponseHeader<'s> {
         if let Some(transaction_id) = self.transaction_id {
             ext.known_str(b"\"transactionId\":", "transactionId", transaction_id);
         }
+        ext.opt("recallHandle", self.recall_handle);
     }
 
     /// Reads the fields, as a client does.
     pub fn decode(ext: &Ext<'s>, scratch: &'s mut Scratch) -> Result<Self, HeaderError> {
-        let (mut msg_id, mut queue_id, mut queue_offset, mut transaction_id) =
-            (None, None, None, None);
+        let (mut msg_id, mut queue_id, mut queue_offset) = (None, None, None);
+        let (mut transaction_id, mut recall_handle) = (None, None);
         for (key, value) in ext.entries() {
             match key.as_plain() {
                 Some("msgId") => msg_id = Some(value),
                 Some("queueId") => queue_id = Some(value),
                 Some("queueOffset") => queue_offset = Some(value),
                 Some("transactionId") => transaction_id = Some(value),
+                Some("recallHandle") => recall_handle = Some(value),
                 _ => {}
             }
         }
-        let [msg_id, transaction_id] = scratch.resolve([msg_id, transaction_id]);
+        let [msg_id, transaction_id, recall_handle] =
+            scratch.resolve([msg_id, transaction_id, recall_handle]);
         Ok(Self {
             msg_id: msg_id.unwrap_or_default(),
             queue_id: req_i32("queueId", queue_id)?,
             queue_offset: opt_i64("queueOffset", queue_offset)?
                 .ok_or(HeaderError::Missing { field: "queueOffset" })?,
             transaction_id,
+            recall_handle,
         })
     }
 }

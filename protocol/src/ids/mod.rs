@@ -1,9 +1,11 @@
 //! Message ids: the broker's tells where a message lies, the client's tells messages apart.
 
 mod offset_id;
+mod recall_handle;
 mod uniq_key;
 
 pub use offset_id::{OffsetMsgId, OffsetMsgIdError};
+pub use recall_handle::{RecallHandle, RecallHandleError};
 pub use uniq_key::UniqKeys;
 
 /// Upper-case hex digits, as Java's ids have them.

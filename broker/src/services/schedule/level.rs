@@ -1,26 +1,24 @@
 //! The task of one delay level.
 
-use super::deliver::{self, NotDelivered};
+use super::deliver;
 use super::due::{Due, Head, Now};
-use super::state::Arrived;
 use crate::sends::put;
+use crate::services::delivery::arrived::Arrived;
+use crate::services::delivery::message::NotDelivered;
+use crate::services::delivery::read::{Found, read};
 use crate::shard::{Cx, Shard};
-use engine::{
-    OwnedReadRequest, OwnedTagFilter, PhyOffset, QueueOffset, ReadError, ReadSlices, ReadStatus,
-};
+use engine::{PhyOffset, ReadError, ReadStatus};
 use futures_lite::future::yield_now;
 use protocol::names::SCHEDULE_TOPIC;
 use protocol::properties::{self, names};
 use protocol::record::{RecordView, records};
-use rt::{BufSlice, Runtime as _};
+use rt::Runtime as _;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Messages read at once. Those that are not due yet are remembered by when they are.
 const BATCH_MESSAGES_MAX: usize = 32;
-/// Bytes read at once: held until the copies are acknowledged.
-const BATCH_BYTES_MAX: usize = 1 << 20;
 /// The longest sleep: a clock that is set forward is noticed then.
 const SLEEP_MS_MAX: i64 = 10_000;
 /// Between two attempts when a read or a delivery failed.
@@ -48,13 +46,6 @@ enum Wait {
     Arrival,
     /// The end: the shard stops, or its log takes nothing any more.
     ForEver,
-}
-
-/// What a read brought.
-struct Found {
-    status: ReadStatus,
-    slices: Vec<BufSlice>,
-    next_begin_offset: i64,
 }
 
 impl Level {
@@ -131,27 +122,8 @@ impl Level {
         }
     }
 
-    /// From memory where the messages are there, else from disk. At most one read for each level is
-    /// under way, so these need no place among the reads for clients.
     async fn read(&self, messages: usize) -> Result<Found, ReadError> {
-        let request = OwnedReadRequest {
-            topic: SCHEDULE_TOPIC.into(),
-            queue_id: self.level - 1,
-            offset: QueueOffset(self.next),
-            max_messages: messages,
-            max_bytes: BATCH_BYTES_MAX,
-            filter: OwnedTagFilter::All,
-            as_asked: true,
-        };
-        let mut hot = ReadSlices::default();
-        let status = self.cx.store.read(&request.as_request(), &mut hot);
-        if status != ReadStatus::Cold {
-            let next_begin_offset = hot.next_begin_offset.0;
-            return Ok(Found { status, slices: hot.slices, next_begin_offset });
-        }
-        let cold = self.cx.store.read_cold(request).await?;
-        let next_begin_offset = cold.next_begin_offset.0;
-        Ok(Found { status: cold.status, slices: cold.slices, next_begin_offset })
+        read(&self.cx.store, (SCHEDULE_TOPIC, self.level - 1), self.next, messages).await
     }
 
     async fn take(&mut self, found: &Found) -> Wait {

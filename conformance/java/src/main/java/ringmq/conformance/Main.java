@@ -31,6 +31,9 @@ public final class Main {
         SCENARIOS.put("dead-letters", new DeadLetters());
         SCENARIOS.put("delays", new Delays());
         SCENARIOS.put("retries", new Retries());
+        SCENARIOS.put("timers", new Timers());
+        SCENARIOS.put("recall", new Recall());
+        SCENARIOS.put("timer-drop-in", new TimerDropIn());
         SCENARIOS.put("sql-filter", new SqlFilters());
         SCENARIOS.put("runtime-info", new RuntimeInfo());
         SCENARIOS.put("placement", new Placement());
