@@ -17,9 +17,11 @@ mod memory;
 mod options;
 mod serve;
 mod store;
+mod transactions;
 mod without_effect;
 
 pub(crate) use options::{Options, ShardOptions};
+pub(crate) use transactions::TransactionOptions;
 
 use protocol::config_file::{ConfigError, Key, Properties, Settings};
 use std::path::{Path, PathBuf};
@@ -28,7 +30,14 @@ use std::sync::LazyLock;
 /// Every key the broker knows: RocketMQ's that work, RingMQ's own, RocketMQ's that change nothing
 /// here.
 pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
-    [honoured::ROCKETMQ, honoured::OWN, honoured::SWITCHES, without_effect::WITHOUT_EFFECT].concat()
+    [
+        honoured::ROCKETMQ,
+        transactions::KEYS,
+        honoured::OWN,
+        honoured::SWITCHES,
+        without_effect::WITHOUT_EFFECT,
+    ]
+    .concat()
 });
 
 /// Why the configuration can't be used.

@@ -1,6 +1,7 @@
 //! The validated options of the process and of each of its shards.
 
 use super::serve::{CreateOptions, ServeOptions};
+use super::transactions::TransactionOptions;
 use super::{host, memory, store};
 use crate::checked;
 use crate::limits::NAME_SERVERS_MAX;
@@ -34,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) create: CreateOptions,
     /// Limits and waits of requests.
     pub(crate) serve: ServeOptions,
+    /// How transactions end.
+    pub(crate) transactions: TransactionOptions,
     /// `flushConsumerOffsetInterval`.
     pub(crate) persist_every: Duration,
     /// `flushDelayOffsetInterval`.
@@ -96,6 +99,7 @@ impl Options {
             store: store::store_config(settings)?,
             create: CreateOptions::from_settings(settings),
             serve: ServeOptions::from_settings(settings),
+            transactions: TransactionOptions::from_settings(settings),
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
             persist_delays_every: millis(settings, "flushDelayOffsetInterval"),
             register_every: millis(settings, "registerNameServerPeriod")

@@ -13,7 +13,7 @@ use engine::{
     Store,
 };
 use netcore::{ConnId, Net};
-use protocol::names::SCHEDULE_TOPIC;
+use protocol::names::{SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
 use rt::real::Core;
 use rt::{Priority, Runtime as _};
 
@@ -194,17 +194,19 @@ fn wake_all(shard: &mut Shard, net: &mut Net, woken: &mut Vec<Read>) {
     }
 }
 
-/// Wakes the long polls whose messages became visible, and the delay levels.
+/// Wakes the long polls whose messages became visible, the delay levels and the transactions.
 pub(crate) fn wake_arrivals(shard: &mut Shard, net: &mut Net) {
     if !shard.cx.store.has_arrivals() {
         return;
     }
     let mut woken = std::mem::take(&mut shard.reads.woken);
     let (polls, slices) = (&mut shard.reads.long_polls, &mut shard.reads.slices);
-    let (store, schedule) = (&shard.cx.store, &shard.services.schedule);
+    let (store, services) = (&shard.cx.store, &shard.services);
     store.drain_arrivals(|arrival| {
-        if arrival.topic == SCHEDULE_TOPIC {
-            schedule.arrived(arrival.queue_id);
+        match arrival.topic {
+            SCHEDULE_TOPIC => services.schedule.arrived(arrival.queue_id),
+            TRANS_HALF_TOPIC => services.transactions.half_arrived(),
+            _ => {}
         }
         let Arrival { topic, queue_id, max_offset: QueueOffset(max_offset), tags_code } = arrival;
         let arrived = Arrived { topic, queue_id, max_offset, tags_code };

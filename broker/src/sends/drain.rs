@@ -14,7 +14,7 @@ use crate::shard::Shard;
 use crate::tables::topics::Topics;
 use netcore::Net;
 use protocol::codes::response;
-use protocol::names::SCHEDULE_TOPIC;
+use protocol::names::{SCHEDULE_TOPIC, TRANS_HALF_TOPIC};
 use protocol::native::ErrorCode;
 use rt::{Priority, Runtime as _};
 use std::time::Duration;
@@ -92,7 +92,7 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
         unique_key: &send.unique_key,
     };
     let told = match (&send.then, &send.message) {
-        (Then::Wake(..), _) => Told::Nothing,
+        (Then::Wake(..), _) | (_, OwnedMessage::Several(_)) => Told::Nothing,
         (_, OwnedMessage::One(_)) => {
             Told::Send(of_send(MessageIds::One(stored.first.physical_offset.as_i64())))
         }
@@ -116,11 +116,12 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
 
 /// Its topic may have been deleted, closed or made smaller while it waited. What the broker stores
 /// itself may go to topics that are closed to clients. Of a delayed message the topic is looked up
-/// when it is due; clients can't name the one that it waits in.
+/// when it is due, of a half message when it is committed; clients can't name the ones that these
+/// wait in.
 fn still_there(topics: &Topics, send: &Prepared) -> Result<(), Gone> {
     let is_own = matches!(send.then, Then::Wake(..));
     send.message.each_queue(|name, queue_id| {
-        if name == SCHEDULE_TOPIC {
+        if name == SCHEDULE_TOPIC || name == TRANS_HALF_TOPIC {
             return Ok(());
         }
         let topic = || name.to_owned();

@@ -8,11 +8,12 @@
 //! | tables to their files | every 50 ms, and after a turn that changed one | [`saving`] |
 //! | long polls whose queues have messages for others | every 5 s | `reads::run` |
 //! | delayed messages that are due; their progress to its file | when one is due; every 50 ms | [`schedule`] |
+//! | half messages that are open; their progress to its file | when one is due; every 50 ms | [`transactions`] |
 //! | members and locks that nobody renewed | every 10 s | [`expiry`] |
 //! | a sample for rates | every second | [`statistics`] |
 //! | acknowledgements | when the watermark moves | [`acknowledgements`] |
 //!
-//! Later work (timers, checks of transactions, revived pops, replication) adds its file and its
+//! Later work (timers, revived pops, replication) adds its file and its
 //! line.
 
 pub(crate) mod acknowledgements;
@@ -23,3 +24,4 @@ pub(crate) mod saving;
 pub(crate) mod schedule;
 pub(crate) mod state;
 pub(crate) mod statistics;
+pub(crate) mod transactions;

@@ -1,6 +1,7 @@
 //! What services keep between their rounds. The services themselves are in files of their own.
 
 use super::schedule::state::Schedule;
+use super::transactions::state::Transactions;
 use std::collections::VecDeque;
 
 /// The state of one shard's services.
@@ -10,6 +11,8 @@ pub(crate) struct Services {
     pub(crate) saving: Saving,
     /// Its delayed messages.
     pub(crate) schedule: Schedule,
+    /// Its transactions.
+    pub(crate) transactions: Transactions,
     /// What it did, second by second.
     pub(crate) statistics: Statistics,
 }
@@ -20,6 +23,7 @@ impl Services {
         Self {
             saving: Saving::new(now_ms),
             schedule: Schedule::default(),
+            transactions: Transactions::default(),
             statistics: Statistics::new(now_ms),
         }
     }

@@ -33,3 +33,4 @@ mod sql;
 mod startup;
 mod tail;
 mod topics;
+mod transactions;

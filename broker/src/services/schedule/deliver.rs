@@ -64,7 +64,7 @@ pub(super) async fn deliver(
 }
 
 /// Where the message says that it goes.
-fn destination<'r>(record: &RecordView<'r>) -> Result<(&'r str, i32), String> {
+pub(crate) fn destination<'r>(record: &RecordView<'r>) -> Result<(&'r str, i32), String> {
     let topic = properties::get(record.properties(), names::REAL_TOPIC).ok_or("no REAL_TOPIC")?;
     check_topic(topic).map_err(|error| format!("REAL_TOPIC: {error}"))?;
     if is_not_allowed_send(topic) {
@@ -81,7 +81,7 @@ fn destination<'r>(record: &RecordView<'r>) -> Result<(&'r str, i32), String> {
 /// The queue to store it in, which exists afterwards. Nothing acknowledged is lost: a topic that is
 /// gone comes back, as one does at a start whose messages outlived its settings, and a queue that
 /// is gone gives way to another of its topic.
-fn queue_there(shard: &mut Shard, name: &str, queue_id: i32) -> Result<i32, String> {
+pub(crate) fn queue_there(shard: &mut Shard, name: &str, queue_id: i32) -> Result<i32, String> {
     if let Some(topic) = shard.tables.topics.get(name) {
         let queues = topic.config.write_queue_nums.max(topic.config.read_queue_nums);
         return Ok(if queue_id < queues { queue_id } else { queue_id % queues.max(1) });
