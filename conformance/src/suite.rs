@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 23] = [
+pub(crate) const SCENARIOS: [Scenario; 25] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -189,6 +189,11 @@ pub(crate) const SCENARIOS: [Scenario; 23] = [
         )
     },
     in_turn("broker-restart", "the broker restarts under load: nothing acknowledged is missing"),
+    in_turn(
+        "transactions",
+        "commit, rollback, and what the broker asks for: of a producer that did not know, of another \
+            of its group when one is gone, of all after the broker was killed",
+    ),
     in_turn("namesrv-loss", "one name server killed and back, then the other: clients go on"),
     Scenario {
         stage: Stage::DropIn,
@@ -208,6 +213,15 @@ pub(crate) const SCENARIOS: [Scenario; 23] = [
             "delayed messages and retries pend while a store changes hands: each broker delivers \
                 what the other took, on time and once; after SIGTERM, after SIGKILL (twice at \
                 most), after a rebuild of the queues",
+        )
+    },
+    Scenario {
+        stage: Stage::Visited,
+        clients: Clients::Newest,
+        ..in_turn(
+            "transactions-drop-in",
+            "transactions pend while a store changes hands: each broker asks about what the other \
+                took, nothing that has ended comes again; after SIGTERM and after SIGKILL",
         )
     },
 ];
@@ -281,10 +295,12 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_left_out_and_listed() {
         assert_eq!(left_out(Against::Ringmq, 1), ["shards", "placement"]);
-        assert_eq!(left_out(Against::Ringmq, 2), ["seed", "drop-in", "delayed-drop-in"]);
+        let one_shard = ["seed", "drop-in", "delayed-drop-in", "transactions-drop-in"];
+        assert_eq!(left_out(Against::Ringmq, 2), one_shard);
         let apache = ["native", "shards", "placement", "drop-in"];
         assert_eq!(left_out(Against::Apache, 1), apache);
-        assert_eq!(left_out(Against::Apache, 2), ["seed", "native", "drop-in", "delayed-drop-in"]);
+        let apache = ["seed", "native", "drop-in", "delayed-drop-in", "transactions-drop-in"];
+        assert_eq!(left_out(Against::Apache, 2), apache);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //!   drafts ─► room for all ─► each: encoded into the tail, next to the one before ─► units ─► arrivals
 //! ```
 //!
-//! A killed process whose tail outlives it leaves all of them or none. A power cut may leave the
-//! first ones only, for the log is cut at a record: they are its last records then.
+//! A killed process whose tail outlives it leaves all of them or none. A power cut may take some: the
+//! last ones, and under SYNC_FLUSH any of those that were not acknowledged.
 
 use super::Store;
 use super::append::{Appended, encoded_len};
@@ -15,6 +15,12 @@ use protocol::record::RecordDraft;
 use rt::Runtime;
 
 impl<R: Runtime> Store<R> {
+    /// How many bytes the record of a message takes in this store's log.
+    pub fn record_bytes(&self, draft: &RecordDraft<'_>) -> Result<usize, AppendError> {
+        let has_crc = self.inner.env.config.append_property_crc || draft.needs_crc();
+        Ok(encoded_len(draft, has_crc)?)
+    }
+
     /// Stores messages of any queues: all or none, next to each other in one file. `each` is told
     /// where each went, in order; the end of the last is returned. Together they may be as large as
     /// the largest record.

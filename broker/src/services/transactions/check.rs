@@ -3,8 +3,9 @@
 
 use super::facts::Facts;
 use super::halves::{Current, Due, Halves, Look};
-use super::records::{self, Copy};
-use super::{reading, recover, saved};
+use super::records::{self, Copy, Op};
+use super::recover::{self, Recovered};
+use super::{reading, saved};
 use crate::peers::asked::Request;
 use crate::sends::errors::PutError;
 use crate::sends::half::QUEUE_ID;
@@ -35,7 +36,8 @@ const UNSENT_BYTES_MAX: usize = 1 << 20;
 const SLEEP_MS_MAX: i64 = 10_000;
 /// Between two attempts when a read or a copy failed.
 const RETRY_MS: i64 = 1_000;
-/// Bytes of an op message's body (Apache's `transactionOpMsgMaxSize`).
+/// Half messages that one op message names (Apache's has up to `transactionOpMsgMaxSize`, 4,096
+/// bytes).
 const OP_OFFSETS_MAX: usize = 200;
 
 /// What the task waits for.
@@ -102,13 +104,10 @@ async fn recovered(cx: &Cx) -> bool {
         let were_committed = recovered.were_committed;
         tracing::info!(open, were_committed, "transactions that had not ended");
     }
-    for offsets in recovered.without_op.chunks(OP_OFFSETS_MAX) {
-        let body = records::op_body(offsets);
-        let op = records::op(&body, cx.now_ms(), cx.options.store_host);
-        if let Err(error) = append(cx, &Message::One(&op)).await {
-            tracing::error!("transactions: store an op message: {error}");
-            return false;
-        }
+    let stored = store_what_is_missing(cx, &recovered, &mut halves).await;
+    if let Err(error) = stored {
+        tracing::error!("transactions: store what a crash took: {error}");
+        return false;
     }
     cx.with(|shard, _| {
         let transactions = &mut shard.services.transactions;
@@ -117,6 +116,38 @@ async fn recovered(cx: &Cx) -> bool {
         transactions.freed.notify();
     });
     true
+}
+
+/// The op messages that a crash took, and copies of what it made look ended.
+async fn store_what_is_missing(
+    cx: &Cx,
+    recovered: &Recovered,
+    halves: &mut Halves,
+) -> Result<(), PutError> {
+    for offsets in recovered.without_op.chunks(OP_OFFSETS_MAX) {
+        append_op(cx, offsets).await?;
+    }
+    for offset in &recovered.to_copy {
+        let found = reading::read(&cx.store, TRANS_HALF_TOPIC, QUEUE_ID, *offset, 1).await;
+        let Ok(Some(found)) = found else { continue };
+        let Some(half) = found.slices.first() else { continue };
+        let Ok(record) = RecordView::parse(half) else { continue };
+        let Some(facts) = Facts::of(&record) else { continue };
+        let copy = records::asked(&record, facts.checks, facts.first);
+        let place = store(cx, &copy, &record, *offset).await?;
+        let copy = Current { offset: place.queue_offset.0, at: place.physical_offset };
+        halves.renewed(*offset, copy, place.store_timestamp_ms);
+        tracing::warn!("half message {offset} is open again: a power cut took its end");
+    }
+    Ok(())
+}
+
+/// These half messages count no more.
+async fn append_op(cx: &Cx, offsets: &[i64]) -> Result<(), PutError> {
+    let op = Op::of(offsets);
+    let pieces = op.pieces();
+    let draft = op.draft(&pieces, cx.now_ms(), cx.options.store_host);
+    append(cx, &Message::One(&draft)).await.map(|_| ())
 }
 
 /// Looks, and asks a batch at most.
@@ -174,12 +205,10 @@ async fn look(cx: &Cx) -> Result<Option<i64>, ReadError> {
         let Some(found) = found else { return Ok(Some(RETRY_MS)) };
         let mut superseded = vec![];
         let wait = look_at(cx, &found.slices, &mut superseded);
-        if !superseded.is_empty() {
-            let body = records::op_body(&superseded);
-            let op = records::op(&body, cx.now_ms(), cx.options.store_host);
-            if let Err(error) = append(cx, &Message::One(&op)).await {
-                tracing::error!("transactions: store an op message: {error}");
-            }
+        if !superseded.is_empty()
+            && let Err(error) = append_op(cx, &superseded).await
+        {
+            tracing::error!("transactions: store an op message: {error}");
         }
         if wait.is_some() {
             return Ok(wait);
@@ -362,8 +391,10 @@ async fn store(
     offset: i64,
 ) -> Result<Appended, PutError> {
     let (pieces, host) = (copy.pieces(), cx.options.store_host);
-    let body = records::op_body(&[offset]);
-    let both = [copy.draft(record, &pieces, host), records::op(&body, cx.now_ms(), host)];
+    let message = copy.draft(record, &pieces, host);
+    let op = Op::behind(cx.store.record_bytes(&message)?, offset);
+    let op_pieces = op.pieces();
+    let both = [message, op.draft(&op_pieces, cx.now_ms(), host)];
     append(cx, &Message::Several(&both)).await
 }
 

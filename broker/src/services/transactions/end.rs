@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::halves::{Current, MayEnd};
-use super::records;
+use super::records::{self, Op};
 use crate::answers::remoting::{Refusal, too_many_reads};
 use crate::desk::reply::Reply;
 use crate::sends::errors::{PutError, refusal_of};
@@ -146,8 +146,12 @@ async fn commit(cx: &Cx, record: &RecordView<'_>, current: Current) -> Result<()
     let levels = &cx.options.process.store.delay_levels;
     let copy = records::committed(record, (topic, queue_id), current.at, levels);
     let (pieces, host) = (copy.pieces(), cx.options.store_host);
-    let body = records::op_body(&[current.offset]);
-    let both = [copy.draft(record, &pieces, host), records::op(&body, cx.now_ms(), host)];
+    let message = copy.draft(record, &pieces, host);
+    let limit = cx.options.process.store.message_bytes_max;
+    let bytes = cx.store.record_bytes(&message).map_err(|error| refusal_of(&error, limit))?;
+    let op = Op::behind(bytes, current.offset);
+    let op_pieces = op.pieces();
+    let both = [message, op.draft(&op_pieces, cx.now_ms(), host)];
     match put(cx, &Message::Several(&both)).await {
         // As Apache: stored counts.
         Ok(_) | Err(PutError::NotFlushedInTime(_)) => Ok(()),
@@ -156,9 +160,10 @@ async fn commit(cx: &Cx, record: &RecordView<'_>, current: Current) -> Result<()
 }
 
 async fn put_op(cx: &Cx, offset: i64) -> Result<(), PutError> {
-    let body = records::op_body(&[offset]);
-    let op = records::op(&body, cx.now_ms(), cx.options.store_host);
-    match put(cx, &Message::One(&op)).await {
+    let op = Op::of(&[offset]);
+    let pieces = op.pieces();
+    let draft = op.draft(&pieces, cx.now_ms(), cx.options.store_host);
+    match put(cx, &Message::One(&draft)).await {
         Ok(_) | Err(PutError::NotFlushedInTime(_)) => Ok(()),
         Err(error) => Err(error),
     }

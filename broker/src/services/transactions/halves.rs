@@ -314,9 +314,14 @@ impl Halves {
         self.due.insert((due_ms, offset));
     }
 
-    /// Its producers were asked: a copy of it, at this place since this time, counts instead.
+    /// A copy of it, at this place since this time, counts instead. Its producers were asked, or it
+    /// only had to be copied.
     pub(super) fn renewed(&mut self, offset: i64, copy: Current, stored_ms: i64) {
         let Some(mut open) = self.open.remove(&offset) else { return };
+        self.due.remove(&(open.due_ms, offset));
+        if open.state == State::Parked {
+            self.groups.park(open.group, false);
+        }
         self.known.insert(copy.offset);
         (open.at, open.state) = (copy.at, State::Waits);
         open.expires_ms = stored_ms.saturating_add(self.options.reserved_ms);
@@ -371,8 +376,136 @@ impl Halves {
         self.open.iter().map(|(offset, open)| Current { offset: *offset, at: open.at })
     }
 
+    /// Whether the newest copy of an open transaction has this offset.
+    pub(super) fn is_open(&self, offset: i64) -> bool {
+        self.open.contains_key(&offset)
+    }
+
     /// May it be asked once more?
     pub(super) fn checks_max(&self) -> i32 {
         self.options.checks_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: TransactionOptions = TransactionOptions {
+        are_rejected: false,
+        time_out_ms: 6_000,
+        checks_max: 3,
+        check_interval_ms: 30_000,
+        reserved_ms: 72 * 3_600_000,
+    };
+
+    fn facts(offset: i64, stored_ms: i64) -> Facts<'static> {
+        let at = PhyOffset(offset.unsigned_abs() * 100);
+        Facts {
+            offset,
+            at,
+            first: offset,
+            checks: 0,
+            stored_ms,
+            born_ms: stored_ms,
+            immunity_s: None,
+            group: "p",
+        }
+    }
+
+    fn current(offset: i64) -> Current {
+        Current { offset, at: PhyOffset(offset.unsigned_abs() * 100) }
+    }
+
+    /// Looks at everything below `end`, all stored at 0.
+    fn look_at_all(halves: &mut Halves, end: i64, now_ms: i64) {
+        while let Some((at, _)) = halves.next_to_look(end) {
+            assert_eq!(halves.look(&facts(at, 0), now_ms, true), Look::Open);
+        }
+    }
+
+    #[test]
+    fn what_ended_before_it_was_looked_at_is_never_looked_at() {
+        let mut halves = Halves::new(OPTIONS, 0);
+        for offset in [2, 0, 1] {
+            assert_eq!(halves.begin_end(&facts(offset, 0), 5), MayEnd::Yes(current(offset)));
+            halves.ended(offset);
+        }
+        assert_eq!((halves.next_to_look(3), halves.frontier(), halves.count(3)), (None, 3, 0));
+        assert!(halves.groups.is_empty() && halves.known.len() == 0);
+        assert_eq!(halves.next_to_look(4), Some((3, 1)));
+        assert_eq!(halves.look(&facts(3, 0), 400, true), Look::Wait(600));
+        assert_eq!(halves.look(&facts(3, 0), 1_000, true), Look::Open);
+        assert_eq!((halves.next_due_ms(), halves.frontier()), (Some(6_000), 3));
+    }
+
+    #[test]
+    fn a_transaction_ends_once_by_whatever_copy() {
+        let mut halves = Halves::new(OPTIONS, 0);
+        look_at_all(&mut halves, 2, 1_000);
+        assert_eq!(halves.take_due(5_999), None);
+        assert_eq!(halves.take_due(6_000).unwrap().offset, 0);
+        assert_eq!(halves.begin_end(&facts(0, 0), 6_000), MayEnd::Busy);
+        halves.renewed(0, current(2), 6_000);
+        assert_eq!(halves.next_to_look(3), None, "the copy is known");
+        let copy = Facts { first: 0, checks: 1, ..facts(2, 6_000) };
+        assert_eq!(halves.begin_end(&facts(0, 0), 7_000), MayEnd::Yes(current(2)));
+        assert_eq!(halves.begin_end(&copy, 7_000), MayEnd::Busy);
+        halves.failed(2, 7_000);
+        assert_eq!(halves.begin_end(&copy, 7_000), MayEnd::Yes(current(2)));
+        halves.ended(2);
+        for old in [facts(0, 0), copy] {
+            assert_eq!(halves.begin_end(&old, 8_000), MayEnd::Over);
+        }
+        assert_eq!((halves.frontier(), halves.count(3)), (1, 1));
+        assert!(halves.latest.is_empty());
+    }
+
+    #[test]
+    fn of_two_copies_the_newer_counts() {
+        let mut halves = Halves::new(OPTIONS, 0);
+        look_at_all(&mut halves, 1, 1_000);
+        let copy = Facts { first: 0, checks: 1, ..facts(1, 6_000) };
+        assert_eq!(halves.look(&copy, 8_000, true), Look::Supersedes(0));
+        assert_eq!(halves.begin_end(&facts(0, 0), 8_000), MayEnd::Yes(current(1)));
+        halves.ended(1);
+        assert_eq!((halves.count(2), halves.frontier()), (0, 2));
+    }
+
+    #[test]
+    fn without_a_producer_a_transaction_waits_until_one_comes_or_it_expires() {
+        let mut halves = Halves::new(OPTIONS, 0);
+        look_at_all(&mut halves, 2, 1_000);
+        for offset in [0, 1] {
+            assert_eq!(halves.take_due(7_000).unwrap().offset, offset);
+            halves.park(offset, 7_000);
+        }
+        assert_eq!(halves.next_due_ms(), Some(OPTIONS.reserved_ms));
+        assert!(!halves.producer_came("q", 8_000));
+        assert_eq!(halves.begin_end(&facts(1, 0), 8_000), MayEnd::Yes(current(1)));
+        halves.ended(1);
+        assert!(halves.producer_came("p", 8_000) && !halves.producer_came("p", 8_000));
+        assert_eq!(halves.take_due(8_000).map(|due| due.offset), Some(0));
+        halves.park(0, 8_000);
+        assert!(halves.take_due(OPTIONS.reserved_ms).unwrap().is_expired);
+        halves.ended(0);
+        assert!(halves.groups.is_empty() && halves.due.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_nobody_wait_longer_than_once_more() {
+        let mut halves = Halves::new(OPTIONS, 0);
+        assert_eq!(halves.look(&facts(0, 1_000_000), 5_000, true), Look::Open);
+        assert_eq!(halves.next_due_ms(), Some(35_000));
+    }
+
+    #[test]
+    fn what_is_open_is_counted_whether_it_was_looked_at_or_not() {
+        let mut halves = Halves::new(OPTIONS, 10);
+        look_at_all(&mut halves, 15, 1_000);
+        assert_eq!(halves.begin_end(&facts(20, 0), 0), MayEnd::Yes(current(20)));
+        assert_eq!(halves.count(100), 90);
+        halves.ended(20);
+        assert_eq!(halves.count(100), 89);
     }
 }

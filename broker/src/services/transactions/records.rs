@@ -10,8 +10,8 @@
 //! | given up | a copy in TRANS_CHECK_MAX_TIME_TOPIC; an op message |
 //!
 //! An op message says which half messages count no more: tag `d`, body `3,` or `3,5,8,`, their queue
-//! offsets. It stands behind what it follows from: where a crash takes the end of the log, something
-//! is done twice at most.
+//! offsets. It stands right behind what it follows from, and says how long that is: a power cut may
+//! leave either alone, and the next start finds out ([`super::recover`]).
 
 use crate::sends::delay::{self, Waiting};
 use crate::sends::half::{CHECK_TIMES, FIRST_OFFSET, QUEUE_ID, without_transaction};
@@ -25,8 +25,11 @@ use std::net::SocketAddr;
 
 /// The checksum of the record that a copy is made of: the copy gets its own.
 const CRC_PROPERTY: &str = "__CRC32#";
-/// What op messages have for a tag.
-const OP_PROPERTIES: &[u8] = b"TAGS\x01d\x02";
+/// The tag of op messages.
+const OP_TAG: &str = "d";
+/// Of an op message: the bytes of the record before it, from which it follows. Apache has no such
+/// property and looks at none.
+const FOLLOWS: &str = "TRAN_OP_FOLLOWS";
 
 /// A record's topic, queue and properties; the rest is another's.
 #[derive(Debug)]
@@ -126,13 +129,61 @@ impl<'c> Copy<'c> {
     }
 }
 
-/// The body of an op message about these half messages.
-pub(super) fn op_body(offsets: &[i64]) -> String {
-    let mut body = String::new();
-    for offset in offsets {
-        let _infallible = write!(body, "{offset},");
+/// An op message.
+#[derive(Debug)]
+pub(super) struct Op {
+    body: String,
+    properties: Vec<u8>,
+}
+
+impl Op {
+    /// These half messages count no more.
+    pub(super) fn of(offsets: &[i64]) -> Self {
+        let mut body = String::new();
+        for offset in offsets {
+            let _infallible = write!(body, "{offset},");
+        }
+        let mut properties = vec![];
+        properties::write(&mut properties, names::TAGS, OP_TAG);
+        Self { body, properties }
     }
-    body
+
+    /// This half message counts no more, because of the record of `bytes` bytes right before.
+    pub(super) fn behind(bytes: usize, offset: i64) -> Self {
+        let mut op = Self::of(&[offset]);
+        properties::write(&mut op.properties, FOLLOWS, &bytes.to_string());
+        op
+    }
+
+    /// Its properties, in the form that [`Self::draft`] takes.
+    pub(super) fn pieces(&self) -> [&[u8]; 1] {
+        [&self.properties]
+    }
+
+    /// The record; `pieces` are [`Self::pieces`].
+    pub(super) fn draft<'o>(
+        &'o self,
+        pieces: &'o [&'o [u8]; 1],
+        now_ms: i64,
+        host: SocketAddr,
+    ) -> RecordDraft<'o> {
+        RecordDraft {
+            topic: TRANS_OP_HALF_TOPIC,
+            queue_id: QUEUE_ID,
+            flag: 0,
+            queue_offset: 0,
+            physical_offset: 0,
+            sys_flag: 0,
+            born_timestamp_ms: now_ms,
+            born_host: host,
+            store_timestamp_ms: 0,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: self.body.as_bytes(),
+            properties: pieces,
+        }
+    }
 }
 
 /// The half messages that the body of an op message names; what is no number is left out.
@@ -143,27 +194,14 @@ pub(super) fn op_offsets(body: &[u8]) -> impl Iterator<Item = i64> {
 
 /// Whether a record is an op message that says something.
 pub(super) fn is_op(record: &RecordView<'_>) -> bool {
-    properties::get(record.properties(), names::TAGS) == Some("d")
+    properties::get(record.properties(), names::TAGS) == Some(OP_TAG)
 }
 
-/// An op message with this body.
-pub(super) fn op<'b>(body: &'b str, now_ms: i64, host: SocketAddr) -> RecordDraft<'b> {
-    RecordDraft {
-        topic: TRANS_OP_HALF_TOPIC,
-        queue_id: QUEUE_ID,
-        flag: 0,
-        queue_offset: 0,
-        physical_offset: 0,
-        sys_flag: 0,
-        born_timestamp_ms: now_ms,
-        born_host: host,
-        store_timestamp_ms: 0,
-        store_host: host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
-        body: body.as_bytes(),
-        properties: &[OP_PROPERTIES],
-    }
+/// The place of the record that an op message follows from, where it says so.
+pub(super) fn follows(op: &RecordView<'_>) -> Option<PhyOffset> {
+    let bytes: u64 = properties::get(op.properties(), FOLLOWS)?.parse().ok()?;
+    let at = u64::try_from(op.physical_offset()).ok()?;
+    at.checked_sub(bytes).map(PhyOffset)
 }
 
 #[cfg(test)]
@@ -221,12 +259,26 @@ mod tests {
 
     #[test]
     fn op_messages_say_what_they_were_told() {
-        let body = op_body(&[3, 5, 88]);
-        assert_eq!(body, "3,5,88,");
-        assert_eq!(op_offsets(body.as_bytes()).collect::<Vec<_>>(), [3, 5, 88]);
+        let op = Op::of(&[3, 5, 88]);
+        assert_eq!((op.body.as_str(), &*op.properties), ("3,5,88,", &b"TAGS\x01d\x02"[..]));
+        assert_eq!(op_offsets(op.body.as_bytes()).collect::<Vec<_>>(), [3, 5, 88]);
         assert_eq!(
             op_offsets(b"3,x,,-4, 7 ,\xff,99999999999999999999").collect::<Vec<_>>(),
             [3, -4, 7]
         );
+    }
+
+    #[test]
+    fn an_op_message_knows_the_place_of_what_it_follows_from() {
+        let host = "127.0.0.1:10911".parse().unwrap();
+        for (op, before) in [(Op::behind(300, 7), Some(PhyOffset(700))), (Op::of(&[7]), None)] {
+            let pieces = op.pieces();
+            let draft = RecordDraft { physical_offset: 1_000, ..op.draft(&pieces, 5, host) };
+            let mut bytes = vec![0; draft.encoded_len().unwrap()];
+            draft.encode_into(&mut bytes).unwrap();
+            let record = RecordView::parse(&bytes).unwrap();
+            assert!(is_op(&record));
+            assert_eq!((follows(&record), record.body()), (before, &b"7,"[..]));
+        }
     }
 }

@@ -6,8 +6,13 @@
 //!   the last message of each queue that an open one goes to ─► committed after all?
 //! ```
 //!
-//! The last step is for a crash that took the op message and left the message that was committed:
-//! both were appended together, so that message is then the last of its queue.
+//! A commit, and a copy for a question, are two records next to each other. A power cut may take one
+//! of them:
+//! - The op message alone: the message that was committed is then the last of its queue, and the last
+//!   step finds it. Of two copies of a half message the newer counts.
+//! - What it follows from alone (under SYNC_FLUSH, where the log may have holes behind what was
+//!   acknowledged): the op message says where that was. Where no record is there, it is not believed,
+//!   and the half message has to be copied, so that no later start believes it.
 
 use super::facts::Facts;
 use super::halves::{Current, Halves, Look};
@@ -31,6 +36,8 @@ pub(super) struct Recovered {
     pub(super) without_op: Vec<i64>,
     /// Of these, transactions that were committed.
     pub(super) were_committed: usize,
+    /// Open ones that an op message names which is not believed.
+    pub(super) to_copy: Vec<i64>,
 }
 
 /// Where a start begins to read: what was saved, as far as the queues have it.
@@ -56,7 +63,7 @@ pub(super) async fn recover<R: Runtime>(
     from: Frontier,
     halves: &mut Halves,
 ) -> Result<Recovered, ReadError> {
-    read_ops(store, from.op, halves).await?;
+    let not_ended = read_ops(store, from.op, halves).await?;
     let mut without_op = vec![];
     let topics = read_halves(store, halves, &mut without_op).await?;
     let committed = committed(store, halves, &topics).await?;
@@ -64,24 +71,41 @@ pub(super) async fn recover<R: Runtime>(
         halves.ended(*offset);
     }
     without_op.extend(&committed);
-    Ok(Recovered { without_op, were_committed: committed.len() })
+    let to_copy = not_ended.into_iter().filter(|offset| halves.is_open(*offset)).collect();
+    Ok(Recovered { without_op, were_committed: committed.len(), to_copy })
 }
 
+/// The half messages that op messages name which are not believed.
 async fn read_ops<R: Runtime>(
     store: &Store<R>,
     mut at: i64,
     halves: &mut Halves,
-) -> Result<(), ReadError> {
-    let topic = TRANS_OP_HALF_TOPIC;
+) -> Result<Vec<i64>, ReadError> {
+    let (topic, mut not_ended) = (TRANS_OP_HALF_TOPIC, vec![]);
     while let Some(found) = reading::read(store, topic, QUEUE_ID, at, OPS_AT_ONCE).await? {
         for op in found.slices.iter().flat_map(|slice| records_of(slice)).filter_map(Result::ok) {
-            if records::is_op(&op) {
-                records::op_offsets(op.body()).for_each(|offset| halves.ended_before(offset));
+            if !records::is_op(&op) {
+                continue;
+            }
+            let offsets = records::op_offsets(op.body());
+            if is_alone(store, &op).await? {
+                not_ended.extend(offsets);
+            } else {
+                offsets.for_each(|offset| halves.ended_before(offset));
             }
         }
         at = found.next;
     }
-    Ok(())
+    Ok(not_ended)
+}
+
+/// Whether a power cut took what an op message follows from. Only where the start found a hole.
+async fn is_alone<R: Runtime>(store: &Store<R>, op: &RecordView<'_>) -> Result<bool, ReadError> {
+    let recovered = store.recovered();
+    let Some(before) = records::follows(op).filter(|_| recovered.damaged_stretches > 0) else {
+        return Ok(false);
+    };
+    Ok(before.0 >= recovered.scanned_from && store.message_at(before).await?.is_none())
 }
 
 /// The topics that open transactions go to.
