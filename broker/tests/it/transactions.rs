@@ -455,3 +455,34 @@ fn a_broker_without_transactions_saves_nothing_about_them() {
     assert_eq!(cluster.broker.stop(), Some(0));
     assert_eq!(saved(&cluster), [None; 2]);
 }
+
+#[test]
+fn an_idle_broker_after_transactions_sleeps_whatever_is_open() {
+    let settings = ["transactionTimeOut=1000", "transactionCheckInterval=60000"];
+    let cluster = Cluster::start(1, &settings);
+    let mut client = producer(&cluster, 0, "p");
+    for nth in 0..500 {
+        let half = prepare(&mut client, &nth.to_string());
+        let how = if nth % 2 == 0 { COMMIT } else { ROLLBACK };
+        assert_eq!(end(&mut client, &half, how).code, 0);
+    }
+    // Asked about and not answered, and of a group without producers.
+    (500..520).for_each(|nth| _ = prepare(&mut client, &nth.to_string()));
+    for nth in 520..540 {
+        let key = format!("UNIQ_KEY\u{1}{nth}");
+        let reply = try_prepare(
+            &mut client,
+            &half_properties(&key).replace("PGROUP\u{1}p", "PGROUP\u{1}q"),
+            "x",
+        );
+        assert_eq!(reply.code, 0);
+    }
+    (0..20).for_each(|_| _ = question(&mut client));
+    std::thread::sleep(Duration::from_secs(3));
+    let (started, before) = (std::time::Instant::now(), cluster.broker.cpu_time());
+    std::thread::sleep(Duration::from_secs(10));
+    let share =
+        (cluster.broker.cpu_time() - before).as_secs_f64() / started.elapsed().as_secs_f64();
+    println!("{:.2} % of a core", share * 100.0);
+    assert!(share < 0.02, "{:.2} % of a core", share * 100.0);
+}

@@ -108,7 +108,7 @@ async fn begin(cx: &Cx, facts: &Facts<'_>, request: &EndRequest) -> Result<Curre
             let waited_ms = now_ms.saturating_sub(facts.stored_ms);
             if facts.immunity_s.is_some()
                 && !request.was_asked
-                && waited_ms > halves.immunity_ms(facts)
+                && waited_ms >= halves.immunity_ms(facts)
             {
                 return (Err(too_late()), freed);
             }
