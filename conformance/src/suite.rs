@@ -191,8 +191,8 @@ pub(crate) const SCENARIOS: [Scenario; 25] = [
     in_turn("broker-restart", "the broker restarts under load: nothing acknowledged is missing"),
     in_turn(
         "transactions",
-        "commit, rollback, and what the broker asks for: of a producer that did not know, of another \
-            of its group when one is gone, of all after the broker was killed",
+        "commit, rollback, and what the broker asks for: of a producer that did not know, of \
+            another of its group when one is gone, of all after the broker was killed",
     ),
     in_turn("namesrv-loss", "one name server killed and back, then the other: clients go on"),
     Scenario {

@@ -188,8 +188,9 @@ fn generated(
         text += &format!("shardCount={shards}\n");
     }
     text += "enablePropertyFilter=true\n"; // Apache's default is off, and so is RingMQ's
-    // A producer is asked after 6 s, and then every 30 s, by default: no scenario waits that long.
-    text += "transactionTimeOut=2000\ntransactionCheckInterval=3000\n";
+    // By default every 30 s: no scenario waits that long. Not below 3 s, or Apache asks about what
+    // has ended, for it keeps op messages that long.
+    text += "transactionTimeOut=5000\ntransactionCheckInterval=3000\n";
     text
 }
 

@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn what_a_half_message_says_of_its_transaction_is_the_brokers() {
         let sent = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}REAL_TOPIC\u{1}x\u{2}DELAY\u{1}3\u{2}\
-                    TRANSACTION_CHECK_TIMES\u{1}9\u{2}__transactionId__\u{1}y\u{2}REAL_QID\u{1}9\u{2}\
+                    TRANSACTION_CHECK_TIMES\u{1}9\u{2}__transactionId__\u{1}y\u{2}\
+                    REAL_QID\u{1}9\u{2}\
                     TRAN_PREPARED_QUEUE_OFFSET\u{1}7";
         let change = Change { half: Some(b"REAL_TOPIC\x01T\x02"), ..Change::default() };
         let pieces = pieces(sent, change, b"", b"C\x01c").unwrap().as_slice().concat();

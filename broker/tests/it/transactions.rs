@@ -1,5 +1,5 @@
-//! Transactions: how they end, who may end them how often, what a stop, a kill, a producer that says
-//! nothing and one that is gone do to them.
+//! Transactions: how they end, who may end them how often, what a stop, a kill, a producer that
+//! says nothing and one that is gone do to them.
 
 use crate::client::{Client, Frame, Stored, message, pull_from};
 use crate::cluster::{Cluster, eventually};

@@ -4,8 +4,8 @@
 //!   drafts ─► room for all ─► each: encoded into the tail, next to the one before ─► units ─► arrivals
 //! ```
 //!
-//! A killed process whose tail outlives it leaves all of them or none. A power cut may take some: the
-//! last ones, and under SYNC_FLUSH any of those that were not acknowledged.
+//! A killed process whose tail outlives it leaves all of them or none. A power cut may take some:
+//! the last ones, and under SYNC_FLUSH any of those that were not acknowledged.
 
 use super::Store;
 use super::append::{Appended, encoded_len};

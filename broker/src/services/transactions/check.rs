@@ -3,9 +3,10 @@
 
 use super::facts::Facts;
 use super::halves::{Current, Due, Halves, Look};
+use super::offsets::saved;
+use super::reading;
 use super::records::{self, Copy, Op};
 use super::recover::{self, Recovered};
-use super::{reading, saved};
 use crate::peers::asked::Request;
 use crate::sends::errors::PutError;
 use crate::sends::half::QUEUE_ID;
@@ -412,7 +413,7 @@ async fn give_up(cx: &Cx, offset: i64, record: &RecordView<'_>) -> Result<(), Pu
     }
     let said = |name| properties::get(record.properties(), name).unwrap_or_default();
     tracing::warn!(
-        "a transaction of {} was given up: half message {offset} for topic {}, key {}, is in {} now",
+        "a transaction of {} was given up: half message {offset} for topic {}, key {}, is in {}",
         said(names::PRODUCER_GROUP),
         said(names::REAL_TOPIC),
         said(names::UNIQ_KEY),

@@ -6,13 +6,14 @@
 //! ```
 //!
 //! A half message is looked at a moment after it was stored ([`Halves::look`]); one that has ended
-//! by then never is, and costs a bit of a range. What is open then has a row: when its producers are
-//! asked, and where its newest copy lies. Each question makes a copy at the queue's end, for the
-//! count of questions is kept there.
+//! by then never is, and costs a bit of a range. What is open then has a row: when its producers
+//! are asked, and where its newest copy lies. Each question makes a copy at the queue's end, for
+//! the count of questions is kept there.
 //!
 //! - **A transaction ends once**: one row, whichever of its copies a producer names. A row is busy
 //!   while its end, or its copy, is on its way into the log.
-//! - **Nothing below the frontier is open.** The frontier is saved, and a start reads on from there.
+//! - **Nothing below the frontier is open.** The frontier is saved, and a start reads on from
+//!   there.
 
 use super::facts::Facts;
 use super::groups::{GroupId, Groups};

@@ -1,5 +1,5 @@
-//! Transactions: half messages wait for their end in RMQ_SYS_TRANS_HALF_TOPIC; what has ended is told
-//! in RMQ_SYS_TRANS_OP_HALF_TOPIC; producers that say nothing are asked (Apache's
+//! Transactions: half messages wait for their end in RMQ_SYS_TRANS_HALF_TOPIC; what has ended is
+//! told in RMQ_SYS_TRANS_OP_HALF_TOPIC; producers that say nothing are asked (Apache's
 //! `TransactionalMessageServiceImpl`).
 //!
 //! ```text
@@ -10,15 +10,15 @@
 //!
 //! One task for each shard; it sleeps until something is due. What must hold:
 //!
-//! - **A transaction ends once**, whoever says so how often: [`halves`] has one row for each that is
-//!   open. An end that finds none is refused.
+//! - **A transaction ends once**, whoever says so how often: [`halves`] has one row for each that
+//!   is open. An end that finds none is refused.
 //! - **None is lost.** A start reads both queues from a point below which nothing is open
 //!   ([`progress`]), and that point never runs ahead of the flushed log.
 //! - An op message stands right behind what it follows from ([`records`]). A crash that takes it
 //!   alone is noticed at the next start ([`recover`]).
 //!
 //! Reading order: [`facts`], [`records`], [`ranges`], [`groups`], [`halves`], [`progress`],
-//! [`reading`], [`recover`], [`state`], [`end`], [`check`].
+//! [`offsets`], [`reading`], [`recover`], [`state`], [`end`], [`check`].
 
 mod changed;
 mod check;
@@ -26,6 +26,7 @@ pub(crate) mod end;
 mod facts;
 mod groups;
 mod halves;
+mod offsets;
 mod progress;
 mod ranges;
 mod reading;
@@ -37,17 +38,14 @@ pub(crate) mod state;
 
 use crate::checked;
 use crate::limits::TRANSACTIONS_MAX;
-use crate::sends::half::QUEUE_ID;
 use crate::shard::{Cx, Shard};
 use engine::Store;
 use netcore::Net;
-use progress::{Ends, Frontier};
+use offsets::save;
+use progress::Ends;
 use protocol::names::{TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC};
 use rt::real::Core;
 use rt::{Priority, Runtime as _};
-
-/// The consumer group under which Apache saves how far transactions are done.
-const GROUP: &str = "CID_RMQ_SYS_TRANS";
 
 /// Starts the task that reads what is open and then sees to it.
 pub(crate) fn start(cx: &Cx) {
@@ -59,11 +57,6 @@ pub(crate) fn full(shard: &Shard) -> Option<usize> {
     let halves = shard.services.transactions.halves.as_ref()?;
     let open = halves.count(reading::end(&shard.cx.store, TRANS_HALF_TOPIC));
     (open >= TRANSACTIONS_MAX).then_some(TRANSACTIONS_MAX)
-}
-
-/// What the table of offsets has of a queue of transactions.
-fn saved(shard: &mut Shard, topic: &str) -> Option<i64> {
-    shard.tables.offsets.query(GROUP, topic, QUEUE_ID)
 }
 
 /// Prepares progress for its file when it is time, and lets it go there once the log is flushed.
@@ -105,13 +98,4 @@ fn snapshot(shard: &mut Shard, is_last: bool) {
 fn ends(store: &Store<Core>) -> Ends {
     let half = reading::end(store, TRANS_HALF_TOPIC);
     Ends { half, op: reading::end(store, TRANS_OP_HALF_TOPIC) }
-}
-
-fn save(shard: &mut Shard, frontier: Frontier) {
-    let now_ms = shard.cx.now_ms();
-    for (topic, offset) in [(TRANS_HALF_TOPIC, frontier.half), (TRANS_OP_HALF_TOPIC, frontier.op)] {
-        if saved(shard, topic).unwrap_or(0) != offset {
-            shard.tables.offsets.commit(GROUP, topic, QUEUE_ID, offset, now_ms);
-        }
-    }
 }

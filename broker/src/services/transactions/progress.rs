@@ -70,8 +70,8 @@ impl Progress {
         }
     }
 
-    /// Remembers this moment. Moments that lie close to each other share a mark, so that their number
-    /// stays small however long the frontier stays.
+    /// Remembers this moment. Moments that lie close to each other share a mark, so that their
+    /// number stays small however long the frontier stays.
     fn mark(&mut self, ends: Ends) {
         if self.marks.is_empty() {
             self.spacing = 1;

@@ -9,9 +9,9 @@
 //! | a question | a copy of the half at the end of its queue, TRANSACTION_CHECK_TIMES one more; an op message for the one before |
 //! | given up | a copy in TRANS_CHECK_MAX_TIME_TOPIC; an op message |
 //!
-//! An op message says which half messages count no more: tag `d`, body `3,` or `3,5,8,`, their queue
-//! offsets. It stands right behind what it follows from, and says how long that is: a power cut may
-//! leave either alone, and the next start finds out ([`super::recover`]).
+//! An op message says which half messages count no more: tag `d`, body `3,` or `3,5,8,`, their
+//! queue offsets. It stands right behind what it follows from, and says how long that is: a power
+//! cut may leave either alone, and the next start finds out ([`super::recover`]).
 
 use crate::sends::delay::{self, Waiting};
 use crate::sends::half::{CHECK_TIMES, FIRST_OFFSET, QUEUE_ID, without_transaction};
@@ -209,8 +209,9 @@ mod tests {
     use super::*;
     use crate::services::transactions::facts::half_record;
 
-    const SENT: &str = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}REAL_TOPIC\u{1}T\u{2}REAL_QID\u{1}3\u{2}\
-                        TRANSACTION_CHECK_TIMES\u{1}2\u{2}TRAN_PREPARED_QUEUE_OFFSET\u{1}4\u{2}KEYS\u{1}k";
+    const SENT: &str = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}REAL_TOPIC\u{1}T\u{2}\
+                        REAL_QID\u{1}3\u{2}TRANSACTION_CHECK_TIMES\u{1}2\u{2}\
+                        TRAN_PREPARED_QUEUE_OFFSET\u{1}4\u{2}KEYS\u{1}k";
 
     #[test]
     fn a_committed_message_is_the_one_that_was_sent() {

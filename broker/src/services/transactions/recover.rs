@@ -6,13 +6,13 @@
 //!   the last message of each queue that an open one goes to ─► committed after all?
 //! ```
 //!
-//! A commit, and a copy for a question, are two records next to each other. A power cut may take one
-//! of them:
-//! - The op message alone: the message that was committed is then the last of its queue, and the last
-//!   step finds it. Of two copies of a half message the newer counts.
+//! A commit, and a copy for a question, are two records next to each other. A power cut may take
+//! one of them:
+//! - The op message alone: the message that was committed is then the last of its queue, and the
+//!   last step finds it. Of two copies of a half message the newer counts.
 //! - What it follows from alone (under SYNC_FLUSH, where the log may have holes behind what was
-//!   acknowledged): the op message says where that was. Where no record is there, it is not believed,
-//!   and the half message has to be copied, so that no later start believes it.
+//!   acknowledged): the op message says where that was. Where no record is there, it is not
+//!   believed, and the half message has to be copied, so that no later start believes it.
 
 use super::facts::Facts;
 use super::halves::{Current, Halves, Look};

@@ -255,7 +255,8 @@ impl Life {
     async fn reconcile(&self) {
         let (counted, halves) = (self.messages().await, self.keys_of_halves().await);
         let mut is_open = HashMap::new();
-        for Current { at, .. } in self.halves.borrow().each().collect::<Vec<_>>() {
+        let open: Vec<Current> = self.halves.borrow().each().collect();
+        for Current { at, .. } in open {
             let half = self.store.message_at(at).await.unwrap().expect("an open half message");
             is_open.insert(key_of(&RecordView::parse(&half).unwrap()), ());
         }
@@ -443,10 +444,11 @@ impl Life {
                 op: reading::end(&self.store, TRANS_OP_HALF_TOPIC),
             };
             let frontier = self.halves.borrow().frontier();
-            let mut progress = self.progress.borrow_mut();
-            progress.snapshot(frontier, ends, self.store.appended(), false);
-            let news = progress.flushed(self.store.flushed());
-            drop(progress);
+            let news = {
+                let mut progress = self.progress.borrow_mut();
+                progress.snapshot(frontier, ends, self.store.appended(), false);
+                progress.flushed(self.store.flushed())
+            };
             if let Some(Frontier { half, op }) = news {
                 let text = format!("{half} {op}").into_bytes();
                 self.sim.replace_file(Path::new(SAVED), text, true).await.unwrap();
