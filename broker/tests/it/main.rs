@@ -17,6 +17,7 @@ mod findings;
 mod flush;
 mod groups;
 mod hostile;
+mod many_transactions;
 mod native;
 mod native_refused;
 mod offsets;
