@@ -190,7 +190,7 @@ fn generated(
     text += "enablePropertyFilter=true\n"; // Apache's default is off, and so is RingMQ's
     // By default every 30 s: no scenario waits that long. Not below 3 s, or Apache asks about what
     // has ended, for it keeps op messages that long.
-    text += "transactionTimeOut=5000\ntransactionCheckInterval=3000\n";
+    text += "transactionTimeOut=5000\ntransactionCheckInterval=3000\ntransactionCheckMax=200\n";
     text
 }
 

@@ -112,8 +112,8 @@ fn open_transactions_are_asked_about_and_cost_little() {
     let cpu = cluster.broker.cpu_time() - cpu;
     let grown = cluster.broker.resident_bytes().saturating_sub(memory);
     println!(
-        "{count} open transactions, begun in {sent:.1?}, asked about three times each after {:.1?}: \
-         {:.2} µs of CPU a question, {:.1} MiB more memory",
+        "{count} open transactions, begun in {sent:.1?}, asked about three times each after \
+         {:.1?}: {:.2} µs of CPU a question, {:.1} MiB more memory",
         began.elapsed(),
         cpu.as_secs_f64() * 1e6 / (3 * count) as f64,
         mib(grown)
