@@ -58,7 +58,7 @@ final class TransactionsDropIn implements Scenario {
             Check.that(decisions.of(one.getKey()).commits, one.getKey() + " was rolled back");
             twice += one.getValue().size() - 1;
         }
-        Check.between(0, killedApache ? found.size() : 0, twice, "messages that came twice");
+        Check.between(0, killedApache ? Integer.MAX_VALUE : 0, twice, "messages that came twice");
         Check.between(0, killedApache ? Integer.MAX_VALUE : 0, decisions.askedTooMuch(),
             "questions about what had ended at once");
         Runner.note(found.size() + " committed over " + phase + " changes of hands, "
