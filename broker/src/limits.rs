@@ -87,6 +87,14 @@ pub const SHARDS_MAX: usize = 256;
 /// Name servers the broker registers with.
 pub const NAME_SERVERS_MAX: usize = 64;
 
+/// Transactions of one shard that have not ended; over it none begins (SYSTEM_BUSY). One that lasts
+/// longer than a moment takes about 120 bytes.
+pub const TRANSACTIONS_MAX: usize = 1_000_000;
+
+/// Transactions whose end is under way at once; over it an end is refused (SYSTEM_BUSY), and the
+/// producer is asked later. RocketMQ's `endTransactionPoolQueueCapacity`.
+pub const ENDS_UNDER_WAY_MAX: u32 = 100_000;
+
 const _: () = assert!(BACKLOG_BYTES_MAX >= 4 << 20, "the largest message must be able to wait");
 const _: () = assert!(
     REQUESTS_UNDER_WAY_MAX as usize > 2 * (LONG_POLLS_MAX + DISK_READS_MAX),

@@ -187,6 +187,9 @@ fn generated(
     }
     // Apache's defaults are off, and so are RingMQ's.
     text += "enablePropertyFilter=true\nrecallMessageEnable=true\n";
+    // By default every 30 s: no scenario waits that long. Not below 3 s, or Apache asks about what
+    // has ended, for it keeps op messages that long.
+    text += "transactionTimeOut=5000\ntransactionCheckInterval=3000\ntransactionCheckMax=200\n";
     text
 }
 

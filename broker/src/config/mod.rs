@@ -18,10 +18,12 @@ mod options;
 mod serve;
 mod store;
 mod timers;
+mod transactions;
 mod without_effect;
 
 pub(crate) use options::{Options, ShardOptions};
 pub(crate) use timers::{TimerOptions, WHEEL_SLOTS};
+pub(crate) use transactions::TransactionOptions;
 
 use protocol::config_file::{ConfigError, Key, Properties, Settings};
 use std::path::{Path, PathBuf};
@@ -30,8 +32,15 @@ use std::sync::LazyLock;
 /// Every key the broker knows: RocketMQ's that work, RingMQ's own, RocketMQ's that change nothing
 /// here.
 pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
-    let works = [honoured::ROCKETMQ, timers::KEYS, honoured::OWN, honoured::SWITCHES];
-    [&works[..], &[without_effect::WITHOUT_EFFECT]].concat().concat()
+    [
+        honoured::ROCKETMQ,
+        timers::KEYS,
+        transactions::KEYS,
+        honoured::OWN,
+        honoured::SWITCHES,
+        without_effect::WITHOUT_EFFECT,
+    ]
+    .concat()
 });
 
 /// Why the configuration can't be used.

@@ -2,6 +2,7 @@
 
 use super::serve::{CreateOptions, ServeOptions};
 use super::timers::TimerOptions;
+use super::transactions::TransactionOptions;
 use super::{host, memory, store};
 use crate::checked;
 use crate::limits::NAME_SERVERS_MAX;
@@ -37,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) timers: TimerOptions,
     /// Limits and waits of requests.
     pub(crate) serve: ServeOptions,
+    /// How transactions end.
+    pub(crate) transactions: TransactionOptions,
     /// `flushConsumerOffsetInterval`.
     pub(crate) persist_every: Duration,
     /// `flushDelayOffsetInterval`.
@@ -100,6 +103,7 @@ impl Options {
             create: CreateOptions::from_settings(settings),
             timers: TimerOptions::from_settings(settings),
             serve: ServeOptions::from_settings(settings),
+            transactions: TransactionOptions::from_settings(settings),
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
             persist_delays_every: millis(settings, "flushDelayOffsetInterval"),
             register_every: millis(settings, "registerNameServerPeriod")

@@ -9,6 +9,7 @@ const TIMERS: &str =
     "accepted, RingMQ's timers have no such threads, checks or snapshots and are not in RocksDB";
 const FILTER_DATA: &str = "accepted, an expression lives as long as its group has members";
 const BLOOM: &str = "accepted, RingMQ has no bloom filters: SQL92 is evaluated on records";
+const OPS: &str = "accepted, RingMQ writes each op message together with what it tells of";
 const THREADS: &str =
     "accepted, RingMQ has no such threads, pools or mapped buffers: one thread per core";
 
@@ -34,7 +35,6 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("recoverThreadPoolNums", "32", "").without_effect(THREADS),
     Key::text("endTransactionThreadPoolNums", "", "").without_effect(THREADS),
     Key::text("flushConsumerOffsetHistoryInterval", "60000", "").without_effect(LATER),
-    Key::text("rejectTransactionMessage", "false", "").without_effect(LATER),
     Key::text("fetchNameSrvAddrByDnsLookup", "false", "").without_effect(LATER),
     Key::text("fetchNamesrvAddrByAddressServer", "false", "").without_effect(LATER),
     Key::text("sendThreadPoolQueueCapacity", "10000", "").without_effect(THREADS),
@@ -126,15 +126,12 @@ pub(super) const WITHOUT_EFFECT: &[Key] = &[
     Key::text("serverLoadBalancerEnable", "true", "").without_effect(LATER),
     Key::text("defaultMessageRequestMode", "", "").without_effect(LATER),
     Key::text("defaultPopShareQueueNum", "-1", "").without_effect(LATER),
-    Key::text("transactionTimeOut", "6000", "").without_effect(LATER),
-    Key::text("transactionCheckMax", "15", "").without_effect(LATER),
-    Key::text("transactionCheckInterval", "30000", "").without_effect(LATER),
     Key::text("transactionMetricFlushInterval", "10000", "").without_effect(LATER),
     Key::text("transactionCheckRocksdbCoreThreads", "2", "").without_effect(THREADS),
     Key::text("transactionCheckRocksdbMaxThreads", "5", "").without_effect(THREADS),
     Key::text("transactionCheckRocksdbQueueCapacity", "2000", "").without_effect(THREADS),
-    Key::text("transactionOpMsgMaxSize", "4096", "").without_effect(LATER),
-    Key::text("transactionOpBatchInterval", "3000", "").without_effect(LATER),
+    Key::text("transactionOpMsgMaxSize", "4096", "").without_effect(OPS),
+    Key::text("transactionOpBatchInterval", "3000", "").without_effect(OPS),
     Key::text("storeReplyMessageEnable", "true", "").without_effect(LATER),
     Key::text("enableDetailStat", "true", "").without_effect(LATER),
     Key::text("autoDeleteUnusedStats", "true", "").without_effect(LATER),

@@ -5,9 +5,10 @@ use super::admit::{Access, Resource};
 use super::code::Code;
 use super::row::{Row, Run};
 use crate::answers::remoting::not_supported;
+use crate::limits::ENDS_UNDER_WAY_MAX;
 use crate::native::{fetch, hello, offsets as native_offsets, ping, produce, route};
-use crate::requests::{client, group, offsets, pull, query, runtime_info, send};
-use crate::requests::{recall, send_back, topic, view};
+use crate::requests::{client, end_transaction, group, offsets, pull, query, recall};
+use crate::requests::{runtime_info, send, send_back, topic, view};
 use Access::{Free, Inspect, Manage, Publish, Subscribe};
 use Resource::{Broker, Group, InBody, Nothing, Topic, TopicAndGroup};
 use Run::{DiskTask, Now, NowNative, Task};
@@ -33,14 +34,14 @@ const SEND: u8 = 2;
 const SEND_BATCH: u8 = 3;
 /// Codes that are in no row are counted here.
 const UNKNOWN: u8 = 4;
-const HELLO: u8 = 27;
-const PRODUCE: u8 = 28;
-const FETCH: u8 = 29;
+const HELLO: u8 = 28;
+const PRODUCE: u8 = 29;
+const FETCH: u8 = 30;
 /// Native kinds that are answers are refused and counted here.
-pub(crate) const NOT_A_REQUEST: u8 = 34;
+pub(crate) const NOT_A_REQUEST: u8 = 35;
 
 #[rustfmt::skip] // A table: one request, one line.
-pub(crate) static ROWS: [Row; 36] = [
+pub(crate) static ROWS: [Row; 37] = [
     row(code::SEND_MESSAGE_V2, "SEND_MESSAGE_V2", (Publish, Topic), Now(send::handle)),
     row(code::PULL_MESSAGE, "PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
     row(code::SEND_MESSAGE, "SEND_MESSAGE", (Publish, Topic), Now(send::handle)),
@@ -68,6 +69,10 @@ pub(crate) static ROWS: [Row; 36] = [
     row(code::QUERY_MESSAGE, "QUERY_MESSAGE", (Subscribe, Topic), DiskTask(query::by_key)),
     row(code::VIEW_MESSAGE_BY_ID, "VIEW_MESSAGE_BY_ID", (Inspect, Broker), DiskTask(view::by_id)),
     row(code::GET_BROKER_RUNTIME_INFO, "GET_BROKER_RUNTIME_INFO", (Inspect, Broker), Task(runtime_info::begin)),
+    Row {
+        under_way_max: Some(ENDS_UNDER_WAY_MAX),
+        ..row(code::END_TRANSACTION, "END_TRANSACTION", (Publish, Topic), Task(end_transaction::begin))
+    },
     native(Kind::Hello, "Hello", (Free, Nothing), NowNative(hello::handle)),
     native(Kind::Produce, "Produce", (Publish, InBody), NowNative(produce::handle)),
     native(Kind::Fetch, "Fetch", (Subscribe, Topic), NowNative(fetch::handle)),

@@ -6,7 +6,6 @@ use super::read::{Asked, Read};
 use super::{fetch_answer, pull_answer};
 use crate::answers::ticket::{Done, Ticket};
 use crate::desk::counts::us_of;
-use crate::services::state::Services;
 use crate::shard::Shard;
 use crate::tables::Tables;
 use engine::{
@@ -14,7 +13,7 @@ use engine::{
     Store,
 };
 use netcore::{ConnId, Net};
-use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC};
+use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC, TRANS_HALF_TOPIC};
 use rt::real::Core;
 use rt::{Priority, Runtime as _};
 
@@ -195,19 +194,20 @@ fn wake_all(shard: &mut Shard, net: &mut Net, woken: &mut Vec<Read>) {
     }
 }
 
-/// Wakes the long polls whose messages became visible, the delay levels and the timers.
+/// Wakes the long polls whose messages became visible, the delay levels, timers and transactions.
 pub(crate) fn wake_arrivals(shard: &mut Shard, net: &mut Net) {
     if !shard.cx.store.has_arrivals() {
         return;
     }
     let mut woken = std::mem::take(&mut shard.reads.woken);
     let (polls, slices) = (&mut shard.reads.long_polls, &mut shard.reads.slices);
-    let (store, Services { schedule, timers, .. }) = (&shard.cx.store, &shard.services);
+    let (store, services) = (&shard.cx.store, &shard.services);
     store.drain_arrivals(|arrival| {
-        if arrival.topic == SCHEDULE_TOPIC {
-            schedule.arrived(arrival.queue_id);
-        } else if arrival.topic == TIMER_TOPIC {
-            timers.arrived.notify();
+        match arrival.topic {
+            SCHEDULE_TOPIC => services.schedule.arrived(arrival.queue_id),
+            TIMER_TOPIC => services.timers.arrived.notify(),
+            TRANS_HALF_TOPIC => services.transactions.half_arrived(),
+            _ => {}
         }
         let Arrival { topic, queue_id, max_offset: QueueOffset(max_offset), tags_code } = arrival;
         let arrived = Arrived { topic, queue_id, max_offset, tags_code };

@@ -37,6 +37,7 @@ pub(crate) fn heartbeat(
     let now_ms = shard.cx.now_ms();
     for producer in &beat.producer_data_set {
         let heard = shard.tables.producers.heartbeat(&producer.group_name, &member, now_ms);
+        shard.services.transactions.producer_came(&producer.group_name, now_ms);
         if let Err(error) = heard {
             let what = format_args!("a producer is not taken in: {error}");
             shard.peers.log.blame(net.peer(ticket.conn), now_ms, &what);

@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 pub(crate) mod client;
+pub(crate) mod end_transaction;
 pub(crate) mod group;
 pub(crate) mod offsets;
 pub(crate) mod pull;

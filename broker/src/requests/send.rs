@@ -18,11 +18,13 @@ use crate::sends::delay::Waiting;
 use crate::sends::drain;
 use crate::sends::errors::{NotStored, illegal, refusal_of};
 use crate::sends::finish::finish;
+use crate::sends::half;
 use crate::sends::message::Message;
 use crate::sends::properties::{self, Change, Delay, Said};
 use crate::sends::state::Stored;
 use crate::sends::timer::Timer;
 use crate::sends::told::{Then, Told};
+use crate::services::transactions;
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::batch;
@@ -33,6 +35,7 @@ use protocol::limits::TOPIC_BYTES_MAX;
 use protocol::names;
 use protocol::record::RecordDraft;
 use protocol::remoting::CommandView;
+use protocol::sys_flag::transaction_type;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -74,10 +77,15 @@ fn check_and_store(
         let message = Message::Batch(&draft, command.body);
         return store(shard, net, ticket, &message, &Answer::of(&target, &said, "", ""));
     }
-    refuse_what_comes_later(&said, header.reconsume_times)?;
-    let mut delay = std::mem::take(&mut shard.scratch.delay);
-    let done = store_single(shard, net, ticket, (command, header, target, &said), &mut delay);
-    shard.scratch.delay = delay;
+    refuse_what_comes_later(&said)?;
+    let mut own = std::mem::take(&mut shard.scratch.delay);
+    let what = (command, header, target, &said);
+    let done = if is_half(&said, header.reconsume_times) {
+        check_half(shard, &said).and_then(|()| store_half(shard, net, ticket, what, &mut own))
+    } else {
+        store_single(shard, net, ticket, what, &mut own)
+    };
+    shard.scratch.delay = own;
     done
 }
 
@@ -89,7 +97,6 @@ fn store_single(
     (command, header, mut target, said): (&CommandView<'_>, &SendHeader<'_>, Target<'_>, &Said<'_>),
     delay_properties: &mut Vec<u8>,
 ) -> Result<Done, Refusal> {
-    let born_host = peer_of(net, ticket);
     let priority = said.priority_alone();
     if let Some(priority) = priority {
         target.queue_id = priority.min(target.write_queues - 1).max(0);
@@ -99,15 +106,49 @@ fn store_single(
     let generated = generate_unique_key(shard, said);
     let unique_key = said.unique_key.unwrap_or(generated.key());
     let handle = timer.map(|timer| recall_handle(shard, header.topic, timer, unique_key));
-    let change = Change { keeps_priority: priority.is_some(), delay };
+    let change = Change { keeps_priority: priority.is_some(), delay, half: None };
+    let single = (command, header, &target, said);
+    store_changed(shard, net, ticket, single, (change, &generated), handle.as_deref())
+}
+
+/// The first half of a transaction: where nobody reads it, until it is committed. Its answer names
+/// the queue that it was sent to and its offset among the half messages, as Apache's does.
+fn store_half(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    (command, header, mut target, said): (&CommandView<'_>, &SendHeader<'_>, Target<'_>, &Said<'_>),
+    half_properties: &mut Vec<u8>,
+) -> Result<Done, Refusal> {
+    let generated = generate_unique_key(shard, said);
+    let unique_key = said.unique_key.unwrap_or(generated.key());
+    half_properties.clear();
+    half::write_properties(half_properties, unique_key, &target.topic, target.queue_id);
+    (target.topic, target.queue_id) = (Cow::Borrowed(names::TRANS_HALF_TOPIC), half::QUEUE_ID);
+    target.sys_flag = half::without_transaction(target.sys_flag);
+    let change = Change { half: Some(half_properties), ..Change::default() };
+    let single = (command, header, &target, said);
+    store_changed(shard, net, ticket, single, (change, &generated), None)
+}
+
+/// Stores one message with its properties changed.
+fn store_changed(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    (command, header, target, said): (&CommandView<'_>, &SendHeader<'_>, &Target<'_>, &Said<'_>),
+    (change, generated): (Change<'_>, &GeneratedKey),
+    recall_handle: Option<&str>,
+) -> Result<Done, Refusal> {
+    let born_host = peer_of(net, ticket);
     let common = shard.sends.properties.clone();
     let pieces = properties::pieces(header.properties, change, generated.as_bytes(), &common);
     let Some(pieces) = pieces else {
         let remark = "the message has too many properties that only brokers set";
         return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
     };
-    let draft = draft(shard, header, &target, born_host, command.body, pieces.as_slice());
-    let answer = Answer::of(&target, said, unique_key, handle.as_deref().unwrap_or_default());
+    let draft = draft(shard, header, target, born_host, command.body, pieces.as_slice());
+    let answer = Answer::of(target, said, generated.key(), recall_handle.unwrap_or_default());
     store(shard, net, ticket, &Message::One(&draft), &answer)
 }
 
@@ -210,7 +251,7 @@ fn finish_send(
     let batch_ids = std::mem::take(&mut sends.batch_ids);
     let ids = match message {
         Message::Batch(..) => MessageIds::Batch(&batch_ids),
-        Message::One(_) | Message::Records(..) => {
+        Message::One(_) | Message::Records(..) | Message::Several(_) => {
             MessageIds::One(stored.first.physical_offset.as_i64())
         }
     };
@@ -269,6 +310,11 @@ fn check_batch(header: &SendHeader<'_>, said: &Said<'_>, body: &[u8]) -> Result<
         let remark = format!("batch request does not support retry group {}", header.topic);
         return Err(illegal(remark));
     }
+    if said.transactional || transaction_type(header.sys_flag) != 0 {
+        return Err(illegal(
+            "a batch is in no transaction: send its messages one by one".to_owned(),
+        ));
+    }
     if said.delay_level > 0 {
         return Err(illegal("a batch is not delayed: send its messages one by one".to_owned()));
     }
@@ -302,17 +348,40 @@ fn draft<'a>(
     }
 }
 
-/// Transactions have an issue of their own. Storing such a message as a plain one would deliver
-/// what is rolled back: an error is what a client can act on. A retry that clients before 4.6.1
-/// send of a transaction's message still says that it is one.
-fn refuse_what_comes_later(said: &Said<'_>, reconsume_times: i32) -> Result<(), Refusal> {
-    let is_delayed = said.delay_level > 0;
-    if said.transactional && !(is_delayed && reconsume_times > 0) {
+/// Storing a half message that is to be delayed as a plain one would deliver it too early: an error
+/// is what a client can act on. A message with a delay level has no timer.
+fn refuse_what_comes_later(said: &Said<'_>) -> Result<(), Refusal> {
+    if said.transactional && said.timed.is_there() && said.delay_level <= 0 {
         return Err(Refusal::new(
-            response::NO_PERMISSION,
-            "sending transaction message is forbidden: transactions are not in this version of \
-             RingMQ",
+            response::MESSAGE_ILLEGAL,
+            "timer messages in transactions are not in this version of RingMQ",
         ));
+    }
+    Ok(())
+}
+
+/// A retry that clients before 4.6.1 send of a transaction's message still says that it is one.
+fn is_half(said: &Said<'_>, reconsume_times: i32) -> bool {
+    said.transactional && !(said.delay_level > 0 && reconsume_times > 0)
+}
+
+/// Whether a transaction may begin.
+fn check_half(shard: &Shard, said: &Said<'_>) -> Result<(), Refusal> {
+    if shard.cx.options.process.transactions.are_rejected {
+        let host = &shard.cx.options.process.network.advertised_host;
+        let remark = format!("the broker[{host}] sending transaction message is forbidden");
+        return Err(Refusal::new(response::NO_PERMISSION, remark));
+    }
+    if said.producer_group.is_none() {
+        let remark = "a transactional message without PGROUP: nobody could end its transaction";
+        return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
+    }
+    if let Some(limit) = transactions::full(shard) {
+        let remark = format!(
+            "[OVERLOAD]system busy, {limit} transactions have not ended: their producers have to \
+             commit, roll back, or answer the broker's checks"
+        );
+        return Err(Refusal::new(response::SYSTEM_BUSY, remark));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::shard::Shard;
 use crate::tables::topics::Topics;
 use netcore::Net;
 use protocol::codes::response;
-use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC};
+use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC, TRANS_HALF_TOPIC};
 use protocol::native::ErrorCode;
 use rt::{Priority, Runtime as _};
 use std::time::Duration;
@@ -93,7 +93,7 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
         recall_handle: &send.recall_handle,
     };
     let told = match (&send.then, &send.message) {
-        (Then::Wake(..), _) => Told::Nothing,
+        (Then::Wake(..), _) | (_, OwnedMessage::Several(_)) => Told::Nothing,
         (_, OwnedMessage::One(_)) => {
             Told::Send(of_send(MessageIds::One(stored.first.physical_offset.as_i64())))
         }
@@ -117,11 +117,12 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
 
 /// Its topic may have been deleted, closed or made smaller while it waited. What the broker stores
 /// itself may go to topics that are closed to clients. Of a delayed message the topic is looked up
-/// when it is due; clients can't name the one that it waits in.
+/// when it is due, of a half message when it is committed; clients can't name the ones that these
+/// wait in.
 fn still_there(topics: &Topics, send: &Prepared) -> Result<(), Gone> {
     let is_own = matches!(send.then, Then::Wake(..));
     send.message.each_queue(|name, queue_id| {
-        if name == SCHEDULE_TOPIC || name == TIMER_TOPIC {
+        if [SCHEDULE_TOPIC, TIMER_TOPIC, TRANS_HALF_TOPIC].contains(&name) {
             return Ok(());
         }
         let topic = || name.to_owned();

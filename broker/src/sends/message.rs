@@ -35,6 +35,8 @@ pub(crate) enum Message<'a> {
     Batch(&'a RecordDraft<'a>, &'a [u8]),
     /// Records in stored layout, checked: a native frame's payload and where they lie in it.
     Records(&'a [u8], &'a [RecordPlan]),
+    /// Messages of any queues that belong together: all are stored or none.
+    Several(&'a [RecordDraft<'a>]),
 }
 
 /// The same, with its bytes.
@@ -46,6 +48,8 @@ pub(crate) enum OwnedMessage {
     Batch(OwnedDraft),
     /// Records in stored layout.
     Records(Box<[u8]>, Box<[RecordPlan]>),
+    /// Messages that belong together.
+    Several(Box<[OwnedDraft]>),
 }
 
 /// A draft with its bytes; its topic, body and properties are those of a [`RecordDraft`].
@@ -74,9 +78,13 @@ impl OwnedDraft {
     }
 
     fn with<T>(&self, body: &[u8], then: impl FnOnce(&RecordDraft<'_>) -> T) -> T {
-        let pieces: [&[u8]; 1] = [&self.properties];
-        let properties = if self.properties.is_empty() { &[][..] } else { &pieces[..] };
-        then(&RecordDraft { topic: &self.topic, body, properties, ..self.rest })
+        then(&self.lend(body, &[&*self.properties]))
+    }
+
+    /// Lends it; `pieces` are its properties, as one piece.
+    fn lend<'a>(&'a self, body: &'a [u8], pieces: &'a [&'a [u8]]) -> RecordDraft<'a> {
+        let properties = if self.properties.is_empty() { &[] } else { pieces };
+        RecordDraft { topic: &self.topic, body, properties, ..self.rest }
     }
 }
 
@@ -84,7 +92,8 @@ impl Message<'_> {
     /// Bytes that a copy keeps.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::One(draft) => draft.topic.len() + draft.body.len() + draft.properties_len(),
+            Self::One(draft) => bytes_of(draft),
+            Self::Several(drafts) => drafts.iter().map(bytes_of).sum(),
             Self::Batch(draft, entries) => {
                 draft.topic.len() + entries.len() + draft.properties_len()
             }
@@ -98,8 +107,15 @@ impl Message<'_> {
             Self::One(draft) => OwnedMessage::One(OwnedDraft::of(draft, draft.body)),
             Self::Batch(draft, entries) => OwnedMessage::Batch(OwnedDraft::of(draft, entries)),
             Self::Records(payload, plans) => OwnedMessage::Records(payload.into(), plans.into()),
+            Self::Several(drafts) => OwnedMessage::Several(
+                drafts.iter().map(|draft| OwnedDraft::of(draft, draft.body)).collect(),
+            ),
         }
     }
+}
+
+fn bytes_of(draft: &RecordDraft<'_>) -> usize {
+    draft.topic.len() + draft.body.len() + draft.properties_len()
 }
 
 impl OwnedMessage {
@@ -107,6 +123,7 @@ impl OwnedMessage {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::One(draft) | Self::Batch(draft) => draft.bytes(),
+            Self::Several(drafts) => drafts.iter().map(OwnedDraft::bytes).sum(),
             Self::Records(payload, plans) => payload.len() + size_of_val(&**plans),
         }
     }
@@ -119,6 +136,12 @@ impl OwnedMessage {
                 owned.with(&[], |draft| then(&Message::Batch(draft, &owned.body)))
             }
             Self::Records(payload, plans) => then(&Message::Records(payload, plans)),
+            Self::Several(owned) => {
+                let pieces: Vec<[&[u8]; 1]> = owned.iter().map(|one| [&*one.properties]).collect();
+                let both = owned.iter().zip(&pieces);
+                let drafts: Vec<_> = both.map(|(one, own)| one.lend(&one.body, own)).collect();
+                then(&Message::Several(&drafts))
+            }
         }
     }
 
@@ -129,6 +152,9 @@ impl OwnedMessage {
     ) -> Result<(), E> {
         match self {
             Self::One(owned) | Self::Batch(owned) => check(&owned.topic, owned.rest.queue_id),
+            Self::Several(owned) => {
+                owned.iter().try_for_each(|one| check(&one.topic, one.rest.queue_id))
+            }
             Self::Records(payload, plans) => {
                 let mut before: Option<&RecordPlan> = None;
                 for plan in plans {

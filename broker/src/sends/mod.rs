@@ -19,7 +19,8 @@
 //!
 //! Reading order: [`message`], [`told`], [`state`], [`backlog`], [`drain`], [`unacknowledged`],
 //! [`acknowledge`], [`put`] (how the broker itself stores a message), [`delay`] (what waits in
-//! SCHEDULE_TOPIC_XXXX first), [`timer`] (what waits in rmq_sys_wheel_timer first).
+//! SCHEDULE_TOPIC_XXXX first), [`timer`] (what waits in rmq_sys_wheel_timer first), [`half`] (what
+//! waits for the end of its transaction).
 
 pub(crate) mod acknowledge;
 pub(crate) mod backlog;
@@ -27,6 +28,7 @@ pub(crate) mod delay;
 pub(crate) mod drain;
 pub(crate) mod errors;
 pub(crate) mod finish;
+pub(crate) mod half;
 pub(crate) mod message;
 pub(crate) mod properties;
 pub(crate) mod put;

@@ -11,7 +11,7 @@
 //! values of the broker it comes from.
 
 use super::timer::Asked;
-use super::{delay, timer};
+use super::{delay, half, timer};
 use std::rc::Rc;
 
 /// Ends a property's name.
@@ -41,6 +41,8 @@ pub(crate) struct Said<'a> {
     pub(crate) timed: Asked<'a>,
     /// It is the first half of a transaction.
     pub(crate) transactional: bool,
+    /// The producer group that is asked how the transaction ends.
+    pub(crate) producer_group: Option<&'a str>,
     /// It belongs to an ordered shard.
     pub(crate) sharded: bool,
     /// `WAIT=false`: it is answered as soon as it is in memory.
@@ -89,6 +91,8 @@ pub(crate) struct Change<'a> {
     pub(crate) keeps_priority: bool,
     /// What becomes of its delay.
     pub(crate) delay: Delay<'a>,
+    /// It is a half message; these properties say so ([`half::write_properties`]).
+    pub(crate) half: Option<&'a [u8]>,
 }
 
 /// What becomes of the delay that a message asks for.
@@ -144,6 +148,7 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
             b"TIMER_OUT_MS" => said.timed.has_slot = true,
             b"TIMER_DEL_UNIQKEY" => said.timed.recalls = true,
             b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case(b"true"),
+            b"PGROUP" => said.producer_group = Some(text()),
             b"WAIT" => said.no_wait = value.eq_ignore_ascii_case(b"false"),
             b"__SHARDINGKEY" => said.sharded = true,
             b"_SYS_MSG_PRIORITY_" => {
@@ -181,6 +186,7 @@ pub(crate) fn pieces<'a>(
     let fits = fits
         && (!unfinished || pieces.push(&[END]))
         && pieces.push(change.delay.property())
+        && pieces.push(change.half.unwrap_or_default())
         && pieces.push(unique_key)
         && pieces.push(common);
     fits.then_some(pieces)
@@ -195,8 +201,12 @@ fn is_taken_out(entry: &[u8], change: Change<'_>) -> bool {
         // The checksum is that of the record which a message sent on comes from.
         b"POP_CK" | b"MSG_REGION" | b"TRACE_ON" | b"CLUSTER" | b"__CRC32#" => true,
         b"_SYS_MSG_PRIORITY_" => !change.keeps_priority,
-        name => change.delay.takes_out(name),
+        name => change.delay.takes_out(name) || change.half.is_some() && is_of_half(name),
     }
+}
+
+fn is_of_half(name: &[u8]) -> bool {
+    half::TAKEN_OUT.iter().any(|out| out.as_bytes() == name)
 }
 
 #[cfg(test)]
@@ -253,6 +263,19 @@ mod tests {
         assert_eq!(pieces, b"KEYS\x01k\x02TIMER_OUT_MS\x017\x02DELAY\x015\x02C\x01c");
         let kept = "REAL_TOPIC\u{1}x\u{2}";
         assert_eq!(stored(kept, ""), format!("{kept}{COMMON}"), "another message keeps it");
+    }
+
+    #[test]
+    fn what_a_half_message_says_of_its_transaction_is_the_brokers() {
+        let sent = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}REAL_TOPIC\u{1}x\u{2}DELAY\u{1}3\u{2}\
+                    TRANSACTION_CHECK_TIMES\u{1}9\u{2}__transactionId__\u{1}y\u{2}\
+                    REAL_QID\u{1}9\u{2}\
+                    TRAN_PREPARED_QUEUE_OFFSET\u{1}7";
+        let change = Change { half: Some(b"REAL_TOPIC\x01T\x02"), ..Change::default() };
+        let pieces = pieces(sent, change, b"", b"C\x01c").unwrap().as_slice().concat();
+        let kept = b"TRAN_MSG\x01true\x02PGROUP\x01p\x02DELAY\x013\x02REAL_TOPIC\x01T\x02C\x01c";
+        assert_eq!(pieces, kept);
+        assert_eq!(read(sent).producer_group, Some("p"));
     }
 
     #[test]

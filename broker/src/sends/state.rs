@@ -82,6 +82,12 @@ impl Sends {
                 Ok(Stored { first, end: first.end() })
             }
             Message::Batch(common, entries) => self.store_batch(store, common, entries),
+            Message::Several(drafts) => {
+                let mut first = None;
+                let end =
+                    store.append_all(drafts, |appended| _ = first.get_or_insert(*appended))?;
+                Ok(Stored { first: first.expect("several messages are not none"), end })
+            }
             Message::Records(payload, plans) => {
                 let (host, placed) = (self.answers.store_host, &mut self.placed);
                 placed.clear();

@@ -1,6 +1,7 @@
 //! The list of services, and how it is started.
 
-use super::{acknowledgements, expiry, registration, saving, schedule, statistics, timers};
+use super::{acknowledgements, expiry, registration, saving, schedule, statistics};
+use super::{timers, transactions};
 use crate::reads::run as reads;
 use crate::sends::{acknowledge, drain};
 use crate::shard::{Cx, Shard};
@@ -33,6 +34,7 @@ const SERVICES: [Service; 4] = [
             acknowledge::overdue,
             registration::tick,
             schedule::tick,
+            transactions::tick,
             saving::tick,
         ],
     },
@@ -49,6 +51,7 @@ pub(crate) fn start(cx: &Cx) {
     cx.core.spawn(Priority::Foreground, acknowledgements::run(cx.clone()));
     schedule::start(cx);
     timers::start(cx);
+    transactions::start(cx);
 }
 
 async fn for_ever(cx: Cx, service: Service) {

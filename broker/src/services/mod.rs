@@ -9,11 +9,12 @@
 //! | long polls whose queues have messages for others | every 5 s | `reads::run` |
 //! | delayed messages that are due; their progress to its file | when one is due; every 50 ms | [`schedule`] |
 //! | timer messages that are due; what waits to its files | when one is due; every second, at a stop | [`timers`] |
+//! | half messages that are open; their progress to its file | when one is due; every 50 ms | [`transactions`] |
 //! | members and locks that nobody renewed | every 10 s | [`expiry`] |
 //! | a sample for rates | every second | [`statistics`] |
 //! | acknowledgements | when the watermark moves | [`acknowledgements`] |
 //!
-//! Later work (checks of transactions, revived pops, replication) adds its file and its
+//! Later work (revived pops, replication) adds its file and its
 //! line.
 
 pub(crate) mod acknowledgements;
@@ -26,3 +27,4 @@ pub(crate) mod schedule;
 pub(crate) mod state;
 pub(crate) mod statistics;
 pub(crate) mod timers;
+pub(crate) mod transactions;

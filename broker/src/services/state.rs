@@ -2,6 +2,7 @@
 
 use super::schedule::state::Schedule;
 use super::timers::state::Timers;
+use super::transactions::state::Transactions;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -14,6 +15,8 @@ pub(crate) struct Services {
     pub(crate) schedule: Schedule,
     /// Its timer messages.
     pub(crate) timers: Rc<Timers>,
+    /// Its transactions.
+    pub(crate) transactions: Transactions,
     /// What it did, second by second.
     pub(crate) statistics: Statistics,
 }
@@ -25,6 +28,7 @@ impl Services {
             saving: Saving::new(now_ms),
             schedule: Schedule::default(),
             timers: Rc::default(),
+            transactions: Transactions::default(),
             statistics: Statistics::new(now_ms),
         }
     }

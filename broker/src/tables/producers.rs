@@ -49,6 +49,11 @@ impl<C: Copy + Eq + Hash> ProducerGroups<C> {
         Ok(())
     }
 
+    /// The producers of a group, in no order.
+    pub(crate) fn members(&self, group: &str) -> &[Member<C>] {
+        self.groups.get(group).map(Members::list).unwrap_or_default()
+    }
+
     /// Removes the producer on `conn` from one group.
     pub(crate) fn leave(&mut self, group: &str, conn: C) {
         let Some(members) = self.groups.get_mut(group) else { return };
@@ -80,8 +85,7 @@ mod tests {
     use crate::limits::GROUPS_PER_CONNECTION_MAX;
 
     fn of(groups: &ProducerGroups<u32>, group: &str) -> Vec<u32> {
-        let members = groups.groups.get(group).map(Members::list).unwrap_or_default();
-        members.iter().map(|member| member.conn).collect()
+        groups.members(group).iter().map(|member| member.conn).collect()
     }
 
     #[test]

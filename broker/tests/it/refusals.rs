@@ -28,7 +28,7 @@ fn sends_are_refused_with_rocketmqs_codes() {
             SendHeader { properties: "TIMER_DELAY_SEC\u{1}259201", ..message("T") },
             response::MESSAGE_ILLEGAL,
         ),
-        (SendHeader { properties: "TRAN_MSG\u{1}true", ..message("T") }, response::NO_PERMISSION),
+        (SendHeader { properties: "TRAN_MSG\u{1}true", ..message("T") }, response::MESSAGE_ILLEGAL),
     ];
     for (header, code) in cases {
         assert_eq!(refused(&mut client, &header, b"x"), code, "{header:?}");

@@ -145,7 +145,7 @@ fn with_draft<T>(
     run(&RecordDraft { flag: entry.flag, body: entry.body, properties: used, ..*common })
 }
 
-fn encoded_len(draft: &RecordDraft<'_>, has_crc: bool) -> Result<usize, RecordError> {
+pub(super) fn encoded_len(draft: &RecordDraft<'_>, has_crc: bool) -> Result<usize, RecordError> {
     if has_crc { draft.encoded_len_with_crc() } else { draft.encoded_len() }
 }
 
@@ -172,7 +172,10 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// The message's queue; `None` when it goes into no queue.
-    fn queue_for(&self, draft: &RecordDraft<'_>) -> Result<Option<QueueKey>, AppendError> {
+    pub(super) fn queue_for(
+        &self,
+        draft: &RecordDraft<'_>,
+    ) -> Result<Option<QueueKey>, AppendError> {
         let wrong = || no_queue(draft.topic, draft.queue_id);
         if draft.queue_id < 0 || draft.queue_id > QUEUE_ID_MAX {
             return Err(wrong());
@@ -309,7 +312,7 @@ impl<R: Runtime> Inner<R> {
 
     /// Encodes into reserved room, then dispatches. `has_crc`: the record ends with a checksum over
     /// all of it, counted in `bytes`.
-    fn put(
+    pub(super) fn put(
         &self,
         queue: Option<QueueKey>,
         draft: &RecordDraft<'_>,

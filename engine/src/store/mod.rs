@@ -6,6 +6,7 @@
 //! touches memory only.
 
 mod append;
+mod append_all;
 mod append_raw;
 mod append_records;
 mod arrivals;

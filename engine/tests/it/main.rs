@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is a failed test")]
 
 mod apache_units;
+mod append_all;
 mod bad_store;
 mod batch;
 mod closing;

@@ -18,7 +18,7 @@
 //! - A message that can't be delivered (its properties are damaged, or name a topic that nobody may
 //!   send to) is left out and logged; it stays in the log ([`deliver`]).
 
-mod deliver;
+pub(super) mod deliver;
 mod due;
 mod level;
 pub(crate) mod state;

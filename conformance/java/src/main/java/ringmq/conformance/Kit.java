@@ -14,6 +14,8 @@ import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
+import org.apache.rocketmq.client.producer.TransactionListener;
+import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -67,6 +69,21 @@ final class Kit implements AutoCloseable {
         producer.setInstanceName(instance());
         producer.setClientIP(LOOPBACK);
         producer.setSendMsgTimeout(10_000);
+        producer.start();
+        open.add(producer::shutdown);
+        return producer;
+    }
+
+    /** All of one scenario are in one group. */
+    TransactionMQProducer transactionProducer(TransactionListener listener)
+        throws MQClientException {
+        TransactionMQProducer producer = new TransactionMQProducer("PT_" + run);
+        producer.setNamesrvAddr(namesrv);
+        producer.setInstanceName(instance());
+        producer.setClientIP(LOOPBACK);
+        producer.setSendMsgTimeout(10_000);
+        producer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
+        producer.setTransactionListener(listener);
         producer.start();
         open.add(producer::shutdown);
         return producer;

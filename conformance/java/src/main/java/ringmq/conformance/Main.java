@@ -37,6 +37,8 @@ public final class Main {
         SCENARIOS.put("sql-filter", new SqlFilters());
         SCENARIOS.put("runtime-info", new RuntimeInfo());
         SCENARIOS.put("placement", new Placement());
+        SCENARIOS.put("transactions", new Transactions());
+        SCENARIOS.put("transactions-drop-in", new TransactionsDropIn());
         SCENARIOS.put("capture", new CaptureTour());
     }
 

@@ -53,6 +53,11 @@ final class Received {
         return found.get(0);
     }
 
+    /** What came first, where a message may come twice. */
+    MessageExt first(String id) {
+        return byId.get(id).get(0);
+    }
+
     boolean has(String id) {
         return byId.containsKey(id);
     }
