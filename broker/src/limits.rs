@@ -24,6 +24,10 @@ pub const QUEUES_PER_TOPIC_MAX: i32 = 65_536;
 /// Subscription groups of one shard; over it a new group does not exist (26).
 pub const GROUPS_MAX: usize = 50_000;
 
+/// Pairs of group and topic that may not be read (UPDATE_AND_GET_GROUP_FORBIDDEN); over it a
+/// request for another one is refused.
+pub const FORBIDDEN_MAX: usize = 100_000;
+
 /// Members of one consumer group and of one producer group.
 pub const GROUP_MEMBERS_MAX: usize = 20_000;
 
@@ -45,6 +49,10 @@ pub const TAGS_PER_SUBSCRIPTION_MAX: usize = 1_024;
 /// Compiled SQL92 expressions that pulls carried (Apache's `PARSE_CACHE` holds as many); those of
 /// heartbeats are kept with their subscriptions.
 pub const CARRIED_EXPRESSIONS_MAX: usize = 100;
+
+/// Pairs of group and topic of which it is known how far they are pulled; tools show nothing in
+/// flight for others.
+pub const PULLED_MAX: usize = 100_000;
 
 /// Queues one group has locked.
 pub const LOCKS_PER_GROUP_MAX: usize = 65_536;
@@ -78,8 +86,15 @@ pub const DISK_READS_MAX: usize = 1_024;
 /// and as many again of which each is read or written at this moment.
 pub const REQUESTS_UNDER_WAY_MAX: u32 = 400_000;
 
+/// Requests of one kind that look at many queues or wait for a client, and that tools send: under
+/// way at once.
+pub const TOOLS_REQUESTS_UNDER_WAY_MAX: u32 = 64;
+
 /// Requests that the broker sent to peers and that are not answered yet.
 pub const ASKED_MAX: usize = 4_096;
+
+/// The same for one client: one that answers nothing keeps none from others.
+pub const ASKED_OF_ONE_MAX: usize = 256;
 
 /// Shards of one process: ports are 10 apart and the store has one folder each.
 pub const SHARDS_MAX: usize = 256;

@@ -215,6 +215,13 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "members are told when their group changes",
     ),
     Key::bool(
+        "useServerSideResetOffset",
+        "true",
+        "a tool's reset of offsets is the broker's: a group's next pull of each queue is told \
+            where to go on. false: its clients are told, and a group without any can't be reset",
+    ),
+    Key::bool("storeReplyMessageEnable", "true", "replies to requests are stored as well"),
+    Key::bool(
         "brokerFastFailureEnable",
         "true",
         "sends that wait too long for the device are answered with SYSTEM_BUSY",

@@ -45,6 +45,10 @@ pub(crate) struct ServeOptions {
     pub(crate) pulls: PullOptions,
     /// `indexFileReadEnable`.
     pub(crate) queries: bool,
+    /// `useServerSideResetOffset`: a reset of offsets is the broker's, not its clients'.
+    pub(crate) resets_here: bool,
+    /// `storeReplyMessageEnable`.
+    pub(crate) store_replies: bool,
     /// `defaultQueryMaxNum`.
     pub(crate) unique_query_messages_max: usize,
 }
@@ -96,6 +100,8 @@ impl ServeOptions {
             member_silent_ms_max: settings.i64("channelExpiredTimeout"),
             pulls: PullOptions::from_settings(settings),
             queries: settings.bool("indexFileReadEnable"),
+            resets_here: settings.bool("useServerSideResetOffset"),
+            store_replies: settings.bool("storeReplyMessageEnable"),
             unique_query_messages_max: settings.int("defaultQueryMaxNum"),
         }
     }

@@ -1,6 +1,7 @@
 //! The answer of a task: what a handler on the loop writes at once, a task gives back.
 
 use crate::answers::ticket::Ticket;
+use crate::peers::answer::ClientAnswer;
 use netcore::Net;
 use protocol::codes::response;
 use protocol::remoting::ExtWriter;
@@ -12,6 +13,7 @@ pub(crate) struct Reply {
     code: i32,
     remark: Option<String>,
     numbers: Vec<(&'static str, i64)>,
+    texts: Vec<(&'static str, String)>,
     body: Body,
 }
 
@@ -25,7 +27,14 @@ enum Body {
 impl Reply {
     /// SUCCESS with nothing else.
     pub(crate) fn ok() -> Self {
-        Self { code: response::SUCCESS, remark: None, numbers: vec![], body: Body::Bytes(vec![]) }
+        let body = Body::Bytes(vec![]);
+        Self { code: response::SUCCESS, remark: None, numbers: vec![], texts: vec![], body }
+    }
+
+    /// The answer of a client, as it came.
+    pub(crate) fn passed_on(answer: ClientAnswer) -> Self {
+        let ClientAnswer { code, remark, body } = answer;
+        Self { code, remark, ..Self::ok().bytes(body) }
     }
 
     /// With this code and remark.
@@ -36,6 +45,12 @@ impl Reply {
     /// With a number in its header.
     pub(crate) fn number(mut self, field: &'static str, value: i64) -> Self {
         self.numbers.push((field, value));
+        self
+    }
+
+    /// With a text in its header.
+    pub(crate) fn text(mut self, field: &'static str, value: String) -> Self {
+        self.texts.push((field, value));
         self
     }
 
@@ -51,10 +66,13 @@ impl Reply {
 
     /// Writes it.
     pub(crate) fn write(self, net: &mut Net, to: &Ticket) {
-        let Self { code, remark, numbers, body } = self;
+        let Self { code, remark, numbers, texts, body } = self;
         let ext = |ext: &mut ExtWriter<'_>| {
             for (field, value) in &numbers {
                 ext.int(field, *value);
+            }
+            for (field, value) in &texts {
+                ext.str(field, value);
             }
         };
         match body {

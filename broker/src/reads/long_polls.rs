@@ -274,6 +274,19 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
         }
     }
 
+    /// Moves out those polls of a queue that `which` names.
+    pub(crate) fn take_from(
+        &mut self,
+        topic: &str,
+        queue_id: i32,
+        which: impl Fn(&P) -> bool,
+        out: &mut Vec<P>,
+    ) {
+        let queue = self.by_topic.get(topic).and_then(|queues| queues.get(&queue_id));
+        let Some(queue) = queue.copied() else { return };
+        self.take_of_queue(queue, out, |entry| which(&entry.read));
+    }
+
     /// Moves out the polls of a topic that is gone.
     pub(crate) fn forget_topic(&mut self, topic: &str, out: &mut Vec<P>) {
         let queues = self.by_topic.remove(topic).into_iter().flatten();

@@ -19,6 +19,11 @@ use rt::{Priority, Runtime as _};
 
 /// Runs a read that passed its checks.
 pub(crate) fn run(shard: &mut Shard, net: &mut Net, read: Read) -> Done {
+    if let Some(offset) = take_reset(shard, &read) {
+        let range = shard.cx.store.queue_range(&read.topic, read.queue_id).unwrap_or_default();
+        pull_answer::reset(net, &read, offset, range);
+        return Done::Answered;
+    }
     let mut slices = std::mem::take(&mut shard.reads.slices);
     let status = shard.cx.store.read(&read.request(), &mut slices);
     let done = if status == ReadStatus::Cold {
@@ -29,6 +34,12 @@ pub(crate) fn run(shard: &mut Shard, net: &mut Net, read: Read) -> Done {
     slices.clear();
     shard.reads.slices = slices;
     done
+}
+
+/// Where a tool has told the group of a pull to go on.
+fn take_reset(shard: &mut Shard, read: &Read) -> Option<i64> {
+    let Asked::Pull { group, .. } = &read.asked else { return None };
+    shard.tables.offsets.take_reset(group, &read.topic, read.queue_id)
 }
 
 /// A task reads from disk and comes back with what it found.
@@ -109,6 +120,10 @@ fn finish(
         || net.peer(read.ticket.conn).is_some() && shard.tables.topics.get(&read.topic).is_some();
     if is_at_end && may_wait && is_there() {
         return poll(shard, net, read, status, found);
+    }
+    if let Asked::Pull { group, .. } = &read.asked {
+        let next = found.next_begin_offset.0;
+        shard.tables.pulled.pulled(group, &read.topic, read.queue_id, next);
     }
     answer(net, &read, status, found);
     Done::Answered
@@ -242,6 +257,15 @@ pub(crate) fn look_again(shard: &mut Shard, net: &mut Net) {
             store.queue_range(topic, queue_id).map_or(0, |range| range.max_offset.0)
         };
         shard.reads.long_polls.look_again(end, woken);
+    });
+}
+
+/// A tool has told a group where to go on in a queue: its long polls there hear of it now.
+pub(crate) fn is_reset(shard: &mut Shard, net: &mut Net, group: &str, topic: &str, queue_id: i32) {
+    let is_of_group =
+        |read: &Read| matches!(&read.asked, Asked::Pull { group: asked, .. } if **asked == *group);
+    with_woken(shard, net, |shard, woken| {
+        shard.reads.long_polls.take_from(topic, queue_id, is_of_group, woken);
     });
 }
 

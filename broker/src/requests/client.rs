@@ -6,11 +6,9 @@ use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::limits::GROUPS_PER_HEARTBEAT_MAX;
 use crate::shard::Shard;
-use crate::tables::consumers::{GroupHeartbeat, Member, Model};
+use crate::tables::consumers::{GroupHeartbeat, Member, Style};
 use netcore::{ConnId, Net};
-use protocol::bodies::{
-    CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, TopicConfig, perm,
-};
+use protocol::bodies::{CheckClientRequestBody, ConsumerData, HeartbeatData, TopicConfig, perm};
 use protocol::codes::response;
 use protocol::names;
 use protocol::remoting::CommandView;
@@ -30,6 +28,7 @@ pub(crate) fn heartbeat(
         ));
     }
     let member = Member::new(ticket.conn, &beat.client_id);
+    let member = member.speaking(command.language, command.version);
     let mut changed = beat.heartbeat_fingerprint == 0;
     for consumer in &beat.consumer_data_set {
         changed |= consumer_heartbeat(shard, net, &member, &beat, consumer);
@@ -71,10 +70,10 @@ fn consumer_heartbeat(
         subscription::of_heartbeat(data, known)
     });
     let group_beat = GroupHeartbeat {
-        model: if consumer.message_model == MessageModel::Broadcasting {
-            Model::Broadcasting
-        } else {
-            Model::Clustering
+        style: Style {
+            model: consumer.message_model,
+            consume_type: consumer.consume_type,
+            from: consumer.consume_from_where,
         },
         subscriptions: (!without).then(|| subscriptions.collect()),
         fingerprint: beat.heartbeat_fingerprint,

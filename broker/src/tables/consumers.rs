@@ -8,7 +8,8 @@ use crate::limits::{GROUPS_MAX, SUBSCRIPTIONS_PER_GROUP_MAX};
 use crate::reads::filter::Filter;
 use crate::tables::members::{GroupsByConnection, Members};
 use engine::RecordFilter;
-use std::collections::HashMap;
+use protocol::bodies::{ConsumeFromWhere, ConsumeType, MessageModel, SubscriptionData};
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::rc::Rc;
 
@@ -17,15 +18,9 @@ pub(crate) use crate::tables::members::{Member, NotTaken};
 /// What a group wants of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Subscription {
-    /// The topic.
-    pub(crate) topic: String,
-    /// When the client made it; a later one replaces an earlier one, a pull that knows a later one
-    /// is refused.
-    pub(crate) version: i64,
-    /// `TAG`, `SQL92` or whatever the client said; absent means TAG.
-    pub(crate) expression_type: Option<String>,
-    /// The expression as given.
-    pub(crate) expression: String,
+    /// As the client sent it. One of a later version replaces an earlier one, and a pull that knows
+    /// a later one is refused.
+    pub(crate) data: SubscriptionData,
     /// Which messages it admits.
     pub(crate) filter: Result<Filter, Unusable>,
 }
@@ -47,13 +42,23 @@ pub(crate) fn is_tag_type(expression_type: Option<&str>) -> bool {
     matches!(expression_type, None | Some("" | "TAG"))
 }
 
-/// How a group shares its messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Model {
-    /// Every member gets every message; members need no news of each other.
-    Broadcasting,
-    /// The members share the queues.
-    Clustering,
+/// How a group consumes, as its last heartbeat said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// Who of it gets a message. In a broadcasting group everyone does: its members need no news
+    /// of each other.
+    pub(crate) model: MessageModel,
+    /// Push or pull.
+    pub(crate) consume_type: ConsumeType,
+    /// Where it starts without an offset.
+    pub(crate) from: ConsumeFromWhere,
+}
+
+impl Style {
+    /// Whether every member gets every message.
+    pub(crate) fn is_broadcasting(&self) -> bool {
+        self.model == MessageModel::Broadcasting
+    }
 }
 
 /// One consumer group with members.
@@ -62,13 +67,23 @@ pub(crate) struct ConsumerGroup<C> {
     members: Members<C>,
     subscriptions: HashMap<String, Subscription>,
     /// As the last heartbeat said.
-    pub(crate) model: Model,
+    pub(crate) style: Style,
 }
 
 impl<C: Copy + Eq + Hash> ConsumerGroup<C> {
     /// Its members, in no order.
     pub(crate) fn members(&self) -> &[Member<C>] {
         self.members.list()
+    }
+
+    /// The member that calls itself so; the first of several.
+    pub(crate) fn member(&self, client_id: &str) -> Option<&Member<C>> {
+        self.members.list().iter().find(|member| member.client_id == client_id)
+    }
+
+    /// What it wants, of each topic.
+    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.values()
     }
 
     /// What it wants of `topic`.
@@ -80,7 +95,7 @@ impl<C: Copy + Eq + Hash> ConsumerGroup<C> {
     pub(crate) fn record_filters(&self) -> Vec<(Box<str>, Rc<dyn RecordFilter>)> {
         let filters = self.subscriptions.values().filter_map(|subscription| {
             let Ok(Filter::Records(filter)) = &subscription.filter else { return None };
-            Some((subscription.topic.as_str().into(), filter.clone()))
+            Some((subscription.data.topic.as_str().into(), filter.clone()))
         });
         filters.collect()
     }
@@ -89,8 +104,8 @@ impl<C: Copy + Eq + Hash> ConsumerGroup<C> {
 /// A group's part of a heartbeat.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupHeartbeat {
-    /// How it shares.
-    pub(crate) model: Model,
+    /// How it consumes.
+    pub(crate) style: Style,
     /// What it subscribes to; `None`: as before (a heartbeat "without sub").
     pub(crate) subscriptions: Option<Vec<Subscription>>,
     /// A hash of the client's subscriptions; 0 from clients that do not send one.
@@ -133,6 +148,13 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
         self.groups.get(group)
     }
 
+    /// The groups with members that subscribe to `topic`.
+    pub(crate) fn of_topic(&self, topic: &str) -> impl Iterator<Item = &str> {
+        let wants = |group: &&ConsumerGroup<C>| group.subscriptions.contains_key(topic);
+        let groups = self.groups.iter().filter(move |(_, group)| wants(group));
+        groups.map(|(name, _)| &**name)
+    }
+
     /// Takes a heartbeat of `member` for `group`, which the caller has found among the subscription
     /// groups.
     pub(crate) fn heartbeat(
@@ -148,8 +170,8 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
             None => Rc::from(group),
         };
         let subscriptions = self.is_new_fingerprint(&name, beat.fingerprint);
-        let info = self.groups.entry(name.clone()).or_insert_with(|| empty_group(beat.model));
-        info.model = beat.model;
+        let info = self.groups.entry(name.clone()).or_insert_with(|| empty_group(beat.style));
+        info.style = beat.style;
         let joined = info.members.join(member, now_ms)?;
         let topics_changed = beat
             .subscriptions
@@ -157,7 +179,7 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
         if joined {
             self.by_connection.insert(member.conn, &name);
         }
-        let notify = (joined || topics_changed) && beat.model == Model::Clustering;
+        let notify = (joined || topics_changed) && !beat.style.is_broadcasting();
         Ok(Changed { notify, subscriptions })
     }
 
@@ -180,7 +202,7 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
         let Some(info) = self.groups.get_mut(group) else { return false };
         let left = info.members.leave(conn);
         let is_empty = info.members.is_empty();
-        let notify = left && info.model == Model::Clustering && !is_empty;
+        let notify = left && !info.style.is_broadcasting() && !is_empty;
         if is_empty {
             self.groups.remove(group);
         }
@@ -200,8 +222,8 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
     }
 }
 
-fn empty_group<C>(model: Model) -> ConsumerGroup<C> {
-    ConsumerGroup { members: Members::default(), subscriptions: HashMap::new(), model }
+fn empty_group<C>(style: Style) -> ConsumerGroup<C> {
+    ConsumerGroup { members: Members::default(), subscriptions: HashMap::new(), style }
 }
 
 /// Takes the subscriptions of one heartbeat: newer ones replace, missing topics go. Whether the set
@@ -212,15 +234,19 @@ fn replace(
 ) -> bool {
     subscriptions.truncate(SUBSCRIPTIONS_PER_GROUP_MAX);
     let before = table.len();
-    table.retain(|topic, _| subscriptions.iter().any(|subscription| subscription.topic == *topic));
+    let wanted: HashSet<&str> =
+        subscriptions.iter().map(|subscription| subscription.data.topic.as_str()).collect();
+    table.retain(|topic, _| wanted.contains(topic.as_str()));
     let mut changed = table.len() < before;
     for subscription in subscriptions {
-        match table.get_mut(&subscription.topic) {
-            Some(old) if subscription.version > old.version => *old = subscription,
+        match table.get_mut(&subscription.data.topic) {
+            Some(old) if subscription.data.sub_version > old.data.sub_version => {
+                *old = subscription;
+            }
             Some(_) => {}
             None => {
                 changed = true;
-                table.insert(subscription.topic.clone(), subscription);
+                table.insert(subscription.data.topic.clone(), subscription);
             }
         }
     }
@@ -238,14 +264,11 @@ mod tests {
 
     fn beat(topics: &[(&str, i64)]) -> GroupHeartbeat {
         let subscription = |(topic, version): &(&str, i64)| Subscription {
-            topic: (*topic).to_owned(),
-            version: *version,
-            expression_type: None,
-            expression: "*".to_owned(),
+            data: SubscriptionData::from_tags(topic, "*", *version),
             filter: Ok(Filter::All),
         };
         GroupHeartbeat {
-            model: Model::Clustering,
+            style: Style::default(),
             subscriptions: Some(topics.iter().map(subscription).collect()),
             fingerprint: 0,
         }
@@ -278,7 +301,7 @@ mod tests {
         let mut groups = ConsumerGroups::default();
         take(&mut groups, 1, beat(&[("a", 5)]), 0);
         take(&mut groups, 2, beat(&[("a", 3)]), 0);
-        assert_eq!(groups.get("g").unwrap().subscription("a").unwrap().version, 5);
+        assert_eq!(groups.get("g").unwrap().subscription("a").unwrap().data.sub_version, 5);
         take(&mut groups, 2, beat(&[]), 0);
         assert!(groups.get("g").unwrap().subscription("a").is_none());
     }
@@ -312,7 +335,8 @@ mod tests {
     #[test]
     fn broadcasting_members_are_not_told() {
         let mut groups = ConsumerGroups::default();
-        let broadcast = GroupHeartbeat { model: Model::Broadcasting, ..beat(&[("a", 1)]) };
+        let style = Style { model: MessageModel::Broadcasting, ..Style::default() };
+        let broadcast = GroupHeartbeat { style, ..beat(&[("a", 1)]) };
         assert!(!take(&mut groups, 1, broadcast.clone(), 0).notify);
         take(&mut groups, 2, broadcast, 0);
         assert!(!groups.leave("g", 1));

@@ -10,6 +10,7 @@ use crate::tables::delay_offsets::DelayOffsets;
 use crate::tables::groups::SubscriptionGroups;
 use crate::tables::not_served::NotServed;
 use crate::tables::offsets::ConsumerOffsets;
+use crate::tables::pull_offsets::PullOffsets;
 use crate::tables::topics::Topics;
 use engine::Store;
 use protocol::bodies::{TopicConfig, perm};
@@ -78,6 +79,7 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, 
         topics: Topics::new(options, now_ms),
         groups: SubscriptionGroups::new(&options.process, now_ms),
         offsets: ConsumerOffsets::default(),
+        pulled: PullOffsets::default(),
         delay_offsets: DelayOffsets::default(),
         consumers: ConsumerGroups::default(),
         producers: ProducerGroups::default(),

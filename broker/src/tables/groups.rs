@@ -3,7 +3,7 @@
 //! is served whole.
 
 use crate::config::Options;
-use crate::limits::GROUPS_MAX;
+use crate::limits::{FORBIDDEN_MAX, GROUPS_MAX};
 use crate::tables::not_served::NotServed;
 use protocol::bodies::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper, perm};
 use protocol::limits::RETRY_TOPIC_BYTES_MAX;
@@ -21,6 +21,20 @@ pub(crate) struct Group {
     pub(crate) name: Rc<str>,
     /// Its settings.
     pub(crate) config: SubscriptionGroupConfig,
+}
+
+/// Why a request can't change the groups.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotPut {
+    /// A name is not allowed, or stays in the file only.
+    #[error("{0:?} can't be the name of a group or topic here")]
+    Name(String),
+    /// The shard has as many groups as requests may create.
+    #[error("the broker has {GROUPS_MAX} consumer groups already")]
+    TooMany,
+    /// As many groups may not read as many topics as can be kept.
+    #[error("the broker knows of {FORBIDDEN_MAX} topics that groups may not read already")]
+    TooManyForbidden,
 }
 
 /// The subscription groups of one shard.
@@ -87,8 +101,7 @@ impl SubscriptionGroups {
                 return None;
             }
             self.insert(SubscriptionGroupConfig::new(name));
-            self.version = self.version.next(now_ms);
-            self.unsaved = true;
+            self.touch(now_ms);
         }
         self.table.get(name)
     }
@@ -96,6 +109,79 @@ impl SubscriptionGroups {
     /// A group.
     pub(crate) fn get(&self, name: &str) -> Option<&Group> {
         self.table.get(name)
+    }
+
+    /// The names of all, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.table.keys().map(|name| &**name)
+    }
+
+    /// Creates or changes a group at the request of a tool.
+    pub(crate) fn put(
+        &mut self,
+        config: SubscriptionGroupConfig,
+        now_ms: i64,
+    ) -> Result<(), NotPut> {
+        let name = config.group_name.as_str();
+        if !self.table.contains_key(name) {
+            if !self.may_be_created(name) {
+                return Err(NotPut::Name(config.group_name));
+            }
+            if self.table.len() >= GROUPS_MAX {
+                return Err(NotPut::TooMany);
+            }
+        }
+        self.insert(config);
+        self.touch(now_ms);
+        Ok(())
+    }
+
+    /// Deletes a group's settings; false when there are none.
+    pub(crate) fn delete(&mut self, name: &str, now_ms: i64) -> bool {
+        let is_known = self.table.remove(name).is_some();
+        if is_known {
+            self.touch(now_ms);
+        }
+        is_known
+    }
+
+    /// Says whether a group may read a topic. Neither need exist.
+    pub(crate) fn forbid_reading(
+        &mut self,
+        group: &str,
+        topic: &str,
+        is_forbidden: bool,
+        now_ms: i64,
+    ) -> Result<(), NotPut> {
+        if is_forbidden == self.is_read_forbidden(group, topic) {
+            return Ok(());
+        }
+        let known = self.forbidden.get(group).and_then(|topics| topics.get(topic)).copied();
+        if known.is_none() {
+            names::check_group(group).map_err(|_| NotPut::Name(group.to_owned()))?;
+            names::check_topic(topic).map_err(|_| NotPut::Name(topic.to_owned()))?;
+            if self.forbidden.values().map(BTreeMap::len).sum::<usize>() >= FORBIDDEN_MAX {
+                return Err(NotPut::TooManyForbidden);
+            }
+        }
+        let bits = known.unwrap_or(0).max(0);
+        let bits = if is_forbidden { bits | perm::READ } else { bits & !perm::READ };
+        let topics = self.forbidden.entry(group.to_owned()).or_default();
+        if bits == 0 {
+            topics.remove(topic);
+        } else {
+            topics.insert(topic.to_owned(), bits);
+        }
+        if topics.is_empty() {
+            self.forbidden.remove(group);
+        }
+        self.touch(now_ms);
+        Ok(())
+    }
+
+    fn touch(&mut self, now_ms: i64) {
+        self.version = self.version.next(now_ms);
+        self.unsaved = true;
     }
 
     fn may_be_created(&self, name: &str) -> bool {
@@ -120,21 +206,26 @@ impl SubscriptionGroups {
         self.unsaved = true;
     }
 
-    /// The table as `subscriptionGroup.json` has it: with the groups that are not served.
-    pub(crate) fn for_file(&self) -> SubscriptionGroupWrapper {
-        let mut table: BTreeMap<_, _> = self
-            .table
-            .values()
-            .map(|group| (group.config.group_name.clone(), group.config.clone()))
-            .collect();
-        for (key, config) in &self.not_served {
-            table.entry(key.clone()).or_insert_with(|| config.clone());
-        }
+    /// The table as GET_ALL_SUBSCRIPTIONGROUP_CONFIG has it.
+    pub(crate) fn wrapper(&self) -> SubscriptionGroupWrapper {
+        let configs = self.table.values().map(|group| &group.config);
         SubscriptionGroupWrapper {
-            subscription_group_table: table,
+            subscription_group_table: configs
+                .map(|config| (config.group_name.clone(), config.clone()))
+                .collect(),
             data_version: self.version,
             forbidden_table: self.forbidden.clone(),
         }
+    }
+
+    /// The table as `subscriptionGroup.json` has it: with the groups that are not served.
+    pub(crate) fn for_file(&self) -> SubscriptionGroupWrapper {
+        let mut wrapper = self.wrapper();
+        for (key, config) in &self.not_served {
+            let entry = wrapper.subscription_group_table.entry(key.clone());
+            entry.or_insert_with(|| config.clone());
+        }
+        wrapper
     }
 
     fn insert(&mut self, config: SubscriptionGroupConfig) {
@@ -230,6 +321,29 @@ mod tests {
         groups.load(saved(&names));
         assert!(names.iter().all(|name| groups.get(name).is_some()));
         assert!(groups.find_or_create("one-more", 5).is_none());
+    }
+
+    #[test]
+    fn reading_is_forbidden_and_allowed_topic_by_topic() {
+        let mut groups = groups("true");
+        groups.take_unsaved();
+        for topic in ["t", "u"] {
+            groups.forbid_reading("g", topic, true, 5).unwrap();
+        }
+        groups.forbid_reading("g", "t", false, 5).unwrap();
+        assert!(groups.take_unsaved());
+        assert_eq!(["t", "u"].map(|topic| groups.is_read_forbidden("g", topic)), [false, true]);
+        groups.forbid_reading("g", "u", false, 5).unwrap();
+        assert!(groups.for_file().forbidden_table.is_empty());
+        let long = "t".repeat(300);
+        for (group, topic) in [("bad name", "t"), ("g", ""), ("g", long.as_str())] {
+            assert!(groups.forbid_reading(group, topic, true, 5).is_err(), "{group} {topic}");
+        }
+        for nth in 0..FORBIDDEN_MAX {
+            groups.forbidden.entry(format!("h{nth}")).or_default().insert("t".to_owned(), 4);
+        }
+        let more = groups.forbid_reading("one", "more", true, 5);
+        assert_eq!(more, Err(NotPut::TooManyForbidden));
     }
 
     #[test]

@@ -36,13 +36,23 @@ pub(crate) struct Member<C> {
     pub(crate) conn: C,
     /// What it calls itself: `ip@instance`.
     pub(crate) client_id: String,
-    seen_ms: i64,
+    /// Its library's language (`protocol::codes::language`).
+    pub(crate) language: u8,
+    /// Its library's version (`protocol::codes::version`).
+    pub(crate) version: i32,
+    /// When it sent its last heartbeat, in milliseconds since 1970.
+    pub(crate) seen_ms: i64,
 }
 
 impl<C> Member<C> {
     /// A member as its heartbeat describes it.
     pub(crate) fn new(conn: C, client_id: &str) -> Self {
-        Self { conn, client_id: client_id.to_owned(), seen_ms: 0 }
+        Self { conn, client_id: client_id.to_owned(), language: 0, version: 0, seen_ms: 0 }
+    }
+
+    /// The same, of a library.
+    pub(crate) fn speaking(self, language: u8, version: i32) -> Self {
+        Self { language, version, ..self }
     }
 }
 
@@ -141,6 +151,11 @@ impl<C: Copy + Eq + Hash> GroupsByConnection<C> {
         if groups.is_empty() {
             self.0.remove(&conn);
         }
+    }
+
+    /// Whether `conn` is in any.
+    pub(super) fn has(&self, conn: C) -> bool {
+        self.0.contains_key(&conn)
     }
 
     /// The groups of `conn`.

@@ -15,11 +15,20 @@ use std::rc::Rc;
 pub(crate) struct ProducerGroups<C> {
     groups: HashMap<Rc<str>, Members<C>>,
     by_connection: GroupsByConnection<C>,
+    /// The connection that last called itself so, of those in groups.
+    by_client: HashMap<Rc<str>, C>,
+    /// What each connection in groups calls itself.
+    clients: HashMap<C, Rc<str>>,
 }
 
 impl<C> Default for ProducerGroups<C> {
     fn default() -> Self {
-        Self { groups: HashMap::new(), by_connection: GroupsByConnection::default() }
+        Self {
+            groups: HashMap::new(),
+            by_connection: GroupsByConnection::default(),
+            by_client: HashMap::new(),
+            clients: HashMap::new(),
+        }
     }
 }
 
@@ -46,7 +55,41 @@ impl<C: Copy + Eq + Hash> ProducerGroups<C> {
         if members.join(member, now_ms)? {
             self.by_connection.insert(member.conn, &name);
         }
+        self.calls_itself(member);
         Ok(())
+    }
+
+    /// The producers of a group; `None` when there is none.
+    pub(crate) fn members(&self, group: &str) -> Option<&[Member<C>]> {
+        self.groups.get(group).map(Members::list)
+    }
+
+    /// All groups with their producers.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &[Member<C>])> {
+        self.groups.iter().map(|(group, members)| (&**group, members.list()))
+    }
+
+    /// The connection of the producer that calls itself so; the last of several.
+    pub(crate) fn connection_of(&self, client_id: &str) -> Option<C> {
+        self.by_client.get(client_id).copied()
+    }
+
+    fn calls_itself(&mut self, member: &Member<C>) {
+        if self.clients.get(&member.conn).is_some_and(|known| **known == *member.client_id) {
+            return;
+        }
+        self.forget_client(member.conn);
+        let client_id: Rc<str> = Rc::from(member.client_id.as_str());
+        self.by_client.insert(client_id.clone(), member.conn);
+        self.clients.insert(member.conn, client_id);
+    }
+
+    /// A newer connection of the same name keeps it.
+    fn forget_client(&mut self, conn: C) {
+        let Some(client_id) = self.clients.remove(&conn) else { return };
+        if self.by_client.get(&client_id) == Some(&conn) {
+            self.by_client.remove(&client_id);
+        }
     }
 
     /// Removes the producer on `conn` from one group.
@@ -57,6 +100,9 @@ impl<C: Copy + Eq + Hash> ProducerGroups<C> {
             self.groups.remove(group);
         }
         self.by_connection.remove(conn, group);
+        if !self.by_connection.has(conn) {
+            self.forget_client(conn);
+        }
     }
 
     /// Removes `conn` from all groups: it is closed.
@@ -95,6 +141,25 @@ mod tests {
         assert_eq!((of(&groups, "p"), of(&groups, "q")), (vec![2], vec![2]));
         groups.close(2);
         assert!(groups.groups.is_empty() && groups.by_connection.is_empty());
+    }
+
+    #[test]
+    fn a_client_is_found_by_what_it_calls_itself_on_its_newest_connection() {
+        let mut groups = ProducerGroups::default();
+        let mut beat = |conn, client| {
+            groups.heartbeat("p", &Member::new(conn, client), 0).unwrap();
+        };
+        beat(1, "a");
+        beat(2, "b");
+        beat(3, "a");
+        assert_eq!(groups.connection_of("a"), Some(3));
+        groups.close(1);
+        assert_eq!(groups.connection_of("a"), Some(3), "the old connection's end changes nothing");
+        groups.heartbeat("p", &Member::new(2, "c"), 0).unwrap();
+        assert_eq!((groups.connection_of("b"), groups.connection_of("c")), (None, Some(2)));
+        groups.leave("p", 3);
+        groups.close(2);
+        assert!(groups.by_client.is_empty() && groups.clients.is_empty());
     }
 
     #[test]

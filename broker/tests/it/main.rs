@@ -4,17 +4,20 @@
 
 mod client;
 mod cluster;
+mod member;
 mod mount;
 mod native_client;
 
 mod apache_store;
 mod attacks;
 mod bad_store;
+mod consumer_tools;
 mod core_failure;
 mod delay;
 mod faults;
 mod findings;
 mod flush;
+mod group_settings;
 mod groups;
 mod hostile;
 mod native;
@@ -22,6 +25,8 @@ mod native_refused;
 mod offsets;
 mod query;
 mod refusals;
+mod request_reply;
+mod reset_offset;
 mod restart;
 mod retention;
 mod retry;
