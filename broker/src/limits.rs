@@ -1,8 +1,9 @@
 //! Every limit of the broker: what a peer can make it hold. Reaching one is a normal outcome with
 //! its own answer.
 
-/// Long polls of one shard. Over it a pull that finds nothing is answered at once with
-/// PULL_NOT_FOUND, as a broker without long polling does; consumers then ask again by themselves.
+/// Long polls of one shard (`longPollsMax`, at most this). Over it a pull that finds nothing is
+/// refused with SYSTEM_BUSY: consumers ask again after 3 s. PULL_NOT_FOUND would have them ask again
+/// at once, all of them, for ever.
 pub const LONG_POLLS_MAX: usize = 100_000;
 
 /// The longest time of one long poll, whatever it asks for: that of a dead peer must end.
@@ -21,7 +22,8 @@ pub const TOPICS_MAX: usize = 50_000;
 /// Queues of one topic; a request for more is refused with INVALID_PARAMETER.
 pub const QUEUES_PER_TOPIC_MAX: i32 = 65_536;
 
-/// Subscription groups of one shard; over it a new group does not exist (26).
+/// Subscription groups of one shard (`groupsMax`, at most this), and apart from them its producer
+/// groups; over it a new group does not exist (26).
 pub const GROUPS_MAX: usize = 50_000;
 
 /// Pairs of group and topic that may not be read (UPDATE_AND_GET_GROUP_FORBIDDEN); over it a
@@ -31,7 +33,12 @@ pub const FORBIDDEN_MAX: usize = 100_000;
 /// Members of one consumer group and of one producer group.
 pub const GROUP_MEMBERS_MAX: usize = 20_000;
 
-/// Topics one consumer group subscribes to.
+/// Connections that are in consumer groups, and apart from them in producer groups (`clientsMax`,
+/// by default this).
+pub const CLIENTS_MAX: usize = 100_000;
+
+/// Topics one consumer group subscribes to (`subscriptionsPerGroupMax`, at most this): a heartbeat
+/// with more is refused.
 pub const SUBSCRIPTIONS_PER_GROUP_MAX: usize = 4_096;
 
 /// Groups one heartbeat registers: more are refused rather than registered in part.

@@ -20,6 +20,7 @@ mod store;
 mod without_effect;
 
 pub(crate) use options::{Options, ShardOptions};
+pub(crate) use serve::ClientLimits;
 
 use protocol::config_file::{ConfigError, Key, Properties, Settings};
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use super::allowed::{self, NotAllowed};
 use super::long_polls::{Arrived, Look, Wait};
 use super::read::{Asked, Read};
 use super::{fetch_answer, pull_answer};
+use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::desk::counts::us_of;
 use crate::shard::Shard;
@@ -13,6 +14,7 @@ use engine::{
     Store,
 };
 use netcore::{ConnId, Net};
+use protocol::codes::response;
 use protocol::names::SCHEDULE_TOPIC;
 use rt::real::Core;
 use rt::{Priority, Runtime as _};
@@ -119,7 +121,7 @@ fn finish(
     let is_there =
         || net.peer(read.ticket.conn).is_some() && shard.tables.topics.get(&read.topic).is_some();
     if is_at_end && may_wait && is_there() {
-        return poll(shard, net, read, status, found);
+        return poll(shard, net, read);
     }
     if let Asked::Pull { group, .. } = &read.asked {
         let next = found.next_begin_offset.0;
@@ -136,14 +138,8 @@ fn answer(net: &mut Net, read: &Read, status: ReadStatus, found: &mut ReadSlices
     }
 }
 
-/// Lets a read wait for a message; when too many do, it is answered at once with nothing.
-fn poll(
-    shard: &mut Shard,
-    net: &mut Net,
-    read: Read,
-    status: ReadStatus,
-    found: &mut ReadSlices,
-) -> Done {
+/// Lets a read wait for a message; when too many do, it is refused.
+fn poll(shard: &mut Shard, net: &mut Net, read: Read) -> Done {
     let (topic, filter, conn) = (read.topic.clone(), read.filter.clone(), read.ticket.conn);
     let wait = Wait {
         topic: &topic,
@@ -155,9 +151,23 @@ fn poll(
     match shard.reads.long_polls.wait(&wait, conn, shard.cx.monotonic_ms(), read) {
         Ok(()) => Done::Waits,
         Err(read) => {
-            answer(net, &read, status, found);
-            Done::Answered
+            too_many_wait(shard, net, &read);
+            Done::Refused
         }
+    }
+}
+
+/// A client that is told that nothing was found would ask again at once, and so would all others
+/// that find no place.
+fn too_many_wait(shard: &Shard, net: &mut Net, read: &Read) {
+    let max = shard.cx.options.process.serve.limits.long_polls;
+    let why = format!("[OVERLOAD]{max} pulls wait for messages already (longPollsMax)");
+    match read.asked {
+        Asked::Pull { .. } => {
+            let refusal = Refusal::new(response::SYSTEM_BUSY, why);
+            read.ticket.refuse(net, &refusal, None);
+        }
+        Asked::Fetch => fetch_answer::busy(net, read, &why),
     }
 }
 

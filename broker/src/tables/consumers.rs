@@ -4,7 +4,8 @@
 //! to the members (NOTIFY_CONSUMER_IDS_CHANGED), which rebalance; the methods return whether that
 //! is due. Pure: the clock comes in as `now_ms`, connections are any `C`.
 
-use crate::limits::{GROUPS_MAX, SUBSCRIPTIONS_PER_GROUP_MAX};
+use crate::config::ClientLimits;
+use crate::limits::GROUPS_MAX;
 use crate::reads::filter::Filter;
 use crate::tables::members::{GroupsByConnection, Members};
 use engine::RecordFilter;
@@ -130,11 +131,14 @@ pub(crate) struct ConsumerGroups<C> {
     /// The fingerprint of each group's last heartbeat. As in RocketMQ it outlives the members: a
     /// consumer that comes back with other subscriptions differs.
     fingerprints: HashMap<Rc<str>, i32>,
+    limits: ClientLimits,
 }
 
-impl<C> Default for ConsumerGroups<C> {
-    fn default() -> Self {
+impl<C> ConsumerGroups<C> {
+    /// None.
+    pub(crate) fn new(limits: ClientLimits) -> Self {
         Self {
+            limits,
             groups: HashMap::new(),
             by_connection: GroupsByConnection::default(),
             fingerprints: HashMap::new(),
@@ -164,7 +168,12 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
         beat: GroupHeartbeat,
         now_ms: i64,
     ) -> Result<Changed, NotTaken> {
-        self.by_connection.check(member, group)?;
+        self.by_connection.check(member, group, self.limits.clients)?;
+        let (found, max) =
+            (beat.subscriptions.as_ref().map_or(0, Vec::len), self.limits.subscriptions_per_group);
+        if found > max {
+            return Err(NotTaken::TooManySubscriptions { found, max });
+        }
         let name = match self.groups.get_key_value(group) {
             Some((name, _)) => name.clone(),
             None => Rc::from(group),
@@ -228,11 +237,7 @@ fn empty_group<C>(style: Style) -> ConsumerGroup<C> {
 
 /// Takes the subscriptions of one heartbeat: newer ones replace, missing topics go. Whether the set
 /// of topics changed.
-fn replace(
-    table: &mut HashMap<String, Subscription>,
-    mut subscriptions: Vec<Subscription>,
-) -> bool {
-    subscriptions.truncate(SUBSCRIPTIONS_PER_GROUP_MAX);
+fn replace(table: &mut HashMap<String, Subscription>, subscriptions: Vec<Subscription>) -> bool {
     let before = table.len();
     let wanted: HashSet<&str> =
         subscriptions.iter().map(|subscription| subscription.data.topic.as_str()).collect();
@@ -285,7 +290,7 @@ mod tests {
 
     #[test]
     fn members_are_told_of_joins_leaves_and_new_topics_only() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         assert!(take(&mut groups, 1, beat(&[("a", 1)]), 0).notify);
         assert!(!take(&mut groups, 1, beat(&[("a", 2)]), 1).notify);
         assert!(take(&mut groups, 1, beat(&[("a", 2), ("b", 1)]), 2).notify);
@@ -298,7 +303,7 @@ mod tests {
 
     #[test]
     fn an_older_subscription_does_not_replace_a_newer_one() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         take(&mut groups, 1, beat(&[("a", 5)]), 0);
         take(&mut groups, 2, beat(&[("a", 3)]), 0);
         assert_eq!(groups.get("g").unwrap().subscription("a").unwrap().data.sub_version, 5);
@@ -308,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_heartbeat_without_subscriptions_keeps_them() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         take(&mut groups, 1, beat(&[("a", 5)]), 0);
         let bare = GroupHeartbeat { subscriptions: None, ..beat(&[]) };
         assert_eq!(take(&mut groups, 1, bare, 1), Changed::default());
@@ -317,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_after_none_or_after_another_one_asks_for_subscriptions() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         let mut asks = |conn, fingerprint| {
             let beat = GroupHeartbeat { fingerprint, ..beat(&[("a", 1)]) };
             take(&mut groups, conn, beat, 0).subscriptions
@@ -334,7 +339,7 @@ mod tests {
 
     #[test]
     fn broadcasting_members_are_not_told() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         let style = Style { model: MessageModel::Broadcasting, ..Style::default() };
         let broadcast = GroupHeartbeat { style, ..beat(&[("a", 1)]) };
         assert!(!take(&mut groups, 1, broadcast.clone(), 0).notify);
@@ -344,7 +349,7 @@ mod tests {
 
     #[test]
     fn silent_members_are_named_for_the_caller_to_close() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         take(&mut groups, 1, beat(&[]), 0);
         take(&mut groups, 2, beat(&[]), 1_000);
         assert_eq!(groups.silent_since(0).count(), 0);
@@ -354,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_in_so_many_groups_at_most() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         for number in 0..GROUPS_PER_CONNECTION_MAX {
             let name = format!("g{number}");
             groups.heartbeat(&name, &member(1), beat(&[]), 0).unwrap();

@@ -1,9 +1,9 @@
 //! Subscription groups: the settings of consumer groups, whether consumers are connected or not,
-//! and `subscriptionGroup.json`. Pure. Requests can create [`GROUPS_MAX`] groups; a file with more
+//! and `subscriptionGroup.json`. Pure. Requests can create `groupsMax` groups; a file with more
 //! is served whole.
 
 use crate::config::Options;
-use crate::limits::{FORBIDDEN_MAX, GROUPS_MAX};
+use crate::limits::FORBIDDEN_MAX;
 use crate::tables::not_served::NotServed;
 use protocol::bodies::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper, perm};
 use protocol::limits::RETRY_TOPIC_BYTES_MAX;
@@ -30,8 +30,8 @@ pub(crate) enum NotPut {
     #[error("{0:?} can't be the name of a group or topic here")]
     Name(String),
     /// The shard has as many groups as requests may create.
-    #[error("the broker has {GROUPS_MAX} consumer groups already")]
-    TooMany,
+    #[error("the broker has {0} consumer groups already (groupsMax)")]
+    TooMany(usize),
     /// As many groups may not read as many topics as can be kept.
     #[error("the broker knows of {FORBIDDEN_MAX} topics that groups may not read already")]
     TooManyForbidden,
@@ -50,6 +50,8 @@ pub(crate) struct SubscriptionGroups {
     unsaved: bool,
     create: bool,
     create_system: bool,
+    /// How many requests may create.
+    max: usize,
 }
 
 impl SubscriptionGroups {
@@ -63,6 +65,7 @@ impl SubscriptionGroups {
             unsaved: true,
             create: options.create.groups,
             create_system: options.create.system_groups,
+            max: options.serve.limits.groups,
         };
         for name in names::SYSTEM_GROUPS {
             groups.insert(SubscriptionGroupConfig::new(name));
@@ -97,13 +100,23 @@ impl SubscriptionGroups {
     pub(crate) fn find_or_create(&mut self, name: &str, now_ms: i64) -> Option<&Group> {
         if !self.table.contains_key(name) {
             let allowed = self.create || (self.create_system && name.starts_with(SYSTEM_PREFIX));
-            if !allowed || self.table.len() >= GROUPS_MAX || !self.may_be_created(name) {
+            if !allowed || self.is_full() || !self.may_be_created(name) {
                 return None;
             }
             self.insert(SubscriptionGroupConfig::new(name));
             self.touch(now_ms);
         }
         self.table.get(name)
+    }
+
+    /// How many requests may create.
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Whether requests have created as many as they may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.table.len() >= self.max
     }
 
     /// A group.
@@ -127,8 +140,8 @@ impl SubscriptionGroups {
             if !self.may_be_created(name) {
                 return Err(NotPut::Name(config.group_name));
             }
-            if self.table.len() >= GROUPS_MAX {
-                return Err(NotPut::TooMany);
+            if self.is_full() {
+                return Err(NotPut::TooMany(self.max));
             }
         }
         self.insert(config);
@@ -253,6 +266,7 @@ fn check_saved(name: &str) -> Result<(), NameError> {
 mod tests {
     use super::*;
     use crate::config::options;
+    use crate::limits::GROUPS_MAX;
 
     fn groups(auto_create: &str) -> SubscriptionGroups {
         SubscriptionGroups::new(&options(&[("autoCreateSubscriptionGroup", auto_create)]), 0)

@@ -3,7 +3,7 @@
 //! Unlike a consumer group, a producer group has no settings and needs no creation: its name is
 //! checked here, and a connection may be in `GROUPS_PER_CONNECTION_MAX` of them.
 
-use crate::limits::GROUPS_MAX;
+use crate::config::ClientLimits;
 use crate::tables::members::{GroupsByConnection, Member, Members, NotTaken};
 use protocol::names;
 use std::collections::HashMap;
@@ -19,11 +19,14 @@ pub(crate) struct ProducerGroups<C> {
     by_client: HashMap<Rc<str>, C>,
     /// What each connection in groups calls itself.
     clients: HashMap<C, Rc<str>>,
+    limits: ClientLimits,
 }
 
-impl<C> Default for ProducerGroups<C> {
-    fn default() -> Self {
+impl<C> ProducerGroups<C> {
+    /// None.
+    pub(crate) fn new(limits: ClientLimits) -> Self {
         Self {
+            limits,
             groups: HashMap::new(),
             by_connection: GroupsByConnection::default(),
             by_client: HashMap::new(),
@@ -42,11 +45,11 @@ impl<C: Copy + Eq + Hash> ProducerGroups<C> {
     ) -> Result<(), NotTaken> {
         if !self.groups.contains_key(group) {
             names::check_group(group)?;
-            if self.groups.len() >= GROUPS_MAX {
-                return Err(NotTaken::BrokerFull);
+            if self.groups.len() >= self.limits.groups {
+                return Err(NotTaken::BrokerFull(self.limits.groups));
             }
         }
-        self.by_connection.check(member, group)?;
+        self.by_connection.check(member, group, self.limits.clients)?;
         let name = match self.groups.get_key_value(group) {
             Some((name, _)) => name.clone(),
             None => Rc::from(group),
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_producer_is_known_from_its_heartbeat_until_it_leaves_or_its_connection_ends() {
-        let mut groups = ProducerGroups::default();
+        let mut groups = ProducerGroups::new(ClientLimits::default());
         for (group, conn) in [("p", 1), ("p", 2), ("p", 2), ("q", 2)] {
             groups.heartbeat(group, &Member::new(conn, "c"), 0).unwrap();
         }
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_client_is_found_by_what_it_calls_itself_on_its_newest_connection() {
-        let mut groups = ProducerGroups::default();
+        let mut groups = ProducerGroups::new(ClientLimits::default());
         let mut beat = |conn, client| {
             groups.heartbeat("p", &Member::new(conn, client), 0).unwrap();
         };
@@ -164,7 +167,7 @@ mod tests {
 
     #[test]
     fn silent_producers_are_named_for_the_caller_to_close() {
-        let mut groups = ProducerGroups::default();
+        let mut groups = ProducerGroups::new(ClientLimits::default());
         groups.heartbeat("p", &Member::new(1, "c"), 0).unwrap();
         groups.heartbeat("p", &Member::new(2, "c"), 1).unwrap();
         assert_eq!(groups.silent_since(0).count(), 0);
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_a_connection_is_remembered_for_is_bounded_and_refusals_leave_nothing() {
-        let mut groups = ProducerGroups::default();
+        let mut groups = ProducerGroups::new(ClientLimits::default());
         let member = Member::new(1, "c");
         for name in ["", "bad name", &"x".repeat(4 << 20)] {
             assert!(matches!(groups.heartbeat(name, &member, 0), Err(NotTaken::Name(_))));

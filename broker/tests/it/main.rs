@@ -10,6 +10,7 @@ mod native_client;
 
 mod apache_store;
 mod attacks;
+mod bad_input;
 mod bad_store;
 mod consumer_tools;
 mod core_failure;
@@ -20,6 +21,7 @@ mod flush;
 mod group_settings;
 mod groups;
 mod hostile;
+mod limits;
 mod native;
 mod native_refused;
 mod offsets;

@@ -151,7 +151,14 @@ final class Kit implements AutoCloseable {
     /** One request to one broker, as the client's own calls would send it. */
     static RemotingCommand request(DefaultMQProducer producer, String address, int code,
         Map<String, ?> fields) throws Exception {
+        return request(producer, address, code, fields, null);
+    }
+
+    /** The same with a body. */
+    static RemotingCommand request(DefaultMQProducer producer, String address, int code,
+        Map<String, ?> fields, byte[] body) throws Exception {
         RemotingCommand request = RemotingCommand.createRequestCommand(code, null);
+        request.setBody(body);
         fields.forEach((name, value) -> request.addExtField(name, String.valueOf(value)));
         return producer.getDefaultMQProducerImpl().getmQClientFactory().getMQClientAPIImpl()
             .getRemotingClient().invokeSync(address, request, 5_000);

@@ -34,6 +34,11 @@ public final class Main {
         SCENARIOS.put("sql-filter", new SqlFilters());
         SCENARIOS.put("runtime-info", new RuntimeInfo());
         SCENARIOS.put("placement", new Placement());
+        SCENARIOS.put("request-reply", new RequestReply());
+        SCENARIOS.put("trace", new Trace());
+        SCENARIOS.put("reset-offset", new ResetOffset());
+        SCENARIOS.put("consumer-tools", new ConsumerTools());
+        SCENARIOS.put("slow-consumer", new SlowConsumer());
         SCENARIOS.put("capture", new CaptureTour());
     }
 

@@ -53,6 +53,10 @@ final class Received {
         return found.get(0);
     }
 
+    int times(String id) {
+        return byId.getOrDefault(id, List.of()).size();
+    }
+
     boolean has(String id) {
         return byId.containsKey(id);
     }
