@@ -2,8 +2,8 @@
 //! its own answer.
 
 /// Long polls of one shard (`longPollsMax`, at most this). Over it a pull that finds nothing is
-/// refused with SYSTEM_BUSY: consumers ask again after 3 s. PULL_NOT_FOUND would have them ask again
-/// at once, all of them, for ever.
+/// refused with SYSTEM_BUSY: consumers ask again after 3 s. PULL_NOT_FOUND would have them ask
+/// again at once, all of them, for ever.
 pub const LONG_POLLS_MAX: usize = 100_000;
 
 /// The longest time of one long poll, whatever it asks for: that of a dead peer must end.

@@ -77,9 +77,11 @@ impl<C: Copy + Eq + Hash> ConsumerGroup<C> {
         self.members.list()
     }
 
-    /// The member that calls itself so; the first of several.
+    /// The member that calls itself so. Of several connections the one that was heard of last: a
+    /// client that connects anew may still have its old one open for a moment.
     pub(crate) fn member(&self, client_id: &str) -> Option<&Member<C>> {
-        self.members.list().iter().find(|member| member.client_id == client_id)
+        let so_called = self.members.list().iter().filter(|member| member.client_id == client_id);
+        so_called.max_by_key(|member| member.seen_ms)
     }
 
     /// What it wants, of each topic.
@@ -335,6 +337,20 @@ mod tests {
         assert!(groups.leave("g", 1) && !groups.leave("g", 2));
         let beat = GroupHeartbeat { fingerprint: 9, ..beat(&[("a", 1)]) };
         assert!(take(&mut groups, 3, beat, 0).subscriptions, "the group was known before");
+    }
+
+    #[test]
+    fn of_a_clients_connections_the_one_that_was_heard_of_last_is_asked() {
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
+        for (conn, now_ms) in [(1, 0), (2, 5), (3, 4)] {
+            groups.heartbeat("g", &Member::new(conn, "c"), beat(&[]), now_ms).unwrap();
+        }
+        let asked =
+            |groups: &ConsumerGroups<u32>| groups.get("g").unwrap().member("c").unwrap().conn;
+        assert_eq!(asked(&groups), 2);
+        groups.leave("g", 2);
+        assert_eq!(asked(&groups), 3);
+        assert!(groups.get("g").unwrap().member("other").is_none());
     }
 
     #[test]

@@ -9,11 +9,13 @@ use foldhash::{HashMap, HashMapExt as _};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+/// The offset of the next message to be pulled, by topic and queue.
+type ByTopic = HashMap<Rc<str>, BTreeMap<i32, i64>>;
+
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct PullOffsets {
-    /// Group → topic → queue id → offset of the next message to be pulled.
-    groups: HashMap<Rc<str>, HashMap<Rc<str>, BTreeMap<i32, i64>>>,
+    groups: HashMap<Rc<str>, ByTopic>,
     /// How many pairs of group and topic there are.
     pairs: usize,
 }

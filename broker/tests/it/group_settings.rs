@@ -1,15 +1,15 @@
 //! Settings of consumer groups by request: they hold at once, survive a restart, and a group that
 //! may not consume gets nothing.
 
-use crate::client::{Client, Frame, long_pull_from, pull_from};
+use crate::client::{Client, Frame, long_pull_from, message, pull_from};
 use crate::cluster::Cluster;
-use crate::member::{broadcaster, heartbeat, joins};
+use crate::member::{broadcaster, consumer, heartbeat, joins};
 use protocol::bodies::{
-    GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupWrapper,
-    TopicConfig,
+    ConsumerData, GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList,
+    SubscriptionGroupWrapper, TopicConfig, TopicRouteData,
 };
 use protocol::codes::{request, response};
-use protocol::headers::PullHeader;
+use protocol::headers::{PullHeader, SendHeader};
 use protocol::json::{from_lenient, to_fastjson};
 
 fn put(client: &mut Client, config: &SubscriptionGroupConfig) -> Frame {
@@ -163,4 +163,34 @@ fn settings_that_can_not_be_are_refused_and_change_nothing() {
     joins(&mut client, "c1", "g", &["T"]);
     let retry = client.call(request::GET_TOPIC_CONFIG, &[("topic", "%RETRY%g")]);
     assert_eq!(from_lenient::<TopicConfig>(&retry.body).unwrap().read_queue_nums, 65_536);
+}
+
+#[test]
+fn unit_modes_flags_come_through_to_topics_routes_and_pulls() {
+    let cluster = Cluster::start(1, &[]);
+    let mut client = cluster.client(0);
+    let unit = SendHeader { unit_mode: true, ..message("T") };
+    assert_eq!(client.send_message(&unit, b"x").code, 0);
+    let group = ConsumerData { unit_mode: true, ..consumer("g", &["T"]) };
+    heartbeat(&mut client, "c1", &[group], &[]);
+    for (topic, flag) in [("T", 1), ("%RETRY%g", 2)] {
+        let reply = client.call(request::GET_TOPIC_CONFIG, &[("topic", topic)]);
+        let config: TopicConfig = from_lenient(&reply.body).unwrap();
+        assert_eq!(config.topic_sys_flag, flag, "{topic}");
+        crate::cluster::eventually("its route has the flag", || {
+            let route = Client::connect(cluster.name_server_addr)
+                .call(request::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)]);
+            let route: Option<TopicRouteData> = from_lenient(&route.body).ok();
+            route.is_some_and(|route| {
+                route.queue_datas.iter().any(|queues| queues.topic_sys_flag == flag)
+            })
+        });
+    }
+    let with_flag = SubscriptionGroupConfig { group_sys_flag: 5, ..self::group() };
+    assert_eq!(put(&mut client, &with_flag).code, 0);
+    let reply = client.pull(&pull_from("T", 0));
+    assert_eq!((reply.field("topicSysFlag"), reply.field("groupSysFlag")), ("1", "5"));
+    let plain = message("T");
+    assert_eq!(client.send_message(&plain, b"y").code, 0);
+    assert_eq!(client.pull(&pull_from("T", 0)).field("topicSysFlag"), "1", "made with it");
 }

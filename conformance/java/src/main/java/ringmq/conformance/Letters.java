@@ -35,7 +35,10 @@ final class Letters {
         try {
             for (MessageQueue queue : Kit.route(producer, topic)) {
                 for (MessageExt message : Kit.readAll(reader, queue)) {
-                    into.put(message.getUserProperty(Received.ID), message);
+                    String id = message.getUserProperty(Received.ID);
+                    if (id != null) {
+                        into.put(id, message); // others are counted, and nobody's
+                    }
                     count++;
                 }
             }

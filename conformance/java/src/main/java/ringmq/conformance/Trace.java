@@ -8,6 +8,7 @@ import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
@@ -37,6 +38,7 @@ final class Trace implements Scenario {
         consumer.setInstanceName(kit.instanceForOther());
         consumer.setClientIP(Kit.LOOPBACK);
         consumer.setHeartbeatBrokerInterval(5_000);
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.subscribe(kit.topic, "traced");
         Received received = new Received();
         consumer.registerMessageListener((MessageListenerConcurrently) received.listener("one"));
