@@ -3,10 +3,12 @@
 use crate::client::{Client, Frame, long_pull_from, pull_from};
 use crate::cluster::Cluster;
 use crate::member::joins;
+use crate::native_client::Native;
 use protocol::bodies::{MessageQueue, ResetOffsetBody, ResetOffsetBodyForC};
 use protocol::codes::{request, response};
 use protocol::headers::PullHeader;
 use protocol::json::from_lenient;
+use protocol::native::{ArchivedOffsetIs, CommitOffset, Kind, QueryOffset};
 use protocol::sys_flag::pull::COMMIT_OFFSET;
 use std::collections::BTreeMap;
 
@@ -185,4 +187,21 @@ fn a_tool_of_cpp_has_the_clients_told_as_cpp_reads_it() {
     let push = consumer.push(request::RESET_CONSUMER_CLIENT_OFFSET);
     let told: ResetOffsetBodyForC = from_lenient(&push.body).unwrap();
     assert_eq!(told.offset_table.len(), 4);
+}
+
+#[test]
+fn a_native_consumer_finds_a_reset_when_it_asks_and_its_commits_count_again() {
+    let cluster = Cluster::start(1, &[]);
+    let mut client = cluster.client(0);
+    five_consumed(&mut client);
+    offsets(&reset(&mut client, &[("timestamp", "0")]));
+    let mut native = Native::connect(&cluster);
+    let query = QueryOffset { queue_id: 0, group: "g".into(), topic: "T".into() };
+    let answer = native.call(Kind::QueryOffset, &query, &[]);
+    let view = answer.view();
+    assert_eq!(view.header::<ArchivedOffsetIs>().unwrap().committed.to_native(), 0);
+    let commit = CommitOffset { queue_id: 0, offset: 4, group: "g".into(), topic: "T".into() };
+    assert_eq!(native.call(Kind::CommitOffset, &commit, &[]).view().kind, Kind::Committed);
+    assert_eq!(committed(&mut client, "0"), 4);
+    assert_eq!(client.pull(&pull_from("T", 4)).messages().len(), 1, "no pull is told of it");
 }
