@@ -1,8 +1,9 @@
 //! Every limit of the broker: what a peer can make it hold. Reaching one is a normal outcome with
 //! its own answer.
 
-/// Long polls of one shard. Over it a pull that finds nothing is answered at once with
-/// PULL_NOT_FOUND, as a broker without long polling does; consumers then ask again by themselves.
+/// Long polls of one shard (`longPollsMax`, at most this). Over it a pull that finds nothing is
+/// refused with SYSTEM_BUSY: consumers ask again after 3 s. PULL_NOT_FOUND would have them ask
+/// again at once, all of them, for ever.
 pub const LONG_POLLS_MAX: usize = 100_000;
 
 /// The longest time of one long poll, whatever it asks for: that of a dead peer must end.
@@ -21,13 +22,23 @@ pub const TOPICS_MAX: usize = 50_000;
 /// Queues of one topic; a request for more is refused with INVALID_PARAMETER.
 pub const QUEUES_PER_TOPIC_MAX: i32 = 65_536;
 
-/// Subscription groups of one shard; over it a new group does not exist (26).
+/// Subscription groups of one shard (`groupsMax`, at most this), and apart from them its producer
+/// groups; over it a new group does not exist (26).
 pub const GROUPS_MAX: usize = 50_000;
+
+/// Pairs of group and topic that may not be read (UPDATE_AND_GET_GROUP_FORBIDDEN); over it a
+/// request for another one is refused.
+pub const FORBIDDEN_MAX: usize = 100_000;
 
 /// Members of one consumer group and of one producer group.
 pub const GROUP_MEMBERS_MAX: usize = 20_000;
 
-/// Topics one consumer group subscribes to.
+/// Connections that are in consumer groups, and apart from them in producer groups (`clientsMax`,
+/// by default this).
+pub const CLIENTS_MAX: usize = 100_000;
+
+/// Topics one consumer group subscribes to (`subscriptionsPerGroupMax`, at most this): a heartbeat
+/// with more is refused.
 pub const SUBSCRIPTIONS_PER_GROUP_MAX: usize = 4_096;
 
 /// Groups one heartbeat registers: more are refused rather than registered in part.
@@ -45,6 +56,10 @@ pub const TAGS_PER_SUBSCRIPTION_MAX: usize = 1_024;
 /// Compiled SQL92 expressions that pulls carried (Apache's `PARSE_CACHE` holds as many); those of
 /// heartbeats are kept with their subscriptions.
 pub const CARRIED_EXPRESSIONS_MAX: usize = 100;
+
+/// Pairs of group and topic of which it is known how far they are pulled; tools show nothing in
+/// flight for others.
+pub const PULLED_MAX: usize = 100_000;
 
 /// Queues one group has locked.
 pub const LOCKS_PER_GROUP_MAX: usize = 65_536;
@@ -78,8 +93,15 @@ pub const DISK_READS_MAX: usize = 1_024;
 /// and as many again of which each is read or written at this moment.
 pub const REQUESTS_UNDER_WAY_MAX: u32 = 400_000;
 
+/// Requests of one kind that look at many queues or wait for a client, and that tools send: under
+/// way at once.
+pub const TOOLS_REQUESTS_UNDER_WAY_MAX: u32 = 64;
+
 /// Requests that the broker sent to peers and that are not answered yet.
 pub const ASKED_MAX: usize = 4_096;
+
+/// The same for one client: one that answers nothing keeps none from others.
+pub const ASKED_OF_ONE_MAX: usize = 256;
 
 /// Shards of one process: ports are 10 apart and the store has one folder each.
 pub const SHARDS_MAX: usize = 256;

@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 29] = [
+pub(crate) const SCENARIOS: [Scenario; 33] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -172,6 +172,46 @@ pub(crate) const SCENARIOS: [Scenario; 29] = [
         ..together(
             "runtime-info",
             "stock mqadmin's clusterList and brokerStatus: every key, each value of its form",
+        )
+    },
+    together(
+        "request-reply",
+        "request() with a thread and with a callback, the replies of a consumer, a time-out; the \
+            answers to replies for nobody",
+    ),
+    Scenario {
+        asks_mqadmin: true,
+        ..together(
+            "trace",
+            "clients with message trace on; mqadmin's queryMsgTraceById finds who sent and who \
+                consumed",
+        )
+    },
+    Scenario {
+        asks_mqadmin: true,
+        jvm_args: &REBALANCE_SOONER,
+        ..together(
+            "reset-offset",
+            "mqadmin's resetOffsetByTime moves a running consumer and a group without any back in \
+                time, skipAccumulatedMessage to the end",
+        )
+    },
+    Scenario {
+        asks_mqadmin: true,
+        jvm_args: &REBALANCE_SOONER,
+        ..together(
+            "consumer-tools",
+            "mqadmin's consumerProgress, consumerConnection, consumerStatus, queryMsgById with a \
+                direct consumption (of a dead letter too), consumeMessage, cloneGroupOffset, \
+                updateSubGroup and their kin",
+        )
+    },
+    Scenario {
+        clients: Clients::Newest,
+        ..in_turn(
+            "slow-consumer",
+            "a group whose listener never returns: another group gets every message; the time \
+                from send to listener is printed without and beside it",
         )
     },
     Scenario {

@@ -6,7 +6,7 @@ use crate::wait::SOON;
 use protocol::codes::request;
 use protocol::headers::{PullHeader, SendHeader};
 use protocol::remoting::{
-    CommandHead, CommandView, ExtWriter, FLAG_ONEWAY, SerializeType, write_command,
+    CommandHead, CommandView, ExtWriter, FLAG_ONEWAY, FLAG_RESPONSE, SerializeType, write_command,
 };
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -171,6 +171,19 @@ impl Client {
             let frame = self.receive_within(SOON).unwrap_or_else(|| panic!("no push {code}"));
             self.others.push(frame);
         }
+    }
+
+    /// Answers something that the server pushed.
+    pub fn answer_push(&mut self, push: &Frame, code: i32, body: &[u8]) {
+        let head = CommandHead {
+            code,
+            flag: FLAG_RESPONSE,
+            opaque: push.opaque,
+            ..CommandHead::default()
+        };
+        let mut frame = Vec::new();
+        write_command(&mut frame, &head, |_| {}, body);
+        self.stream.write_all(&frame).unwrap();
     }
 
     /// A request with a body, and its answer.

@@ -215,6 +215,13 @@ pub(super) const ROCKETMQ: &[Key] = &[
         "members are told when their group changes",
     ),
     Key::bool(
+        "useServerSideResetOffset",
+        "true",
+        "a tool's reset of offsets is the broker's: a group's next pull of each queue is told \
+            where to go on. false: its clients are told, and a group without any can't be reset",
+    ),
+    Key::bool("storeReplyMessageEnable", "true", "replies to requests are stored as well"),
+    Key::bool(
         "brokerFastFailureEnable",
         "true",
         "sends that wait too long for the device are answered with SYSTEM_BUSY",
@@ -347,6 +354,38 @@ pub(super) const OWN: &[Key] = &[
         &["direct", "mmap"],
         "direct",
         "how the log is written: direct (O_DIRECT), or mmap (through the page cache)",
+    ),
+    Key::int(
+        "longPollsMax",
+        1,
+        100_000,
+        "100000",
+        "pulls of a shard that wait for a message; over it one that finds nothing is refused with \
+            SYSTEM_BUSY",
+    ),
+    Key::int(
+        "groupsMax",
+        1,
+        50_000,
+        "50000",
+        "consumer groups of a shard that clients may create, and apart from them its producer \
+            groups; over it a new one is refused (26; its heartbeat with SYSTEM_BUSY)",
+    ),
+    Key::int(
+        "subscriptionsPerGroupMax",
+        1,
+        4_096,
+        "4096",
+        "topics that one consumer group subscribes to; a heartbeat with more is refused with \
+            SYSTEM_BUSY",
+    ),
+    Key::int(
+        "clientsMax",
+        1,
+        1_000_000,
+        "100000",
+        "connections of a shard that are in consumer groups, and apart from them in producer \
+            groups; over it the heartbeat of another one is refused with SYSTEM_BUSY",
     ),
     Key::int(
         "idleSpinMicros",

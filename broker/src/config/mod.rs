@@ -22,6 +22,7 @@ mod transactions;
 mod without_effect;
 
 pub(crate) use options::{Options, ShardOptions};
+pub(crate) use serve::ClientLimits;
 pub(crate) use timers::{TimerOptions, WHEEL_SLOTS};
 pub(crate) use transactions::TransactionOptions;
 

@@ -1,5 +1,6 @@
 //! What comes into being by itself, and how requests are answered.
 
+use crate::limits;
 use protocol::config_file::Settings;
 
 /// What comes into being by itself.
@@ -43,10 +44,40 @@ pub(crate) struct ServeOptions {
     pub(crate) member_silent_ms_max: i64,
     /// How pulls are answered.
     pub(crate) pulls: PullOptions,
+    /// How many clients may do what.
+    pub(crate) limits: ClientLimits,
     /// `indexFileReadEnable`.
     pub(crate) queries: bool,
+    /// `useServerSideResetOffset`: a reset of offsets is the broker's, not its clients'.
+    pub(crate) resets_here: bool,
+    /// `storeReplyMessageEnable`.
+    pub(crate) store_replies: bool,
     /// `defaultQueryMaxNum`.
     pub(crate) unique_query_messages_max: usize,
+}
+
+/// How many clients of a shard may do what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientLimits {
+    /// `longPollsMax`.
+    pub(crate) long_polls: usize,
+    /// `groupsMax`.
+    pub(crate) groups: usize,
+    /// `subscriptionsPerGroupMax`.
+    pub(crate) subscriptions_per_group: usize,
+    /// `clientsMax`.
+    pub(crate) clients: usize,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            long_polls: limits::LONG_POLLS_MAX,
+            groups: limits::GROUPS_MAX,
+            subscriptions_per_group: limits::SUBSCRIPTIONS_PER_GROUP_MAX,
+            clients: limits::CLIENTS_MAX,
+        }
+    }
 }
 
 /// How pulls are answered.
@@ -95,8 +126,22 @@ impl ServeOptions {
             accept_sends_from_ms: settings.i64("startAcceptSendRequestTimeStamp"),
             member_silent_ms_max: settings.i64("channelExpiredTimeout"),
             pulls: PullOptions::from_settings(settings),
+            limits: ClientLimits::from_settings(settings),
             queries: settings.bool("indexFileReadEnable"),
+            resets_here: settings.bool("useServerSideResetOffset"),
+            store_replies: settings.bool("storeReplyMessageEnable"),
             unique_query_messages_max: settings.int("defaultQueryMaxNum"),
+        }
+    }
+}
+
+impl ClientLimits {
+    fn from_settings(settings: &Settings) -> Self {
+        Self {
+            long_polls: settings.int("longPollsMax"),
+            groups: settings.int("groupsMax"),
+            subscriptions_per_group: settings.int("subscriptionsPerGroupMax"),
+            clients: settings.int("clientsMax"),
         }
     }
 }
@@ -111,5 +156,22 @@ impl PullOptions {
             sql: settings.bool("enablePropertyFilter"),
             sql_for_retries: settings.bool("filterSupportRetry"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::options;
+
+    #[test]
+    fn the_limits_of_clients_are_their_defaults_and_can_be_lowered() {
+        let limits = |settings: &[(&str, &str)]| options(settings).serve.limits;
+        let (found, built) = (limits(&[]), ClientLimits::default());
+        assert_eq!(found.long_polls, built.long_polls);
+        assert_eq!(found.groups, built.groups);
+        assert_eq!(found.subscriptions_per_group, built.subscriptions_per_group);
+        assert_eq!(found.clients, built.clients);
+        assert_eq!(limits(&[("longPollsMax", "7")]).long_polls, 7);
     }
 }

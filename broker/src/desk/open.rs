@@ -15,6 +15,7 @@ use protocol::codes::response;
 use protocol::native::{ErrorCode, FrameView, MAGIC, NativeError, Prefix};
 use protocol::remoting::{CommandView, PreparedFields};
 use rt::{Priority, Runtime as _};
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Answers a request of RocketMQ's protocol, now or later.
 pub(crate) fn remoting(shard: &mut Shard, net: &mut Net, conn: ConnId, command: &CommandView<'_>) {
@@ -28,6 +29,14 @@ pub(crate) fn remoting(shard: &mut Shard, net: &mut Net, conn: ConnId, command: 
             start(shard, ticket, task, None);
             Done::Waits
         }),
+        (Ok(()), Run::TaskOf(begin)) => {
+            let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+            let peer = net.peer(conn).unwrap_or(unknown);
+            begin(shard, peer, command).map(|task| {
+                start(shard, ticket, task, None);
+                Done::Waits
+            })
+        }
         (Ok(()), Run::DiskTask(begin)) => begin(shard, command).and_then(|task| {
             let place = shard.reads.admission.try_take().ok_or_else(too_many_reads)?;
             start(shard, ticket, task, Some(place));
@@ -73,7 +82,7 @@ fn native(shard: &mut Shard, net: &mut Net, conn: ConnId, frame: &FrameView<'_>)
     let outcome = match (admit(&shard.desk, row, of.under_way_max), of.run) {
         (Err(not), _) => Err(NativeRefusal::new(ErrorCode::Busy, too_many(of.name, not).remark)),
         (Ok(()), Run::NowNative(run)) => run(shard, net, ticket, frame),
-        (Ok(()), Run::Now(_) | Run::Task(_) | Run::DiskTask(_)) => {
+        (Ok(()), Run::Now(_) | Run::Task(_) | Run::TaskOf(_) | Run::DiskTask(_)) => {
             unreachable!("a native kind has a native row")
         }
     };

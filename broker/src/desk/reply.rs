@@ -1,6 +1,7 @@
 //! The answer of a task: what a handler on the loop writes at once, a task gives back.
 
 use crate::answers::ticket::Ticket;
+use crate::peers::answer::ClientAnswer;
 use netcore::Net;
 use protocol::codes::response;
 use protocol::remoting::ExtWriter;
@@ -26,13 +27,14 @@ enum Body {
 impl Reply {
     /// SUCCESS with nothing else.
     pub(crate) fn ok() -> Self {
-        Self {
-            code: response::SUCCESS,
-            remark: None,
-            numbers: vec![],
-            texts: vec![],
-            body: Body::Bytes(vec![]),
-        }
+        let body = Body::Bytes(vec![]);
+        Self { code: response::SUCCESS, remark: None, numbers: vec![], texts: vec![], body }
+    }
+
+    /// The answer of a client, as it came.
+    pub(crate) fn passed_on(answer: ClientAnswer) -> Self {
+        let ClientAnswer { code, remark, body } = answer;
+        Self { code, remark, ..Self::ok().bytes(body) }
     }
 
     /// With this code and remark.

@@ -11,6 +11,7 @@ use netcore::Net;
 use protocol::native::FrameView;
 use protocol::remoting::CommandView;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 /// One request that the broker knows.
@@ -39,6 +40,9 @@ type NowNative =
 /// A request that may wait for the disk: reads its header, and gives back the task.
 type Begin = for<'a> fn(&mut Shard, &CommandView<'a>) -> Result<Task, Refusal>;
 
+/// The same, for one that needs the sender's address.
+type BeginOf = for<'a> fn(&mut Shard, SocketAddr, &CommandView<'a>) -> Result<Task, Refusal>;
+
 /// The part of a request that runs beside the loop.
 pub(crate) type Task = Pin<Box<dyn Future<Output = Result<Reply, Refusal>>>>;
 
@@ -59,6 +63,8 @@ pub(crate) enum Run {
     NowNative(NowNative),
     /// By a task beside the loop.
     Task(Begin),
+    /// The same, of a request whose sender's address matters.
+    TaskOf(BeginOf),
     /// By a task that reads from disk from its beginning to its end: it has a place among those.
     DiskTask(Begin),
 }

@@ -5,13 +5,15 @@ use super::admit::{Access, Resource};
 use super::code::Code;
 use super::row::{Row, Run};
 use crate::answers::remoting::not_supported;
-use crate::limits::ENDS_UNDER_WAY_MAX;
+use crate::limits::{ENDS_UNDER_WAY_MAX, TOOLS_REQUESTS_UNDER_WAY_MAX};
 use crate::native::{fetch, hello, offsets as native_offsets, ping, produce, route};
-use crate::requests::{client, end_transaction, group, offsets, pull, query, recall};
+use crate::requests::tools::{connections, correct, groups, half, pass_on, progress};
+use crate::requests::tools::{relations, reset, saved};
+use crate::requests::{client, end_transaction, group, offsets, pull, query, recall, reply};
 use crate::requests::{runtime_info, send, send_back, topic, view};
 use Access::{Free, Inspect, Manage, Publish, Subscribe};
 use Resource::{Broker, Group, InBody, Nothing, Topic, TopicAndGroup};
-use Run::{DiskTask, Now, NowNative, Task};
+use Run::{DiskTask, Now, NowNative, Task, TaskOf};
 use protocol::codes::request as code;
 use protocol::native::Kind;
 
@@ -19,6 +21,11 @@ use protocol::native::Kind;
 const fn row(code: i32, name: &'static str, of: (Access, Resource), run: Run) -> Row {
     let (access, resource) = of;
     Row { code: Code::Remoting(code), name, access, resource, under_way_max: None, run }
+}
+
+/// The same, of a request that looks at much or waits for a client: a few of it at once.
+const fn few(code: i32, name: &'static str, of: (Access, Resource), run: Run) -> Row {
+    Row { under_way_max: Some(TOOLS_REQUESTS_UNDER_WAY_MAX), ..row(code, name, of, run) }
 }
 
 /// A row of the native protocol.
@@ -32,16 +39,18 @@ const SEND_V2: u8 = 0;
 const PULL: u8 = 1;
 const SEND: u8 = 2;
 const SEND_BATCH: u8 = 3;
+const REPLY: u8 = 27;
+const REPLY_V2: u8 = 28;
 /// Codes that are in no row are counted here.
 const UNKNOWN: u8 = 4;
-const HELLO: u8 = 28;
-const PRODUCE: u8 = 29;
-const FETCH: u8 = 30;
+const HELLO: u8 = 56;
+const PRODUCE: u8 = 57;
+const FETCH: u8 = 58;
 /// Native kinds that are answers are refused and counted here.
-pub(crate) const NOT_A_REQUEST: u8 = 35;
+pub(crate) const NOT_A_REQUEST: u8 = 63;
 
 #[rustfmt::skip] // A table: one request, one line.
-pub(crate) static ROWS: [Row; 37] = [
+pub(crate) static ROWS: [Row; 64] = [
     row(code::SEND_MESSAGE_V2, "SEND_MESSAGE_V2", (Publish, Topic), Now(send::handle)),
     row(code::PULL_MESSAGE, "PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
     row(code::SEND_MESSAGE, "SEND_MESSAGE", (Publish, Topic), Now(send::handle)),
@@ -73,6 +82,33 @@ pub(crate) static ROWS: [Row; 37] = [
         under_way_max: Some(ENDS_UNDER_WAY_MAX),
         ..row(code::END_TRANSACTION, "END_TRANSACTION", (Publish, Topic), Task(end_transaction::begin))
     },
+    row(code::SEND_REPLY_MESSAGE, "SEND_REPLY_MESSAGE", (Publish, Topic), TaskOf(reply::begin)),
+    row(code::SEND_REPLY_MESSAGE_V2, "SEND_REPLY_MESSAGE_V2", (Publish, Topic), TaskOf(reply::begin)),
+    row(code::GET_CONSUMER_CONNECTION_LIST, "GET_CONSUMER_CONNECTION_LIST", (Inspect, Group), Now(connections::consumers)),
+    row(code::GET_PRODUCER_CONNECTION_LIST, "GET_PRODUCER_CONNECTION_LIST", (Inspect, Broker), Now(connections::producers)),
+    row(code::GET_ALL_PRODUCER_INFO, "GET_ALL_PRODUCER_INFO", (Inspect, Broker), Now(connections::all_producers)),
+    row(code::QUERY_TOPIC_CONSUME_BY_WHO, "QUERY_TOPIC_CONSUME_BY_WHO", (Inspect, Topic), Now(relations::groups_of_topic)),
+    row(code::QUERY_TOPICS_BY_CONSUMER, "QUERY_TOPICS_BY_CONSUMER", (Inspect, Group), Now(relations::topics_of_group)),
+    row(code::QUERY_SUBSCRIPTION_BY_CONSUMER, "QUERY_SUBSCRIPTION_BY_CONSUMER", (Inspect, TopicAndGroup), Now(relations::subscription)),
+    few(code::GET_TOPIC_STATS_INFO, "GET_TOPIC_STATS_INFO", (Inspect, Topic), DiskTask(progress::of_topic)),
+    few(code::GET_CONSUME_STATS, "GET_CONSUME_STATS", (Inspect, TopicAndGroup), DiskTask(progress::of_group)),
+    few(code::QUERY_CONSUME_TIME_SPAN, "QUERY_CONSUME_TIME_SPAN", (Inspect, TopicAndGroup), DiskTask(progress::time_span)),
+    few(code::GET_BROKER_CONSUME_STATS, "GET_BROKER_CONSUME_STATS", (Inspect, Broker), DiskTask(progress::of_broker)),
+    few(code::INVOKE_BROKER_TO_RESET_OFFSET, "INVOKE_BROKER_TO_RESET_OFFSET", (Manage, TopicAndGroup), DiskTask(reset::begin)),
+    row(code::QUERY_CORRECTION_OFFSET, "QUERY_CORRECTION_OFFSET", (Inspect, TopicAndGroup), Now(correct::correction)),
+    row(code::CLONE_GROUP_OFFSET, "CLONE_GROUP_OFFSET", (Manage, TopicAndGroup), Now(correct::clone)),
+    few(code::GET_CONSUMER_RUNNING_INFO, "GET_CONSUMER_RUNNING_INFO", (Inspect, Group), Task(pass_on::running_info)),
+    few(code::CONSUME_MESSAGE_DIRECTLY, "CONSUME_MESSAGE_DIRECTLY", (Manage, Group), Task(pass_on::consume_directly)),
+    few(code::INVOKE_BROKER_TO_GET_CONSUMER_STATUS, "INVOKE_BROKER_TO_GET_CONSUMER_STATUS", (Inspect, TopicAndGroup), Task(pass_on::status)),
+    row(code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, "UPDATE_AND_CREATE_SUBSCRIPTIONGROUP", (Manage, InBody), Now(groups::update)),
+    row(code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, "UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST", (Manage, InBody), Now(groups::update_list)),
+    row(code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG, "GET_ALL_SUBSCRIPTIONGROUP_CONFIG", (Inspect, Broker), Now(groups::all)),
+    row(code::GET_SUBSCRIPTIONGROUP_CONFIG, "GET_SUBSCRIPTIONGROUP_CONFIG", (Inspect, Group), Now(groups::one)),
+    row(code::DELETE_SUBSCRIPTIONGROUP, "DELETE_SUBSCRIPTIONGROUP", (Manage, Group), Now(groups::delete)),
+    row(code::UPDATE_AND_GET_GROUP_FORBIDDEN, "UPDATE_AND_GET_GROUP_FORBIDDEN", (Manage, TopicAndGroup), Now(groups::forbidden)),
+    row(code::GET_ALL_CONSUMER_OFFSET, "GET_ALL_CONSUMER_OFFSET", (Inspect, Broker), Now(saved::consumer_offsets)),
+    row(code::GET_ALL_DELAY_OFFSET, "GET_ALL_DELAY_OFFSET", (Inspect, Broker), Now(saved::delay_offsets)),
+    row(code::RESUME_CHECK_HALF_MESSAGE, "RESUME_CHECK_HALF_MESSAGE", (Manage, Broker), Task(half::resume)),
     native(Kind::Hello, "Hello", (Free, Nothing), NowNative(hello::handle)),
     native(Kind::Produce, "Produce", (Publish, InBody), NowNative(produce::handle)),
     native(Kind::Fetch, "Fetch", (Subscribe, Topic), NowNative(fetch::handle)),
@@ -112,7 +148,7 @@ pub(crate) fn of_native(kind: Kind, said_hello: bool) -> u8 {
 
 /// Whether the answers of a row, refusals too, carry what all answers to sends do.
 pub(crate) fn is_send(row: u8) -> bool {
-    matches!(row, SEND_V2 | SEND | SEND_BATCH)
+    matches!(row, SEND_V2 | SEND | SEND_BATCH | REPLY | REPLY_V2)
 }
 
 fn place(which: impl Fn(&Row) -> bool) -> Option<u8> {
@@ -140,6 +176,10 @@ mod tests {
         assert_eq!(of_remoting(9_999), UNKNOWN);
         assert_eq!(of_native(Kind::Produced, true), NOT_A_REQUEST);
         assert_eq!(of_native(Kind::Produce, false), HELLO);
-        assert!(is_send(of_remoting(code::SEND_BATCH_MESSAGE)));
+        for code in
+            [code::SEND_BATCH_MESSAGE, code::SEND_REPLY_MESSAGE, code::SEND_REPLY_MESSAGE_V2]
+        {
+            assert!(is_send(of_remoting(code)));
+        }
     }
 }

@@ -52,6 +52,9 @@ pub(crate) fn commit(
             format!("consumer group {:?} does not exist and is not created", asked.group.as_str()),
         ));
     }
+    // A native consumer asks for its offset and pulls none for its group: a tool's reset that it
+    // has not seen would keep its commits out for ever.
+    shard.tables.offsets.take_reset(&asked.group, &topic, queue_id);
     shard.tables.offsets.commit(&asked.group, &topic, queue_id, offset, now_ms);
     ticket.answer_native(net, Kind::Committed, &());
     Ok(Done::Answered)

@@ -4,14 +4,17 @@
 //!   ask ──frame──► peer ──answer──► answered ─► what was asked
 //!    │              └── none in time ─► overdue ─► what was asked, and the connection that owes it
 //!    └── the connection is gone ─► forgotten
+//!   ask_client ──frame──► client ──answer, none in time, gone──► the task that waits ([`answer`])
 //!   tell ──one-way frame──► peer            (nothing is kept: RocketMQ's clients never answer a 40)
 //! ```
 //!
-//! Bounded by `ASKED_MAX`; beyond it a question is sent all the same, and its answer is no news.
+//! Bounded by `ASKED_MAX`; beyond it a name server is asked all the same, and its answer is no
+//! news. A client is not asked.
 
-use crate::limits::ASKED_MAX;
+use super::answer::{self, Awaited, ClientAnswer, NoAnswer, Slot};
+use crate::limits::{ASKED_MAX, ASKED_OF_ONE_MAX};
 use netcore::{ConnId, Net};
-use protocol::remoting::{CommandHead, ExtWriter, FLAG_ONEWAY, write_command};
+use protocol::remoting::{CommandHead, CommandView, ExtWriter, FLAG_ONEWAY, write_command};
 use std::collections::HashMap;
 
 /// What a peer was asked.
@@ -26,14 +29,25 @@ pub(crate) enum Question {
 #[derive(Debug)]
 struct Open {
     conn: ConnId,
-    question: Question,
+    who: Who,
     deadline_ms: i64,
+}
+
+/// Who wants the answer.
+#[derive(Debug)]
+enum Who {
+    /// A service, which is told by what it asked.
+    Service(Question),
+    /// A task.
+    Task(Slot),
 }
 
 /// The requests of one shard that are not answered, by their `opaque`.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     open: HashMap<i32, Open>,
+    /// How many of them tasks have asked of each client.
+    of_client: HashMap<ConnId, usize>,
     last_opaque: i32,
 }
 
@@ -61,8 +75,30 @@ impl Asked {
         let opaque = self.next_opaque();
         let is_sent = send(net, conn, opaque, 0, request);
         if is_sent && self.open.len() < ASKED_MAX {
-            self.open.insert(opaque, Open { conn, question, deadline_ms });
+            self.open.insert(opaque, Open { conn, who: Who::Service(question), deadline_ms });
         }
+    }
+
+    /// Asks a client; the caller's task waits for the answer.
+    pub(crate) fn ask_client(
+        &mut self,
+        net: &mut Net,
+        conn: ConnId,
+        deadline_ms: i64,
+        request: &Request<'_>,
+    ) -> Result<Awaited, NoAnswer> {
+        let of_one = self.of_client.get(&conn).copied().unwrap_or(0);
+        if self.open.len() >= ASKED_MAX || of_one >= ASKED_OF_ONE_MAX {
+            return Err(NoAnswer::TooMany);
+        }
+        let opaque = self.next_opaque();
+        if !send(net, conn, opaque, 0, request) {
+            return Err(NoAnswer::Gone);
+        }
+        let (slot, awaited) = answer::pair();
+        self.of_client.insert(conn, of_one + 1);
+        self.open.insert(opaque, Open { conn, who: Who::Task(slot), deadline_ms });
+        Ok(awaited)
     }
 
     /// Tells a peer something that it does not answer.
@@ -71,35 +107,61 @@ impl Asked {
         send(net, conn, opaque, FLAG_ONEWAY, request);
     }
 
-    /// An answer came: what was asked. `None` when nothing was, of this peer and by this number.
-    pub(crate) fn answered(&mut self, conn: ConnId, opaque: i32) -> Option<Question> {
-        if self.open.get(&opaque)?.conn != conn {
+    /// An answer came: what a service asked. `None` when nothing was asked, of this peer and by
+    /// this number, or a task has got it.
+    pub(crate) fn answered(&mut self, conn: ConnId, answer: &CommandView<'_>) -> Option<Question> {
+        if self.open.get(&answer.opaque)?.conn != conn {
             return None;
         }
-        self.open.remove(&opaque).map(|open| open.question)
+        match self.open.remove(&answer.opaque)?.who {
+            Who::Service(question) => Some(question),
+            Who::Task(slot) => {
+                one_less(&mut self.of_client, conn);
+                slot.give(Ok(ClientAnswer::of(answer)));
+                None
+            }
+        }
     }
 
-    /// Forgets the questions whose time is up, and gives them back.
+    /// Forgets the questions whose time is up, and gives back those of services.
     pub(crate) fn overdue(&mut self, now_ms: i64) -> Vec<(ConnId, Question)> {
-        self.take(|open| open.deadline_ms <= now_ms)
+        self.take(NoAnswer::Late, |open| open.deadline_ms <= now_ms)
     }
 
     /// Forgets what a connection that is gone was asked.
     pub(crate) fn closed(&mut self, conn: ConnId) {
-        self.take(|open| open.conn == conn);
+        self.take(NoAnswer::Gone, |open| open.conn == conn);
     }
 
-    fn take(&mut self, which: impl Fn(&Open) -> bool) -> Vec<(ConnId, Question)> {
+    fn take(&mut self, why: NoAnswer, which: impl Fn(&Open) -> bool) -> Vec<(ConnId, Question)> {
         if self.open.is_empty() {
             return vec![];
         }
-        let taken = self.open.extract_if(|_, open| which(open));
-        taken.map(|(_, open)| (open.conn, open.question)).collect()
+        let mut of_services = vec![];
+        for (_, open) in self.open.extract_if(|_, open| which(open)) {
+            match open.who {
+                Who::Service(question) => of_services.push((open.conn, question)),
+                Who::Task(slot) => {
+                    one_less(&mut self.of_client, open.conn);
+                    slot.give(Err(why));
+                }
+            }
+        }
+        of_services
     }
 
     fn next_opaque(&mut self) -> i32 {
         self.last_opaque = self.last_opaque.wrapping_add(1);
         self.last_opaque
+    }
+}
+
+fn one_less(of_client: &mut HashMap<ConnId, usize>, conn: ConnId) {
+    if let Some(count) = of_client.get_mut(&conn) {
+        *count -= 1;
+        if *count == 0 {
+            of_client.remove(&conn);
+        }
     }
 }
 
@@ -113,34 +175,70 @@ fn send(net: &mut Net, conn: ConnId, opaque: i32, flag: i32, request: &Request<'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_lite::future::{block_on, poll_once};
 
-    fn asked(conns: &[ConnId]) -> Asked {
-        let mut asked = Asked::default();
-        for (conn, deadline_ms) in conns.iter().zip([100, 200]) {
-            let opaque = asked.next_opaque();
-            let open = Open { conn: *conn, question: Question::Register, deadline_ms };
-            asked.open.insert(opaque, open);
+    fn with_frame<T>(opaque: i32, then: impl FnOnce(&CommandView<'_>) -> T) -> T {
+        let mut frame = vec![];
+        let head = CommandHead { opaque, ..CommandHead::default() };
+        write_command(&mut frame, &head, |_| {}, b"body");
+        then(&CommandView::parse(&frame[4..]).unwrap())
+    }
+
+    fn open(asked: &mut Asked, who: Who, deadline_ms: i64) {
+        let opaque = asked.next_opaque();
+        if let Who::Task(_) = who {
+            *asked.of_client.entry(ConnId::default()).or_default() += 1;
         }
+        asked.open.insert(opaque, Open { conn: ConnId::default(), who, deadline_ms });
+    }
+
+    fn asked() -> Asked {
+        let mut asked = Asked::default();
+        open(&mut asked, Who::Service(Question::Register), 100);
+        open(&mut asked, Who::Service(Question::Register), 200);
         asked
     }
 
     #[test]
     fn an_answer_counts_once_and_only_from_the_peer_that_was_asked() {
         let conn = ConnId::default();
-        let mut asked = asked(&[conn]);
-        assert_eq!(asked.answered(conn, 7), None);
-        assert_eq!(asked.answered(conn, 1), Some(Question::Register));
-        assert_eq!(asked.answered(conn, 1), None);
+        let mut asked = asked();
+        let mut answered = |opaque| with_frame(opaque, |frame| asked.answered(conn, frame));
+        assert_eq!(answered(7), None);
+        assert_eq!(answered(1), Some(Question::Register));
+        assert_eq!(answered(1), None);
     }
 
     #[test]
     fn a_question_without_an_answer_in_time_comes_back_once() {
         let conn = ConnId::default();
-        let mut asked = asked(&[conn, conn]);
+        let mut asked = asked();
         assert!(asked.overdue(99).is_empty());
         assert_eq!(asked.overdue(100), [(conn, Question::Register)]);
         assert!(asked.overdue(199).is_empty());
         asked.closed(conn);
         assert!(asked.open.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_asks_a_client_gets_its_answer_or_why_there_is_none() {
+        let conn = ConnId::default();
+        let mut asked = Asked::default();
+        let mut waits = vec![];
+        for deadline_ms in [100, 100, 200] {
+            let (slot, awaited) = answer::pair();
+            open(&mut asked, Who::Task(slot), deadline_ms);
+            waits.push(awaited);
+        }
+        assert!(block_on(poll_once(&mut waits[0])).is_none());
+        assert_eq!(with_frame(1, |frame| asked.answered(conn, frame)), None);
+        assert!(asked.overdue(100).is_empty());
+        asked.closed(conn);
+        let mut outcomes = waits.into_iter().map(block_on);
+        let answer = outcomes.next().unwrap().unwrap();
+        assert_eq!((answer.body.as_slice(), answer.code), (&b"body"[..], 0));
+        assert_eq!(outcomes.next(), Some(Err(NoAnswer::Late)));
+        assert_eq!(outcomes.next(), Some(Err(NoAnswer::Gone)));
+        assert!(asked.open.is_empty() && asked.of_client.is_empty());
     }
 }

@@ -1,7 +1,8 @@
 //! The other ends of connections: who they are ([`connections`]), whom the broker dials itself
-//! ([`dials`], [`name_servers`]), what it asks of them ([`asked`]), and the log lines about those
-//! that misbehave ([`log`]).
+//! ([`dials`], [`name_servers`]), what it asks of them ([`asked`], [`answer`]), and the log lines
+//! about those that misbehave ([`log`]).
 
+pub(crate) mod answer;
 pub(crate) mod asked;
 pub(crate) mod connections;
 pub(crate) mod dials;

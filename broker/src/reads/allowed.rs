@@ -12,8 +12,8 @@ use std::rc::Rc;
 /// Why a read is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotAllowed {
-    /// There is no such group, and it is not created.
-    NoGroup { group: String },
+    /// There is no such group, and it is not created: there may be too many already.
+    NoGroup { group: String, too_many: bool },
     /// The group may not consume.
     GroupClosed { group: String },
     /// There is no such topic.
@@ -28,9 +28,12 @@ impl NotAllowed {
     /// In RocketMQ's codes and Apache's words.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
-            Self::NoGroup { group } => Refusal::new(
+            Self::NoGroup { group, too_many } => Refusal::new(
                 response::SUBSCRIPTION_GROUP_NOT_EXIST,
-                format!("subscription group [{group}] does not exist"),
+                format!(
+                    "subscription group [{group}] does not exist{}",
+                    if *too_many { ", the broker has groupsMax groups already" } else { "" }
+                ),
             ),
             Self::GroupClosed { group } => Refusal::forbidden(
                 Forbidden::Group,
@@ -57,7 +60,7 @@ impl NotAllowed {
     /// In native codes.
     pub(crate) fn native_refusal(&self) -> NativeRefusal {
         let (code, reason) = match self {
-            Self::NoGroup { group } => (
+            Self::NoGroup { group, .. } => (
                 ErrorCode::Request,
                 format!("consumer group {group:?} does not exist and is not created"),
             ),
@@ -108,7 +111,8 @@ pub(crate) fn group(
     now_ms: i64,
 ) -> Result<AllowedGroup, NotAllowed> {
     let Some(group) = groups.find_or_create(name, now_ms) else {
-        return Err(NotAllowed::NoGroup { group: name.to_owned() });
+        let too_many = groups.is_full();
+        return Err(NotAllowed::NoGroup { group: name.to_owned(), too_many });
     };
     if !group.config.consume_enable {
         return Err(NotAllowed::GroupClosed { group: name.to_owned() });

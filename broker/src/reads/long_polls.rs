@@ -109,11 +109,15 @@ pub(crate) struct LongPolls<P, C> {
     slots: Box<[List; SLOTS]>,
     /// Slots before this one have been looked through; in `SLOT_MS` of the monotonic clock.
     next_slot: i64,
+    /// How many may wait.
+    max: usize,
 }
 
-impl<P, C> Default for LongPolls<P, C> {
-    fn default() -> Self {
+impl<P, C> LongPolls<P, C> {
+    /// None; at most `max` may wait.
+    pub(crate) fn new(max: usize) -> Self {
         Self {
+            max: max.min(LONG_POLLS_MAX),
             entries: Entries(Slab::new()),
             queues: Slab::new(),
             by_topic: HashMap::new(),
@@ -136,7 +140,7 @@ fn place_of(slot: i64) -> usize {
 impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
     /// Lets a read wait; gives it back when too many do.
     pub(crate) fn wait(&mut self, wait: &Wait<'_>, conn: C, now_ms: i64, read: P) -> Result<(), P> {
-        if self.entries.0.len() >= LONG_POLLS_MAX {
+        if self.entries.0.len() >= self.max {
             return Err(read);
         }
         if self.entries.0.is_empty() {
@@ -274,6 +278,19 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
         }
     }
 
+    /// Moves out those polls of a queue that `which` names.
+    pub(crate) fn take_from(
+        &mut self,
+        topic: &str,
+        queue_id: i32,
+        which: impl Fn(&P) -> bool,
+        out: &mut Vec<P>,
+    ) {
+        let queue = self.by_topic.get(topic).and_then(|queues| queues.get(&queue_id));
+        let Some(queue) = queue.copied() else { return };
+        self.take_of_queue(queue, out, |entry| which(&entry.read));
+    }
+
     /// Moves out the polls of a topic that is gone.
     pub(crate) fn forget_topic(&mut self, topic: &str, out: &mut Vec<P>) {
         let queues = self.by_topic.remove(topic).into_iter().flatten();
@@ -342,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_message_wakes_the_polls_of_its_queue_that_want_it() {
-        let mut polls = Polls::default();
+        let mut polls = Polls::new(LONG_POLLS_MAX);
         wait(&mut polls, 0, 5, Filter::All, 100, 1);
         wait(&mut polls, 0, 6, Filter::All, 100, 2);
         wait(&mut polls, 0, 5, Filter::from_codes(&[7]), 100, 3);
@@ -360,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_poll_whose_tags_do_not_match_is_looked_at_again() {
-        let mut polls = Polls::default();
+        let mut polls = Polls::new(LONG_POLLS_MAX);
         wait(&mut polls, 0, 5, Filter::from_codes(&[7]), 100, 1);
         wait(&mut polls, 1, 5, Filter::from_codes(&[7]), 100, 2);
         let mut woken = vec![];
@@ -381,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_poll_that_needs_records_goes_on_behind_those_that_were_looked_at() {
-        let mut polls = Polls::default();
+        let mut polls = Polls::new(LONG_POLLS_MAX);
         wait(&mut polls, 0, 5, Filter::Records(Rc::new(Records)), 100, 1);
         let (mut woken, mut looks) = (vec![], 0);
         let arrived =
@@ -404,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_poll_waits_no_longer_than_it_asked_and_no_longer_than_the_limit() {
-        let mut polls = Polls::default();
+        let mut polls = Polls::new(LONG_POLLS_MAX);
         wait(&mut polls, 0, 0, Filter::All, 50, 1);
         wait(&mut polls, 0, 0, Filter::All, 60, 2);
         wait(&mut polls, 0, 0, Filter::All, i64::MAX, 3);
@@ -425,7 +442,7 @@ mod tests {
     #[test]
     fn a_pause_of_the_core_makes_no_poll_wait_for_ever() {
         for pause_ms in [0, 500_000, 10_000_000] {
-            let mut polls = Polls::default();
+            let mut polls = Polls::new(LONG_POLLS_MAX);
             wait(&mut polls, 0, 0, Filter::All, 30_000, 1);
             let mut due = vec![];
             polls.expire(2_000, &mut due);
@@ -441,7 +458,7 @@ mod tests {
 
     #[test]
     fn the_polls_of_a_deleted_topic_and_of_a_dead_peer_come_out() {
-        let mut polls = Polls::default();
+        let mut polls = Polls::new(LONG_POLLS_MAX);
         for read in 0..6 {
             wait(&mut polls, 0, 0, Filter::All, 50, read);
         }
@@ -457,7 +474,7 @@ mod tests {
 
     #[test]
     fn over_the_limit_a_read_comes_back() {
-        let mut polls = Polls::default();
+        let mut polls = Polls::new(LONG_POLLS_MAX);
         for read in 0..u32::try_from(LONG_POLLS_MAX).unwrap() {
             wait(&mut polls, 0, 0, Filter::All, 1, read);
         }

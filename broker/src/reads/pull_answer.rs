@@ -4,7 +4,7 @@
 //! suggestWhichBrokerId: Java's and Node's clients fail without.
 
 use super::read::{Asked, Read};
-use engine::{ReadSlices, ReadStatus};
+use engine::{QueueOffset, QueueRange, ReadSlices, ReadStatus};
 use netcore::Net;
 use protocol::codes::response;
 use protocol::headers::PullResponseHeader;
@@ -53,6 +53,14 @@ pub(super) fn write(net: &mut Net, read: &Read, status: ReadStatus, found: &mut 
     let header = header(read, found);
     let (bytes, slices) = (found.bytes, found.slices.drain(..));
     read.ticket.answer_slices(net, &head, |ext| header.write(ext), bytes, slices);
+}
+
+/// Answers that the group goes on at `offset`, where a tool has set it.
+pub(super) fn reset(net: &mut Net, read: &Read, offset: i64, range: QueueRange) {
+    let at = ReadSlices { next_begin_offset: QueueOffset(offset), range, ..ReadSlices::default() };
+    let header = header(read, &at);
+    let code = response::PULL_OFFSET_MOVED;
+    read.ticket.answer(net, code, Some("OFFSET_RESET"), |ext| header.write(ext), &[]);
 }
 
 /// Answers that the pull should be repeated at once.

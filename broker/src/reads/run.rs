@@ -4,6 +4,7 @@ use super::allowed::{self, NotAllowed};
 use super::long_polls::{Arrived, Look, Wait};
 use super::read::{Asked, Read};
 use super::{fetch_answer, pull_answer};
+use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::desk::counts::us_of;
 use crate::shard::Shard;
@@ -13,12 +14,18 @@ use engine::{
     Store,
 };
 use netcore::{ConnId, Net};
+use protocol::codes::response;
 use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC, TRANS_HALF_TOPIC};
 use rt::real::Core;
 use rt::{Priority, Runtime as _};
 
 /// Runs a read that passed its checks.
 pub(crate) fn run(shard: &mut Shard, net: &mut Net, read: Read) -> Done {
+    if let Some(offset) = take_reset(shard, &read) {
+        let range = shard.cx.store.queue_range(&read.topic, read.queue_id).unwrap_or_default();
+        pull_answer::reset(net, &read, offset, range);
+        return Done::Answered;
+    }
     let mut slices = std::mem::take(&mut shard.reads.slices);
     let status = shard.cx.store.read(&read.request(), &mut slices);
     let done = if status == ReadStatus::Cold {
@@ -29,6 +36,12 @@ pub(crate) fn run(shard: &mut Shard, net: &mut Net, read: Read) -> Done {
     slices.clear();
     shard.reads.slices = slices;
     done
+}
+
+/// Where a tool has told the group of a pull to go on.
+fn take_reset(shard: &mut Shard, read: &Read) -> Option<i64> {
+    let Asked::Pull { group, .. } = &read.asked else { return None };
+    shard.tables.offsets.take_reset(group, &read.topic, read.queue_id)
 }
 
 /// A task reads from disk and comes back with what it found.
@@ -108,7 +121,11 @@ fn finish(
     let is_there =
         || net.peer(read.ticket.conn).is_some() && shard.tables.topics.get(&read.topic).is_some();
     if is_at_end && may_wait && is_there() {
-        return poll(shard, net, read, status, found);
+        return poll(shard, net, read);
+    }
+    if let Asked::Pull { group, .. } = &read.asked {
+        let next = found.next_begin_offset.0;
+        shard.tables.pulled.pulled(group, &read.topic, read.queue_id, next);
     }
     answer(net, &read, status, found);
     Done::Answered
@@ -121,14 +138,8 @@ fn answer(net: &mut Net, read: &Read, status: ReadStatus, found: &mut ReadSlices
     }
 }
 
-/// Lets a read wait for a message; when too many do, it is answered at once with nothing.
-fn poll(
-    shard: &mut Shard,
-    net: &mut Net,
-    read: Read,
-    status: ReadStatus,
-    found: &mut ReadSlices,
-) -> Done {
+/// Lets a read wait for a message; when too many do, it is refused.
+fn poll(shard: &mut Shard, net: &mut Net, read: Read) -> Done {
     let (topic, filter, conn) = (read.topic.clone(), read.filter.clone(), read.ticket.conn);
     let wait = Wait {
         topic: &topic,
@@ -140,9 +151,23 @@ fn poll(
     match shard.reads.long_polls.wait(&wait, conn, shard.cx.monotonic_ms(), read) {
         Ok(()) => Done::Waits,
         Err(read) => {
-            answer(net, &read, status, found);
-            Done::Answered
+            too_many_wait(shard, net, &read);
+            Done::Refused
         }
+    }
+}
+
+/// A client that is told that nothing was found would ask again at once, and so would all others
+/// that find no place.
+fn too_many_wait(shard: &Shard, net: &mut Net, read: &Read) {
+    let max = shard.cx.options.process.serve.limits.long_polls;
+    let why = format!("[OVERLOAD]{max} pulls wait for messages already (longPollsMax)");
+    match read.asked {
+        Asked::Pull { .. } => {
+            let refusal = Refusal::new(response::SYSTEM_BUSY, why);
+            read.ticket.refuse(net, &refusal, None);
+        }
+        Asked::Fetch => fetch_answer::busy(net, read, &why),
     }
 }
 
@@ -245,6 +270,15 @@ pub(crate) fn look_again(shard: &mut Shard, net: &mut Net) {
             store.queue_range(topic, queue_id).map_or(0, |range| range.max_offset.0)
         };
         shard.reads.long_polls.look_again(end, woken);
+    });
+}
+
+/// A tool has told a group where to go on in a queue: its long polls there hear of it now.
+pub(crate) fn is_reset(shard: &mut Shard, net: &mut Net, group: &str, topic: &str, queue_id: i32) {
+    let is_of_group =
+        |read: &Read| matches!(&read.asked, Asked::Pull { group: asked, .. } if **asked == *group);
+    with_woken(shard, net, |shard, woken| {
+        shard.reads.long_polls.take_from(topic, queue_id, is_of_group, woken);
     });
 }
 

@@ -8,7 +8,7 @@ use engine::ReadSlices;
 use netcore::ConnId;
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reads {
     /// Those that wait for a message.
     pub(crate) long_polls: LongPolls<Read, ConnId>,
@@ -26,4 +26,20 @@ pub(crate) struct Reads {
     pub(crate) found: u64,
     /// Reads that found nothing.
     pub(crate) missed: u64,
+}
+
+impl Reads {
+    /// Nothing yet; at most `long_polls_max` may wait.
+    pub(crate) fn new(long_polls_max: usize) -> Self {
+        Self {
+            long_polls: LongPolls::new(long_polls_max),
+            carried: Carried::default(),
+            admission: Admission::default(),
+            slices: ReadSlices::default(),
+            woken: vec![],
+            messages_out: 0,
+            found: 0,
+            missed: 0,
+        }
+    }
 }

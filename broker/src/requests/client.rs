@@ -6,11 +6,9 @@ use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::limits::GROUPS_PER_HEARTBEAT_MAX;
 use crate::shard::Shard;
-use crate::tables::consumers::{GroupHeartbeat, Member, Model};
+use crate::tables::consumers::{GroupHeartbeat, Member, NotTaken, Style};
 use netcore::{ConnId, Net};
-use protocol::bodies::{
-    CheckClientRequestBody, ConsumerData, HeartbeatData, MessageModel, TopicConfig, perm,
-};
+use protocol::bodies::{CheckClientRequestBody, ConsumerData, HeartbeatData, TopicConfig, perm};
 use protocol::codes::response;
 use protocol::names;
 use protocol::remoting::CommandView;
@@ -30,18 +28,25 @@ pub(crate) fn heartbeat(
         ));
     }
     let member = Member::new(ticket.conn, &beat.client_id);
+    let member = member.speaking(command.language, command.version);
     let mut changed = beat.heartbeat_fingerprint == 0;
+    let mut refused = None;
     for consumer in &beat.consumer_data_set {
-        changed |= consumer_heartbeat(shard, net, &member, &beat, consumer);
+        match consumer_heartbeat(shard, net, &member, &beat, consumer) {
+            Ok(differs) => changed |= differs,
+            Err(why) => refused = not_taken(shard, net, &member, &consumer.group_name, &why),
+        }
     }
     let now_ms = shard.cx.now_ms();
     for producer in &beat.producer_data_set {
         let heard = shard.tables.producers.heartbeat(&producer.group_name, &member, now_ms);
         shard.services.transactions.producer_came(&producer.group_name, now_ms);
-        if let Err(error) = heard {
-            let what = format_args!("a producer is not taken in: {error}");
-            shard.peers.log.blame(net.peer(ticket.conn), now_ms, &what);
+        if let Err(why) = heard {
+            refused = not_taken(shard, net, &member, &producer.group_name, &why).or(refused);
         }
+    }
+    if let Some(refusal) = refused {
+        return Err(refusal);
     }
     let ext = |ext: &mut protocol::remoting::ExtWriter<'_>| {
         ext.str("IS_SUPPORT_HEART_BEAT_V2", "true");
@@ -51,6 +56,22 @@ pub(crate) fn heartbeat(
     Ok(Done::Answered)
 }
 
+/// A client is not taken into a group. Apache has no limits, and answers nothing to names that
+/// can't be; a limit is told, so that the client's log has the reason. What else the heartbeat says
+/// counts.
+fn not_taken(
+    shard: &mut Shard,
+    net: &Net,
+    member: &Member<ConnId>,
+    group: &str,
+    why: &NotTaken,
+) -> Option<Refusal> {
+    let client = &member.client_id;
+    let what = format_args!("client {client} is not taken into group {group}: {why}");
+    shard.peers.log.blame(net.peer(member.conn), shard.cx.now_ms(), &what);
+    why.is_limit().then(|| Refusal::new(response::SYSTEM_BUSY, format!("[OVERLOAD]{what}")))
+}
+
 /// Whether the client should send its subscriptions again.
 fn consumer_heartbeat(
     shard: &mut Shard,
@@ -58,10 +79,18 @@ fn consumer_heartbeat(
     member: &Member<ConnId>,
     beat: &HeartbeatData,
     consumer: &ConsumerData,
-) -> bool {
+) -> Result<bool, NotTaken> {
     let now_ms = shard.cx.now_ms();
     let name = consumer.group_name.as_str();
-    let Some(group) = shard.tables.groups.find_or_create(name, now_ms) else { return false };
+    let groups = &mut shard.tables.groups;
+    if groups.find_or_create(name, now_ms).is_none() {
+        return if groups.is_full() {
+            Err(NotTaken::TooManyGroups(groups.max()))
+        } else {
+            Ok(false)
+        };
+    }
+    let Some(group) = groups.get(name) else { return Ok(false) };
     let (retry_queues, notify) =
         (group.config.retry_queue_nums, group.config.notify_consumer_ids_changed_enable);
     ensure_retry_topic(shard, consumer, retry_queues, now_ms);
@@ -72,28 +101,19 @@ fn consumer_heartbeat(
         subscription::of_heartbeat(data, known)
     });
     let group_beat = GroupHeartbeat {
-        model: if consumer.message_model == MessageModel::Broadcasting {
-            Model::Broadcasting
-        } else {
-            Model::Clustering
+        style: Style {
+            model: consumer.message_model,
+            consume_type: consumer.consume_type,
+            from: consumer.consume_from_where,
         },
         subscriptions: (!without).then(|| subscriptions.collect()),
         fingerprint: beat.heartbeat_fingerprint,
     };
-    match shard.tables.consumers.heartbeat(name, member, group_beat, now_ms) {
-        Ok(changed) => {
-            if changed.notify && notify {
-                group::notify_members(shard, net, name);
-            }
-            changed.subscriptions
-        }
-        Err(error) => {
-            let client = &member.client_id;
-            let what = format_args!("consumer {client} is not taken into {name}: {error}");
-            shard.peers.log.blame(net.peer(member.conn), now_ms, &what);
-            false
-        }
+    let changed = shard.tables.consumers.heartbeat(name, member, group_beat, now_ms)?;
+    if changed.notify && notify {
+        group::notify_members(shard, net, name);
     }
+    Ok(changed.subscriptions)
 }
 
 /// A retry topic must be in the route from a group's first heartbeat on: clients look it up every

@@ -73,8 +73,12 @@ pub(crate) fn update(
         ));
     }
     let now_ms = shard.cx.now_ms();
-    shard.tables.offsets.commit(&group, &topic, queue_id, offset, now_ms);
-    ticket.ok(net);
+    if shard.tables.offsets.commit(&group, &topic, queue_id, offset, now_ms) {
+        ticket.ok(net);
+    } else {
+        let remark = "Offset has been previously reset";
+        ticket.answer(net, response::SUCCESS, Some(remark), |_| {}, &[]);
+    }
     Ok(Done::Answered)
 }
 

@@ -9,7 +9,7 @@ use crate::answers::remoting::Refusal;
 use crate::desk::code::Code;
 use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
-use crate::limits::{BACKLOG_SENDS_MAX, DISK_READS_MAX, LONG_POLLS_MAX, UNACKNOWLEDGED_MAX};
+use crate::limits::{BACKLOG_SENDS_MAX, DISK_READS_MAX, UNACKNOWLEDGED_MAX};
 use crate::services::state::Sample;
 use crate::services::statistics;
 use crate::shard::{Cx, Shard};
@@ -140,11 +140,12 @@ fn binary_size(bytes: u64) -> String {
 
 /// What waits, under the names of Apache's thread pools.
 fn waiting(shard: &Shard, lines: &mut Lines) {
+    let long_polls_max = shard.cx.options.process.serve.limits.long_polls;
     let sends_wait_ms = shard.sends.backlog.head_waits_ms(shard.cx.now_ms());
     let pools = [
         ("send", shard.sends.backlog.len(), BACKLOG_SENDS_MAX, sends_wait_ms),
-        ("pull", shard.reads.long_polls.len(), LONG_POLLS_MAX, 0),
-        ("litePull", 0, LONG_POLLS_MAX, 0),
+        ("pull", shard.reads.long_polls.len(), long_polls_max, 0),
+        ("litePull", 0, long_polls_max, 0),
         ("query", shard.reads.admission.taken(), DISK_READS_MAX, 0),
         ("ack", 0, UNACKNOWLEDGED_MAX, 0),
     ];

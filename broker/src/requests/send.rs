@@ -292,7 +292,7 @@ fn wait_for_room(
 }
 
 /// A body, of one message or of a batch, may be as long as `maxMessageSize`.
-fn check_size(shard: &Shard, body_bytes: usize) -> Result<(), Refusal> {
+pub(super) fn check_size(shard: &Shard, body_bytes: usize) -> Result<(), Refusal> {
     let limit = shard.cx.options.process.store.message_bytes_max;
     if body_bytes > limit {
         return Err(illegal(limit, &format_args!("body of {body_bytes} bytes")));

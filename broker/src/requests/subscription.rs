@@ -15,7 +15,7 @@ use crate::answers::remoting::{Forbidden, Refusal};
 use crate::reads::filter::Filter;
 use crate::reads::sql::{self, ByFirstTopic};
 use crate::shard::Shard;
-use crate::tables::consumers::{Model, SQL92, Subscription, Unusable, is_tag_type};
+use crate::tables::consumers::{SQL92, Subscription, Unusable, is_tag_type};
 use protocol::bodies::SubscriptionData;
 use protocol::codes::response;
 use protocol::headers::PullHeader;
@@ -30,10 +30,9 @@ pub(crate) fn of_heartbeat(
     data: &SubscriptionData,
     known: Option<&Subscription>,
 ) -> Option<Subscription> {
-    let expression_type = Some(data.expression_type.clone());
     let filter = if data.class_filter_mode {
         Err(Unusable::ClassFilter)
-    } else if is_tag_type(expression_type.as_deref()) {
+    } else if data.is_tag_type() {
         let filter = Filter::of_subscription(data).inspect_err(|error| {
             tracing::warn!(
                 "subscription to {} {:?} is ignored: {error}",
@@ -43,19 +42,14 @@ pub(crate) fn of_heartbeat(
         });
         Ok(filter.ok()?)
     } else if let Some(known) = known.filter(|known| {
-        known.expression_type == expression_type && known.expression == data.sub_string
+        let known = &known.data;
+        known.expression_type == data.expression_type && known.sub_string == data.sub_string
     }) {
         known.filter.clone()
     } else {
         compiled(&data.expression_type, &data.sub_string).map_err(Unusable::Expression)
     };
-    Some(Subscription {
-        topic: data.topic.clone(),
-        version: data.sub_version,
-        expression_type,
-        expression: data.sub_string.clone(),
-        filter,
-    })
+    Some(Subscription { data: data.clone(), filter })
 }
 
 /// The filter of an expression that is none of tags; or why there is none.
@@ -79,7 +73,7 @@ pub(super) fn check(shard: &Shard, data: &SubscriptionData) -> Result<(), Refusa
     if data.class_filter_mode {
         return Err(no_class_filters(&data.topic));
     }
-    if is_tag_type(Some(&data.expression_type)) {
+    if data.is_tag_type() {
         return Ok(());
     }
     check_is_on(shard, &data.expression_type)?;
@@ -142,7 +136,7 @@ fn of_group(
         let remark = format!("the consumer's group info not exist: {name}");
         return Err(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, remark));
     };
-    if !may_broadcast && group.model == Model::Broadcasting {
+    if !may_broadcast && group.style.is_broadcasting() {
         let remark = format!("the consumer group[{name}] can not consume by broadcast way");
         return Err(Refusal::forbidden(Forbidden::Broadcasting, remark));
     }
@@ -154,7 +148,7 @@ fn of_group(
         let remark = format!("the consumer's subscription not exist: {name} {}", header.topic);
         return Err(Refusal::new(response::SUBSCRIPTION_NOT_EXIST, remark));
     };
-    if subscription.version < header.sub_version {
+    if subscription.data.sub_version < header.sub_version {
         let remark = "the consumer's subscription not latest";
         return Err(Refusal::new(response::SUBSCRIPTION_NOT_LATEST, remark));
     }
@@ -167,10 +161,8 @@ fn of_group(
             ),
         ),
     })?;
-    if let Some(kind) =
-        subscription.expression_type.as_deref().filter(|kind| !is_tag_type(Some(kind)))
-    {
-        check_is_on(shard, kind)?;
+    if !subscription.data.is_tag_type() {
+        check_is_on(shard, &subscription.data.expression_type)?;
     }
     Ok(filter)
 }

@@ -130,6 +130,7 @@ pub(crate) fn delete(shard: &mut Shard, command: &CommandView<'_>) -> Result<Tas
     let now_ms = shard.cx.now_ms();
     if shard.tables.topics.delete(&name, now_ms) {
         shard.tables.offsets.forget_topic(&name);
+        shard.tables.pulled.forget_topic(&name);
     }
     // Also of a topic that is gone: an earlier deletion may not have reached the disk.
     let deletion = shard.cx.store.delete_topic(&name);

@@ -176,7 +176,7 @@ fn shard(cx: Cx, tables: Tables) -> Shard {
     Shard {
         peers: Peers::new(&cx.options.process.network.name_servers),
         sends: Sends::new(&cx.options, seed),
-        reads: Reads::default(),
+        reads: Reads::new(cx.options.process.serve.limits.long_polls),
         desk: Desk::new(rows::codes()),
         services: Services::new(cx.now_ms()),
         scratch: ScratchSpace::default(),

@@ -76,7 +76,7 @@ fn registration(shard: &Shard, only: Option<&[Rc<str>]>) -> RegisterBrokerBody {
 
 /// An answer of a peer that the broker asked something.
 pub(crate) fn answered(shard: &mut Shard, conn: ConnId, answer: &CommandView<'_>) {
-    match shard.peers.asked.answered(conn, answer.opaque) {
+    match shard.peers.asked.answered(conn, answer) {
         Some(Question::Register) => registered(shard, conn, answer),
         Some(Question::Unregister) | None => {}
     }

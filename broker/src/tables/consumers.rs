@@ -4,11 +4,13 @@
 //! to the members (NOTIFY_CONSUMER_IDS_CHANGED), which rebalance; the methods return whether that
 //! is due. Pure: the clock comes in as `now_ms`, connections are any `C`.
 
-use crate::limits::{GROUPS_MAX, SUBSCRIPTIONS_PER_GROUP_MAX};
+use crate::config::ClientLimits;
+use crate::limits::GROUPS_MAX;
 use crate::reads::filter::Filter;
 use crate::tables::members::{GroupsByConnection, Members};
 use engine::RecordFilter;
-use std::collections::HashMap;
+use protocol::bodies::{ConsumeFromWhere, ConsumeType, MessageModel, SubscriptionData};
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::rc::Rc;
 
@@ -17,15 +19,9 @@ pub(crate) use crate::tables::members::{Member, NotTaken};
 /// What a group wants of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Subscription {
-    /// The topic.
-    pub(crate) topic: String,
-    /// When the client made it; a later one replaces an earlier one, a pull that knows a later one
-    /// is refused.
-    pub(crate) version: i64,
-    /// `TAG`, `SQL92` or whatever the client said; absent means TAG.
-    pub(crate) expression_type: Option<String>,
-    /// The expression as given.
-    pub(crate) expression: String,
+    /// As the client sent it. One of a later version replaces an earlier one, and a pull that knows
+    /// a later one is refused.
+    pub(crate) data: SubscriptionData,
     /// Which messages it admits.
     pub(crate) filter: Result<Filter, Unusable>,
 }
@@ -47,13 +43,23 @@ pub(crate) fn is_tag_type(expression_type: Option<&str>) -> bool {
     matches!(expression_type, None | Some("" | "TAG"))
 }
 
-/// How a group shares its messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Model {
-    /// Every member gets every message; members need no news of each other.
-    Broadcasting,
-    /// The members share the queues.
-    Clustering,
+/// How a group consumes, as its last heartbeat said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// Who of it gets a message. In a broadcasting group everyone does: its members need no news
+    /// of each other.
+    pub(crate) model: MessageModel,
+    /// Push or pull.
+    pub(crate) consume_type: ConsumeType,
+    /// Where it starts without an offset.
+    pub(crate) from: ConsumeFromWhere,
+}
+
+impl Style {
+    /// Whether every member gets every message.
+    pub(crate) fn is_broadcasting(&self) -> bool {
+        self.model == MessageModel::Broadcasting
+    }
 }
 
 /// One consumer group with members.
@@ -62,13 +68,25 @@ pub(crate) struct ConsumerGroup<C> {
     members: Members<C>,
     subscriptions: HashMap<String, Subscription>,
     /// As the last heartbeat said.
-    pub(crate) model: Model,
+    pub(crate) style: Style,
 }
 
 impl<C: Copy + Eq + Hash> ConsumerGroup<C> {
     /// Its members, in no order.
     pub(crate) fn members(&self) -> &[Member<C>] {
         self.members.list()
+    }
+
+    /// The member that calls itself so. Of several connections the one that was heard of last: a
+    /// client that connects anew may still have its old one open for a moment.
+    pub(crate) fn member(&self, client_id: &str) -> Option<&Member<C>> {
+        let so_called = self.members.list().iter().filter(|member| member.client_id == client_id);
+        so_called.max_by_key(|member| member.seen_ms)
+    }
+
+    /// What it wants, of each topic.
+    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.values()
     }
 
     /// What it wants of `topic`.
@@ -80,7 +98,7 @@ impl<C: Copy + Eq + Hash> ConsumerGroup<C> {
     pub(crate) fn record_filters(&self) -> Vec<(Box<str>, Rc<dyn RecordFilter>)> {
         let filters = self.subscriptions.values().filter_map(|subscription| {
             let Ok(Filter::Records(filter)) = &subscription.filter else { return None };
-            Some((subscription.topic.as_str().into(), filter.clone()))
+            Some((subscription.data.topic.as_str().into(), filter.clone()))
         });
         filters.collect()
     }
@@ -89,8 +107,8 @@ impl<C: Copy + Eq + Hash> ConsumerGroup<C> {
 /// A group's part of a heartbeat.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupHeartbeat {
-    /// How it shares.
-    pub(crate) model: Model,
+    /// How it consumes.
+    pub(crate) style: Style,
     /// What it subscribes to; `None`: as before (a heartbeat "without sub").
     pub(crate) subscriptions: Option<Vec<Subscription>>,
     /// A hash of the client's subscriptions; 0 from clients that do not send one.
@@ -115,11 +133,14 @@ pub(crate) struct ConsumerGroups<C> {
     /// The fingerprint of each group's last heartbeat. As in RocketMQ it outlives the members: a
     /// consumer that comes back with other subscriptions differs.
     fingerprints: HashMap<Rc<str>, i32>,
+    limits: ClientLimits,
 }
 
-impl<C> Default for ConsumerGroups<C> {
-    fn default() -> Self {
+impl<C> ConsumerGroups<C> {
+    /// None.
+    pub(crate) fn new(limits: ClientLimits) -> Self {
         Self {
+            limits,
             groups: HashMap::new(),
             by_connection: GroupsByConnection::default(),
             fingerprints: HashMap::new(),
@@ -133,6 +154,13 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
         self.groups.get(group)
     }
 
+    /// The groups with members that subscribe to `topic`.
+    pub(crate) fn of_topic(&self, topic: &str) -> impl Iterator<Item = &str> {
+        let wants = |group: &&ConsumerGroup<C>| group.subscriptions.contains_key(topic);
+        let groups = self.groups.iter().filter(move |(_, group)| wants(group));
+        groups.map(|(name, _)| &**name)
+    }
+
     /// Takes a heartbeat of `member` for `group`, which the caller has found among the subscription
     /// groups.
     pub(crate) fn heartbeat(
@@ -142,14 +170,19 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
         beat: GroupHeartbeat,
         now_ms: i64,
     ) -> Result<Changed, NotTaken> {
-        self.by_connection.check(member, group)?;
+        self.by_connection.check(member, group, self.limits.clients)?;
+        let (found, max) =
+            (beat.subscriptions.as_ref().map_or(0, Vec::len), self.limits.subscriptions_per_group);
+        if found > max {
+            return Err(NotTaken::TooManySubscriptions { found, max });
+        }
         let name = match self.groups.get_key_value(group) {
             Some((name, _)) => name.clone(),
             None => Rc::from(group),
         };
         let subscriptions = self.is_new_fingerprint(&name, beat.fingerprint);
-        let info = self.groups.entry(name.clone()).or_insert_with(|| empty_group(beat.model));
-        info.model = beat.model;
+        let info = self.groups.entry(name.clone()).or_insert_with(|| empty_group(beat.style));
+        info.style = beat.style;
         let joined = info.members.join(member, now_ms)?;
         let topics_changed = beat
             .subscriptions
@@ -157,7 +190,7 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
         if joined {
             self.by_connection.insert(member.conn, &name);
         }
-        let notify = (joined || topics_changed) && beat.model == Model::Clustering;
+        let notify = (joined || topics_changed) && !beat.style.is_broadcasting();
         Ok(Changed { notify, subscriptions })
     }
 
@@ -180,7 +213,7 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
         let Some(info) = self.groups.get_mut(group) else { return false };
         let left = info.members.leave(conn);
         let is_empty = info.members.is_empty();
-        let notify = left && info.model == Model::Clustering && !is_empty;
+        let notify = left && !info.style.is_broadcasting() && !is_empty;
         if is_empty {
             self.groups.remove(group);
         }
@@ -200,27 +233,27 @@ impl<C: Copy + Eq + Hash> ConsumerGroups<C> {
     }
 }
 
-fn empty_group<C>(model: Model) -> ConsumerGroup<C> {
-    ConsumerGroup { members: Members::default(), subscriptions: HashMap::new(), model }
+fn empty_group<C>(style: Style) -> ConsumerGroup<C> {
+    ConsumerGroup { members: Members::default(), subscriptions: HashMap::new(), style }
 }
 
 /// Takes the subscriptions of one heartbeat: newer ones replace, missing topics go. Whether the set
 /// of topics changed.
-fn replace(
-    table: &mut HashMap<String, Subscription>,
-    mut subscriptions: Vec<Subscription>,
-) -> bool {
-    subscriptions.truncate(SUBSCRIPTIONS_PER_GROUP_MAX);
+fn replace(table: &mut HashMap<String, Subscription>, subscriptions: Vec<Subscription>) -> bool {
     let before = table.len();
-    table.retain(|topic, _| subscriptions.iter().any(|subscription| subscription.topic == *topic));
+    let wanted: HashSet<&str> =
+        subscriptions.iter().map(|subscription| subscription.data.topic.as_str()).collect();
+    table.retain(|topic, _| wanted.contains(topic.as_str()));
     let mut changed = table.len() < before;
     for subscription in subscriptions {
-        match table.get_mut(&subscription.topic) {
-            Some(old) if subscription.version > old.version => *old = subscription,
+        match table.get_mut(&subscription.data.topic) {
+            Some(old) if subscription.data.sub_version > old.data.sub_version => {
+                *old = subscription;
+            }
             Some(_) => {}
             None => {
                 changed = true;
-                table.insert(subscription.topic.clone(), subscription);
+                table.insert(subscription.data.topic.clone(), subscription);
             }
         }
     }
@@ -238,14 +271,11 @@ mod tests {
 
     fn beat(topics: &[(&str, i64)]) -> GroupHeartbeat {
         let subscription = |(topic, version): &(&str, i64)| Subscription {
-            topic: (*topic).to_owned(),
-            version: *version,
-            expression_type: None,
-            expression: "*".to_owned(),
+            data: SubscriptionData::from_tags(topic, "*", *version),
             filter: Ok(Filter::All),
         };
         GroupHeartbeat {
-            model: Model::Clustering,
+            style: Style::default(),
             subscriptions: Some(topics.iter().map(subscription).collect()),
             fingerprint: 0,
         }
@@ -262,7 +292,7 @@ mod tests {
 
     #[test]
     fn members_are_told_of_joins_leaves_and_new_topics_only() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         assert!(take(&mut groups, 1, beat(&[("a", 1)]), 0).notify);
         assert!(!take(&mut groups, 1, beat(&[("a", 2)]), 1).notify);
         assert!(take(&mut groups, 1, beat(&[("a", 2), ("b", 1)]), 2).notify);
@@ -275,17 +305,17 @@ mod tests {
 
     #[test]
     fn an_older_subscription_does_not_replace_a_newer_one() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         take(&mut groups, 1, beat(&[("a", 5)]), 0);
         take(&mut groups, 2, beat(&[("a", 3)]), 0);
-        assert_eq!(groups.get("g").unwrap().subscription("a").unwrap().version, 5);
+        assert_eq!(groups.get("g").unwrap().subscription("a").unwrap().data.sub_version, 5);
         take(&mut groups, 2, beat(&[]), 0);
         assert!(groups.get("g").unwrap().subscription("a").is_none());
     }
 
     #[test]
     fn a_heartbeat_without_subscriptions_keeps_them() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         take(&mut groups, 1, beat(&[("a", 5)]), 0);
         let bare = GroupHeartbeat { subscriptions: None, ..beat(&[]) };
         assert_eq!(take(&mut groups, 1, bare, 1), Changed::default());
@@ -294,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_after_none_or_after_another_one_asks_for_subscriptions() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         let mut asks = |conn, fingerprint| {
             let beat = GroupHeartbeat { fingerprint, ..beat(&[("a", 1)]) };
             take(&mut groups, conn, beat, 0).subscriptions
@@ -310,9 +340,24 @@ mod tests {
     }
 
     #[test]
+    fn of_a_clients_connections_the_one_that_was_heard_of_last_is_asked() {
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
+        for (conn, now_ms) in [(1, 0), (2, 5), (3, 4)] {
+            groups.heartbeat("g", &Member::new(conn, "c"), beat(&[]), now_ms).unwrap();
+        }
+        let asked =
+            |groups: &ConsumerGroups<u32>| groups.get("g").unwrap().member("c").unwrap().conn;
+        assert_eq!(asked(&groups), 2);
+        groups.leave("g", 2);
+        assert_eq!(asked(&groups), 3);
+        assert!(groups.get("g").unwrap().member("other").is_none());
+    }
+
+    #[test]
     fn broadcasting_members_are_not_told() {
-        let mut groups = ConsumerGroups::default();
-        let broadcast = GroupHeartbeat { model: Model::Broadcasting, ..beat(&[("a", 1)]) };
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
+        let style = Style { model: MessageModel::Broadcasting, ..Style::default() };
+        let broadcast = GroupHeartbeat { style, ..beat(&[("a", 1)]) };
         assert!(!take(&mut groups, 1, broadcast.clone(), 0).notify);
         take(&mut groups, 2, broadcast, 0);
         assert!(!groups.leave("g", 1));
@@ -320,7 +365,7 @@ mod tests {
 
     #[test]
     fn silent_members_are_named_for_the_caller_to_close() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         take(&mut groups, 1, beat(&[]), 0);
         take(&mut groups, 2, beat(&[]), 1_000);
         assert_eq!(groups.silent_since(0).count(), 0);
@@ -330,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_in_so_many_groups_at_most() {
-        let mut groups = ConsumerGroups::default();
+        let mut groups = ConsumerGroups::new(ClientLimits::default());
         for number in 0..GROUPS_PER_CONNECTION_MAX {
             let name = format!("g{number}");
             groups.heartbeat(&name, &member(1), beat(&[]), 0).unwrap();

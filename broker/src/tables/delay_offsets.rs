@@ -98,7 +98,8 @@ impl DelayOffsets {
         self.unsaved = true;
     }
 
-    fn wrapper(&self) -> bodies::DelayOffsets {
+    /// The table as GET_ALL_DELAY_OFFSET has it.
+    pub(crate) fn wrapper(&self) -> bodies::DelayOffsets {
         bodies::DelayOffsets { data_version: Some(self.version), offset_table: self.table.clone() }
     }
 }

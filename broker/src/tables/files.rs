@@ -10,6 +10,7 @@ use crate::tables::delay_offsets::DelayOffsets;
 use crate::tables::groups::SubscriptionGroups;
 use crate::tables::not_served::NotServed;
 use crate::tables::offsets::ConsumerOffsets;
+use crate::tables::pull_offsets::PullOffsets;
 use crate::tables::topics::Topics;
 use engine::Store;
 use protocol::bodies::{TopicConfig, perm};
@@ -74,13 +75,15 @@ pub(crate) struct Loaded {
 /// Loads the tables of a shard; what is missing starts as a new broker's.
 pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, TableError> {
     let now_ms = core.wall_ms();
+    let limits = options.process.serve.limits;
     let mut tables = Tables {
         topics: Topics::new(options, now_ms),
         groups: SubscriptionGroups::new(&options.process, now_ms),
         offsets: ConsumerOffsets::default(),
+        pulled: PullOffsets::default(),
         delay_offsets: DelayOffsets::default(),
-        consumers: ConsumerGroups::default(),
-        producers: ProducerGroups::default(),
+        consumers: ConsumerGroups::new(limits),
+        producers: ProducerGroups::new(limits),
         locks: QueueLocks::default(),
     };
     let mut files = vec![];

@@ -1,9 +1,9 @@
 //! Subscription groups: the settings of consumer groups, whether consumers are connected or not,
-//! and `subscriptionGroup.json`. Pure. Requests can create [`GROUPS_MAX`] groups; a file with more
+//! and `subscriptionGroup.json`. Pure. Requests can create `groupsMax` groups; a file with more
 //! is served whole.
 
 use crate::config::Options;
-use crate::limits::GROUPS_MAX;
+use crate::limits::FORBIDDEN_MAX;
 use crate::tables::not_served::NotServed;
 use protocol::bodies::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupWrapper, perm};
 use protocol::limits::RETRY_TOPIC_BYTES_MAX;
@@ -23,6 +23,20 @@ pub(crate) struct Group {
     pub(crate) config: SubscriptionGroupConfig,
 }
 
+/// Why a request can't change the groups.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotPut {
+    /// A name is not allowed, or stays in the file only.
+    #[error("{0:?} can't be the name of a group or topic here")]
+    Name(String),
+    /// The shard has as many groups as requests may create.
+    #[error("the broker has {0} consumer groups already (groupsMax)")]
+    TooMany(usize),
+    /// As many groups may not read as many topics as can be kept.
+    #[error("the broker knows of {FORBIDDEN_MAX} topics that groups may not read already")]
+    TooManyForbidden,
+}
+
 /// The subscription groups of one shard.
 #[derive(Debug)]
 pub(crate) struct SubscriptionGroups {
@@ -36,6 +50,8 @@ pub(crate) struct SubscriptionGroups {
     unsaved: bool,
     create: bool,
     create_system: bool,
+    /// How many requests may create.
+    max: usize,
 }
 
 impl SubscriptionGroups {
@@ -49,6 +65,7 @@ impl SubscriptionGroups {
             unsaved: true,
             create: options.create.groups,
             create_system: options.create.system_groups,
+            max: options.serve.limits.groups,
         };
         for name in names::SYSTEM_GROUPS {
             groups.insert(SubscriptionGroupConfig::new(name));
@@ -83,19 +100,101 @@ impl SubscriptionGroups {
     pub(crate) fn find_or_create(&mut self, name: &str, now_ms: i64) -> Option<&Group> {
         if !self.table.contains_key(name) {
             let allowed = self.create || (self.create_system && name.starts_with(SYSTEM_PREFIX));
-            if !allowed || self.table.len() >= GROUPS_MAX || !self.may_be_created(name) {
+            if !allowed || self.is_full() || !self.may_be_created(name) {
                 return None;
             }
             self.insert(SubscriptionGroupConfig::new(name));
-            self.version = self.version.next(now_ms);
-            self.unsaved = true;
+            self.touch(now_ms);
         }
         self.table.get(name)
+    }
+
+    /// How many requests may create.
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Whether requests have created as many as they may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.table.len() >= self.max
     }
 
     /// A group.
     pub(crate) fn get(&self, name: &str) -> Option<&Group> {
         self.table.get(name)
+    }
+
+    /// The names of all, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.table.keys().map(|name| &**name)
+    }
+
+    /// Creates or changes a group at the request of a tool.
+    pub(crate) fn put(
+        &mut self,
+        config: SubscriptionGroupConfig,
+        now_ms: i64,
+    ) -> Result<(), NotPut> {
+        let name = config.group_name.as_str();
+        if !self.table.contains_key(name) {
+            if !self.may_be_created(name) {
+                return Err(NotPut::Name(config.group_name));
+            }
+            if self.is_full() {
+                return Err(NotPut::TooMany(self.max));
+            }
+        }
+        self.insert(config);
+        self.touch(now_ms);
+        Ok(())
+    }
+
+    /// Deletes a group's settings; false when there are none.
+    pub(crate) fn delete(&mut self, name: &str, now_ms: i64) -> bool {
+        let is_known = self.table.remove(name).is_some();
+        if is_known {
+            self.touch(now_ms);
+        }
+        is_known
+    }
+
+    /// Says whether a group may read a topic. Neither need exist.
+    pub(crate) fn forbid_reading(
+        &mut self,
+        group: &str,
+        topic: &str,
+        is_forbidden: bool,
+        now_ms: i64,
+    ) -> Result<(), NotPut> {
+        if is_forbidden == self.is_read_forbidden(group, topic) {
+            return Ok(());
+        }
+        let known = self.forbidden.get(group).and_then(|topics| topics.get(topic)).copied();
+        if known.is_none() {
+            names::check_group(group).map_err(|_| NotPut::Name(group.to_owned()))?;
+            names::check_topic(topic).map_err(|_| NotPut::Name(topic.to_owned()))?;
+            if self.forbidden.values().map(BTreeMap::len).sum::<usize>() >= FORBIDDEN_MAX {
+                return Err(NotPut::TooManyForbidden);
+            }
+        }
+        let bits = known.unwrap_or(0).max(0);
+        let bits = if is_forbidden { bits | perm::READ } else { bits & !perm::READ };
+        let topics = self.forbidden.entry(group.to_owned()).or_default();
+        if bits == 0 {
+            topics.remove(topic);
+        } else {
+            topics.insert(topic.to_owned(), bits);
+        }
+        if topics.is_empty() {
+            self.forbidden.remove(group);
+        }
+        self.touch(now_ms);
+        Ok(())
+    }
+
+    fn touch(&mut self, now_ms: i64) {
+        self.version = self.version.next(now_ms);
+        self.unsaved = true;
     }
 
     fn may_be_created(&self, name: &str) -> bool {
@@ -120,21 +219,26 @@ impl SubscriptionGroups {
         self.unsaved = true;
     }
 
-    /// The table as `subscriptionGroup.json` has it: with the groups that are not served.
-    pub(crate) fn for_file(&self) -> SubscriptionGroupWrapper {
-        let mut table: BTreeMap<_, _> = self
-            .table
-            .values()
-            .map(|group| (group.config.group_name.clone(), group.config.clone()))
-            .collect();
-        for (key, config) in &self.not_served {
-            table.entry(key.clone()).or_insert_with(|| config.clone());
-        }
+    /// The table as GET_ALL_SUBSCRIPTIONGROUP_CONFIG has it.
+    pub(crate) fn wrapper(&self) -> SubscriptionGroupWrapper {
+        let configs = self.table.values().map(|group| &group.config);
         SubscriptionGroupWrapper {
-            subscription_group_table: table,
+            subscription_group_table: configs
+                .map(|config| (config.group_name.clone(), config.clone()))
+                .collect(),
             data_version: self.version,
             forbidden_table: self.forbidden.clone(),
         }
+    }
+
+    /// The table as `subscriptionGroup.json` has it: with the groups that are not served.
+    pub(crate) fn for_file(&self) -> SubscriptionGroupWrapper {
+        let mut wrapper = self.wrapper();
+        for (key, config) in &self.not_served {
+            let entry = wrapper.subscription_group_table.entry(key.clone());
+            entry.or_insert_with(|| config.clone());
+        }
+        wrapper
     }
 
     fn insert(&mut self, config: SubscriptionGroupConfig) {
@@ -162,6 +266,7 @@ fn check_saved(name: &str) -> Result<(), NameError> {
 mod tests {
     use super::*;
     use crate::config::options;
+    use crate::limits::GROUPS_MAX;
 
     fn groups(auto_create: &str) -> SubscriptionGroups {
         SubscriptionGroups::new(&options(&[("autoCreateSubscriptionGroup", auto_create)]), 0)
@@ -230,6 +335,29 @@ mod tests {
         groups.load(saved(&names));
         assert!(names.iter().all(|name| groups.get(name).is_some()));
         assert!(groups.find_or_create("one-more", 5).is_none());
+    }
+
+    #[test]
+    fn reading_is_forbidden_and_allowed_topic_by_topic() {
+        let mut groups = groups("true");
+        groups.take_unsaved();
+        for topic in ["t", "u"] {
+            groups.forbid_reading("g", topic, true, 5).unwrap();
+        }
+        groups.forbid_reading("g", "t", false, 5).unwrap();
+        assert!(groups.take_unsaved());
+        assert_eq!(["t", "u"].map(|topic| groups.is_read_forbidden("g", topic)), [false, true]);
+        groups.forbid_reading("g", "u", false, 5).unwrap();
+        assert!(groups.for_file().forbidden_table.is_empty());
+        let long = "t".repeat(300);
+        for (group, topic) in [("bad name", "t"), ("g", ""), ("g", long.as_str())] {
+            assert!(groups.forbid_reading(group, topic, true, 5).is_err(), "{group} {topic}");
+        }
+        for nth in 0..FORBIDDEN_MAX {
+            groups.forbidden.entry(format!("h{nth}")).or_default().insert("t".to_owned(), 4);
+        }
+        let more = groups.forbid_reading("one", "more", true, 5);
+        assert_eq!(more, Err(NotPut::TooManyForbidden));
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! Who is in a group, and which groups a connection is in: for consumer and producer groups alike.
 //! Pure; connections are any `C`.
 
-use crate::limits::{
-    CLIENT_ID_BYTES_MAX, GROUP_MEMBERS_MAX, GROUPS_MAX, GROUPS_PER_CONNECTION_MAX,
-};
+use crate::limits::{CLIENT_ID_BYTES_MAX, GROUP_MEMBERS_MAX, GROUPS_PER_CONNECTION_MAX};
 use protocol::names::NameError;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -25,8 +23,32 @@ pub(crate) enum NotTaken {
     #[error("the connection is in {GROUPS_PER_CONNECTION_MAX} groups already")]
     ConnectionFull,
     /// The shard has as many groups as it may.
-    #[error("the broker has {GROUPS_MAX} producer groups already")]
-    BrokerFull,
+    #[error("the broker has {0} producer groups already (groupsMax)")]
+    BrokerFull(usize),
+    /// The same, of consumer groups.
+    #[error("the broker has {0} consumer groups already (groupsMax)")]
+    TooManyGroups(usize),
+    /// The shard has as many clients of this kind as it may.
+    #[error("{0} connections are in groups already (clientsMax)")]
+    TooManyClients(usize),
+    /// It subscribes to more topics than a group may.
+    #[error(
+        "it subscribes to {found} topics, at most {max} are possible \
+        (subscriptionsPerGroupMax)"
+    )]
+    TooManySubscriptions {
+        /// To how many.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+}
+
+impl NotTaken {
+    /// Whether the client did nothing wrong, and was refused for what there is already.
+    pub(crate) fn is_limit(&self) -> bool {
+        !matches!(self, Self::Name(_) | Self::ClientId(_))
+    }
 }
 
 /// One member of a group. A member is a connection (RocketMQ's channel).
@@ -36,13 +58,23 @@ pub(crate) struct Member<C> {
     pub(crate) conn: C,
     /// What it calls itself: `ip@instance`.
     pub(crate) client_id: String,
-    seen_ms: i64,
+    /// Its library's language (`protocol::codes::language`).
+    pub(crate) language: u8,
+    /// Its library's version (`protocol::codes::version`).
+    pub(crate) version: i32,
+    /// When it sent its last heartbeat, in milliseconds since 1970.
+    pub(crate) seen_ms: i64,
 }
 
 impl<C> Member<C> {
     /// A member as its heartbeat describes it.
     pub(crate) fn new(conn: C, client_id: &str) -> Self {
-        Self { conn, client_id: client_id.to_owned(), seen_ms: 0 }
+        Self { conn, client_id: client_id.to_owned(), language: 0, version: 0, seen_ms: 0 }
+    }
+
+    /// The same, of a library.
+    pub(crate) fn speaking(self, language: u8, version: i32) -> Self {
+        Self { language, version, ..self }
     }
 }
 
@@ -118,8 +150,14 @@ impl<C> Default for GroupsByConnection<C> {
 }
 
 impl<C: Copy + Eq + Hash> GroupsByConnection<C> {
-    /// Whether `member` may come into `group`, as far as that concerns its connection.
-    pub(super) fn check(&self, member: &Member<C>, group: &str) -> Result<(), NotTaken> {
+    /// Whether `member` may come into `group`, as far as that concerns its connection: one of
+    /// `clients_max`.
+    pub(super) fn check(
+        &self,
+        member: &Member<C>,
+        group: &str,
+        clients_max: usize,
+    ) -> Result<(), NotTaken> {
         if member.client_id.len() > CLIENT_ID_BYTES_MAX {
             return Err(NotTaken::ClientId(member.client_id.len()));
         }
@@ -127,6 +165,7 @@ impl<C: Copy + Eq + Hash> GroupsByConnection<C> {
             Some(of) if of.len() >= GROUPS_PER_CONNECTION_MAX && !of.contains(group) => {
                 Err(NotTaken::ConnectionFull)
             }
+            None if self.0.len() >= clients_max => Err(NotTaken::TooManyClients(clients_max)),
             _ => Ok(()),
         }
     }
@@ -141,6 +180,11 @@ impl<C: Copy + Eq + Hash> GroupsByConnection<C> {
         if groups.is_empty() {
             self.0.remove(&conn);
         }
+    }
+
+    /// Whether `conn` is in any.
+    pub(super) fn has(&self, conn: C) -> bool {
+        self.0.contains_key(&conn)
     }
 
     /// The groups of `conn`.

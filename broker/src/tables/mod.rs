@@ -9,6 +9,7 @@ mod members;
 mod not_served;
 pub(crate) mod offsets;
 pub(crate) mod producers;
+pub(crate) mod pull_offsets;
 pub(crate) mod topics;
 
 use consumers::ConsumerGroups;
@@ -19,6 +20,7 @@ use netcore::ConnId;
 use offsets::ConsumerOffsets;
 use producers::ProducerGroups;
 use protocol::bodies::MessageQueue;
+use pull_offsets::PullOffsets;
 use topics::Topics;
 
 /// The tables of one shard.
@@ -29,6 +31,8 @@ pub(crate) struct Tables {
     pub(crate) groups: SubscriptionGroups,
     /// Saved: how far each group is.
     pub(crate) offsets: ConsumerOffsets,
+    /// How far each group has pulled.
+    pub(crate) pulled: PullOffsets,
     /// Saved: how far each delay level is delivered.
     pub(crate) delay_offsets: DelayOffsets,
     /// Which consumers are connected.

@@ -4,25 +4,32 @@
 
 mod client;
 mod cluster;
+mod member;
 mod mount;
 mod native_client;
 
 mod apache_store;
 mod attacks;
+mod bad_input;
 mod bad_store;
+mod consumer_tools;
 mod core_failure;
 mod delay;
 mod faults;
 mod findings;
 mod flush;
+mod group_settings;
 mod groups;
 mod hostile;
+mod limits;
 mod many_transactions;
 mod native;
 mod native_refused;
 mod offsets;
 mod query;
 mod refusals;
+mod request_reply;
+mod reset_offset;
 mod restart;
 mod retention;
 mod retry;

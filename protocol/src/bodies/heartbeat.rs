@@ -105,10 +105,10 @@ impl SubscriptionData {
         }
     }
 
-    /// Whether messages are chosen by tag (SQL92 otherwise).
+    /// Whether messages are chosen by tag (`ExpressionType.isTagType`, which minds the case).
     #[must_use]
     pub fn is_tag_type(&self) -> bool {
-        self.expression_type.is_empty() || self.expression_type.eq_ignore_ascii_case("TAG")
+        matches!(self.expression_type.as_str(), "" | "TAG")
     }
 
     /// Whether every message of the topic is wanted.

@@ -5,6 +5,7 @@
 //! [`crate::json::to_fastjson`] unless a type has a writer of its own. Fields stand in alphabetical
 //! order of their keys, the order in which fastjson writes them.
 
+mod admin;
 mod client;
 mod common;
 mod groups;
@@ -16,6 +17,10 @@ mod route;
 mod stats;
 mod topic;
 
+pub use admin::{
+    ConsumeStatsList, GetConsumerStatusBody, GroupForbidden, QueryConsumeTimeSpanBody,
+    QueryCorrectionOffsetBody, QuerySubscriptionResponseBody, QueueTimeSpan, SubscriptionGroupList,
+};
 pub use client::{
     Connection, ConsumerConnection, ConsumerList, ProducerConnection, ProducerInfo,
     ProducerTableInfo,

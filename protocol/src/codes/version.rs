@@ -16,3 +16,7 @@ pub const V3_0_11: i32 = 37;
 pub const V5_3_1: i32 = 475;
 /// A version past RocketMQ's table reads as this.
 pub const HIGHER_VERSION: i32 = 612;
+/// From here on a client takes a reset of its offsets (220) and says where it is (221).
+pub const V3_0_7_SNAPSHOT: i32 = 28;
+/// From here on a client says what it is doing (307) and handles a message at once (309).
+pub const V3_1_8_SNAPSHOT: i32 = 62;

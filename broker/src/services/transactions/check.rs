@@ -364,7 +364,7 @@ fn put_back(cx: &Cx, offset: i64) {
 fn decide(shard: &mut Shard, net: &Net, due: &Due, facts: &Facts<'_>) -> Decided {
     let now_ms = shard.cx.now_ms();
     let (name, turn) = due.group.as_ref().map_or(("", 0), |(name, turn)| (&**name, *turn));
-    let members = shard.tables.producers.members(name);
+    let members = shard.tables.producers.members(name).unwrap_or_default();
     let halves = shard.services.transactions.halves.as_mut().expect("the task has read them");
     let too_often = facts.checks >= halves.checks_max().max(1);
     if too_often || due.is_expired && members.is_empty() {

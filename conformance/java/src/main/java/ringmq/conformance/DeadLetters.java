@@ -51,11 +51,8 @@ final class DeadLetters implements Scenario {
     }
 
     private void send(String id) throws Exception {
-        // The client compresses what is longer than 4 KiB: the body's bytes must be kept as well.
-        String body = id.equals("m1") ? "long ".repeat(2_000) : "body of " + id;
-        Message message = new Message(kit.topic, "tag", "key-" + id + " dead", 42, body.getBytes(),
-            true);
-        message.putUserProperty(Received.ID, id);
+        String body = Letters.body(id, id.equals("m1"));
+        Message message = Letters.message(kit.topic, id, "key-" + id + " dead", body);
         sent.put(id, producer.send(message, queues.get(sent.size() % queues.size())));
     }
 
@@ -144,26 +141,12 @@ final class DeadLetters implements Scenario {
     }
 
     private int read(String topic, Map<String, MessageExt> dead) {
-        int count = 0;
-        try {
-            for (MessageQueue queue : Kit.route(producer, topic)) {
-                for (MessageExt message : Kit.readAll(reader, queue)) {
-                    dead.put(message.getUserProperty(Received.ID), message);
-                    count++;
-                }
-            }
-        } catch (Exception e) {
-            System.err.println("reading " + topic + ": " + e);
-        }
-        return count;
+        return Letters.read(producer, reader, topic, dead);
     }
 
     private void asItWas(String group, MessageExt letter, MessageExt original) throws Exception {
         String what = group + ": of " + original.getUserProperty(Received.ID) + ", ";
-        Check.same(new String(original.getBody()), new String(letter.getBody()), what + "body");
-        Check.same(original.getFlag(), letter.getFlag(), what + "flag");
-        Check.same(original.getTags(), letter.getTags(), what + "tag");
-        Check.same(original.getKeys(), letter.getKeys(), what + "keys");
+        Letters.same(what, original, letter);
         Check.same(0, letter.getQueueId(), what + "queue");
         Check.that(letter.getStoreTimestamp() >= original.getStoreTimestamp(), what + "store time");
         String body = new String(letter.getBody());

@@ -65,8 +65,7 @@ final class Delays implements Scenario {
             for (int level = 1; level < DELAY_MS.length; level++) {
                 String id = "d" + due.size();
                 MessageQueue queue = queues.get(due.size() % queues.size());
-                // What the client compresses waits and comes with the same bytes too.
-                String body = i == 1 ? "long ".repeat(2_000) : "body of " + id;
+                String body = Letters.body(id, i == 1);
                 long before = System.currentTimeMillis();
                 SendResult result = send(id, body, level, queue);
                 due.put(id, new Due(level, queue, body, before, System.currentTimeMillis()));
@@ -90,8 +89,7 @@ final class Delays implements Scenario {
 
     private SendResult send(String id, String body, int level, MessageQueue queue)
         throws Exception {
-        Message message = new Message(kit.topic, "tag", "key-" + id, 42, body.getBytes(), true);
-        message.putUserProperty(Received.ID, id);
+        Message message = Letters.message(kit.topic, id, "key-" + id, body);
         message.setDelayTimeLevel(level);
         SendResult result = producer.send(message, queue);
         Check.same(SendStatus.SEND_OK, result.getSendStatus(), "send of " + id);

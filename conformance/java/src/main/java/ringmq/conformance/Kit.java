@@ -139,11 +139,10 @@ final class Kit implements AutoCloseable {
             first(producer.send(new Message(topic, "first", "first".getBytes()),
                 new MessageQueue(topic, broker, 0)));
         }
-        List<MessageQueue> queues = producer.fetchPublishMessageQueues(topic);
-        Check.that(queues.size() >= 4 * brokers,
-            "queues of an automatically created topic: expected 4 or more a broker, found "
-                + queues);
-        return queues;
+        // The second broker's may come to the name server a moment behind its answer.
+        Check.within(10_000, "4 or more queues a broker of an automatically created topic", () ->
+            route(producer, topic).size() >= 4 * brokers);
+        return producer.fetchPublishMessageQueues(topic);
     }
 
     private static void first(SendResult result) {
@@ -168,7 +167,14 @@ final class Kit implements AutoCloseable {
     /** One request to one broker, as the client's own calls would send it. */
     static RemotingCommand request(DefaultMQProducer producer, String address, int code,
         Map<String, ?> fields) throws Exception {
+        return request(producer, address, code, fields, null);
+    }
+
+    /** The same with a body. */
+    static RemotingCommand request(DefaultMQProducer producer, String address, int code,
+        Map<String, ?> fields, byte[] body) throws Exception {
         RemotingCommand request = RemotingCommand.createRequestCommand(code, null);
+        request.setBody(body);
         fields.forEach((name, value) -> request.addExtField(name, String.valueOf(value)));
         return producer.getDefaultMQProducerImpl().getmQClientFactory().getMQClientAPIImpl()
             .getRemotingClient().invokeSync(address, request, 5_000);

@@ -39,6 +39,11 @@ public final class Main {
         SCENARIOS.put("placement", new Placement());
         SCENARIOS.put("transactions", new Transactions());
         SCENARIOS.put("transactions-drop-in", new TransactionsDropIn());
+        SCENARIOS.put("request-reply", new RequestReply());
+        SCENARIOS.put("trace", new Trace());
+        SCENARIOS.put("reset-offset", new ResetOffset());
+        SCENARIOS.put("consumer-tools", new ConsumerTools());
+        SCENARIOS.put("slow-consumer", new SlowConsumer());
         SCENARIOS.put("capture", new CaptureTour());
     }
 

@@ -58,6 +58,10 @@ final class Received {
         return byId.get(id).get(0);
     }
 
+    int times(String id) {
+        return byId.getOrDefault(id, List.of()).size();
+    }
+
     boolean has(String id) {
         return byId.containsKey(id);
     }

@@ -49,10 +49,8 @@ final class Retries implements Scenario {
         List<MessageQueue> queues = kit.createTopic(producer);
         for (int i = 0; i < COUNT; i++) {
             String id = "r" + i;
-            String body = i == 1 ? "long ".repeat(2_000) : "body of " + id;
             Message message =
-                new Message(kit.topic, "tag", "key-" + id, 42, body.getBytes(), true);
-            message.putUserProperty(Received.ID, id);
+                Letters.message(kit.topic, id, "key-" + id, Letters.body(id, i == 1));
             sent.put(id, producer.send(message, queues.get(i % queues.size())));
         }
         succeeds(kit.group + "_asks", 1, SUCCEEDS_AT, LEVEL_1_MS);
@@ -92,10 +90,7 @@ final class Retries implements Scenario {
         Check.that(stored >= due, what + (due - stored) + " ms too early");
         Check.same(nth, message.getReconsumeTimes(), what + "reconsumeTimes");
         Check.same(kit.topic, message.getTopic(), what + "topic that the listener sees");
-        Check.same(new String(first.getBody()), new String(message.getBody()), what + "body");
-        Check.same(first.getFlag(), message.getFlag(), what + "flag");
-        Check.same(first.getKeys(), message.getKeys(), what + "keys");
-        Check.same(first.getTags(), message.getTags(), what + "tag");
+        Letters.same(what, first, message);
         Check.same(first.getMsgId(), message.getMsgId(), what + "unique key");
         Check.same(first.getBornTimestamp(), message.getBornTimestamp(), what + "born time");
         Check.same(first.getBornHostString(), message.getBornHostString(), what + "born host");
@@ -114,11 +109,11 @@ final class Retries implements Scenario {
         Map<String, MessageExt> dead = new TreeMap<>();
         Check.within(60_000, group + ": a dead letter of each", () -> {
             dead.clear();
-            return read(reader, "%DLQ%" + group, dead) >= COUNT;
+            return Letters.read(producer, reader, "%DLQ%" + group, dead) >= COUNT;
         });
         Thread.sleep(2_000);
         consumer.shutdown();
-        Check.same(COUNT, read(reader, "%DLQ%" + group, dead), group + ": dead letters");
+        Check.same(COUNT, Letters.read(producer, reader, "%DLQ%" + group, dead), group + ": dead letters");
         Check.same(sent.keySet(), dead.keySet(), group + ": ids of the dead letters");
         for (Map.Entry<String, List<Attempt>> one : attempts.entrySet()) {
             String what = group + ": " + one.getKey() + ": ";
@@ -150,20 +145,5 @@ final class Retries implements Scenario {
         });
         consumer.start();
         return consumer;
-    }
-
-    private int read(DefaultMQPullConsumer reader, String topic, Map<String, MessageExt> dead) {
-        int count = 0;
-        try {
-            for (MessageQueue queue : Kit.route(producer, topic)) {
-                for (MessageExt message : Kit.readAll(reader, queue)) {
-                    dead.put(message.getUserProperty(Received.ID), message);
-                    count++;
-                }
-            }
-        } catch (Exception e) {
-            System.err.println("reading " + topic + ": " + e);
-        }
-        return count;
     }
 }
