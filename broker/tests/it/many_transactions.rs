@@ -8,7 +8,7 @@
 use crate::client::{Client, message};
 use crate::cluster::Cluster;
 use protocol::bodies::{HeartbeatData, ProducerData};
-use protocol::codes::request;
+use protocol::codes::{request, response};
 use protocol::headers::SendHeader;
 use protocol::ids::OffsetMsgId;
 use protocol::json::to_fastjson;
@@ -119,4 +119,30 @@ fn open_transactions_are_asked_about_and_cost_little() {
         mib(grown)
     );
     assert!(grown < 200 << 20, "{:.1} MiB", mib(grown));
+}
+
+#[test]
+#[ignore = "half a GiB of log: cargo test -p broker --test it beyond_the_limit -- --ignored"]
+fn beyond_the_limit_no_transaction_begins_and_everything_else_goes_on() {
+    let cluster = Cluster::start(1, &["tailCacheBytes=67108864"]);
+    let mut client = cluster.client(0);
+    let mut last = (0, 0);
+    prepare(&mut client, 1_000_000, |_, offset, at| last = (offset, at));
+    let properties = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}UNIQ_KEY\u{1}one-more";
+    let one_more = SendHeader { properties, ..message("T") };
+    let reply = client.send_message(&one_more, b"x");
+    assert_eq!(reply.code, response::SYSTEM_BUSY, "{reply:?}");
+    assert!(reply.remark.contains("1000000 transactions have not ended"), "{reply:?}");
+    client.put("T", "", "a plain message");
+    let (offset, at) = (last.0.to_string(), last.1.to_string());
+    let ext = [
+        ("producerGroup", "p"),
+        ("tranStateTableOffset", &*offset),
+        ("commitLogOffset", &*at),
+        ("commitOrRollback", "12"),
+        ("msgId", "m"),
+    ];
+    assert_eq!(client.call(request::END_TRANSACTION, &ext).code, 0);
+    assert_eq!(client.send_message(&one_more, b"x").code, 0, "there is room for one");
+    println!("{:.1} MiB resident", mib(cluster.broker.resident_bytes()));
 }
