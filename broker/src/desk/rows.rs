@@ -39,15 +39,15 @@ const SEND_V2: u8 = 0;
 const PULL: u8 = 1;
 const SEND: u8 = 2;
 const SEND_BATCH: u8 = 3;
-const REPLY: u8 = 27;
-const REPLY_V2: u8 = 28;
+const REPLY: u8 = 28;
+const REPLY_V2: u8 = 29;
 /// Codes that are in no row are counted here.
 const UNKNOWN: u8 = 4;
-const HELLO: u8 = 56;
-const PRODUCE: u8 = 57;
-const FETCH: u8 = 58;
+const HELLO: u8 = 55;
+const PRODUCE: u8 = 56;
+const FETCH: u8 = 57;
 /// Native kinds that are answers are refused and counted here.
-pub(crate) const NOT_A_REQUEST: u8 = 63;
+pub(crate) const NOT_A_REQUEST: u8 = 62;
 
 #[rustfmt::skip] // A table: one request, one line.
 pub(crate) static ROWS: [Row; 64] = [
