@@ -61,6 +61,7 @@ const COPIES: [(Place, &[&str]); 6] = [
             "engine/src/store/background.rs",
             "engine/src/consumequeue/disk.rs",
             "rt/src/real/file.rs",
+            "rt/src/real/core.rs",
         ],
     ),
     (

@@ -46,7 +46,9 @@ fn old_messages_go_and_consumers_are_led_to_what_is_there() {
     eventually("the beginning has gone", || min_offset(&mut client) > 60);
     let store = cluster.store();
     eventually("its files too", || log_bytes(&store) <= 4 * 1_048_576);
-    assert!(!store.join("consumequeue/T/0/00000000000000000000").exists());
+    eventually("and those of its queue", || {
+        !store.join("consumequeue/T/0/00000000000000000000").exists()
+    });
     let min = min_offset(&mut client);
     let moved = client.pull(&pull_from("T", 0));
     assert_eq!(

@@ -307,6 +307,11 @@ fn a_recalled_message_never_comes_and_its_neighbours_do() {
     assert_eq!((reply.code, reply.field("msgId")), (0, "uk-b"), "{reply:?}");
     assert_eq!(reply.field("MSG_REGION"), "DefaultRegion");
     assert_eq!(recall(&mut client, "T", &handles[1]).code, 0, "twice is as good");
+    // A kill before a topic that was made by itself is in its file takes it along.
+    let topics = cluster.store().join("config/topics.json");
+    eventually("the topic is in its file", || {
+        std::fs::read_to_string(&topics).is_ok_and(|text| text.contains("\"T\""))
+    });
     cluster.broker.kill();
     cluster.restart_broker();
     let mut client = cluster.client(0);

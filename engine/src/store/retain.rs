@@ -13,7 +13,7 @@
 use super::{Inner, Phase};
 use crate::config::StoreConfig;
 use crate::consumequeue::queues::Queues;
-use crate::error::{FileError, OpenError, ReadError};
+use crate::error::{FileError, OpenError, ReadError, StoreError, is_no_space};
 use crate::manifest::{Decoded, Manifest};
 use crate::offset::QueueOffset;
 use crate::paths::{Paths, parse_offset_name};
@@ -125,6 +125,10 @@ impl<R: Runtime> Inner<R> {
             }
         }
         self.remove_log_files(&all).await?;
+        if self.derived.listed_end.get() < self.writing.log.begin() {
+            // There is space for it now; if not, the next round says so.
+            let _next_round = self.write_checkpoint().await;
+        }
         let _writing = self.derived.queues.writing.take().await;
         self.derived.queues.remove_files_below_minima().await?;
         Ok(())
@@ -133,14 +137,18 @@ impl<R: Runtime> Inner<R> {
     /// Where the log may begin if it is to begin at `begin`: no file goes with records that the
     /// manifest on disk does not list. Where their queues end is in the log alone, and after a
     /// crash the queues would give the same offsets out once more.
+    ///
+    /// But where there is no space for a manifest, one file goes all the same, or there would never
+    /// be any; a manifest follows at once.
     async fn list_before(&self, begin: u64) -> u64 {
         if begin <= self.derived.listed_end.get() {
             return begin;
         }
-        if let Err(error) = self.write_checkpoint().await {
-            tracing::warn!(%error, "log files behind the last manifest's end stay");
-        }
-        begin.min(self.writing.log.start_of(self.derived.listed_end.get()))
+        let Err(error) = self.write_checkpoint().await else { return begin };
+        let (log, listed) = (&self.writing.log, self.derived.listed_end.get());
+        let least = if needs_space(&error) { log.begin() + log.file_bytes() } else { 0 };
+        tracing::warn!(%error, "log files behind the last manifest's end stay");
+        begin.min(log.start_of(listed).max(log.start_of(least)))
     }
 
     /// From here on the log begins at `begin`, for who reads and for the next open.
@@ -175,8 +183,9 @@ impl<R: Runtime> Inner<R> {
     /// Says in the manifest that the log begins at `begin`. The whole manifest anew when that is
     /// possible; when it is not (the writer itself waits for space), the old one with new
     /// beginnings. Without either the files go all the same: opening then finds the minima by
-    /// itself, and the old manifest knows where the queues ended. So nothing is said of a topic that
-    /// was deleted since: a crash brings it back, and nobody knows any more where its queues begin.
+    /// itself, and the old manifest knows where the queues ended. So nothing is said of a topic
+    /// that was deleted since: a crash brings it back, and nobody knows any more where its queues
+    /// begin.
     async fn commit_begin(&self, begin: u64) {
         if self.write_checkpoint().await.is_ok() {
             return;
@@ -219,6 +228,14 @@ impl<R: Runtime> Inner<R> {
         }
         let folder = self.env.paths.commitlog();
         self.env.rt.sync_dir(&folder).await.map_err(FileError::at("sync folder", &folder, 0))
+    }
+}
+
+fn needs_space(error: &StoreError) -> bool {
+    match error {
+        StoreError::DiskFull { .. } => true,
+        StoreError::File(error) => is_no_space(&error.source),
+        _ => false,
     }
 }
 

@@ -261,6 +261,42 @@ fn a_disk_filled_by_others_to_the_last_byte_is_recovered_from() {
     }
 }
 
+/// The store itself fills the disk before there is a checkpoint: no manifest can be written, and it
+/// lists no file that could go.
+#[test]
+fn a_disk_that_is_full_before_the_first_checkpoint_is_recovered_from() {
+    for seed in seeds(10) {
+        let _replay =
+            Replay(seed, "a_disk_that_is_full_before_the_first_checkpoint_is_recovered_from");
+        let (sim, mut oracle) = (Sim::new(seed), Oracle::default());
+        let config = StoreConfig { checkpoint_interval_ms: 1_000_000, ..eager() };
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), config.clone()).await.unwrap();
+            oracle.fill(&sim, &store, 300).await;
+            sim.set_capacity(Some(1));
+            let mut waited = 0;
+            while store.log_begin() == PhyOffset(0) {
+                sim.sleep(Duration::from_millis(10)).await;
+                waited += 1;
+                assert!(waited < 10_000, "nothing goes");
+            }
+            sim.set_capacity(None);
+            sim.sleep(Duration::from_secs(3)).await;
+            oracle.fill(&sim, &store, 20).await;
+            // Written, so that the kill takes nothing.
+            sim.sleep(Duration::from_millis(500)).await;
+        });
+        let sim = sim.kill();
+        sim.block_on(async {
+            let config = StoreConfig { retention: RetentionConfig::default(), ..eager() };
+            let store = Store::open(sim.clone(), config).await.unwrap();
+            sim.sleep(Duration::from_millis(50)).await;
+            check_kept(&sim, &store, &oracle).await;
+            store.close().await.unwrap();
+        });
+    }
+}
+
 /// Simulation seed 20156, with faults five times as often: a file that could not be removed was
 /// forgotten, a later round removed the one behind it, no manifest could say so, and the store with
 /// a gap in it was refused.
