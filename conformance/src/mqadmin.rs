@@ -33,7 +33,9 @@ pub(crate) fn run(
         .arg("org.apache.rocketmq.tools.command.MQAdminStartup")
         .args(arguments.split_whitespace())
         .args(["-n", &cluster.ports().namesrv_addr("127.0.0.1")])
-        .env("ROCKETMQ_HOME", cluster.dir());
+        .env("ROCKETMQ_HOME", cluster.dir())
+        // consumerStatus writes files where it is.
+        .current_dir(cluster.dir());
     let mut program = Managed::start(&log, command, cluster.dir())?;
     if !interrupt.wait_until(MQADMIN_MAX, || program.ended().is_some())? {
         return Err(Stop::Cannot(format!("mqadmin {arguments}: not done within {MQADMIN_MAX:?}")));
