@@ -60,9 +60,12 @@ impl NotAllowed {
     /// In native codes.
     pub(crate) fn native_refusal(&self) -> NativeRefusal {
         let (code, reason) = match self {
-            Self::NoGroup { group, .. } => (
+            Self::NoGroup { group, too_many } => (
                 ErrorCode::Request,
-                format!("consumer group {group:?} does not exist and is not created"),
+                format!(
+                    "consumer group {group:?} does not exist and is not created{}",
+                    if *too_many { ", the broker has groupsMax groups already" } else { "" }
+                ),
             ),
             Self::GroupClosed { group } => {
                 (ErrorCode::Permission, format!("consumer group {group:?} may not consume"))

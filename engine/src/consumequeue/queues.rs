@@ -289,6 +289,8 @@ impl<R: Runtime> Queues<R> {
         if unsynced.len() > self.files.few_queues_max() {
             match self.sync_all(&unsynced, &must_stop).await {
                 Ok(was_synced) => return Ok(was_synced),
+                // Not those listed above: what others wrote until the sync began may be lost too,
+                // and only its own fdatasync says so.
                 Err(error) => tracing::warn!(%error, "each ConsumeQueue is synced by itself now"),
             }
         }

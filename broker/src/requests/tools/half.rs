@@ -5,7 +5,7 @@ use super::pass_on;
 use crate::answers::remoting::Refusal;
 use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
-use crate::sends::message::Message;
+use crate::sends::message::{Message, draft_of};
 use crate::sends::put::put;
 use crate::shard::{Cx, Shard};
 use protocol::codes::response;
@@ -46,18 +46,8 @@ async fn put_back(cx: &Cx, offset: i64) -> Result<Reply, Refusal> {
     let draft = RecordDraft {
         topic: TRANS_HALF_TOPIC,
         queue_id: 0,
-        flag: record.flag(),
-        queue_offset: 0,
-        physical_offset: 0,
-        sys_flag: record.sys_flag(),
-        born_timestamp_ms: record.born_timestamp_ms(),
-        born_host: record.born_host(),
-        store_timestamp_ms: 0,
-        store_host: record.store_host(),
-        reconsume_times: record.reconsume_times(),
-        prepared_transaction_offset: 0,
-        body: record.body(),
         properties: &[&out],
+        ..draft_of(&record, record.store_host())
     };
     match put(cx, &Message::One(&draft)).await {
         Ok(_) => Ok(Reply::ok()),

@@ -15,6 +15,7 @@
 
 use crate::sends::delay::{self, Waiting};
 use crate::sends::half::{CHECK_TIMES, FIRST_OFFSET, QUEUE_ID, without_transaction};
+use crate::sends::message::draft_of;
 use engine::{DelayLevels, PhyOffset};
 use protocol::names::{TRANS_CHECK_MAX_TIME_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC};
 use protocol::properties::{self, names};
@@ -113,18 +114,10 @@ impl<'c> Copy<'c> {
         RecordDraft {
             topic: self.topic,
             queue_id: self.queue_id,
-            flag: of.flag(),
-            queue_offset: 0,
-            physical_offset: 0,
             sys_flag: self.sys_flag,
-            born_timestamp_ms: of.born_timestamp_ms(),
-            born_host: of.born_host(),
-            store_timestamp_ms: 0,
-            store_host,
-            reconsume_times: of.reconsume_times(),
             prepared_transaction_offset: self.prepared,
-            body: of.body(),
             properties: if self.properties.is_empty() { &[] } else { pieces },
+            ..draft_of(of, store_host)
         }
     }
 }
