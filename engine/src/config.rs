@@ -109,8 +109,8 @@ pub struct StoreConfig {
     pub consumequeue_interval_ms: u64,
     /// Time between two checkpoints: what is scanned again after an unclean stop.
     pub checkpoint_interval_ms: u64,
-    /// ConsumeQueue files that stay open for reads; each is a descriptor. A write opens its file for
-    /// as long as it takes.
+    /// ConsumeQueue files that stay open for reads; each is a descriptor. A write opens its file
+    /// for as long as it takes.
     pub consumequeue_open_files_max: usize,
     /// Up to so many changed ConsumeQueues are written each interval, and synced one by one. More
     /// of them wait for the next checkpoint and are synced with their whole file system: a write
