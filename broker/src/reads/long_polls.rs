@@ -146,7 +146,9 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
         if self.entries.0.is_empty() {
             self.next_slot = slot_of(now_ms);
         }
-        let asked_ms = now_ms.saturating_add(wait.poll_ms.clamp(0, LONG_POLL_MS_MAX));
+        // `now_ms` is rounded down: without the millisecond that has begun, the poll would end
+        // early by what has passed of it.
+        let asked_ms = now_ms.saturating_add(wait.poll_ms.clamp(0, LONG_POLL_MS_MAX)) + 1;
         // Time may have passed without that the slots were looked through: the deadline stays
         // within the ring.
         let deadline_ms = asked_ms.min((self.next_slot + slots_ahead_max()) * SLOT_MS);
@@ -420,22 +422,23 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_waits_no_longer_than_it_asked_and_no_longer_than_the_limit() {
+    fn a_poll_waits_the_whole_time_that_it_asked_for_and_no_longer_than_the_limit() {
         let mut polls = Polls::new(LONG_POLLS_MAX);
         wait(&mut polls, 0, 0, Filter::All, 50, 1);
         wait(&mut polls, 0, 0, Filter::All, 60, 2);
         wait(&mut polls, 0, 0, Filter::All, i64::MAX, 3);
         let mut due = vec![];
-        polls.expire(1_049, &mut due);
-        assert!(due.is_empty());
         polls.expire(1_050, &mut due);
+        assert!(due.is_empty(), "it began at up to 1,000.999 ms");
+        polls.expire(1_051, &mut due);
         assert_eq!(due, [1]);
-        polls.expire(1_059, &mut due);
         polls.expire(1_060, &mut due);
-        assert_eq!(due, [1, 2]);
-        polls.expire(999 + LONG_POLL_MS_MAX, &mut due);
+        assert_eq!(due, [1]);
+        polls.expire(1_061, &mut due);
         assert_eq!(due, [1, 2]);
         polls.expire(1_000 + LONG_POLL_MS_MAX, &mut due);
+        assert_eq!(due, [1, 2]);
+        polls.expire(1_001 + LONG_POLL_MS_MAX, &mut due);
         assert_eq!((due.as_slice(), polls.len()), ([1, 2, 3].as_slice(), 0));
     }
 
@@ -450,7 +453,7 @@ mod tests {
             let late =
                 Wait { topic: &topic, queue_id: 0, offset: 0, filter: &filter, poll_ms: 100 };
             polls.wait(&late, 1, 2_000 + pause_ms, 2).unwrap();
-            polls.expire(2_000 + pause_ms + LONG_POLL_MS_MAX, &mut due);
+            polls.expire(2_001 + pause_ms + LONG_POLL_MS_MAX, &mut due);
             due.sort_unstable();
             assert_eq!((due.as_slice(), polls.len()), ([1, 2].as_slice(), 0), "{pause_ms}");
         }
