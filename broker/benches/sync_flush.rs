@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! cargo bench -p broker --bench sync_flush -- --rounds 5 --seconds 1 --dir FOLDER --save FILE
+//!     --load 16x8     one load: connections, and messages in flight on each
+//!     --beside FILE   another build of mqbroker takes part in every round, as "other"
 //! ```
 //!
 //! R: mean time of a send without a flush (the same broker with ASYNC_FLUSH, the same senders). F:
@@ -34,13 +36,18 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Instant;
 
-const SENDERS: [usize; 4] = [1, 4, 16, 64];
+/// Connections, and messages that each has in flight.
+const LOADS: [(usize, usize); 5] = [(1, 1), (4, 1), (16, 1), (64, 1), (16, 8)];
 const KINDS: [(&str, &str); 4] = [
     ("ASYNC direct", "flushDiskType=ASYNC_FLUSH\nlogBackend=direct\n"),
     ("SYNC direct", "flushDiskType=SYNC_FLUSH\nlogBackend=direct\n"),
     ("ASYNC mmap", "flushDiskType=ASYNC_FLUSH\nlogBackend=mmap\n"),
     ("SYNC mmap", "flushDiskType=SYNC_FLUSH\nlogBackend=mmap\n"),
 ];
+/// Those that another build takes part with.
+const OTHER_KINDS: [(&str, &str); 2] =
+    [("ASYNC other", KINDS[ASYNC_DIRECT].1), ("SYNC other", KINDS[SYNC_DIRECT].1)];
+const ASYNC_DIRECT: usize = 0;
 const SYNC_DIRECT: usize = 1;
 
 /// One kind's rounds with N senders.
@@ -59,13 +66,17 @@ fn main() {
         option("--rounds").map_or(if measured { 5 } else { 1 }, |v| v.parse().unwrap());
     let seconds =
         option("--seconds").map_or(if measured { 1.0 } else { 0.1 }, |v| v.parse().unwrap());
-    let senders = if measured { &SENDERS[..] } else { &SENDERS[2..3] };
+    let all = if measured { &LOADS[..] } else { &LOADS[2..3] };
+    let only = option("--load").map(|text| text.split_once('x').unwrap());
+    let only = only.map(|(conns, depth)| [(conns.parse().unwrap(), depth.parse().unwrap())]);
+    let loads = only.as_ref().map_or(all, |load| &load[..]);
+    let other = option("--beside").map(String::as_str);
     let folder =
         tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
     let mut text = head();
-    for &count in senders {
-        let (results, flush_us) = measure(folder.path(), count, rounds, seconds);
-        text += &rows(count, &results, flush_us);
+    for &load in loads {
+        let (results, flush_us) = measure(folder.path(), other, load, rounds, seconds);
+        text += &rows(load, &results, flush_us);
     }
     print!("{text}");
     if let Some(path) = option("--save") {
@@ -73,34 +84,48 @@ fn main() {
     }
 }
 
-/// All kinds with `count` senders, and F in µs for the bytes that SYNC direct wrote at once.
-fn measure(folder: &Path, count: usize, rounds: usize, seconds: f64) -> (Vec<Results>, f64) {
+/// All kinds under a load, and F in µs for the bytes that SYNC direct wrote at once.
+fn measure(
+    folder: &Path,
+    other: Option<&str>,
+    (connections, depth): (usize, usize),
+    rounds: usize,
+    seconds: f64,
+) -> (Vec<Results>, f64) {
+    let count = connections * depth;
     let folder_of = |kind: usize| {
-        let folder = folder.join(format!("{count}-{kind}"));
+        let folder = folder.join(format!("{connections}-{depth}-{kind}"));
         std::fs::create_dir_all(&folder).unwrap();
         folder
     };
-    let mut servers: Vec<Server> = (0..KINDS.len())
-        .map(|kind| Server::mqbroker(KINDS[kind].0, &folder_of(kind), KINDS[kind].1))
-        .collect();
+    let ours = KINDS.iter().map(|kind| (env!("CARGO_BIN_EXE_mqbroker"), kind));
+    let others = other.into_iter().flat_map(|path| OTHER_KINDS.iter().map(move |k| (path, k)));
+    let start = |(nth, (path, (name, settings))): (usize, (&str, &(&str, &str)))| {
+        Server::broker_at(path, name, &folder_of(nth), settings)
+    };
+    let mut servers: Vec<Server> = ours.chain(others).enumerate().map(start).collect();
     servers.iter().for_each(|server| client::make_topic(server.addr));
-    let mut results: Vec<Results> = KINDS.iter().map(|_| Results::default()).collect();
+    let mut results: Vec<Results> = servers.iter().map(|_| Results::default()).collect();
     let mut flushes = Vec::new();
     for round in 0..=rounds {
         for (server, result) in servers.iter().zip(&mut results) {
-            let outcome = client::run(server.addr, client::Lane::Remoting, count, 1, seconds);
+            let before_s = server.cpu_s();
+            let lane = client::Lane::Remoting;
+            let mut outcome = client::run(server.addr, lane, connections, depth, seconds);
+            outcome.cpu_us = (server.cpu_s() - before_s) * 1e6 / outcome.messages;
             // The first round warms up: topics, files, caches.
             if round > 0 {
                 result.rounds.push(outcome);
             }
         }
-        // As large as the flushes were, as far as one can tell before the broker says so: a sender
-        // has one message in flight.
+        // As large as the flushes are where half of all messages in flight go with each.
         let gathered = (count * 1400 / 2).max(1).next_multiple_of(4096);
         flushes.push(durable_write_us(&folder_of(SYNC_DIRECT), gathered));
     }
     for (server, result) in servers.iter_mut().zip(&mut results) {
         let said = server.stop();
+        let errors: f64 = result.rounds.iter().map(|round| round.errors).sum();
+        assert!(errors < 1.0, "{}: {errors} sends failed:\n{said}", server.name);
         let number = |name: &str| {
             said.rsplit(&format!("{name}="))
                 .next()
@@ -156,43 +181,42 @@ fn head() -> String {
         "messages/s",
         "RT p50 µs",
         "RT p99 µs",
+        "CPU µs/msg",
         "msgs/flush",
         "KiB/write",
         "N/(R+1.5F)",
         "share",
     ];
-    let [senders, kind, rate, p50, p99, per_flush, per_write, bound, share] = names;
+    let [senders, kind, rate, p50, p99, cpu, per_flush, per_write, bound, share] = names;
     format!(
-        "{senders:>7}  {kind:<13} {rate:>11} {p50:>10} {p99:>10} {per_flush:>11} {per_write:>10} \
-            {bound:>11} {share:>6}\n"
+        "{senders:>7}  {kind:<13} {rate:>11} {p50:>10} {p99:>10} {cpu:>11} {per_flush:>11} \
+            {per_write:>10} {bound:>11} {share:>6}\n"
     )
 }
 
-fn rows(count: usize, results: &[Results], flush_us: f64) -> String {
+fn rows((connections, depth): (usize, usize), results: &[Results], flush_us: f64) -> String {
+    let load = format!("{connections}×{depth}");
     let of = |kind: usize, field: fn(&Outcome) -> f64| {
         median(results[kind].rounds.iter().map(field).collect())
     };
-    let senders = count as f64;
-    let round_trip_us = senders / of(0, |o| o.rate) * 1e6;
+    let senders = (connections * depth) as f64;
+    let round_trip_us = senders / of(ASYNC_DIRECT, |o| o.rate) * 1e6;
     let bound = senders / (round_trip_us + 1.5 * flush_us) * 1e6;
     let mut text = String::new();
-    for (kind, (name, _)) in KINDS.iter().enumerate() {
+    for (kind, (name, _)) in KINDS.iter().chain(&OTHER_KINDS).take(results.len()).enumerate() {
         let (rate, p50, p99) =
             (of(kind, |o| o.rate), of(kind, |o| o.p50_us), of(kind, |o| o.p99_us));
+        let cpu = of(kind, |o| o.cpu_us);
         let (per_flush, per_write) =
             (results[kind].messages_per_flush, results[kind].bytes_per_write / 1024.0);
-        let share = if kind == SYNC_DIRECT {
-            format!("{:.0}%", 100.0 * rate / bound)
-        } else {
-            String::new()
-        };
-        let bound = if kind == SYNC_DIRECT { format!("{bound:.0}") } else { String::new() };
+        let is_sync_direct = name.starts_with("SYNC") && !name.ends_with("mmap");
+        let share =
+            if is_sync_direct { format!("{:.0}%", 100.0 * rate / bound) } else { String::new() };
+        let bound = if is_sync_direct { format!("{bound:.0}") } else { String::new() };
         text += &format!(
-            "{count:>7}  {name:<13} {rate:>11.0} {p50:>10.1} {p99:>10.1} {per_flush:>11.1} \
-                {per_write:>10.1} {bound:>11} {share:>6}\n"
+            "{load:>7}  {name:<13} {rate:>11.0} {p50:>10.1} {p99:>10.1} {cpu:>11.2} \
+                {per_flush:>11.1} {per_write:>10.1} {bound:>11} {share:>6}\n"
         );
-        let errors: f64 = results[kind].rounds.iter().map(|o| o.errors).sum();
-        assert!(errors < 1.0, "{name}: {errors} sends failed");
     }
     text + &format!("         R = {round_trip_us:.0} µs, F = {flush_us:.0} µs\n")
 }

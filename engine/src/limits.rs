@@ -33,12 +33,25 @@ pub const BLANK_HEAD_BYTES: u64 = 8;
 /// the tail.
 pub const WRITE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Less than this waits for [`WRITE_GATHER`] before it is written.
-pub const WRITE_GATHER_BYTES: u64 = 64 * 1024;
+/// Less than this waits for [`KEPT_GATHER`] before it is written, where the tail outlives the
+/// process: a write of this size costs the device and the core least for each byte.
+pub const KEPT_GATHER_BYTES: u64 = WRITE_BYTES_MAX;
 
-/// How long a little waits for more. It is part of what a killed process may lose under
-/// ASYNC_FLUSH.
-pub const WRITE_GATHER: std::time::Duration = std::time::Duration::from_micros(200);
+/// How long a little waits for more where the tail outlives the process. A killed process loses
+/// nothing by it; a power cut takes `flush_interval_ms` of messages, and this is small beside it.
+pub const KEPT_GATHER: std::time::Duration = std::time::Duration::from_millis(2);
+
+/// Less than this waits for [`PRIVATE_GATHER`] before it is written, where the tail is private and
+/// answers don't wait for the write.
+pub const PRIVATE_GATHER_BYTES: u64 = 64 * 1024;
+
+/// How long a little waits for more where the tail is private. It is part of what a killed process
+/// may lose under ASYNC_FLUSH.
+pub const PRIVATE_GATHER: std::time::Duration = std::time::Duration::from_micros(200);
+
+/// Turns of the core's loop that a write lets pass while each brings more, where answers wait for
+/// it: what has arrived but is not read yet goes with this write instead of waiting for the next.
+pub const GATHER_TURNS_MAX: usize = 8;
 
 /// Highest queue id: the table of a topic is indexed by it, so a hostile id must not size an
 /// allocation.
@@ -163,9 +176,10 @@ pub const ZEROS_STEP_BYTES: u64 = 1024 * 1024;
 const _: () =
     assert!(ZEROS_STEP_BYTES <= ZEROS_AHEAD_BYTES && ZEROS_STEP_BYTES.is_multiple_of(BLOCK_BYTES));
 
-/// Log writes of this size and more (a smoothed mean) get no zeros ahead of them: at 64 KiB the
-/// zeros cost the device about what the journal commit costs the flush.
-pub const ZEROS_WRITE_BYTES_MAX: u64 = 64 * 1024;
+/// Log writes of this size and more (a smoothed mean) get no zeros ahead of them: the device writes
+/// every byte twice, which by then costs more than the journal commits and the kernel workers that
+/// the zeros save.
+pub const ZEROS_WRITE_BYTES_MAX: u64 = 256 * 1024;
 /// Index entries in memory that no file has yet (20 bytes each, 1.3 MB): then they are written.
 pub const INDEX_PENDING_ENTRIES_MAX: usize = 65_536;
 

@@ -26,8 +26,9 @@
 //!
 //! The loss window of ASYNC_FLUSH: a killed process loses nothing that was acknowledged, but with a
 //! private tail `written..appended` (about one device write, plus 200 µs while less than 64 KiB
-//! gather, see `limits::WRITE_GATHER`; everything unwritten while the device stalls). A power cut
-//! loses `flushed..appended` (`flush_interval_ms`, 500 ms by default, plus one fdatasync).
+//! gather, see `limits::PRIVATE_GATHER`; everything unwritten while the device stalls). A power cut
+//! loses `flushed..appended` (`flush_interval_ms`, 500 ms by default, plus one fdatasync, plus what
+//! gathers before a write: 2 ms, `limits::KEPT_GATHER`).
 //!
 //! Watermarks only go forward, except when the log is cut at rest ([`Watermarks::cut_to`]); each
 //! step asserts the order, because one that lies loses messages silently.

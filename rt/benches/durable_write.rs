@@ -164,8 +164,8 @@ async fn write(
             ring.write_at(at, data.clone()).await?;
             ring.sync_data().await
         }
-        Way::RingLinked => ring.write_both_durably_at(at, data.clone(), BufSlice::empty()).await,
-        Way::RingDsync => ring.write_dsync_at(at, data.clone()).await,
+        Way::RingLinked => ring.write_linked_at(at, data.clone(), BufSlice::empty()).await,
+        Way::RingDsync => ring.write_both_durably_at(at, data.clone(), BufSlice::empty()).await,
         Way::DmaThenSync | Way::DmaDsync => {
             // glommio writes from its own buffers only: the copy is part of its price.
             let mut buffer = dma.alloc_dma_buffer(data.len());

@@ -124,7 +124,12 @@ impl Server {
     /// The real broker with these lines in its configuration and RocketMQ's file sizes, without a
     /// name server.
     pub(crate) fn mqbroker(name: &str, folder: &Path, settings: &str) -> Self {
-        let setup = BrokerSetup::new(Program::at(env!("CARGO_BIN_EXE_mqbroker")), 1)
+        Self::broker_at(env!("CARGO_BIN_EXE_mqbroker"), name, folder, settings)
+    }
+
+    /// The same with another build of it.
+    pub(crate) fn broker_at(program: &str, name: &str, folder: &Path, settings: &str) -> Self {
+        let setup = BrokerSetup::new(Program::at(program), 1)
             .store_in(folder.join("store"))
             .settings(["mappedFileSizeCommitLog=1073741824"])
             .settings([format!("shardCores={}", available_cores()[0])])

@@ -13,7 +13,11 @@ use super::{Inner, Phase, zeros};
 use crate::commitlog::writer::{WriteStep, next_write};
 use crate::config::{FlushPolicy, LogBackend};
 use crate::error::{FileError, StoreError, is_no_space};
-use crate::limits::{WRITE_GATHER, WRITE_GATHER_BYTES};
+use crate::limits::{
+    GATHER_TURNS_MAX, KEPT_GATHER, KEPT_GATHER_BYTES, PRIVATE_GATHER, PRIVATE_GATHER_BYTES,
+    WRITE_BYTES_MAX,
+};
+use crate::tail_file::TailMemory;
 use futures_lite::future::or;
 use rt::{File, Priority, Runtime};
 use std::future::Future;
@@ -107,6 +111,38 @@ impl<R: Runtime> Inner<R> {
         let seen = self.life.stopping.seen();
         if self.life.phase.get() == Phase::Open {
             or(self.env.rt.sleep(duration), self.life.stopping.changed_since(seen)).await;
+        }
+    }
+
+    /// Lets more messages come before a write takes what there is.
+    ///
+    /// Where nobody waits for the write, for a moment: a device write for each single message would
+    /// cost more than the message, and stand in its way. Where producers wait for it (SYNC_FLUSH,
+    /// `mmap`), only while each turn of the core's loop brings some: a lone message goes at once,
+    /// which is group commit without a timer.
+    async fn gather(&self) {
+        let unwritten = || self.watermarks.unwritten_bytes();
+        if self.life.phase.get() != Phase::Open || unwritten() == 0 {
+            return;
+        }
+        if self.watermarks.answers_at_once() {
+            let (enough_bytes, time) = match self.life.tail_memory {
+                TailMemory::Kept { .. } => (KEPT_GATHER_BYTES, KEPT_GATHER),
+                _ => (PRIVATE_GATHER_BYTES, PRIVATE_GATHER),
+            };
+            // A small tail must not fill up meanwhile: appends would wait for this sleep.
+            let quarter_bytes = (self.env.config.tail_bytes_max / 4) as u64;
+            if unwritten() < enough_bytes.min(quarter_bytes) {
+                self.env.rt.sleep(time).await;
+            }
+            return;
+        }
+        for _ in 0..GATHER_TURNS_MAX {
+            let before = unwritten();
+            futures_lite::future::yield_now().await;
+            if unwritten() == before || before >= WRITE_BYTES_MAX {
+                return;
+            }
         }
     }
 
@@ -209,22 +245,15 @@ impl<R: Runtime> Inner<R> {
     }
 }
 
-/// One write in flight; everything gathered meanwhile goes with the next. Where nobody waits for
-/// the write, a little is let gather for a moment first ([`WRITE_GATHER`]): a device write for each
-/// single message would cost more than the message, and stand in its way. Where producers wait for
-/// it (SYNC_FLUSH, mmap) a lone message goes at once: group commit without a timer.
+/// One write in flight; everything gathered meanwhile goes with the next, and before it goes a
+/// little may gather (`Inner::gather`).
 async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
     loop {
         let seen = inner.writing.appended.seen();
         if inner.is_poisoned() {
             return;
         }
-        if inner.watermarks.answers_at_once()
-            && inner.life.phase.get() == Phase::Open
-            && (1..WRITE_GATHER_BYTES).contains(&inner.watermarks.unwritten_bytes())
-        {
-            inner.env.rt.sleep(WRITE_GATHER).await;
-        }
+        inner.gather().await;
         match inner.next_step() {
             Some(step) => {
                 let at = step.at;

@@ -23,6 +23,7 @@ mod faults;
 mod filter;
 mod flipped_bits;
 mod flushed_mark;
+mod gathers;
 mod hot_and_cold;
 mod index;
 mod index_damage;
