@@ -21,6 +21,8 @@ pub(crate) struct Outcome {
     pub cpu_us: f64,
     pub p50_us: f64,
     pub p99_us: f64,
+    pub p999_us: f64,
+    pub max_us: f64,
     pub errors: f64,
 }
 
@@ -341,6 +343,15 @@ fn on_core(
     let all = (messages + connections * depth) as f64;
     times.sort_by(f64::total_cmp);
     let errors = peers.iter().map(|peer| peer.errors).sum::<usize>() as f64;
-    let (p50_us, p99_us) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    Outcome { messages: all, rate: messages as f64 / elapsed, cpu_us: 0.0, p50_us, p99_us, errors }
+    let at = |per_mille: usize| times[(times.len() * per_mille / 1000).min(times.len() - 1)];
+    Outcome {
+        messages: all,
+        rate: messages as f64 / elapsed,
+        cpu_us: 0.0,
+        p50_us: at(500),
+        p99_us: at(990),
+        p999_us: at(999),
+        max_us: at(1000),
+        errors,
+    }
 }
