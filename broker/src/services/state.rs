@@ -39,6 +39,8 @@ impl Services {
 pub(crate) struct Saving {
     /// A task writes at this moment.
     pub(super) is_under_way: bool,
+    /// Their folder is there, durably.
+    pub(super) has_folder: bool,
     /// When the periodic files were taken last, in milliseconds since 1970.
     pub(super) periodic_ms: i64,
     /// Not before this time of the monotonic clock.
@@ -48,7 +50,7 @@ pub(crate) struct Saving {
 impl Saving {
     /// At the start of a shard.
     fn new(now_ms: i64) -> Self {
-        Self { is_under_way: false, periodic_ms: now_ms, again_nanos: 0 }
+        Self { is_under_way: false, has_folder: false, periodic_ms: now_ms, again_nanos: 0 }
     }
 }
 
