@@ -47,6 +47,7 @@ struct Life {
     levels: DelayLevels,
     schedule: RefCell<Schedule>,
     offsets: RefCell<DelayOffsets>,
+    is_saving: Cell<bool>,
 }
 
 #[derive(Clone)]
@@ -168,8 +169,17 @@ impl SimHome {
         }
     }
 
-    /// False when the file could not be written.
+    /// False when the file could not be written. One after the other, as `saving::save_now`.
     async fn save(&self) -> bool {
+        while self.life.is_saving.replace(true) {
+            self.sim.sleep(Duration::from_millis(1)).await;
+        }
+        let is_saved = self.save_alone().await;
+        self.life.is_saving.set(false);
+        is_saved
+    }
+
+    async fn save_alone(&self) -> bool {
         let unsaved = self.life.offsets.borrow_mut().take_unsaved();
         let Some(unsaved) = unsaved else { return true };
         let (sim, root, text) = (&self.sim, Path::new(ROOT), json::to_fastjson(&unsaved));
@@ -224,6 +234,7 @@ impl World {
             levels: DelayLevels::parse(levels).unwrap(),
             schedule: RefCell::default(),
             offsets: RefCell::new(offsets),
+            is_saving: Cell::new(false),
         };
         let home = SimHome { sim: sim.clone(), store, world: self.clone(), life: Rc::new(life) };
         start_levels(&home);
