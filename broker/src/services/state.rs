@@ -3,6 +3,7 @@
 use super::schedule::state::Schedule;
 use super::timers::state::Timers;
 use super::transactions::state::Transactions;
+use crate::tables::rates::{Clock, Sums};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -81,12 +82,21 @@ pub(crate) struct Sample {
 pub(crate) struct Statistics {
     booted_ms: i64,
     samples: VecDeque<Sample>,
+    /// When the sums of [`crate::tables::rates`] are sampled.
+    pub(crate) clock: Clock,
+    /// Those of the whole broker.
+    pub(crate) broker: Sums<3>,
 }
 
 impl Statistics {
     /// Of a shard that starts now, in milliseconds since 1970.
     fn new(booted_ms: i64) -> Self {
-        Self { booted_ms, samples: VecDeque::new() }
+        Self {
+            booted_ms,
+            samples: VecDeque::new(),
+            clock: Clock::default(),
+            broker: Sums::default(),
+        }
     }
 
     /// When the shard started, in milliseconds since 1970.

@@ -51,3 +51,27 @@ pub struct TopicStatsTable {
     /// Messages a second.
     pub topic_put_tps: f64,
 }
+
+/// How much went by in one window.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BrokerStatsItem {
+    /// By event: a request, for most.
+    pub avgpt: f64,
+    /// By how much the sum grew.
+    pub sum: u64,
+    /// The same, a second.
+    pub tps: f64,
+}
+
+/// Answer of VIEW_BROKER_STATS_DATA: the last minute, hour and day.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BrokerStatsData {
+    /// 25 samples, one an hour.
+    pub stats_day: BrokerStatsItem,
+    /// 7 samples, one in 10 minutes.
+    pub stats_hour: BrokerStatsItem,
+    /// 7 samples, one in 10 seconds.
+    pub stats_minute: BrokerStatsItem,
+}
