@@ -44,7 +44,8 @@ pub use route::{
     TopicRouteData,
 };
 pub use stats::{
-    BrokerStatsData, BrokerStatsItem, ConsumeStats, OffsetWrapper, TopicOffset, TopicStatsTable,
+    BrokerStatsData, BrokerStatsItem, ConsumeStats, OffsetWrapper, TimerMetrics, TimingCount,
+    TopicOffset, TopicStatsTable,
 };
 pub use topic::{
     CreateTopicListRequestBody, TopicConfig, TopicConfigSerializeWrapper, TopicQueueMappingInfo,

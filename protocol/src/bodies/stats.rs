@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::MessageQueue;
+use super::{DataVersion, MessageQueue};
 
 /// A queue's state for a group.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -74,4 +74,24 @@ pub struct BrokerStatsData {
     pub stats_hour: BrokerStatsItem,
     /// 7 samples, one in 10 seconds.
     pub stats_minute: BrokerStatsItem,
+}
+
+/// How many timer messages wait for one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TimingCount {
+    /// So many.
+    pub count: i64,
+    /// When that changed last, in milliseconds since 1970.
+    pub time_stamp: i64,
+}
+
+/// Answer of GET_TIMER_METRICS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TimerMetrics {
+    /// Raised with each change.
+    pub data_version: DataVersion,
+    /// By topic.
+    pub timing_count: BTreeMap<String, TimingCount>,
 }

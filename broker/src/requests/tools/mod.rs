@@ -12,6 +12,7 @@
 //! | [`pass_on`] | 307, 309, 223: a question that a client answers |
 //! | [`groups`] | 200, 225, 201, 352, 207, 353: settings of groups |
 //! | [`saved`] | 43, 45: tables as their files have them |
+//! | [`timers`] | 60, 61: how far timers are, how many wait |
 //! | [`half`] | 323: a transaction's half is checked again |
 //!
 //! Facts: `AdminBrokerProcessor` and `Broker2Client` of Apache 5.5.0. Where this broker decides
@@ -27,3 +28,4 @@ pub(crate) mod rates;
 pub(crate) mod relations;
 pub(crate) mod reset;
 pub(crate) mod saved;
+pub(crate) mod timers;

@@ -107,6 +107,8 @@ impl<O: Outlet> TakeUp<O> {
                 let is_there =
                     timer.at <= self.units_upto && self.timers.pending.borrow().has(&timer);
                 if !is_done && !is_there {
+                    let now_ms = self.outlet.rt().wall_ms();
+                    self.timers.metrics.borrow_mut().began(&timer, record, now_ms);
                     self.timers.insert(&timer);
                     self.timers.count(|counts| counts.taken_up += 1);
                 }

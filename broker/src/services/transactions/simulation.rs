@@ -350,7 +350,7 @@ impl Life {
             let queue = properties::get(record.properties(), names::REAL_QUEUE_ID).unwrap();
             let to = ("T", queue.parse().unwrap());
             let levels = &self.world.config.delay_levels;
-            let copy = records::committed(&record, to, current.at, levels);
+            let copy = records::committed(&record, to, current.at, (levels, None));
             let pieces = copy.pieces();
             let message = copy.draft(&record, &pieces, host());
             let op = Op::behind(self.store.record_bytes(&message).unwrap(), current.offset);
