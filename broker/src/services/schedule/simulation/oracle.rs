@@ -4,8 +4,8 @@ use engine::{DelayLevels, PhyOffset};
 use std::collections::BTreeMap;
 
 /// What came so long before a kill or a power cut does not come again: progress is prepared every
-/// 200 ms, goes into its file with a tick of 50 ms once the log is flushed, and a batch of copies is
-/// acknowledged a few times 20 ms after it was appended.
+/// 200 ms, goes into its file with a tick of 50 ms once the log is flushed, and a batch of copies
+/// is acknowledged a few times 20 ms after it was appended.
 const COUNTED_AFTER_MS: i64 = 700;
 
 /// What happened.
