@@ -61,6 +61,12 @@ pub const CARRIED_EXPRESSIONS_MAX: usize = 100;
 /// flight for others.
 pub const PULLED_MAX: usize = 100_000;
 
+/// Topics whose rates are known; tools show none of others. One takes a KiB.
+pub const COUNTED_TOPICS_MAX: usize = 10_000;
+
+/// Pairs of group and topic whose rates are known; tools show none of others. One takes 2 KiB.
+pub const COUNTED_PAIRS_MAX: usize = 10_000;
+
 /// Queues one group has locked.
 pub const LOCKS_PER_GROUP_MAX: usize = 65_536;
 

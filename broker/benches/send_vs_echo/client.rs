@@ -185,6 +185,17 @@ impl Peer {
         self.stream.write_all(&self.requests).unwrap();
     }
 
+    /// From now on it looks for answers without pause.
+    pub(crate) fn spin(&self) {
+        self.stream.set_nonblocking(true).unwrap();
+    }
+
+    /// Sends these instead.
+    pub(crate) fn send_frames(&mut self, frames: Vec<u8>) {
+        self.requests = frames;
+        self.send();
+    }
+
     /// The answer to one request, whole.
     pub(crate) fn exchange(&mut self, request: &[u8]) -> Vec<u8> {
         self.stream.write_all(request).unwrap();
@@ -229,7 +240,7 @@ pub(crate) fn round_trips_spinning(addr: SocketAddr, lane: Lane, seconds: f64) -
     let spin = move || {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
         let mut peer = Peer::connect(addr, lane, lane.send_frame(0));
-        peer.stream.set_nonblocking(true).unwrap();
+        peer.spin();
         let (started, mut times) = (Instant::now(), Vec::new());
         while started.elapsed().as_secs_f64() < seconds {
             peer.send();

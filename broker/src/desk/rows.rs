@@ -8,7 +8,7 @@ use crate::answers::remoting::not_supported;
 use crate::limits::{ENDS_UNDER_WAY_MAX, TOOLS_REQUESTS_UNDER_WAY_MAX};
 use crate::native::{fetch, hello, offsets as native_offsets, ping, produce, route};
 use crate::requests::tools::{connections, correct, groups, half, pass_on, progress};
-use crate::requests::tools::{relations, reset, saved};
+use crate::requests::tools::{rates, relations, reset, saved, timers};
 use crate::requests::{client, end_transaction, group, offsets, pull, query, recall, reply};
 use crate::requests::{runtime_info, send, send_back, topic, view};
 use Access::{Free, Inspect, Manage, Publish, Subscribe};
@@ -50,7 +50,7 @@ const FETCH: u8 = 57;
 pub(crate) const NOT_A_REQUEST: u8 = 62;
 
 #[rustfmt::skip] // A table: one request, one line.
-pub(crate) static ROWS: [Row; 64] = [
+pub(crate) static ROWS: [Row; 67] = [
     row(code::SEND_MESSAGE_V2, "SEND_MESSAGE_V2", (Publish, Topic), Now(send::handle)),
     row(code::PULL_MESSAGE, "PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
     row(code::SEND_MESSAGE, "SEND_MESSAGE", (Publish, Topic), Now(send::handle)),
@@ -119,6 +119,9 @@ pub(crate) static ROWS: [Row; 64] = [
     native(Kind::Error, "kinds that are answers", (Free, Nothing), NowNative(ping::not_a_request)),
     // What came later: no constant above moves.
     row(code::RECALL_MESSAGE, "RECALL_MESSAGE", (Publish, Topic), Task(recall::begin)),
+    row(code::VIEW_BROKER_STATS_DATA, "VIEW_BROKER_STATS_DATA", (Inspect, Broker), Now(rates::view)),
+    few(code::GET_TIMER_CHECK_POINT, "GET_TIMER_CHECK_POINT", (Inspect, Broker), DiskTask(timers::check_point)),
+    row(code::GET_TIMER_METRICS, "GET_TIMER_METRICS", (Inspect, Broker), Now(timers::metrics)),
 ];
 
 /// The codes of the rows, in the order of the table.

@@ -9,6 +9,7 @@ use crate::answers::ticket::{Done, Ticket};
 use crate::desk::counts::us_of;
 use crate::shard::Shard;
 use crate::tables::Tables;
+use crate::tables::pull_offsets::Got;
 use engine::{
     Arrival, ColdRead, QueueOffset, QueueRange, ReadError, ReadRequest, ReadSlices, ReadStatus,
     Store,
@@ -31,7 +32,7 @@ pub(crate) fn run(shard: &mut Shard, net: &mut Net, read: Read) -> Done {
     let done = if status == ReadStatus::Cold {
         read_from_disk(shard, net, read, &slices)
     } else {
-        finish(shard, net, read, status, &mut slices)
+        finish(shard, net, read, (status, 0), &mut slices)
     };
     slices.clear();
     shard.reads.slices = slices;
@@ -50,11 +51,13 @@ fn read_from_disk(shard: &mut Shard, net: &mut Net, read: Read, at: &ReadSlices)
         return busy(net, &read, "too many reads from disk at once", at);
     };
     let cx = shard.cx.clone();
+    let began_ms = cx.monotonic_ms();
     let at = (at.next_begin_offset, at.range);
     shard.cx.core.spawn(Priority::Foreground, async move {
         let found = cx.store.read_cold(read.owned_request()).await;
         drop(place);
-        cx.with(|shard, net| finish_cold(shard, net, read, found, at));
+        let took_ms = cx.monotonic_ms().abs_diff(began_ms);
+        cx.with(|shard, net| finish_cold(shard, net, read, (found, took_ms), at));
     });
     Done::Waits
 }
@@ -72,14 +75,14 @@ fn finish_cold(
     shard: &mut Shard,
     net: &mut Net,
     read: Read,
-    found: Result<ColdRead, ReadError>,
+    (found, took_ms): (Result<ColdRead, ReadError>, u64),
     (next_begin_offset, range): (QueueOffset, QueueRange),
 ) {
     let ticket = read.ticket;
     let done = match found {
         Ok(ColdRead { status, slices, messages, bytes, next_begin_offset, range }) => {
             let mut found = ReadSlices { slices, messages, bytes, next_begin_offset, range };
-            finish(shard, net, read, status, &mut found)
+            finish(shard, net, read, (status, took_ms), &mut found)
         }
         Err(error @ ReadError::TooMuchMemory { .. }) => {
             let at = ReadSlices { next_begin_offset, range, ..ReadSlices::default() };
@@ -102,7 +105,7 @@ fn finish(
     shard: &mut Shard,
     net: &mut Net,
     read: Read,
-    status: ReadStatus,
+    (status, took_ms): (ReadStatus, u64),
     found: &mut ReadSlices,
 ) -> Done {
     let messages = u64::try_from(found.messages).expect("a usize fits a u64");
@@ -125,7 +128,9 @@ fn finish(
     }
     if let Asked::Pull { group, .. } = &read.asked {
         let next = found.next_begin_offset.0;
-        shard.tables.pulled.pulled(group, &read.topic, read.queue_id, next);
+        let bytes = u64::try_from(found.bytes).expect("a usize fits a u64");
+        let got = Got { messages, bytes, took_ms };
+        shard.tables.pulled.pulled((group, &read.topic), read.queue_id, next, got);
     }
     answer(net, &read, status, found);
     Done::Answered

@@ -77,7 +77,6 @@ fn check_and_store(
         let message = Message::Batch(&draft, command.body);
         return store(shard, net, ticket, &message, &Answer::of(&target, &said, "", ""));
     }
-    refuse_what_comes_later(&said)?;
     let mut own = std::mem::take(&mut shard.scratch.delay);
     let what = (command, header, target, &said);
     let done = if is_half(&said, header.reconsume_times) {
@@ -348,18 +347,6 @@ fn draft<'a>(
     }
 }
 
-/// Storing a half message that is to be delayed as a plain one would deliver it too early: an error
-/// is what a client can act on. A message with a delay level has no timer.
-fn refuse_what_comes_later(said: &Said<'_>) -> Result<(), Refusal> {
-    if said.transactional && said.timed.is_there() && said.delay_level <= 0 {
-        return Err(Refusal::new(
-            response::MESSAGE_ILLEGAL,
-            "timer messages in transactions are not in this version of RingMQ",
-        ));
-    }
-    Ok(())
-}
-
 /// A retry that clients before 4.6.1 send of a transaction's message still says that it is one.
 fn is_half(said: &Said<'_>, reconsume_times: i32) -> bool {
     said.transactional && !(said.delay_level > 0 && reconsume_times > 0)
@@ -375,6 +362,13 @@ fn check_half(shard: &Shard, said: &Said<'_>) -> Result<(), Refusal> {
     if said.producer_group.is_none() {
         let remark = "a transactional message without PGROUP: nobody could end its transaction";
         return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
+    }
+    if said.delay_level <= 0 {
+        if said.timed.recalls {
+            let remark = "a transactional message can't recall a timer message";
+            return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
+        }
+        admit(shard, &said.timed, 0)?; // what no commit could deliver is refused at once
     }
     if let Some(limit) = transactions::full(shard) {
         let remark = format!(

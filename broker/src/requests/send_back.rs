@@ -123,7 +123,9 @@ async fn give_back(
     }
     if record.reconsume_times() >= max || back.delay_level < 0 {
         let topic = cx.with(|shard, _| send_target::dead_letters(shard, &back.group))?;
-        return store(cx, &topic, 0, &record, &dead_letter_properties(&record)).await;
+        let reply = store(cx, &topic, 0, &record, &dead_letter_properties(&record)).await?;
+        count(cx, back, &record);
+        return Ok(reply);
     }
     let level = match back.delay_level {
         0 => record.reconsume_times().saturating_add(FIRST_RETRY_LEVEL).max(1),
@@ -136,7 +138,15 @@ async fn give_back(
     };
     let mut properties = given_back_properties(&record, &delay::TAKEN_OUT);
     waiting.write_properties(&mut properties, &names::retry_topic(&back.group), retry_queue_id);
-    store(cx, waiting.topic(), waiting.queue_id(), &record, &properties).await
+    let reply = store(cx, waiting.topic(), waiting.queue_id(), &record, &properties).await?;
+    count(cx, back, &record);
+    Ok(reply)
+}
+
+/// Counts a message that was given back, by the topic that it was sent to.
+fn count(cx: &Cx, back: &GivenBack, record: &RecordView<'_>) {
+    let topic = properties::get(record.properties(), "RETRY_TOPIC").unwrap_or(record.topic());
+    cx.with(|shard, _| shard.tables.pulled.given_back(&back.group, topic));
 }
 
 /// The message where it lies. It has a place among the reads from disk for as long as it reads, and

@@ -8,10 +8,12 @@ use super::slots::Slots;
 use super::unacknowledged::Unacknowledged;
 use crate::answers::remoting::{SendAnswers, send_fields};
 use crate::config::ShardOptions;
+use crate::tables::rates::puts::Puts;
 use engine::{Appended, PhyOffset, Store};
 use protocol::batch::{self, BatchEntry};
 use protocol::ids::{OffsetMsgId, UniqKeys};
 use protocol::native::Placed;
+use protocol::native::records::RecordPlan;
 use protocol::record::RecordDraft;
 use rt::real::Core;
 use std::rc::Rc;
@@ -29,6 +31,8 @@ pub(crate) struct Sends {
     pub(crate) slots: Slots,
     /// Makes the unique keys of messages that came without.
     pub(crate) unique_keys: UniqKeys,
+    /// What was stored, by topic.
+    pub(crate) puts: Puts,
     /// What the broker adds to every message.
     pub(crate) properties: Rc<[u8]>,
     /// How sends are answered.
@@ -59,6 +63,7 @@ impl Sends {
             unacknowledged: Unacknowledged::default(),
             slots: Slots::default(),
             unique_keys: UniqKeys::new(process.network.advertised_ip, std::process::id(), seed),
+            puts: Puts::default(),
             properties: properties::common(region, trace_on, &process.cluster),
             answers: SendAnswers::new(send_fields(region, trace_on), options.store_host),
             placed: vec![],
@@ -79,13 +84,17 @@ impl Sends {
         match *message {
             Message::One(draft) => {
                 let first = store.append(draft)?;
+                self.puts.count(draft.topic, 1, first.bytes as u64);
                 Ok(Stored { first, end: first.end() })
             }
             Message::Batch(common, entries) => self.store_batch(store, common, entries),
             Message::Several(drafts) => {
-                let mut first = None;
-                let end =
-                    store.append_all(drafts, |appended| _ = first.get_or_insert(*appended))?;
+                let (mut first, mut nth, puts) = (None, 0, &mut self.puts);
+                let end = store.append_all(drafts, |appended| {
+                    first.get_or_insert(*appended);
+                    puts.count(drafts[nth].topic, 1, appended.bytes as u64);
+                    nth += 1;
+                })?;
                 Ok(Stored { first: first.expect("several messages are not none"), end })
             }
             Message::Records(payload, plans) => {
@@ -100,6 +109,10 @@ impl Sends {
                     });
                 })?;
                 let first = first.expect("a stored frame has a record");
+                for run in plans.chunk_by(|one, next| one.same_queue(next, payload)) {
+                    let bytes = run.iter().map(RecordPlan::bytes).sum::<usize>() as u64;
+                    self.puts.count(run[0].topic(payload), run.len(), bytes);
+                }
                 Ok(Stored { first, end })
             }
         }
@@ -120,6 +133,8 @@ impl Sends {
             let physical_offset = at.physical_offset.as_i64();
             OffsetMsgId { store_host, physical_offset }.write(ids);
         })?;
+        let bytes = appended.end.0 - appended.first.physical_offset.0;
+        self.puts.count(common.topic, appended.count, bytes);
         Ok(Stored { first: appended.first, end: appended.end })
     }
 }

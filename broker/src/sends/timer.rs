@@ -36,7 +36,19 @@ pub(crate) struct Asked<'a> {
     pub(crate) recalls: bool,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    /// What the properties of a stored message ask for.
+    pub(crate) fn of(stored: &'a [u8]) -> Self {
+        let said = |name| properties::get(stored, name);
+        Self {
+            delay_sec: said(names::TIMER_DELAY_SEC),
+            delay_ms: said(names::TIMER_DELAY_MS),
+            deliver_ms: said(names::TIMER_DELIVER_MS),
+            has_slot: said(names::TIMER_OUT_MS).is_some(),
+            recalls: said(names::TIMER_DEL_UNIQKEY).is_some(),
+        }
+    }
+
     /// Whether it asks for anything.
     pub(crate) fn is_there(&self) -> bool {
         self.delay_sec.or(self.delay_ms).or(self.deliver_ms).is_some()

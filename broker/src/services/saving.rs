@@ -13,10 +13,12 @@
 use crate::checked;
 use crate::shard::{Cx, Shard};
 use crate::tables::Tables;
-use crate::tables::files::{DELAY_OFFSETS, GROUPS, OFFSETS, TOPICS};
+use crate::tables::files::{DELAY_OFFSETS, FOLDER, GROUPS, OFFSETS, TOPICS};
 use netcore::Net;
 use protocol::json;
-use rt::{Priority, Runtime as _};
+use rt::{Priority, Runtime};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// After a round the next waits so many times as long as it took to make the text. A peer that
@@ -135,21 +137,43 @@ fn ended(shard: &mut Shard, failed: &[&'static SavedFile]) {
 
 /// Writes the files of a round; returns those that could not be written.
 async fn write(cx: &Cx, round: Round) -> Vec<&'static SavedFile> {
+    let root = &cx.options.store_root;
+    if let Err(error) = make_folder_once(cx).await {
+        tracing::error!("make {}: {error}", root.join(FOLDER).display());
+        return round.into_iter().map(|(file, _)| file).collect();
+    }
     let mut failed = vec![];
     for (file, text) in round {
-        let path = cx.options.store_root.join(file.path);
-        let made = match path.parent() {
-            Some(folder) => cx.core.create_dir_all(folder).await,
-            None => Ok(()),
-        };
-        let written = match made {
-            Ok(()) => cx.core.replace_file(&path, text, true).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
-            tracing::error!("write {}: {error}", path.display());
+        if let Err(error) = replace(&cx.core, root, file.path, text).await {
+            tracing::error!("write {}: {error}", root.join(file.path).display());
             failed.push(file);
         }
     }
     failed
+}
+
+async fn make_folder_once(cx: &Cx) -> io::Result<()> {
+    if !cx.with(|shard, _| shard.services.saving.has_folder) {
+        make_folder(&cx.core, &cx.options.store_root).await?;
+        cx.with(|shard, _| shard.services.saving.has_folder = true);
+    }
+    Ok(())
+}
+
+/// Makes the folder of the files, so that a power cut does not take it with all that is in it:
+/// making a file durable does not make its folder durable.
+pub(crate) async fn make_folder<R: Runtime>(rt: &R, root: &Path) -> io::Result<()> {
+    rt.create_dir_all(&root.join(FOLDER)).await?;
+    rt.sync_dir(root).await
+}
+
+/// Writes one file. It is durable afterwards, once its folder is.
+pub(crate) async fn replace<R: Runtime>(
+    rt: &R,
+    root: &Path,
+    file: &str,
+    text: Vec<u8>,
+) -> io::Result<()> {
+    rt.create_dir_all(&root.join(FOLDER)).await?; // somebody may have removed it
+    rt.replace_file(&root.join(file), text, true).await
 }

@@ -3,6 +3,7 @@
 use super::schedule::state::Schedule;
 use super::timers::state::Timers;
 use super::transactions::state::Transactions;
+use crate::tables::rates::{Clock, Sums};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -39,6 +40,8 @@ impl Services {
 pub(crate) struct Saving {
     /// A task writes at this moment.
     pub(super) is_under_way: bool,
+    /// Their folder is there, durably.
+    pub(super) has_folder: bool,
     /// When the periodic files were taken last, in milliseconds since 1970.
     pub(super) periodic_ms: i64,
     /// Not before this time of the monotonic clock.
@@ -48,7 +51,7 @@ pub(crate) struct Saving {
 impl Saving {
     /// At the start of a shard.
     fn new(now_ms: i64) -> Self {
-        Self { is_under_way: false, periodic_ms: now_ms, again_nanos: 0 }
+        Self { is_under_way: false, has_folder: false, periodic_ms: now_ms, again_nanos: 0 }
     }
 }
 
@@ -79,12 +82,21 @@ pub(crate) struct Sample {
 pub(crate) struct Statistics {
     booted_ms: i64,
     samples: VecDeque<Sample>,
+    /// When the sums of [`crate::tables::rates`] are sampled.
+    pub(crate) clock: Clock,
+    /// Those of the whole broker.
+    pub(crate) broker: Sums<3>,
 }
 
 impl Statistics {
     /// Of a shard that starts now, in milliseconds since 1970.
     fn new(booted_ms: i64) -> Self {
-        Self { booted_ms, samples: VecDeque::new() }
+        Self {
+            booted_ms,
+            samples: VecDeque::new(),
+            clock: Clock::default(),
+            broker: Sums::default(),
+        }
     }
 
     /// When the shard started, in milliseconds since 1970.

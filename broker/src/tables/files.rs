@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The folder of them all.
+pub(crate) const FOLDER: &str = "config";
 pub(crate) const TOPICS: &str = "config/topics.json";
 pub(crate) const GROUPS: &str = "config/subscriptionGroup.json";
 pub(crate) const OFFSETS: &str = "config/consumerOffset.json";
@@ -57,7 +59,7 @@ pub(crate) enum TableError {
 
 /// A file that its backup stood in for.
 #[derive(Debug)]
-struct Mended {
+pub(crate) struct Mended {
     path: PathBuf,
     /// What is wrong with it; `None` when it was not there.
     damaged: Option<Vec<u8>>,
@@ -153,8 +155,8 @@ pub(crate) fn queues_of_lost_topic(name: &str, used: i32) -> i32 {
 
 /// The file, or its backup when the file is missing, empty or damaged (as RocketMQ does). Nothing
 /// is loaded in silence from a file that is there and says nothing: groups would begin anew.
-async fn load_one<T: DeserializeOwned>(
-    core: &Core,
+pub(crate) async fn load_one<R: Runtime, T: DeserializeOwned>(
+    core: &R,
     path: &Path,
     mended: &mut Vec<Mended>,
 ) -> Result<Option<T>, TableError> {
@@ -191,7 +193,7 @@ async fn load_one<T: DeserializeOwned>(
     }
 }
 
-async fn read_if_there(core: &Core, path: &Path) -> Result<Option<Vec<u8>>, TableError> {
+async fn read_if_there<R: Runtime>(core: &R, path: &Path) -> Result<Option<Vec<u8>>, TableError> {
     match core.read_file(path).await {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -10,6 +10,7 @@ mod not_served;
 pub(crate) mod offsets;
 pub(crate) mod producers;
 pub(crate) mod pull_offsets;
+pub(crate) mod rates;
 pub(crate) mod topics;
 
 use consumers::ConsumerGroups;
@@ -31,7 +32,7 @@ pub(crate) struct Tables {
     pub(crate) groups: SubscriptionGroups,
     /// Saved: how far each group is.
     pub(crate) offsets: ConsumerOffsets,
-    /// How far each group has pulled.
+    /// How far each group has pulled, and how much.
     pub(crate) pulled: PullOffsets,
     /// Saved: how far each delay level is delivered.
     pub(crate) delay_offsets: DelayOffsets,

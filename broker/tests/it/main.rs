@@ -27,6 +27,7 @@ mod native;
 mod native_refused;
 mod offsets;
 mod query;
+mod rates;
 mod refusals;
 mod request_reply;
 mod reset_offset;

@@ -365,3 +365,49 @@ fn nothing_is_recalled_where_it_is_not_allowed() {
     assert!(!handle.is_empty(), "Apache returns it regardless");
     assert_eq!(recall(&mut client, "T", &handle).code, response::NO_PERMISSION);
 }
+
+#[test]
+fn tools_are_told_how_far_timers_are_and_how_many_wait_for_each_topic() {
+    let cluster = Cluster::start(1, &["timerFlushIntervalMs=50"]);
+    let mut client = cluster.client(0);
+    client.put("T", "", "makes the topic");
+    let point = |client: &mut Client| {
+        let reply = client.call(request::GET_TIMER_CHECK_POINT, &[]);
+        assert_eq!((reply.code, reply.body.len()), (0, 56), "{reply:?}");
+        let number = |bytes: &[u8]| i64::from_be_bytes(bytes.try_into().unwrap());
+        reply.body.chunks(8).map(number).collect::<Vec<_>>()
+    };
+    let metrics = |client: &mut Client| {
+        let reply = client.call(request::GET_TIMER_METRICS, &[]);
+        assert_eq!(reply.code, 0, "{reply:?}");
+        protocol::json::from_lenient::<protocol::bodies::TimerMetrics>(&reply.body).unwrap()
+    };
+    assert_eq!(metrics(&mut client), protocol::bodies::TimerMetrics::default());
+    let sent_ms = now_ms();
+    for (text, delay_ms) in [("later", 600_000), ("much later", 700_000), ("soon", 1_100)] {
+        put_after(&mut client, text, delay_ms);
+    }
+    let waiting = |client: &mut Client| metrics(client).timing_count.get("T").map(|t| t.count);
+    eventually("all wait", || metrics(&mut client).data_version.counter >= 3);
+    come_by(&mut client, "soon");
+    eventually("two wait", || waiting(&mut client) == Some(2));
+    let found = metrics(&mut client);
+    assert_eq!(found.data_version.counter, 4, "{found:?}");
+    assert!(found.timing_count["T"].time_stamp >= sent_ms && found.timing_count.len() == 1);
+    eventually("the checkpoint says that all are known", || point(&mut client)[2] == 3);
+    let [done_ms, .., version_ms, counter] = point(&mut client)[..] else { unreachable!() };
+    assert!(done_ms > 0 && version_ms >= sent_ms && counter > 0);
+}
+
+#[test]
+fn without_a_timer_wheel_tools_are_refused_as_apache_refuses_them() {
+    let cluster = Cluster::start(1, &["timerWheelEnable=false"]);
+    let mut client = cluster.client(0);
+    for (code, remark) in [
+        (request::GET_TIMER_CHECK_POINT, "The checkpoint is null"),
+        (request::GET_TIMER_METRICS, "The timer message store is null"),
+    ] {
+        let reply = client.call(code, &[]);
+        assert_eq!((reply.code, reply.remark.as_str()), (response::SYSTEM_ERROR, remark));
+    }
+}

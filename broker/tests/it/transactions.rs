@@ -328,6 +328,38 @@ fn after_its_last_question_a_transaction_is_given_up() {
 }
 
 #[test]
+fn a_tool_has_a_transaction_asked_about_again_that_was_given_up() {
+    let cluster = Cluster::start(1, &[&SOON[..], &["transactionCheckMax=1"]].concat());
+    let mut asked = producer(&cluster, 0, "p");
+    prepare(&mut asked, "a");
+    question(&mut asked);
+    let queue = [("topic", GIVEN_UP), ("queueId", "0")];
+    eventually("it is given up", || {
+        let end = asked.call(request::GET_MAX_OFFSET, &queue);
+        end.code == 0 && end.number("offset") == 1
+    });
+    let given_up = all_of(&mut asked, GIVEN_UP, 0).remove(0);
+    let id_at = |physical_offset| {
+        let mut id = String::new();
+        OffsetMsgId { store_host: cluster.shard_addr(0), physical_offset }.write(&mut id);
+        id
+    };
+    let code = request::RESUME_CHECK_HALF_MESSAGE;
+    let no_half = asked.put("T", "", "no half");
+    for id in [no_half.field("msgId"), &id_at(1 << 40), &id_at(-1), "no id", ""] {
+        let reply = asked.call(code, &[("topic", "T"), ("msgId", id)]);
+        assert_eq!(reply.code, response::SYSTEM_ERROR, "{id:?}: {reply:?}");
+    }
+    let id = id_at(given_up.physical_offset);
+    assert_eq!(asked.call(code, &[("topic", "T"), ("msgId", &id)]).code, 0);
+    let (message, half) = question(&mut asked);
+    let checks = message.properties["TRANSACTION_CHECK_TIMES"].as_str();
+    assert_eq!((message.text(), checks), ("a", "1"), "it is counted from the beginning");
+    assert_eq!(end(&mut asked, &half, COMMIT).code, 0);
+    assert_eq!(seen(&mut asked), ["a"]);
+}
+
+#[test]
 fn without_a_producer_no_question_counts_and_the_first_that_comes_is_asked() {
     let settings =
         ["transactionTimeOut=100", "transactionCheckInterval=100", "transactionCheckMax=3"];
@@ -380,6 +412,48 @@ fn a_delay_counts_from_the_commit_on() {
     assert!(seen(&mut client).is_empty());
     eventually("it comes", || seen(&mut client) == ["a"]);
     assert!(all_of(&mut client, "T", 1)[0].store_timestamp_ms >= committed_ms + 2_000);
+}
+
+#[test]
+fn a_timer_message_waits_for_its_commit_and_then_for_its_time() {
+    let cluster = Cluster::start(1, &["timerPrecisionMs=100"]);
+    let mut client = cluster.client(0);
+    let delayed = prepare_with(&mut client, "UNIQ_KEY\u{1}a\u{2}TIMER_DELAY_MS\u{1}1500", "a");
+    let at_ms = now_ms() + 2_500;
+    let timed = format!("UNIQ_KEY\u{1}b\u{2}TIMER_DELIVER_MS\u{1}{at_ms}");
+    let timed = prepare_with(&mut client, &timed, "b");
+    let past = prepare_with(&mut client, "UNIQ_KEY\u{1}c\u{2}TIMER_DELIVER_MS\u{1}1", "c");
+    let never = prepare_with(&mut client, "UNIQ_KEY\u{1}d\u{2}TIMER_DELAY_MS\u{1}1", "d");
+    let committed_ms = now_ms();
+    for half in [&delayed, &timed, &past] {
+        assert_eq!(end(&mut client, half, COMMIT).code, 0);
+        assert_eq!(end(&mut client, half, COMMIT).code, response::SYSTEM_ERROR, "it has ended");
+    }
+    assert_eq!(end(&mut client, &never, ROLLBACK).code, 0);
+    assert_eq!(seen(&mut client), ["c"], "its time has passed");
+    eventually("all come", || seen(&mut client).len() == 3);
+    for message in all_of(&mut client, "T", 1) {
+        let due_ms = match message.text() {
+            "a" => committed_ms + 1_500,
+            "b" => at_ms,
+            _ => 0,
+        };
+        let late_ms = message.store_timestamp_ms - due_ms;
+        assert!(late_ms >= 0, "{} came {} ms early", message.text(), -late_ms);
+        assert_eq!(message.properties.contains_key("REAL_TOPIC"), message.text() != "c");
+    }
+    assert_eq!(all_of(&mut client, "T", 1).len(), 3, "each comes once, what is rolled back never");
+}
+
+#[test]
+fn a_timer_that_no_commit_could_deliver_is_refused_with_the_half_message() {
+    let cluster = Cluster::start(1, &["timerMaxDelaySec=3600"]);
+    let mut client = cluster.client(0);
+    for asked in ["TIMER_DELAY_SEC\u{1}3601", "TIMER_DELAY_MS\u{1}x", "TIMER_DEL_UNIQKEY\u{1}k"] {
+        let properties = half_properties(&format!("UNIQ_KEY\u{1}k\u{2}{asked}"));
+        let reply = try_prepare(&mut client, &properties, "x");
+        assert_eq!(reply.code, response::MESSAGE_ILLEGAL, "{asked}: {reply:?}");
+    }
 }
 
 #[test]

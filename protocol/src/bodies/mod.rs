@@ -43,7 +43,10 @@ pub use route::{
     BrokerData, BrokerMemberGroup, ClusterInfo, GetBrokerMemberGroupResponseBody, QueueData,
     TopicRouteData,
 };
-pub use stats::{ConsumeStats, OffsetWrapper, TopicOffset, TopicStatsTable};
+pub use stats::{
+    BrokerStatsData, BrokerStatsItem, ConsumeStats, OffsetWrapper, TimerMetrics, TimingCount,
+    TopicOffset, TopicStatsTable,
+};
 pub use topic::{
     CreateTopicListRequestBody, TopicConfig, TopicConfigSerializeWrapper, TopicQueueMappingInfo,
     perm,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::MessageQueue;
+use super::{DataVersion, MessageQueue};
 
 /// A queue's state for a group.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -50,4 +50,48 @@ pub struct TopicStatsTable {
     pub offset_table: BTreeMap<MessageQueue, TopicOffset>,
     /// Messages a second.
     pub topic_put_tps: f64,
+}
+
+/// How much went by in one window.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BrokerStatsItem {
+    /// By event: a request, for most.
+    pub avgpt: f64,
+    /// By how much the sum grew.
+    pub sum: u64,
+    /// The same, a second.
+    pub tps: f64,
+}
+
+/// Answer of VIEW_BROKER_STATS_DATA: the last minute, hour and day.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BrokerStatsData {
+    /// 25 samples, one an hour.
+    pub stats_day: BrokerStatsItem,
+    /// 7 samples, one in 10 minutes.
+    pub stats_hour: BrokerStatsItem,
+    /// 7 samples, one in 10 seconds.
+    pub stats_minute: BrokerStatsItem,
+}
+
+/// How many timer messages wait for one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TimingCount {
+    /// So many.
+    pub count: i64,
+    /// When that changed last, in milliseconds since 1970.
+    pub time_stamp: i64,
+}
+
+/// Answer of GET_TIMER_METRICS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TimerMetrics {
+    /// Raised with each change.
+    pub data_version: DataVersion,
+    /// By topic.
+    pub timing_count: BTreeMap<String, TimingCount>,
 }

@@ -8,6 +8,7 @@
 use crate::answers::remoting::Refusal;
 use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
+use crate::services::statistics;
 use crate::shard::{Cx, Shard};
 use engine::{QueueOffset, QueueRange};
 use futures_lite::future::yield_now;
@@ -123,9 +124,10 @@ pub(crate) fn of_topic(shard: &mut Shard, command: &CommandView<'_>) -> Result<T
     let config = config(shard, &topic).ok_or_else(|| no_topic(&topic))?;
     let queues = config.read_queue_nums.max(config.write_queue_nums);
     let places: Vec<_> = (0..queues).map(|id| Place::of(shard, "", &topic, id)).collect();
+    let topic_put_tps = statistics::put_a_second(shard, &topic);
     Ok(task(&shard.cx, |cx| async move {
         let mut times = Times::new(&cx);
-        let mut body = TopicStatsTable::default();
+        let mut body = TopicStatsTable { topic_put_tps, ..TopicStatsTable::default() };
         for Place { queue, range, .. } in places {
             let last_ms = times.at(&queue, range.max_offset.0 - 1).await?;
             let offset = TopicOffset {
@@ -155,14 +157,16 @@ pub(crate) fn of_group(shard: &mut Shard, command: &CommandView<'_>) -> Result<T
         topics.retain(|topic| is_wanted(shard, &group, topic));
         topics
     };
-    let mut places = vec![];
+    let (mut places, mut consume_tps) = (vec![], 0.0);
     for topic in topics {
-        let queues = config(shard, &topic).map_or(0, |config| config.read_queue_nums);
+        let Some(config) = config(shard, &topic) else { continue };
+        let queues = config.read_queue_nums;
+        consume_tps += statistics::got_a_second(shard, &group, &topic);
         places.extend((0..queues).map(|id| Place::of(shard, &group, &topic, id)));
     }
     Ok(task(&shard.cx, |cx| async move {
         let mut times = Times::new(&cx);
-        let mut body = ConsumeStats::default();
+        let mut body = ConsumeStats { consume_tps, ..ConsumeStats::default() };
         for place in places {
             let wrapper = place.wrapper(&mut times).await?;
             body.offset_table.insert(place.queue, wrapper);
@@ -188,8 +192,9 @@ pub(crate) fn of_broker(shard: &mut Shard, command: &CommandView<'_>) -> Result<
         let mut body = ConsumeStatsList { broker_addr, ..ConsumeStatsList::default() };
         for group in groups {
             let mut of_topics = vec![];
-            for places in cx.with(|shard, _| places_of(shard, &group, only_ordered)) {
-                let mut stats = ConsumeStats::default();
+            for of_topic in cx.with(|shard, _| places_of(shard, &group, only_ordered)) {
+                let (places, consume_tps) = of_topic;
+                let mut stats = ConsumeStats { consume_tps, ..ConsumeStats::default() };
                 for place in places {
                     let wrapper = place.wrapper(&mut times).await?;
                     body.total_diff += wrapper.broker_offset - wrapper.consumer_offset;
@@ -204,8 +209,8 @@ pub(crate) fn of_broker(shard: &mut Shard, command: &CommandView<'_>) -> Result<
     }))
 }
 
-/// Where a group is, by topic.
-fn places_of(shard: &mut Shard, group: &str, only_ordered: bool) -> Vec<Vec<Place>> {
+/// Where a group is, and how many messages a second it gets, by topic.
+fn places_of(shard: &mut Shard, group: &str, only_ordered: bool) -> Vec<(Vec<Place>, f64)> {
     let mut places = vec![];
     for topic in shard.tables.offsets.topics_of(group) {
         let Some(config) = config(shard, &topic) else { continue };
@@ -213,7 +218,8 @@ fn places_of(shard: &mut Shard, group: &str, only_ordered: bool) -> Vec<Vec<Plac
             continue;
         }
         let queues = config.write_queue_nums;
-        places.push((0..queues).map(|id| Place::of(shard, group, &topic, id)).collect());
+        let of_topic = (0..queues).map(|id| Place::of(shard, group, &topic, id)).collect();
+        places.push((of_topic, statistics::got_a_second(shard, group, &topic)));
     }
     places
 }

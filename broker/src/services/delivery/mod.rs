@@ -5,3 +5,5 @@ pub(crate) mod lateness;
 pub(crate) mod message;
 pub(crate) mod outlet;
 pub(crate) mod read;
+#[cfg(test)]
+pub(crate) mod simulation;

@@ -1,31 +1,43 @@
-//! How a queue of waiting messages is read.
+//! How the broker reads a queue of messages that wait: delay levels, timers and transactions.
 
 use engine::{
     OwnedReadRequest, OwnedTagFilter, QueueOffset, ReadError, ReadSlices, ReadStatus, Store,
 };
 use rt::{BufSlice, Runtime};
 
-/// Bytes read at once: held until the copies are acknowledged.
+/// Bytes read at once: held until what is made of them is acknowledged.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// What a read brought.
+pub(crate) enum Read {
+    /// Records.
+    Found(Found),
+    /// The queue ends here, or there is none.
+    End,
+    /// Nothing is there though the queue goes on: it expired, or the queue is damaged. Logged.
+    Gap {
+        /// Where the queue goes on; before the place that was asked for where that lies beyond the
+        /// queue's end.
+        next: i64,
+    },
+}
+
+/// Records that lie one after another in their queue.
 pub(crate) struct Found {
-    /// How it ended; never `Cold`.
-    pub(crate) status: ReadStatus,
     /// The records.
     pub(crate) slices: Vec<BufSlice>,
     /// Where to go on.
-    pub(crate) next_begin_offset: i64,
+    pub(crate) next: i64,
 }
 
-/// Reads from memory where the messages are there, else from disk. At most one read for each queue
-/// is under way, so these need no place among the reads for clients.
+/// Up to `messages` messages from `from` on, from memory where they are there, else from disk. At
+/// most one read for each queue is under way, so these need no place among the reads for clients.
 pub(crate) async fn read<R: Runtime>(
     store: &Store<R>,
     (topic, queue_id): (&str, i32),
     from: i64,
     messages: usize,
-) -> Result<Found, ReadError> {
+) -> Result<Read, ReadError> {
     let request = OwnedReadRequest {
         topic: topic.into(),
         queue_id,
@@ -37,11 +49,29 @@ pub(crate) async fn read<R: Runtime>(
     };
     let mut hot = ReadSlices::default();
     let status = store.read(&request.as_request(), &mut hot);
-    if status != ReadStatus::Cold {
-        let next_begin_offset = hot.next_begin_offset.0;
-        return Ok(Found { status, slices: hot.slices, next_begin_offset });
-    }
-    let cold = store.read_cold(request).await?;
-    let next_begin_offset = cold.next_begin_offset.0;
-    Ok(Found { status: cold.status, slices: cold.slices, next_begin_offset })
+    let (status, slices, next) = if status == ReadStatus::Cold {
+        let cold = store.read_cold(request).await?;
+        (cold.status, cold.slices, cold.next_begin_offset.0)
+    } else {
+        (status, hot.slices, hot.next_begin_offset.0)
+    };
+    Ok(match status {
+        ReadStatus::Found => Read::Found(Found { slices, next }),
+        ReadStatus::OffsetOverflowOne
+        | ReadStatus::NoMessageInQueue
+        | ReadStatus::NoMatchedLogicQueue => Read::End,
+        ReadStatus::OffsetTooSmall
+        | ReadStatus::OffsetOverflowBadly
+        | ReadStatus::MessageWasRemoving
+        | ReadStatus::OffsetFoundNull
+        | ReadStatus::NoMatchedMessage => {
+            let status = status.name();
+            tracing::error!(
+                "message {from} of {topic}, queue {queue_id}, is not there ({status}), going on \
+                 at {next}"
+            );
+            Read::Gap { next }
+        }
+        ReadStatus::Cold => unreachable!("the disk was asked"),
+    })
 }

@@ -1,19 +1,16 @@
 //! One delayed message that is due: to its own topic and queue, as it was sent.
 
+use super::home::Home;
 use crate::sends::errors::PutError;
-use crate::sends::message::{Message, draft_of};
-use crate::sends::put::append;
-use crate::services::delivery::message::{
-    CRC_PROPERTY, NotDelivered, destination, fate, queue_there,
-};
-use crate::shard::Cx;
+use crate::sends::message::draft_of;
+use crate::services::delivery::message::{CRC_PROPERTY, NotDelivered, destination, fate};
 use engine::PhyOffset;
 use protocol::properties;
 use protocol::record::{RecordDraft, RecordView};
 
 /// Appends the copy; where it ends.
-pub(super) async fn deliver(
-    cx: &Cx,
+pub(super) async fn deliver<H: Home>(
+    home: &H,
     level: i32,
     record: &RecordView<'_>,
     due_ms: i64,
@@ -21,18 +18,16 @@ pub(super) async fn deliver(
     let leave_out = |why: &dyn std::fmt::Display| {
         let at = record.physical_offset();
         tracing::error!("the delayed message at {at} of level {level} is left out: {why}");
-        cx.with(|shard, _| shard.services.schedule.left_out += 1);
+        home.with_schedule(|schedule, _| schedule.left_out += 1);
         NotDelivered::LeftOut
     };
     let (topic, queue_id) = destination(record).map_err(|why| leave_out(&why))?;
-    let queue_id =
-        cx.with(|shard, _| queue_there(shard, topic, queue_id)).map_err(|why| leave_out(&why))?;
-    let stored = store(cx, record, topic, queue_id).await;
+    let queue_id = home.queue_there(topic, queue_id).map_err(|why| leave_out(&why))?;
+    let stored = store(home, record, topic, queue_id).await;
     match stored {
         Ok(appended) => {
             let late_ms = appended.store_timestamp_ms.saturating_sub(due_ms).max(0);
-            cx.with(|shard, _| {
-                let schedule = &mut shard.services.schedule;
+            home.with_schedule(|schedule, _| {
                 schedule.delivered += 1;
                 schedule.lateness.count(late_ms.unsigned_abs());
             });
@@ -49,8 +44,8 @@ pub(super) async fn deliver(
     }
 }
 
-async fn store(
-    cx: &Cx,
+async fn store<H: Home>(
+    home: &H,
     record: &RecordView<'_>,
     topic: &str,
     queue_id: i32,
@@ -63,11 +58,7 @@ async fn store(
     } else {
         sent
     };
-    let draft = RecordDraft {
-        topic,
-        queue_id,
-        properties: &[kept],
-        ..draft_of(record, cx.options.store_host)
-    };
-    append(cx, &Message::One(&draft)).await
+    let draft =
+        RecordDraft { topic, queue_id, properties: &[kept], ..draft_of(record, home.store_host()) };
+    home.append(&draft).await
 }

@@ -2,12 +2,12 @@
 
 use super::deliver;
 use super::due::{Due, Head, Now};
-use crate::sends::put;
+use super::home::Home;
+use crate::checked;
 use crate::services::delivery::arrived::Arrived;
 use crate::services::delivery::message::NotDelivered;
-use crate::services::delivery::read::{Found, read};
-use crate::shard::{Cx, Shard};
-use engine::{PhyOffset, ReadError, ReadStatus};
+use crate::services::delivery::read::{Found, Read, read};
+use engine::{PhyOffset, ReadError};
 use futures_lite::future::yield_now;
 use protocol::names::SCHEDULE_TOPIC;
 use protocol::properties::{self, names};
@@ -25,8 +25,8 @@ const SLEEP_MS_MAX: i64 = 10_000;
 const RETRY_MS: i64 = 1_000;
 
 /// One level.
-pub(super) struct Level {
-    cx: Cx,
+pub(super) struct Level<H> {
+    home: H,
     level: i32,
     due: Due,
     /// The first message that is not delivered.
@@ -48,18 +48,17 @@ enum Wait {
     ForEver,
 }
 
-impl Level {
+impl<H: Home> Level<H> {
     /// Goes on with the message at `next`.
-    pub(super) fn new(shard: &mut Shard, level: i32, next: i64) -> Self {
-        let cx = shard.cx.clone();
-        let delay_ms = cx.options.process.store.delay_levels.due_ms(level, 0);
+    pub(super) fn new(home: H, level: i32, next: i64) -> Self {
+        let delay_ms = home.delay_levels().due_ms(level, 0);
         Self {
-            cx,
             level,
             due: Due::new(delay_ms.expect("levels begin at 1")),
             next,
             upcoming: VecDeque::new(),
-            arrived: shard.services.schedule.add(),
+            arrived: home.with_schedule(|schedule, _| schedule.add()),
+            home,
         }
     }
 
@@ -69,7 +68,7 @@ impl Level {
                 Wait::No => yield_now().await,
                 Wait::Ms(ms) => {
                     let ms = ms.clamp(0, SLEEP_MS_MAX).unsigned_abs();
-                    self.cx.core.sleep(Duration::from_millis(ms)).await;
+                    self.home.rt().sleep(Duration::from_millis(ms)).await;
                 }
                 Wait::Arrival => self.arrived.wait().await,
                 Wait::ForEver => return,
@@ -79,7 +78,7 @@ impl Level {
 
     /// Delivers what is due, a batch at most.
     async fn step(&mut self) -> Wait {
-        if self.cx.with(|shard, _| shard.is_stopping) {
+        if self.home.is_stopping() {
             return Wait::ForEver;
         }
         let mut wanted = BATCH_MESSAGES_MAX;
@@ -90,8 +89,15 @@ impl Level {
             }
             wanted = self.due_now();
         }
-        match self.read(wanted).await {
-            Ok(found) => self.take(&found).await,
+        let queue = (SCHEDULE_TOPIC, self.level - 1);
+        match read(self.home.store(), queue, self.next, wanted).await {
+            Ok(Read::Found(found)) => self.deliver_due(&found).await,
+            Ok(Read::End) => Wait::Arrival,
+            Ok(Read::Gap { next }) => {
+                self.go_on_at(next);
+                self.progress();
+                Wait::No
+            }
             Err(ReadError::TooMuchMemory { .. }) => Wait::Ms(RETRY_MS),
             Err(error) => {
                 tracing::error!("delay level {}: read message {}: {error}", self.level, self.next);
@@ -114,57 +120,27 @@ impl Level {
     }
 
     fn now(&self) -> Now {
-        let range = self.cx.store.queue_range(SCHEDULE_TOPIC, self.level - 1);
+        let range = self.home.store().queue_range(SCHEDULE_TOPIC, self.level - 1);
         Now {
-            wall_ms: self.cx.now_ms(),
-            monotonic_ms: self.cx.monotonic_ms(),
+            wall_ms: self.home.rt().wall_ms(),
+            monotonic_ms: checked::to_i64(self.home.rt().now_nanos() / 1_000_000),
             queue_end: range.unwrap_or_default().max_offset.0,
-        }
-    }
-
-    async fn read(&self, messages: usize) -> Result<Found, ReadError> {
-        read(&self.cx.store, (SCHEDULE_TOPIC, self.level - 1), self.next, messages).await
-    }
-
-    async fn take(&mut self, found: &Found) -> Wait {
-        match found.status {
-            ReadStatus::Found => self.deliver_due(found).await,
-            ReadStatus::OffsetOverflowOne
-            | ReadStatus::NoMessageInQueue
-            | ReadStatus::NoMatchedLogicQueue => Wait::Arrival,
-            ReadStatus::OffsetTooSmall
-            | ReadStatus::OffsetOverflowBadly
-            | ReadStatus::MessageWasRemoving
-            | ReadStatus::OffsetFoundNull
-            | ReadStatus::NoMatchedMessage => {
-                tracing::error!(
-                    "delay level {}: message {} is not there ({}), going on at {}",
-                    self.level,
-                    self.next,
-                    found.status.name(),
-                    found.next_begin_offset
-                );
-                self.go_on_at(found.next_begin_offset);
-                self.progress();
-                Wait::No
-            }
-            ReadStatus::Cold => unreachable!("the disk was asked"),
         }
     }
 
     /// Delivers what is due of what was read, and then moves progress on.
     async fn deliver_due(&mut self, found: &Found) -> Wait {
-        self.cx.with(|shard, _| shard.services.schedule.under_way += 1);
+        self.home.with_schedule(|schedule, _| schedule.under_way += 1);
         let mut end = None;
         let mut wait = self.deliver_all(found, &mut end).await;
         if let Some(end) = end
-            && put::passed(&self.cx, end).await.is_err()
+            && self.home.passed(end).await.is_err()
         {
             wait = Wait::ForEver; // poisoned: what was appended may be lost
         } else {
             self.progress();
         }
-        self.cx.with(|shard, _| shard.services.schedule.under_way -= 1);
+        self.home.with_schedule(|schedule, _| schedule.under_way -= 1);
         wait
     }
 
@@ -189,7 +165,7 @@ impl Level {
                 self.upcoming.push_back(head);
                 continue;
             }
-            match deliver::deliver(&self.cx, self.level, &record, head.due_ms).await {
+            match deliver::deliver(&self.home, self.level, &record, head.due_ms).await {
                 Ok(appended) => *end = Some(appended),
                 Err(NotDelivered::LeftOut) => {}
                 Err(NotDelivered::Later) => {
@@ -201,13 +177,13 @@ impl Level {
             self.go_on_at(head.offset + 1);
         }
         if self.upcoming.is_empty() {
-            self.go_on_at(found.next_begin_offset);
+            self.go_on_at(found.next);
         }
         Wait::No
     }
 
     fn head_of(&self, record: &RecordView<'_>) -> Head {
-        let levels = &self.cx.options.process.store.delay_levels;
+        let levels = self.home.delay_levels();
         let asked = properties::get(record.properties(), names::DELAY_TIME_LEVEL);
         let asked = asked.and_then(|level| level.parse().ok()).filter(|level| *level > 0);
         let due_ms = levels.due_ms(asked.unwrap_or(self.level), record.store_timestamp_ms());
@@ -220,9 +196,7 @@ impl Level {
     }
 
     fn progress(&self) {
-        self.cx.with(|shard, _| {
-            let now_ms = shard.cx.now_ms();
-            shard.tables.delay_offsets.advance(self.level, self.next, now_ms);
-        });
+        let now_ms = self.home.rt().wall_ms();
+        self.home.with_schedule(|_, offsets| offsets.advance(self.level, self.next, now_ms));
     }
 }

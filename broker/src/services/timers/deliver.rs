@@ -157,10 +157,7 @@ impl<O: Outlet> Deliver<O> {
 
     /// What is done with one timer.
     async fn one(&mut self, timer: &Timer) -> Result<Done, NotDelivered> {
-        let left_out = |why: &dyn std::fmt::Display| {
-            tracing::error!("the timer message at {} is left out: {why}", timer.at);
-            NotDelivered::LeftOut
-        };
+        let left_out = |why: &dyn std::fmt::Display| left_out(timer, why);
         let found = match self.outlet.store().message_at(timer.at).await {
             Ok(found) => found.ok_or_else(|| left_out(&"no record lies there"))?,
             Err(error) => {
@@ -170,8 +167,23 @@ impl<O: Outlet> Deliver<O> {
         };
         let record = RecordView::parse(&found).map_err(|error| left_out(&error))?;
         self.check(timer, &record).map_err(|why| left_out(&why))?;
+        let done = self.one_record(timer, &record).await;
+        if matches!(done, Ok(Done::Appended(_) | Done::Gone) | Err(NotDelivered::LeftOut)) {
+            let now_ms = self.outlet.rt().wall_ms();
+            self.timers.metrics.borrow_mut().ended(timer, &record, now_ms);
+        }
+        done
+    }
+
+    /// The same, of a record that is one of this timer's.
+    async fn one_record(
+        &mut self,
+        timer: &Timer,
+        record: &RecordView<'_>,
+    ) -> Result<Done, NotDelivered> {
+        let left_out = |why: &dyn std::fmt::Display| left_out(timer, why);
         if timer.kind == Kind::Roll
-            && let Some(due) = self.need_not_roll(timer, &record)
+            && let Some(due) = self.need_not_roll(timer, record)
         {
             return Ok(if due.slot_ms < self.done_before_ms {
                 Done::Gone
@@ -180,15 +192,15 @@ impl<O: Outlet> Deliver<O> {
             });
         }
         if timer.kind == Kind::Recall {
-            let key = recalled_key(&record).unwrap_or_default().to_owned();
+            let key = recalled_key(record).unwrap_or_default().to_owned();
             self.recalled.entry(timer.slot_ms).or_default().insert(key);
             return Ok(Done::Gone);
         }
-        if timer.kind == Kind::Message && self.is_recalled(timer, &record) {
+        if timer.kind == Kind::Message && self.is_recalled(timer, record) {
             self.timers.count(|counts| counts.recalled += 1);
             return Ok(Done::Gone);
         }
-        let copies = has_copies(&record, &self.options).then(|| identity(&record)).flatten();
+        let copies = has_copies(record, &self.options).then(|| identity(record)).flatten();
         let copies = copies.filter(|_| timer.kind == Kind::Message);
         let came =
             |came: &Keys, key| came.get(&timer.slot_ms).is_some_and(|keys| keys.contains(key));
@@ -196,15 +208,15 @@ impl<O: Outlet> Deliver<O> {
             return Ok(Done::Gone);
         }
         let appended = match timer.kind {
-            Kind::Roll => self.append(&record, (TIMER_TOPIC, 0), true).await,
+            Kind::Roll => self.append(record, (TIMER_TOPIC, 0), true).await,
             Kind::Message | Kind::Recall => {
-                let (topic, queue_id) = destination(&record).map_err(|why| left_out(&why))?;
+                let (topic, queue_id) = destination(record).map_err(|why| left_out(&why))?;
                 if topic == TIMER_TOPIC {
                     return Err(left_out(&"it leads back to the timers"));
                 }
                 let there = self.outlet.queue_there(topic, queue_id);
                 let queue_id = there.map_err(|why| left_out(&why))?;
-                self.append(&record, (topic, queue_id), false).await
+                self.append(record, (topic, queue_id), false).await
             }
         };
         let appended = appended.map_err(|error| match fate(&error) {
@@ -284,4 +296,9 @@ impl<O: Outlet> Deliver<O> {
         self.timers.lateness.borrow_mut().count(late_ms.unsigned_abs());
         self.timers.count(|counts| counts.delivered += 1);
     }
+}
+
+fn left_out(timer: &Timer, why: &dyn std::fmt::Display) -> NotDelivered {
+    tracing::error!("the timer message at {} is left out: {why}", timer.at);
+    NotDelivered::LeftOut
 }

@@ -24,6 +24,7 @@
 mod deliver;
 mod format;
 mod load;
+mod metrics;
 mod pending;
 mod record;
 mod save;
@@ -37,7 +38,7 @@ use crate::config::TimerOptions;
 use crate::services::delivery::outlet::Outlet;
 use crate::shard::Cx;
 use deliver::Deliver;
-use rt::{Priority, Runtime as _};
+use rt::{Priority, Runtime};
 use save::Save;
 use state::Timers;
 use std::path::Path;
@@ -46,6 +47,8 @@ use std::time::Duration;
 use take_up::TakeUp;
 use write::Place;
 
+/// Apache's `TimerCheckpoint.encode`: four numbers and a version.
+const CHECK_POINT_BYTES: usize = 7 * 8;
 /// Between two attempts to read what earlier lives left.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -86,6 +89,7 @@ async fn run<O: Outlet>(outlet: O, timers: Rc<Timers>, options: Rc<TimerOptions>
     timers.pending.replace(loaded.pending);
     timers.next.set(loaded.next);
     timers.last.set(loaded.last);
+    timers.metrics.borrow_mut().begin_after(loaded.last.map(|(at, _)| at));
     let parts = || (outlet.clone(), timers.clone(), options.clone());
     let (of_save, shared, _) = parts();
     let save = Save::new(of_save, shared, (options.clone(), root), loaded.written);
@@ -96,6 +100,23 @@ async fn run<O: Outlet>(outlet: O, timers: Rc<Timers>, options: Rc<TimerOptions>
     outlet.rt().spawn(Priority::Foreground, take_up.run());
     outlet.rt().spawn(Priority::Foreground, deliver.run());
     outlet.rt().spawn(Priority::Background, save.run());
+}
+
+/// What `timercheck` says, in Apache's form; zeros before it was ever written.
+pub(crate) async fn check_point<R: Runtime>(
+    rt: &R,
+    root: &Path,
+) -> std::io::Result<[u8; CHECK_POINT_BYTES]> {
+    let mut point = [0; CHECK_POINT_BYTES];
+    match rt.read_file(&root.join(write::CHECK)).await {
+        Ok(bytes) => {
+            let there = bytes.len().min(CHECK_POINT_BYTES);
+            point[..there].copy_from_slice(&bytes[..there]);
+            Ok(point)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(point),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes pending timers for whoever has the store next: after it is closed.

@@ -12,38 +12,16 @@
 
 mod world;
 
-use std::ops::Range;
+use crate::services::delivery::simulation::Campaign;
 use world::{Tally, World};
 
-/// Seeds of a plain `cargo test`: a few seconds.
-const SEEDS: u64 = 60;
+/// A plain `cargo test` takes a few seconds.
+const CAMPAIGN: Campaign =
+    Campaign { variable: "TIMER_SEED", filter: "timers::simulation", seeds: 60 };
 const LIVES: usize = 5;
 
-/// Says how to replay a failure.
-struct Replay(u64);
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!(
-                "replay: TIMER_SEED={} cargo test -p broker --lib timers::simulation",
-                self.0
-            );
-        }
-    }
-}
-
-fn seeds() -> Range<u64> {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    match (number("TIMER_SEED"), number("TIMER_SEEDS")) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, Some(seeds)) => 0..seeds,
-        (None, None) => 0..SEEDS,
-    }
-}
-
 fn run(seed: u64) -> Tally {
-    let _replay = Replay(seed);
+    let _replay = CAMPAIGN.replay(seed);
     let (world, mut sim) = World::new(seed);
     for _ in 0..LIVES {
         sim = world.live(&sim);
@@ -54,13 +32,13 @@ fn run(seed: u64) -> Tally {
 
 #[test]
 fn no_kill_and_no_power_cut_costs_a_timer_or_makes_one_early() {
-    let seeds = seeds();
+    let seeds = CAMPAIGN.seeds();
     let mut all = Tally::default();
     for seed in seeds.clone() {
         all.add(&run(seed));
     }
     println!("seeds {seeds:?}: {all:#?}");
-    if seeds.end - seeds.start >= SEEDS {
+    if CAMPAIGN.is_whole(&seeds) {
         all.assert_not_vacuous();
     }
 }

@@ -1,5 +1,6 @@
 //! What the timers' tasks share with each other and with requests.
 
+use super::metrics::Metrics;
 use super::pending::{Pending, Timer};
 use crate::services::delivery::arrived::Arrived;
 use crate::services::delivery::lateness::Lateness;
@@ -47,6 +48,8 @@ pub(crate) struct Timers {
     pub(crate) arrived: Arrived,
     /// Something is due sooner than what is waited for.
     pub(super) sooner: Arrived,
+    /// How many wait, by topic.
+    pub(crate) metrics: RefCell<Metrics>,
     /// See there.
     pub(crate) counts: Cell<Counts>,
     /// How late messages were.

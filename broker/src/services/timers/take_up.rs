@@ -5,8 +5,8 @@ use super::record::{due_timer_of, timer_of};
 use super::state::{Progress, Timers};
 use crate::config::TimerOptions;
 use crate::services::delivery::outlet::Outlet;
-use crate::services::delivery::read::{Found, read};
-use engine::{PhyOffset, ReadError, ReadStatus};
+use crate::services::delivery::read::{Found, Read, read};
+use engine::{PhyOffset, ReadError};
 use futures_lite::future::yield_now;
 use protocol::names::TIMER_TOPIC;
 use protocol::record::{RecordView, records};
@@ -70,35 +70,17 @@ impl<O: Outlet> TakeUp<O> {
         let next = self.timers.next.get();
         let found = read(self.outlet.store(), (TIMER_TOPIC, 0), next, BATCH_MESSAGES_MAX).await;
         match found {
-            Ok(found) => self.take(&found),
+            Ok(Read::Found(found)) => self.take_records(&found),
+            Ok(Read::End) => Wait::Arrival,
+            Ok(Read::Gap { next }) => {
+                self.timers.next.set(next);
+                Wait::No
+            }
             Err(ReadError::TooMuchMemory { .. }) => Wait::Retry,
             Err(error) => {
                 tracing::error!("timers: read message {next}: {error}");
                 Wait::Retry
             }
-        }
-    }
-
-    fn take(&self, found: &Found) -> Wait {
-        match found.status {
-            ReadStatus::Found => self.take_records(found),
-            ReadStatus::OffsetOverflowOne
-            | ReadStatus::NoMessageInQueue
-            | ReadStatus::NoMatchedLogicQueue => Wait::Arrival,
-            ReadStatus::OffsetTooSmall
-            | ReadStatus::OffsetOverflowBadly
-            | ReadStatus::MessageWasRemoving
-            | ReadStatus::OffsetFoundNull
-            | ReadStatus::NoMatchedMessage => {
-                let next = self.timers.next.get();
-                let (status, going_on) = (found.status.name(), found.next_begin_offset);
-                tracing::error!(
-                    "timers: message {next} is not there ({status}), going on at {going_on}"
-                );
-                self.timers.next.set(going_on);
-                Wait::No
-            }
-            ReadStatus::Cold => unreachable!("the disk was asked"),
         }
     }
 
@@ -112,7 +94,7 @@ impl<O: Outlet> TakeUp<O> {
                 }
             }
         }
-        self.timers.next.set(found.next_begin_offset);
+        self.timers.next.set(found.next);
         Wait::No
     }
 
@@ -125,6 +107,8 @@ impl<O: Outlet> TakeUp<O> {
                 let is_there =
                     timer.at <= self.units_upto && self.timers.pending.borrow().has(&timer);
                 if !is_done && !is_there {
+                    let now_ms = self.outlet.rt().wall_ms();
+                    self.timers.metrics.borrow_mut().began(&timer, record, now_ms);
                     self.timers.insert(&timer);
                     self.timers.count(|counts| counts.taken_up += 1);
                 }

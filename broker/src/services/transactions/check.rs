@@ -435,7 +435,8 @@ fn ask(shard: &mut Shard, net: &mut Net, one: &Asked) {
     shard.services.transactions.counts.asked += 1;
     let Ok(record) = RecordView::parse(&one.half) else { return };
     let Ok((topic, queue_id)) = message::destination(&record) else { return };
-    let question = records::question(&record, queue_id, topic);
+    let Some(facts) = Facts::of(&record) else { return };
+    let question = records::question(&record, facts.checks.saturating_add(1), (topic, queue_id));
     let pieces = question.pieces();
     let draft = RecordDraft {
         queue_offset: copy.offset,

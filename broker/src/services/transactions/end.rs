@@ -9,6 +9,7 @@ use crate::sends::errors::{PutError, refusal_of};
 use crate::sends::half::IMMUNITY;
 use crate::sends::message::Message;
 use crate::sends::put::put;
+use crate::sends::timer::{Asked, Timer};
 use crate::services::delivery::message;
 use crate::shard::Cx;
 use engine::PhyOffset;
@@ -144,7 +145,8 @@ async fn commit(cx: &Cx, record: &RecordView<'_>, current: Current) -> Result<()
     let queue_id =
         cx.with(|shard, _| message::queue_there(shard, topic, queue_id)).map_err(nowhere)?;
     let levels = &cx.options.process.store.delay_levels;
-    let copy = records::committed(record, (topic, queue_id), current.at, levels);
+    let timer = timer_of(cx, record)?;
+    let copy = records::committed(record, (topic, queue_id), current.at, (levels, timer));
     let (pieces, host) = (copy.pieces(), cx.options.store_host);
     let message = copy.draft(record, &pieces, host);
     let limit = cx.options.process.store.message_bytes_max;
@@ -157,6 +159,17 @@ async fn commit(cx: &Cx, record: &RecordView<'_>, current: Current) -> Result<()
         Ok(_) | Err(PutError::NotFlushedInTime(_)) => Ok(()),
         Err(error) => Err(not_put(cx, &error)),
     }
+}
+
+/// When the message is due, if that is later: a delay counts from the commit on. Whether many wait
+/// in its slot was asked when it was sent.
+fn timer_of(cx: &Cx, record: &RecordView<'_>) -> Result<Option<Timer>, Refusal> {
+    let options = &cx.options.process.timers;
+    let asked = Asked::of(record.properties());
+    Timer::of(&asked, 0, cx.now_ms(), options).map_err(|error| {
+        let (code, remark) = error.code_and_remark(options);
+        Refusal::new(code, remark)
+    })
 }
 
 async fn put_op(cx: &Cx, offset: i64) -> Result<(), PutError> {

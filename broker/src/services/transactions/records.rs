@@ -16,6 +16,7 @@
 use crate::sends::delay::{self, Waiting};
 use crate::sends::half::{CHECK_TIMES, FIRST_OFFSET, QUEUE_ID, without_transaction};
 use crate::sends::message::draft_of;
+use crate::sends::timer::Timer;
 use engine::{DelayLevels, PhyOffset};
 use protocol::names::{TRANS_CHECK_MAX_TIME_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC};
 use protocol::properties::{self, names};
@@ -43,12 +44,12 @@ pub(super) struct Copy<'r> {
 }
 
 /// The message of a committed transaction, in queue `queue_id` of its topic or where it waits for
-/// its delay. `half` is the place of the half message.
+/// its delay or as `timer`; a delay level wins over that. `half` is the place of the half message.
 pub(super) fn committed<'r>(
     record: &RecordView<'_>,
     (topic, queue_id): (&'r str, i32),
     half: PhyOffset,
-    levels: &DelayLevels,
+    (levels, timer): (&DelayLevels, Option<Timer>),
 ) -> Copy<'r> {
     let sys_flag = without_transaction(record.sys_flag()) | TRANSACTION_COMMIT;
     let sent = record.properties();
@@ -56,14 +57,20 @@ pub(super) fn committed<'r>(
     let mut properties = vec![];
     let level = properties::get(sent, names::DELAY_TIME_LEVEL);
     let level = level.and_then(|level| level.trim().parse().ok()).unwrap_or(0);
-    let (topic, queue_id) = match Waiting::of(level, sys_flag, levels) {
-        Some(waiting) => {
+    let timer = timer.filter(|_| level <= 0);
+    let (topic, queue_id) = match (Waiting::of(level, sys_flag, levels), timer) {
+        (Some(waiting), _) => {
             let out = [&own[..], &delay::TAKEN_OUT].concat();
             properties::write_without(&mut properties, sent, &out);
             waiting.write_properties(&mut properties, topic, queue_id);
             (waiting.topic(), waiting.queue_id())
         }
-        None => {
+        (None, Some(timer)) => {
+            properties::write_without(&mut properties, sent, &own);
+            timer.write_properties(&mut properties, topic, queue_id);
+            (Timer::topic(), 0)
+        }
+        (None, None) => {
             properties::write_without(&mut properties, sent, &own);
             (topic, queue_id)
         }
@@ -92,9 +99,15 @@ pub(super) fn given_up(record: &RecordView<'_>) -> Copy<'static> {
 }
 
 /// What a producer is sent with the question: the message as it was sent, at the place of its half
-/// message.
-pub(super) fn question<'r>(record: &RecordView<'r>, queue_id: i32, topic: &'r str) -> Copy<'r> {
-    let properties = record.properties().to_vec();
+/// message, and how often was asked by now.
+pub(super) fn question<'r>(
+    record: &RecordView<'r>,
+    checks: i32,
+    (topic, queue_id): (&'r str, i32),
+) -> Copy<'r> {
+    let mut properties = vec![];
+    properties::write_without(&mut properties, record.properties(), &[CHECK_TIMES]);
+    properties::write(&mut properties, CHECK_TIMES, &checks.to_string());
     Copy { topic, queue_id, sys_flag: record.sys_flag(), prepared: 0, properties }
 }
 
@@ -210,7 +223,7 @@ mod tests {
     fn a_committed_message_is_the_one_that_was_sent() {
         let bytes = half_record(9, 0, SENT);
         let record = RecordView::parse(&bytes).unwrap();
-        let copy = committed(&record, ("T", 3), PhyOffset(4_009), &DelayLevels::default());
+        let copy = committed(&record, ("T", 3), PhyOffset(4_009), (&DelayLevels::default(), None));
         let host = "127.0.0.1:10911".parse().unwrap();
         let pieces = copy.pieces();
         let draft = copy.draft(&record, &pieces, host);
@@ -228,7 +241,7 @@ mod tests {
     fn a_committed_message_with_a_delay_waits_for_it() {
         let bytes = half_record(9, 0, &format!("DELAY\u{1}2\u{2}{SENT}"));
         let record = RecordView::parse(&bytes).unwrap();
-        let copy = committed(&record, ("T", 3), PhyOffset(4_009), &DelayLevels::default());
+        let copy = committed(&record, ("T", 3), PhyOffset(4_009), (&DelayLevels::default(), None));
         assert_eq!((copy.topic, copy.queue_id), ("SCHEDULE_TOPIC_XXXX", 1));
         let said = |name| properties::get(&copy.properties, name);
         assert_eq!(

@@ -20,7 +20,7 @@ use super::progress::Frontier;
 use super::{reading, records};
 use crate::sends::half::QUEUE_ID;
 use engine::{PhyOffset, QueueRange, ReadError, Store};
-use protocol::names::{SCHEDULE_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC};
+use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC};
 use protocol::properties::{self, names};
 use protocol::record::{RecordView, records as records_of};
 use protocol::sys_flag::{TRANSACTION_COMMIT, transaction_type};
@@ -148,7 +148,7 @@ async fn committed<R: Runtime>(
         halves.each().map(|Current { offset, at }| (at, offset)).collect();
     let mut queues = vec![];
     store.for_each_queue(|topic, queue_id, range| {
-        let is_possible = topic == SCHEDULE_TOPIC || topics.contains(topic);
+        let is_possible = [SCHEDULE_TOPIC, TIMER_TOPIC].contains(&topic) || topics.contains(topic);
         if is_possible && range.min_offset < range.max_offset {
             queues.push((topic.to_owned(), queue_id, range.max_offset.0 - 1));
         }

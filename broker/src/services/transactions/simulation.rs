@@ -20,6 +20,7 @@ use super::records::{self, Op};
 use super::{reading, recover};
 use crate::config::TransactionOptions;
 use crate::sends::half::QUEUE_ID;
+use crate::services::delivery::simulation::{self as frame, Campaign, host};
 use engine::{
     AppendError, FlushPolicy, LogBackend, PhyOffset, Store, StoreConfig, TailMemory, TailPlace,
 };
@@ -31,12 +32,12 @@ use rt::sim::{Sim, SimConfig};
 use rt::{Priority, Runtime as _};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-const SEEDS: u64 = 60;
+const CAMPAIGN: Campaign =
+    Campaign { variable: "TRANSACTION_SEED", filter: "transactions::simulation", seeds: 60 };
 const LIVES: usize = 4;
 const SAVED: &str = "/saved";
 const OPTIONS: TransactionOptions = TransactionOptions {
@@ -46,10 +47,6 @@ const OPTIONS: TransactionOptions = TransactionOptions {
     check_interval_ms: 6,
     reserved_ms: i64::MAX / 4,
 };
-
-fn host() -> SocketAddr {
-    "127.0.0.1:10911".parse().unwrap()
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Tx {
@@ -230,7 +227,7 @@ impl Life {
         loop {
             match self.store.append_all(drafts, |place| places.push(*place)) {
                 Ok(end) => {
-                    self.passed(end).await;
+                    frame::passed(&self.store, end).await.expect("the disk works");
                     return places;
                 }
                 Err(AppendError::TailFull { .. }) => self.store.wait_writable().await,
@@ -238,16 +235,6 @@ impl Life {
                 Err(error) => panic!("{error}"),
             }
             self.sim.sleep(Duration::from_micros(50)).await;
-        }
-    }
-
-    async fn passed(&self, end: PhyOffset) {
-        loop {
-            let seen = self.store.acknowledged();
-            if end <= seen {
-                return;
-            }
-            self.store.acknowledged_beyond(seen).await;
         }
     }
 
@@ -363,7 +350,7 @@ impl Life {
             let queue = properties::get(record.properties(), names::REAL_QUEUE_ID).unwrap();
             let to = ("T", queue.parse().unwrap());
             let levels = &self.world.config.delay_levels;
-            let copy = records::committed(&record, to, current.at, levels);
+            let copy = records::committed(&record, to, current.at, (levels, None));
             let pieces = copy.pieces();
             let message = copy.draft(&record, &pieces, host());
             let op = Op::behind(self.store.record_bytes(&message).unwrap(), current.offset);
@@ -508,34 +495,17 @@ fn run(seed: u64, all: &mut Tally) {
     }
 }
 
-/// Names the seed when its run fails.
-struct Replay(u64);
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!(
-                "TRANSACTION_SEED={} cargo test -p broker --lib transactions::simulation",
-                self.0
-            );
-        }
-    }
-}
-
 #[test]
 fn simulation_of_transactions_over_kills_and_power_cuts() {
-    let number = |name| std::env::var(name).ok().map(|text: String| text.parse::<u64>().unwrap());
-    let seeds = match (number("TRANSACTION_SEED"), number("TRANSACTION_SEEDS")) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, seeds) => 0..seeds.unwrap_or(SEEDS),
-    };
-    let (count, mut all) = (seeds.end - seeds.start, Tally::default());
+    let seeds = CAMPAIGN.seeds();
+    let (is_whole, mut all) = (CAMPAIGN.is_whole(&seeds), Tally::default());
+    let count = seeds.end - seeds.start;
     for seed in seeds {
-        let _replay = Replay(seed);
+        let _replay = CAMPAIGN.replay(seed);
         run(seed, &mut all);
     }
     eprintln!("{count} seeds: {all:#?}");
-    if count >= SEEDS {
+    if is_whole {
         let at_least = [
             (all.power_cuts, 60),
             (all.kills, 60),

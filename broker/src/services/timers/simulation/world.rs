@@ -7,11 +7,9 @@ use crate::config::{self, TimerOptions};
 use crate::sends::errors::PutError;
 use crate::sends::timer::{Asked, Timer};
 use crate::services::delivery::outlet::Outlet;
-use crate::services::delivery::read::read;
-use engine::{
-    AppendError, Appended, FlushPolicy, PhyOffset, ReadStatus, Store, StoreConfig, TailMemory,
-    TailPlace,
-};
+use crate::services::delivery::read::{Read, read};
+use crate::services::delivery::simulation::{self as frame, draft, host, survives};
+use engine::{Appended, PhyOffset, Store, StoreConfig};
 use futures_lite::future::or;
 use protocol::names::TIMER_TOPIC;
 use protocol::record::{RecordDraft, records};
@@ -107,29 +105,6 @@ struct SimOutlet {
     world: Rc<World>,
 }
 
-fn host() -> SocketAddr {
-    "127.0.0.1:10911".parse().unwrap()
-}
-
-fn draft<'a>(topic: &'a str, body: &'a [u8], properties: &'a [&'a [u8]]) -> RecordDraft<'a> {
-    RecordDraft {
-        topic,
-        queue_id: 0,
-        flag: 0,
-        queue_offset: 0,
-        physical_offset: 0,
-        sys_flag: 0,
-        born_timestamp_ms: 1,
-        born_host: host(),
-        store_timestamp_ms: 0,
-        store_host: host(),
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
-        body,
-        properties,
-    }
-}
-
 impl Outlet for SimOutlet {
     type Rt = Sim;
 
@@ -154,29 +129,11 @@ impl Outlet for SimOutlet {
     }
 
     async fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, PutError> {
-        loop {
-            match self.store.append(draft) {
-                Ok(appended) => {
-                    self.arrivals();
-                    return Ok(appended);
-                }
-                Err(AppendError::TailFull { .. }) => self.store.wait_writable().await,
-                Err(error) => return Err(error.into()),
-            }
-        }
+        frame::append(&self.store, draft, || self.arrivals()).await
     }
 
     async fn passed(&self, end: PhyOffset) -> Result<(), PutError> {
-        loop {
-            let seen = self.store.acknowledged();
-            if end <= seen {
-                return Ok(());
-            }
-            if let Some(reason) = self.store.poisoned() {
-                return Err(PutError::Poisoned { reason });
-            }
-            self.store.acknowledged_beyond(seen).await;
-        }
+        frame::passed(&self.store, end).await
     }
 }
 
@@ -187,14 +144,6 @@ impl SimOutlet {
                 self.world.timers.borrow().arrived.notify();
             }
         });
-    }
-
-    async fn tell_arrivals(self) {
-        while self.store.poisoned().is_none() {
-            let seen = self.store.acknowledged();
-            self.arrivals();
-            self.store.acknowledged_beyond(seen).await;
-        }
     }
 
     fn random(&self, below: u64) -> u64 {
@@ -280,24 +229,6 @@ impl SimOutlet {
 
 impl World {
     pub(super) fn new(seed: u64) -> (Rc<Self>, Sim) {
-        let mut config = StoreConfig::new(ROOT);
-        config.commitlog_file_bytes = 256 * 1_024;
-        config.consumequeue_file_units = 200;
-        config.message_bytes_max = 8 * 1_024;
-        config.chunk_bytes = 16 * 1_024;
-        config.tail_bytes_max = config.tail_bytes_min();
-        config.read_ahead_bytes = 16 * 1_024;
-        config.cold_cache_bytes_max = 64 * 1_024;
-        config.flush_interval_ms = 20;
-        config.consumequeue_interval_ms = 30;
-        config.checkpoint_interval_ms = 200;
-        config.index_enabled = false;
-        config.process_id = 1;
-        if seed.is_multiple_of(2) {
-            config.flush = FlushPolicy::Sync;
-        } else {
-            config.tail_place = TailPlace::Folder { path: "/dev/shm".into(), is_required: false };
-        }
         let options = config::options(&[
             ("timerPrecisionMs", "100"),
             ("timerRollWindowSlot", "20"),
@@ -305,7 +236,7 @@ impl World {
             ("mappedFileSizeTimerLog", "4096"),
         ]);
         let world = Self {
-            config,
+            config: frame::config(ROOT, seed),
             options: Rc::new(options.timers),
             sent: RefCell::default(),
             store: RefCell::default(),
@@ -333,7 +264,9 @@ impl World {
         let root = Rc::from(Path::new(ROOT));
         let task = run(outlet.clone(), timers, self.options.clone(), root);
         sim.spawn(Priority::Foreground, task);
-        sim.spawn(Priority::Foreground, outlet.clone().tell_arrivals());
+        let told = outlet.clone();
+        let tell = frame::tell_arrivals(outlet.store.clone(), move || told.arrivals());
+        sim.spawn(Priority::Foreground, tell);
         outlet
     }
 
@@ -408,12 +341,7 @@ impl World {
         self.unclean.set(self.unclean.get() + 1);
         let is_power_cut = sim.random_u64().is_multiple_of(2);
         if let Some(store) = self.store.take() {
-            let is_kept = matches!(store.tail_memory(), TailMemory::Kept { .. });
-            let survives = match (is_power_cut, is_kept) {
-                (true, _) => store.flushed(),
-                (false, true) => store.appended(),
-                (false, false) => store.written(),
-            };
+            let survives = survives(&store, is_power_cut);
             let mut tally = self.tally.borrow_mut();
             for sent in self.sent.borrow_mut().values_mut() {
                 let is_lost = |end: Option<PhyOffset>| end.is_some_and(|end| end > survives);
@@ -459,16 +387,15 @@ impl World {
         let mut came: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
         let mut next = 0;
         loop {
-            let found = read(store, (TOPIC, 0), next, 100).await.unwrap();
-            if found.status != ReadStatus::Found {
+            let Read::Found(found) = read(store, (TOPIC, 0), next, 100).await.unwrap() else {
                 break;
-            }
+            };
             for record in found.slices.iter().flat_map(|slice| records(slice)) {
                 let record = record.unwrap();
                 let id = std::str::from_utf8(record.body()).unwrap().parse().unwrap();
                 came.entry(id).or_default().push(record.store_timestamp_ms());
             }
-            next = found.next_begin_offset;
+            next = found.next;
         }
         let mut tally = self.tally.borrow_mut();
         for (id, sent) in &*self.sent.borrow() {

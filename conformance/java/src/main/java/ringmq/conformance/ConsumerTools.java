@@ -89,6 +89,16 @@ final class ConsumerTools implements Scenario {
             "Consume TPS: \\d", "Consume Diff Total: 0", "Consume Inflight Total: 0");
         Tools.prints("topicStatus -t " + kit.topic, queue.getBrokerName() + "\\s+"
             + queue.getQueueId() + "\\s+0\\s+[1-9]");
+        rates();
+    }
+
+    /** A sample is taken every ten seconds, so the numbers of a minute are there soon after. */
+    private void rates() throws Exception {
+        String number = "[\\d.]*[1-9][\\d.]*";
+        Thread.sleep(11_000);
+        Tools.prints("statsAll -t " + kit.topic,
+            kit.topic + "\\s+" + kit.group + "\\s+0\\s+" + number + "\\s+" + number);
+        Tools.prints("consumerProgress -g " + kit.group, "Consume TPS: " + number);
     }
 
     private void runningInfo() throws Exception {
