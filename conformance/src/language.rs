@@ -42,9 +42,9 @@ impl Language {
         ALL.iter().position(|&language| language == self).unwrap_or(0)
     }
 
-    /// The kinds of sends that the client has beside `sync`.
-    pub(crate) fn other_sends(self) -> &'static [&'static str] {
-        if self == Self::Node { &[] } else { &["oneway", "batch"] }
+    /// The client has sends that nobody answers.
+    pub(crate) fn sends_one_way(self) -> bool {
+        self != Self::Node
     }
 
     /// The client can tell the broker how often a message may be tried; if not, the group's

@@ -74,7 +74,7 @@ def consume(setup):
         tell(
             event="received", body=text(message.body), attempt=attempt, tag=text(message.tags),
             queue=message.queue_id, broker="", at_ms=int(time.time() * 1000),
-            **{"from": text(message["DLQ_ORIGIN_TOPIC"])},
+            **{"from": text(message["RETRY_TOPIC"])},
         )
         later = attempt < setup["fail_until"]
         return (_CConsumeStatus.RECONSUME_LATER if later else _CConsumeStatus.CONSUME_SUCCESS).value

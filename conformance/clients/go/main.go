@@ -194,7 +194,7 @@ func consume(s setup) {
 			tell(event{
 				"event": "received", "body": string(m.Body), "attempt": m.ReconsumeTimes, "tag": m.GetTags(),
 				"queue": m.Queue.QueueId, "broker": m.Queue.BrokerName, "at_ms": time.Now().UnixMilli(),
-				"from": m.GetProperty("DLQ_ORIGIN_TOPIC"),
+				"from": m.GetProperty("RETRY_TOPIC"),
 			})
 			if m.ReconsumeTimes < s.FailUntil {
 				return consumer.ConsumeRetryLater, nil

@@ -55,9 +55,10 @@ async function consume(setup) {
     tell({
       event: 'received', body: message.body.toString(), attempt, tag: message.tags || '',
       queue: message.queueId, broker: queue ? queue.brokerName : '', at_ms: Date.now(),
-      from: message.properties.DLQ_ORIGIN_TOPIC || '',
+      from: message.properties.RETRY_TOPIC || '',
     });
-    return attempt < setup.fail_until ? Consumer.ACTION_RETRY : undefined;
+    // The client loses ACTION_RETRY of a message that has come again, but not an error.
+    if (attempt < setup.fail_until) throw new Error(`attempt ${attempt} shall fail`);
   });
   await consumer.ready();
   tell({ event: 'ready' });

@@ -4,34 +4,54 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::program::Program;
 use super::site::{Checked, Inbox, Site, ensure, must_be_sent, send_each};
 use crate::process::Stop;
 
-/// Sync, one-way and batch sends arrive, as far as the client has them.
+/// Sync and one-way sends arrive, as far as the client has them.
 pub(super) fn send(site: &Site<'_>) -> Checked {
+    let mut kinds = vec!["sync"];
+    if site.language.sends_one_way() {
+        kinds.push("oneway");
+    }
+    let note = kinds.join(" and ");
+    arrives(site, note, |producer| {
+        let bodies: Vec<String> =
+            kinds.iter().flat_map(|kind| (0..10).map(move |i| format!("{kind}-{i}"))).collect();
+        for body in &bodies {
+            let kind = body.split('-').next().unwrap_or_default();
+            must_be_sent(producer, kind, &[json!({"body": body})])?;
+        }
+        Ok(bodies)
+    })
+}
+
+/// The messages of a batch arrive, each by itself.
+pub(super) fn batch(site: &Site<'_>) -> Checked {
+    arrives(site, "one batch".to_owned(), |producer| {
+        let bodies: Vec<String> = (0..5).map(|i| format!("batch-{i}")).collect();
+        let messages: Vec<_> = bodies.iter().map(|body| json!({"body": body})).collect();
+        must_be_sent(producer, "batch", &messages)?;
+        Ok(bodies)
+    })
+}
+
+/// Sends, and expects as many messages as that says.
+fn arrives(
+    site: &Site<'_>,
+    note: String,
+    send: impl FnOnce(&mut Program) -> Result<Vec<String>, Stop>,
+) -> Checked {
     site.make_topic()?;
     let mut consumer = site.consumer(&json!({}))?;
     let mut producer = site.producer("produce")?;
-    let mut bodies = Vec::new();
-    let mut next = |kind: &str, count: usize| -> Vec<Value> {
-        let new: Vec<String> = (0..count).map(|i| format!("{kind}-{i}")).collect();
-        bodies.extend(new.iter().cloned());
-        new.into_iter().map(|body| json!({"body": body})).collect()
-    };
-    send_each(&mut producer, "sync", &next("sync", 10))?;
-    for kind in site.language.other_sends() {
-        let messages = next(kind, 5);
-        match *kind {
-            "batch" => must_be_sent(&mut producer, kind, &messages)?,
-            _ => send_each(&mut producer, kind, &messages)?,
-        }
-    }
+    let bodies = send(&mut producer)?;
     consumer.wait_for_all(&bodies)?;
     consumer.settle()?;
-    let note = exactly(&consumer, bodies.len())?;
+    let figures = exactly(&consumer, bodies.len())?;
     producer.finish()?;
     consumer.finish()?;
-    Ok(vec![format!("sync {}", site.language.other_sends().join(" ")), note])
+    Ok(vec![note, figures])
 }
 
 /// As many messages as were wanted; duplicates are counted, not judged: a rebalance allows them.
@@ -48,7 +68,7 @@ pub(super) fn tags(site: &Site<'_>) -> Checked {
         json!({"body": format!("{tag}-{i}"), "tag": tag})
     };
     let wanted = |message: &Value| message["tag"] == "A" || message["tag"] == "B";
-    filtered(site, &json!({"tags": "A || B"}), &(0..16).map(message).collect::<Vec<_>>(), wanted)
+    filtered(site, &json!({"tags": "A||B"}), &(0..16).map(message).collect::<Vec<_>>(), wanted)
 }
 
 /// A SQL92 expression is judged by the broker, also where a property is missing.

@@ -40,7 +40,7 @@ impl Play<'_> {
         let mut lines = Vec::new();
         for capability in &self.capabilities {
             for &language in &self.languages {
-                if let Err(why) = self.plays(language, capability) {
+                if let Has::No(why) = capability.has(language) {
                     lines.push(format!("{} with {} ({why})", capability.name, language.client()));
                 }
             }
@@ -65,19 +65,11 @@ impl Play<'_> {
         Err(Stop::Cannot(format!("{}\n{}", dead.join("; "), cluster.log_tails())))
     }
 
-    fn plays(&self, language: Language, capability: &Capability) -> Result<(), &'static str> {
-        match capability.has(language) {
-            Has::No(why) => Err(why),
-            Has::Faulty(why) if self.against.our_broker() => Err(why),
-            Has::Faulty(_) | Has::Yes => Ok(()),
-        }
-    }
-
     /// What this language plays, with or without the kill.
     fn rows(&self, language: Language, kill: bool) -> Vec<&'static Capability> {
         let all = self.capabilities.iter().copied();
         all.filter(|row| matches!(row.run, Run::Kill) == kill)
-            .filter(|row| self.plays(language, row).is_ok())
+            .filter(|row| !matches!(row.has(language), Has::No(_)))
             .collect()
     }
 
@@ -167,7 +159,7 @@ impl Play<'_> {
             Ok(notes) => verdict.notes = notes,
             Err(Stop::Interrupted) => return Err(Stop::Interrupted),
             Err(Stop::Cannot(why)) => match row.has(language) {
-                Has::Faulty(known) => {
+                Has::ExceptAtApache(known) if !self.against.our_broker() => {
                     verdict.notes = vec![format!("client's fault, {known}: {why}")]
                 }
                 _ => verdict.failure = Some(format!("{why}\n{}", logs(&site))),

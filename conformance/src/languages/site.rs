@@ -122,7 +122,7 @@ pub(super) struct Received {
     pub(super) attempt: i64,
     /// By the machine's clock.
     pub(super) at_ms: i64,
-    /// The topic that a dead letter comes from.
+    /// The topic it was sent to, when it came by a retry.
     pub(super) from: String,
 }
 

@@ -10,9 +10,9 @@ pub(super) enum Has {
     Yes,
     /// It is not played.
     No(&'static str),
-    /// It fails against Apache, so it is the client's fault: played there, printed, not counted.
-    #[expect(dead_code, reason = "until a client needs it")]
-    Faulty(&'static str),
+    /// It fails against Apache, for a fault of the client's: printed there and not counted. RingMQ
+    /// serves it.
+    ExceptAtApache(&'static str),
 }
 
 /// How it is played.
@@ -42,10 +42,10 @@ impl Capability {
     }
 }
 
-use Has::{No, Yes};
+use Has::{ExceptAtApache, No, Yes};
 
 /// Those that wait longest come first: others run beside them.
-pub(crate) static CAPABILITIES: [Capability; 9] = [
+pub(crate) static CAPABILITIES: [Capability; 10] = [
     Capability {
         name: "lang-dead-letter",
         shows: "a message that fails as often as it may comes to %DLQ%group",
@@ -71,8 +71,14 @@ pub(crate) static CAPABILITIES: [Capability; 9] = [
         has: [Yes, Yes, Yes, Yes],
     },
     Capability {
+        name: "lang-batch",
+        shows: "the messages of a batch reach a push consumer",
+        run: Run::Beside(checks::batch),
+        has: [Yes, No(NODE_BATCH), ExceptAtApache(CPP_BATCH), Yes],
+    },
+    Capability {
         name: "lang-send",
-        shows: "sync, one-way and batch sends reach a push consumer",
+        shows: "sync and one-way sends reach a push consumer",
         run: Run::Beside(checks::send),
         has: [Yes, Yes, Yes, Yes],
     },
@@ -102,6 +108,8 @@ pub(crate) static CAPABILITIES: [Capability; 9] = [
     },
 ];
 
+const NODE_BATCH: &str = "the client has no batches";
+const CPP_BATCH: &str = "it says batch=1, which Apache takes for no";
 const NODE_TRANSACTIONS: &str = "the client has no transactions";
 const CPP_TRANSACTIONS: &str = "the library in the wheel has no transactions";
 const NODE_ORDER: &str = "the client locks no queues, and its sends with one key change queues";

@@ -17,7 +17,7 @@ type Needed = (&'static str, &'static [&'static str], &'static str);
 const GO: [Needed; 1] = [(
     "go",
     &["version"],
-    "Go 1.21 or newer (Debian/Ubuntu: apt install golang-go; Fedora: dnf install golang)",
+    "Go 1.18 or newer (Debian/Ubuntu: apt install golang-go; Fedora: dnf install golang)",
 )];
 const NODE: [Needed; 2] = [
     (

@@ -89,8 +89,9 @@ pub(super) fn dead_letter(site: &Site<'_>) -> Checked {
     let bodies = ["dead-0".to_owned(), "dead-1".to_owned()];
     let messages: Vec<_> = bodies.iter().map(|body| json!({"body": body})).collect();
     send_each(&mut producer, "sync", &messages)?;
-    consumer.wait("each message twice", |received| {
-        bodies.iter().all(|body| attempt(received, body, 1).is_some())
+    // C++ gets both again as one batch, and shows its listener those up to the first that fails.
+    consumer.wait("a message again", |received| {
+        bodies.iter().any(|body| attempt(received, body, 1).is_some())
     })?;
     let graves = format!("%DLQ%{}", site.group());
     site.await_route_at(&graves, &[])?;

@@ -190,7 +190,7 @@ impl Listener {
     fn takes(&self, messages: &[&MessageExt]) -> bool {
         for message in messages {
             let body = message.body().unwrap_or_default();
-            let origin = message.properties().iter().find(|(key, _)| *key == "DLQ_ORIGIN_TOPIC");
+            let origin = message.properties().iter().find(|(key, _)| *key == "RETRY_TOPIC");
             tell(&json!({
                 "event": "received", "body": String::from_utf8_lossy(&body),
                 "attempt": message.reconsume_times(),
