@@ -103,6 +103,9 @@ impl Plan {
             }
         }
         prerequisites::none(&missing)?;
+        if plan.scenarios.is_empty() && all.is_empty() {
+            return Err(Stop::Cannot("--client and --only leave nothing to play".into()));
+        }
         Ok(plan)
     }
 
@@ -200,7 +203,7 @@ impl<'a> Suite<'a> {
         let verdicts = match self.stage(scenario.stage) {
             Err(Stop::Interrupted) => return Err(Stop::Interrupted),
             Err(Stop::Cannot(why)) => {
-                vec![Verdict { failure: Some(why), notes: Vec::new() }; clients.len()]
+                vec![Verdict { failure: Some(why), ..Verdict::default() }; clients.len()]
             }
             Ok(cluster) => self.play(scenario, clients, cluster)?,
         };

@@ -1,4 +1,5 @@
-//! The broker is killed under all languages at once, and started again.
+//! Somebody is killed while messages flow: the broker under all languages at once, which is then
+//! started again, or one of two consumers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -34,8 +35,7 @@ pub(super) fn play(site: &Site<'_>, moment: &Moment, back: &AtomicBool) -> Check
     let mut producer = site.producer("produce")?;
     let mut sent = Sends::default();
     while sent.acknowledged.len() < EACH_SIDE {
-        let last = sent.one(&mut producer)?;
-        ensure(last.is_ok(), || format!("a send failed before the kill: {last:?}"))?;
+        sent.must(&mut producer)?;
     }
     consumer.wait_for_all(&sent.acknowledged)?;
     moment.0.store(true, Ordering::Release);
@@ -66,6 +66,43 @@ pub(super) fn play(site: &Site<'_>, moment: &Moment, back: &AtomicBool) -> Check
     Ok(vec![note])
 }
 
+/// Two consumers share the queues, one is killed; nothing acknowledged is lost.
+pub(super) fn consumer(site: &Site<'_>) -> Checked {
+    site.make_topic()?;
+    let mut doomed = site.consumer(&json!({}))?;
+    let mut heir = site.consumer(&json!({"role": "heir"}))?;
+    let mut producer = site.producer("produce")?;
+    let mut sent = Sends::default();
+    // Who has queues receives: the heir too, as soon as the queues are shared.
+    let end = Instant::now() + SEND_AGAIN_MAX;
+    while doomed.received.is_empty() || heir.received.is_empty() {
+        sent.must(&mut producer)?;
+        doomed.look(PAUSE)?;
+        heir.look(PAUSE)?;
+        ensure(Instant::now() < end, || {
+            let (one, two) = (doomed.received.len(), heir.received.len());
+            format!("the queues were never shared: {one} and {two} messages")
+        })?;
+    }
+    let before = doomed.killed()?;
+    for _ in 0..EACH_SIDE {
+        sent.must(&mut producer)?;
+    }
+    let came = |body: &String| before.iter().any(|received| received.body == *body);
+    let rest: Vec<String> = sent.acknowledged.iter().filter(|body| !came(body)).cloned().collect();
+    heir.wait_for_all(&rest)?;
+    heir.settle()?;
+    let again = heir.received.iter().filter(|received| came(&received.body)).count();
+    let note = format!(
+        "{} acknowledged, none lost, {} came twice",
+        sent.acknowledged.len(),
+        again + heir.duplicates()
+    );
+    producer.finish()?;
+    heir.finish()?;
+    Ok(vec![note])
+}
+
 #[derive(Debug, Default)]
 struct Sends {
     acknowledged: Vec<String>,
@@ -73,6 +110,12 @@ struct Sends {
 }
 
 impl Sends {
+    /// The broker is there.
+    fn must(&mut self, producer: &mut Program) -> Result<(), Stop> {
+        let last = self.one(producer)?;
+        ensure(last.is_ok(), || format!("a send to a running broker failed: {last:?}"))
+    }
+
     /// A failed message is not sent again: it may be there although nobody said so.
     fn one(&mut self, producer: &mut Program) -> Result<Sent, Stop> {
         let body = format!("k-{}", self.acknowledged.len() + self.failed);

@@ -94,7 +94,8 @@ impl Site<'_> {
         self.start(verb, &setup, verb)
     }
 
-    /// A consumer of the check's topic and group; `special` has what differs from the usual.
+    /// A consumer of the check's topic and group; `special` has what differs from the usual. Of two
+    /// consumers of a topic, one has a `role`: its log is named after it.
     pub(super) fn consumer(&self, special: &Value) -> Result<Inbox, Stop> {
         let mut setup = json!({
             "namesrv": self.outing.namesrv, "group": self.group(), "topic": self.topic(),
@@ -103,7 +104,8 @@ impl Site<'_> {
         for (key, value) in special.as_object().into_iter().flatten() {
             setup[key] = value.clone();
         }
-        let role = format!("consume-{}", setup["topic"].as_str().unwrap_or("").replace('%', ""));
+        let told = setup["role"].as_str().or(setup["topic"].as_str()).unwrap_or_default();
+        let role = format!("consume-{}", told.replace('%', ""));
         Ok(Inbox { program: self.start("consume", &setup, &role)?, received: Vec::new() })
     }
 
@@ -171,7 +173,12 @@ impl Inbox {
 
     /// Gives messages that must not come the time to do it.
     pub(super) fn settle(&mut self) -> Result<(), Stop> {
-        let end = Instant::now() + PROGRAM_SETTLE;
+        self.look(PROGRAM_SETTLE)
+    }
+
+    /// Takes what comes within this time.
+    pub(super) fn look(&mut self, limit: Duration) -> Result<(), Stop> {
+        let end = Instant::now() + limit;
         while let Some(event) = self.program.next(end.saturating_duration_since(Instant::now()))? {
             self.take(&event);
         }
@@ -183,6 +190,12 @@ impl Inbox {
         let mut bodies: Vec<&str> = self.received.iter().map(|r| r.body.as_str()).collect();
         bodies.sort_unstable();
         bodies.windows(2).filter(|pair| pair[0] == pair[1]).count()
+    }
+
+    /// SIGKILL; what it had received.
+    pub(super) fn killed(mut self) -> Result<Vec<Received>, Stop> {
+        self.look(Duration::ZERO)?;
+        Ok(self.received)
     }
 
     /// Ends the consumer in good order.

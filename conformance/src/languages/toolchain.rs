@@ -49,7 +49,12 @@ fn needed(language: Language) -> &'static [Needed] {
 /// What the language needs and this machine lacks: the program, and how to get it.
 pub(crate) fn missing(language: Language) -> Vec<(&'static str, &'static str)> {
     let lacks = |(program, version, _): &&Needed| !runs(program, version);
-    needed(language).iter().filter(lacks).map(|&(program, _, get)| (program, get)).collect()
+    let programs = needed(language).iter().filter(lacks);
+    let mut missing: Vec<_> = programs.map(|&(program, _, get)| (program, get)).collect();
+    if language == Language::Cpp && !cfg!(target_arch = "x86_64") {
+        missing.push(("librocketmq.so", "a machine with x86-64: the wheel has no other library"));
+    }
+    missing
 }
 
 /// Builds programs and starts them.
