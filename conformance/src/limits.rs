@@ -42,3 +42,7 @@ pub(crate) const PROGRAM_SETTLE: Duration = Duration::from_millis(1_500);
 pub(crate) const ROUTE_MAX: Duration = Duration::from_secs(40);
 /// Clients of other languages must send again within this time of the broker's return.
 pub(crate) const SEND_AGAIN_MAX: Duration = Duration::from_secs(150);
+/// A broker that calls itself busy takes a message within this time.
+pub(crate) const BUSY_MAX: Duration = Duration::from_secs(30);
+/// Between two attempts at a busy broker.
+pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(500);

@@ -1,6 +1,7 @@
 //! What one check has to work with: the cluster, the language, a topic and groups of its own.
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use super::admin;
 use super::program::Program;
 use super::toolchain::Toolchain;
 use crate::language::Language;
-use crate::limits::{PROGRAM_RECEIVE_MAX, PROGRAM_SETTLE, ROUTE_MAX};
+use crate::limits::{BUSY_MAX, BUSY_PAUSE, PROGRAM_RECEIVE_MAX, PROGRAM_SETTLE, ROUTE_MAX};
 use crate::process::{Interrupt, Stop};
 
 /// Queues of a topic at each broker.
@@ -54,21 +55,31 @@ impl Site<'_> {
     /// Makes the topic at every broker and waits until both name servers know.
     pub(super) fn make_topic(&self) -> Result<(), Stop> {
         let topic = self.topic();
-        for (_, port) in &self.outing.brokers {
-            admin::create_topic(*port, &topic, QUEUES)
-                .map_err(Stop::while_doing(format!("making the topic {topic}")))?;
-        }
+        self.at_every_broker(&topic, |port| admin::create_topic(port, &topic, QUEUES))?;
         self.await_route(&topic)
+    }
+
+    /// Until each has done it: on a machine with too much to do an answer may come too late.
+    fn at_every_broker(
+        &self,
+        what: &str,
+        make: impl Fn(u16) -> std::io::Result<()>,
+    ) -> Result<(), Stop> {
+        for (broker, port) in &self.outing.brokers {
+            let mut outcome = Ok(());
+            self.interrupt.wait_until(ROUTE_MAX, || {
+                outcome = make(*port);
+                outcome.is_ok()
+            })?;
+            outcome.map_err(Stop::while_doing(format!("making {what} at {broker}")))?;
+        }
+        Ok(())
     }
 
     /// Sets at every broker how often the group's messages may be tried again.
     pub(super) fn make_group(&self, retries_max: u16) -> Result<(), Stop> {
         let group = self.group();
-        for (_, port) in &self.outing.brokers {
-            admin::create_group(*port, &group, retries_max)
-                .map_err(Stop::while_doing(format!("making the group {group}")))?;
-        }
-        Ok(())
+        self.at_every_broker(&group, |port| admin::create_group(port, &group, retries_max))
     }
 
     /// Waits until both name servers have the topic on every broker.
@@ -109,10 +120,18 @@ impl Site<'_> {
         Ok(Inbox { program: self.start("consume", &setup, &role)?, received: Vec::new() })
     }
 
+    /// A program that breaks at its start is started once more: a client gives up at once when a
+    /// name server's answer comes too late.
     fn start(&self, verb: &str, setup: &Value, role: &str) -> Result<Program, Stop> {
-        let command = self.toolchain.program(self.language);
         let name = format!("{}-{role}", self.topic());
-        Program::start(command, verb, setup, (&name, &self.outing.dir), self.interrupt)
+        let start = || {
+            let command = self.toolchain.program(self.language);
+            Program::start(command, verb, setup, (&name, &self.outing.dir), self.interrupt)
+        };
+        match start() {
+            Err(Stop::Cannot(_)) => start(),
+            other => other,
+        }
     }
 }
 
@@ -237,15 +256,23 @@ pub(super) fn send_each(producer: &mut Program, kind: &str, all: &[Value]) -> Re
     Ok(())
 }
 
-/// Sends the messages with one order, which must be accepted.
+/// Sends the messages with one order, which must be accepted. A busy broker refuses (code 2) what
+/// it has not stored, and is asked again: that is flow control, not a fault.
 pub(super) fn must_be_sent(
     producer: &mut Program,
     kind: &str,
     messages: &[Value],
 ) -> Result<(), Stop> {
-    producer
-        .send(kind, messages)?
-        .map_err(|why| Stop::Cannot(format!("{kind} send of {messages:?} failed: {why}")))
+    let end = Instant::now() + BUSY_MAX;
+    loop {
+        match producer.send(kind, messages)? {
+            Ok(()) => return Ok(()),
+            Err(why) if why.contains("busy") && Instant::now() < end => thread::sleep(BUSY_PAUSE),
+            Err(why) => {
+                return Err(Stop::Cannot(format!("{kind} send of {messages:?} failed: {why}")));
+            }
+        }
+    }
 }
 
 /// Looks at events of a producer until one is `wanted`.
