@@ -42,11 +42,8 @@ async fn main() -> Outcome<()> {
     let setup: Value = serde_json::from_str(&arguments[2])?;
     let owner = RuntimeOwner::plan(RuntimeConfig::default())?.build()?;
     let context = owner.root_context().component("client");
-    let runtime = ClientRuntime::try_new(
-        context,
-        ClientRuntimeConfig::default(),
-        TelemetryHandle::noop(),
-    )?;
+    let runtime =
+        ClientRuntime::try_new(context, ClientRuntimeConfig::default(), TelemetryHandle::noop())?;
     let lines = BufReader::new(tokio::io::stdin()).lines();
     let done = match arguments[1].as_str() {
         "produce" => produce(&setup, runtime, lines).await,
