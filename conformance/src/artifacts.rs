@@ -30,6 +30,11 @@ impl Artifacts {
         Ok(Self { root: target.join("conformance"), bin })
     }
 
+    /// A folder for something else that is built.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     /// Compiles the programs against one client version and collects its jars.
     pub(crate) fn build_programs(&self, client: &str) -> Result<(), Stop> {
         let out = self.root.join("java");
@@ -105,7 +110,7 @@ impl Artifacts {
 }
 
 /// The crate's folder in the checkout this program was built from.
-fn crate_dir() -> PathBuf {
+pub(crate) fn crate_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -160,7 +165,7 @@ fn run_maven(pom: &Path, args: &[String], offline: bool) -> Result<(bool, String
 
 /// A hash over names and contents of everything below `sources`; wrong only ever towards building
 /// once too often.
-fn fingerprint(sources: &Path) -> Result<String, Stop> {
+pub(crate) fn fingerprint(sources: &Path) -> Result<String, Stop> {
     let mut files = BTreeMap::new();
     collect(sources, &mut files)
         .map_err(Stop::while_doing(format!("reading {}", sources.display())))?;

@@ -49,7 +49,7 @@ const OLD_VERSIONS: [u16; 2] = [300, 399];
 /// Records everything and writes the files; true when every wanted frame was seen.
 pub(crate) fn run(options: &Options, into: &Path) -> Result<bool, Stop> {
     let interrupt = Interrupt::install()?;
-    prerequisites::check()?;
+    prerequisites::none(&prerequisites::missing_for_java())?;
     let artifacts = Artifacts::locate(options.bin_dir.as_deref())?;
     artifacts.fetch_apache()?;
     for client in ["4.9.8", "5.5.0"] {
@@ -172,7 +172,7 @@ fn ask_route(port: u16, version: u16) -> std::io::Result<()> {
     );
     let mut stream = TcpStream::connect((proxy::LISTEN, port))?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    stream.write_all(&registration::request(&header)?)?;
+    stream.write_all(&registration::request(&header, b"")?)?;
     let mut answer = [0; 64];
     stream.read_exact(&mut answer)?;
     thread::sleep(Duration::from_millis(200)); // the rest passes the proxy

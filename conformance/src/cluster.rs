@@ -139,7 +139,8 @@ impl<'a> Cluster<'a> {
         if let Config::Generated { shards } = self.config { shards } else { 1 }
     }
 
-    fn broker_names(&self) -> Vec<String> {
+    /// The names under which the shards (or masters) are registered.
+    pub(crate) fn broker_names(&self) -> Vec<String> {
         match self.shards() {
             1 => vec![master_name(0).to_owned()],
             n if !self.target.against.our_broker() => {

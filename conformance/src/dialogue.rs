@@ -18,8 +18,26 @@ use crate::process::{Interrupt, Managed, Stop, append_to};
 pub(crate) struct Verdict {
     /// Empty for a pass.
     pub(crate) failure: Option<String>,
+    /// The failure is known and not the fault of the servers under test: it is not counted.
+    pub(crate) excused: bool,
     /// Figures worth showing.
     pub(crate) notes: Vec<String>,
+}
+
+impl Verdict {
+    /// As it is printed.
+    pub(crate) fn word(&self) -> &'static str {
+        match (&self.failure, self.excused) {
+            (None, _) => "PASS",
+            (Some(_), false) => "FAIL",
+            (Some(_), true) => "KNOWN",
+        }
+    }
+
+    /// It fails the whole run.
+    pub(crate) fn counts(&self) -> bool {
+        self.failure.is_some() && !self.excused
+    }
 }
 
 /// A line of the program, understood.
@@ -153,7 +171,7 @@ mod tests {
     #[test]
     fn exit_zero_is_a_pass_with_its_notes() {
         let (verdict, _) = shell("echo noise; echo '@NOTE 3 ms'; exit 0");
-        assert_eq!(verdict, Verdict { failure: None, notes: vec!["3 ms".into()] });
+        assert_eq!(verdict, Verdict { notes: vec!["3 ms".into()], ..Verdict::default() });
     }
 
     #[test]

@@ -29,7 +29,7 @@ const CLIENT: &str = "5.5.0";
 /// Makes both files anew; true when the store was written and read back.
 pub(crate) fn run(options: &Options, into: &Path) -> Result<bool, Stop> {
     let interrupt = Interrupt::install()?;
-    prerequisites::check()?;
+    prerequisites::none(&prerequisites::missing_for_java())?;
     let artifacts = Artifacts::locate(options.bin_dir.as_deref())?;
     artifacts.fetch_apache()?;
     artifacts.build_programs(CLIENT)?;

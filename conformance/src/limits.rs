@@ -28,3 +28,21 @@ pub(crate) const SEED_SETTLE: Duration = Duration::from_millis(1_500);
 pub(crate) const LOG_TAIL_LINES: usize = 25;
 /// No frame of these conversations is longer; a longer one means that the recorder lost step.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
+/// A program in another language must answer an order within this time; a send against a dead
+/// broker is tried again by the client for up to half a minute.
+pub(crate) const PROGRAM_EVENT_MAX: Duration = Duration::from_secs(120);
+/// A program that was told to end is killed after this time: some clients wait for a long poll.
+pub(crate) const PROGRAM_END_MAX: Duration = Duration::from_secs(5);
+/// What a program must receive, it receives within this time. Clients look for new topics every
+/// 30 s and share queues anew every 20 s; after a restart they need both.
+pub(crate) const PROGRAM_RECEIVE_MAX: Duration = Duration::from_secs(150);
+/// Time given to messages that must not come.
+pub(crate) const PROGRAM_SETTLE: Duration = Duration::from_millis(1_500);
+/// A topic just made is known to both name servers within this time.
+pub(crate) const ROUTE_MAX: Duration = Duration::from_secs(40);
+/// Clients of other languages must send again within this time of the broker's return.
+pub(crate) const SEND_AGAIN_MAX: Duration = Duration::from_secs(150);
+/// A broker that calls itself busy takes a message within this time.
+pub(crate) const BUSY_MAX: Duration = Duration::from_secs(30);
+/// Between two attempts at a busy broker.
+pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! `conformance`: stock Java clients against real brokers, ours or Apache's.
+//! `conformance`: stock clients against real brokers, ours or Apache's.
 //!
 //! ```text
 //!  runner (this) --starts--> 2 name servers + broker    RingMQ's binaries, or Apache's 5.5.0
@@ -11,6 +11,8 @@
 //! original before it is held against ours. What a program cannot do itself (restart a broker, kill
 //! a name server) it asks the runner for.
 //!
+//! The clients of other languages are driven from `languages`, on the same cluster.
+//!
 //! Reading order: `options`, `suite` (the table of scenarios), `run`, `dialogue`, `requests`,
 //! `cluster`, `target`; `capture` records golden bytes instead, `fixture` makes the store of
 //! Apache's that plain tests open.
@@ -22,6 +24,8 @@ mod capture;
 mod cluster;
 mod dialogue;
 mod fixture;
+mod language;
+mod languages;
 mod limits;
 mod mqadmin;
 mod native;
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
         Some(Action::Capture { into }) => capture::run(&options, into),
         Some(Action::Fixture { into }) => fixture::run(&options, into),
         None if options.list => {
-            report::list();
+            report::list(languages::names());
             Ok(true)
         }
         None => run::run(&options),

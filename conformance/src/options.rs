@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Stock Java clients against the real broker and name servers.
+use crate::language::{self, Language};
+
+/// Stock clients against the real broker and name servers.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub(crate) struct Options {
     /// Whose broker and name servers are put to the test.
     #[arg(long, value_enum, default_value_t = Against::Ringmq)]
     pub(crate) against: Against,
-    /// Version of the Java client.
+    /// The client: a version of the Java client, or another language.
     #[arg(long, value_enum, default_value_t = ClientChoice::All)]
     pub(crate) client: ClientChoice,
     /// How many shards RingMQ's broker has; of Apache's brokers, so many masters.
@@ -20,6 +22,9 @@ pub(crate) struct Options {
     /// Only the scenarios of these names (may be given several times).
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Vec<String>,
+    /// Leave out languages for which this machine lacks something, and say so.
+    #[arg(long)]
+    pub(crate) skip_missing: bool,
     /// Keep the folder with logs and stores, and say where it is.
     #[arg(long)]
     pub(crate) keep: bool,
@@ -93,17 +98,40 @@ pub(crate) enum ClientChoice {
     /// The newest of the 5 line.
     #[value(name = "5.5.0")]
     V5_5_0,
-    /// Both, one after the other.
+    /// Both versions of the Java client.
+    Java,
+    /// rocketmq-client-go.
+    Go,
+    /// ali-ons, from npm.
+    Node,
+    /// rocketmq-client-cpp, through its Python package.
+    Cpp,
+    /// rocketmq-client-rust.
+    Rust,
+    /// Both versions of the Java client, then all other languages.
     All,
 }
 
 impl ClientChoice {
-    /// The versions as Maven knows them.
+    /// The versions of the Java client, as Maven knows them.
     pub(crate) fn versions(self) -> &'static [&'static str] {
         match self {
             Self::V4_9_8 => &["4.9.8"],
             Self::V5_5_0 => &["5.5.0"],
-            Self::All => &["4.9.8", "5.5.0"],
+            Self::Java | Self::All => &["4.9.8", "5.5.0"],
+            Self::Go | Self::Node | Self::Cpp | Self::Rust => &[],
+        }
+    }
+
+    /// The other languages.
+    pub(crate) fn languages(self) -> &'static [Language] {
+        match self {
+            Self::V4_9_8 | Self::V5_5_0 | Self::Java => &[],
+            Self::Go => &[Language::Go],
+            Self::Node => &[Language::Node],
+            Self::Cpp => &[Language::Cpp],
+            Self::Rust => &[Language::Rust],
+            Self::All => &language::ALL,
         }
     }
 }

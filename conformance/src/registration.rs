@@ -23,10 +23,16 @@ pub(crate) fn accepts(port: u16) -> bool {
 }
 
 fn cluster_info(port: u16) -> std::io::Result<String> {
+    let answer = exchange(port, &request(&format!("{HEADER}{REST}"), b"")?)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Sends a frame to a server on this machine; its answer without the frame's length.
+pub(crate) fn exchange(port: u16, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream =
         TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER_MAX)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    stream.write_all(&request(&format!("{HEADER}{REST}"))?)?;
+    stream.write_all(request)?;
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = usize::try_from(u32::from_be_bytes(length)).map_err(std::io::Error::other)?;
@@ -37,16 +43,18 @@ fn cluster_info(port: u16) -> std::io::Result<String> {
     }
     let mut frame = vec![0; length];
     stream.read_exact(&mut frame)?;
-    Ok(String::from_utf8_lossy(&frame).into_owned())
+    Ok(frame)
 }
 
-/// A request without a body: the frame's length, the header's length and kind (JSON), the header.
-pub(crate) fn request(header: &str) -> std::io::Result<Vec<u8>> {
+/// A request: the frame's length, the header's length and kind (JSON), the header, the body.
+pub(crate) fn request(header: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
     let header_len = u32::try_from(header.len()).map_err(std::io::Error::other)?;
-    let mut frame = Vec::with_capacity(8 + header.len());
-    frame.extend_from_slice(&(header_len + 4).to_be_bytes());
+    let body_len = u32::try_from(body.len()).map_err(std::io::Error::other)?;
+    let mut frame = Vec::with_capacity(8 + header.len() + body.len());
+    frame.extend_from_slice(&(4 + header_len + body_len).to_be_bytes());
     frame.extend_from_slice(&header_len.to_be_bytes());
     frame.extend_from_slice(header.as_bytes());
+    frame.extend_from_slice(body);
     Ok(frame)
 }
 
@@ -57,7 +65,7 @@ mod tests {
     #[test]
     fn the_request_is_one_whole_frame() {
         let header = format!("{HEADER}{REST}");
-        let frame = request(&header).unwrap();
+        let frame = request(&header, b"").unwrap();
         assert_eq!(frame.len(), 4 + usize::from(frame[3]));
         assert_eq!(frame[4], 0, "JSON header");
         assert_eq!(usize::from(frame[7]), header.len());

@@ -8,6 +8,8 @@ use std::time::Instant;
 use crate::artifacts::Artifacts;
 use crate::cluster::{Cluster, tail};
 use crate::dialogue::{self, Verdict};
+use crate::language::Language;
+use crate::languages::{self, CAPABILITIES, Capability, Play, Toolchain};
 use crate::limits::PORTS_BACK_MAX;
 use crate::options::{Against, Options};
 use crate::ports::Ports;
@@ -16,16 +18,16 @@ use crate::process::{Interrupt, Stop};
 use crate::report::{self, Outcome};
 use crate::requests::Asked;
 use crate::seed;
-use crate::suite::{self, Clients, Scenario, Stage};
+use crate::suite::{self, Clients, LeftOut, Scenario, Stage};
 use crate::target::{Config, JVM_QUICK, Target};
 
 /// Runs what the options ask for; true when every scenario passed.
 pub(crate) fn run(options: &Options) -> Result<bool, Stop> {
     let interrupt = Interrupt::install()?;
-    let (scenarios, left_out) =
-        suite::choose(&options.only, options.against, options.shards).map_err(Stop::Cannot)?;
-    prerequisites::check()?;
-    let artifacts = build(options, &scenarios)?;
+    let plan = Plan::from(options)?;
+    let artifacts = build(options, &plan)?;
+    let toolchain = Toolchain::new(&artifacts);
+    plan.languages.iter().try_for_each(|&language| toolchain.build(language))?;
     let mut folder = tempfile::Builder::new()
         .prefix("conformance-")
         .tempdir()
@@ -39,30 +41,98 @@ pub(crate) fn run(options: &Options) -> Result<bool, Stop> {
         shards: options.shards,
         artifacts: &artifacts,
         dir: folder.path(),
-        interrupt,
+        interrupt: interrupt.clone(),
         shared: None,
         started: 0,
     };
-    let clients = options.client.versions();
-    println!(
-        "against {}, shards {}, clients {}",
-        options.against.name(),
-        options.shards,
-        clients.join(" and ")
-    );
-    report::left_out(&left_out);
+    plan.tell(options);
     let begun = Instant::now();
-    let outcomes = suite.run(&scenarios, clients)?;
+    let outcomes = suite.run(&plan.scenarios, plan.clients)?;
+    let play = Play {
+        languages: plan.languages,
+        capabilities: plan.capabilities,
+        toolchain: &toolchain,
+        interrupt: &interrupt,
+        against: options.against,
+    };
+    let others = suite.run_languages(&play)?;
     drop(suite);
-    Ok(report::table(&outcomes, clients, begun.elapsed()))
+    report::table(&outcomes, plan.clients);
+    let names: Vec<&str> = play.languages.iter().map(|language| language.name()).collect();
+    report::table(&others, &names);
+    Ok(report::count(&[outcomes, others].concat(), begun.elapsed()))
 }
 
-fn build(options: &Options, scenarios: &[Scenario]) -> Result<Artifacts, Stop> {
-    let artifacts = Artifacts::locate(options.bin_dir.as_deref())?;
-    for client in options.client.versions() {
-        artifacts.build_programs(client)?;
+/// What is played, and by whom.
+struct Plan {
+    scenarios: Vec<Scenario>,
+    left_out: Vec<LeftOut>,
+    /// Versions of the Java client.
+    clients: &'static [&'static str],
+    languages: Vec<Language>,
+    capabilities: Vec<&'static Capability>,
+}
+
+impl Plan {
+    /// What the options ask for, as far as this machine has what it needs.
+    fn from(options: &Options) -> Result<Self, Stop> {
+        let names: Vec<&str> = languages::names().map(|(name, _)| name).collect();
+        let (mut scenarios, mut left_out) =
+            suite::choose(&options.only, options.against, options.shards, &names)
+                .map_err(Stop::Cannot)?;
+        let clients = options.client.versions();
+        if clients.is_empty() {
+            (scenarios, left_out) = (Vec::new(), Vec::new());
+        }
+        let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|n| n == name);
+        let capabilities: Vec<_> = CAPABILITIES.iter().filter(|row| wanted(row.name)).collect();
+        let mut plan = Self { scenarios, left_out, clients, languages: Vec::new(), capabilities };
+        let mut missing = Vec::new();
+        if plan.needs_java(options) {
+            missing = prerequisites::missing_for_java();
+        }
+        let all = if plan.capabilities.is_empty() { &[] } else { options.client.languages() };
+        for &language in all {
+            let lacks = languages::missing(language);
+            match lacks.first() {
+                Some((program, _)) if options.skip_missing => {
+                    println!("SKIPPED {} (no {program})", language.name());
+                }
+                Some(_) => missing.extend(lacks),
+                None => plan.languages.push(language),
+            }
+        }
+        prerequisites::none(&missing)?;
+        if plan.scenarios.is_empty() && all.is_empty() {
+            return Err(Stop::Cannot("--client and --only leave nothing to play".into()));
+        }
+        Ok(plan)
     }
-    if !options.against.our_broker() || scenarios.iter().any(|scenario| scenario.needs_apache()) {
+
+    fn needs_java(&self, options: &Options) -> bool {
+        !self.scenarios.is_empty() || self.needs_apache(options)
+    }
+
+    fn needs_apache(&self, options: &Options) -> bool {
+        !options.against.our_broker() || self.scenarios.iter().any(Scenario::needs_apache)
+    }
+
+    fn tell(&self, options: &Options) {
+        let others = self.languages.iter().map(|language| language.client());
+        let java = self.clients.iter().filter(|_| !self.scenarios.is_empty()).copied();
+        let clients: Vec<&str> = java.chain(others).collect();
+        let against = options.against.name();
+        println!("against {against}, shards {}, clients {}", options.shards, clients.join(", "));
+        report::left_out(&self.left_out);
+    }
+}
+
+fn build(options: &Options, plan: &Plan) -> Result<Artifacts, Stop> {
+    let artifacts = Artifacts::locate(options.bin_dir.as_deref())?;
+    if !plan.scenarios.is_empty() {
+        plan.clients.iter().try_for_each(|client| artifacts.build_programs(client))?;
+    }
+    if plan.needs_apache(options) {
         artifacts.fetch_apache()?;
     }
     if options.against.our_namesrv() && options.bin_dir.is_none() {
@@ -114,6 +184,16 @@ impl<'a> Suite<'a> {
         Ok(outcomes)
     }
 
+    /// The other languages, on the cluster that is there or on a fresh one.
+    fn run_languages(&mut self, play: &Play<'_>) -> Result<Vec<Outcome>, Stop> {
+        if play.languages.is_empty() {
+            return Ok(Vec::new());
+        }
+        play.left_out().iter().for_each(|line| println!("left out: {line}"));
+        let mut cluster = self.stage(Stage::Shared)?;
+        play.run(&mut cluster)
+    }
+
     fn stage_and_play(
         &mut self,
         scenario: &Scenario,
@@ -123,7 +203,7 @@ impl<'a> Suite<'a> {
         let verdicts = match self.stage(scenario.stage) {
             Err(Stop::Interrupted) => return Err(Stop::Interrupted),
             Err(Stop::Cannot(why)) => {
-                vec![Verdict { failure: Some(why), notes: Vec::new() }; clients.len()]
+                vec![Verdict { failure: Some(why), ..Verdict::default() }; clients.len()]
             }
             Ok(cluster) => self.play(scenario, clients, cluster)?,
         };

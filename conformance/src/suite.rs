@@ -305,15 +305,18 @@ const fn in_turn(name: &'static str, shows: &'static str) -> Scenario {
 pub(crate) type LeftOut = (&'static str, &'static str);
 
 /// The scenarios asked for, and those of the whole table that make no sense here. An unknown name
-/// is an error that lists the known ones; so is a name that makes no sense here.
+/// is an error that lists the known ones, `others` among them; so is a name that makes no sense
+/// here.
 pub(crate) fn choose(
     only: &[String],
     against: Against,
     shards: u16,
+    others: &[&str],
 ) -> Result<(Vec<Scenario>, Vec<LeftOut>), String> {
-    for name in only {
+    for name in only.iter().filter(|name| !others.contains(&name.as_str())) {
         let Some(scenario) = SCENARIOS.iter().find(|s| s.name == name.as_str()) else {
-            let known: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
+            let ours = SCENARIOS.iter().map(|s| s.name);
+            let known: Vec<&str> = ours.chain(others.iter().copied()).collect();
             return Err(format!("no scenario is called {name}; there are {}", known.join(", ")));
         };
         if let Some(why) = scenario.left_out(against, shards) {
@@ -338,7 +341,7 @@ mod tests {
     use super::*;
 
     fn left_out(against: Against, shards: u16) -> Vec<&'static str> {
-        let (chosen, left_out) = choose(&[], against, shards).unwrap();
+        let (chosen, left_out) = choose(&[], against, shards, &[]).unwrap();
         assert_eq!(chosen.len() + left_out.len(), SCENARIOS.len());
         left_out.into_iter().map(|(name, _)| name).collect()
     }
@@ -363,9 +366,10 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_with_the_known_ones() {
-        let error = choose(&["sent".into()], Against::Apache, 1).unwrap_err();
+        let error = choose(&["sent".into()], Against::Apache, 1, &["lang-send"]).unwrap_err();
         assert!(error.contains("sent") && error.contains("send, push"));
-        let error = choose(&["placement".into()], Against::Ringmq, 1).unwrap_err();
+        assert!(error.contains("lang-send"));
+        let error = choose(&["placement".into()], Against::Ringmq, 1, &[]).unwrap_err();
         assert_eq!(error, "placement can't run here: it needs --shards 2");
     }
 }
