@@ -26,6 +26,7 @@ mod flushed_mark;
 mod hot_and_cold;
 mod index;
 mod index_damage;
+mod index_handed;
 mod kept_tail;
 mod kept_tail_refused;
 mod log_goes_on;
