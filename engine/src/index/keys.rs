@@ -9,7 +9,7 @@
 //!
 //! In this order, as RocketMQ enters them. A rolled-back half has none.
 
-use protocol::properties::{self, names};
+use protocol::properties;
 use protocol::record::RecordView;
 use protocol::sys_flag::{TRANSACTION_ROLLBACK, transaction_type};
 use protocol::tags::{java_hash, java_hash_of_bytes_on, java_hash_on};
@@ -53,12 +53,26 @@ pub(crate) struct KeyProperties<'r> {
 }
 
 impl<'r> KeyProperties<'r> {
-    /// One pass over a record's properties.
+    /// One pass over a record's properties; each value is what [`properties::get_bytes`] finds. The
+    /// names are written out, so that each comparison is one of a few bytes.
     #[inline]
     pub(crate) fn of(properties: &'r [u8]) -> Self {
-        let [unique, keys, tag] =
-            properties::get_each(properties, [names::UNIQ_KEY, names::KEYS, names::TAGS]);
-        Self { unique, keys, tag }
+        let mut found = Self::default();
+        for entry in properties::entries(properties) {
+            let (place, value) = if let Some(value) = entry.strip_prefix(b"UNIQ_KEY\x01") {
+                (&mut found.unique, value)
+            } else if let Some(value) = entry.strip_prefix(b"TAGS\x01") {
+                (&mut found.tag, value)
+            } else if let Some(value) = entry.strip_prefix(b"KEYS\x01") {
+                (&mut found.keys, value)
+            } else {
+                continue;
+            };
+            if !value.is_empty() {
+                *place = Some(value);
+            }
+        }
+        found
     }
 
     fn is_empty(&self) -> bool {
@@ -71,8 +85,10 @@ impl<'r> KeyProperties<'r> {
         if let Some(unique) = self.unique {
             each(unique, KeyKind::Key);
         }
-        let keys = self.keys.unwrap_or_default().split(|byte| *byte == KEYS_SEPARATOR);
-        keys.filter(|key| !key.is_empty()).for_each(|key| each(key, KeyKind::Key));
+        if let Some(keys) = self.keys {
+            let keys = keys.split(|byte| *byte == KEYS_SEPARATOR);
+            keys.filter(|key| !key.is_empty()).for_each(|key| each(key, KeyKind::Key));
+        }
         if let Some(tag) = self.tag {
             each(tag, KeyKind::Tag);
         }
