@@ -12,8 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What counts: the work of a frame, of the end of a turn, of the answers that a moving watermark
-/// releases, and of the index, which comes later and is paid by the same core. Each is a function of its own in the bench profile, by `#[inline(never)]` or
-/// because it is called through a pointer. None may call another: it would count twice.
+/// releases, and of the index, which comes later and is paid by the same core. Each is a function
+/// of its own in the bench profile, by `#[inline(never)]` or because it is called through a pointer
+/// or from several places. None may call another: it would count twice.
 pub(crate) const PARTS: [(&str, &[&str]); 4] = [
     (
         "frame",
