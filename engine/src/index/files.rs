@@ -203,7 +203,7 @@ impl<R: Runtime> Index<R> {
             turn,
             upto,
             counted: Cell::new(Counted { at: opened.log_end, messages: 0 }),
-            handed: RefCell::default(),
+            handed: RefCell::new(Handed::new()),
             filled: Signal::default(),
             names_unsynced,
             last_name,

@@ -35,8 +35,8 @@ impl HandedRecord {
     }
 }
 
-/// See the module's text. It grows with the backlog of the index, up to its limits.
-#[derive(Default)]
+/// See the module's text. It has its room from the beginning, so that no append allocates; the
+/// system gives pages to what is used.
 pub(crate) struct Handed {
     /// In the log's order, not always next to each other.
     records: VecDeque<HandedRecord>,
@@ -45,6 +45,14 @@ pub(crate) struct Handed {
 }
 
 impl Handed {
+    pub(super) fn new() -> Self {
+        Self {
+            records: VecDeque::with_capacity(INDEX_HANDED_RECORDS_MAX),
+            hashes: VecDeque::with_capacity(INDEX_HANDED_KEYS_MAX),
+            is_shut: false,
+        }
+    }
+
     /// Hands over a record of `bytes` bytes that was stored at `phy`. Returns whether the index
     /// should be woken.
     #[inline]
@@ -58,10 +66,14 @@ impl Handed {
             return false;
         }
         let before = self.hashes.len();
-        properties.for_each_hash(topic, sys_flag, |hash| self.hashes.push_back(hash));
-        if self.hashes.len() > INDEX_HANDED_KEYS_MAX
-            || self.records.len() == INDEX_HANDED_RECORDS_MAX
-        {
+        let mut has_room = self.records.len() < INDEX_HANDED_RECORDS_MAX;
+        properties.for_each_hash(topic, sys_flag, |hash| {
+            has_room &= self.hashes.len() < INDEX_HANDED_KEYS_MAX;
+            if has_room {
+                self.hashes.push_back(hash);
+            }
+        });
+        if !has_room {
             self.hashes.truncate(before);
             self.is_shut = !self.records.is_empty();
             return true;
@@ -115,7 +127,7 @@ mod tests {
 
     #[test]
     fn records_come_out_with_their_keys_in_the_order_of_the_log() {
-        let mut handed = Handed::default();
+        let mut handed = Handed::new();
         hand(&mut handed, 0, b"UNIQ_KEY\x01u\x02KEYS\x01a b\x02TAGS\x01t\x02");
         hand(&mut handed, 100, b"");
         hand(&mut handed, 500, b"TAGS\x01t\x02");
@@ -125,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_passed_is_forgotten_with_its_keys() {
-        let mut handed = Handed::default();
+        let mut handed = Handed::new();
         for nth in 0..5 {
             hand(&mut handed, nth * 100, b"KEYS\x01a b\x02");
         }
@@ -136,8 +148,20 @@ mod tests {
     }
 
     #[test]
+    fn it_never_takes_more_memory_than_it_began_with() {
+        let mut handed = Handed::new();
+        let room = |handed: &Handed| (handed.records.capacity(), handed.hashes.capacity());
+        let began_with = room(&handed);
+        let many = [b"KEYS\x01".to_vec(), b"k ".repeat(INDEX_HANDED_KEYS_MAX / 3)].concat();
+        (0..5).for_each(|nth| _ = hand(&mut handed, nth * 100, &many));
+        handed.clear();
+        (0..20_000).for_each(|nth| _ = hand(&mut handed, nth * 100, b"UNIQ_KEY\x01u\x02"));
+        assert_eq!(room(&handed), began_with);
+    }
+
+    #[test]
     fn once_full_it_is_shut_until_it_is_empty() {
-        let mut handed = Handed::default();
+        let mut handed = Handed::new();
         let max = INDEX_HANDED_RECORDS_MAX as u64;
         let woken = (0..max).filter(|nth| hand(&mut handed, nth * 100, b"TAGS\x01t\x02")).count();
         assert_eq!(woken, 1, "once, before it is full");
@@ -153,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_record_with_more_keys_than_there_is_room_for_is_left_out_whole() {
-        let mut handed = Handed::default();
+        let mut handed = Handed::new();
         let many = [b"KEYS\x01".to_vec(), b"k ".repeat(INDEX_HANDED_KEYS_MAX + 1)].concat();
         assert!(hand(&mut handed, 0, &many));
         assert!(handed.front().is_none() && handed.hashes.is_empty());
