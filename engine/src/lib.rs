@@ -49,8 +49,8 @@ pub use error::{AppendError, FileError, OpenError, RawError, ReadError, StoreErr
 pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
-    Appended, AppendedBatch, Arrival, Boundary, ColdRead, KeyQuery, LeftOver, LeftQueue,
-    OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus,
-    RecordFilter, Recovered, Store, TagFilter, WriteCounts,
+    Appended, AppendedBatch, Arrival, Boundary, ColdRead, IndexBehind, KeyQuery, LeftOver,
+    LeftQueue, OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices,
+    ReadStatus, RecordFilter, Recovered, Store, TagFilter, WriteCounts,
 };
 pub use tail_file::TailMemory;

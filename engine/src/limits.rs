@@ -183,6 +183,19 @@ pub const ZEROS_WRITE_BYTES_MAX: u64 = 256 * 1024;
 /// Index entries in memory that no file has yet (20 bytes each, 1.3 MB): then they are written.
 pub const INDEX_PENDING_ENTRIES_MAX: usize = 65_536;
 
+/// Records whose keys the append has handed to the index and that are not entered yet (24 bytes
+/// each, 384 KiB). Those beyond it the index reads from the log.
+pub const INDEX_HANDED_RECORDS_MAX: usize = 16_384;
+
+/// From here on they are entered at once: at half, because more come meanwhile.
+pub const INDEX_HANDED_WAKE: usize = INDEX_HANDED_RECORDS_MAX / 2;
+
+/// Hashes of their keys (4 bytes each, 256 KiB): a message mostly has two or three.
+pub const INDEX_HANDED_KEYS_MAX: usize = 65_536;
+
+/// Such records that are entered before other tasks get their turn (some 0.1 ms).
+pub const INDEX_RECORDS_AT_ONCE: usize = 512;
+
 /// Slots and entries an index file may have: its length must fit Java's int, as RocketMQ maps it
 /// whole.
 pub const INDEX_FILE_BYTES_MAX: u64 = i32::MAX as u64;

@@ -110,21 +110,31 @@ pub fn iter(properties: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 /// The bytes of a property's value; of a repeated name the last one, as a Java map keeps it.
 #[must_use]
 pub fn get_bytes<'p>(properties: &'p [u8], name: &str) -> Option<&'p [u8]> {
-    // Only the separators between entries are looked for: the broker asks this of every message it
-    // stores.
     let mut found = None;
-    let mut rest = properties;
-    while !rest.is_empty() {
-        let end = memchr::memchr(PROPERTY_SEPARATOR, rest).unwrap_or(rest.len());
-        let (entry, later) = rest.split_at(end);
+    for entry in entries(properties) {
         if let Some([NAME_VALUE_SEPARATOR, value @ ..]) = entry.strip_prefix(name.as_bytes())
             && !value.is_empty()
         {
             found = Some(value);
         }
-        rest = later.get(1..).unwrap_or_default();
     }
     found
+}
+
+/// What lies between the separators, well-formed or not. Only these separators are looked for: the
+/// broker asks this of every message it stores.
+#[inline]
+pub fn entries(properties: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = properties;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr(PROPERTY_SEPARATOR, rest).unwrap_or(rest.len());
+        let (entry, later) = rest.split_at(end);
+        rest = later.get(1..).unwrap_or_default();
+        Some(entry)
+    })
 }
 
 /// A property's value as text; `None` when absent or not UTF-8.
@@ -191,6 +201,8 @@ mod tests {
         let props = b"\x01x\x02a\x01\x02b\x02\x02n\x011\x02n\x012\x01x\x02";
         assert_eq!(iter(props).collect::<Vec<_>>(), [(&b"n"[..], &b"1"[..]), (b"n", b"2\x01x")]);
         assert_eq!(get(props, "n"), Some("2\u{1}x"));
+        let all = [&b"\x01x"[..], b"a\x01", b"b", b"", b"n\x011", b"n\x012\x01x"];
+        assert_eq!(entries(props).collect::<Vec<_>>(), all);
     }
 
     #[test]

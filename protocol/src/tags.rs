@@ -10,9 +10,38 @@ pub fn java_hash(text: &str) -> i32 {
 /// The hash of a text whose hash is `before` with `text` appended. So the index can hash a composed
 /// key without building its string.
 #[must_use]
+#[inline]
 pub fn java_hash_on(before: i32, text: &str) -> i32 {
+    if text.is_ascii() {
+        return ascii_hash_on(before, text.as_bytes());
+    }
     text.encode_utf16()
         .fold(before, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+/// As [`java_hash_on`], of a text as it stands in a record; what is not UTF-8 is read as Java reads
+/// it.
+#[must_use]
+#[inline]
+pub fn java_hash_of_bytes_on(before: i32, text: &[u8]) -> i32 {
+    if text.is_ascii() {
+        return ascii_hash_on(before, text);
+    }
+    java_hash_on(before, &String::from_utf8_lossy(text))
+}
+
+/// Four bytes at a time: each message that is stored is hashed so, a byte at a time would wait for
+/// one multiplication after the other.
+#[inline]
+fn ascii_hash_on(before: i32, text: &[u8]) -> i32 {
+    let (fours, rest) = text.as_chunks::<4>();
+    let mut hash = before;
+    for [a, b, c, d] in fours.iter().map(|four| four.map(i32::from)) {
+        hash = hash
+            .wrapping_mul(31 * 31 * 31 * 31)
+            .wrapping_add(a * (31 * 31 * 31) + b * (31 * 31) + c * 31 + d);
+    }
+    rest.iter().fold(hash, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(*byte)))
 }
 
 /// The number that the ConsumeQueue stores for a message with this tag: the hash, sign-extended; 0
@@ -26,7 +55,7 @@ pub fn tags_code(tag: &str) -> i64 {
 #[must_use]
 #[inline]
 pub fn tags_code_of_bytes(tag: &[u8]) -> i64 {
-    std::str::from_utf8(tag).map_or_else(|_| tags_code(&String::from_utf8_lossy(tag)), tags_code)
+    i64::from(java_hash_of_bytes_on(0, tag))
 }
 
 #[cfg(test)]
@@ -44,6 +73,25 @@ mod tests {
             java_hash_on(java_hash_on(java_hash("TopicTest"), "#"), "KEY1"),
             java_hash("TopicTest#KEY1")
         );
+    }
+
+    #[test]
+    fn every_length_and_every_text_hashes_as_unit_after_unit() {
+        let text = "~\u{7f}Zz09 _-\u{1}中é😀#T#~~~~";
+        let chars: Vec<char> = text.chars().collect();
+        for (from, to) in
+            (0..chars.len()).flat_map(|from| (from..=chars.len()).map(move |to| (from, to)))
+        {
+            let text: String = chars[from..to].iter().collect();
+            let naive = text
+                .encode_utf16()
+                .fold(-7i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+            assert_eq!(java_hash_on(-7, &text), naive, "{text:?}");
+            assert_eq!(java_hash_of_bytes_on(-7, text.as_bytes()), naive, "{text:?}");
+        }
+        let broken = b"ab\xff\xe4c";
+        let lossy = String::from_utf8_lossy(broken);
+        assert_eq!(java_hash_of_bytes_on(3, broken), java_hash_on(3, &lossy));
     }
 
     #[test]

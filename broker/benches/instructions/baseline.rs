@@ -1,7 +1,7 @@
 //! The counts that were recorded last: one line a path, its name, its instructions per message and
 //! what they are made of.
 
-use super::profile::{PARTS, TURN_END};
+use super::profile::PARTS;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use std::path::Path;
 const WORSE_BY_MAX: f64 = 0.02;
 
 const HEAD: &str = "# Instructions per message, bench profile, x86-64. Written by: cargo bench \
-    -p broker --bench instructions -- --record\n# path, all, then: frame, turn end, acknowledged\n";
+    -p broker --bench instructions -- --record\n# path, all, then: frame, turn end, acknowledged, \
+    index\n";
 
 /// Instructions per message of each of [`PARTS`].
 pub(crate) type PerMessage = [f64; PARTS.len()];
@@ -29,16 +30,16 @@ impl Baseline {
         Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(entry).collect())
     }
 
-    /// What to print, and whether the path got worse. `turns_vary` leaves the turn's end out of the
-    /// comparison.
+    /// What to print, and whether the path got worse. Parts that are `left_out` are shown and not
+    /// compared.
     pub(crate) fn compare(
         &self,
         name: &str,
         found: &PerMessage,
-        turns_vary: bool,
+        left_out: &[&str],
     ) -> (String, bool) {
         let compared = |parts: &PerMessage| -> f64 {
-            let is_compared = |nth: &usize| !turns_vary || PARTS[*nth].0 != TURN_END;
+            let is_compared = |nth: &usize| !left_out.contains(&PARTS[*nth].0);
             (0..parts.len()).filter(is_compared).map(|nth| parts[nth]).sum()
         };
         let all = compared(found);

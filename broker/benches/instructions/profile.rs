@@ -11,10 +11,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What counts: the work of a frame, of the end of a turn, and of the answers that a moving
-/// watermark releases. Each is a function of its own in the bench profile, by `#[inline(never)]` or
-/// because it is called through a pointer. None may call another: it would count twice.
-pub(crate) const PARTS: [(&str, &[&str]); 3] = [
+/// What counts: the work of a frame, of the end of a turn, of the answers that a moving watermark
+/// releases, and of the index, which comes later and is paid by the same core. Each is a function
+/// of its own in the bench profile, by `#[inline(never)]` or because it is called through a pointer
+/// or from several places. None may call another: it would count twice.
+pub(crate) const PARTS: [(&str, &[&str]); 4] = [
     (
         "frame",
         &[
@@ -24,10 +25,15 @@ pub(crate) const PARTS: [(&str, &[&str]); 3] = [
     ),
     (TURN_END, &["Handler for broker::shard::Shard>::on_turn_end"]),
     ("acknowledged", &["services::acknowledgements::moved"]),
+    (INDEX, &["engine::store::Inner<R>>::index_piece"]),
 ];
 
 /// The part whose cost for one message depends on how many turns went by while it was handled.
 pub(crate) const TURN_END: &str = "turn end";
+
+/// The part whose cost for one message depends on whether the index, which runs in the background,
+/// keeps up: what it can't take at once it reads again from the log.
+pub(crate) const INDEX: &str = "index";
 
 /// Instructions of each of [`PARTS`].
 pub(crate) type Counts = [u64; PARTS.len()];

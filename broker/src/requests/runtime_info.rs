@@ -13,11 +13,13 @@ use crate::limits::{BACKLOG_SENDS_MAX, DISK_READS_MAX, UNACKNOWLEDGED_MAX};
 use crate::services::state::Sample;
 use crate::services::statistics;
 use crate::shard::{Cx, Shard};
+use engine::Store;
 use protocol::bodies::KvTable;
 use protocol::codes::{request, response};
 use protocol::json;
 use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC};
 use protocol::remoting::CommandView;
+use rt::real::Core;
 use rt::{DiskSpace, Runtime as _};
 use std::collections::BTreeMap;
 
@@ -121,6 +123,16 @@ fn log(shard: &Shard, lines: &mut Lines) {
     set(lines, "dispatchBehindBytes", store.appended().0 - store.dispatched().0);
     let unflushed = store.appended().0 - store.flushed().0;
     set(lines, "remainHowManyDataToFlush", binary_size(unflushed));
+    index(store, lines);
+}
+
+/// How much is not found by key yet, and how many messages the index had to read from the log
+/// (RingMQ's own lines).
+fn index(store: &Store<Core>, lines: &mut Lines) {
+    let behind = store.index_behind();
+    set(lines, "indexBehindMessages", behind.messages);
+    set(lines, "indexBehindBytes", behind.bytes);
+    set(lines, "indexReadAgainMessages", store.write_counts().index_read_again);
 }
 
 /// `812 B`, `1.5 KiB`, `3.0 MiB`, as Apache's `MixAll.humanReadableByteCount` writes it.

@@ -2,7 +2,7 @@
 //! scenario `runtime-info` holds the keys and their forms against a real Apache broker.
 
 use crate::client::pull_from;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, eventually};
 use protocol::bodies::KvTable;
 use protocol::codes::request;
 use protocol::json::from_lenient;
@@ -39,6 +39,26 @@ fn every_key_that_the_tools_parse_is_there_in_a_form_that_they_parse() {
     );
     let store = cluster.store().join("commitlog");
     assert!(info.contains_key(&format!("commitLogDiskRatio_{}", store.display())));
+}
+
+#[test]
+fn how_far_the_index_is_behind_is_told_in_messages() {
+    let cluster = Cluster::start(1, &[]);
+    let mut client = cluster.client(0);
+    let number = |info: &BTreeMap<String, String>, key: &str| info[key].parse::<u64>().unwrap();
+    assert_eq!(number(&info(&mut client), "indexBehindMessages"), 0);
+    // No index file can be made while a file has the name of its folder.
+    let folder = cluster.store().join("index");
+    std::fs::write(&folder, b"in the way").unwrap();
+    (0..5).for_each(|nth| _ = client.put("T", "KEYS\u{1}k\u{2}", &format!("{nth}")));
+    let stuck = info(&mut client);
+    assert_eq!(number(&stuck, "indexBehindMessages"), 5);
+    assert_eq!(number(&stuck, "indexBehindBytes"), number(&stuck, "commitLogMaxOffset"));
+    std::fs::remove_file(&folder).unwrap();
+    eventually("the index is level", || {
+        let now = info(&mut client);
+        number(&now, "indexBehindMessages") == 0 && number(&now, "indexBehindBytes") == 0
+    });
 }
 
 fn info(client: &mut crate::client::Client) -> BTreeMap<String, String> {

@@ -41,8 +41,8 @@ pub(crate) fn is_queue(topic: &str, queue_id: i32) -> bool {
 /// What of a record decides its tags code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TagFacts<'r> {
-    /// Of a stored record.
-    Record { topic: &'r str, properties: &'r [u8], store_timestamp_ms: i64 },
+    /// Of a stored record; `tag` is its property TAGS.
+    Record { topic: &'r str, properties: &'r [u8], tag: Option<&'r [u8]>, store_timestamp_ms: i64 },
     /// The check of a request has hashed the tag already; it refused properties that ask for a
     /// delay.
     Hashed(i64),
@@ -57,8 +57,8 @@ pub(crate) fn unit_of(
     levels: &DelayLevels,
 ) -> Unit {
     let tags_code = match facts {
-        TagFacts::Record { topic, properties, store_timestamp_ms } => {
-            tags_code(topic, properties, store_timestamp_ms, levels)
+        TagFacts::Record { topic, properties, tag, store_timestamp_ms } => {
+            tags_code(topic, properties, tag, store_timestamp_ms, levels)
         }
         TagFacts::Hashed(code) => code,
     };
@@ -85,6 +85,7 @@ impl<'r> RecordUnits<'r> {
         let facts = TagFacts::Record {
             topic: record.topic(),
             properties: record.properties(),
+            tag: properties::get_bytes(record.properties(), names::TAGS),
             store_timestamp_ms: record.store_timestamp_ms(),
         };
         let unit = unit_of(at, record.total_size(), facts, levels);
@@ -102,6 +103,7 @@ impl<'r> RecordUnits<'r> {
 fn tags_code(
     topic: &str,
     record_properties: &[u8],
+    tag: Option<&[u8]>,
     store_timestamp_ms: i64,
     levels: &DelayLevels,
 ) -> i64 {
@@ -112,7 +114,7 @@ fn tags_code(
     {
         return due_ms;
     }
-    properties::get_bytes(record_properties, names::TAGS).map_or(0, tags_code_of_bytes)
+    tag.map_or(0, tags_code_of_bytes)
 }
 
 /// Whether a topic is a light message queue: its records are those of other topics.
@@ -207,7 +209,9 @@ mod tests {
     use protocol::record::RecordDraft;
 
     fn code(topic: &str, properties: &str) -> i64 {
-        tags_code(topic, properties.as_bytes(), 1_000_000, &DelayLevels::default())
+        let properties = properties.as_bytes();
+        let tag = properties::get_bytes(properties, names::TAGS);
+        tags_code(topic, properties, tag, 1_000_000, &DelayLevels::default())
     }
 
     #[test]

@@ -12,13 +12,15 @@
 //! From the first file on that is missing or not as it should be, all are removed and built anew
 //! from the log. One caller at a time changes anything: it holds [`Index::turn`].
 
+use super::enter::Counted;
+use super::handed::Handed;
 use super::layout::{HEADER_BYTES, Header, Shape};
 use super::newest::{Newest, Piece};
 use crate::error::FileError;
 use crate::files::OpenFiles;
 use crate::number::exact;
 use crate::paths::Paths;
-use crate::signal::Turn;
+use crate::signal::{Signal, Turn};
 use rt::{File, OpenMode, Runtime};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -101,7 +103,7 @@ pub(super) struct IndexFile {
 
 pub(super) struct State {
     /// Oldest to newest.
-    files: Vec<IndexFile>,
+    pub(super) files: Vec<IndexFile>,
     /// Memory of the last of `files`.
     pub(super) newest: Option<Newest>,
     /// The first file that was found to contradict itself: it and the later ones are to be built
@@ -141,6 +143,11 @@ pub(crate) struct Index<R: Runtime> {
     /// Taken by whoever changes files or state over an await.
     pub(crate) turn: Turn,
     upto: Cell<u64>,
+    pub(super) counted: Cell<Counted>,
+    /// What the append hands over.
+    pub(super) handed: RefCell<Handed>,
+    /// Much was handed over: the index should get to work.
+    pub(crate) filled: Signal,
     names_unsynced: Cell<bool>,
     /// No file made later has this name or a lower one.
     last_name: Cell<u64>,
@@ -195,6 +202,9 @@ impl<R: Runtime> Index<R> {
             open,
             turn,
             upto,
+            counted: Cell::new(Counted { at: opened.log_end, messages: 0 }),
+            handed: RefCell::new(Handed::new()),
+            filled: Signal::default(),
             names_unsynced,
             last_name,
         };
@@ -377,53 +387,8 @@ impl<R: Runtime> Index<R> {
         }
     }
 
-    /// Enters a record's keys, unless they are there already. The caller has the turn.
-    pub(crate) async fn put(
-        &self,
-        hashes: &[u32],
-        phy: u64,
-        store_ms: i64,
-    ) -> Result<(), FileError> {
-        if hashes.is_empty() || self.is_entered(phy) {
-            return Ok(());
-        }
-        for hash in hashes {
-            while !self.try_put(*hash, phy, store_ms) {
-                self.make_puttable().await?;
-            }
-        }
-        if self.state.borrow().newest.as_ref().is_some_and(Newest::should_write) {
-            self.write_entries().await?;
-        }
-        Ok(())
-    }
-
-    fn try_put(&self, hash: u32, phy: u64, store_ms: i64) -> bool {
-        let mut state = self.state.borrow_mut();
-        let Some(newest) = state.newest.as_mut().filter(|newest| !newest.is_full()) else {
-            return false;
-        };
-        newest.put(hash, phy, store_ms);
-        true
-    }
-
-    /// A full file may lack some keys of its last record, so that one is entered again: a query
-    /// gives each message once.
-    fn is_entered(&self, phy: u64) -> bool {
-        let state = self.state.borrow();
-        if let Some(newest) = state.newest.as_ref().filter(|newest| newest.header.has_entries()) {
-            return phy < newest.header.end_phy
-                || (phy == newest.header.end_phy && !newest.is_full());
-        }
-        let last = state.files.iter().rev().find(|file| file.header.has_entries());
-        last.is_some_and(|file| {
-            phy < file.header.end_phy
-                || (phy == file.header.end_phy && !file.header.is_full(self.shape))
-        })
-    }
-
     /// Loads the newest file's slots, or begins the next file.
-    async fn make_puttable(&self) -> Result<(), FileError> {
+    pub(super) async fn make_puttable(&self) -> Result<(), FileError> {
         let last = self.state.borrow().last();
         match last {
             Some(last) if !last.header.is_full(self.shape) => self.load(last).await,
@@ -503,7 +468,7 @@ impl<R: Runtime> Index<R> {
         Some((name, take(state.newest.as_mut()?)?))
     }
 
-    async fn write_entries(&self) -> Result<(), FileError> {
+    pub(super) async fn write_entries(&self) -> Result<(), FileError> {
         if let Some((name, piece)) = self.take_piece(Newest::entries_to_write) {
             self.write(name, piece).await?;
             if let Some(newest) = self.state.borrow_mut().newest.as_mut() {

@@ -12,10 +12,10 @@
 use protocol::properties;
 use protocol::record::RecordView;
 use protocol::sys_flag::{TRANSACTION_ROLLBACK, transaction_type};
-use protocol::tags::{java_hash, java_hash_on};
+use protocol::tags::{java_hash, java_hash_of_bytes_on, java_hash_on};
 
 /// Between two keys in the property KEYS.
-const KEYS_SEPARATOR: char = ' ';
+const KEYS_SEPARATOR: u8 = b' ';
 
 /// What a query asks for: a key (also a unique one), or a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,61 +24,109 @@ pub(crate) enum KeyKind {
     Tag,
 }
 
+impl KeyKind {
+    /// Between the topic and the key.
+    fn separator(self) -> &'static str {
+        match self {
+            Self::Key => "#",
+            Self::Tag => "#T#",
+        }
+    }
+}
+
 fn positive(hash: i32) -> u32 {
     hash.checked_abs().unwrap_or(0).unsigned_abs()
 }
 
 /// The hash a key of `topic` is found by.
 pub(crate) fn hash_of(topic: &str, key: &str, kind: KeyKind) -> u32 {
-    hash_after(java_hash(topic), key, kind)
+    positive(java_hash_on(java_hash_on(java_hash(topic), kind.separator()), key))
 }
 
-fn hash_after(topic_hash: i32, key: &str, kind: KeyKind) -> u32 {
-    let separator = match kind {
-        KeyKind::Key => "#",
-        KeyKind::Tag => "#T#",
-    };
-    positive(java_hash_on(java_hash_on(topic_hash, separator), key))
+/// The properties of a record that keys are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeyProperties<'r> {
+    unique: Option<&'r [u8]>,
+    keys: Option<&'r [u8]>,
+    /// Its tag.
+    pub(crate) tag: Option<&'r [u8]>,
 }
 
-/// A record's keys in the index's order.
-fn for_each_key(record: &RecordView<'_>, mut each: impl FnMut(&str, KeyKind)) {
-    if transaction_type(record.sys_flag()) == TRANSACTION_ROLLBACK {
-        return;
+impl<'r> KeyProperties<'r> {
+    /// One pass over a record's properties; each value is what [`properties::get_bytes`] finds. The
+    /// names are written out, so that each comparison is one of a few bytes.
+    #[inline]
+    pub(crate) fn of(properties: &'r [u8]) -> Self {
+        let mut found = Self::default();
+        for entry in properties::entries(properties) {
+            let (place, value) = if let Some(value) = entry.strip_prefix(b"UNIQ_KEY\x01") {
+                (&mut found.unique, value)
+            } else if let Some(value) = entry.strip_prefix(b"TAGS\x01") {
+                (&mut found.tag, value)
+            } else if let Some(value) = entry.strip_prefix(b"KEYS\x01") {
+                (&mut found.keys, value)
+            } else {
+                continue;
+            };
+            if !value.is_empty() {
+                *place = Some(value);
+            }
+        }
+        found
     }
-    let (mut unique, mut keys, mut tag) = (None, None, None);
-    for (name, value) in properties::iter(record.properties()) {
-        match name {
-            b"UNIQ_KEY" => unique = Some(value),
-            b"KEYS" => keys = Some(value),
-            b"TAGS" => tag = Some(value),
-            _ => {}
+
+    fn is_empty(&self) -> bool {
+        self.unique.is_none() && self.keys.is_none() && self.tag.is_none()
+    }
+
+    /// A record's keys in the index's order.
+    #[inline]
+    fn for_each(&self, mut each: impl FnMut(&'r [u8], KeyKind)) {
+        if let Some(unique) = self.unique {
+            each(unique, KeyKind::Key);
+        }
+        if let Some(keys) = self.keys {
+            let keys = keys.split(|byte| *byte == KEYS_SEPARATOR);
+            keys.filter(|key| !key.is_empty()).for_each(|key| each(key, KeyKind::Key));
+        }
+        if let Some(tag) = self.tag {
+            each(tag, KeyKind::Tag);
         }
     }
-    if let Some(unique) = unique {
-        each(&String::from_utf8_lossy(unique), KeyKind::Key);
-    }
-    let keys = keys.map(String::from_utf8_lossy).unwrap_or_default();
-    keys.split(KEYS_SEPARATOR)
-        .filter(|key| !key.is_empty())
-        .for_each(|key| each(key, KeyKind::Key));
-    if let Some(tag) = tag {
-        each(&String::from_utf8_lossy(tag), KeyKind::Tag);
+
+    /// The hashes that a record of `topic` with these properties is entered under, in the index's
+    /// order. The one place where they are made: of a record that is being appended, and of one
+    /// that is read again.
+    #[inline]
+    pub(crate) fn for_each_hash(&self, topic: &str, sys_flag: i32, mut each: impl FnMut(u32)) {
+        if self.is_empty() || transaction_type(sys_flag) == TRANSACTION_ROLLBACK {
+            return;
+        }
+        let before_key = java_hash_on(java_hash(topic), KeyKind::Key.separator());
+        self.for_each(|key, kind| {
+            let before = match kind {
+                KeyKind::Key => before_key,
+                KeyKind::Tag => java_hash_on(before_key, "T#"),
+            };
+            each(positive(java_hash_of_bytes_on(before, key)));
+        });
     }
 }
 
 /// The hashes of a record's keys, into `out`.
 pub(crate) fn hashes_of(record: &RecordView<'_>, out: &mut Vec<u32>) {
     out.clear();
-    let topic_hash = java_hash(record.topic());
-    for_each_key(record, |key, kind| out.push(hash_after(topic_hash, key, kind)));
+    let properties = KeyProperties::of(record.properties());
+    properties.for_each_hash(record.topic(), record.sys_flag(), |hash| out.push(hash));
 }
 
 /// Whether the record is one of `topic` with this key: two keys can share a hash.
 pub(crate) fn has_key(record: &RecordView<'_>, topic: &str, key: &str, kind: KeyKind) -> bool {
     let mut found = false;
-    if record.topic() == topic {
-        for_each_key(record, |other, other_kind| found |= other == key && other_kind == kind);
+    if record.topic() == topic && transaction_type(record.sys_flag()) != TRANSACTION_ROLLBACK {
+        KeyProperties::of(record.properties()).for_each(|other, other_kind| {
+            found |= other_kind == kind && String::from_utf8_lossy(other) == key;
+        });
     }
     found
 }
@@ -126,6 +174,62 @@ mod tests {
         assert_eq!(hashes(b"a\x01b\x02", 0), [0u32; 0]);
         assert_eq!(hashes(b"KEYS\x01 \x02", 0), [0u32; 0]);
         assert_eq!(hashes(b"KEYS\x01k\x02", TRANSACTION_ROLLBACK), [0u32; 0]);
+    }
+
+    /// As RocketMQ does it, one step after the other: all properties into a map, text by text.
+    fn naive_hashes(topic: &str, properties: &[u8]) -> Vec<u32> {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let map: std::collections::BTreeMap<String, String> =
+            properties::iter(properties).map(|(name, value)| (text(name), text(value))).collect();
+        let get = |name: &str| map.get(name).cloned();
+        let mut composed: Vec<String> =
+            get("UNIQ_KEY").iter().map(|unique| format!("{topic}#{unique}")).collect();
+        let keys = get("KEYS").unwrap_or_default();
+        let keys = keys.split(' ').filter(|key| !key.is_empty());
+        composed.extend(keys.map(|key| format!("{topic}#{key}")));
+        composed.extend(get("TAGS").map(|tag| format!("{topic}#T#{tag}")));
+        let hash = |key: &String| {
+            key.encode_utf16()
+                .fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+        };
+        composed.iter().map(|key| positive(hash(key))).collect()
+    }
+
+    #[test]
+    fn any_properties_give_the_hashes_that_a_naive_reader_finds() {
+        const PARTS: [&[u8]; 14] = [
+            b"UNIQ_KEY",
+            b"KEYS",
+            b"TAGS",
+            b"\x01",
+            b"\x01",
+            b"\x01",
+            b"\x02",
+            b"\x02",
+            b" ",
+            b"a",
+            b"key-17",
+            b"\xe4\xb8\xad",
+            b"\xff\xe4",
+            b"KEYS\x01k l\x02TAGS\x01t\x02",
+        ];
+        let (mut random, mut found) = (0x2545_F491_4F6C_DD1D_u64, 0);
+        for round in 0..20_000 {
+            let mut properties = Vec::new();
+            for _ in 0..round % 17 {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let part = usize::try_from(random % PARTS.len() as u64).unwrap();
+                properties.extend_from_slice(PARTS[part]);
+            }
+            let mut hashes = Vec::new();
+            KeyProperties::of(&properties).for_each_hash("中T", 0, |hash| hashes.push(hash));
+            let shown = String::from_utf8_lossy(&properties);
+            assert_eq!(hashes, naive_hashes("中T", &properties), "round {round}: {shown:?}");
+            found += hashes.len();
+        }
+        assert!(found > 10_000, "only {found} keys: nothing was compared");
     }
 
     #[test]

@@ -57,7 +57,14 @@ impl Newest {
         self.header.is_full(self.shape)
     }
 
+    /// Whether so many keys fit, and none of them waits for entries to be written first.
+    #[inline]
+    pub(crate) fn has_room(&self, keys: u32) -> bool {
+        self.shape.entries.saturating_sub(self.header.next_entry) >= keys && !self.should_write()
+    }
+
     /// Enters a key; the file is not full.
+    #[inline]
     pub(crate) fn put(&mut self, hash: u32, phy: u64, store_ms: i64) {
         self.take_memory();
         let (slot, number) = (self.shape.slot_of(hash), self.header.next_entry);

@@ -14,6 +14,7 @@ use crate::consumequeue::dispatch::{QueuePosition, RecordUnits, TagFacts, is_ind
 use crate::consumequeue::table::{QueueKey, QueueTable};
 use crate::consumequeue::unit::Unit;
 use crate::error::AppendError;
+use crate::index::KeyProperties;
 use crate::limits::{PROPERTY_PIECES_MAX, QUEUE_ID_MAX, UNPERSISTED_UNITS_WAKE};
 use crate::offset::{PhyOffset, QueueOffset};
 use crate::paths::is_folder_name;
@@ -332,8 +333,10 @@ impl<R: Runtime> Inner<R> {
                 if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
             let properties = out.get(bytes - properties_bytes..).unwrap_or_default();
-            let (topic, store_timestamp_ms) = (draft.topic, now_ms);
-            let facts = TagFacts::Record { topic, properties, store_timestamp_ms };
+            let keys = KeyProperties::of(properties);
+            self.hand_to_index((at, bytes, now_ms), (draft.topic, draft.sys_flag), &keys);
+            let (topic, tag, store_timestamp_ms) = (draft.topic, keys.tag, now_ms);
+            let facts = TagFacts::Record { topic, properties, tag, store_timestamp_ms };
             unit_of(at, bytes, facts, &self.env.config.delay_levels)
         })
     }

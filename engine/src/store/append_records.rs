@@ -10,6 +10,7 @@ use super::{Inner, Store};
 use crate::consumequeue::dispatch::{TagFacts, unit_of};
 use crate::consumequeue::table::QueueKey;
 use crate::error::AppendError;
+use crate::index::KeyProperties;
 use crate::offset::{PhyOffset, QueueOffset};
 use protocol::native::records::RecordPlan;
 use protocol::record::{RecordError, StoreFields};
@@ -111,6 +112,9 @@ impl<R: Runtime> Inner<R> {
                 store_host,
             };
             fields.write(out, plan.sys_flag, plan.has_crc_property);
+            let keys = KeyProperties::of(plan.properties(payload));
+            let record = (plan.topic(payload), plan.sys_flag);
+            self.hand_to_index((at, plan.bytes(), now_ms), record, &keys);
             let facts = TagFacts::Hashed(plan.tags_code);
             unit_of(at, plan.bytes(), facts, &self.env.config.delay_levels)
         })

@@ -1,19 +1,23 @@
-//! The task that reads the log for the index: from where it is to `visible`, from memory when that
-//! has it, from the files when not, a piece at a time so that others get their turn.
+//! The task that builds the index: from where it is to `visible`, a piece at a time so that others
+//! get their turn. It takes what the append handed over; where nothing was, it reads the log, from
+//! memory when that has it, from the files when not.
 //!
 //! A failed write costs the file that was growing: it is removed and built anew. Nothing else of
 //! the store waits for the index.
 
-use super::{Inner, Phase};
+use super::{Inner, Phase, Store};
 use crate::error::{FileError, ReadError};
-use crate::index::{IndexMark, hashes_of};
+use crate::index::{IndexMark, KeyProperties, hashes_of};
 use crate::limits::{BLANK_HEAD_BYTES, INDEX_INTERVAL, INDEX_READ_BYTES};
+use crate::offset::PhyOffset;
 use futures_lite::future::{or, yield_now};
 use protocol::record::{BLANK_MAGIC, MAGIC_AT, PHYSICAL_OFFSET_AT, RecordError, RecordView};
 use rt::{BufSlice, Runtime};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// A message's length while none was appended.
+const RECORD_BYTES_ASSUMED: u64 = 1024;
 /// Time until a failed round is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Closing says how far the index is when it takes this long, and again each time.
@@ -23,6 +27,7 @@ const PROGRESS_NANOS: u64 = 2_000_000_000;
 pub(super) async fn build_index<R: Runtime>(inner: Rc<Inner<R>>) {
     while inner.life.phase.get() == Phase::Open {
         let (seen, stopping) = (inner.writing.appended.seen(), inner.life.stopping.seen());
+        let filled = inner.derived.index.filled.seen();
         if let Err(error) = inner.index_round().await {
             tracing::warn!(%error, "the index is behind; trying again");
             inner.pause(RETRY).await;
@@ -36,19 +41,62 @@ pub(super) async fn build_index<R: Runtime>(inner: Rc<Inner<R>>) {
             )
             .await;
         }
-        inner.pause(INDEX_INTERVAL).await;
+        or(inner.pause(INDEX_INTERVAL), inner.derived.index.filled.changed_since(filled)).await;
     }
 }
 
 /// What lies at a place of the log.
 enum Step {
-    /// This many bytes were indexed or skipped.
-    On(u64),
+    /// A record of this many bytes.
+    Record(u64),
+    /// No record in this many bytes.
+    Blank(u64),
     /// The piece is too short: this many bytes are needed.
     Needs(usize),
 }
 
+/// How much of the log is not in the index yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexBehind {
+    /// Messages: those that were appended since the store was opened are counted, those before it
+    /// (after a kill, or with the index switched on anew) taken from their bytes.
+    pub messages: u64,
+    /// Bytes of the log.
+    pub bytes: u64,
+}
+
+impl<R: Runtime> Store<R> {
+    /// How much of the log is not found by key yet; all zero while the index is switched off. A
+    /// query enters what is missing first.
+    #[must_use]
+    pub fn index_behind(&self) -> IndexBehind {
+        let (inner, index) = (&*self.inner, &self.inner.derived.index);
+        let appended = inner.watermarks.appended().0;
+        if !inner.env.config.index_enabled || index.upto() >= appended {
+            return IndexBehind::default();
+        }
+        let counts = inner.counts.0.get();
+        let mean_bytes =
+            counts.record_bytes.checked_div(counts.messages).unwrap_or(RECORD_BYTES_ASSUMED);
+        let bytes = appended - index.upto();
+        IndexBehind { messages: index.messages_behind(counts.messages, mean_bytes), bytes }
+    }
+}
+
 impl<R: Runtime> Inner<R> {
+    /// Tells the index the keys of a record that is being appended: it need not read it again.
+    #[inline]
+    pub(super) fn hand_to_index(
+        &self,
+        place: (PhyOffset, usize, i64),
+        (topic, sys_flag): (&str, i32),
+        properties: &KeyProperties<'_>,
+    ) {
+        if self.env.config.index_enabled {
+            self.derived.index.hand(place, (topic, sys_flag), properties);
+        }
+    }
+
     async fn index_round(&self) -> Result<(), ReadError> {
         self.drop_old_index_files().await?;
         while self.life.phase.get() == Phase::Open
@@ -120,12 +168,21 @@ impl<R: Runtime> Inner<R> {
         if at >= target {
             return Ok(());
         }
-        let piece = self.read_piece(at).await?;
-        let done = self.index_records(at, &piece, target).await;
+        let handed = self.derived.index.enter_handed(target).await;
+        let done = match handed {
+            Ok(false) => {
+                let piece = self.read_piece(at).await?;
+                self.index_records(at, &piece, self.derived.index.read_until(target)).await
+            }
+            handed => handed.map(|_| ()),
+        };
         if let Err(error) = &done {
             tracing::warn!(%error, "this index file is built anew");
             // Which of its entries are on disk nobody knows.
             self.derived.index.forget_newest(self.writing.log.begin()).await?;
+        }
+        if self.derived.index.upto() == self.watermarks.appended().0 {
+            self.derived.index.count_from(self.derived.index.upto(), self.counts.0.get().messages);
         }
         Ok(done?)
     }
@@ -149,8 +206,13 @@ impl<R: Runtime> Inner<R> {
                 usize::try_from(done).ok().and_then(|done| piece.get(done..)).unwrap_or_default();
             let (store_ms, step) = self.look_at(rest, at + done, &mut hashes);
             match step {
-                Step::On(bytes) => {
+                Step::Record(bytes) => {
                     self.derived.index.put(&hashes, at + done, store_ms).await?;
+                    self.derived.index.passed(at + done, at + done + bytes);
+                    self.counts.add(|counts| counts.index_read_again += 1);
+                    done += bytes;
+                }
+                Step::Blank(bytes) => {
                     done += bytes;
                     self.derived.index.set_upto(at + done);
                 }
@@ -184,12 +246,12 @@ impl<R: Runtime> Inner<R> {
             .and_then(|magic| magic.try_into().ok())
             .map(i32::from_be_bytes);
         if left_in_file < BLANK_HEAD_BYTES || magic == Some(BLANK_MAGIC) {
-            return (0, Step::On(left_in_file));
+            return (0, Step::Blank(left_in_file));
         }
         match RecordView::parse(bytes) {
             Ok(record) if record.physical_offset() == i64::try_from(at).unwrap_or(-1) => {
                 hashes_of(&record, hashes);
-                (record.store_timestamp_ms(), Step::On(record.total_size() as u64))
+                (record.store_timestamp_ms(), Step::Record(record.total_size() as u64))
             }
             Err(RecordError::TooShort { expected, .. })
                 if expected <= self.env.config.record_bytes_max() =>
@@ -213,7 +275,7 @@ impl<R: Runtime> Inner<R> {
             offset_at(*skip) == Some(at + *skip as u64)
                 && matches!(
                     self.look_at(&piece[*skip..], at + *skip as u64, &mut Vec::new()).1,
-                    Step::On(_) | Step::Needs(1..)
+                    Step::Record(_) | Step::Blank(_) | Step::Needs(1..)
                 )
         };
         let next = (1..piece.len())

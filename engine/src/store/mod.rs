@@ -43,6 +43,7 @@ pub use append::{Appended, AppendedBatch};
 pub use arrivals::Arrival;
 pub use close::{LeftOver, LeftQueue};
 pub use cold::ColdRead;
+pub use indexing::IndexBehind;
 pub use open::Recovered;
 pub use query::{KeyQuery, Queried};
 pub use read::{
@@ -84,6 +85,9 @@ pub struct WriteCounts {
     pub checkpoints: u64,
     /// Time all of them took.
     pub checkpoint_nanos: u64,
+    /// Messages that the index read from the log, because the append did not hand them over: those
+    /// of earlier lives, copied ones, and those beyond [`crate::limits::INDEX_HANDED_RECORDS_MAX`].
+    pub index_read_again: u64,
 }
 
 #[derive(Default)]

@@ -280,6 +280,8 @@ impl<R: Runtime> Inner<R> {
         if let Some(mark) = &mut *derived.index_mark.borrow_mut() {
             mark.cut(cut.to);
         }
+        derived.index.forget_handed();
+        derived.index.count_from(cut.to, self.counts.0.get().messages);
         self.caches.cut(cut.to);
         self.cut_arrivals();
     }

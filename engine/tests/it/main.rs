@@ -27,6 +27,7 @@ mod gathers;
 mod hot_and_cold;
 mod index;
 mod index_damage;
+mod index_handed;
 mod kept_tail;
 mod kept_tail_refused;
 mod log_goes_on;

@@ -130,6 +130,14 @@ impl RecordPlan {
         std::str::from_utf8(self.topic_bytes(payload)).unwrap_or_default()
     }
 
+    /// Its properties.
+    #[must_use]
+    #[inline]
+    pub fn properties<'p>(&self, payload: &'p [u8]) -> &'p [u8] {
+        let from = self.topic_at as usize + self.topic_bytes as usize + 2;
+        payload.get(from..self.at as usize + self.bytes as usize).unwrap_or_default()
+    }
+
     /// Whether `other`, of the same payload, goes into the same queue.
     #[must_use]
     pub fn same_queue(&self, other: &Self, payload: &[u8]) -> bool {
