@@ -50,7 +50,7 @@ pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
     Appended, AppendedBatch, Arrival, Boundary, ColdRead, KeyQuery, LeftOver, LeftQueue,
-    OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices, ReadStatus,
-    RecordFilter, Recovered, Store, TagFilter, WriteCounts,
+    OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadAmount, ReadOrigins, ReadRequest,
+    ReadSlices, ReadStatus, RecordFilter, Recovered, Store, TagFilter, WriteCounts,
 };
 pub use tail_file::TailMemory;

@@ -13,6 +13,7 @@ use super::read::{
     Budget, OwnedReadRequest, QueueRange, ReadRequest, ReadStatus, TagFilter, push_joined,
     status_by_range, units_looked_at_max,
 };
+use super::read_origin::ReadOrigins;
 use super::{Inner, Store};
 use crate::commitlog::scan::{NoRecord, ScanLimits, record_at};
 use crate::consumequeue::disk::QueuePlace;
@@ -49,6 +50,8 @@ pub struct ColdRead {
     pub messages: usize,
     /// How many bytes.
     pub bytes: usize,
+    /// Where they were: a read that begins on disk may end in the tail.
+    pub origins: ReadOrigins,
     /// Where the consumer goes on.
     pub next_begin_offset: QueueOffset,
     /// The queue's range at the time.
@@ -74,9 +77,17 @@ struct Fetched {
     slices: Vec<BufSlice>,
     messages: usize,
     bytes: usize,
+    origins: ReadOrigins,
     stopped: Option<Stopped>,
     /// The message that the answer had no room for.
     full_at: Option<QueueOffset>,
+}
+
+/// Where a record was.
+#[derive(Clone, Copy)]
+enum Place {
+    Tail { is_written: bool },
+    Disk,
 }
 
 /// A unit that did not lead to its message.
@@ -103,6 +114,7 @@ impl<R: Runtime> Store<R> {
             slices: Vec::new(),
             messages: 0,
             bytes: 0,
+            origins: ReadOrigins::default(),
             next_begin_offset,
             range,
         };
@@ -126,7 +138,7 @@ impl<R: Runtime> Store<R> {
                     "the damage that was found when the store was opened",
                 );
             }
-            let Fetched { slices, messages, bytes, stopped, full_at } =
+            let Fetched { slices, messages, bytes, origins, stopped, full_at } =
                 inner.fetch(&place, &picked.units, request).await?;
             if inner.writing.log.cuts() != cuts {
                 return Ok(nothing(picked.otherwise, picked.next, range));
@@ -139,6 +151,7 @@ impl<R: Runtime> Store<R> {
                     slices,
                     messages,
                     bytes,
+                    origins,
                     next_begin_offset,
                     range,
                 });
@@ -344,14 +357,20 @@ impl<R: Runtime> Inner<R> {
                     fetched.stopped = Some(Stopped { offset: *offset, unit: *unit, found });
                     break;
                 }
-                Ok(record) if !request.filter.takes_record(&record) => {}
-                Ok(record) if !budget.takes(fetched.messages, fetched.bytes, record.len()) => {
+                Ok((record, _)) if !request.filter.takes_record(&record) => {}
+                Ok((record, _)) if !budget.takes(fetched.messages, fetched.bytes, record.len()) => {
                     fetched.full_at = Some(*offset);
                     break;
                 }
-                Ok(record) => {
+                Ok((record, place)) => {
                     fetched.messages += 1;
                     fetched.bytes += record.len();
+                    match place {
+                        Place::Tail { is_written } => {
+                            fetched.origins.add_from_tail(record.len(), is_written);
+                        }
+                        Place::Disk => fetched.origins.cold.add(record.len()),
+                    }
                     push_joined(&mut fetched.slices, record);
                 }
             }
@@ -366,11 +385,12 @@ impl<R: Runtime> Inner<R> {
         place: &QueuePlace,
         units: &[(QueueOffset, Unit)],
         nth: usize,
-    ) -> Result<Result<BufSlice, String>, ReadError> {
+    ) -> Result<Result<(BufSlice, Place), String>, ReadError> {
         let (offset, unit) = units[nth];
         let size = exact(unit.size);
         if let Some(record) = self.writing.tail.borrow().slice(unit.at.0, size) {
-            return Ok(Ok(record));
+            let is_written = unit.end() <= self.watermarks.written().0;
+            return Ok(Ok((record, Place::Tail { is_written })));
         }
         let is_possible =
             size <= self.env.config.record_bytes_max() && unit.end() <= self.watermarks.written().0;
@@ -379,7 +399,8 @@ impl<R: Runtime> Inner<R> {
         } else {
             BufSlice::empty()
         };
-        Ok(check_unit(place, offset, &unit, &record, self.read_limits()).map(|()| record))
+        Ok(check_unit(place, offset, &unit, &record, self.read_limits())
+            .map(|()| (record, Place::Disk)))
     }
 
     /// Whether the message before or after in the queue lies in the same window of the log.

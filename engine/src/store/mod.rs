@@ -29,6 +29,7 @@ mod open_tail;
 mod query;
 mod read;
 mod read_ahead;
+mod read_origin;
 mod recover;
 mod repair;
 mod retain;
@@ -49,6 +50,7 @@ pub use read::{
     OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus,
     RecordFilter, TagFilter,
 };
+pub use read_origin::{ReadAmount, ReadOrigins};
 pub use search::Boundary;
 
 use crate::offset::PhyOffset;
