@@ -49,7 +49,7 @@ pub use error::{AppendError, FileError, OpenError, RawError, ReadError, StoreErr
 pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
-    Appended, AppendedBatch, Arrival, Boundary, ColdRead, KeyQuery, LeftOver, LeftQueue,
+    Appended, AppendedBatch, Arrival, Boundary, CacheUse, ColdRead, KeyQuery, LeftOver, LeftQueue,
     OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadAmount, ReadOrigins, ReadRequest,
     ReadSlices, ReadStatus, RecordFilter, Recovered, Store, TagFilter, WriteCounts,
 };

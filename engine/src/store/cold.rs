@@ -9,6 +9,7 @@
 //! a read stops before it, and one that begins at it says MessageWasRemoving and where to go on. It
 //! is in the log once, with file and offset.
 
+use super::cold_windows::CurrentWindow;
 use super::read::{
     Budget, OwnedReadRequest, QueueRange, ReadRequest, ReadStatus, TagFilter, push_joined,
     status_by_range, units_looked_at_max,
@@ -249,7 +250,11 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn cold_budget(&self, request: &ReadRequest<'_>, first: Option<&Unit>) -> Budget {
-        let is_hot = first.is_some_and(|unit| unit.at.0 >= self.writing.tail.borrow().begin());
+        // What was read ahead is memory: the limits for the disk are for reads that wait for it.
+        let is_hot = first.is_some_and(|unit| {
+            unit.at.0 >= self.writing.tail.borrow().begin()
+                || self.caches.cold.borrow().holds(unit.at.0)
+        });
         let config = &self.env.config;
         let (messages, bytes) = if is_hot {
             (config.hot_messages_max, config.hot_bytes_max)
@@ -339,13 +344,13 @@ impl<R: Runtime> Inner<R> {
         request: &ReadRequest<'_>,
     ) -> Result<Fetched, ReadError> {
         let budget = self.cold_budget(request, units.first().map(|(_, unit)| unit));
-        let mut fetched = Fetched::default();
+        let (mut fetched, mut current) = (Fetched::default(), None);
         for (nth, (offset, unit)) in units.iter().enumerate() {
             if fetched.messages >= budget.messages.max(1) {
                 fetched.full_at = Some(*offset);
                 break;
             }
-            let found = match self.checked_record(place, units, nth).await {
+            let found = match self.checked_record(place, units, nth, &mut current).await {
                 // What was found before it is an answer.
                 Err(ReadError::TooMuchMemory { .. }) if fetched.messages > 0 => {
                     Err("no memory for it now".to_owned())
@@ -375,6 +380,10 @@ impl<R: Runtime> Inner<R> {
                 }
             }
         }
+        let read = units.iter().take_while(|(offset, _)| Some(*offset) != fetched.full_at);
+        if let Some((_, last)) = read.last() {
+            self.caches.cold.borrow_mut().read_upto(place.key, last.end());
+        }
         Ok(fetched)
     }
 
@@ -385,6 +394,7 @@ impl<R: Runtime> Inner<R> {
         place: &QueuePlace,
         units: &[(QueueOffset, Unit)],
         nth: usize,
+        current: &mut Option<CurrentWindow>,
     ) -> Result<Result<(BufSlice, Place), String>, ReadError> {
         let (offset, unit) = units[nth];
         let size = exact(unit.size);
@@ -395,7 +405,8 @@ impl<R: Runtime> Inner<R> {
         let is_possible =
             size <= self.env.config.record_bytes_max() && unit.end() <= self.watermarks.written().0;
         let record = if is_possible {
-            self.cold_record(unit.at.0, size, self.has_neighbour(units, nth)).await?
+            let has_neighbour = self.has_neighbour(units, nth);
+            self.cold_record(unit.at.0, size, has_neighbour, current).await?
         } else {
             BufSlice::empty()
         };
@@ -418,6 +429,8 @@ impl<R: Runtime> Inner<R> {
     pub(super) async fn read_log(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
         let mut charge = self.charge_cold(len)?;
         let bytes = self.read_uncharged(at, len).await?;
+        let read_bytes = &self.caches.read_bytes;
+        read_bytes.set(read_bytes.get() + bytes.pinned_bytes() as u64);
         if !bytes.is_empty() {
             charge.set(bytes.pinned_bytes());
             bytes.keep_charge(charge);
