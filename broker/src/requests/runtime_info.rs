@@ -33,7 +33,7 @@ pub(crate) fn begin(shard: &mut Shard, _: &CommandView<'_>) -> Result<Task, Refu
     let mut lines = Lines::new();
     times(shard, &mut lines);
     puts_and_gets(shard, &mut lines);
-    origins(shard, &mut lines);
+    cache(shard, &mut lines);
     log(shard, &mut lines);
     waiting(shard, &mut lines);
     delayed(shard, &mut lines);
@@ -101,10 +101,17 @@ fn puts_and_gets(shard: &Shard, lines: &mut Lines) {
     set(lines, "msgGetTotalTodayNow", now.transferred);
 }
 
-/// Where the messages that were handed out were (RingMQ's own lines): hot, in memory because they
+/// What is kept of the log in memory and may be, and where the messages that were handed out were
+/// (RingMQ's own lines): hot, in memory because they
 /// were not written yet; warm, still in memory after that; cold, on disk.
-fn origins(shard: &Shard, lines: &mut Lines) {
+fn cache(shard: &Shard, lines: &mut Lines) {
     let ReadOrigins { hot, warm, cold } = shard.reads.origins;
+    let cache = shard.cx.store.cache_use();
+    set(lines, "cacheBudgetBytes", cache.budget_bytes);
+    set(lines, "cacheBudgetBytesMax", cache.most_bytes);
+    set(lines, "cacheTailBytes", cache.tail_bytes);
+    set(lines, "cacheColdBytes", cache.cold_bytes);
+    set(lines, "getColdDeviceBytes", cache.read_bytes);
     for (name, amount) in [("Hot", hot), ("Warm", warm), ("Cold", cold)] {
         set(lines, &format!("get{name}Messages"), amount.messages);
         set(lines, &format!("get{name}Bytes"), amount.bytes);
