@@ -33,12 +33,7 @@ fn put(client: &mut Client, from: usize, upto: usize) {
             .map(|nth| {
                 let text = format!("{nth} {filler}");
                 let header = message("T");
-                client.send(
-                    request::SEND_MESSAGE_V2,
-                    0,
-                    |w| header.write_v2(w),
-                    text.as_bytes(),
-                )
+                client.send(request::SEND_MESSAGE_V2, 0, |w| header.write_v2(w), text.as_bytes())
             })
             .collect();
         for send in sends {
@@ -77,8 +72,7 @@ fn auto_grows_in_its_control_group_gives_back_when_that_shrinks_and_comes_again(
     let enter = group.entering();
     let words = ["sh", "-c", enter.as_str(), "sh"];
     let settings = ["tailCacheBytes=auto", &setting];
-    let cluster =
-        Cluster::start_with(1, &settings, |setup: BrokerSetup| setup.through(words));
+    let cluster = Cluster::start_with(1, &settings, |setup: BrokerSetup| setup.through(words));
     let said = cluster.broker.said();
     assert!(said.contains("tailCacheBytes=auto, for each shard up to 256 MiB"), "{said}");
     let mut client = cluster.client(0);

@@ -11,13 +11,15 @@
 //! at different places find each other's windows after at most a cell, and a byte is read from disk
 //! once for all of them, as long as they are not farther apart than the cache is large.
 //!
-//! What goes first when the cache is full: what no reader still has to come to; then what the next
-//! reader is farthest from. Least recently used would be wrong here: the windows that a reader
-//! behind needs next are those that the reader in front used longest ago.
+//! What goes first when the cache is full: of what was used, what no reader still has to come to,
+//! then what the next reader is farthest from; at last what was read ahead. Least recently used
+//! would be wrong here: the windows that a reader behind needs next are those that the reader in
+//! front used longest ago.
 
 use crate::consumequeue::table::QueueKey;
 use rt::runtime::DIRECT_ALIGN;
 use rt::{AppendBuf, BufSlice, MemoryAccount, MemoryUse};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Readers remembered; beyond it the one that was quiet for the longest is forgotten.
@@ -210,9 +212,9 @@ impl ColdWindows {
     /// cell begins at `cell_start`, and nobody wants what lies behind `end`.
     pub(super) fn gap(&self, cell_start: u64, floor: u64, end: u64) -> (u64, u64) {
         let before = self.windows.range(..=floor).next_back();
-        let before = before.map_or(0, |(start, window)| end_of(*start, window));
+        let before = before.map(|(start, window)| end_of(*start, window));
         // What is missing between two windows of a cell is read with the rest.
-        let start = if before >= cell_start { before } else { floor };
+        let start = before.filter(|before| *before >= cell_start).unwrap_or(floor);
         let next = self.windows.range(start..).next().map_or(end, |(next, _)| *next);
         (start, end.min(next))
     }
@@ -290,25 +292,23 @@ impl ColdWindows {
         self.readers.retain(|reader| came_bytes - reader.came_bytes <= quiet_bytes);
         let mut places: Vec<u64> = self.readers.iter().map(|reader| reader.at).collect();
         places.sort_unstable();
-        let here = self.windows.iter().filter_map(|(start, window)| match window {
-            Window::Here { bytes, .. } => Some((*start, bytes.len())),
-            Window::Coming(_) => None,
-        });
-        // How far a reader has to come to need it. The first of equals goes: it is the oldest that
-        // everybody has passed.
-        let distance = |start: u64, len: usize| {
-            let behind = places.partition_point(|place| *place < start + len as u64);
+        // How far a reader has to come to need it.
+        let distance = |start: u64, end: u64| {
+            let behind = places.partition_point(|place| *place < end);
             let reader = behind.checked_sub(1).and_then(|last| places.get(last));
             reader.map_or(u64::MAX, |place| start.saturating_sub(*place))
         };
-        let farthest = here.fold(None, |best: Option<(u64, u64)>, (start, len)| {
-            let found = distance(start, len);
-            if best.is_some_and(|(_, best)| best >= found) { best } else { Some((start, found)) }
+        // What was read ahead and not used goes last: it would be read once more. The first of
+        // equals goes: it is the oldest that everybody has passed.
+        let here = self.windows.iter().filter_map(|(start, window)| match window {
+            Window::Here { is_used, .. } => {
+                Some((*is_used, distance(*start, end_of(*start, window)), Reverse(*start)))
+            }
+            Window::Coming(_) => None,
         });
-        farthest.is_some_and(|(start, _)| {
-            self.forget(start);
-            true
-        })
+        let Some((_, _, Reverse(start))) = here.max() else { return false };
+        self.forget(start);
+        true
     }
 
     fn forget(&mut self, start: u64) {

@@ -2,7 +2,7 @@
 //! from disk serves the others, and nobody loses or doubles a message.
 
 use crate::oracle::{Oracle, Replay, assert_record, request, seeds, small_config, split};
-use engine::{QueueOffset, ReadStatus, Store, StoreConfig, TagFilter};
+use engine::{QueueOffset, ReadRequest, ReadStatus, Store, StoreConfig, TagFilter};
 use futures_util::future::join_all;
 use rt::Runtime;
 use rt::sim::Sim;
@@ -29,7 +29,8 @@ async fn filled(sim: &Sim, oracle: &mut Oracle) -> Store<Sim> {
 
 /// One read of a queue from `offset` on, compared with what was sent; where it goes on.
 async fn read(store: &Store<Sim>, oracle: &Oracle, queue_id: i32, offset: i64) -> i64 {
-    let request = request("mixed", queue_id, offset, TagFilter::All).to_owned();
+    let request = request("mixed", queue_id, offset, TagFilter::All);
+    let request = ReadRequest { max_messages: 8, ..request }.to_owned();
     let found = store.read_cold(request).await.unwrap();
     assert_eq!(found.status, ReadStatus::Found, "{queue_id} at {offset}");
     let first = usize::try_from(offset).unwrap();
