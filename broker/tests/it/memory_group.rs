@@ -33,6 +33,14 @@ impl MemoryGroup {
         std::fs::write(self.folder.join(self.limit_file), bytes.to_string()).is_ok()
     }
 
+    /// What its processes use, pages of files among it.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        let names = ["memory.usage_in_bytes", "memory.current"];
+        let text =
+            names.iter().find_map(|name| std::fs::read_to_string(self.folder.join(name)).ok());
+        text.unwrap().trim().parse().unwrap()
+    }
+
     /// A shell's script that runs its arguments in the group.
     pub(crate) fn entering(&self) -> String {
         format!("echo $$ > {}/cgroup.procs; exec \"$@\"", self.folder.display())

@@ -9,15 +9,17 @@ use rt::sim::Sim;
 use std::time::Duration;
 
 const QUEUES: i32 = 4;
+/// Of the windows: 48 cells.
+const CACHE_BYTES: usize = 768 * 1024;
 
 fn config() -> StoreConfig {
-    StoreConfig { cold_cache_bytes_max: 192 * 1024, ..small_config("/store") }
+    StoreConfig { cold_cache_bytes_max: CACHE_BYTES, ..small_config("/store") }
 }
 
 /// A store whose log is three times as large as the windows and on disk alone.
 async fn filled(sim: &Sim, oracle: &mut Oracle) -> Store<Sim> {
     let store = Store::open(sim.clone(), config()).await.unwrap();
-    while store.appended().0 < 3 * 192 * 1024 {
+    while store.appended().0 < 3 * CACHE_BYTES as u64 {
         for queue_id in 0..QUEUES {
             let bytes = 200 + usize::try_from(sim.random_u64() % 600).unwrap();
             oracle.append_waiting(&store, ("mixed", queue_id), "red", bytes).await;
@@ -113,7 +115,7 @@ fn a_queue_alone_is_read_with_the_log_around_it_once() {
         }
         let cost = device_bytes_a_byte(&store);
         assert!(cost < 1.1, "{cost} device bytes for each byte of the log");
-        assert!(store.cache_use().cold_bytes <= 192 * 1024);
+        assert!(store.cache_use().cold_bytes <= CACHE_BYTES);
         store.close().await.unwrap();
     });
 }
