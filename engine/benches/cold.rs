@@ -6,6 +6,11 @@
 //! with RocketMQ's own defaults every 8 messages are a pull, and what is measured is pulls. Every
 //! record is checked. `cargo bench -p engine --bench cold [-- --mib 4096 --rounds 7]`; under `cargo
 //! test` a small log, once.
+//!
+//! Then a log in which the messages of four queues lie mixed: one of them read alone, all in turn,
+//! and all at the same time; and the same from memory. Beside the rate: bytes that the device gave
+//! for each byte of a message (`/proc/self/io`), and CPU for each message, the kernel's part of it
+//! included. `--only mixed` leaves the first part out.
 
 #![expect(
     clippy::print_stdout,
@@ -17,6 +22,8 @@
 mod disk;
 #[path = "common/draft.rs"]
 mod draft;
+#[path = "cold/mixed.rs"]
+mod mixed;
 
 use disk::{Size, bare_read, config, fill, on_core, open, print_row, rate};
 use engine::{QueueOffset, ReadRequest, ReadStatus, Store, StoreConfig, TagFilter};
@@ -30,6 +37,14 @@ const LOADS: [(usize, usize, usize); 4] =
 
 fn main() {
     let size = disk::size();
+    let args: Vec<String> = std::env::args().collect();
+    if !args.iter().any(|arg| arg == "mixed") {
+        one_queue(size);
+    }
+    mixed::main(size);
+}
+
+fn one_queue(size: Size) {
     for (body, messages, bytes) in LOADS {
         let folder = match tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")) {
             Ok(folder) => folder,
@@ -55,7 +70,7 @@ async fn run(
         ..config(&root, size)
     };
     let store = open(&core, &config).await;
-    fill(&store, size, body).await;
+    fill(&store, size, body, 1).await;
     assert!(store.close().await.is_ok());
     let end = store.appended().0;
     drop(store);

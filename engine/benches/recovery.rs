@@ -54,7 +54,7 @@ async fn run(
 ) -> Vec<(f64, f64)> {
     let config = StoreConfig { append_property_crc, ..config(&root, size) };
     let store = open(&core, &config).await;
-    fill(&store, size, body).await;
+    fill(&store, size, body, 1).await;
     if let Err(error) = store.close().await {
         panic!("{error}");
     }

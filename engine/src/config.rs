@@ -6,7 +6,7 @@ use crate::error::OpenError;
 use crate::index::Shape;
 use crate::limits::{
     BLANK_HEAD_BYTES, BLOCK_BYTES, CHUNK_BYTES, CONSUMEQUEUE_OPEN_FILES_MAX, FEW_QUEUES_MAX,
-    INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES,
+    INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES, TAIL_RESERVED_BYTES,
 };
 use crate::number::exact;
 use crate::retention::RetentionConfig;
@@ -77,8 +77,12 @@ pub struct StoreConfig {
     pub commitlog_file_bytes: u64,
     /// Units in a ConsumeQueue file (`mappedFileSizeConsumeQueue` / 20): a fact of the store.
     pub consumequeue_file_units: u32,
-    /// Memory for the recent log (`tailCacheBytes`); unwritten log never exceeds it.
+    /// Memory for the recent log (`tailCacheBytes`), at most; unwritten log never exceeds it.
     pub tail_bytes_max: usize,
+    /// The tail takes up to `tail_bytes_max` only while the machine has memory to spare, and gives
+    /// it back when it hasn't (`tailCacheBytes=auto`); what is not written is bounded by
+    /// [`StoreConfig::tail_floor_bytes`] then.
+    pub tail_follows_memory: bool,
     /// Memory of one piece of the tail.
     pub chunk_bytes: usize,
     /// Where that memory is (`tailPath`).
@@ -153,6 +157,7 @@ impl StoreConfig {
             commitlog_file_bytes: 1024 * 1024 * 1024,
             consumequeue_file_units: 300_000,
             tail_bytes_max: 64 * 1024 * 1024,
+            tail_follows_memory: false,
             chunk_bytes: CHUNK_BYTES,
             tail_place: TailPlace::Private,
             message_bytes_max: 4 * 1024 * 1024,
@@ -160,8 +165,8 @@ impl StoreConfig {
             hot_bytes_max: 256 * 1024,
             cold_messages_max: 8,
             cold_bytes_max: 64 * 1024,
-            read_ahead_bytes: 512 * 1024,
-            cold_cache_bytes_max: 8 * 1024 * 1024,
+            read_ahead_bytes: 1024 * 1024,
+            cold_cache_bytes_max: 16 * 1024 * 1024,
             flush: FlushPolicy::Async,
             backend: LogBackend::Direct,
             flush_interval_ms: 500,
@@ -200,6 +205,12 @@ impl StoreConfig {
     pub fn tail_bytes_min(&self) -> usize {
         let block: usize = exact(BLOCK_BYTES);
         2 * self.chunk_bytes.max(self.record_bytes_max() + 2 * block)
+    }
+
+    /// What a tail that follows the machine's memory never gives back.
+    #[must_use]
+    pub fn tail_floor_bytes(&self) -> usize {
+        TAIL_RESERVED_BYTES.max(self.tail_bytes_min()).min(self.tail_bytes_max)
     }
 
     pub(crate) fn check(&self) -> Result<(), OpenError> {

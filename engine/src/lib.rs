@@ -49,8 +49,9 @@ pub use error::{AppendError, FileError, OpenError, RawError, ReadError, StoreErr
 pub use offset::{PhyOffset, QueueOffset};
 pub use retention::{DeleteWhen, RetentionConfig};
 pub use store::{
-    Appended, AppendedBatch, Arrival, Boundary, ColdRead, IndexBehind, KeyQuery, LeftOver,
-    LeftQueue, OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadRequest, ReadSlices,
-    ReadStatus, RecordFilter, Recovered, Store, TagFilter, WriteCounts,
+    Appended, AppendedBatch, Arrival, Boundary, CacheUse, ColdRead, IndexBehind, KeyQuery,
+    LeftOver, LeftQueue, OwnedReadRequest, OwnedTagFilter, Queried, QueueRange, ReadAmount,
+    ReadOrigins, ReadRequest, ReadSlices, ReadStatus, RecordFilter, Recovered, Store, TagFilter,
+    WriteCounts,
 };
 pub use tail_file::TailMemory;

@@ -20,6 +20,24 @@ pub const TAIL_SLOTS_FACTOR: usize = 4;
 /// not depend on what others take meanwhile. The rest is taken as it fills.
 pub const TAIL_RESERVED_BYTES: usize = 64 * 1024 * 1024;
 
+/// How often a tail that follows the machine's memory looks at it.
+pub const BUDGET_LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What such a tail may take from one look to the next. More would be taken unseen.
+pub const GROWTH_BYTES: usize = 64 * 1024 * 1024;
+
+/// What such a tail leaves to everybody else: a quarter of what it may become, within these.
+pub const CACHE_SPARE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// See [`CACHE_SPARE_BYTES_MIN`].
+pub const CACHE_SPARE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+const _: () = assert!(CACHE_SPARE_BYTES_MIN <= CACHE_SPARE_BYTES_MAX);
+
+/// From this part of the time on in which tasks wait for memory, in thousandths, it gives back.
+pub const STALLED_PERMILLE_MAX: u32 = 100;
+
+/// Between two chunks that are given back: each is a hole in a tmpfs, some 100 us.
+pub const GIVE_BACK_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// Evicted chunks that readers still hold and that are looked at again when a chunk is needed.
 pub const LENT_CHUNKS_MAX: usize = 8;
 

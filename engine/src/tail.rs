@@ -64,6 +64,8 @@ pub(crate) struct Tail {
     /// Bytes copied from chunk to chunk so far.
     carried_bytes: u64,
     chunk_bytes: usize,
+    /// What is not written may be so much more than this, in bytes, and a chunk's rest.
+    unwritten_max: u64,
     /// Where the chunks are, when they outlive the process.
     file: Option<TailFile>,
     /// There, where the end of the last chunk is published.
@@ -102,9 +104,43 @@ impl Tail {
             partial_before: partial,
             carried_bytes: 0,
             chunk_bytes,
+            unwritten_max: u64::MAX,
             file,
             line_end: None,
         }
+    }
+
+    /// No further chunk while so many bytes are not written: a tail that may become large is a
+    /// cache, and not a longer queue for the device.
+    pub(crate) fn bound_unwritten(&mut self, bytes: usize) {
+        self.unwritten_max = bytes as u64;
+    }
+
+    /// From now on the chunks are to have at most `bytes_max` together; what is above it goes with
+    /// [`Tail::give_back_oldest`], or when a chunk is needed.
+    pub(crate) fn set_memory_max(&mut self, bytes_max: usize) {
+        self.memory.set_bytes_max(bytes_max);
+        self.memory.free_spare();
+    }
+
+    /// Forgets the oldest chunk, if all of it is written and the chunks have more memory than they
+    /// may; whether it did.
+    pub(crate) fn give_back_oldest(&mut self, written: u64) -> bool {
+        let Some(oldest) = (self.memory.is_over()).then(|| self.pop_oldest(written)).flatten()
+        else {
+            return false;
+        };
+        self.memory.give_back(oldest);
+        self.memory.free_spare();
+        true
+    }
+
+    /// The last one stays: the next begins with its partial block.
+    fn pop_oldest(&mut self, written: u64) -> Option<Rc<AppendBuf>> {
+        let may_go = self.chunks.len() > 1
+            && self.chunks.front().is_some_and(|oldest| oldest.end() <= written);
+        let oldest = if may_go { self.chunks.pop_front() } else { None };
+        oldest.map(|chunk| chunk.buf)
     }
 
     /// The first log byte that can be read here.
@@ -122,7 +158,7 @@ impl Tail {
         self.carried_bytes
     }
 
-    #[cfg(test)]
+    /// Memory of the chunks in use and of the spare ones.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory.used_bytes()
     }
@@ -166,17 +202,17 @@ impl Tail {
         taken.map(|chunk| self.memory.put_aside(chunk)).is_ok()
     }
 
-    /// A chunk of `capacity`: written ones are forgotten until there is room. The last one stays:
-    /// the next begins with its partial block.
+    /// A chunk of `capacity`: written ones are forgotten until there is room.
     fn take_chunk(&mut self, capacity: usize, written: u64) -> Result<Rc<AppendBuf>, Full> {
+        if self.end() - written > self.unwritten_max {
+            return Err(Full);
+        }
         loop {
             if let Some(chunk) = self.memory.take(capacity) {
                 return Ok(chunk);
             }
-            let may_go = self.chunks.len() > 1
-                && self.chunks.front().is_some_and(|oldest| oldest.end() <= written);
-            let oldest = if may_go { self.chunks.pop_front() } else { None };
-            self.memory.give_back(oldest.ok_or(Full)?.buf);
+            let oldest = self.pop_oldest(written);
+            self.memory.give_back(oldest.ok_or(Full)?);
         }
     }
 
@@ -333,6 +369,35 @@ mod tests {
             assert!(tail.memory_bytes() <= 3 * 8192);
         }
         assert!(refused > 10);
+    }
+
+    #[test]
+    fn a_lower_limit_takes_the_oldest_written_chunks_and_no_unwritten_one() {
+        let mut tail = tail(0, Vec::new(), 4096, 8 * 4096);
+        let places: Vec<u64> = (0..8).map(|_| fill(&mut tail, 4096, 1, 0).unwrap()).collect();
+        tail.set_memory_max(2 * 4096);
+        assert!(!tail.give_back_oldest(places[1] - 1), "nothing is written");
+        let mut given = 0;
+        while tail.give_back_oldest(places[4]) {
+            given += 1;
+        }
+        assert_eq!((given, tail.begin(), tail.memory_bytes()), (4, places[4], 4 * 4096));
+        assert_eq!(fill(&mut tail, 4096, 2, places[4]), Err(Full), "the rest is not written");
+        let end = tail.end();
+        while tail.give_back_oldest(end) {}
+        assert_eq!(tail.memory_bytes(), 2 * 4096);
+        tail.set_memory_max(4 * 4096);
+        (0..4).for_each(|_| _ = fill(&mut tail, 4096, 3, end).unwrap());
+        assert_eq!(tail.memory_bytes(), 4 * 4096, "it comes again");
+    }
+
+    #[test]
+    fn what_is_not_written_has_a_bound_of_its_own() {
+        let mut tail = tail(0, Vec::new(), 4096, 100 * 4096);
+        tail.bound_unwritten(3 * 4096);
+        let taken = (0..50).take_while(|_| fill(&mut tail, 4096, 1, 0).is_ok()).count();
+        assert_eq!(taken, 4, "the bound, and the chunk that passes it");
+        assert!(!tail.could_reserve(1, 0) && tail.could_reserve(1, 4096));
     }
 
     #[test]

@@ -61,6 +61,27 @@ impl ChunkMemory {
         self.used_bytes
     }
 
+    /// From now on memory in use is to be at most `bytes_max`: no chunk is made beyond it. What is
+    /// above it goes as chunks are given back.
+    pub fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
+    /// Whether more memory is in use than may be.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.used_bytes > self.bytes_max
+    }
+
+    /// Frees the spare chunks that are beyond what may be in use.
+    pub fn free_spare(&mut self) {
+        while self.used_bytes > self.bytes_max
+            && let Some(spare) = self.spare.pop()
+        {
+            self.used_bytes -= spare.capacity();
+        }
+    }
+
     /// The account that is charged for lent chunks.
     #[must_use]
     pub fn account(&self) -> &MemoryAccount {
@@ -163,6 +184,22 @@ mod tests {
         let larger = memory.take(2 * SIZE).unwrap();
         assert_eq!(larger.capacity(), 2 * SIZE, "smaller ones make room for a larger one");
         assert_eq!(memory.used_bytes(), 3 * SIZE);
+    }
+
+    #[test]
+    fn a_lower_limit_takes_spare_chunks_at_once_and_the_others_as_they_come_back() {
+        let mut memory = ChunkMemory::private(4 * SIZE, 2, MemoryAccount::new(usize::MAX));
+        let mut held: Vec<_> = (0..3).map(|_| memory.take(SIZE).unwrap()).collect();
+        memory.give_back(held.remove(0));
+        memory.set_bytes_max(SIZE);
+        memory.free_spare();
+        assert_eq!(memory.used_bytes(), 2 * SIZE, "those that are in use stay");
+        assert!(memory.take(SIZE).is_none());
+        memory.give_back(held.remove(0));
+        memory.free_spare();
+        assert_eq!(memory.used_bytes(), SIZE);
+        memory.set_bytes_max(2 * SIZE);
+        assert!(memory.take(SIZE).is_some(), "it grows again");
     }
 
     #[test]

@@ -33,4 +33,6 @@ pub use buf::{AppendBuf, BufSlice};
 pub use chunk_memory::ChunkMemory;
 pub use kept::{KeptError, KeptFile, KeptMemory, KeptShape, KeptWord};
 pub use memory::{Charge, MemoryAccount, MemoryUse};
-pub use runtime::{DirEntry, DiskSpace, File, FileWrite, Filesystem, OpenMode, Priority, Runtime};
+pub use runtime::{
+    DirEntry, DiskSpace, File, FileWrite, Filesystem, MemoryRoom, OpenMode, Priority, Runtime,
+};

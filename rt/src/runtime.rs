@@ -93,6 +93,22 @@ impl DiskSpace {
     }
 }
 
+/// How much memory a process could still take, and how hard memory is to come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRoom {
+    /// Bytes until the machine, or a control group above the process, has no more. `u64::MAX` when
+    /// nobody says.
+    pub left_bytes: u64,
+    /// The part of the last ten seconds, in thousandths, in which a task waited for memory (the
+    /// kernel's pressure stall information, `some avg10`). 0 where the kernel doesn't say.
+    pub stalled_permille: u32,
+}
+
+impl MemoryRoom {
+    /// As much as anybody may want.
+    pub const UNLIMITED: Self = Self { left_bytes: u64::MAX, stalled_permille: 0 };
+}
+
 /// One write into a file that is there: [`Runtime::write_each`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileWrite {
@@ -174,6 +190,9 @@ pub trait Runtime: Clone + 'static {
     fn open_kept(&self, path: &Path) -> impl Future<Output = Result<KeptFile, KeptError>>;
     /// The files in `folder` whose names end with `suffix`, sorted; none when it can't be read.
     fn list_kept(&self, folder: &Path, suffix: &str) -> impl Future<Output = Vec<PathBuf>>;
+    /// How much memory there is to be had now. A few small files of the kernel's are read, off the
+    /// core.
+    fn memory_room(&self) -> impl Future<Output = MemoryRoom>;
     /// Says in whose eyes paths mean what they mean here: processes with different numbers may see
     /// different files under one path (containers). 0: nobody knows.
     fn namespace(&self) -> u64;

@@ -394,13 +394,13 @@ pub(super) const OWN: &[Key] = &[
         "20",
         "how long an idle core looks for work before it sleeps",
     ),
-    Key::int(
+    Key::text(
         "tailCacheBytes",
-        8 * MIB,
-        1 << 36,
         "67108864",
-        "recent log kept in memory for each shard, taken as it fills; with a tailPath up to 64 MiB \
-            of it at start",
+        "bytes of recent log kept in memory for each shard, taken as it fills; with a tailPath up \
+            to 64 MiB of it at start. auto: up to a quarter of what the machine or the control \
+            group has, over all shards and with what is read from disk, given back while memory \
+            is short",
     ),
     Key::text(
         "tailPath",

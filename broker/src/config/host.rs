@@ -63,7 +63,18 @@ pub(super) fn memory_bytes() -> Option<u64> {
     let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let machine = machine_memory(&text("/proc/meminfo"));
     let groups = limit_files(&text("/proc/self/cgroup"));
-    groups.iter().filter_map(|file| text(file).trim().parse().ok()).chain(machine).min()
+    let limits = groups.iter().filter_map(|file| limit_in(file, &text(file)));
+    limits.chain(machine).min()
+}
+
+/// What a file of a control group says; `max` is no limit. In `memory.stat` of version 1 it is the
+/// least of the group's own limit and of those above it, which a container may not see.
+fn limit_in(file: &str, text: &str) -> Option<u64> {
+    if !file.ends_with("/memory.stat") {
+        return text.trim().parse().ok();
+    }
+    let line = text.lines().find_map(|line| line.strip_prefix("hierarchical_memory_limit "))?;
+    line.trim().parse().ok()
 }
 
 /// `MemTotal:       24611508 kB`
@@ -81,19 +92,20 @@ fn limit_files(groups: &str) -> Vec<String> {
     for line in groups.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
-        let (root, file) = match controllers {
-            "" => ("/sys/fs/cgroup", "memory.max"),
+        let (root, names) = match controllers {
+            "" => ("/sys/fs/cgroup", ["memory.max", "memory.high"]),
             _ if controllers.split(',').any(|one| one == "memory") => {
-                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+                ("/sys/fs/cgroup/memory", ["memory.limit_in_bytes", "memory.stat"])
             }
             _ => continue,
         };
         let ancestors = std::path::Path::new(path).ancestors();
         let below = ancestors.filter_map(|group| group.to_str()?.strip_prefix('/'));
-        files.extend(below.map(|group| match group {
-            "" => format!("{root}/{file}"),
-            group => format!("{root}/{group}/{file}"),
-        }));
+        let folders = below.map(|group| match group {
+            "" => root.to_owned(),
+            group => format!("{root}/{group}"),
+        });
+        files.extend(folders.flat_map(|folder| names.map(|name| format!("{folder}/{name}"))));
     }
     files
 }
@@ -147,11 +159,22 @@ Local:
             limit_files("4:cpu,memory:/a\n3:cpuset:/x\n0::/b/c\nnonsense\n"),
             [
                 "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/a/memory.stat",
                 "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.stat",
                 "/sys/fs/cgroup/b/c/memory.max",
+                "/sys/fs/cgroup/b/c/memory.high",
                 "/sys/fs/cgroup/b/memory.max",
+                "/sys/fs/cgroup/b/memory.high",
                 "/sys/fs/cgroup/memory.max",
+                "/sys/fs/cgroup/memory.high",
             ]
+        );
+        let stat = "cache 1\nhierarchical_memory_limit 4096\nhierarchical_memsw_limit 5\n";
+        assert_eq!(limit_in("/a/memory.stat", stat), Some(4_096));
+        assert_eq!(
+            (limit_in("/a/memory.max", "max\n"), limit_in("/a/memory.stat", "")),
+            (None, None)
         );
         assert_eq!(machine_memory("MemTotal:       2 kB\nMemFree: 1 kB\n"), Some(2_048));
         assert_eq!(machine_memory("MemTotal: many kB\n"), None);

@@ -1,5 +1,7 @@
 //! What the store of a shard is built with.
 
+use super::host;
+use super::memory::{self, TailCache};
 use engine::{
     DelayLevels, DeleteWhen, FlushPolicy, LogBackend, RetentionConfig, StoreConfig, TailPlace,
 };
@@ -14,7 +16,6 @@ pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigErr
         consumequeue_file_units: settings.int::<u32>("mappedFileSizeConsumeQueue") / 20,
         append_property_crc: settings.bool("enabledAppendPropCRC"),
         message_bytes_max: settings.int("maxMessageSize"),
-        tail_bytes_max: settings.int("tailCacheBytes"),
         tail_place: tail_place(settings, rt::real::survives_here())?,
         hot_messages_max: settings.int("maxTransferCountOnMessageInMemory"),
         hot_bytes_max: settings.int("maxTransferBytesOnMessageInMemory"),
@@ -41,6 +42,14 @@ pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigErr
         })?,
         builds_light_queues: settings.bool("enableLmq") && settings.bool("enableMultiDispatch"),
         ..StoreConfig::new(settings.text("storePathRootDir"))
+    };
+    let cache = memory::tail_cache(settings.text("tailCacheBytes"))
+        .ok_or_else(|| settings.wrong("tailCacheBytes", memory::TAIL_CACHE_ACCEPTED))?;
+    (config.tail_bytes_max, config.tail_follows_memory) = match cache {
+        TailCache::Bytes(bytes) => (bytes, false),
+        TailCache::Auto => {
+            (memory::auto_tail_bytes(host::memory_bytes(), settings.int("shardCount")), true)
+        }
     };
     config.tail_bytes_max = config.tail_bytes_max.max(config.tail_bytes_min());
     Ok(config)

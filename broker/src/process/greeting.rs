@@ -56,6 +56,7 @@ pub(super) fn text(options: &Options, cores: &[usize], files: &Files, found: &[F
         "  memory: what peers make a shard hold is bounded by {} MiB",
         options.shards.memory_bytes_max >> 20
     ));
+    lines.push(cache_line(options));
     lines.push(format!("  limits: {files}"));
     let servers = options.network.name_servers.join(";");
     let servers = match servers.as_str() {
@@ -107,6 +108,19 @@ fn tail_line(shard: usize, tail: &TailMemory) -> Option<String> {
          (mounted from the container's host; /run/ringmq with RuntimeDirectoryPreserve=yes), or \
          to nothing, to be answered at once and lose what is not written when it is killed"
     ))
+}
+
+/// What is kept of the log in memory.
+fn cache_line(options: &Options) -> String {
+    let mebibytes = options.store.tail_bytes_max >> 20;
+    if options.store.tail_follows_memory {
+        return format!(
+            "  cache: tailCacheBytes=auto, for each shard up to {mebibytes} MiB of the log in \
+             memory while the machine has it to spare, {} MiB always",
+            options.store.tail_floor_bytes() >> 20
+        );
+    }
+    format!("  cache: up to {mebibytes} MiB of the log in memory for each shard")
 }
 
 fn log_access(options: &Options, buffered: bool) -> &'static str {

@@ -80,8 +80,9 @@ fn finish_cold(
 ) {
     let ticket = read.ticket;
     let done = match found {
-        Ok(ColdRead { status, slices, messages, bytes, next_begin_offset, range }) => {
-            let mut found = ReadSlices { slices, messages, bytes, next_begin_offset, range };
+        Ok(ColdRead { status, slices, messages, bytes, origins, next_begin_offset, range }) => {
+            let mut found =
+                ReadSlices { slices, messages, bytes, origins, next_begin_offset, range };
             finish(shard, net, read, (status, took_ms), &mut found)
         }
         Err(error @ ReadError::TooMuchMemory { .. }) => {
@@ -110,6 +111,7 @@ fn finish(
 ) -> Done {
     let messages = u64::try_from(found.messages).expect("a usize fits a u64");
     shard.reads.messages_out += messages;
+    shard.reads.origins += found.origins;
     if messages > 0 {
         shard.reads.found += 1;
     } else {

@@ -4,7 +4,7 @@ use super::admission::Admission;
 use super::long_polls::LongPolls;
 use super::read::Read;
 use super::sql::Carried;
-use engine::ReadSlices;
+use engine::{ReadOrigins, ReadSlices};
 use netcore::ConnId;
 
 /// See the module's text.
@@ -22,6 +22,8 @@ pub(crate) struct Reads {
     pub(crate) woken: Vec<Read>,
     /// Messages handed out, of both protocols.
     pub(crate) messages_out: u64,
+    /// The same, by where they were.
+    pub(crate) origins: ReadOrigins,
     /// Reads that found something.
     pub(crate) found: u64,
     /// Reads that found nothing.
@@ -38,6 +40,7 @@ impl Reads {
             slices: ReadSlices::default(),
             woken: vec![],
             messages_out: 0,
+            origins: ReadOrigins::default(),
             found: 0,
             missed: 0,
         }

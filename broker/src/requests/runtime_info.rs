@@ -13,7 +13,7 @@ use crate::limits::{BACKLOG_SENDS_MAX, DISK_READS_MAX, UNACKNOWLEDGED_MAX};
 use crate::services::state::Sample;
 use crate::services::statistics;
 use crate::shard::{Cx, Shard};
-use engine::Store;
+use engine::{ReadOrigins, Store};
 use protocol::bodies::KvTable;
 use protocol::codes::{request, response};
 use protocol::json;
@@ -34,6 +34,7 @@ pub(crate) fn begin(shard: &mut Shard, _: &CommandView<'_>) -> Result<Task, Refu
     let mut lines = Lines::new();
     times(shard, &mut lines);
     puts_and_gets(shard, &mut lines);
+    cache(shard, &mut lines);
     log(shard, &mut lines);
     waiting(shard, &mut lines);
     delayed(shard, &mut lines);
@@ -99,6 +100,23 @@ fn puts_and_gets(shard: &Shard, lines: &mut Lines) {
     set(lines, "getMessageEntireTimeMax", shard.desk.waited_us_max(is_look_up) / 1_000);
     set(lines, "msgPutTotalTodayNow", now.put);
     set(lines, "msgGetTotalTodayNow", now.transferred);
+}
+
+/// What is kept of the log in memory and may be, and where the messages that were handed out were
+/// (RingMQ's own lines): hot, in memory because they
+/// were not written yet; warm, still in memory after that; cold, on disk.
+fn cache(shard: &Shard, lines: &mut Lines) {
+    let ReadOrigins { hot, warm, cold } = shard.reads.origins;
+    let cache = shard.cx.store.cache_use();
+    set(lines, "cacheBudgetBytes", cache.budget_bytes);
+    set(lines, "cacheBudgetBytesMax", cache.most_bytes);
+    set(lines, "cacheTailBytes", cache.tail_bytes);
+    set(lines, "cacheColdBytes", cache.cold_bytes);
+    set(lines, "getColdDeviceBytes", cache.read_bytes);
+    for (name, amount) in [("Hot", hot), ("Warm", warm), ("Cold", cold)] {
+        set(lines, &format!("get{name}Messages"), amount.messages);
+        set(lines, &format!("get{name}Bytes"), amount.bytes);
+    }
 }
 
 fn is_send(code: Code) -> bool {

@@ -5,6 +5,7 @@
 mod client;
 mod cluster;
 mod member;
+mod memory_group;
 mod mount;
 mod native_client;
 
@@ -12,6 +13,7 @@ mod apache_store;
 mod attacks;
 mod bad_input;
 mod bad_store;
+mod cache;
 mod consumer_tools;
 mod core_failure;
 mod delay;

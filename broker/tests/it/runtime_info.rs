@@ -3,6 +3,7 @@
 
 use crate::client::pull_from;
 use crate::cluster::{Cluster, eventually};
+use crate::mount::Mount;
 use protocol::bodies::KvTable;
 use protocol::codes::request;
 use protocol::json::from_lenient;
@@ -59,6 +60,47 @@ fn how_far_the_index_is_behind_is_told_in_messages() {
         let now = info(&mut client);
         number(&now, "indexBehindMessages") == 0 && number(&now, "indexBehindBytes") == 0
     });
+}
+
+#[test]
+fn what_readers_get_is_counted_as_hot_while_unwritten_as_warm_in_memory_and_as_cold_from_disk() {
+    let Some(disk) = Mount::new(96) else { return };
+    let store = format!("storePathRootDir={}", disk.path().join("store").display());
+    let mut cluster = Cluster::start(1, &["mappedFileSizeCommitLog=8388608", &store]);
+    let mut client = cluster.client(0);
+    assert_eq!(counted(&mut client), [(0, 0); 3]);
+    client.put("T", "", "written");
+    let first: u64 = info(&mut client)["commitLogMaxOffset"].parse().unwrap();
+    eventually("the first message is written", || {
+        client.pull(&pull_from("T", 0));
+        let [_, (warm, bytes), _] = counted(&mut client);
+        warm > 0 && bytes >= first
+    });
+    let before = counted(&mut client);
+    // From here on nothing reaches the disk.
+    disk.freeze();
+    (0..3).for_each(|nth| _ = client.put("T", "", &format!("unwritten {nth}")));
+    assert_eq!(client.pull(&pull_from("T", 1)).messages().len(), 3);
+    let [hot, warm, cold] = counted(&mut client);
+    disk.thaw();
+    assert_eq!((hot.0 - before[0].0, warm, cold), (3, before[1], (0, 0)));
+    cluster.broker.signal("TERM");
+    assert_eq!(cluster.broker.wait(), Some(0));
+    cluster.restart_broker();
+    let mut client = cluster.client(0);
+    assert_eq!(client.pull(&pull_from("T", 0)).messages().len(), 4);
+    let [hot, warm, cold] = counted(&mut client);
+    assert_eq!((hot, warm, cold.0), ((0, 0), (0, 0), 4));
+    assert_eq!(cold.1.to_string(), info(&mut client)["commitLogMaxOffset"], "all there is");
+}
+
+/// Messages and bytes that were handed out, hot, warm and cold.
+fn counted(client: &mut crate::client::Client) -> [(u64, u64); 3] {
+    let info = info(client);
+    ["Hot", "Warm", "Cold"].map(|name| {
+        let number = |what: &str| info[&format!("get{name}{what}")].parse().unwrap();
+        (number("Messages"), number("Bytes"))
+    })
 }
 
 fn info(client: &mut crate::client::Client) -> BTreeMap<String, String> {

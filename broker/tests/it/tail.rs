@@ -3,6 +3,7 @@
 
 use crate::client::{Client, message, pull_from};
 use crate::cluster::{Cluster, eventually};
+use crate::memory_group::MemoryGroup;
 use crate::mount::Mount;
 use protocol::codes::request;
 use std::path::{Path, PathBuf};
@@ -159,38 +160,11 @@ fn what_lies_in_the_place_of_a_tail_stops_the_start_until_it_is_given_up() {
     assert_eq!(cluster.client(0).pull(&pull_from("T", 0)).messages()[0].text(), "kept");
 }
 
-/// A control group of a test's own, with a limit on its memory; removed when dropped.
-struct MemoryGroup(PathBuf);
-
-impl MemoryGroup {
-    /// `None`, said loudly, where making one is not allowed.
-    fn new(limit_bytes: u64) -> Option<Self> {
-        let name = format!("ringmq-test-{}", std::process::id());
-        let versions =
-            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
-        for (root, file) in versions {
-            let group = Self(Path::new(root).join(&name));
-            let is_made = std::fs::create_dir(&group.0).is_ok();
-            if is_made && std::fs::write(group.0.join(file), limit_bytes.to_string()).is_ok() {
-                return Some(group);
-            }
-        }
-        eprintln!("SKIPPED: this host does not let a test make a memory control group");
-        None
-    }
-}
-
-impl Drop for MemoryGroup {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn in_a_full_control_group_every_start_succeeds_and_answers_when_written() {
     let Some(group) = MemoryGroup::new(80 << 20) else { return };
-    let enter = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.0.display());
-    let words = ["sh", "-c", &enter, "sh"];
+    let enter = group.entering();
+    let words = ["sh", "-c", enter.as_str(), "sh"];
     let mut cluster = Cluster::start_with(1, &[], |setup: BrokerSetup| setup.through(words));
     for nth in 0..3 {
         let said = cluster.broker.said();

@@ -4,7 +4,7 @@
 use rt::sim::{Sim, SimFile, SimFilesystem};
 use rt::{
     BufSlice, DirEntry, DiskSpace, File, FileWrite, KeptError, KeptFile, KeptMemory, KeptShape,
-    OpenMode, Priority, Runtime,
+    MemoryRoom, OpenMode, Priority, Runtime,
 };
 use std::future::Future;
 use std::io;
@@ -97,6 +97,9 @@ impl Runtime for Discard {
     }
     async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
         self.0.list_kept(folder, suffix).await
+    }
+    async fn memory_room(&self) -> MemoryRoom {
+        self.0.memory_room().await
     }
     fn namespace(&self) -> u64 {
         self.0.namespace()

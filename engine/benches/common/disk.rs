@@ -84,13 +84,13 @@ pub(crate) fn on_core<T: Send + 'static, F: Future<Output = T> + 'static>(
     }
 }
 
-/// Appends messages of `body` bytes to one queue until the log has its size.
-pub(crate) async fn fill(store: &Store<Core>, size: Size, body: usize) {
+/// Appends messages of `body` bytes to `queues` queues in turn until the log has its size.
+pub(crate) async fn fill(store: &Store<Core>, size: Size, body: usize, queues: i32) {
     let body = vec![7; body];
-    let draft: RecordDraft<'_> = super::draft::draft(&body);
+    let mut draft: RecordDraft<'_> = super::draft::draft(&body);
     while store.appended().0 < size.log_bytes {
         match store.append(&draft) {
-            Ok(_) => {}
+            Ok(_) => draft.queue_id = (draft.queue_id + 1) % queues,
             Err(AppendError::TailFull { .. }) => store.wait_writable().await,
             Err(error) => panic!("{error}"),
         }

@@ -65,6 +65,9 @@ impl<R: Runtime> Inner<R> {
             self.run(Priority::Background, super::cuts::cut_queues(self.clone()));
         }
         self.run(Priority::Background, super::retain::retain(self.clone()));
+        if self.env.config.tail_follows_memory {
+            self.run(Priority::Background, super::budget::follow_memory(self.clone()));
+        }
         if self.env.config.index_enabled {
             self.run(Priority::Background, build_index(self.clone()));
         }

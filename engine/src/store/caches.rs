@@ -1,13 +1,18 @@
 //! What was read from disk and may be asked for again: each can be emptied at any time.
 
-use super::read_ahead::{ColdCache, UnitCache};
+use super::cold_windows::ColdWindows;
+use super::read_ahead::UnitCache;
 use crate::signal::Signal;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 pub(super) struct Caches {
     /// Windows of the log.
-    pub(super) cold: RefCell<ColdCache>,
+    pub(super) cold: RefCell<ColdWindows>,
+    /// What the tail and the windows may use together: see [`super::budget`].
+    pub(super) budget_bytes: Cell<usize>,
+    /// Bytes of the log that were read from disk for readers.
+    pub(super) read_bytes: Cell<u64>,
     /// Units of ConsumeQueue files.
     pub(super) units: RefCell<UnitCache>,
     /// A window came, or will not come.
@@ -25,9 +30,11 @@ impl Caches {
         self.arrived.notify();
     }
 
-    pub(super) fn new(cold: ColdCache) -> Self {
+    pub(super) fn new(cold: ColdWindows, budget_bytes: usize) -> Self {
         Self {
             cold: RefCell::new(cold),
+            budget_bytes: Cell::new(budget_bytes),
+            read_bytes: Cell::default(),
             units: RefCell::default(),
             arrived: Signal::default(),
             reported_damage: RefCell::default(),

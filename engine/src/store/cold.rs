@@ -9,10 +9,12 @@
 //! a read stops before it, and one that begins at it says MessageWasRemoving and where to go on. It
 //! is in the log once, with file and offset.
 
+use super::cold_windows::CurrentWindow;
 use super::read::{
     Budget, OwnedReadRequest, QueueRange, ReadRequest, ReadStatus, TagFilter, push_joined,
     status_by_range, units_looked_at_max,
 };
+use super::read_origin::ReadOrigins;
 use super::{Inner, Store};
 use crate::commitlog::scan::{NoRecord, ScanLimits, record_at};
 use crate::consumequeue::disk::QueuePlace;
@@ -49,6 +51,8 @@ pub struct ColdRead {
     pub messages: usize,
     /// How many bytes.
     pub bytes: usize,
+    /// Where they were: a read that begins on disk may end in the tail.
+    pub origins: ReadOrigins,
     /// Where the consumer goes on.
     pub next_begin_offset: QueueOffset,
     /// The queue's range at the time.
@@ -74,9 +78,17 @@ struct Fetched {
     slices: Vec<BufSlice>,
     messages: usize,
     bytes: usize,
+    origins: ReadOrigins,
     stopped: Option<Stopped>,
     /// The message that the answer had no room for.
     full_at: Option<QueueOffset>,
+}
+
+/// Where a record was.
+#[derive(Clone, Copy)]
+enum Place {
+    Tail { is_written: bool },
+    Disk,
 }
 
 /// A unit that did not lead to its message.
@@ -103,6 +115,7 @@ impl<R: Runtime> Store<R> {
             slices: Vec::new(),
             messages: 0,
             bytes: 0,
+            origins: ReadOrigins::default(),
             next_begin_offset,
             range,
         };
@@ -126,7 +139,7 @@ impl<R: Runtime> Store<R> {
                     "the damage that was found when the store was opened",
                 );
             }
-            let Fetched { slices, messages, bytes, stopped, full_at } =
+            let Fetched { slices, messages, bytes, origins, stopped, full_at } =
                 inner.fetch(&place, &picked.units, request).await?;
             if inner.writing.log.cuts() != cuts {
                 return Ok(nothing(picked.otherwise, picked.next, range));
@@ -139,6 +152,7 @@ impl<R: Runtime> Store<R> {
                     slices,
                     messages,
                     bytes,
+                    origins,
                     next_begin_offset,
                     range,
                 });
@@ -236,7 +250,11 @@ impl<R: Runtime> Inner<R> {
     }
 
     fn cold_budget(&self, request: &ReadRequest<'_>, first: Option<&Unit>) -> Budget {
-        let is_hot = first.is_some_and(|unit| unit.at.0 >= self.writing.tail.borrow().begin());
+        // What was read ahead is memory: the limits for the disk are for reads that wait for it.
+        let is_hot = first.is_some_and(|unit| {
+            unit.at.0 >= self.writing.tail.borrow().begin()
+                || self.caches.cold.borrow().holds(unit.at.0)
+        });
         let config = &self.env.config;
         let (messages, bytes) = if is_hot {
             (config.hot_messages_max, config.hot_bytes_max)
@@ -326,13 +344,13 @@ impl<R: Runtime> Inner<R> {
         request: &ReadRequest<'_>,
     ) -> Result<Fetched, ReadError> {
         let budget = self.cold_budget(request, units.first().map(|(_, unit)| unit));
-        let mut fetched = Fetched::default();
+        let (mut fetched, mut current) = (Fetched::default(), None);
         for (nth, (offset, unit)) in units.iter().enumerate() {
             if fetched.messages >= budget.messages.max(1) {
                 fetched.full_at = Some(*offset);
                 break;
             }
-            let found = match self.checked_record(place, units, nth).await {
+            let found = match self.checked_record(place, units, nth, &mut current).await {
                 // What was found before it is an answer.
                 Err(ReadError::TooMuchMemory { .. }) if fetched.messages > 0 => {
                     Err("no memory for it now".to_owned())
@@ -344,17 +362,27 @@ impl<R: Runtime> Inner<R> {
                     fetched.stopped = Some(Stopped { offset: *offset, unit: *unit, found });
                     break;
                 }
-                Ok(record) if !request.filter.takes_record(&record) => {}
-                Ok(record) if !budget.takes(fetched.messages, fetched.bytes, record.len()) => {
+                Ok((record, _)) if !request.filter.takes_record(&record) => {}
+                Ok((record, _)) if !budget.takes(fetched.messages, fetched.bytes, record.len()) => {
                     fetched.full_at = Some(*offset);
                     break;
                 }
-                Ok(record) => {
+                Ok((record, place)) => {
                     fetched.messages += 1;
                     fetched.bytes += record.len();
+                    match place {
+                        Place::Tail { is_written } => {
+                            fetched.origins.add_from_tail(record.len(), is_written);
+                        }
+                        Place::Disk => fetched.origins.cold.add(record.len()),
+                    }
                     push_joined(&mut fetched.slices, record);
                 }
             }
+        }
+        let read = units.iter().take_while(|(offset, _)| Some(*offset) != fetched.full_at);
+        if let Some((_, last)) = read.last() {
+            self.caches.cold.borrow_mut().read_upto(place.key, last.end());
         }
         Ok(fetched)
     }
@@ -366,20 +394,24 @@ impl<R: Runtime> Inner<R> {
         place: &QueuePlace,
         units: &[(QueueOffset, Unit)],
         nth: usize,
-    ) -> Result<Result<BufSlice, String>, ReadError> {
+        current: &mut Option<CurrentWindow>,
+    ) -> Result<Result<(BufSlice, Place), String>, ReadError> {
         let (offset, unit) = units[nth];
         let size = exact(unit.size);
         if let Some(record) = self.writing.tail.borrow().slice(unit.at.0, size) {
-            return Ok(Ok(record));
+            let is_written = unit.end() <= self.watermarks.written().0;
+            return Ok(Ok((record, Place::Tail { is_written })));
         }
         let is_possible =
             size <= self.env.config.record_bytes_max() && unit.end() <= self.watermarks.written().0;
         let record = if is_possible {
-            self.cold_record(unit.at.0, size, self.has_neighbour(units, nth)).await?
+            let has_neighbour = self.has_neighbour(units, nth);
+            self.cold_record(unit.at.0, size, has_neighbour, current).await?
         } else {
             BufSlice::empty()
         };
-        Ok(check_unit(place, offset, &unit, &record, self.read_limits()).map(|()| record))
+        Ok(check_unit(place, offset, &unit, &record, self.read_limits())
+            .map(|()| (record, Place::Disk)))
     }
 
     /// Whether the message before or after in the queue lies in the same window of the log.
@@ -397,6 +429,8 @@ impl<R: Runtime> Inner<R> {
     pub(super) async fn read_log(&self, at: u64, len: usize) -> Result<BufSlice, ReadError> {
         let mut charge = self.charge_cold(len)?;
         let bytes = self.read_uncharged(at, len).await?;
+        let read_bytes = &self.caches.read_bytes;
+        read_bytes.set(read_bytes.get() + bytes.pinned_bytes() as u64);
         if !bytes.is_empty() {
             charge.set(bytes.pinned_bytes());
             bytes.keep_charge(charge);

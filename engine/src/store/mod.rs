@@ -11,11 +11,13 @@ mod append_raw;
 mod append_records;
 mod arrivals;
 mod background;
+mod budget;
 mod caches;
 mod check_files;
 mod checkpoints;
 mod close;
 mod cold;
+mod cold_windows;
 mod cuts;
 mod damage;
 mod delete;
@@ -29,6 +31,7 @@ mod open_tail;
 mod query;
 mod read;
 mod read_ahead;
+mod read_origin;
 mod recover;
 mod repair;
 mod retain;
@@ -41,6 +44,7 @@ mod zeros;
 
 pub use append::{Appended, AppendedBatch};
 pub use arrivals::Arrival;
+pub use budget::CacheUse;
 pub use close::{LeftOver, LeftQueue};
 pub use cold::ColdRead;
 pub use indexing::IndexBehind;
@@ -50,6 +54,7 @@ pub use read::{
     OwnedReadRequest, OwnedTagFilter, QueueRange, ReadRequest, ReadSlices, ReadStatus,
     RecordFilter, TagFilter,
 };
+pub use read_origin::{ReadAmount, ReadOrigins};
 pub use search::Boundary;
 
 use crate::offset::PhyOffset;

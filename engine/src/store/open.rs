@@ -2,13 +2,13 @@
 
 use super::caches::Caches;
 use super::check_files;
+use super::cold_windows::ColdWindows;
 use super::cuts::Cuts;
 use super::damage::Known;
 use super::derived::Derived;
 use super::env::Env;
 use super::life::Life;
 use super::open_tail::{Left, new_tail, replace_abort};
-use super::read_ahead::ColdCache;
 use super::recover::{Recovery, ScanResult};
 use super::visibility::Visibility;
 use super::writing::{Room, Writing};
@@ -361,10 +361,10 @@ impl<R: Runtime> Opening<R> {
                 listed_end: Cell::new(manifest.log_end.min(end)),
                 ..Derived::new(self.queues, index, Cuts::new(cuts_are_due))
             },
-            caches: Caches::new(ColdCache::new(
-                self.config.cold_cache_bytes_max,
-                self.memory.clone(),
-            )),
+            caches: Caches::new(
+                ColdWindows::new(self.config.cold_cache_bytes_max, self.memory.clone()),
+                self.config.tail_bytes_max,
+            ),
             visibility: Visibility::default(),
             life,
             env: Env {

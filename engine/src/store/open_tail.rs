@@ -84,8 +84,14 @@ pub(super) fn new_tail(
     file: Option<TailFile>,
 ) -> Tail {
     let chunks = match &file {
-        Some(file) => file.chunks(memory.clone()),
+        Some(file) => file.chunks(config, memory.clone()),
         None => ChunkMemory::private(config.tail_bytes_max, LENT_CHUNKS_MAX, memory.clone()),
     };
-    Tail::new(end, partial, config.chunk_bytes, chunks, file)
+    let mut tail = Tail::new(end, partial, config.chunk_bytes, chunks, file);
+    if config.tail_follows_memory {
+        // Until memory was looked at.
+        tail.set_memory_max(config.tail_floor_bytes());
+        tail.bound_unwritten(config.tail_floor_bytes());
+    }
+    tail
 }

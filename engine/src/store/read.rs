@@ -17,6 +17,7 @@
 //!
 //! A message is returned even when it alone is larger than the limit.
 
+use super::read_origin::ReadOrigins;
 use super::{Inner, Store};
 use crate::consumequeue::table::{Found, QueueKey};
 use crate::consumequeue::unit::Unit;
@@ -219,6 +220,8 @@ pub struct ReadSlices {
     pub messages: usize,
     /// How many bytes.
     pub bytes: usize,
+    /// Where they were.
+    pub origins: ReadOrigins,
     /// Where the consumer goes on.
     pub next_begin_offset: QueueOffset,
     /// The queue's range at the time.
@@ -230,12 +233,13 @@ impl ReadSlices {
     pub fn clear(&mut self) {
         self.slices.clear();
         (self.messages, self.bytes) = (0, 0);
-        (self.next_begin_offset, self.range) = Default::default();
+        (self.next_begin_offset, self.range, self.origins) = Default::default();
     }
 
-    fn push(&mut self, record: BufSlice) {
+    fn push(&mut self, record: BufSlice, is_written: bool) {
         self.messages += 1;
         self.bytes += record.len();
+        self.origins.add_from_tail(record.len(), is_written);
         push_joined(&mut self.slices, record);
     }
 }
@@ -412,11 +416,12 @@ impl<R: Runtime> Inner<R> {
         if !needs_record && !budget.takes(out.messages, out.bytes, size) {
             return Step::Full;
         }
+        let is_written = unit.end() <= self.watermarks.written().0;
         match self.writing.tail.borrow().slice(unit.at.0, size) {
             None => Step::Cold,
-            Some(record) if needs_record => decide(record, request, budget, out),
+            Some(record) if needs_record => decide(record, is_written, request, budget, out),
             Some(record) => {
-                out.push(record);
+                out.push(record, is_written);
                 Step::On
             }
         }
@@ -428,6 +433,7 @@ impl<R: Runtime> Inner<R> {
 #[inline(never)]
 fn decide(
     record: BufSlice,
+    is_written: bool,
     request: &ReadRequest<'_>,
     budget: Budget,
     out: &mut ReadSlices,
@@ -438,7 +444,7 @@ fn decide(
     if !budget.takes(out.messages, out.bytes, record.len()) {
         return Step::Full;
     }
-    out.push(record);
+    out.push(record, is_written);
     Step::On
 }
 

@@ -1,21 +1,23 @@
-//! What reads from disk keep in memory: stretches of the log and of ConsumeQueues, and the reads
-//! that are ahead of a consumer.
+//! Reading from disk ahead of consumers, and what is kept of ConsumeQueues.
 //!
 //! ```text
 //!   log:   … | window | window | window | window | …
 //!             ▲ used    ▲ here    ▲ on its way        a consumer in sequence finds the next window already here
 //! ```
 //!
-//! A first read of a place fetches one window. When the next is needed right behind it the consumer
-//! is catching up: from then on `READ_AHEAD_WINDOWS` windows are kept ahead of it while its records
-//! are handed out. A record that straddles two windows is put together by a copy, one in each
-//! window. What was read ahead and not used yet is at most half of the cache: beyond that further
-//! consumers read window by window, and nobody's windows are pushed out before they are used.
+//! A first read of a place fetches the rest of its cell ([`super::cold_windows`]). Who goes on from
+//! a used window to the next is catching up: from then on `READ_AHEAD_WINDOWS` windows are kept
+//! ahead of it while its records are handed out. These serve every queue whose next record lies in
+//! them. A record that straddles two windows is put together by a copy, one in each window.
+//!
+//! What was read ahead and not used yet is at most half of the cache: beyond that further consumers
+//! read window by window, and nobody's windows are pushed out before they are used.
 //!
 //! Every window is charged to the shard's account until its last slice is gone, from the cache and
 //! from the answers of readers alike.
 
 use super::Inner;
+use super::cold_windows::{CurrentWindow, Found};
 use crate::consumequeue::disk::QueuePlace;
 use crate::consumequeue::table::QueueKey;
 use crate::consumequeue::unit::Unit;
@@ -24,215 +26,143 @@ use crate::limits::{READ_AHEAD_WINDOWS, UNIT_RUNS_MAX, UNITS_READ_AHEAD};
 use crate::number::exact;
 use crate::offset::QueueOffset;
 use crate::tail::block_floor;
-use futures_lite::future::yield_now;
-use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, BufSlice, MemoryAccount, MemoryUse, Priority, Runtime};
+use futures_lite::future::{poll_once, yield_now};
+use rt::{BufSlice, Priority, Runtime};
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::rc::Rc;
 
-struct Window {
+/// Windows that one record may ask for before it is read alone: they may be forgotten while it
+/// waits for the next one.
+const WINDOWS_FOR_A_RECORD_MAX: usize = 4;
+
+/// A window that is being read; when its reader goes away without an end, nobody waits for it.
+struct Coming<'a, R: Runtime> {
+    inner: &'a Inner<R>,
     start: u64,
-    bytes: BufSlice,
-    /// It follows another that was read before it.
-    in_sequence: bool,
-    is_used: bool,
+    is_over: bool,
 }
 
-impl Window {
-    fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-
-    fn holds(&self, at: u64) -> bool {
-        at >= self.start && at < self.end()
-    }
-
-    /// `[from, upto)` as far as it is here.
-    fn part(&self, from: u64, upto: u64) -> BufSlice {
-        let clip = |at: u64| exact(at.clamp(self.start, self.end()) - self.start);
-        self.bytes.part(clip(from)..clip(upto))
-    }
-}
-
-/// Where a record is.
-enum Found {
-    /// Here; with the end of its window when more should be read ahead of it.
-    Here(BufSlice, Option<u64>),
-    /// Here in parts, and there is no memory to put them together.
-    NoMemory,
-    /// Its window is being read.
-    OnItsWay,
-    /// Nowhere; whether a window ends right before it or in it.
-    Nowhere { in_sequence: bool },
-}
-
-/// Windows of the log, the least recently used forgotten first.
-pub(super) struct ColdCache {
-    windows: VecDeque<Window>,
-    /// Windows being read: start and end.
-    on_their_way: Vec<(u64, u64)>,
-    bytes: usize,
-    bytes_max: usize,
-    /// Charged for every window, here and in the hands of readers, and for records put together.
-    memory: MemoryAccount,
-}
-
-impl ColdCache {
-    pub(super) fn new(bytes_max: usize, memory: MemoryAccount) -> Self {
-        Self { windows: VecDeque::new(), on_their_way: Vec::new(), bytes: 0, bytes_max, memory }
-    }
-
-    /// Forgets windows, the least recently used first, until `bytes` more can be charged or none
-    /// is left. Those that readers hold stay charged.
-    pub(super) fn give_back(&mut self, bytes: usize) {
-        while self.memory.free_bytes() < bytes
-            && let Some(oldest) = self.windows.pop_front()
-        {
-            self.bytes -= oldest.bytes.len();
+impl<R: Runtime> Drop for Coming<'_, R> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.inner.caches.cold.borrow_mut().will_not_come(self.start);
         }
-    }
-
-    /// Forgets everything: the log was cut. What readers hold stays.
-    pub(super) fn clear(&mut self) {
-        self.windows.clear();
-        self.on_their_way.clear();
-        self.bytes = 0;
-    }
-
-    fn find(&mut self, at: u64, len: usize) -> Found {
-        let end = at + len as u64;
-        let Some(nth) = self.windows.iter().rposition(|window| window.holds(at)) else {
-            let in_sequence = self.windows.iter().any(|window| window.end() == at);
-            return if self.is_coming(at) {
-                Found::OnItsWay
-            } else {
-                Found::Nowhere { in_sequence }
-            };
-        };
-        let Some(first_end) = self.windows.get(nth).map(Window::end) else {
-            return Found::Nowhere { in_sequence: false };
-        };
-        if end > first_end {
-            return self.straddling(at, end);
-        }
-        let Some(mut window) = self.windows.remove(nth) else {
-            return Found::Nowhere { in_sequence: false };
-        };
-        let part = window.part(at, end);
-        window.is_used = true;
-        let ahead_of = window.in_sequence.then(|| window.end());
-        self.windows.push_back(window);
-        Found::Here(part, ahead_of)
-    }
-
-    /// A record over several windows, copied together when all of them are here.
-    fn straddling(&self, at: u64, end: u64) -> Found {
-        let mut whole = Vec::new();
-        let mut place = at;
-        while place < end {
-            let Some(window) = self.windows.iter().rfind(|window| window.holds(place)) else {
-                return if self.is_coming(place) {
-                    Found::OnItsWay
-                } else {
-                    Found::Nowhere { in_sequence: true }
-                };
-            };
-            whole.extend_from_slice(&window.part(place, end));
-            place = window.end();
-        }
-        let bytes = whole.len().next_multiple_of(DIRECT_ALIGN);
-        let Some(charge) = self.memory.try_charge(MemoryUse::ColdWindows, bytes) else {
-            return Found::NoMemory;
-        };
-        let record = AppendBuf::copy_of(&whole);
-        record.keep_charge(charge);
-        Found::Here(record, None)
-    }
-
-    fn is_coming(&self, place: u64) -> bool {
-        self.on_their_way.iter().any(|(start, end)| place >= *start && place < *end)
-    }
-
-    fn insert(&mut self, start: u64, bytes: BufSlice, in_sequence: bool, is_used: bool) {
-        self.bytes += bytes.len();
-        self.windows.push_back(Window { start, bytes, in_sequence, is_used });
-        while self.bytes > self.bytes_max
-            && let Some(oldest) = self.windows.pop_front()
-        {
-            self.bytes -= oldest.bytes.len();
-        }
-    }
-
-    fn unused_bytes(&self) -> u64 {
-        let here = self
-            .windows
-            .iter()
-            .filter(|window| !window.is_used)
-            .map(|window| window.bytes.len() as u64);
-        here.chain(self.on_their_way.iter().map(|(start, end)| end - start)).sum()
-    }
-
-    /// Whether the window that begins at `start` should be read now.
-    fn wants(&self, start: u64, bytes: u64) -> bool {
-        let is_there = self.windows.iter().any(|window| window.start == start)
-            || self.on_their_way.iter().any(|(other, _)| *other == start);
-        !is_there && self.unused_bytes() + bytes <= self.bytes_max as u64 / 2
-    }
-
-    /// Where the window at `start` ends, when it is here or on its way.
-    fn end_of(&self, start: u64) -> Option<u64> {
-        let coming =
-            self.on_their_way.iter().find(|(other, _)| *other == start).map(|(_, end)| *end);
-        coming.or_else(|| self.windows.iter().find(|window| window.start == start).map(Window::end))
+        self.inner.caches.arrived.notify();
     }
 }
 
 impl<R: Runtime> Inner<R> {
     /// The `len` bytes of a record at `at`, from what was read ahead; reads a window when nothing
-    /// was and `fetches_window`.
+    /// was and `fetches_window`. `current` is the window that the last record of this reader was
+    /// in.
     pub(super) async fn cold_record(
         self: &Rc<Self>,
         at: u64,
         len: usize,
         fetches_window: bool,
+        current: &mut Option<CurrentWindow>,
     ) -> Result<BufSlice, ReadError> {
+        if let Some(record) = current.as_ref().and_then(|window| window.record(at, len)) {
+            return Ok(record);
+        }
+        if len > self.env.config.read_ahead_bytes {
+            return self.read_log(at, len).await;
+        }
+        let mut asked = 0;
         loop {
             let seen = self.caches.arrived.seen();
             let found = self.caches.cold.borrow_mut().find(at, len);
             match found {
-                Found::Here(record, None) => return Ok(record),
-                Found::Here(record, Some(window_end)) => {
-                    self.read_on(window_end).await;
-                    return Ok(record);
+                Found::Here { window, read_ahead_from } => {
+                    if let Some(from) = read_ahead_from {
+                        self.read_on(from).await;
+                    }
+                    let record = window.record(at, len);
+                    *current = Some(window);
+                    if let Some(record) = record {
+                        return Ok(record);
+                    }
+                    asked = WINDOWS_FOR_A_RECORD_MAX;
                 }
+                Found::Joined(record) => return Ok(record),
                 // Makes room, or says that there is none.
                 Found::NoMemory => drop(self.charge_cold(len)?),
                 Found::OnItsWay => self.caches.arrived.changed_since(seen).await,
-                Found::Nowhere { in_sequence } if fetches_window || in_sequence => {
-                    return self.read_window(at, len, in_sequence).await;
+                Found::Nowhere(from)
+                    if asked < WINDOWS_FOR_A_RECORD_MAX
+                        && self.wants_window(from, fetches_window) =>
+                {
+                    asked += 1;
+                    let Some(window) = self.fetch_window(from).await? else {
+                        asked = WINDOWS_FOR_A_RECORD_MAX;
+                        continue;
+                    };
+                    let record = window.record(at, len);
+                    *current = Some(window);
+                    if let Some(record) = record {
+                        return Ok(record);
+                    }
                 }
-                Found::Nowhere { .. } => return self.read_log(at, len).await,
+                Found::Nowhere(_) => return self.read_log(at, len).await,
             }
         }
     }
 
-    async fn read_window(
-        self: &Rc<Self>,
-        at: u64,
-        len: usize,
-        in_sequence: bool,
-    ) -> Result<BufSlice, ReadError> {
-        let end = block_floor(at + self.env.config.read_ahead_bytes as u64).max(at + len as u64);
-        if in_sequence {
-            self.read_on(end).await;
+    /// The beginning of the cell that `at` lies in.
+    fn cell_start(&self, at: u64) -> u64 {
+        at - at % self.env.config.read_ahead_bytes.max(1) as u64
+    }
+
+    /// Where a window ends at the latest that has the byte at `at`: with its cell, its file, and
+    /// what is written.
+    fn window_end(&self, at: u64, written: u64) -> u64 {
+        let cell_end = self.cell_start(at) + self.env.config.read_ahead_bytes as u64;
+        let file_end = self.writing.log.start_of(at) + self.writing.log.file_bytes();
+        cell_end.min(file_end).min(written)
+    }
+
+    /// Whether what lies at `from` is worth a window: other records that are wanted are in it, as
+    /// far as one can know.
+    fn wants_window(&self, from: u64, has_neighbour: bool) -> bool {
+        let cell_start = self.cell_start(from);
+        let mut cold = self.caches.cold.borrow_mut();
+        let (start, _) = cold.gap(cell_start, from, from);
+        has_neighbour || cold.goes_on_at(start) || cold.is_asked_again(cell_start)
+    }
+
+    /// Reads the window that has the byte at `from`. `None` when somebody else reads it, or when
+    /// there is no memory for all of it.
+    async fn fetch_window(self: &Rc<Self>, from: u64) -> Result<Option<CurrentWindow>, ReadError> {
+        let end = self.window_end(from, self.watermarks.written().0);
+        let (start, upto) =
+            self.caches.cold.borrow().gap(self.cell_start(from), block_floor(from), end);
+        if !(start..upto).contains(&from) {
+            return Ok(None);
         }
+        let is_in_sequence = self.caches.cold.borrow().goes_on_at(start);
+        self.caches.cold.borrow_mut().begin(start, upto);
+        let mut coming = Coming { inner: self, start, is_over: false };
         let cuts = self.writing.log.cuts();
-        let window = self.read_log(at, exact(end - at)).await?;
-        let record = window.part(0..len.min(window.len()));
-        if self.writing.log.cuts() == cuts {
-            self.caches.cold.borrow_mut().insert(at, window, in_sequence, true);
+        let mut reading = pin!(self.read_log(start, exact(upto - start)));
+        // What is needed now is on its way before what may be needed next.
+        let read = poll_once(&mut reading).await;
+        if is_in_sequence {
+            self.read_on(upto).await;
         }
-        Ok(record)
+        let read = match read {
+            Some(read) => read,
+            None => reading.await,
+        };
+        let window = match read {
+            Err(ReadError::TooMuchMemory { .. }) => return Ok(None),
+            window => window?,
+        };
+        if self.writing.log.cuts() == cuts {
+            coming.is_over = true;
+            self.caches.cold.borrow_mut().came(start, window.clone(), true);
+        }
+        Ok(Some(CurrentWindow::new(start, window)))
     }
 
     /// Keeps windows ahead of a consumer: those behind `from`. The yield lets the reads begin while
@@ -240,25 +170,29 @@ impl<R: Runtime> Inner<R> {
     async fn read_on(self: &Rc<Self>, mut from: u64) {
         let mut has_begun = false;
         for _ in 0..READ_AHEAD_WINDOWS {
-            let file_end = self.writing.log.start_of(from) + self.writing.log.file_bytes();
-            let upto = (from + self.env.config.read_ahead_bytes as u64)
-                .min(file_end)
-                .min(block_floor(self.watermarks.written().0));
-            if upto <= from {
+            let known = self.caches.cold.borrow().end_at(from);
+            if let Some(end) = known {
+                from = end;
+                continue;
+            }
+            let end = self.window_end(from, block_floor(self.watermarks.written().0));
+            let is_in_tail = from >= self.writing.tail.borrow().begin();
+            if end <= from || is_in_tail {
                 break;
             }
-            let fits = self.env.memory.free_bytes() as u64 >= upto - from;
-            if fits && self.caches.cold.borrow().wants(from, upto - from) {
-                self.caches.cold.borrow_mut().on_their_way.push((from, upto));
-                let (inner, start) = (self.clone(), from);
-                self.env.rt.spawn(Priority::Foreground, async move {
-                    inner.fetch_ahead(start, upto).await
-                });
-                has_begun = true;
+            let (start, upto) = self.caches.cold.borrow().gap(self.cell_start(from), from, end);
+            let bytes = upto - start;
+            let fits = self.env.memory.free_bytes() as u64 >= bytes;
+            if !fits || !self.caches.cold.borrow().wants(bytes) {
+                break;
             }
-            let end = self.caches.cold.borrow().end_of(from);
-            let Some(end) = end.filter(|end| *end > from) else { break };
-            from = end;
+            self.caches.cold.borrow_mut().begin(start, upto);
+            let inner = self.clone();
+            self.env.rt.spawn(Priority::Foreground, async move {
+                inner.fetch_ahead(start, upto).await;
+            });
+            has_begun = true;
+            from = upto;
         }
         if has_begun {
             yield_now().await;
@@ -266,19 +200,15 @@ impl<R: Runtime> Inner<R> {
     }
 
     async fn fetch_ahead(&self, start: u64, upto: u64) {
+        let mut coming = Coming { inner: self, start, is_over: false };
         let cuts = self.writing.log.cuts();
-        let read = self.read_log(start, exact(upto - start)).await;
-        if self.writing.log.cuts() != cuts {
-            return;
-        }
-        let mut cache = self.caches.cold.borrow_mut();
-        cache.on_their_way.retain(|(other, _)| *other != start);
         // An error is met again, and told, by the read that needs these bytes.
-        if let Ok(bytes) = read {
-            cache.insert(start, bytes, true, false);
+        if let Ok(bytes) = self.read_log(start, exact(upto - start)).await
+            && self.writing.log.cuts() == cuts
+        {
+            coming.is_over = true;
+            self.caches.cold.borrow_mut().came(start, bytes, false);
         }
-        drop(cache);
-        self.caches.arrived.notify();
     }
 }
 
@@ -348,59 +278,5 @@ impl<R: Runtime> Inner<R> {
             self.caches.units.borrow_mut().insert(UnitRun { queue: place.key, first: from, units });
         }
         Ok(wanted)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn window(byte: u8, len: usize) -> BufSlice {
-        AppendBuf::copy_of(&vec![byte; len])
-    }
-
-    fn here(found: Found) -> Option<Vec<u8>> {
-        if let Found::Here(bytes, _) = found { Some(bytes.to_vec()) } else { None }
-    }
-
-    #[test]
-    fn the_cache_keeps_what_was_used_last_and_its_bound() {
-        let mut cache = ColdCache::new(2048, MemoryAccount::new(usize::MAX));
-        cache.insert(0, window(1, 1024), false, true);
-        cache.insert(5000, window(2, 1024), false, true);
-        assert_eq!(here(cache.find(10, 3)), Some(vec![1; 3]));
-        cache.insert(9000, window(3, 1024), false, true);
-        assert!(here(cache.find(5000, 1)).is_none(), "the least recently used went");
-        assert!(here(cache.find(0, 1024)).is_some() && here(cache.find(0, 1025)).is_none());
-        assert!(cache.bytes <= 2048);
-    }
-
-    #[test]
-    fn a_record_over_two_windows_is_put_together_or_waited_for() {
-        let mut cache = ColdCache::new(1 << 20, MemoryAccount::new(usize::MAX));
-        cache.insert(0, window(1, 1000), true, true);
-        assert!(matches!(cache.find(990, 20), Found::Nowhere { in_sequence: true }));
-        cache.on_their_way.push((1000, 2000));
-        assert!(
-            matches!(cache.find(990, 20), Found::OnItsWay)
-                && matches!(cache.find(1000, 20), Found::OnItsWay)
-        );
-        cache.insert(1000, window(2, 1000), true, false);
-        assert_eq!(here(cache.find(990, 20)), Some([vec![1; 10], vec![2; 10]].concat()));
-        assert!(
-            matches!(cache.find(2000, 5), Found::Nowhere { in_sequence: true })
-                && matches!(cache.find(2001, 5), Found::Nowhere { in_sequence: false })
-        );
-    }
-
-    #[test]
-    fn what_is_read_ahead_and_not_used_is_at_most_half_of_the_cache() {
-        let mut cache = ColdCache::new(4000, MemoryAccount::new(usize::MAX));
-        cache.insert(0, window(1, 1000), true, false);
-        assert!(!cache.wants(0, 1000) && cache.wants(1000, 1000));
-        cache.on_their_way.push((1000, 2000));
-        assert!(!cache.wants(1000, 1000) && !cache.wants(2000, 1000));
-        assert!(here(cache.find(0, 10)).is_some());
-        assert!(cache.wants(2000, 1000), "the first is used now");
     }
 }

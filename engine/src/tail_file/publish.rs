@@ -73,14 +73,25 @@ pub(crate) async fn make_tail<R: Runtime>(
     }
 }
 
+/// Slots of the chunk that is filled and of the next, each as large as the largest record asks.
+fn slots_at_least(config: &StoreConfig) -> usize {
+    let block: usize = exact(BLOCK_BYTES);
+    2 * (config.raw_bytes_max() + 2 * block).div_ceil(config.chunk_bytes)
+}
+
+/// Slots that the tail itself may have.
+fn slots_of_tail(config: &StoreConfig) -> usize {
+    config.tail_bytes_max.div_ceil(config.chunk_bytes).max(slots_at_least(config))
+}
+
 fn shape_for(config: &StoreConfig) -> KeptShape {
     let slot_bytes = config.chunk_bytes;
-    let block: usize = exact(BLOCK_BYTES);
-    let largest = (config.raw_bytes_max() + 2 * block).div_ceil(slot_bytes);
-    // The chunk that is filled and the next, each as large as the largest record asks.
-    let of_tail = config.tail_bytes_max.div_ceil(slot_bytes).max(2 * largest);
-    let reserved_slots = of_tail.min((TAIL_RESERVED_BYTES / slot_bytes).max(2 * largest));
-    let slots = of_tail * TAIL_SLOTS_FACTOR;
+    let of_tail = slots_of_tail(config);
+    let reserved_slots =
+        of_tail.min((TAIL_RESERVED_BYTES / slot_bytes).max(slots_at_least(config)));
+    // A tail that becomes as large as memory allows has chunks to give when readers keep some.
+    let for_readers = if config.tail_follows_memory { reserved_slots } else { of_tail };
+    let slots = of_tail + (TAIL_SLOTS_FACTOR - 1) * for_readers;
     KeptShape { head_bytes: head_bytes(slots), slot_bytes, slots, reserved_slots }
 }
 
@@ -125,9 +136,8 @@ impl TailFile {
     }
 
     /// Chunks of its slots.
-    pub(crate) fn chunks(&self, account: MemoryAccount) -> ChunkMemory {
-        let shape = self.memory.shape();
-        let bytes_max = shape.slots / TAIL_SLOTS_FACTOR * shape.slot_bytes;
+    pub(crate) fn chunks(&self, config: &StoreConfig, account: MemoryAccount) -> ChunkMemory {
+        let bytes_max = slots_of_tail(config) * self.memory.shape().slot_bytes;
         ChunkMemory::kept(self.memory.clone(), bytes_max, LENT_CHUNKS_MAX, account)
     }
 

@@ -1,8 +1,10 @@
 //! What is sent is read back, and a hot and a cold read of the same messages give the same bytes.
 
 use crate::oracle::{Oracle, Replay, assert_record, draft, request, seeds, small_config, split};
-use engine::{QueueOffset, ReadSlices, ReadStatus, Store, TagFilter};
+use engine::{QueueOffset, ReadAmount, ReadOrigins, ReadSlices, ReadStatus, Store, TagFilter};
+use rt::Runtime as _;
 use rt::sim::Sim;
+use std::time::Duration;
 
 #[test]
 fn what_is_sent_is_read_back_in_order() {
@@ -98,6 +100,34 @@ fn adjacent_messages_are_one_slice_and_the_limits_hold() {
             (store.read(&one, &mut out), out.messages, out.next_begin_offset),
             (ReadStatus::Found, 1, QueueOffset(6))
         );
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_read_tells_what_was_not_written_yet_what_only_the_cache_had_and_what_came_from_disk() {
+    let sim = Sim::new(3);
+    sim.block_on(async {
+        let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
+        let (mut oracle, mut out) = (Oracle::default(), ReadSlices::default());
+        oracle.append_waiting(&store, ("alpha", 0), "red", 500).await;
+        let first = request("alpha", 0, 0, TagFilter::All);
+        assert_eq!(store.read(&first, &mut out), ReadStatus::Found);
+        let all = ReadAmount { messages: 1, bytes: out.bytes as u64 };
+        assert_eq!(out.origins, ReadOrigins { hot: all, ..ReadOrigins::default() });
+        while store.written() < store.appended() {
+            sim.sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(store.read(&first, &mut out), ReadStatus::Found);
+        assert_eq!(out.origins, ReadOrigins { warm: all, ..ReadOrigins::default() });
+        while store.is_hot("alpha", 0, QueueOffset(0)) {
+            oracle.append_waiting(&store, ("beta", 0), "red", 5_000).await;
+        }
+        oracle.append_waiting(&store, ("alpha", 0), "red", 500).await;
+        let cold = store.read_cold(first.to_owned()).await.unwrap();
+        assert_eq!((cold.messages, cold.origins.cold), (2, all), "it ends in the tail");
+        let in_memory = cold.origins.hot.messages + cold.origins.warm.messages;
+        assert_eq!(in_memory, 1);
         store.close().await.unwrap();
     });
 }

@@ -9,7 +9,9 @@ use crate::kept::{KeptError, KeptFile, KeptMemory, KeptShape};
 use crate::ring::{
     Event, Ring, RingConfig, RingError, RingFile, SharedRing, disk_space, utc_offset_seconds,
 };
-use crate::runtime::{DirEntry, DiskSpace, FileWrite, Filesystem, OpenMode, Priority, Runtime};
+use crate::runtime::{
+    DirEntry, DiskSpace, FileWrite, Filesystem, MemoryRoom, OpenMode, Priority, Runtime,
+};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
@@ -270,6 +272,10 @@ impl Runtime for Core {
     async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
         let (folder, suffix) = (folder.to_owned(), suffix.to_owned());
         self.blocking(move || super::kept::list(&folder, &suffix)).await
+    }
+
+    async fn memory_room(&self) -> MemoryRoom {
+        self.blocking(super::headroom::memory_room).await
     }
 
     fn namespace(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! leaves under its limit. Of a group's use the pages of files do not count: they make way. Memory
 //! of a tmpfs does not.
 
+use crate::runtime::MemoryRoom;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,27 @@ pub(super) fn headroom_bytes() -> u64 {
         if is_v1 { left_in_v1(&folder) } else { left_in_v2(&folder) }
     });
     of_groups.chain(machine).min().unwrap_or(u64::MAX)
+}
+
+/// The same with the pressure: of the whole machine, or of the process's own group where that is
+/// higher (only groups of version 2 tell of it).
+pub(super) fn memory_room() -> MemoryRoom {
+    let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let of_groups = group_folders(&groups).filter(|(_, is_v1)| !is_v1);
+    let files = of_groups.map(|(folder, _)| folder.join("memory.pressure"));
+    let stalled = files
+        .chain([PathBuf::from("/proc/pressure/memory")])
+        .filter_map(|file| stalled_permille(&read_to_string(file).ok()?));
+    let stalled_permille = stalled.max().unwrap_or(0);
+    MemoryRoom { left_bytes: headroom_bytes(), stalled_permille }
+}
+
+/// `some avg10=1.25 avg60=0.31 avg300=0.06 total=1234`: hundredths of the last ten seconds.
+fn stalled_permille(pressure: &str) -> Option<u32> {
+    let line = pressure.lines().find_map(|line| line.strip_prefix("some avg10="))?;
+    let (whole, fraction) = line.split(' ').next()?.split_once('.')?;
+    let tenth = fraction.get(..1)?.parse::<u32>().ok()?;
+    Some(whole.parse::<u32>().ok()?.min(100) * 10 + tenth)
 }
 
 /// `MemAvailable:  22794 kB` in bytes.
@@ -88,6 +110,16 @@ mod tests {
         assert_eq!(available("MemTotal: 9 kB\nMemAvailable:   22794 kB\n"), Some(22_794 * 1024));
         let stat = "anon 5\nfile 900\ninactive_file 30\nactive_file 4\nshmem 7\n";
         assert_eq!(sum_of(stat, ["inactive_file", "active_file"]), 34);
+    }
+
+    #[test]
+    fn pressure_is_read_in_thousandths_and_its_absence_is_none() {
+        let text = "some avg10=12.34 avg60=0.31 avg300=0.06 total=1234\nfull avg10=99.00 x\n";
+        assert_eq!(stalled_permille(text), Some(123));
+        assert_eq!(stalled_permille("some avg10=0.00 avg60=0.00"), Some(0));
+        assert_eq!(stalled_permille("some avg10=x"), None);
+        let room = memory_room();
+        assert!(room.left_bytes > 0 && room.stalled_permille <= 1_000, "{room:?}");
     }
 
     #[test]

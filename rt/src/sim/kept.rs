@@ -1,6 +1,7 @@
 //! Kept memory of the simulated machine: it survives a kill and no power cut.
 
 use super::Sim;
+use crate::MemoryRoom;
 use crate::kept::{Keeper, KeptError, KeptFile, KeptMemory, KeptShape, Left, WeakKept};
 use crate::mmap::SharedMemory;
 use crate::sim::random::Random;
@@ -110,6 +111,11 @@ impl Sim {
     /// From now on so many more bytes of kept memory can be reserved; `None`: any number.
     pub fn set_kept_room(&self, bytes: Option<usize>) {
         self.machine.kept.room.set(bytes);
+    }
+
+    /// What the machine says of its memory from now on.
+    pub fn set_memory_room(&self, room: MemoryRoom) {
+        self.machine.memory_room.set(room);
     }
 
     /// The kept memory that has names.

@@ -76,7 +76,9 @@ pub use kept::Refusal;
 use crate::buf::AppendBuf;
 use crate::convert::fits;
 use crate::kept::{KeptError, KeptFile, KeptMemory, KeptShape};
-use crate::runtime::{DirEntry, DiskSpace, File, FileWrite, OpenMode, Priority, Runtime};
+use crate::runtime::{
+    DirEntry, DiskSpace, File, FileWrite, MemoryRoom, OpenMode, Priority, Runtime,
+};
 use disk::Disk;
 use executor::Executor;
 use faults::Faults;
@@ -130,6 +132,8 @@ struct Machine {
     faults: Faults,
     /// What the wall clock is ahead of the virtual one.
     wall_ahead_ms: Cell<i64>,
+    /// What it says of its memory.
+    memory_room: Cell<MemoryRoom>,
 }
 
 /// A simulated core. Cloning gives another handle to the same one.
@@ -171,6 +175,7 @@ impl Sim {
             writes_held: Cell::new(false),
             faults: Faults::new(seed),
             wall_ahead_ms: Cell::new(wall_ahead_ms),
+            memory_room: Cell::new(MemoryRoom::UNLIMITED),
             config,
         };
         Self { machine: Rc::new(machine) }
@@ -438,6 +443,11 @@ impl Runtime for Sim {
 
     async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
         self.list_kept_files(folder, suffix).await
+    }
+
+    async fn memory_room(&self) -> MemoryRoom {
+        self.io_time().await;
+        self.machine.memory_room.get()
     }
 
     fn namespace(&self) -> u64 {
