@@ -59,6 +59,21 @@ pub struct ColdRead {
     pub range: QueueRange,
 }
 
+impl ColdRead {
+    /// Without a message.
+    fn nothing(status: ReadStatus, next_begin_offset: QueueOffset, range: QueueRange) -> Self {
+        Self {
+            status,
+            slices: Vec::new(),
+            messages: 0,
+            bytes: 0,
+            origins: ReadOrigins::default(),
+            next_begin_offset,
+            range,
+        }
+    }
+}
+
 /// What walking a queue's units decided.
 struct Picked {
     units: Vec<(QueueOffset, Unit)>,
@@ -110,15 +125,7 @@ impl<R: Runtime> Store<R> {
     async fn read_cold_once(&self, request: &ReadRequest<'_>) -> Result<ColdRead, ReadError> {
         let inner = &self.inner;
         let cuts = inner.writing.log.cuts();
-        let nothing = |status, next_begin_offset, range| ColdRead {
-            status,
-            slices: Vec::new(),
-            messages: 0,
-            bytes: 0,
-            origins: ReadOrigins::default(),
-            next_begin_offset,
-            range,
-        };
+        let nothing = ColdRead::nothing;
         let Some((place, range)) = inner.place(request.topic, request.queue_id) else {
             return Ok(nothing(
                 ReadStatus::NoMatchedLogicQueue,
