@@ -59,6 +59,7 @@ const COPIES: [(Place, &[&str]); 6] = [
         Place::Task,
         &[
             "engine/src/store/background.rs",
+            "engine/src/store/zeros.rs",
             "engine/src/consumequeue/disk.rs",
             "rt/src/real/file.rs",
             "rt/src/real/core.rs",
