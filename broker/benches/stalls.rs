@@ -7,9 +7,9 @@
 //! ```
 //!
 //! One real `mqbroker` a row (ASYNC_FLUSH, `direct`) on the first core, the client on the last,
-//! rounds interleaved, medians. An echo of the same frames tells what the machine itself does. The files of each broker go before the next round, and what it
-//! still writes behind its answers does not reach into another's turn: it has a second of rest.
-//! Without `--bench` (under `cargo test`) it is a smoke run.
+//! rounds interleaved, medians. An echo of the same frames tells what the machine itself does. What
+//! a broker still writes behind its answers does not reach into another's turn: it has a second of
+//! rest. Without `--bench` (under `cargo test`) it is a smoke run.
 
 #![expect(
     clippy::unwrap_used,
