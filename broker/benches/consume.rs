@@ -7,7 +7,7 @@
 //!
 //! | row | what |
 //! |---|---|
-//! | send to receive | one message on an idle system: from the send to the long poll's answer, p50; beside the echo's round trip at 1×1 |
+//! | send to receive | one message on an idle system: from the send to the long poll's answer, p50; beside the echo's round trip at 1×1 with the same pauses, after which both cores sleep |
 //! | hot consume | pulls of 32 messages on one connection, remoting and native; beside an echo that answers as many bytes |
 //! | held pulls | CPU of an append while 1 or 1,000 long polls wait, each on a queue of its own |
 //!
@@ -99,17 +99,23 @@ fn pull(offset: i64, messages_max: u16, polls: bool) -> Vec<u8> {
 
 fn send_to_receive(broker: &Server, rounds: usize, seconds: f64) -> String {
     let echo = Server::echo_with(ECHO_SPIN, &Fetches { messages: 1, bytes: 1 });
-    let (mut echoes, mut ends) = (vec![], vec![]);
+    let (mut busy_echoes, mut echoes, mut ends) = (vec![], vec![], vec![]);
     for _ in 0..rounds {
-        let times = peer::round_trips_spinning(echo.addr, Lane::Remoting, seconds);
-        echoes.push(times[times.len() / 2]);
+        for (idle, echoes) in [(Duration::ZERO, &mut busy_echoes), (IDLE, &mut echoes)] {
+            let times = peer::round_trips_spinning(echo.addr, Lane::Remoting, seconds, idle);
+            echoes.push(times[times.len() / 2]);
+        }
         let addr = broker.addr;
         let mut times = std::thread::spawn(move || one_by_one(addr, seconds)).join().unwrap();
         times.sort_by(f64::total_cmp);
         ends.push(times[times.len() / 2]);
     }
-    let (echo, end) = (median(echoes), median(ends));
-    format!("send to receive: p50 {end:.1} µs, echo {echo:.1} µs, {:.2} times it\n", end / echo)
+    let [busy_echo, echo, end] = [busy_echoes, echoes, ends].map(median);
+    format!(
+        "send to receive: p50 {end:.1} µs, an echo as idle {echo:.1} µs, {:.2} times it; an echo \
+            without pauses {busy_echo:.1} µs\n",
+        end / echo
+    )
 }
 
 /// From each send to the answer of the long poll that waits for it, in µs.
@@ -123,10 +129,7 @@ fn one_by_one(addr: std::net::SocketAddr, seconds: f64) -> Vec<f64> {
     let (started, mut times) = (Instant::now(), vec![]);
     while started.elapsed().as_secs_f64() < seconds {
         consumer.send_frames(pull(next, PULLED, true));
-        let idle = Instant::now();
-        while idle.elapsed() < IDLE {
-            std::hint::spin_loop();
-        }
+        peer::spin_for(IDLE);
         let sent = Instant::now();
         producer.send();
         consumer.receive(1);

@@ -210,7 +210,8 @@ fn round_trips(run: &Run, folder: &std::path::Path) -> String {
         let mut results: [Vec<(f64, f64)>; 2] = [vec![], vec![]];
         for _ in 0..run.rounds {
             for (server, results) in [&echo, &server].into_iter().zip(&mut results) {
-                let times = client::round_trips_spinning(server.addr, lane, run.seconds);
+                let times =
+                    client::round_trips_spinning(server.addr, lane, run.seconds, Duration::ZERO);
                 results.push((times[times.len() / 2], times[times.len() * 99 / 100]));
             }
         }

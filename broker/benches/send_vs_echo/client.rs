@@ -234,8 +234,14 @@ impl Peer {
     }
 }
 
-/// Round trips of one connection that looks for its answers without pause, in µs, sorted.
-pub(crate) fn round_trips_spinning(addr: SocketAddr, lane: Lane, seconds: f64) -> Vec<f64> {
+/// Round trips of one connection that looks for its answers without pause, in µs, sorted; `idle` is
+/// the time between an answer and the next request.
+pub(crate) fn round_trips_spinning(
+    addr: SocketAddr,
+    lane: Lane,
+    seconds: f64,
+    idle: Duration,
+) -> Vec<f64> {
     let core = *available_cores().last().unwrap();
     let spin = move || {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
@@ -243,6 +249,7 @@ pub(crate) fn round_trips_spinning(addr: SocketAddr, lane: Lane, seconds: f64) -
         peer.spin();
         let (started, mut times) = (Instant::now(), Vec::new());
         while started.elapsed().as_secs_f64() < seconds {
+            spin_for(idle);
             peer.send();
             peer.receive(1);
             times.push(peer.sent_at.elapsed().as_secs_f64() * 1e6);
@@ -252,6 +259,14 @@ pub(crate) fn round_trips_spinning(addr: SocketAddr, lane: Lane, seconds: f64) -
         times
     };
     std::thread::spawn(spin).join().unwrap()
+}
+
+/// Keeps the CPU for so long.
+pub(crate) fn spin_for(time: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < time {
+        std::hint::spin_loop();
+    }
 }
 
 /// A native fetch from the beginning of queue 0.
