@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// Only the scenarios of these names (may be given several times).
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Vec<String>,
+    /// All scenarios but those of these names (may be given several times).
+    #[arg(long, value_name = "NAME", conflicts_with = "only")]
+    pub(crate) not: Vec<String>,
     /// Leave out languages for which this machine lacks something, and say so.
     #[arg(long)]
     pub(crate) skip_missing: bool,

@@ -80,11 +80,15 @@ impl Plan {
         let (mut scenarios, mut left_out) =
             suite::choose(&options.only, options.against, options.shards, &names)
                 .map_err(Stop::Cannot)?;
+        suite::leave_out(&options.not, &mut scenarios, &names).map_err(Stop::Cannot)?;
         let clients = options.client.versions();
         if clients.is_empty() {
             (scenarios, left_out) = (Vec::new(), Vec::new());
         }
-        let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|n| n == name);
+        let wanted = |name: &str| {
+            let is_named = |names: &[String]| names.iter().any(|n| n == name);
+            !is_named(&options.not) && (options.only.is_empty() || is_named(&options.only))
+        };
         let capabilities: Vec<_> = CAPABILITIES.iter().filter(|row| wanted(row.name)).collect();
         let mut plan = Self { scenarios, left_out, clients, languages: Vec::new(), capabilities };
         let mut missing = Vec::new();

@@ -314,11 +314,7 @@ pub(crate) fn choose(
     others: &[&str],
 ) -> Result<(Vec<Scenario>, Vec<LeftOut>), String> {
     for name in only.iter().filter(|name| !others.contains(&name.as_str())) {
-        let Some(scenario) = SCENARIOS.iter().find(|s| s.name == name.as_str()) else {
-            let ours = SCENARIOS.iter().map(|s| s.name);
-            let known: Vec<&str> = ours.chain(others.iter().copied()).collect();
-            return Err(format!("no scenario is called {name}; there are {}", known.join(", ")));
-        };
+        let scenario = named(name).ok_or_else(|| unknown(name, others))?;
         if let Some(why) = scenario.left_out(against, shards) {
             return Err(format!("{name} can't run here: {why}"));
         }
@@ -336,9 +332,44 @@ pub(crate) fn choose(
     Ok((chosen, left_out))
 }
 
+/// Takes the scenarios of these names out; a name that no scenario has is an error.
+pub(crate) fn leave_out(
+    not: &[String],
+    chosen: &mut Vec<Scenario>,
+    others: &[&str],
+) -> Result<(), String> {
+    let is_known = |name: &str| named(name).is_some() || others.contains(&name);
+    if let Some(name) = not.iter().find(|name| !is_known(name)) {
+        return Err(unknown(name, others));
+    }
+    chosen.retain(|scenario| !not.iter().any(|name| name == scenario.name));
+    Ok(())
+}
+
+fn named(name: &str) -> Option<&'static Scenario> {
+    SCENARIOS.iter().find(|scenario| scenario.name == name)
+}
+
+fn unknown(name: &str, others: &[&str]) -> String {
+    let ours = SCENARIOS.iter().map(|scenario| scenario.name);
+    let known: Vec<&str> = ours.chain(others.iter().copied()).collect();
+    format!("no scenario is called {name}; there are {}", known.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_wanted_is_left_out_and_a_wrong_name_is_an_error() {
+        let (mut chosen, _) = choose(&[], Against::Ringmq, 1, &[]).unwrap();
+        let all = chosen.len();
+        leave_out(&["drop-in".into(), "lang-send".into()], &mut chosen, &["lang-send"]).unwrap();
+        assert_eq!(chosen.len(), all - 1);
+        assert!(chosen.iter().all(|scenario| scenario.name != "drop-in"));
+        let error = leave_out(&["dropin".into()], &mut chosen, &[]).unwrap_err();
+        assert!(error.contains("dropin") && error.contains("drop-in"), "{error}");
+    }
 
     fn left_out(against: Against, shards: u16) -> Vec<&'static str> {
         let (chosen, left_out) = choose(&[], against, shards, &[]).unwrap();
