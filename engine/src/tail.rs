@@ -139,8 +139,26 @@ impl Tail {
     fn pop_oldest(&mut self, written: u64) -> Option<Rc<AppendBuf>> {
         let may_go = self.chunks.len() > 1
             && self.chunks.front().is_some_and(|oldest| oldest.end() <= written);
-        let oldest = if may_go { self.chunks.pop_front() } else { None };
-        oldest.map(|chunk| chunk.buf)
+        let oldest = if may_go { self.chunks.pop_front()?.buf } else { return None };
+        if let Some(file) = &self.file {
+            file.forget_chunk(&oldest);
+        }
+        Some(oldest)
+    }
+
+    /// Puts back what the tail of the life before had of the log: `bytes` from `position` on, a
+    /// block's beginning, where what comes before `first` is a copy from the chunk before. One
+    /// follows the other up to the log's end, before the first append. Whether there was room.
+    pub(crate) fn put_back(&mut self, position: u64, first: u64, bytes: &[u8]) -> bool {
+        let capacity = self.chunk_bytes.max(bytes.len().next_multiple_of(DIRECT_ALIGN));
+        let Some(buf) = self.memory.take(capacity) else { return false };
+        let line_end = self.file.as_ref().map(|file| file.begin(&buf, position));
+        let copied = buf.append(bytes.len(), |free| free.copy_from_slice(bytes));
+        assert!(copied.is_some(), "it was made as large as that");
+        self.chunks.push_back(Chunk { start: position, first, buf });
+        self.line_end = line_end;
+        self.publish();
+        true
     }
 
     /// The first log byte that can be read here.

@@ -24,6 +24,7 @@ use crate::index::{self, Index, Shape};
 use crate::manifest::{Decoded, MANIFEST_VERSION_BEHIND, Manifest};
 use crate::paths::Paths;
 use crate::signal::{Signal, Turn};
+use crate::tail::Tail;
 use crate::tail_file::{TailFile, make_tail};
 use crate::watermarks::{AnswerAt, Watermarks};
 use rt::runtime::DIRECT_ALIGN;
@@ -103,7 +104,10 @@ impl<R: Runtime> Store<R> {
         let manifest = read_manifest(&rt, &paths.manifest()).await?;
         let checkpoint = read_checkpoint(&rt, &paths.checkpoint()).await?;
         let range = check_files::log_range(&rt, &paths, &config, manifest.as_ref()).await?;
-        let left = Left::find(&rt, &paths, abort.as_deref(), &range).await?;
+        let was_sync_flush =
+            manifest.as_ref().is_some_and(|manifest| manifest.flush == FlushPolicy::Sync);
+        let left =
+            Left::find(&rt, &paths, &config, abort.as_deref(), &range, was_sync_flush).await?;
         // Up to here nothing was changed: a store that is refused stays as it was.
         let believed =
             Believed::of(abort.as_deref(), mark.as_deref(), range.created_upto, rt.random_u64());
@@ -294,17 +298,24 @@ impl<R: Runtime> Opening<R> {
         self,
         scanned: &ScanResult,
         (was_unclean, started_nanos): (bool, u64),
-        left: Left,
+        mut left: Left,
         lock: R::File,
     ) -> Result<Inner<R>, OpenError> {
         let nanos = self.rt.now_nanos() - started_nanos;
         let recovered = Recovered::of(scanned, was_unclean, &left, nanos);
         let index = self.open_index(scanned, was_unclean).await?;
         let mark = self.open_mark(scanned.end).await?;
-        let (tail, tail_memory) = make_tail(&self.rt, &self.config, scanned.end).await?;
-        let name = tail.as_ref().map(TailFile::name);
+        let (mut file, mut tail_memory) = make_tail(&self.rt, &self.config, scanned.end).await?;
+        if file.is_none() && left.cool() {
+            // There may be room for one of them.
+            (file, tail_memory) = make_tail(&self.rt, &self.config, scanned.end).await?;
+        }
+        let name = file.as_ref().map(TailFile::name);
         let abort = abort_content(self.config.process_id, self.believed.incarnation, name);
         replace_abort(&self.rt, &self.paths, abort).await?;
+        let mut tail =
+            new_tail(&self.config, &self.memory, (scanned.end, self.partial.clone()), file);
+        left.warm(&mut tail, &self.partial);
         left.remove(&self.rt, &self.config).await;
         let life = Life::new(recovered, tail_memory);
         Ok(self.into_inner(scanned, life, (index, mark, tail), lock))
@@ -314,12 +325,11 @@ impl<R: Runtime> Opening<R> {
         self,
         scanned: &ScanResult,
         life: Life,
-        (index, mark, tail): (Index<R>, FlushedMark<R>, Option<TailFile>),
+        (index, mark, tail): (Index<R>, FlushedMark<R>, Tail),
         lock: R::File,
     ) -> Inner<R> {
         let end = scanned.end;
         let answer_at = AnswerAt::of(self.config.flush, self.config.backend, &life.tail_memory);
-        let tail = new_tail(&self.config, &self.memory, (end, self.partial.clone()), tail);
         let own_from = self.own_from();
         let manifest = self.manifest.unwrap_or_default();
         let (source, own_from) = if manifest.is_foreign {

@@ -5,7 +5,7 @@ use crate::commitlog::files::LogFiles;
 use crate::config::{StoreConfig, TailPlace};
 use crate::error::{FileError, OpenError};
 use crate::flushed_mark::tail_in;
-use crate::limits::LENT_CHUNKS_MAX;
+use crate::limits::{CACHE_SPARE_BYTES_MIN, LENT_CHUNKS_MAX};
 use crate::paths::Paths;
 use crate::tail::Tail;
 use crate::tail_file::{self, Found, OldTail, TailFile, remove_orphans};
@@ -20,21 +20,34 @@ pub(super) struct Left {
 }
 
 impl Left {
-    /// Of the tail that `abort` names, if it names one.
+    /// Of the tail that `abort` names, if it names one. `was_sync_flush`: answers of that life waited
+    /// for the flush.
     pub(super) async fn find<R: Runtime>(
         rt: &R,
         paths: &Paths,
+        config: &StoreConfig,
         abort: Option<&[u8]>,
         range: &LogRange,
+        was_sync_flush: bool,
     ) -> Result<Self, OpenError> {
         let Some(name) = abort.and_then(tail_in) else { return Ok(Self::default()) };
-        match tail_file::find(rt, &name, &paths.abort()).await? {
+        let warm_bytes_max = warm_bytes_max(rt, config).await;
+        match tail_file::find(rt, &name, &paths.abort(), warm_bytes_max).await? {
             Found::Tail(tail) => {
                 tail.check_log(range.begin, range.created_upto, &paths.abort())?;
                 Ok(Self { tail: Some(tail), is_gone: false })
             }
             Found::Silent => Ok(Self::default()),
-            Found::Gone => Ok(Self { tail: None, is_gone: true }),
+            // Nothing was acknowledged that the disk has not.
+            Found::Gone if was_sync_flush => Ok(Self::default()),
+            Found::Gone => {
+                tracing::warn!(
+                    path = %name.path.display(),
+                    "the memory that the last process kept is gone, as a power cut takes it: what \
+                        was acknowledged and not written is lost"
+                );
+                Ok(Self { tail: None, is_gone: true })
+            }
         }
     }
 
@@ -48,6 +61,31 @@ impl Left {
         let Some(tail) = self.tail.as_ref().filter(|_| cut_at.is_none()) else { return Ok(None) };
         tail.write_into(log).await?;
         Ok(Some(tail.appended()))
+    }
+
+    /// Gives back what the next tail could have of it; whether there was anything.
+    pub(super) fn cool(&mut self) -> bool {
+        self.tail.as_mut().is_some_and(OldTail::cool)
+    }
+
+    /// Puts into the tail of this life what is still in the memory of the one before.
+    pub(super) fn warm(&self, tail: &mut Tail, partial: &[u8]) {
+        let Some(old) = self.tail.as_ref().filter(|old| old.appended() == tail.end()) else {
+            return;
+        };
+        let end = tail.end();
+        for chunk in old.warm_chunks() {
+            let is_there = match chunk {
+                Ok(chunk) => tail.put_back(chunk.position, chunk.first, &chunk.bytes),
+                Err(error) => {
+                    tracing::warn!(%error, "what was in memory before is read from disk");
+                    false
+                }
+            };
+            if !is_there {
+                return tail.cut(end, partial.to_vec());
+            }
+        }
     }
 
     /// Bytes that only the tail had.
@@ -65,6 +103,14 @@ impl Left {
             remove_orphans(rt, path).await;
         }
     }
+}
+
+/// How much of the written log an old tail may keep for the next one: nothing where memory for both
+/// is short.
+async fn warm_bytes_max<R: Runtime>(rt: &R, config: &StoreConfig) -> usize {
+    let warm_bytes_max = config.tail_floor_bytes();
+    let needed = warm_bytes_max as u64 + CACHE_SPARE_BYTES_MIN;
+    if rt.memory_room().await.left_bytes >= needed { warm_bytes_max } else { 0 }
 }
 
 pub(super) async fn replace_abort<R: Runtime>(

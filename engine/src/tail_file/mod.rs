@@ -28,6 +28,9 @@
 //! the end of the block of `written`: what of the block was flushed must not leave the disk, and
 //! the block is rewritten with the same bytes in front.
 //!
+//! What the old tail has of the written log goes into the new one, so that readers find the newest
+//! of it in memory (`warm`).
+//!
 //! Same boot and same incarnation: there was no power cut, as that takes the tmpfs too. So a break
 //! in the log below the tail's end is damage.
 
@@ -35,6 +38,7 @@ mod format;
 mod orphans;
 mod publish;
 mod takeover;
+mod warm;
 
 pub(crate) use format::TailName;
 pub(crate) use orphans::remove_orphans;

@@ -23,7 +23,8 @@ pub enum TailMemory {
         /// The file.
         path: PathBuf,
     },
-    /// Nothing, and nobody minds: answers wait for the log (SYNC_FLUSH, `mmap`).
+    /// Nothing, and nobody minds: answers wait for the log (`mmap`; SYNC_FLUSH, where only a
+    /// restart after a kill would find memory warm).
     #[default]
     NotNeeded,
     /// Nothing, as `tailPath` is empty: answers do not wait all the same.
@@ -48,13 +49,17 @@ pub(crate) async fn make_tail<R: Runtime>(
     config: &StoreConfig,
     log_end: u64,
 ) -> Result<(Option<TailFile>, TailMemory), OpenError> {
-    if (config.flush, config.backend) != (FlushPolicy::Async, LogBackend::Direct) {
+    if config.backend == LogBackend::Mmap {
         return Ok((None, TailMemory::NotNeeded));
     }
+    // Where answers wait for the flush, a tail that is kept saves a restart reading, and no more.
+    let is_needed = config.flush == FlushPolicy::Async;
+    let without = |memory| if is_needed { memory } else { TailMemory::NotNeeded };
     let (folder, is_required) = match &config.tail_place {
-        TailPlace::Private => return Ok((None, TailMemory::Private)),
+        TailPlace::Private => return Ok((None, without(TailMemory::Private))),
         TailPlace::Nowhere { reason } => {
-            return Ok((None, TailMemory::NotKept { reason: reason.clone() }));
+            let reason = reason.clone();
+            return Ok((None, without(TailMemory::NotKept { reason })));
         }
         TailPlace::Folder { path, is_required } => (path, *is_required),
     };
@@ -68,7 +73,7 @@ pub(crate) async fn make_tail<R: Runtime>(
         }
         Err(error) => {
             let reason = format!("{}: {error}", folder.display());
-            Ok((None, TailMemory::NotKept { reason }))
+            Ok((None, without(TailMemory::NotKept { reason })))
         }
     }
 }
@@ -185,6 +190,11 @@ impl TailFile {
     /// The file says nothing of the log until [`TailFile::publish_watermarks`].
     pub(crate) fn withdraw(&self) {
         self.publish_written(NOTHING);
+    }
+
+    /// What `chunk` holds is not valid any more.
+    pub(crate) fn forget_chunk(&self, chunk: &AppendBuf) {
+        self.memory.store(Self::line_of(chunk), 0);
     }
 
     /// What the chunks hold is no part of the log any more.

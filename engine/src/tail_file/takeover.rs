@@ -2,6 +2,7 @@
 
 use super::format::{Decoded, FLUSHED_AT, Head, LINE_BYTES, LINES_AT, Line, NOTHING, VERSION};
 use super::format::{TailName, WRITTEN_AT, words_of};
+use super::warm::{self, Warm};
 use crate::commitlog::files::LogFiles;
 use crate::error::{FileError, OpenError};
 use crate::limits::{BLOCK_BYTES, WRITE_BYTES_MAX};
@@ -30,14 +31,19 @@ pub(crate) struct OldTail {
     appended: u64,
     /// The chunks that hold what lies between, in the order of the log.
     chunks: Vec<Line>,
+    /// What is kept for the next tail, in the order of the log, up to the end.
+    warm: Vec<Warm>,
 }
 
 /// The tail that `abort` names. Refuses what could be somebody else's, or no tail: without it
 /// messages would be lost.
+///
+/// Of what is written already, the newest `warm_bytes_max` stay in memory for the next tail.
 pub(crate) async fn find<R: Runtime>(
     rt: &R,
     name: &TailName,
     abort: &Path,
+    warm_bytes_max: usize,
 ) -> Result<Found, OpenError> {
     let refuse = |reason: String| OpenError::Tail {
         path: name.path.clone(),
@@ -45,14 +51,7 @@ pub(crate) async fn find<R: Runtime>(
         abort: abort.to_owned(),
     };
     let file = match rt.open_kept(&name.path).await {
-        Err(KeptError::Missing) => {
-            tracing::warn!(
-                path = %name.path.display(),
-                "the memory that the last process kept is gone, as a power cut takes it: what was \
-                    acknowledged and not written is lost"
-            );
-            return Ok(Found::Gone);
-        }
+        Err(KeptError::Missing) => return Ok(Found::Gone),
         Err(KeptError::Locked) => {
             return Err(refuse(
                 "another process has it open: this store is a copy of one that is running, or \
@@ -96,7 +95,10 @@ pub(crate) async fn find<R: Runtime>(
     let lines = Line::all(&head, &lines).map_err(refuse)?;
     let (chunks, appended) = follow(written, &lines).map_err(refuse)?;
     let path = name.path.clone();
-    let old = OldTail { file, path, head, written, appended, chunks };
+    let slots_max = warm_bytes_max as u64 / head.slot_bytes;
+    let mut old = OldTail { file, path, head, written, appended, chunks, warm: Vec::new() };
+    old.warm = warm::chain(&lines, appended, slots_max);
+    old.forget_what_is_not_whole();
     old.release_written(&lines);
     Ok(Found::Tail(old))
 }
@@ -140,10 +142,35 @@ impl OldTail {
         &self.path
     }
 
-    /// What is in the log already need not be in memory twice while the next tail is made.
+    /// What is kept for the next tail.
+    pub(super) fn warm(&self) -> &[Warm] {
+        &self.warm
+    }
+
+    /// A takeover that a kill came into may have given memory back.
+    fn forget_what_is_not_whole(&mut self) {
+        let is_whole = |warm: &Warm| {
+            let bytes = warm.line.appended - warm.line.position;
+            self.file.is_whole(self.head.place_of(warm.line.slot), bytes).unwrap_or(false)
+        };
+        let gone = self.warm.iter().rposition(|warm| !is_whole(warm));
+        self.warm.drain(..gone.map_or(0, |gone| gone + 1));
+    }
+
+    /// Gives back what was kept for the next tail; whether there was any.
+    pub(crate) fn cool(&mut self) -> bool {
+        let warm = std::mem::take(&mut self.warm);
+        let lines: Vec<_> = warm.iter().map(|warm| warm.line).collect();
+        self.release_written(&lines);
+        !warm.is_empty()
+    }
+
+    /// What is in the log already, and is not kept for the next tail, need not be in memory while
+    /// that is made.
     fn release_written(&self, lines: &[Line]) {
         let of_chunk = |line: &Line| line.slot..line.slot + line.slots;
-        let needed: Vec<_> = self.chunks.iter().map(of_chunk).collect();
+        let warm = self.warm.iter().map(|warm| &warm.line);
+        let needed: Vec<_> = self.chunks.iter().chain(warm).map(of_chunk).collect();
         let written = lines.iter().filter(|line| line.appended <= self.written);
         for slot in written.flat_map(of_chunk) {
             if needed.iter().any(|needed| needed.contains(&slot)) {

@@ -54,4 +54,5 @@ mod torn_stays_torn;
 mod truncate;
 mod units;
 mod visible;
+mod warm_after_kill;
 mod zero_in_properties;

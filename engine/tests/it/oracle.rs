@@ -231,7 +231,7 @@ pub(crate) async fn consume<R: Runtime>(
     }
 }
 
-async fn cold<R: Runtime>(
+pub(crate) async fn cold<R: Runtime>(
     store: &Store<R>,
     request: OwnedReadRequest,
 ) -> (ReadStatus, QueueOffset, Vec<Vec<u8>>) {

@@ -79,6 +79,7 @@ pub struct KeptFile(Box<dyn Left>);
 /// What a runtime does with a file that was left.
 pub(crate) trait Left {
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
+    fn is_whole(&self, offset: u64, bytes: u64) -> io::Result<bool>;
     fn release(&self, offset: u64, bytes: u64) -> io::Result<()>;
     fn remove(&self) -> io::Result<()>;
 }
@@ -91,6 +92,11 @@ impl KeptFile {
     /// Up to `len` bytes from `offset`, fewer only at the file's end. Memory: it does not wait.
     pub fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         self.0.read(offset, len)
+    }
+
+    /// Whether none of the memory of these bytes was given back.
+    pub fn is_whole(&self, offset: u64, bytes: u64) -> io::Result<bool> {
+        self.0.is_whole(offset, bytes)
     }
 
     /// Gives the memory of these bytes back to the system: they read as zeros then.

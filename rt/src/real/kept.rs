@@ -4,8 +4,8 @@ use super::headroom::headroom_bytes;
 use crate::kept::{Keeper, KeptError, KeptMemory, KeptShape, Left};
 use crate::mmap::SharedMemory;
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, fallocate, flock, fstat,
-    fstatfs, linkat, open, openat, unlink,
+    AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, fallocate,
+    flock, fstat, fstatfs, linkat, open, openat, seek, unlink,
 };
 use rustix::io::Errno;
 use std::cell::RefCell;
@@ -162,6 +162,15 @@ impl Left for LeftOnTmpfs {
         }
         bytes.truncate(done);
         Ok(bytes)
+    }
+
+    fn is_whole(&self, offset: u64, bytes: u64) -> io::Result<bool> {
+        match seek(&self.file, SeekFrom::Hole(offset)) {
+            Ok(hole) => Ok(hole >= offset + bytes),
+            // Beyond the file's end.
+            Err(Errno::NXIO) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn release(&self, offset: u64, bytes: u64) -> io::Result<()> {

@@ -76,7 +76,8 @@ impl FileOfMemory {
         }
         let refusal = Cell::new(self.refusal.get());
         let is_locked = Cell::new(false);
-        Self { content: Content::Left(bytes), is_locked, refusal, released: RefCell::default() }
+        let released = self.released.clone();
+        Self { content: Content::Left(bytes), is_locked, refusal, released }
     }
 }
 
@@ -213,11 +214,14 @@ impl Drop for InMemory {
 }
 
 impl Keeper for InMemory {
-    fn reserve(&self, _offset: usize, bytes: usize) -> Result<(), KeptError> {
-        self.files.upgrade().map_or(Ok(()), |files| files.check_room(bytes))
+    fn reserve(&self, offset: usize, bytes: usize) -> Result<(), KeptError> {
+        self.files.upgrade().map_or(Ok(()), |files| files.check_room(bytes))?;
+        self.file.released.borrow_mut().retain(|released| *released != (offset..offset + bytes));
+        Ok(())
     }
 
-    fn release(&self, _offset: usize, bytes: usize) {
+    fn release(&self, offset: usize, bytes: usize) {
+        self.file.released.borrow_mut().push(offset..offset + bytes);
         if let Some(files) = self.files.upgrade() {
             files.give_room(bytes);
         }
@@ -262,6 +266,14 @@ impl Left for LeftInMemory {
         }
         Ok(part_of(&self.file.bytes(), offset, len))
     }
+
+    fn is_whole(&self, offset: u64, bytes: u64) -> io::Result<bool> {
+        let at = |place: u64| crate::convert::fits::<usize, _>(place);
+        let (from, upto) = (at(offset), at(offset + bytes));
+        let released = self.file.released.borrow();
+        Ok(released.iter().all(|released| released.end <= from || upto <= released.start))
+    }
+
     fn release(&self, offset: u64, bytes: u64) -> io::Result<()> {
         let at = |place: u64| crate::convert::fits::<usize, _>(place);
         self.file.released.borrow_mut().push(at(offset)..at(offset + bytes));
