@@ -35,7 +35,10 @@ const _: () = assert!(CACHE_SPARE_BYTES_MIN <= CACHE_SPARE_BYTES_MAX);
 /// From this part of the time on in which tasks wait for memory, in thousandths, it gives back.
 pub const STALLED_PERMILLE_MAX: u32 = 100;
 
-/// Between two chunks that are given back: each is a hole in a tmpfs, some 100 us.
+/// So much is reserved ahead for a log that grows slowly.
+pub const READY_BYTES_MIN: usize = 4 * 1024 * 1024;
+
+/// Between two chunks that are given back: others may stop needing memory meanwhile.
 pub const GIVE_BACK_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// Evicted chunks that readers still hold and that are looked at again when a chunk is needed.

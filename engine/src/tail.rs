@@ -24,7 +24,7 @@ use crate::limits::BLOCK_BYTES;
 use crate::number::exact;
 use crate::tail_file::TailFile;
 use rt::runtime::DIRECT_ALIGN;
-use rt::{AppendBuf, BufSlice, ChunkMemory, KeptWord};
+use rt::{AppendBuf, BufSlice, ChunkMemory, KeptMemory, KeptWord};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -114,6 +114,16 @@ impl Tail {
     /// cache, and not a longer queue for the device.
     pub(crate) fn bound_unwritten(&mut self, bytes: usize) {
         self.unwritten_max = bytes as u64;
+    }
+
+    /// Further memory is reserved ahead, off the core: until then chunks are used again.
+    pub(crate) fn grow_ahead(&mut self) {
+        self.memory.grow_ahead();
+    }
+
+    /// Where that is done, if the tail outlives the process.
+    pub(crate) fn kept_memory(&self) -> Option<&KeptMemory> {
+        self.memory.kept_memory()
     }
 
     /// From now on the chunks are to have at most `bytes_max` together; what is above it goes with
@@ -229,8 +239,11 @@ impl Tail {
             if let Some(chunk) = self.memory.take(capacity) {
                 return Ok(chunk);
             }
-            let oldest = self.pop_oldest(written);
-            self.memory.give_back(oldest.ok_or(Full)?);
+            let Some(oldest) = self.pop_oldest(written) else {
+                // Readers hold what was reserved.
+                return self.memory.take_now(capacity).ok_or(Full);
+            };
+            self.memory.give_back(oldest);
         }
     }
 
@@ -317,6 +330,11 @@ impl Tail {
     pub(crate) fn partial_block(&self, from: u64) -> Option<BufSlice> {
         let chunk = self.chunk_of_block(from)?;
         chunk.slice(from, self.end())
+    }
+
+    /// Whether the log's partial last block is `partial` here, too.
+    pub(crate) fn has_partial(&self, partial: &[u8]) -> bool {
+        self.partial_block(block_floor(self.end())).is_some_and(|block| *block == *partial)
     }
 
     /// The newest chunk that holds the block: a chunk that ends inside a block is continued by a

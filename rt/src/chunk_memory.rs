@@ -33,6 +33,8 @@ pub struct ChunkMemory {
     account: MemoryAccount,
     used_bytes: usize,
     bytes_max: usize,
+    /// Fresh memory is reserved off the core, ahead, and not by who takes it.
+    grows_ahead: bool,
 }
 
 impl ChunkMemory {
@@ -41,7 +43,8 @@ impl ChunkMemory {
     #[must_use]
     pub fn private(bytes_max: usize, lent_max: usize, account: MemoryAccount) -> Self {
         let (spare, lent) = (Vec::new(), VecDeque::new());
-        Self { kept: None, spare, lent, lent_max, account, used_bytes: 0, bytes_max }
+        let (used_bytes, grows_ahead) = (0, false);
+        Self { kept: None, spare, lent, lent_max, account, used_bytes, bytes_max, grows_ahead }
     }
 
     /// As [`ChunkMemory::private`], of `kept` memory.
@@ -53,6 +56,18 @@ impl ChunkMemory {
         account: MemoryAccount,
     ) -> Self {
         Self { kept: Some(kept), ..Self::private(bytes_max, lent_max, account) }
+    }
+
+    /// From now on [`ChunkMemory::take`] gives no chunk whose memory is not reserved yet
+    /// ([`crate::Runtime::reserve_ahead`]), and what readers give back stays reserved.
+    pub fn grow_ahead(&mut self) {
+        self.grows_ahead = true;
+    }
+
+    /// The kept memory that its chunks are slots of.
+    #[must_use]
+    pub fn kept_memory(&self) -> Option<&KeptMemory> {
+        self.kept.as_ref()
     }
 
     /// Bytes of the chunks in use and of the spare ones.
@@ -91,6 +106,15 @@ impl ChunkMemory {
     /// A chunk of at least `capacity` bytes, empty; `None` when there is no room for it until
     /// another is given back.
     pub fn take(&mut self, capacity: usize) -> Option<Rc<AppendBuf>> {
+        self.take_where(capacity, self.grows_ahead)
+    }
+
+    /// As [`ChunkMemory::take`]; reserves memory if it must, which is work of the core.
+    pub fn take_now(&mut self, capacity: usize) -> Option<Rc<AppendBuf>> {
+        self.take_where(capacity, false)
+    }
+
+    fn take_where(&mut self, capacity: usize, only_ready: bool) -> Option<Rc<AppendBuf>> {
         let capacity = match &self.kept {
             Some(kept) => kept.slots_for(capacity) * kept.shape().slot_bytes,
             None => capacity,
@@ -100,7 +124,7 @@ impl ChunkMemory {
         }
         loop {
             if self.used_bytes + capacity <= self.bytes_max
-                && let Some(chunk) = self.fresh(capacity)
+                && let Some(chunk) = self.fresh(capacity, only_ready)
             {
                 self.used_bytes += capacity;
                 return Some(chunk);
@@ -110,9 +134,10 @@ impl ChunkMemory {
     }
 
     /// Memory that is in no chunk.
-    fn fresh(&mut self, capacity: usize) -> Option<Rc<AppendBuf>> {
+    fn fresh(&mut self, capacity: usize, only_ready: bool) -> Option<Rc<AppendBuf>> {
         let returned = self.returned(capacity);
         returned.or_else(|| match &self.kept {
+            Some(kept) if only_ready => kept.take_ready(capacity),
             Some(kept) => kept.take(capacity),
             None => Some(AppendBuf::with_capacity(capacity)),
         })
@@ -127,6 +152,11 @@ impl ChunkMemory {
     /// Takes back a chunk that [`ChunkMemory::take`] gave. Slices of it stay as they are.
     pub fn give_back(&mut self, mut chunk: Rc<AppendBuf>) {
         if let Some(unshared) = Rc::get_mut(&mut chunk) {
+            if self.grows_ahead && self.kept.is_some() {
+                // The next chunk is in the first slots: those behind can be given back.
+                self.used_bytes -= chunk.capacity();
+                return;
+            }
             unshared.reset();
             self.spare.push(chunk);
             return;
@@ -142,7 +172,7 @@ impl ChunkMemory {
     /// Frees the lent chunks that no reader holds any more; those that are held stay.
     pub fn free_returned(&mut self) {
         self.lent.retain_mut(|lent| Rc::get_mut(lent).is_none());
-        if let Some(kept) = &self.kept {
+        if let Some(kept) = self.kept.as_ref().filter(|_| !self.grows_ahead) {
             kept.release_free();
         }
     }

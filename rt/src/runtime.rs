@@ -185,6 +185,10 @@ pub trait Runtime: Clone + 'static {
         folder: &Path,
         shape: KeptShape,
     ) -> impl Future<Output = Result<KeptMemory, KeptError>>;
+    /// Reserves the memory of up to `slots` free slots, off the core; fewer when there is no room.
+    fn reserve_ahead(&self, memory: &KeptMemory, slots: usize) -> impl Future<Output = ()>;
+    /// Gives back the memory of free slots that was not reserved from the start, off the core.
+    fn release_free(&self, memory: &KeptMemory) -> impl Future<Output = ()>;
     /// Opens and locks what a process left behind. Refuses what this user did not make alone, and
     /// what a living process has.
     fn open_kept(&self, path: &Path) -> impl Future<Output = Result<KeptFile, KeptError>>;

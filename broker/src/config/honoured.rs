@@ -396,11 +396,11 @@ pub(super) const OWN: &[Key] = &[
     ),
     Key::text(
         "tailCacheBytes",
-        "67108864",
-        "bytes of recent log kept in memory for each shard, taken as it fills; with a tailPath up \
-            to 64 MiB of it at start. auto: up to a quarter of what the machine or the control \
-            group has, over all shards and with what is read from disk, given back while memory \
-            is short",
+        "auto",
+        "recent log kept in memory, taken as it fills; with a tailPath up to 64 MiB of it at \
+            start. auto: up to a quarter of what the machine or the control group has, over all \
+            shards and with what is read from disk, given back while memory is short. A number: \
+            so many bytes for each shard, whatever comes",
     ),
     Key::text(
         "tailPath",

@@ -92,6 +92,12 @@ impl Runtime for Discard {
     async fn make_kept(&self, folder: &Path, shape: KeptShape) -> Result<KeptMemory, KeptError> {
         self.0.make_kept(folder, shape).await
     }
+    async fn reserve_ahead(&self, memory: &KeptMemory, slots: usize) {
+        self.0.reserve_ahead(memory, slots).await;
+    }
+    async fn release_free(&self, memory: &KeptMemory) {
+        self.0.release_free(memory).await;
+    }
     async fn open_kept(&self, path: &Path) -> Result<KeptFile, KeptError> {
         self.0.open_kept(path).await
     }

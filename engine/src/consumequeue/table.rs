@@ -296,11 +296,14 @@ impl QueueTable {
     }
 
     /// Frees of such a piece what is in files and whose records lie below `below` in the log.
-    pub(crate) fn trim_piece(&mut self, from: usize, count: usize, below: u64) {
+    /// Returns how many units the rest has room for in memory.
+    pub(crate) fn trim_piece(&mut self, from: usize, count: usize, below: u64) -> usize {
         let slots = self.slots.iter_mut().skip(from).take(count);
-        for queue in slots.filter_map(|slot| slot.queue.as_mut()) {
+        let trimmed = slots.filter_map(|slot| slot.queue.as_mut()).map(|queue| {
             queue.trim(below);
-        }
+            queue.recent.capacity()
+        });
+        trimmed.sum()
     }
 
     /// Frees what is in files, of all queues.

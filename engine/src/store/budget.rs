@@ -3,13 +3,14 @@
 //!
 //! ```text
 //!   0 ──────── floor ─────────────────── budget ───────── most
-//!              │ the tail's, always      │ the tail and the cold windows together:
+//!              │ the tail's, always      │ the tail, the cold windows and queues' units together:
 //!              │                         │ grows by steps while memory is left,
 //!              │                         │ shrinks when it isn't; the oldest written chunks go
 //! ```
 //!
-//! Memory is looked at before it is taken: one look allows for the next `GROWTH_BYTES`, and when
-//! these are used up before the next look, the tail uses its oldest chunks again instead. How much
+//! Memory is looked at before it is taken: one look allows for the next `GROWTH_BYTES`, and has so
+//! much reserved, off the core, as the log may need until the next. When that is used up before,
+//! the tail uses its oldest chunks again instead. How much
 //! is left comes first; stalls (PSI) come second, because where nothing can be reclaimed nobody
 //! stalls before somebody is killed.
 //!
@@ -19,9 +20,9 @@
 use super::{Inner, Phase, Store};
 use crate::limits::{
     BUDGET_LOOK, CACHE_SPARE_BYTES_MAX, CACHE_SPARE_BYTES_MIN, GIVE_BACK_PAUSE, GROWTH_BYTES,
-    STALLED_PERMILLE_MAX,
+    READY_BYTES_MIN, STALLED_PERMILLE_MAX,
 };
-use rt::{MemoryRoom, Runtime};
+use rt::{KeptMemory, MemoryRoom, Runtime};
 use std::rc::Rc;
 
 /// What the store keeps of the log in memory.
@@ -35,6 +36,8 @@ pub struct CacheUse {
     pub tail_bytes: usize,
     /// Memory of the windows that were read from disk and are kept.
     pub cold_bytes: usize,
+    /// Memory of ConsumeQueue units, as of the last checkpoint.
+    pub unit_bytes: usize,
     /// Bytes of the log that were read from disk for readers since the store was opened.
     pub read_bytes: u64,
 }
@@ -78,13 +81,16 @@ impl Bounds {
 
 /// Looks at the machine's memory for as long as the store is open.
 pub(super) async fn follow_memory<R: Runtime>(inner: Rc<Inner<R>>) {
+    let mut seen_end = inner.watermarks.appended().0;
     while inner.life.phase.get() == Phase::Open {
         let room = inner.env.rt.memory_room().await;
         let config = &inner.env.config;
         let bounds = Bounds::new(config.tail_floor_bytes(), config.tail_bytes_max);
-        let used = inner.cache_use();
-        let budget = bounds.next(room, used.tail_bytes + used.cold_bytes);
+        let budget = bounds.next(room, inner.cache_memory_bytes());
         inner.keep_within(budget).await;
+        let end = inner.watermarks.appended().0;
+        inner.reserve_ahead(budget, end.saturating_sub(seen_end)).await;
+        seen_end = end;
         inner.pause(BUDGET_LOOK).await;
     }
 }
@@ -96,25 +102,52 @@ impl<R: Runtime> Inner<R> {
         let tail = self.writing.tail.borrow();
         let budget_bytes = self.caches.budget_bytes.get();
         let (tail_bytes, read_bytes) = (tail.memory_bytes(), self.caches.read_bytes.get());
-        CacheUse { budget_bytes, most_bytes, tail_bytes, cold_bytes, read_bytes }
+        let unit_bytes = self.caches.unit_bytes.get();
+        CacheUse { budget_bytes, most_bytes, tail_bytes, cold_bytes, unit_bytes, read_bytes }
+    }
+
+    /// Memory of the cache, in bytes: what is in use, and what was reserved ahead.
+    fn cache_memory_bytes(&self) -> usize {
+        let used = self.cache_use();
+        let ahead =
+            self.writing.tail.borrow().kept_memory().map_or(0, KeptMemory::releasable_bytes);
+        used.tail_bytes + used.cold_bytes + used.unit_bytes + ahead
+    }
+
+    /// Has memory reserved for the log's next bytes: twice as many as it had since the last look.
+    async fn reserve_ahead(&self, budget_bytes: usize, appended_bytes: u64) {
+        let Some(kept) = self.writing.tail.borrow().kept_memory().cloned() else { return };
+        let appended = usize::try_from(appended_bytes).unwrap_or(usize::MAX);
+        let wanted = appended.saturating_mul(2).clamp(READY_BYTES_MIN, GROWTH_BYTES);
+        let missing = wanted.saturating_sub(kept.ready_bytes());
+        let allowed = budget_bytes.saturating_sub(self.cache_memory_bytes());
+        let slots = missing.min(allowed) / kept.shape().slot_bytes;
+        self.env.rt.reserve_ahead(&kept, slots).await;
     }
 
     /// Cold windows first, as they are on disk for sure. Then chunks of the tail, one after the
-    /// other: giving memory back to a tmpfs is work of the core.
+    /// other; then what was reserved ahead.
     async fn keep_within(&self, budget_bytes: usize) {
         let config = &self.env.config;
         self.caches.budget_bytes.set(budget_bytes);
         let for_cold = (budget_bytes / 4).max(config.read_ahead_bytes);
         self.caches.cold.borrow_mut().set_bytes_max(for_cold);
-        let for_tail = budget_bytes.saturating_sub(self.caches.cold.borrow().bytes());
+        let for_tail = budget_bytes
+            .saturating_sub(self.caches.cold.borrow().bytes())
+            .saturating_sub(self.caches.unit_bytes.get());
         let for_tail = for_tail.max(config.tail_floor_bytes());
         self.writing.tail.borrow_mut().set_memory_max(for_tail);
         loop {
             let written = self.watermarks.written().0;
-            if !self.writing.tail.borrow_mut().give_back_oldest(written) {
+            let was_given = self.writing.tail.borrow_mut().give_back_oldest(written);
+            self.writing.tail.borrow_mut().free_returned();
+            let kept = self.writing.tail.borrow().kept_memory().cloned();
+            if let Some(kept) = kept.filter(|_| self.cache_memory_bytes() > budget_bytes) {
+                self.env.rt.release_free(&kept).await;
+            }
+            if !was_given {
                 return;
             }
-            self.writing.tail.borrow_mut().free_returned();
             self.env.rt.sleep(GIVE_BACK_PAUSE).await;
         }
     }

@@ -13,6 +13,8 @@ pub(super) struct Caches {
     pub(super) budget_bytes: Cell<usize>,
     /// Bytes of the log that were read from disk for readers.
     pub(super) read_bytes: Cell<u64>,
+    /// Memory of ConsumeQueue units, in bytes, as of the last checkpoint.
+    pub(super) unit_bytes: Cell<usize>,
     /// Units of ConsumeQueue files.
     pub(super) units: RefCell<UnitCache>,
     /// A window came, or will not come.
@@ -35,6 +37,7 @@ impl Caches {
             cold: RefCell::new(cold),
             budget_bytes: Cell::new(budget_bytes),
             read_bytes: Cell::default(),
+            unit_bytes: Cell::default(),
             units: RefCell::default(),
             arrived: Signal::default(),
             reported_damage: RefCell::default(),

@@ -21,6 +21,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::LogSource;
 use crate::consumequeue::queues::{DurableEnd, Pace};
 use crate::consumequeue::table::{Queue, QueueKey};
+use crate::consumequeue::unit::Unit;
 use crate::error::{FileError, StoreError};
 use crate::index::IndexMark;
 use crate::limits::{PIECE_PAUSE, QUEUES_AT_ONCE, UNPERSISTED_UNITS_WAKE};
@@ -105,12 +106,13 @@ impl<R: Runtime> Inner<R> {
 
     /// Frees the units that are in files and whose records have left memory.
     async fn trim(&self) {
-        let mut from = 0;
+        let (mut from, mut units) = (0, 0);
         while from < self.derived.queues.table.borrow().slots() {
             let below = self.writing.tail.borrow().begin().min(self.derived.listed_upto.get());
-            self.derived.queues.table.borrow_mut().trim_piece(from, QUEUES_AT_ONCE, below);
+            units += self.derived.queues.table.borrow_mut().trim_piece(from, QUEUES_AT_ONCE, below);
             from = self.next_piece(from).await;
         }
+        self.caches.unit_bytes.set(units * size_of::<Unit>());
     }
 
     /// The next piece of a walk over all queues, after others had their turn.

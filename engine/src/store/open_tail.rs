@@ -68,7 +68,8 @@ impl Left {
         self.tail.as_mut().is_some_and(OldTail::cool)
     }
 
-    /// Puts into the tail of this life what is still in the memory of the one before.
+    /// Puts into the tail of this life what is still in the memory of the one before. `partial` is
+    /// what the disk has of the log's last block.
     pub(super) fn warm(&self, tail: &mut Tail, partial: &[u8]) {
         let Some(old) = self.tail.as_ref().filter(|old| old.appended() == tail.end()) else {
             return;
@@ -85,6 +86,10 @@ impl Left {
             if !is_there {
                 return tail.cut(end, partial.to_vec());
             }
+        }
+        // The block is written again: from what the disk has, which recovery has looked at.
+        if tail.end() != end || !tail.has_partial(partial) {
+            tail.cut(end, partial.to_vec());
         }
     }
 
@@ -138,6 +143,7 @@ pub(super) fn new_tail(
         // Until memory was looked at.
         tail.set_memory_max(config.tail_floor_bytes());
         tail.bound_unwritten(config.tail_floor_bytes());
+        tail.grow_ahead();
     }
     tail
 }

@@ -131,3 +131,31 @@ fn windows_read_from_disk_are_of_the_same_budget_and_a_quarter_of_it_at_most() {
         store.close().await.unwrap();
     });
 }
+
+#[test]
+fn memory_is_reserved_ahead_as_fast_as_the_log_grows_and_given_back() {
+    let sim = Sim::new(5);
+    let place = TailPlace::Folder { path: "/dev/shm".into(), is_required: true };
+    let room_bytes = 1 << 40;
+    sim.set_kept_room(Some(room_bytes));
+    sim.block_on(async {
+        let store = Store::open(sim.clone(), config(place)).await.unwrap();
+        let taken_mib = || (room_bytes - sim.kept_room().unwrap()) / MIB;
+        let at_start = taken_mib();
+        sim.sleep(Duration::from_secs(1)).await;
+        assert_eq!(taken_mib(), at_start, "nothing is reserved for a log that does not grow");
+        // About 30 MiB between two looks.
+        append(&sim, &store, 100).await;
+        let (tail_mib, taken) = (store.cache_use().tail_bytes / MIB, taken_mib());
+        assert!(tail_mib > 95, "no chunk was used again: {tail_mib} MiB");
+        assert!(taken >= tail_mib + 4, "{taken} MiB are reserved, {tail_mib} are used");
+        assert!(taken <= tail_mib + 68, "{taken} MiB are reserved, {tail_mib} are used");
+        sim.set_memory_room(room(0));
+        sim.sleep(Duration::from_secs(1)).await;
+        append(&sim, &store, 80).await;
+        sim.sleep(Duration::from_secs(1)).await;
+        assert_eq!(taken_mib(), at_start, "the tail has the memory that it never gives back");
+        assert_eq!(status(&store, 179), ReadStatus::Found);
+        store.close().await.unwrap();
+    });
+}

@@ -1,6 +1,6 @@
 //! Which slot of kept memory who has.
 
-use super::{Keeper, KeptError};
+use super::{Keeper, KeptError, Work};
 use crate::buf::AppendBuf;
 use crate::mmap::{SharedMemory, Word};
 use crate::runtime::DIRECT_ALIGN;
@@ -53,6 +53,35 @@ impl KeptShape {
 struct Slot {
     is_busy: bool,
     is_reserved: bool,
+}
+
+/// A free slot that nobody else gets while its memory is reserved or given back.
+pub(crate) struct Claim {
+    of: KeptMemory,
+    slot: usize,
+}
+
+impl Claim {
+    /// Reserves its memory.
+    pub(crate) fn reserving(&self) -> Work {
+        self.of.0.keeper.reserving(self.of.place_of(self.slot), self.of.0.shape.slot_bytes)
+    }
+
+    /// Gives its memory back.
+    pub(crate) fn releasing(&self) -> Work {
+        self.of.0.keeper.releasing(self.of.place_of(self.slot), self.of.0.shape.slot_bytes)
+    }
+
+    /// That was done.
+    pub(crate) fn is_done(self, is_reserved: bool) {
+        self.of.0.slots.borrow_mut()[self.slot].is_reserved = is_reserved;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.of.0.slots.borrow_mut()[self.slot].is_busy = false;
+    }
 }
 
 struct Inner {
@@ -169,9 +198,56 @@ impl KeptMemory {
     /// Neighbouring slots for `bytes`, with their memory reserved. `None` when there are not so
     /// many free ones side by side, or no memory for them.
     pub fn take(&self, bytes: usize) -> Option<Rc<AppendBuf>> {
-        let count = self.slots_for(bytes);
-        let range = self.free_run(count, true).or_else(|| self.free_run(count, false))?;
-        self.reserve(range.clone()).ok()?;
+        let ready = self.take_ready(bytes);
+        ready.or_else(|| {
+            let range = self.free_run(self.slots_for(bytes), false)?;
+            self.reserve(range.clone()).ok()?;
+            Some(self.hand_out(range))
+        })
+    }
+
+    /// As [`KeptMemory::take`], of slots only whose memory is reserved already.
+    pub fn take_ready(&self, bytes: usize) -> Option<Rc<AppendBuf>> {
+        Some(self.hand_out(self.free_run(self.slots_for(bytes), true)?))
+    }
+
+    /// Memory of free slots that is reserved, in bytes.
+    #[must_use]
+    pub fn ready_bytes(&self) -> usize {
+        self.ready_bytes_from(0)
+    }
+
+    /// What of that [`crate::Runtime::release_free`] would give back.
+    #[must_use]
+    pub fn releasable_bytes(&self) -> usize {
+        self.ready_bytes_from(self.0.shape.reserved_slots)
+    }
+
+    fn ready_bytes_from(&self, first: usize) -> usize {
+        let slots = self.0.slots.borrow();
+        let ready = slots[first..].iter().filter(|slot| slot.is_reserved && !slot.is_busy).count();
+        ready * self.0.shape.slot_bytes
+    }
+
+    /// A free slot whose memory is not reserved yet.
+    pub(crate) fn claim_empty(&self) -> Option<Claim> {
+        self.claim(0, false)
+    }
+
+    /// A free slot whose memory is reserved, and was not from the start.
+    pub(crate) fn claim_ready(&self) -> Option<Claim> {
+        self.claim(self.0.shape.reserved_slots, true)
+    }
+
+    fn claim(&self, from: usize, is_reserved: bool) -> Option<Claim> {
+        let mut slots = self.0.slots.borrow_mut();
+        let is_wanted = |slot: &Slot| !slot.is_busy && slot.is_reserved == is_reserved;
+        let slot = from + slots[from..].iter().position(is_wanted)?;
+        slots[slot].is_busy = true;
+        Some(Claim { of: self.clone(), slot })
+    }
+
+    fn hand_out(&self, range: Range<usize>) -> Rc<AppendBuf> {
         for slot in &mut self.0.slots.borrow_mut()[range.clone()] {
             slot.is_busy = true;
         }
@@ -183,7 +259,7 @@ impl KeptMemory {
             handed_out.push(HandedOut { slots, frozen_bytes: weak });
             frozen_bytes
         });
-        Some(AppendBuf::of_slots(SlotRun { of: self.clone(), range, frozen_bytes }))
+        AppendBuf::of_slots(SlotRun { of: self.clone(), range, frozen_bytes })
     }
 
     /// The first `count` free slots side by side.

@@ -263,6 +263,25 @@ impl Runtime for Core {
         super::kept::mapped(file, shape)
     }
 
+    async fn reserve_ahead(&self, memory: &KeptMemory, slots: usize) {
+        for _ in 0..slots {
+            let Some(claim) = memory.claim_empty() else { return };
+            if self.blocking(claim.reserving()).await.is_err() {
+                return;
+            }
+            claim.is_done(true);
+        }
+    }
+
+    async fn release_free(&self, memory: &KeptMemory) {
+        while let Some(claim) = memory.claim_ready() {
+            if self.blocking(claim.releasing()).await.is_err() {
+                return;
+            }
+            claim.is_done(false);
+        }
+    }
+
     async fn open_kept(&self, path: &Path) -> Result<KeptFile, KeptError> {
         let path = path.to_owned();
         let left = self.blocking(move || super::kept::open_left(&path)).await?;

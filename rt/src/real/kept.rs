@@ -1,7 +1,7 @@
 //! Kept memory on a tmpfs of this machine.
 
 use super::headroom::headroom_bytes;
-use crate::kept::{Keeper, KeptError, KeptMemory, KeptShape, Left};
+use crate::kept::{Keeper, KeptError, KeptMemory, KeptShape, Left, Work};
 use crate::mmap::SharedMemory;
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, fallocate,
@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// f_type of a tmpfs (`TMPFS_MAGIC` in linux/magic.h).
 const TMPFS_MAGIC: u64 = 0x0102_1994;
@@ -71,13 +72,13 @@ pub(super) fn make_file(folder: &Path, shape: KeptShape) -> Result<File, KeptErr
 /// The file as memory of this core.
 pub(super) fn mapped(file: File, shape: KeptShape) -> Result<KeptMemory, KeptError> {
     let memory = Rc::new(SharedMemory::map(&file, shape.bytes(), shape.head_bytes)?);
-    let keeper = Box::new(OnTmpfs { file, path: RefCell::default() });
+    let keeper = Box::new(OnTmpfs { file: Arc::new(file), path: RefCell::default() });
     Ok(KeptMemory::new(memory, shape, keeper, false))
 }
 
 struct OnTmpfs {
     /// Its lock ends with it.
-    file: File,
+    file: Arc<File>,
     path: RefCell<Option<PathBuf>>,
 }
 
@@ -90,6 +91,16 @@ impl Keeper for OnTmpfs {
         if let Err(error) = punch(&self.file, offset as u64, bytes as u64) {
             debug_assert!(false, "a tmpfs punches holes: {error}");
         }
+    }
+
+    fn reserving(&self, offset: usize, bytes: usize) -> Work {
+        let file = self.file.clone();
+        Box::new(move || reserve(&file, offset, bytes))
+    }
+
+    fn releasing(&self, offset: usize, bytes: usize) -> Work {
+        let file = self.file.clone();
+        Box::new(move || Ok(punch(&file, offset as u64, bytes as u64)?))
     }
 
     fn name(&self, path: &Path) -> io::Result<()> {

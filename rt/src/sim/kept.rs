@@ -2,7 +2,7 @@
 
 use super::Sim;
 use crate::MemoryRoom;
-use crate::kept::{Keeper, KeptError, KeptFile, KeptMemory, KeptShape, Left, WeakKept};
+use crate::kept::{Keeper, KeptError, KeptFile, KeptMemory, KeptShape, Left, WeakKept, Work};
 use crate::mmap::SharedMemory;
 use crate::sim::random::Random;
 use std::cell::{Cell, RefCell};
@@ -112,6 +112,12 @@ impl Sim {
     /// From now on so many more bytes of kept memory can be reserved; `None`: any number.
     pub fn set_kept_room(&self, bytes: Option<usize>) {
         self.machine.kept.room.set(bytes);
+    }
+
+    /// What of that is left.
+    #[must_use]
+    pub fn kept_room(&self) -> Option<usize> {
+        self.machine.kept.room.get()
     }
 
     /// What the machine says of its memory from now on.
@@ -225,6 +231,16 @@ impl Keeper for InMemory {
         if let Some(files) = self.files.upgrade() {
             files.give_room(bytes);
         }
+    }
+
+    fn reserving(&self, offset: usize, bytes: usize) -> Work {
+        let reserved = self.reserve(offset, bytes);
+        Box::new(move || reserved)
+    }
+
+    fn releasing(&self, offset: usize, bytes: usize) -> Work {
+        self.release(offset, bytes);
+        Box::new(|| Ok(()))
     }
 
     fn name(&self, path: &Path) -> io::Result<()> {

@@ -437,6 +437,27 @@ impl Runtime for Sim {
         self.make_kept_memory(shape).await
     }
 
+    async fn reserve_ahead(&self, memory: &KeptMemory, slots: usize) {
+        for _ in 0..slots {
+            let Some(claim) = memory.claim_empty() else { return };
+            self.io_time().await;
+            if claim.reserving()().is_err() {
+                return;
+            }
+            claim.is_done(true);
+        }
+    }
+
+    async fn release_free(&self, memory: &KeptMemory) {
+        while let Some(claim) = memory.claim_ready() {
+            self.io_time().await;
+            if claim.releasing()().is_err() {
+                return;
+            }
+            claim.is_done(false);
+        }
+    }
+
     async fn open_kept(&self, path: &Path) -> Result<KeptFile, KeptError> {
         self.open_kept_file(path).await
     }
