@@ -5,11 +5,13 @@
 //! cargo bench -p broker --bench sync_flush -- --rounds 5 --seconds 1 --dir FOLDER --save FILE
 //!     --load 16x8     one load: connections, and messages in flight on each
 //!     --beside FILE   another build of mqbroker takes part in every round, as "other"
+//!     --direct        not the rows of `mmap`
 //! ```
 //!
 //! R: mean time of a send without a flush (the same broker with ASYNC_FLUSH, the same senders). F:
 //! mean time of one durable write of as many bytes as a flush carried (one in flight, from this
-//! process, between the rounds, into zeros). 1.5 F because a message meets a flush half done on
+//! process, into zeros, when the brokers have ended; the same between the rounds is printed beside
+//! it). The kernel's workers for the broker's rings (io-wq) are counted by their wake-ups. 1.5 F because a message meets a flush half done on
 //! average and waits for the next one. Real `mqbroker` processes on the first core, the client on
 //! the last, rounds interleaved. Without `--bench` (under `cargo test`) it is a smoke run.
 
@@ -54,6 +56,7 @@ const SYNC_DIRECT: usize = 1;
 #[derive(Default)]
 struct Results {
     rounds: Vec<Outcome>,
+    worker_wakeups: Vec<f64>,
     messages_per_flush: f64,
     bytes_per_write: f64,
 }
@@ -71,12 +74,14 @@ fn main() {
     let only = only.map(|(conns, depth)| [(conns.parse().unwrap(), depth.parse().unwrap())]);
     let loads = only.as_ref().map_or(all, |load| &load[..]);
     let other = option("--beside").map(String::as_str);
+    let is_wanted =
+        |name: &str| !name.ends_with("mmap") || !args.iter().any(|arg| arg == "--direct");
     let folder =
         tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
     let mut text = head();
     for &load in loads {
-        let (results, flush_us) = measure(folder.path(), other, load, rounds, seconds);
-        text += &rows(load, &results, flush_us);
+        let measured = measure(folder.path(), (other, &is_wanted), load, rounds, seconds);
+        text += &rows(load, &measured);
     }
     print!("{text}");
     if let Some(path) = option("--save") {
@@ -84,21 +89,28 @@ fn main() {
     }
 }
 
-/// All kinds under a load, and F in µs for the bytes that SYNC direct wrote at once.
+/// All kinds under a load.
+struct Measured {
+    kinds: Vec<(&'static str, Results)>,
+    /// F in µs for the bytes that SYNC direct wrote at once: at rest, and beside idle brokers.
+    flush_us: [f64; 2],
+}
+
 fn measure(
     folder: &Path,
-    other: Option<&str>,
+    (other, is_wanted): (Option<&str>, &dyn Fn(&str) -> bool),
     (connections, depth): (usize, usize),
     rounds: usize,
     seconds: f64,
-) -> (Vec<Results>, f64) {
+) -> Measured {
     let count = connections * depth;
     let folder_of = |kind: usize| {
         let folder = folder.join(format!("{connections}-{depth}-{kind}"));
         std::fs::create_dir_all(&folder).unwrap();
         folder
     };
-    let ours = KINDS.iter().map(|kind| (env!("CARGO_BIN_EXE_mqbroker"), kind));
+    let ours = KINDS.iter().filter(|(name, _)| is_wanted(name));
+    let ours = ours.map(|kind| (env!("CARGO_BIN_EXE_mqbroker"), kind));
     let others = other.into_iter().flat_map(|path| OTHER_KINDS.iter().map(move |k| (path, k)));
     let start = |(nth, (path, (name, settings))): (usize, (&str, &(&str, &str)))| {
         Server::broker_at(path, name, &folder_of(nth), settings)
@@ -107,19 +119,21 @@ fn measure(
     servers.iter().for_each(|server| client::make_topic(server.addr));
     let mut results: Vec<Results> = servers.iter().map(|_| Results::default()).collect();
     let mut flushes = Vec::new();
+    // As large as the flushes are where half of all messages in flight go with each.
+    let gathered = (count * 1400 / 2).max(1).next_multiple_of(4096);
     for round in 0..=rounds {
         for (server, result) in servers.iter().zip(&mut results) {
-            let before_s = server.cpu_s();
+            let (before_s, woken_before) = (server.cpu_s(), server.worker_wakeups());
             let lane = client::Lane::Remoting;
             let mut outcome = client::run(server.addr, lane, connections, depth, seconds);
             outcome.cpu_us = (server.cpu_s() - before_s) * 1e6 / outcome.messages;
             // The first round warms up: topics, files, caches.
             if round > 0 {
+                let woken = server.worker_wakeups() - woken_before;
+                result.worker_wakeups.push(woken.max(0.0) * 1e3 / outcome.messages);
                 result.rounds.push(outcome);
             }
         }
-        // As large as the flushes are where half of all messages in flight go with each.
-        let gathered = (count * 1400 / 2).max(1).next_multiple_of(4096);
         flushes.push(durable_write_us(&folder_of(SYNC_DIRECT), gathered));
     }
     for (server, result) in servers.iter_mut().zip(&mut results) {
@@ -135,7 +149,16 @@ fn measure(
         result.messages_per_flush = number("messages") / number("flushes").max(1.0);
         result.bytes_per_write = number("log_bytes") / number("log_writes").max(1.0);
     }
-    (results, median(flushes))
+    let names: Vec<_> = servers.iter().map(|server| server.name.clone()).collect();
+    drop(servers);
+    let alone = |_| durable_write_us(&folder_of(SYNC_DIRECT), gathered);
+    let at_rest = median((0..flushes.len()).map(alone).collect());
+    let name = |name: &String| {
+        let mut all = KINDS.iter().chain(&OTHER_KINDS).map(|(name, _)| *name);
+        all.find(|known| known == name).unwrap()
+    };
+    let kinds = names.iter().map(name).zip(results).collect();
+    Measured { kinds, flush_us: [at_rest, median(flushes)] }
 }
 
 /// The mean time of durable writes of `bytes` into zeros, one in flight.
@@ -184,41 +207,45 @@ fn head() -> String {
         "CPU µs/msg",
         "msgs/flush",
         "KiB/write",
+        "io-wq/1000",
         "N/(R+1.5F)",
         "share",
     ];
-    let [senders, kind, rate, p50, p99, cpu, per_flush, per_write, bound, share] = names;
+    let [senders, kind, rate, p50, p99, cpu, per_flush, per_write, woken, bound, share] = names;
     format!(
         "{senders:>7}  {kind:<13} {rate:>11} {p50:>10} {p99:>10} {cpu:>11} {per_flush:>11} \
-            {per_write:>10} {bound:>11} {share:>6}\n"
+            {per_write:>10} {woken:>10} {bound:>11} {share:>6}\n"
     )
 }
 
-fn rows((connections, depth): (usize, usize), results: &[Results], flush_us: f64) -> String {
+fn rows((connections, depth): (usize, usize), measured: &Measured) -> String {
     let load = format!("{connections}×{depth}");
-    let of = |kind: usize, field: fn(&Outcome) -> f64| {
-        median(results[kind].rounds.iter().map(field).collect())
+    let of = |result: &Results, field: fn(&Outcome) -> f64| {
+        median(result.rounds.iter().map(field).collect())
     };
     let senders = (connections * depth) as f64;
-    let round_trip_us = senders / of(ASYNC_DIRECT, |o| o.rate) * 1e6;
+    let [flush_us, flush_between_us] = measured.flush_us;
+    let round_trip_us = senders / of(&measured.kinds[ASYNC_DIRECT].1, |o| o.rate) * 1e6;
     let bound = senders / (round_trip_us + 1.5 * flush_us) * 1e6;
     let mut text = String::new();
-    for (kind, (name, _)) in KINDS.iter().chain(&OTHER_KINDS).take(results.len()).enumerate() {
+    for (name, result) in &measured.kinds {
         let (rate, p50, p99) =
-            (of(kind, |o| o.rate), of(kind, |o| o.p50_us), of(kind, |o| o.p99_us));
-        let cpu = of(kind, |o| o.cpu_us);
-        let (per_flush, per_write) =
-            (results[kind].messages_per_flush, results[kind].bytes_per_write / 1024.0);
+            (of(result, |o| o.rate), of(result, |o| o.p50_us), of(result, |o| o.p99_us));
+        let (cpu, woken) = (of(result, |o| o.cpu_us), median(result.worker_wakeups.clone()));
+        let (per_flush, per_write) = (result.messages_per_flush, result.bytes_per_write / 1024.0);
         let is_sync_direct = name.starts_with("SYNC") && !name.ends_with("mmap");
         let share =
             if is_sync_direct { format!("{:.0}%", 100.0 * rate / bound) } else { String::new() };
         let bound = if is_sync_direct { format!("{bound:.0}") } else { String::new() };
         text += &format!(
             "{load:>7}  {name:<13} {rate:>11.0} {p50:>10.1} {p99:>10.1} {cpu:>11.2} \
-                {per_flush:>11.1} {per_write:>10.1} {bound:>11} {share:>6}\n"
+                {per_flush:>11.1} {per_write:>10.1} {woken:>10.2} {bound:>11} {share:>6}\n"
         );
     }
-    text + &format!("         R = {round_trip_us:.0} µs, F = {flush_us:.0} µs\n")
+    text + &format!(
+        "         R = {round_trip_us:.0} µs, F = {flush_us:.0} µs ({flush_between_us:.0} beside idle \
+         brokers)\n"
+    )
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -174,6 +174,21 @@ impl Server {
         threads.iter().map(|thread| nanos(thread)).sum::<f64>() / 1e9
     }
 
+    /// How often the kernel's workers for its rings went to sleep so far: as often they were woken.
+    /// Those that have ended are missing.
+    pub(crate) fn worker_wakeups(&self) -> f64 {
+        let Ok(tasks) = std::fs::read_dir(Path::new(&self.cpu_of).join("task")) else { return 0.0 };
+        let wakeups = |task: &Path| {
+            let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+            let status = std::fs::read_to_string(task.join("status")).unwrap_or_default();
+            let line =
+                status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let count = line.and_then(|count| count.trim().parse::<f64>().ok()).unwrap_or(0.0);
+            if name.starts_with("iou-wrk") { count } else { 0.0 }
+        };
+        tasks.flatten().map(|task| wakeups(&task.path())).sum()
+    }
+
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(Path::new(&self.cpu_of).join("fd")).map_or(0, Iterator::count)
     }
