@@ -10,6 +10,7 @@
 //! | send to receive | one message on an idle system: from the send to the long poll's answer, p50; beside the echo's round trip at 1×1 with the same pauses, after which both cores sleep |
 //! | hot consume | pulls of 32 messages on one connection, remoting and native; beside an echo that answers as many bytes |
 //! | held pulls | CPU of an append while 1 or 1,000 long polls wait, each on a queue of its own |
+//! | neighbours | send to receive of one group, p50 and p99: alone, beside one that reads the queue from its beginning again and again, beside one that asks for all of it and never reads an answer |
 //!
 //! The servers are on the first core, the client on the last; both spin as they do by default.
 //! Without `--bench` (under `cargo test`) it is a smoke run.
@@ -23,6 +24,8 @@
 #[path = "scale/client.rs"]
 #[expect(dead_code, reason = "shared with scale, which also asks for other things")]
 mod client;
+#[path = "consume/neighbours.rs"]
+mod neighbours;
 #[path = "send_vs_echo/client.rs"]
 #[expect(dead_code, reason = "shared with send_vs_echo, which sends")]
 mod peer;
@@ -68,6 +71,7 @@ fn main() {
         text += &part(&broker, rounds, seconds);
     }
     text += &held_pulls(&broker, rounds, held, if measured { 20_000 } else { 500 });
+    text += &neighbours::run(&broker, rounds, seconds);
     print!("{text}");
     if let Some(path) = option("--save") {
         std::fs::write(path, &text).unwrap();

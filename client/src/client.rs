@@ -11,7 +11,9 @@ use crate::producer::{Completion, Stored, Ticket};
 use crate::record::Message;
 use crate::route::{Queue, TopicRoute};
 use protocol::checked::{fit, nanos};
-use protocol::native::{CommitOffset, Fetch, OffsetIs, QueryOffset, Route, RouteIs, Welcome};
+use protocol::native::{
+    CommitOffset, Fetch, FetchSql, OffsetIs, QueryOffset, Route, RouteIs, Welcome,
+};
 use protocol::tags::java_hash;
 use std::cell::RefCell;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -242,6 +244,10 @@ impl Client {
         let (messages_limit, hold_limit) = welcome.map_or((u32::MAX, u32::MAX), |welcome| {
             (welcome.fetch_messages_max, welcome.hold_ms_max)
         });
+        if options.expression.is_some() && !options.tags.is_empty() {
+            let why = "an expression and tags at once: the expression can ask for TAGS itself";
+            return Err(ClientError::local(format!("fetch of {topic}"), &why));
+        }
         let fetch = Fetch {
             queue_id: queue.queue_id,
             offset,
@@ -251,12 +257,15 @@ impl Client {
             topic: topic.to_owned(),
             tags: options.tags.iter().map(|tag| java_hash(tag)).collect(),
         };
-        match self
-            .call(queue, topic, Operation::Fetch, |connection, out, of, now_nanos| {
-                connection.fetch(out, of, &fetch, now_nanos)
-            })
-            .await?
-        {
+        let reply = self.call(queue, topic, Operation::Fetch, |connection, out, of, now_nanos| {
+            match &options.expression {
+                Some(expression) => {
+                    connection.fetch_sql(out, of, &with_expression(fetch, expression), now_nanos)
+                }
+                None => connection.fetch(out, of, &fetch, now_nanos),
+            }
+        });
+        match reply.await? {
             Reply::Fetched(batch) => Ok(batch),
             _ => Err(unexpected(Operation::Fetch)),
         }
@@ -314,6 +323,12 @@ impl Client {
         (self.wake_up)();
         self.until(|hub| hub.take(call.key)).await
     }
+}
+
+fn with_expression(fetch: Fetch, expression: &str) -> FetchSql {
+    let Fetch { queue_id, offset, messages_max, bytes_max, hold_ms, topic, tags: _ } = fetch;
+    let expression = expression.to_owned();
+    FetchSql { queue_id, offset, messages_max, bytes_max, hold_ms, topic, expression }
 }
 
 /// After this many failed dials in a row, connecting gives up on a shard if no other shard answers

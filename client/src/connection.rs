@@ -16,8 +16,8 @@ use crate::frames::Cutter;
 use crate::limits::{CLIENT_NAME_BYTES_MAX, FRAME_BYTES_MAX, PING_AFTER, REQUESTS_MAX};
 use protocol::checked::{fit, nanos};
 use protocol::native::{
-    CommitOffset, Fetch, Header, Hello, Kind, PREFIX_BYTES, Produce, QueryOffset, Route, VERSION,
-    Welcome, append_frame,
+    CommitOffset, Fetch, FetchSql, Header, Hello, Kind, PREFIX_BYTES, Produce, QueryOffset, Route,
+    VERSION, Welcome, append_frame,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -194,15 +194,32 @@ impl<T> Connection<T> {
         Ok(())
     }
 
+    /// Writes a fetch of what an expression takes; as [`Connection::fetch`].
+    pub fn fetch_sql(
+        &mut self,
+        out: &mut Vec<u8>,
+        of: T,
+        fetch: &FetchSql,
+        now_nanos: u64,
+    ) -> Result<()> {
+        let timeout = self.fetch_timeout(fetch.messages_max, fetch.hold_ms)?;
+        self.ask(out, Kind::FetchSql, Operation::Fetch, Some(of), fetch, 0, timeout, now_nanos)
+    }
+
     /// Writes a fetch. A long poll may take `hold_ms` longer than other requests.
     pub fn fetch(&mut self, out: &mut Vec<u8>, of: T, fetch: &Fetch, now_nanos: u64) -> Result<()> {
+        let timeout = self.fetch_timeout(fetch.messages_max, fetch.hold_ms)?;
+        self.ask(out, Kind::Fetch, Operation::Fetch, Some(of), fetch, 0, timeout, now_nanos)
+    }
+
+    /// How long a fetch with these limits may take, if the broker allows them.
+    fn fetch_timeout(&mut self, messages_max: u32, hold_ms: u32) -> Result<Duration> {
         let operation = Operation::Fetch;
         let welcome = self.ready(operation)?;
-        let (messages_max, hold_max) = (welcome.fetch_messages_max, welcome.hold_ms_max);
-        self.within(operation, "messages of a fetch", fetch.messages_max as usize, messages_max)?;
-        self.within(operation, "milliseconds of holding", fetch.hold_ms as usize, hold_max)?;
-        let timeout = self.timeout + Duration::from_millis(fetch.hold_ms.into());
-        self.ask(out, Kind::Fetch, operation, Some(of), fetch, 0, timeout, now_nanos)
+        let (messages_limit, hold_limit) = (welcome.fetch_messages_max, welcome.hold_ms_max);
+        self.within(operation, "messages of a fetch", messages_max as usize, messages_limit)?;
+        self.within(operation, "milliseconds of holding", hold_ms as usize, hold_limit)?;
+        Ok(self.timeout + Duration::from_millis(hold_ms.into()))
     }
 
     /// Asks for a group's committed offset.

@@ -17,12 +17,21 @@ pub struct FetchOptions {
     pub hold_ms: u32,
     /// Only messages with one of these tags; empty: all.
     pub tags: Vec<String>,
+    /// Only messages that this SQL92 expression takes; not together with `tags`, as an expression
+    /// can ask for `TAGS` itself. The broker refuses it without `enablePropertyFilter`.
+    pub expression: Option<String>,
 }
 
 impl Default for FetchOptions {
-    /// 256 messages, 1 MiB, a long poll of 5 s, all tags.
+    /// 256 messages, 1 MiB, a long poll of 5 s, all of them.
     fn default() -> Self {
-        Self { messages_max: 256, bytes_max: 1 << 20, hold_ms: 5_000, tags: Vec::new() }
+        Self {
+            messages_max: 256,
+            bytes_max: 1 << 20,
+            hold_ms: 5_000,
+            tags: Vec::new(),
+            expression: None,
+        }
     }
 }
 

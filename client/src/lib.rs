@@ -2,13 +2,14 @@
 //! copies little and, in steady state, allocates nothing per message.
 //!
 //! ```no_run
-//! use client::{ClientConfig, FetchOptions, Message, ThreadClient};
+//! use client::{ClientConfig, Deliver, FetchOptions, Message, ThreadClient};
 //!
 //! fn main() -> client::Result<()> {
 //!     let mut client = ThreadClient::connect(&["127.0.0.1:10911"], ClientConfig::default())?;
 //!     let topic = client.create_topic("TopicTest", 4)?;
 //!     let stored = client.send(&Message::new("TopicTest", b"hello").with_tag("greeting"))?;
 //!     assert!(stored.queue_offset >= 0); // stored as durably as the broker is configured
+//!     client.send(&Message::new("TopicTest", b"later").delivered(Deliver::AfterMs(5_000)))?;
 //!
 //!     // Many: each has a ticket, then its own completion. They travel in batches.
 //!     for _ in 0..1_000 {
@@ -78,6 +79,6 @@ pub use error::{ClientError, Operation, Refusal, Result};
 pub use hub::ClientConfig;
 pub use on_core::on_core;
 pub use producer::{Completion, Producer, ProducerConfig, Stored, Ticket};
-pub use record::{Message, RecordLayout, RecordWriter};
+pub use record::{Deliver, Message, RecordLayout, RecordWriter};
 pub use route::{Queue, TopicRoute};
 pub use thread::ThreadClient;

@@ -11,6 +11,32 @@ use protocol::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR, names};
 use protocol::record::RecordDraft;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// When consumers get a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deliver {
+    /// As soon as it is stored.
+    #[default]
+    AtOnce,
+    /// After the delay of this level (`messageDelayLevel`), from 1; above the highest: the highest.
+    Level(u16),
+    /// After so many milliseconds, from the moment when the broker stores it.
+    AfterMs(u64),
+    /// At this time, in milliseconds since 1970; one that has passed is at once.
+    AtMs(u64),
+}
+
+impl Deliver {
+    /// The property that asks for it, and its value.
+    fn property(self) -> Option<(&'static str, u64)> {
+        match self {
+            Self::AtOnce => None,
+            Self::Level(level) => Some((names::DELAY_TIME_LEVEL, level.into())),
+            Self::AfterMs(ms) => Some((names::TIMER_DELAY_MS, ms)),
+            Self::AtMs(ms) => Some((names::TIMER_DELIVER_MS, ms)),
+        }
+    }
+}
+
 /// A message to be sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Message<'a> {
@@ -28,6 +54,8 @@ pub struct Message<'a> {
     pub unique_key: Option<&'a str>,
     /// RocketMQ's flag: a number for the application's use.
     pub flag: i32,
+    /// When consumers get it. Of one that waits, [`crate::Stored`] has the place where it waits.
+    pub deliver: Deliver,
 }
 
 impl<'a> Message<'a> {
@@ -47,6 +75,12 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn with_keys(self, keys: &'a [&'a str]) -> Self {
         Self { keys, ..self }
+    }
+
+    /// The same, delivered later.
+    #[must_use]
+    pub fn delivered(self, deliver: Deliver) -> Self {
+        Self { deliver, ..self }
     }
 }
 
@@ -74,7 +108,16 @@ impl RecordLayout {
 }
 
 /// Properties that have a field in [`Message`] or belong to the broker.
-const NOT_FOR_PROPERTIES: [&str; 4] = [names::KEYS, names::TAGS, names::UNIQ_KEY, "__CRC32#"];
+const NOT_FOR_PROPERTIES: [&str; 8] = [
+    names::KEYS,
+    names::TAGS,
+    names::UNIQ_KEY,
+    names::DELAY_TIME_LEVEL,
+    names::TIMER_DELAY_SEC,
+    names::TIMER_DELAY_MS,
+    names::TIMER_DELIVER_MS,
+    "__CRC32#",
+];
 /// Room for the checksum over the record: the broker writes the digits.
 const CRC_ROOM: &[u8] = b"__CRC32#\x010000000000\x02";
 const _: () = assert!(CRC_ROOM.len() == protocol::record::CRC_PROPERTY_BYTES);
@@ -180,6 +223,11 @@ impl RecordWriter {
         }
         if let Some(tag) = message.tag {
             push(&mut self.properties, message.topic, names::TAGS, &[tag])?;
+        }
+        if let Some((name, value)) = message.deliver.property() {
+            use std::io::Write as _;
+            let written = write!(self.properties, "{name}\u{1}{value}\u{2}");
+            debug_assert!(written.is_ok(), "a Vec takes every byte");
         }
         for (name, value) in message.properties {
             if NOT_FOR_PROPERTIES.contains(name) {
@@ -289,6 +337,7 @@ mod tests {
             Message::new("T", b"").with_tag("a\u{1}b"),
             Message::new("T", b"").with_keys(&["a b"]),
             Message { properties: &[("TAGS", "x")], ..Message::new("T", b"") },
+            Message { properties: &[("TIMER_DELAY_SEC", "1")], ..Message::new("T", b"") },
             Message { properties: &[("", "x")], ..Message::new("T", b"") },
         ];
         for message in wrong {

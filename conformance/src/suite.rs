@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 33] = [
+pub(crate) const SCENARIOS: [Scenario; 34] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -236,6 +236,14 @@ pub(crate) const SCENARIOS: [Scenario; 33] = [
             "new-group",
             "where a new group starts (CONSUME_FROM_LAST_OFFSET) on a queue that has its first \
             message, before and after a restart of the broker",
+        )
+    },
+    Scenario {
+        jvm_args: &REBALANCE_SOONER,
+        ..in_turn(
+            "orderly-kill",
+            "the broker is killed and started again under an orderly consumer: nothing \
+                acknowledged is lost, each queue stays in order",
         )
     },
     in_turn("broker-restart", "the broker restarts under load: nothing acknowledged is missing"),

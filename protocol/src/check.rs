@@ -230,6 +230,7 @@ pub fn check_native(bytes: &[u8]) {
         Kind::Hello => check_header::<native::Hello>(&view),
         Kind::Produce => check_header::<native::Produce>(&view),
         Kind::Fetch => check_header::<native::Fetch>(&view),
+        Kind::FetchSql => check_header::<native::FetchSql>(&view),
         Kind::QueryOffset => check_header::<native::QueryOffset>(&view),
         Kind::CommitOffset => check_header::<native::CommitOffset>(&view),
         Kind::Route => check_header::<native::Route>(&view),

@@ -2,9 +2,9 @@
 //! protocol: it needs a version.
 
 use protocol::native::{
-    Ack, CommitOffset, Durability, ErrorAnswer, ErrorCode, Fetch, FetchStatus, Fetched, FrameView,
-    Hello, Kind, NO_RECORD, OffsetIs, Placed, Produce, Produced, QueryOffset, Route, RouteIs,
-    ShardAddress, Stages, Welcome, append_frame,
+    Ack, CommitOffset, Durability, ErrorAnswer, ErrorCode, Fetch, FetchSql, FetchStatus, Fetched,
+    FrameView, Hello, Kind, NO_RECORD, OffsetIs, Placed, Produce, Produced, QueryOffset, Route,
+    RouteIs, ShardAddress, Stages, Welcome, append_frame,
 };
 use std::collections::BTreeMap;
 
@@ -46,6 +46,10 @@ frames! {
     "fetch of a short topic" Fetch 4 Fetch {
         queue_id: 0, offset: 0, messages_max: 1, bytes_max: 1, hold_ms: 0,
         topic: "T".into(), tags: vec![]
+    }, &[];
+    "fetch by an expression" FetchSql 11 FetchSql {
+        queue_id: 3, offset: 7, messages_max: 32, bytes_max: 1 << 20, hold_ms: 15_000,
+        topic: "TopicTest".into(), expression: "colour = 'red' AND size > 5".into()
     }, &[];
     "fetched" Fetched 3 Fetched {
         status: FetchStatus::Found as u8, messages: 1, next_offset: 8, min_offset: 0, max_offset: 9

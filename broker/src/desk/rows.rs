@@ -50,7 +50,7 @@ const FETCH: u8 = 57;
 pub(crate) const NOT_A_REQUEST: u8 = 62;
 
 #[rustfmt::skip] // A table: one request, one line.
-pub(crate) static ROWS: [Row; 67] = [
+pub(crate) static ROWS: [Row; 68] = [
     row(code::SEND_MESSAGE_V2, "SEND_MESSAGE_V2", (Publish, Topic), Now(send::handle)),
     row(code::PULL_MESSAGE, "PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
     row(code::SEND_MESSAGE, "SEND_MESSAGE", (Publish, Topic), Now(send::handle)),
@@ -122,6 +122,7 @@ pub(crate) static ROWS: [Row; 67] = [
     row(code::VIEW_BROKER_STATS_DATA, "VIEW_BROKER_STATS_DATA", (Inspect, Broker), Now(rates::view)),
     few(code::GET_TIMER_CHECK_POINT, "GET_TIMER_CHECK_POINT", (Inspect, Broker), DiskTask(timers::check_point)),
     row(code::GET_TIMER_METRICS, "GET_TIMER_METRICS", (Inspect, Broker), Now(timers::metrics)),
+    native(Kind::FetchSql, "FetchSql", (Subscribe, Topic), NowNative(fetch::by_expression)),
 ];
 
 /// The codes of the rows, in the order of the table.

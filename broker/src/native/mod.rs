@@ -16,3 +16,4 @@ pub(crate) mod ping;
 pub(crate) mod produce;
 mod records;
 pub(crate) mod route;
+mod waiting;

@@ -6,10 +6,14 @@
 //!                 │ one is bad: nothing of the frame is stored
 //! ```
 //!
+//! A frame with a record that waits for its delay or time is stored the other way, as messages
+//! whose topics and properties changed ([`super::waiting`]); all or none as well.
+//!
 //! Which watermark an answer waits for is said in [`crate::sends`]; with `ack` 1 none, as with
 //! `WAIT=false`.
 
 use super::records::check_all;
+use super::waiting;
 use crate::answers::native::NativeRefusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::sends::backlog::Prepared;
@@ -67,16 +71,31 @@ fn check_and_store(
     let records = produce.records.to_native();
     let asked = Asked { waits: waits(produce.ack)?, received_nanos };
     check_accepting(shard)?;
-    check_all(shard, frame.payload, records, plans)?;
-    let message = Message::Records(frame.payload, plans);
+    if check_all(shard, frame.payload, records, plans)? {
+        let changed = waiting::changed(shard, frame.payload, plans)?;
+        return changed.with(frame.payload, plans, shard.sends.answers.store_host, |drafts| {
+            store(shard, net, ticket, (&Message::Several(drafts), records), asked)
+        });
+    }
+    store(shard, net, ticket, (&Message::Records(frame.payload, plans), records), asked)
+}
+
+/// Stores a message of so many records and answers, or lets it wait for room.
+fn store(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    (message, records): (&Message<'_>, u32),
+    asked: Asked,
+) -> Result<Done, NativeRefusal> {
     if !shard.sends.backlog.is_empty() {
         // Behind others that wait, so that the order of a connection's sends survives.
-        return wait_for_room(shard, ticket, &message, asked);
+        return wait_for_room(shard, ticket, message, asked);
     }
     let Shard { sends, cx, .. } = &mut *shard;
-    let stored = match sends.store(&cx.store, &message) {
+    let stored = match sends.store(&cx.store, message) {
         Ok(stored) => stored,
-        Err(NotStored::Full) => return wait_for_room(shard, ticket, &message, asked),
+        Err(NotStored::Full) => return wait_for_room(shard, ticket, message, asked),
         Err(NotStored::Failed(error)) => return Err(native_refusal_of(&error)),
     };
     let clock = asked

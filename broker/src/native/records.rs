@@ -7,13 +7,14 @@ use protocol::names;
 use protocol::native::records::{self, RecordFault, RecordPlan};
 use protocol::native::{ErrorCode, RECORDS_PER_PRODUCE_MAX};
 
-/// Checks every record of a payload; `plans` is what to store afterwards.
+/// Checks every record of a payload; `plans` is what to store afterwards. Whether one asks to wait
+/// for its delay or time.
 pub(super) fn check_all(
     shard: &Shard,
     payload: &[u8],
     announced: u32,
     plans: &mut Vec<RecordPlan>,
-) -> Result<(), NativeRefusal> {
+) -> Result<bool, NativeRefusal> {
     plans.clear();
     if announced == 0 || announced > RECORDS_PER_PRODUCE_MAX {
         return Err(NativeRefusal::new(
@@ -24,7 +25,7 @@ pub(super) fn check_all(
             ),
         ));
     }
-    let mut rest = payload;
+    let (mut rest, mut one_asks_to_wait) = (payload, false);
     loop {
         let nth = plans.len();
         let at = payload.len() - rest.len();
@@ -52,6 +53,7 @@ pub(super) fn check_all(
                 format!("{announced} records announced, the payload has more"),
             ));
         }
+        one_asks_to_wait |= plan.asks_to_wait;
         plans.push(plan);
     }
     if plans.len() != announced as usize {
@@ -60,7 +62,7 @@ pub(super) fn check_all(
             format!("{announced} records announced, the payload has {}", plans.len()),
         ));
     }
-    Ok(())
+    Ok(one_asks_to_wait)
 }
 
 fn fault_refusal(nth: usize, fault: &RecordFault) -> NativeRefusal {

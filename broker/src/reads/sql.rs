@@ -1,28 +1,62 @@
 //! SQL92 expressions as filters of records. The language is the crate `filter`; here a record's
 //! properties become what it asks.
 
+use crate::checked;
 use crate::limits::CARRIED_EXPRESSIONS_MAX;
 use engine::RecordFilter;
 use filter::{Expression, SqlError};
 use protocol::properties;
-use protocol::record::RecordView;
+use protocol::record::{BODY_CRC_AT, PHYSICAL_OFFSET_AT, RecordView};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Compiles an expression.
 pub(crate) fn compile(text: &str) -> Result<Rc<dyn RecordFilter>, SqlError> {
-    Ok(Rc::new(Sql(Expression::compile(text)?)))
+    let verdicts = std::array::from_fn(|_| Cell::default());
+    Ok(Rc::new(Sql { expression: Expression::compile(text)?, verdicts }))
 }
 
+/// Records whose verdicts an expression remembers. All consumers that wait with one expression are
+/// woken by the same few records, and look at them one consumer after the other.
+const REMEMBERED: usize = 64;
+
 #[derive(Debug)]
-struct Sql(Expression);
+struct Sql {
+    expression: Expression,
+    verdicts: [Cell<Option<(Identity, bool)>>; REMEMBERED],
+}
+
+/// A record of one log: its place and what its body's checksum is.
+type Identity = (u64, u32);
+
+fn identity(record: &[u8]) -> Option<Identity> {
+    let at = record.get(PHYSICAL_OFFSET_AT..)?.first_chunk()?;
+    let crc = record.get(BODY_CRC_AT..)?.first_chunk()?;
+    Some((u64::from_be_bytes(*at), u32::from_be_bytes(*crc)))
+}
 
 impl RecordFilter for Sql {
     fn takes(&self, record: &[u8]) -> bool {
-        // A record that can't be read is its consumer's to judge, as without a filter.
-        RecordView::parse(record)
-            .map_or(true, |record| self.0.takes(&RecordProperties(record.properties())))
+        let judged = || {
+            // A record that can't be read is its consumer's to judge, as without a filter.
+            RecordView::parse(record).map_or(true, |record| {
+                self.expression.takes(&RecordProperties(record.properties()))
+            })
+        };
+        let Some(identity) = identity(record) else { return judged() };
+        // Places are far apart and multiples of nothing: a product spreads them.
+        let nth = identity.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - 6);
+        let place = &self.verdicts[checked::to::<usize, _>(nth)];
+        match place.get() {
+            Some((known, takes)) if known == identity => takes,
+            _ => {
+                let takes = judged();
+                place.set(Some((identity, takes)));
+                takes
+            }
+        }
     }
 }
 
@@ -84,6 +118,25 @@ mod tests {
         assert_eq!(properties.get("a").as_deref(), Some("\u{FFFD}"));
         assert_eq!(properties.get("b").as_deref(), Some("1"));
         assert_eq!(properties.get("c"), None);
+    }
+
+    #[test]
+    fn a_record_is_judged_once_while_it_is_remembered() {
+        let record = |at: i64, size: &str| {
+            let properties = format!("size\u{1}{size}\u{2}");
+            let mut record = testkit::message::record("T", 0, &properties, "body");
+            record[PHYSICAL_OFFSET_AT..][..8].copy_from_slice(&at.to_be_bytes());
+            record
+        };
+        let filter = compile("size > 5").unwrap();
+        assert!(filter.takes(&record(0, "7")) && !filter.takes(&record(1_000, "3")));
+        // No two records of a log have one place: that the first is remembered shows here.
+        assert!(filter.takes(&record(0, "3")) && !filter.takes(&record(1_000, "7")));
+        for at in 0..10 * i64::try_from(REMEMBERED).unwrap() {
+            assert!(filter.takes(&record(2_000 + 117 * at, "7")));
+        }
+        assert!(!filter.takes(&record(0, "3")), "it was forgotten for others");
+        assert!(filter.takes(b"no record"));
     }
 
     #[test]

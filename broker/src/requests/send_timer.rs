@@ -1,11 +1,9 @@
-//! Whether a timer message may be stored.
+//! Whether a timer message may be stored, in the words of remoting.
 
 use crate::answers::remoting::Refusal;
-use crate::config::TimerOptions;
-use crate::sends::timer::{Asked, NotTimed, Timer};
+use crate::sends::timer::{Asked, Timer};
+use crate::services::timers::admit::may_wait;
 use crate::shard::Shard;
-use protocol::names::TIMER_TOPIC;
-use rt::Runtime as _;
 
 /// Whether a message that asks for a time waits for it; `None` when it is stored as it is.
 pub(super) fn admit(
@@ -13,32 +11,8 @@ pub(super) fn admit(
     asked: &Asked<'_>,
     sys_flag: i32,
 ) -> Result<Option<Timer>, Refusal> {
-    let options = &shard.cx.options.process.timers;
-    let refusal = |error: NotTimed| {
-        let (code, remark) = error.code_and_remark(options);
+    may_wait(shard, asked, sys_flag).map_err(|not| {
+        let (code, remark) = not.code_and_remark(&shard.cx.options.process.timers);
         Refusal::new(code, remark)
-    };
-    let now_ms = shard.cx.now_ms();
-    let timer = Timer::of(asked, sys_flag, now_ms, options).map_err(refusal)?;
-    if timer.is_some_and(|timer| is_congested(shard, options, timer)) {
-        return Err(refusal(NotTimed::TooMany));
-    }
-    Ok(timer)
-}
-
-/// Apache's `isReject`: of a slot that has more than its number, the more are refused the nearer it
-/// comes to twice as many. And the limit of the shard.
-fn is_congested(shard: &Shard, options: &TimerOptions, timer: Timer) -> bool {
-    let timers = &shard.services.timers;
-    let end = shard.cx.store.queue_range(TIMER_TOPIC, 0).unwrap_or_default().max_offset.0;
-    let not_taken_up = usize::try_from(end - timers.next()).unwrap_or(0);
-    if timers.waiting().saturating_add(not_taken_up) >= options.pending_max {
-        return true;
-    }
-    let (in_slot, max) = (timers.in_slot(timer.slot_ms) as u64, options.in_slot_max);
-    match in_slot.checked_sub(max) {
-        None | Some(0) => false,
-        Some(above) if above >= max => true,
-        Some(above) => shard.cx.core.random_u64() % max < above,
-    }
+    })
 }

@@ -92,19 +92,22 @@ fn finish_one(shard: &mut Shard, net: &mut Net, send: &Prepared, stored: &Stored
         unique_key: &send.unique_key,
         recall_handle: &send.recall_handle,
     };
+    let of_frame = |records: usize| Frame {
+        records: u32::try_from(records).expect("a frame's records were counted by a u32"),
+        store_timestamp_ms: stored.first.store_timestamp_ms,
+        clock: send
+            .received_nanos
+            .map(|received_nanos| FrameClock { received_nanos, appended_nanos: now_nanos }),
+    };
     let told = match (&send.then, &send.message) {
-        (Then::Wake(..), _) | (_, OwnedMessage::Several(_)) => Told::Nothing,
+        (Then::Wake(..), _) => Told::Nothing,
         (_, OwnedMessage::One(_)) => {
             Told::Send(of_send(MessageIds::One(stored.first.physical_offset.as_i64())))
         }
         (_, OwnedMessage::Batch(_)) => Told::Send(of_send(MessageIds::Batch(&ids))),
-        (_, OwnedMessage::Records(_, plans)) => Told::Frame(Frame {
-            records: u32::try_from(plans.len()).expect("a frame's records were counted by a u32"),
-            store_timestamp_ms: stored.first.store_timestamp_ms,
-            clock: send
-                .received_nanos
-                .map(|received_nanos| FrameClock { received_nanos, appended_nanos: now_nanos }),
-        }),
+        (_, OwnedMessage::Records(_, plans)) => Told::Frame(of_frame(plans.len())),
+        // Of a native frame with a record that waits for its delay or time.
+        (_, OwnedMessage::Several(drafts)) => Told::Frame(of_frame(drafts.len())),
     };
     let Shard { sends, cx, desk, .. } = shard;
     let then = (send.then, send.waits);

@@ -71,8 +71,8 @@ impl Sends {
         }
     }
 
-    /// Stores a message: the one copy of its bytes. The places of records are in `placed`
-    /// afterwards, the ids of a batch in `batch_ids`.
+    /// Stores a message: the one copy of its bytes. The places of records, and of several messages,
+    /// are in `placed` afterwards, the ids of a batch in `batch_ids`.
     pub(crate) fn store(
         &mut self,
         store: &Store<Core>,
@@ -90,8 +90,11 @@ impl Sends {
             Message::Batch(common, entries) => self.store_batch(store, common, entries),
             Message::Several(drafts) => {
                 let (mut first, mut nth, puts) = (None, 0, &mut self.puts);
+                let placed = &mut self.placed;
+                placed.clear();
                 let end = store.append_all(drafts, |appended| {
                     first.get_or_insert(*appended);
+                    placed.push(place_of(appended));
                     puts.count(drafts[nth].topic, 1, appended.bytes as u64);
                     nth += 1;
                 })?;
@@ -103,10 +106,7 @@ impl Sends {
                 let mut first = None;
                 let end = store.append_records(payload, plans, host, |appended| {
                     first.get_or_insert(*appended);
-                    placed.push(Placed {
-                        queue_offset: appended.queue_offset.0,
-                        physical_offset: appended.physical_offset.as_i64(),
-                    });
+                    placed.push(place_of(appended));
                 })?;
                 let first = first.expect("a stored frame has a record");
                 for run in plans.chunk_by(|one, next| one.same_queue(next, payload)) {
@@ -136,6 +136,13 @@ impl Sends {
         let bytes = appended.end.0 - appended.first.physical_offset.0;
         self.puts.count(common.topic, appended.count, bytes);
         Ok(Stored { first: appended.first, end: appended.end })
+    }
+}
+
+fn place_of(appended: &Appended) -> Placed {
+    Placed {
+        queue_offset: appended.queue_offset.0,
+        physical_offset: appended.physical_offset.as_i64(),
     }
 }
 

@@ -26,6 +26,7 @@ mod hostile;
 mod limits;
 mod many_transactions;
 mod native;
+mod native_later;
 mod native_refused;
 mod offsets;
 mod query;

@@ -186,7 +186,11 @@ fn one_bad_record_refuses_its_frame_whole_and_is_named() {
         ),
         ("transaction bits", changed(36, &4_i32.to_be_bytes()), ErrorCode::Unsupported),
         ("a transaction's offset", changed(body_at - 12, &1_i64.to_be_bytes()), ErrorCode::Record),
-        ("a delay", record("Witness", 0, "DELAY\u{1}3\u{2}", "x"), ErrorCode::Unsupported),
+        (
+            "half a transaction",
+            record("Witness", 0, "TRAN_MSG\u{1}true\u{2}", "x"),
+            ErrorCode::Unsupported,
+        ),
         ("half a property", record("Witness", 0, "TAGS", "x"), ErrorCode::Record),
         ("a zero in a property", record("Witness", 0, "TAGS\u{1}a\0\u{2}", "x"), ErrorCode::Record),
         ("an unknown topic", record("Nowhere", 0, "", "x"), ErrorCode::Topic),

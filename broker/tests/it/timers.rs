@@ -368,7 +368,7 @@ fn nothing_is_recalled_where_it_is_not_allowed() {
 
 #[test]
 fn tools_are_told_how_far_timers_are_and_how_many_wait_for_each_topic() {
-    let cluster = Cluster::start(1, &["timerFlushIntervalMs=50"]);
+    let mut cluster = Cluster::start(1, &["timerFlushIntervalMs=50"]);
     let mut client = cluster.client(0);
     client.put("T", "", "makes the topic");
     let point = |client: &mut Client| {
@@ -397,6 +397,15 @@ fn tools_are_told_how_far_timers_are_and_how_many_wait_for_each_topic() {
     eventually("the checkpoint says that all are known", || point(&mut client)[2] == 3);
     let [done_ms, .., version_ms, counter] = point(&mut client)[..] else { unreachable!() };
     assert!(done_ms > 0 && version_ms >= sent_ms && counter > 0);
+    // What waits is counted in the next life too; what comes meanwhile counts no more.
+    put_after(&mut client, "after the stop", 1_500);
+    eventually("three wait", || waiting(&mut client) == Some(3));
+    assert_eq!(cluster.broker.stop(), Some(0));
+    cluster.restart_broker();
+    let mut client = cluster.client(0);
+    eventually("all but one wait", || waiting(&mut client) == Some(2));
+    come_by(&mut client, "after the stop");
+    assert_eq!(waiting(&mut client), Some(2));
 }
 
 #[test]

@@ -446,6 +446,27 @@ fn a_timer_message_waits_for_its_commit_and_then_for_its_time() {
 }
 
 #[test]
+fn while_too_many_timers_wait_a_transaction_stays_open_and_is_committed_later() {
+    let settings = ["timersPendingMax=1", "timerPrecisionMs=100", "transactionCheckMax=1000"];
+    let cluster = Cluster::start(1, &[&settings[..], &SOON[..]].concat());
+    let mut client = cluster.client(0);
+    let timed = |key: &str| format!("UNIQ_KEY\u{1}{key}\u{2}TIMER_DELAY_MS\u{1}2000\u{2}");
+    let [first, second] = ["a", "b"].map(|key| prepare_with(&mut client, &timed(key), key));
+    assert_eq!(end(&mut client, &first, COMMIT).code, 0);
+    let full = end(&mut client, &second, COMMIT);
+    assert_eq!(full.code, response::SYSTEM_ERROR, "{full:?}");
+    assert!(full.remark.contains("flow control"), "{full:?}");
+    let mut producer = producer(&cluster, 0, "asked");
+    let (message, half) = question(&mut producer);
+    assert_eq!(message.text(), "b", "it is still open");
+    eventually("the first is delivered", || seen(&mut client) == ["a"]);
+    eventually("there is room for the second", || {
+        end_as(&mut producer, &half, COMMIT, "p", true).code == 0
+    });
+    eventually("and it comes", || seen(&mut client) == ["a", "b"]);
+}
+
+#[test]
 fn a_timer_that_no_commit_could_deliver_is_refused_with_the_half_message() {
     let cluster = Cluster::start(1, &["timerMaxDelaySec=3600"]);
     let mut client = cluster.client(0);

@@ -1,7 +1,7 @@
 //! Fetching, holding, offsets.
 
 use crate::broker_process::Broker;
-use client::{FetchOptions, Message, Queue};
+use client::{ClientError, Deliver, FetchOptions, Message, Queue};
 use protocol::native::FetchStatus;
 use std::time::{Duration, Instant};
 
@@ -77,4 +77,37 @@ fn a_request_that_nobody_waits_for_any_more_gives_its_place_back() {
         // Its answer comes behind theirs.
         client.offsets("g", "T", QUEUE).unwrap();
     }
+}
+
+#[test]
+fn an_expression_selects_and_what_is_delivered_later_comes_later() {
+    let broker = Broker::start(1, &["enablePropertyFilter=true", "messageDelayLevel=1s"]);
+    let mut client = broker.client();
+    client.create_topic("T", 1).unwrap();
+    let later = [Deliver::AtOnce, Deliver::Level(1), Deliver::AfterMs(1_500), Deliver::AtMs(1)];
+    for (nth, deliver) in later.into_iter().enumerate() {
+        let (size, body) = (nth.to_string(), [b'0' + u8::try_from(nth).unwrap()]);
+        let properties = [("size", size.as_str())];
+        let message = Message { properties: &properties, ..Message::new("T", &body) };
+        client.send(&message.delivered(deliver)).unwrap();
+    }
+    let mut offset = 0;
+    let mut bodies = vec![];
+    let expression = Some("size <> 3".to_owned());
+    let options = FetchOptions { expression, ..FetchOptions::default() };
+    while bodies.len() < 3 {
+        let batch = client.fetch("T", QUEUE, offset, &options).unwrap();
+        bodies.extend(batch.messages().map(|message| message.unwrap().body().to_vec()));
+        offset = batch.next_offset;
+    }
+    assert_eq!(bodies, [b"0", b"1", b"2"]);
+    let wrong = FetchOptions { expression: Some("size <".into()), ..FetchOptions::default() };
+    let error = client.fetch("T", QUEUE, 0, &wrong).unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Refused { refusal, .. }
+        if refusal.code() == Some(protocol::native::ErrorCode::Expression)),
+        "{error}"
+    );
+    let both = FetchOptions { tags: vec!["a".into()], ..options };
+    assert!(client.fetch("T", QUEUE, 0, &both).unwrap_err().to_string().contains("TAGS"));
 }

@@ -1,6 +1,7 @@
 //! Somebody is killed while messages flow: the broker under all languages at once, which is then
 //! started again, or one of two consumers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::program::{Program, Sent};
-use super::site::{Checked, Site, ensure};
+use super::site::{Checked, Received, Site, ensure};
 use crate::limits::SEND_AGAIN_MAX;
 use crate::process::Stop;
 
@@ -27,13 +28,24 @@ impl Moment {
     }
 }
 
-/// Sends and receives across the kill; nothing acknowledged is lost. `back` says that the broker
-/// runs again.
-pub(super) fn play(site: &Site<'_>, moment: &Moment, back: &AtomicBool) -> Checked {
+/// A row that is played across the kill of the broker; the flag says that it runs again.
+pub(super) type AcrossKill = fn(&Site<'_>, &Moment, &AtomicBool) -> Checked;
+
+/// Sends and receives across the kill; nothing acknowledged is lost.
+pub(super) fn broker(site: &Site<'_>, moment: &Moment, back: &AtomicBool) -> Checked {
+    play(site, Sends::default(), moment, back)
+}
+
+/// The same with an orderly consumer: of each key in a queue, what comes for the first time comes
+/// in order. Producers move a key to another queue while they know of one shard only.
+pub(super) fn orderly_broker(site: &Site<'_>, moment: &Moment, back: &AtomicBool) -> Checked {
+    play(site, Sends::ordered(), moment, back)
+}
+
+fn play(site: &Site<'_>, mut sent: Sends, moment: &Moment, back: &AtomicBool) -> Checked {
     site.make_topic()?;
-    let mut consumer = site.consumer(&json!({}))?;
+    let mut consumer = site.consumer(&json!({"orderly": sent.is_ordered}))?;
     let mut producer = site.producer("produce")?;
-    let mut sent = Sends::default();
     while sent.acknowledged.len() < EACH_SIDE {
         sent.must(&mut producer)?;
     }
@@ -55,8 +67,18 @@ pub(super) fn play(site: &Site<'_>, moment: &Moment, back: &AtomicBool) -> Check
     }
     consumer.wait_for_all(&sent.acknowledged)?;
     consumer.settle()?;
+    let brokers = site.outing.brokers.len();
+    let is_known = brokers == 1 || consumer.received.iter().all(|one| !one.broker.is_empty());
+    if sent.is_ordered && is_known {
+        in_order(consumer.received.iter())?;
+    }
+    let order = if sent.is_ordered && !is_known {
+        ", order not judged: the client does not say from which broker a message came"
+    } else {
+        ""
+    };
     let note = format!(
-        "{} acknowledged, none lost, {} came twice, {} sends failed",
+        "{} acknowledged, none lost, {} came twice, {} sends failed{order}",
         sent.acknowledged.len(),
         consumer.duplicates(),
         sent.failed
@@ -68,11 +90,21 @@ pub(super) fn play(site: &Site<'_>, moment: &Moment, back: &AtomicBool) -> Check
 
 /// Two consumers share the queues, one is killed; nothing acknowledged is lost.
 pub(super) fn consumer(site: &Site<'_>) -> Checked {
+    kill_one_of_two(site, Sends::default())
+}
+
+/// The same with orderly consumers: of each key in a queue, what comes for the first time comes in
+/// order.
+/// The dead one's locks are its own for a minute.
+pub(super) fn orderly_consumer(site: &Site<'_>) -> Checked {
+    kill_one_of_two(site, Sends::ordered())
+}
+
+fn kill_one_of_two(site: &Site<'_>, mut sent: Sends) -> Checked {
     site.make_topic()?;
-    let mut doomed = site.consumer(&json!({}))?;
-    let mut heir = site.consumer(&json!({"role": "heir"}))?;
+    let mut doomed = site.consumer(&json!({"orderly": sent.is_ordered}))?;
+    let mut heir = site.consumer(&json!({"role": "heir", "orderly": sent.is_ordered}))?;
     let mut producer = site.producer("produce")?;
-    let mut sent = Sends::default();
     // Who has queues receives: the heir too, as soon as the queues are shared.
     let end = Instant::now() + SEND_AGAIN_MAX;
     while doomed.received.is_empty() || heir.received.is_empty() {
@@ -92,6 +124,9 @@ pub(super) fn consumer(site: &Site<'_>) -> Checked {
     let rest: Vec<String> = sent.acknowledged.iter().filter(|body| !came(body)).cloned().collect();
     heir.wait_for_all(&rest)?;
     heir.settle()?;
+    if sent.is_ordered {
+        in_order(before.iter().chain(&heir.received))?;
+    }
     let again = heir.received.iter().filter(|received| came(&received.body)).count();
     let note = format!(
         "{} acknowledged, none lost, {} came twice",
@@ -103,13 +138,41 @@ pub(super) fn consumer(site: &Site<'_>) -> Checked {
     Ok(vec![note])
 }
 
+/// Of each key in a queue, every message that comes for the first time is later than those before.
+/// Listeners of two processes: their clock is the machine's.
+fn in_order<'a>(received: impl Iterator<Item = &'a Received>) -> Result<(), Stop> {
+    let mut all: Vec<&Received> = received.collect();
+    all.sort_by_key(|received| received.at_ms); // stable: one program's messages keep their order
+    let mut seen: BTreeMap<(&str, &str, i64), BTreeSet<usize>> = BTreeMap::new();
+    for received in all {
+        let (key, number) = received.body.rsplit_once('-').unwrap_or_default();
+        let number = number.parse().unwrap_or_default();
+        let of_key = seen.entry((key, &received.broker, received.queue)).or_default();
+        let highest = of_key.last().copied();
+        ensure(of_key.contains(&number) || highest.is_none_or(|highest| highest < number), || {
+            format!("{} came for the first time after number {highest:?} of its key", received.body)
+        })?;
+        of_key.insert(number);
+    }
+    Ok(())
+}
+
+/// Keys of ordered sends.
+const KEYS: usize = 8;
+
 #[derive(Debug, Default)]
 struct Sends {
     acknowledged: Vec<String>,
     failed: usize,
+    /// Each message has a key, and messages of a key go to one queue.
+    is_ordered: bool,
 }
 
 impl Sends {
+    fn ordered() -> Self {
+        Self { is_ordered: true, ..Self::default() }
+    }
+
     /// The broker is there.
     fn must(&mut self, producer: &mut Program) -> Result<(), Stop> {
         let last = self.one(producer)?;
@@ -118,12 +181,50 @@ impl Sends {
 
     /// A failed message is not sent again: it may be there although nobody said so.
     fn one(&mut self, producer: &mut Program) -> Result<Sent, Stop> {
-        let body = format!("k-{}", self.acknowledged.len() + self.failed);
-        let sent = producer.send("sync", &[json!({"body": body})])?;
+        let number = self.acknowledged.len() + self.failed;
+        let (body, sent) = if self.is_ordered {
+            let key = (number % KEYS).to_string();
+            let body = format!("{key}-{number}");
+            let message = json!({"body": body, "order": key});
+            (body, producer.send("ordered", &[message])?)
+        } else {
+            let body = format!("k-{number}");
+            let message = json!({"body": body});
+            (body, producer.send("sync", &[message])?)
+        };
         match sent {
             Ok(()) => self.acknowledged.push(body),
             Err(_) => self.failed += 1,
         }
         Ok(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(bodies: &[&str]) -> Vec<Received> {
+        let one = |(at_ms, body): (i64, &&str)| Received {
+            body: (*body).to_owned(),
+            attempt: 0,
+            at_ms,
+            from: String::new(),
+            broker: "b".to_owned(),
+            queue: 0,
+        };
+        (0..).zip(bodies).map(one).collect()
+    }
+
+    #[test]
+    fn repeats_are_in_order_and_a_first_that_is_late_is_not() {
+        let ok = |bodies: &[&str]| in_order(received(bodies).iter()).is_ok();
+        assert!(ok(&["a-0", "b-1", "a-2", "a-0", "a-2", "a-3", "b-4"]));
+        assert!(!ok(&["a-0", "a-2", "a-1"]));
+        let mut crossed = received(&["a-5", "a-4"]);
+        crossed.reverse();
+        assert!(in_order(crossed.iter()).is_err(), "by the clock, not by the list");
+        crossed[0].queue = 1;
+        assert!(in_order(crossed.iter()).is_ok(), "of another queue");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
-use super::kill::{self, Moment};
+use super::kill::{AcrossKill, Moment};
 use super::site::{Checked, Outing, Site};
 use super::table::{Capability, Has, Run};
 use super::toolchain::Toolchain;
@@ -22,7 +22,7 @@ use crate::report::{self, Outcome};
 const BESIDE: usize = 3;
 
 /// Who plays the kill.
-type Player = (Language, &'static Capability, Moment);
+type Player = (Language, &'static Capability, AcrossKill, Moment);
 
 /// What is played, and on whose servers.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Play<'_> {
     /// What this language plays, with or without the kill.
     fn rows(&self, language: Language, kill: bool) -> Vec<&'static Capability> {
         let all = self.capabilities.iter().copied();
-        all.filter(|row| matches!(row.run, Run::Kill) == kill)
+        all.filter(|row| matches!(row.run, Run::Kill(_)) == kill)
             .filter(|row| !matches!(row.has(language), Has::No(_)))
             .collect()
     }
@@ -120,21 +120,25 @@ impl Play<'_> {
     ) -> Result<Vec<Outcome>, Stop> {
         let players = |language: &Language| {
             let rows = self.rows(*language, true).into_iter();
-            rows.map(|row| (*language, row, Moment::default())).collect::<Vec<_>>()
+            let player = |row: &'static Capability| match row.run {
+                Run::Kill(play) => Some((*language, row, play, Moment::default())),
+                Run::Beside(_) => None,
+            };
+            rows.filter_map(player).collect::<Vec<_>>()
         };
         let players: Vec<Player> = self.languages.iter().flat_map(players).collect();
         if players.is_empty() {
             return Ok(Vec::new());
         }
         let back = AtomicBool::new(false);
-        let player = |(language, row, moment): &Player| {
-            self.judge(outing, *language, row, |site| kill::play(site, moment, &back))
+        let player = |(language, row, play, moment): &Player| {
+            self.judge(outing, *language, row, |site| play(site, moment, &back))
         };
         thread::scope(|scope| {
             let threads: Vec<_> = players.iter().map(|one| scope.spawn(|| player(one))).collect();
             let all_flow = || {
                 let mut all = players.iter().zip(&threads);
-                all.all(|((_, _, moment), thread)| moment.flows() || thread.is_finished())
+                all.all(|((.., moment), thread)| moment.flows() || thread.is_finished())
             };
             let restarted = self
                 .interrupt

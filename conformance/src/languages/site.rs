@@ -145,6 +145,10 @@ pub(super) struct Received {
     pub(super) at_ms: i64,
     /// The topic it was sent to, when it came by a retry.
     pub(super) from: String,
+    /// The broker that it came from; empty where the client does not say.
+    pub(super) broker: String,
+    /// Its queue there.
+    pub(super) queue: i64,
 }
 
 /// A consumer and what it has received.
@@ -233,6 +237,8 @@ impl Inbox {
             attempt: number("attempt"),
             at_ms: number("at_ms"),
             from: text("from"),
+            broker: text("broker"),
+            queue: number("queue"),
         });
     }
 }

@@ -20,8 +20,8 @@ pub(super) enum Has {
 pub(super) enum Run {
     /// Leaves the servers alone.
     Beside(fn(&Site<'_>) -> Checked),
-    /// Kills the broker under all languages.
-    Kill,
+    /// The broker is killed under all languages.
+    Kill(kill::AcrossKill),
 }
 
 /// One row.
@@ -45,12 +45,18 @@ impl Capability {
 use Has::{ExceptAtApache, No, Yes};
 
 /// Those that wait longest come first: others run beside them.
-pub(crate) static CAPABILITIES: [Capability; 11] = [
+pub(crate) static CAPABILITIES: [Capability; 13] = [
     Capability {
         name: "lang-dead-letter",
         shows: "a message that fails as often as it may comes to %DLQ%group",
         run: Run::Beside(waits::dead_letter),
         has: [Yes, Yes, ExceptAtApache(CPP_DEAD), Yes],
+    },
+    Capability {
+        name: "lang-orderly-consumer-kill",
+        shows: "one of two orderly consumers is killed: each key stays in order, nothing is lost",
+        run: Run::Beside(kill::orderly_consumer),
+        has: [Yes, No(NODE_ORDER), Yes, Yes],
     },
     Capability {
         name: "lang-retry",
@@ -109,8 +115,14 @@ pub(crate) static CAPABILITIES: [Capability; 11] = [
     Capability {
         name: "lang-kill",
         shows: "the broker is killed and started again: nothing acknowledged is lost",
-        run: Run::Kill,
+        run: Run::Kill(kill::broker),
         has: [Yes, Yes, Yes, Yes],
+    },
+    Capability {
+        name: "lang-orderly-kill",
+        shows: "the broker is killed under an orderly consumer: each key stays in order",
+        run: Run::Kill(kill::orderly_broker),
+        has: [Yes, No(NODE_ORDER), Yes, Yes],
     },
 ];
 

@@ -26,16 +26,19 @@ pub enum ErrorCode {
     Busy = 10,
     /// The store accepts no messages: its disk is full or has failed.
     NotWritable = 11,
-    /// This broker does not support such messages: delayed, timed or transactional ones.
+    /// This broker does not support it: transactional messages; timed ones, or SQL92 filters, where
+    /// its settings switch them off.
     Unsupported = 12,
     /// The disk failed while reading.
     Read = 13,
     /// The request contradicts itself: counts, offsets, names.
     Request = 14,
+    /// The expression of a filter can't be read.
+    Expression = 15,
 }
 
 impl ErrorCode {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Version,
         Self::HelloFirst,
         Self::Kind,
@@ -50,6 +53,7 @@ impl ErrorCode {
         Self::Unsupported,
         Self::Read,
         Self::Request,
+        Self::Expression,
     ];
 
     /// The number on the wire.
@@ -108,7 +112,7 @@ mod tests {
             assert_eq!(FetchStatus::from_number(status as u8), Some(status));
         }
         assert_eq!(
-            (ErrorCode::from_number(0), ErrorCode::from_number(15), FetchStatus::from_number(6)),
+            (ErrorCode::from_number(0), ErrorCode::from_number(16), FetchStatus::from_number(6)),
             (None, None, None)
         );
     }

@@ -27,7 +27,8 @@ pub const HEADER_BYTES_MAX: usize = u16::MAX as usize;
 /// Working memory of rkyv while it writes a list whose elements have texts.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// The kind of a frame. An answer has its request's number with the top bit set.
+/// The kind of a frame. An answer has its request's number with the top bit set; [`Kind::FetchSql`]
+/// is answered as [`Kind::Fetch`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -45,6 +46,8 @@ pub enum Kind {
     Route = 6,
     /// Empty: answered at once. Keeps a quiet connection open.
     Ping = 7,
+    /// [`super::FetchSql`]
+    FetchSql = 8,
     /// [`super::Welcome`]
     Welcome = 0x81,
     /// [`super::Produced`]
@@ -75,6 +78,7 @@ impl Kind {
             5 => Self::CommitOffset,
             6 => Self::Route,
             7 => Self::Ping,
+            8 => Self::FetchSql,
             0x81 => Self::Welcome,
             0x82 => Self::Produced,
             0x83 => Self::Fetched,

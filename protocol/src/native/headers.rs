@@ -189,7 +189,28 @@ pub struct Fetch {
     pub tags: Vec<i32>,
 }
 
-/// Answer to [`Fetch`]; its payload is the records, adjacent, as they lie in the log.
+/// Client → broker: as [`Fetch`], of the messages that a SQL92 expression takes. The broker refuses
+/// it where `enablePropertyFilter` is off. Its answer is [`Fetched`].
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct FetchSql {
+    /// The queue.
+    pub queue_id: i32,
+    /// The first offset wanted.
+    pub offset: i64,
+    /// At most so many messages.
+    pub messages_max: u32,
+    /// At most so many bytes of records, except that one record is always returned.
+    pub bytes_max: u32,
+    /// As [`Fetch::hold_ms`].
+    pub hold_ms: u32,
+    /// The topic.
+    pub topic: String,
+    /// The expression, over the properties of messages.
+    pub expression: String,
+}
+
+/// Answer to [`Fetch`] and [`FetchSql`]; its payload is the records, adjacent, as they lie in the
+/// log.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// A [`super::FetchStatus`] as its number.

@@ -23,11 +23,12 @@ pub use frame::{
     ReadInPlace, append_frame,
 };
 pub use headers::{
-    Ack, ArchivedCommitOffset, ArchivedErrorAnswer, ArchivedFetch, ArchivedFetched, ArchivedHello,
-    ArchivedOffsetIs, ArchivedProduce, ArchivedProduced, ArchivedQueryOffset, ArchivedRoute,
-    ArchivedRouteIs, ArchivedStages, ArchivedWelcome, CommitOffset, Durability, ErrorAnswer, Fetch,
-    Fetched, Hello, NO_RECORD, OffsetIs, PLACED_BYTES, Placed, Produce, Produced, QueryOffset,
-    Route, RouteIs, ShardAddress, Stages, Welcome,
+    Ack, ArchivedCommitOffset, ArchivedErrorAnswer, ArchivedFetch, ArchivedFetchSql,
+    ArchivedFetched, ArchivedHello, ArchivedOffsetIs, ArchivedProduce, ArchivedProduced,
+    ArchivedQueryOffset, ArchivedRoute, ArchivedRouteIs, ArchivedStages, ArchivedWelcome,
+    CommitOffset, Durability, ErrorAnswer, Fetch, FetchSql, Fetched, Hello, NO_RECORD, OffsetIs,
+    PLACED_BYTES, Placed, Produce, Produced, QueryOffset, Route, RouteIs, ShardAddress, Stages,
+    Welcome,
 };
 
 /// The only version so far.

@@ -9,7 +9,8 @@
 //! | everything else | as it is to be stored | checks, keeps |
 //!
 //! One pass over a record's properties checks that they are well formed, computes the tag's hash
-//! and finds what is not supported.
+//! and finds what is not supported, and what asks to wait: a record with a delay level or a time is
+//! stored with other properties in another topic, so it is no record that is stored as it is.
 
 use crate::bytes::i32_at;
 use crate::checked::fit;
@@ -22,8 +23,6 @@ use crate::tags::tags_code_of_bytes;
 /// A kind of message that the native protocol of this broker does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
-    /// DELAY, a TIMER property: delivered later.
-    Delayed,
     /// TRAN_MSG or transaction bits: delivered when committed.
     Transactional,
 }
@@ -80,6 +79,8 @@ pub struct CheckedRecord<'a> {
     pub tags_code: i64,
     /// Whether it ends with the property `__CRC32#`, which the broker fills in.
     pub has_crc_property: bool,
+    /// Whether it has a delay level, or a time as a timer message.
+    pub asks_to_wait: bool,
 }
 
 /// The position of a checked record in its payload, and the facts that storing it needs. It borrows
@@ -99,6 +100,8 @@ pub struct RecordPlan {
     pub tags_code: i64,
     /// Whether it ends with the property `__CRC32#`.
     pub has_crc_property: bool,
+    /// Whether it has a delay level, or a time as a timer message.
+    pub asks_to_wait: bool,
 }
 
 impl RecordPlan {
@@ -166,6 +169,7 @@ impl CheckedRecord<'_> {
             sys_flag: self.view.sys_flag(),
             tags_code: self.tags_code,
             has_crc_property: self.has_crc_property,
+            asks_to_wait: self.asks_to_wait,
         }
     }
 }
@@ -225,7 +229,8 @@ pub fn check(bytes: &[u8], store_host_is_v6: bool) -> Result<CheckedRecord<'_>, 
         ));
     }
     let tags_code = said.tag.map_or(0, tags_code_of_bytes);
-    Ok(CheckedRecord { view, tags_code, has_crc_property: said.ends_with_crc })
+    let Said { ends_with_crc: has_crc_property, asks_to_wait, .. } = said;
+    Ok(CheckedRecord { view, tags_code, has_crc_property, asks_to_wait })
 }
 
 #[derive(Default)]
@@ -233,6 +238,8 @@ struct Said<'a> {
     tag: Option<&'a [u8]>,
     /// The last property is the checksum, whole.
     ends_with_crc: bool,
+    /// A property is a delay level or a time.
+    asks_to_wait: bool,
 }
 
 /// Reads every property once.
@@ -280,10 +287,8 @@ fn cut(bytes: &[u8]) -> (&[u8], Option<(u8, &[u8])>) {
 fn look_at<'a>(name: &[u8], value: &'a [u8], said: &mut Said<'a>) -> Result<(), RecordFault> {
     match name {
         b"TAGS" if !value.is_empty() => said.tag = Some(value),
-        b"DELAY" if value != b"0" => return Err(RecordFault::Unsupported(Unsupported::Delayed)),
-        b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => {
-            return Err(RecordFault::Unsupported(Unsupported::Delayed));
-        }
+        b"DELAY" if value != b"0" => said.asks_to_wait = true,
+        b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => said.asks_to_wait = true,
         b"TRAN_MSG" if value.eq_ignore_ascii_case(b"true") => {
             return Err(RecordFault::Unsupported(Unsupported::Transactional));
         }
@@ -374,11 +379,6 @@ mod tests {
         let fault = |properties: &[u8], sys_flag| {
             check(&record(properties, sys_flag), false).err().unwrap()
         };
-        assert_eq!(fault(b"DELAY\x013\x02", 0), RecordFault::Unsupported(Unsupported::Delayed));
-        assert_eq!(
-            fault(b"TIMER_DELAY_MS\x013\x02", 0),
-            RecordFault::Unsupported(Unsupported::Delayed)
-        );
         assert_eq!(
             fault(b"TRAN_MSG\x01true\x02", 0),
             RecordFault::Unsupported(Unsupported::Transactional)
@@ -389,6 +389,25 @@ mod tests {
             check(&record(b"", 0), true).err(),
             Some(RecordFault::StoreHost { expected: 6, found: 4 })
         );
+    }
+
+    #[test]
+    fn a_delay_level_or_a_time_asks_to_wait() {
+        let waits = |properties: &[u8]| {
+            let bytes = record(properties, 0);
+            let checked = check(&bytes, false).unwrap();
+            assert_eq!(checked.plan(0).asks_to_wait, checked.asks_to_wait);
+            checked.asks_to_wait
+        };
+        for property in [
+            b"DELAY\x013\x02".as_slice(),
+            b"TIMER_DELAY_SEC\x013\x02",
+            b"TIMER_DELAY_MS\x013",
+            b"TIMER_DELIVER_MS\x01x\x02",
+        ] {
+            assert!(waits(&[b"TAGS\x01a\x02", property].concat()), "{property:?}");
+        }
+        assert!(!waits(b"DELAY\x010\x02") && !waits(b"TAGS\x01DELAY\x02"));
     }
 
     #[test]

@@ -262,6 +262,12 @@ impl Sim {
         self.machine.wall_ahead_ms.set(self.machine.wall_ahead_ms.get() + ms);
     }
 
+    /// Sets the wall clock back by `duration`.
+    pub fn set_back_wall(&self, duration: Duration) {
+        let ms = fits::<i64, _>(duration.as_millis());
+        self.machine.wall_ahead_ms.set(self.machine.wall_ahead_ms.get() - ms);
+    }
+
     /// Flips one random bit of what was written below `under`, durably; says in which file and
     /// where. `None` when there is nothing.
     pub fn rot(&self, under: &Path) -> Option<(PathBuf, u64)> {

@@ -36,9 +36,38 @@ impl Campaign {
         seeds.end - seeds.start >= self.seeds
     }
 
+    /// Runs all seeds; over enough of them everything rare must have happened.
+    pub(crate) fn play<T: Tallied>(&self, run: impl Fn(u64) -> T) {
+        let seeds = self.seeds();
+        let mut all = T::default();
+        for seed in seeds.clone() {
+            all.add(&run(seed));
+        }
+        println!("seeds {seeds:?}: {all:#?}");
+        if self.is_whole(&seeds) {
+            all.assert_not_vacuous();
+        }
+    }
+
     /// While it lives, a failure says how to replay it.
     pub(crate) fn replay(self, seed: u64) -> Replay {
         Replay(self, seed)
+    }
+}
+
+/// What happened in a run, or in many.
+pub(crate) trait Tallied: Default + std::fmt::Debug + PartialEq {
+    /// Adds what happened in another run.
+    fn add(&mut self, other: &Self);
+
+    /// Fails when something rare never happened.
+    fn assert_not_vacuous(&self);
+}
+
+/// A run that is the same each time.
+pub(crate) fn assert_replays<T: Tallied>(run: impl Fn(u64) -> T) {
+    for seed in 0..2 {
+        assert_eq!(run(seed), run(seed), "seed {seed}");
     }
 }
 

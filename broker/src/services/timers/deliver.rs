@@ -7,18 +7,24 @@ use crate::config::TimerOptions;
 use crate::sends::message::draft_of;
 use crate::services::delivery::message::{CRC_PROPERTY, NotDelivered, destination, fate};
 use crate::services::delivery::outlet::Outlet;
-use engine::{Appended, PhyOffset};
+use engine::{Appended, PhyOffset, ReadError};
 use futures_lite::future::{or, yield_now};
+use futures_util::future::join_all;
 use protocol::names::TIMER_TOPIC;
 use protocol::properties::{self, names};
 use protocol::record::{RecordDraft, RecordView};
-use rt::Runtime as _;
-use std::collections::{BTreeMap, HashSet};
+use rt::{BufSlice, Runtime as _};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Timers delivered before the acknowledgement of all of them is waited for.
 const BATCH_TIMERS_MAX: usize = 64;
+/// Records read at once, so that timers whose records are cold wait for one read from disk and not
+/// for one each …
+const READS_AT_ONCE: usize = 32;
+/// … and bytes of them, but for one that is longer.
+const READ_BYTES_AT_ONCE: usize = 1 << 20;
 /// The longest sleep: a clock that is set forward is noticed then.
 const SLEEP_MS_MAX: i64 = 10_000;
 /// Between two attempts when a read or a delivery failed.
@@ -30,6 +36,9 @@ const NEAR_MS: i64 = 2_000;
 /// What the broker says of a timer; a record that has waited already says it anew.
 const SET_ANEW: [&str; 4] =
     [names::TIMER_ENQUEUE_MS, names::TIMER_DEQUEUE_MS, names::TIMER_ROLL_TIMES, CRC_PROPERTY];
+
+/// The record where a timer's should lie.
+type Found = Result<Option<BufSlice>, ReadError>;
 
 /// What became of a timer.
 enum Done {
@@ -127,8 +136,13 @@ impl<O: Outlet> Deliver<O> {
     /// Appends copies of what is not recalled, then waits until they are acknowledged.
     async fn deliver_all(&mut self, batch: &[Timer]) -> Wait {
         let (mut end, mut wait, mut again) = (None, Wait::No, &[][..]);
+        let mut records = VecDeque::new();
         for (nth, timer) in batch.iter().enumerate() {
-            match self.one(timer).await {
+            if records.is_empty() {
+                records = self.read(batch.get(nth..).unwrap_or_default()).await;
+            }
+            let found = records.pop_front().expect("at least one is read");
+            match self.one(timer, found).await {
                 Ok(Done::Appended(appended)) => end = Some(appended),
                 Ok(Done::Gone) => {}
                 Ok(Done::Waits(near)) => {
@@ -155,10 +169,23 @@ impl<O: Outlet> Deliver<O> {
         wait
     }
 
-    /// What is done with one timer.
-    async fn one(&mut self, timer: &Timer) -> Result<Done, NotDelivered> {
+    /// The records of the first timers.
+    async fn read(&self, timers: &[Timer]) -> VecDeque<Found> {
+        let mut bytes = 0;
+        let fits = |timer: &&Timer| {
+            let is_first = bytes == 0;
+            bytes += timer.size as usize;
+            is_first || bytes <= READ_BYTES_AT_ONCE
+        };
+        let first = timers.iter().take(READS_AT_ONCE).take_while(fits);
+        let store = self.outlet.store();
+        join_all(first.map(|timer| store.message_at(timer.at))).await.into()
+    }
+
+    /// What is done with one timer, whose record was read.
+    async fn one(&mut self, timer: &Timer, found: Found) -> Result<Done, NotDelivered> {
         let left_out = |why: &dyn std::fmt::Display| left_out(timer, why);
-        let found = match self.outlet.store().message_at(timer.at).await {
+        let found = match found {
             Ok(found) => found.ok_or_else(|| left_out(&"no record lies there"))?,
             Err(error) => {
                 tracing::warn!("timers wait: read the message at {}: {error}", timer.at);

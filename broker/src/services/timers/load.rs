@@ -7,8 +7,10 @@
 use super::format::{Check, Found, Seal, UNIT_BYTES, Unit};
 use super::pending::{Kind, Pending};
 use super::state::Progress;
-use super::write::{CHECK, LOG, Place, Written};
+use super::write::{CHECK, LOG, METRICS, Place, Written};
 use engine::{PhyOffset, Store};
+use protocol::bodies::TimerMetrics;
+use protocol::json;
 use protocol::names::TIMER_TOPIC;
 use protocol::record::RecordView;
 use rt::{File, OpenMode, Runtime};
@@ -85,6 +87,12 @@ impl<R: Runtime> Place<'_, R> {
                 Ok(from_topic)
             }
         }
+    }
+
+    /// How many the file for tools counts; nothing where it can't be read.
+    pub(super) async fn saved_metrics(&self) -> TimerMetrics {
+        let bytes = self.rt.read_file(&self.root.join(METRICS)).await.unwrap_or_default();
+        json::from_lenient(&bytes).unwrap_or_default()
     }
 
     /// Where Apache's broker goes on, and where this one does (`TimerMessageStore.recover`).

@@ -21,6 +21,7 @@
 //! No task polls: one sleeps until the first timer is due, one until its topic grows, one writes
 //! when there is something to say.
 
+pub(crate) mod admit;
 mod deliver;
 mod format;
 mod load;
@@ -85,11 +86,12 @@ async fn run<O: Outlet>(outlet: O, timers: Rc<Timers>, options: Rc<TimerOptions>
     if loaded.pending.len() > 0 {
         tracing::info!(timers = loaded.pending.len(), "pending timers are taken over");
     }
+    let (left, metrics) = (loaded.pending.messages(), place.saved_metrics().await);
     timers.count(|counts| counts.taken_over = loaded.pending.len() as u64);
     timers.pending.replace(loaded.pending);
     timers.next.set(loaded.next);
     timers.last.set(loaded.last);
-    timers.metrics.borrow_mut().begin_after(loaded.last.map(|(at, _)| at));
+    timers.metrics.borrow_mut().begin(left, loaded.last.map(|(at, _)| at), metrics);
     let parts = || (outlet.clone(), timers.clone(), options.clone());
     let (of_save, shared, _) = parts();
     let save = Save::new(of_save, shared, (options.clone(), root), loaded.written);

@@ -137,6 +137,14 @@ impl Pending {
         self.waiting + self.under_way.len()
     }
 
+    /// How many of them are messages, not what recalls others.
+    pub(crate) fn messages(&self) -> usize {
+        let bits = |timer: &&Packed| timer.high >> (u32::BITS - 1) == 1;
+        let waiting = self.slots.values().map(|slot| slot.timers.iter().filter(bits).count());
+        let is_message = |timer: &&Timer| timer.kind != Kind::Recall;
+        waiting.sum::<usize>() + self.under_way.iter().filter(is_message).count()
+    }
+
     /// How many wait in this slot.
     pub(crate) fn in_slot(&self, slot_ms: i64) -> usize {
         self.slots.get(&slot_ms).map_or(0, |slot| slot.timers.len())

@@ -111,7 +111,8 @@ impl<O: Outlet> Save<O> {
 
 fn snapshot(timers: &Timers, progress: Progress) -> Snapshot {
     let waiting = timers.pending.borrow().all(progress.done_ms);
-    Snapshot { timers: waiting, progress, last: timers.last.get() }
+    let metrics = timers.metrics.borrow().body();
+    Snapshot { timers: waiting, progress, last: timers.last.get(), metrics }
 }
 
 /// Gives the timers back at a clean stop, when nothing delivers any more and all of the log is

@@ -12,7 +12,7 @@
 
 mod world;
 
-use crate::services::delivery::simulation::Campaign;
+use crate::services::delivery::simulation::{Campaign, assert_replays};
 use world::{Tally, World};
 
 /// A plain `cargo test` takes a few seconds.
@@ -32,20 +32,10 @@ fn run(seed: u64) -> Tally {
 
 #[test]
 fn no_kill_and_no_power_cut_costs_a_timer_or_makes_one_early() {
-    let seeds = CAMPAIGN.seeds();
-    let mut all = Tally::default();
-    for seed in seeds.clone() {
-        all.add(&run(seed));
-    }
-    println!("seeds {seeds:?}: {all:#?}");
-    if CAMPAIGN.is_whole(&seeds) {
-        all.assert_not_vacuous();
-    }
+    CAMPAIGN.play(run);
 }
 
 #[test]
 fn a_run_replays_from_its_seed() {
-    for seed in 0..2 {
-        assert_eq!(run(seed), run(seed), "seed {seed}");
-    }
+    assert_replays(run);
 }

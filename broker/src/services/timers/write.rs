@@ -14,6 +14,8 @@ use crate::checked;
 use crate::config::TimerOptions;
 use engine::PhyOffset;
 use futures_lite::future::yield_now;
+use protocol::bodies::TimerMetrics;
+use protocol::json;
 use rt::{AppendBuf, File, OpenMode, Runtime};
 use std::collections::BTreeMap;
 use std::io;
@@ -23,6 +25,8 @@ use std::path::{Path, PathBuf};
 pub(super) const CHECK: &str = "config/timercheck";
 pub(super) const LOG: &str = "timerlog";
 const WHEEL: &str = "timerwheel";
+/// How many wait for each topic: of use to tools only, as the timer log names no topic.
+pub(super) const METRICS: &str = "config/timermetrics";
 /// Bytes written at once.
 const WRITE_BYTES_MAX: usize = 1 << 20;
 /// A page of the wheel: what is written of it has slots that are not empty.
@@ -41,6 +45,8 @@ pub(super) struct Snapshot {
     /// The last record that was looked at. Apache's broker takes the record of the last unit for
     /// it, and looks at all behind it again.
     pub(super) last: Option<(PhyOffset, u32)>,
+    /// How many wait for each topic.
+    pub(super) metrics: TimerMetrics,
 }
 
 /// What was written, for later writes of `timercheck` alone.
@@ -80,6 +86,9 @@ impl<R: Runtime> Place<'_, R> {
         self.write_log(&planned).await?;
         self.write_wheel(&planned.slots).await?;
         self.rt.sync_dir(self.root).await.map_err(failed("sync folder", self.root))?;
+        let metrics = self.path(METRICS);
+        let counts = json::to_fastjson(&snapshot.metrics);
+        self.rt.replace_file(&metrics, counts, false).await.map_err(failed("write", &metrics))?;
         let seal = Some(Seal { units: planned.units, crc: planned.crc });
         let log_end = checked::to_i64(planned.end);
         let check = Check { done_ms, known, log_end, begin: known, counter, seal };

@@ -11,6 +11,7 @@ use crate::sends::message::Message;
 use crate::sends::put::put;
 use crate::sends::timer::{Asked, Timer};
 use crate::services::delivery::message;
+use crate::services::timers::admit::may_wait;
 use crate::shard::Cx;
 use engine::PhyOffset;
 use protocol::codes::response;
@@ -161,13 +162,12 @@ async fn commit(cx: &Cx, record: &RecordView<'_>, current: Current) -> Result<()
     }
 }
 
-/// When the message is due, if that is later: a delay counts from the commit on. Whether many wait
-/// in its slot was asked when it was sent.
+/// When the message is due, if that is later: a delay counts from the commit on. While too many
+/// wait the transaction stays open: its producer is asked again.
 fn timer_of(cx: &Cx, record: &RecordView<'_>) -> Result<Option<Timer>, Refusal> {
-    let options = &cx.options.process.timers;
     let asked = Asked::of(record.properties());
-    Timer::of(&asked, 0, cx.now_ms(), options).map_err(|error| {
-        let (code, remark) = error.code_and_remark(options);
+    cx.with(|shard, _| may_wait(shard, &asked, 0)).map_err(|error| {
+        let (code, remark) = error.code_and_remark(&cx.options.process.timers);
         Refusal::new(code, remark)
     })
 }

@@ -18,14 +18,15 @@ use super::halves::{Current, Halves, Look, MayEnd};
 use super::progress::{Ends, Frontier, Progress};
 use super::records::{self, Op};
 use super::{reading, recover};
-use crate::config::TransactionOptions;
+use crate::config::{self, TransactionOptions};
 use crate::sends::half::QUEUE_ID;
+use crate::sends::timer::{Asked, Timer};
 use crate::services::delivery::simulation::{self as frame, Campaign, host};
 use engine::{
     AppendError, FlushPolicy, LogBackend, PhyOffset, Store, StoreConfig, TailMemory, TailPlace,
 };
 use futures_lite::future::or;
-use protocol::names::{SCHEDULE_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC};
+use protocol::names::{SCHEDULE_TOPIC, TIMER_TOPIC, TRANS_HALF_TOPIC, TRANS_OP_HALF_TOPIC};
 use protocol::properties::{self, names};
 use protocol::record::{RecordDraft, RecordView, records as records_of};
 use rt::sim::{Sim, SimConfig};
@@ -69,6 +70,8 @@ struct Tally {
     revived: usize,
     skipped: usize,
     open_after_crash: usize,
+    /// Committed messages that wait as timers.
+    timed: usize,
 }
 
 struct World {
@@ -266,10 +269,10 @@ impl Life {
         }
     }
 
-    /// How often each message is in its topic, or waits for its delay.
+    /// How often each message is in its topic, or waits for its delay or time.
     async fn messages(&self) -> HashMap<usize, usize> {
         let mut counted = HashMap::new();
-        for (topic, queue_id) in [("T", 0), ("T", 1), (SCHEDULE_TOPIC, 0)] {
+        for (topic, queue_id) in [("T", 0), ("T", 1), (SCHEDULE_TOPIC, 0), (TIMER_TOPIC, 0)] {
             for key in self.keys(topic, queue_id).await {
                 *counted.entry(key).or_default() += 1;
             }
@@ -300,7 +303,11 @@ impl Life {
                 txs.push(Tx { commits, is_prepared: false, is_ended: false });
                 txs.len() - 1
             };
-            let delay = if one_in(&self.sim, 6) { "DELAY\u{1}1\u{2}" } else { "" };
+            let delay = match self.sim.random_u64() % 6 {
+                0 => "DELAY\u{1}1\u{2}",
+                1 => "TIMER_DELAY_SEC\u{1}3600\u{2}",
+                _ => "",
+            };
             let queue = self.sim.random_u64() % 2;
             let properties = format!(
                 "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}UNIQ_KEY\u{1}{key}\u{2}{delay}\
@@ -350,7 +357,10 @@ impl Life {
             let queue = properties::get(record.properties(), names::REAL_QUEUE_ID).unwrap();
             let to = ("T", queue.parse().unwrap());
             let levels = &self.world.config.delay_levels;
-            let copy = records::committed(&record, to, current.at, (levels, None));
+            let asked = Asked::of(record.properties());
+            let timer = Timer::of(&asked, 0, now_ms, &config::options(&[]).timers).unwrap();
+            self.world.tally.borrow_mut().timed += usize::from(timer.is_some());
+            let copy = records::committed(&record, to, current.at, (levels, timer));
             let pieces = copy.pieces();
             let message = copy.draft(&record, &pieces, host());
             let op = Op::behind(self.store.record_bytes(&message).unwrap(), current.offset);
@@ -490,6 +500,7 @@ fn run(seed: u64, all: &mut Tally) {
         (&mut all.revived, tally.revived),
         (&mut all.skipped, tally.skipped),
         (&mut all.open_after_crash, tally.open_after_crash),
+        (&mut all.timed, tally.timed),
     ] {
         *sum += one;
     }
@@ -514,6 +525,7 @@ fn simulation_of_transactions_over_kills_and_power_cuts() {
             (all.repeated, 200),
             (all.skipped, 1_000),
             (all.open_after_crash, 200),
+            (all.timed, 100),
         ];
         assert!(at_least.iter().all(|(found, least)| found >= least), "a tame campaign: {all:?}");
     }

@@ -1,5 +1,6 @@
 //! What the oracle knows of each message, and what it says to what became of it.
 
+use crate::services::delivery::simulation::Tallied;
 use engine::{DelayLevels, PhyOffset};
 use std::collections::BTreeMap;
 
@@ -21,10 +22,13 @@ pub(super) struct Tally {
     pub(super) delivered: usize,
     pub(super) again: usize,
     pub(super) maybe_lost: usize,
+    pub(super) set_back: usize,
+    /// Came when its delay was over, but not yet by the clock that was set back.
+    pub(super) by_delay: usize,
 }
 
-impl Tally {
-    pub(super) fn add(&mut self, other: &Self) {
+impl Tallied for Tally {
+    fn add(&mut self, other: &Self) {
         self.kills += other.kills;
         self.power_cuts += other.power_cuts;
         self.clean += other.clean;
@@ -35,14 +39,26 @@ impl Tally {
         self.delivered += other.delivered;
         self.again += other.again;
         self.maybe_lost += other.maybe_lost;
+        self.set_back += other.set_back;
+        self.by_delay += other.by_delay;
     }
 
-    pub(super) fn assert_not_vacuous(&self) {
+    fn assert_not_vacuous(&self) {
         let counts = [self.kills, self.power_cuts, self.clean, self.went_on, self.delivered];
         assert!(counts.iter().all(|count| *count > 20), "{self:?}");
         let rare = [self.failed_saves, self.with_fewer_levels, self.again, self.maybe_lost];
         assert!(rare.iter().all(|count| *count > 0), "{self:?}");
+        assert!(self.set_back > 0 && self.by_delay > 0, "{self:?}");
     }
+}
+
+/// A moment by two clocks, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// As the store has it: since 1970, by a clock that is set forward and back.
+    pub(super) wall_ms: i64,
+    /// By a clock that nobody sets.
+    pub(super) true_ms: i64,
 }
 
 /// One message that was sent.
@@ -52,7 +68,7 @@ struct Sent {
     /// The queue of its topic that it goes to.
     queue_id: i32,
     /// Its place in its level's queue, and when it was stored.
-    waits: Option<(i64, i64)>,
+    waits: Option<(i64, Moment)>,
     /// Where its record ends, once it is acknowledged.
     end: Option<PhyOffset>,
     maybe_lost: bool,
@@ -89,20 +105,25 @@ impl Oracle {
         id
     }
 
-    pub(super) fn stored(&mut self, id: usize, offset: i64, stored_ms: i64) {
-        self.sent.get_mut(&id).unwrap().waits = Some((offset, stored_ms));
+    pub(super) fn stored(&mut self, id: usize, offset: i64, stored: Moment) {
+        self.sent.get_mut(&id).unwrap().waits = Some((offset, stored));
     }
 
     pub(super) fn acknowledged(&mut self, id: usize, end: PhyOffset) {
         self.sent.get_mut(&id).unwrap().end = Some(end);
     }
 
-    /// A copy of a message was stored in a queue of its topic.
-    pub(super) fn came(&mut self, id: usize, queue_id: i32, at_ms: i64, levels: &DelayLevels) {
+    /// A copy of a message was stored in a queue of its topic. It is not early when it is due by
+    /// the wall clock (which was set forward), nor when its delay is over (the clock was set back).
+    pub(super) fn came(&mut self, id: usize, queue_id: i32, at: Moment, levels: &DelayLevels) {
         let sent = self.sent.get_mut(&id).expect("it was sent");
-        let (offset, stored_ms) = sent.waits.expect("it was stored");
-        let due_ms = levels.due_ms(sent.level, stored_ms).unwrap();
-        assert!(at_ms >= due_ms, "message {id} came at {at_ms}, before {due_ms}: {sent:?}");
+        let (offset, stored) = sent.waits.expect("it was stored");
+        let due = |stored_ms| levels.due_ms(sent.level, stored_ms).unwrap();
+        let is_due = at.wall_ms >= due(stored.wall_ms);
+        let has_waited = at.true_ms >= due(stored.true_ms);
+        assert!(is_due || has_waited, "message {id} came at {at:?}, which is early: {sent:?}");
+        self.tally.by_delay += usize::from(!is_due);
+        let at_ms = at.wall_ms;
         assert_eq!(queue_id, sent.queue_id, "message {id}: {sent:?}");
         assert!(!sent.is_counted, "message {id} came again at {at_ms}: {sent:?}");
         let newest = self.newest.insert(sent.level, offset).unwrap_or(-1);
@@ -131,7 +152,8 @@ impl Oracle {
     /// The highest level whose messages were sent decides how long everything takes, in
     /// milliseconds since 1970.
     pub(super) fn last_due_ms(&self, levels: &DelayLevels) -> i64 {
-        let due = self.sent.values().filter_map(|sent| levels.due_ms(sent.level, sent.waits?.1));
+        let due =
+            self.sent.values().filter_map(|sent| levels.due_ms(sent.level, sent.waits?.1.wall_ms));
         due.max().unwrap_or(0)
     }
 

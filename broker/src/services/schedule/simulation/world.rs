@@ -3,7 +3,7 @@
 use super::super::home::Home;
 use super::super::state::Schedule;
 use super::super::{prepare_progress, start_levels};
-use super::oracle::{Oracle, Tally};
+use super::oracle::{Moment, Oracle, Tally};
 use crate::sends::delay::Waiting;
 use crate::sends::errors::PutError;
 use crate::services::delivery::outlet::Outlet;
@@ -40,6 +40,8 @@ pub(super) struct World {
     oracle: RefCell<Oracle>,
     store: RefCell<Option<Store<Sim>>>,
     is_stopping: Cell<bool>,
+    /// How far the wall clock was set forward, less how far back.
+    wall_ahead_ms: Cell<i64>,
 }
 
 /// What one life's broker keeps.
@@ -84,9 +86,9 @@ impl Outlet for SimHome {
     async fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, PutError> {
         let appended = frame::append(&self.store, draft, || self.arrivals()).await?;
         if draft.topic == TOPIC {
-            let (id, at_ms) = (id_of(draft.body), appended.store_timestamp_ms);
+            let (id, at) = (id_of(draft.body), self.world.moment(&self.sim, &appended));
             let mut oracle = self.world.oracle.borrow_mut();
-            oracle.came(id, draft.queue_id, at_ms, &self.life.levels);
+            oracle.came(id, draft.queue_id, at, &self.life.levels);
         }
         Ok(appended)
     }
@@ -150,8 +152,8 @@ impl SimHome {
         let message = draft(waiting.topic(), body.as_bytes(), &properties);
         let message = RecordDraft { queue_id: waiting.queue_id(), ..message };
         let place = self.append(&message).await?;
-        let (offset, stored_ms) = (place.queue_offset.0, place.store_timestamp_ms);
-        self.world.oracle.borrow_mut().stored(id, offset, stored_ms);
+        let (offset, stored) = (place.queue_offset.0, self.world.moment(&self.sim, &place));
+        self.world.oracle.borrow_mut().stored(id, offset, stored);
         self.passed(place.end()).await?;
         self.world.oracle.borrow_mut().acknowledged(id, place.end());
         Ok(())
@@ -210,12 +212,27 @@ impl World {
             oracle: RefCell::default(),
             store: RefCell::default(),
             is_stopping: Cell::new(false),
+            wall_ahead_ms: Cell::new(0),
         };
         (Rc::new(world), Sim::new(seed))
     }
 
     pub(super) fn tally(&self) -> Tally {
         self.oracle.borrow().tally.clone()
+    }
+
+    fn moment(&self, sim: &Sim, stored: &Appended) -> Moment {
+        let true_ms = sim.wall_ms() - self.wall_ahead_ms.get();
+        Moment { wall_ms: stored.store_timestamp_ms, true_ms }
+    }
+
+    /// Sets the clock back in the middle of a life.
+    async fn set_clock_back(self: Rc<Self>, sim: Sim) {
+        sim.sleep(Duration::from_millis(sim.random_u64() % 3_000)).await;
+        let by_ms = sim.random_u64() % 6_000;
+        sim.set_back_wall(Duration::from_millis(by_ms));
+        self.wall_ahead_ms.set(self.wall_ahead_ms.get() - by_ms.cast_signed());
+        self.oracle.borrow_mut().tally.set_back += 1;
     }
 
     /// Opens the store and starts everything but the producers.
@@ -257,6 +274,9 @@ impl World {
                 for _ in 0..2 {
                     sim.spawn(Priority::Foreground, home.clone().produce());
                 }
+                if sim.random_u64().is_multiple_of(4) {
+                    sim.spawn(Priority::Foreground, self.clone().set_clock_back(sim.clone()));
+                }
                 if sim.random_u64().is_multiple_of(3) {
                     sim.sleep(Duration::from_millis(sim.random_u64() % 4_000)).await;
                     return self.stop(&home).await;
@@ -271,7 +291,9 @@ impl World {
         let next = if is_clean { self.after_clean(sim) } else { self.crash(sim) };
         next.clear_faults();
         if next.random_u64().is_multiple_of(4) {
-            next.advance_wall(Duration::from_millis(next.random_u64() % 4_000));
+            let by_ms = next.random_u64() % 4_000;
+            next.advance_wall(Duration::from_millis(by_ms));
+            self.wall_ahead_ms.set(self.wall_ahead_ms.get() + by_ms.cast_signed());
         }
         next
     }

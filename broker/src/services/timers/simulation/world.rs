@@ -8,7 +8,7 @@ use crate::sends::errors::PutError;
 use crate::sends::timer::{Asked, Timer};
 use crate::services::delivery::outlet::Outlet;
 use crate::services::delivery::read::{Read, read};
-use crate::services::delivery::simulation::{self as frame, draft, host, survives};
+use crate::services::delivery::simulation::{self as frame, Tallied, draft, host, survives};
 use engine::{Appended, PhyOffset, Store, StoreConfig};
 use futures_lite::future::or;
 use protocol::names::TIMER_TOPIC;
@@ -44,8 +44,8 @@ pub(super) struct Tally {
     maybe_lost: usize,
 }
 
-impl Tally {
-    pub(super) fn add(&mut self, other: &Self) {
+impl Tallied for Tally {
+    fn add(&mut self, other: &Self) {
         self.kills += other.kills;
         self.power_cuts += other.power_cuts;
         self.clean += other.clean;
@@ -60,7 +60,7 @@ impl Tally {
         self.maybe_lost += other.maybe_lost;
     }
 
-    pub(super) fn assert_not_vacuous(&self) {
+    fn assert_not_vacuous(&self) {
         let counts = [self.kills, self.power_cuts, self.clean, self.sent, self.delivered];
         assert!(counts.iter().all(|count| *count > 20), "{self:?}");
         let rare = [self.failed_hand_overs, self.rotten, self.again, self.recalled];

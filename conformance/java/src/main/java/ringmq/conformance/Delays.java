@@ -6,8 +6,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
-import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
-import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
@@ -57,10 +55,7 @@ final class Delays implements Scenario {
         producer = kit.producer();
         queues = kit.createTopic(producer);
         Received received = new Received();
-        DefaultMQPushConsumer consumer = kit.pushConsumer(kit.group);
-        consumer.subscribe(kit.topic, "tag");
-        consumer.registerMessageListener((MessageListenerConcurrently) received.listener("one"));
-        consumer.start();
+        kit.receive(received);
         for (int i = 0; i < OF_EACH_LEVEL; i++) {
             for (int level = 1; level < DELAY_MS.length; level++) {
                 String id = "d" + due.size();

@@ -103,6 +103,14 @@ final class Kit implements AutoCloseable {
         return consumer;
     }
 
+    /** A push consumer of the run's group gets what the topic has with the tag "tag". */
+    void receive(Received received) throws MQClientException {
+        DefaultMQPushConsumer consumer = pushConsumer(group);
+        consumer.subscribe(topic, "tag");
+        consumer.registerMessageListener(received.listener("one"));
+        consumer.start();
+    }
+
     void closeLater(AutoCloseable client) {
         open.add(client);
     }

@@ -21,7 +21,8 @@ public final class Main {
         "broadcast", new Broadcast()));
 
     static {
-        SCENARIOS.put("orderly", new Orderly());
+        SCENARIOS.put("orderly", new Orderly(false));
+        SCENARIOS.put("orderly-kill", new Orderly(true));
         SCENARIOS.put("query", new QueryByKey());
         SCENARIOS.put("native", new NativeProtocol());
         SCENARIOS.put("drop-in", new DropIn(false));

@@ -5,8 +5,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
-import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
-import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -47,10 +45,7 @@ final class Timers implements Scenario {
         producer = kit.producer();
         queues = kit.createTopic(producer);
         Received received = new Received();
-        DefaultMQPushConsumer consumer = kit.pushConsumer(kit.group);
-        consumer.subscribe(kit.topic, "tag");
-        consumer.registerMessageListener((MessageListenerConcurrently) received.listener("one"));
-        consumer.start();
+        kit.receive(received);
         for (int i = 0; i < OF_EACH_KIND; i++) {
             long later = 1_500 + 1_337L * i;
             send("TIMER_DELAY_MS", later, later);
