@@ -92,7 +92,7 @@ impl CrashResult {
 /// # Errors
 /// When the broker does not come up (again), or a signal came. A failed check is in the result.
 pub(crate) fn crash(args: &CrashArgs, stop: &Stop) -> Result<CrashResult> {
-    let progress = Progress::new(args.json, false);
+    let progress = Progress::new(args.json, None);
     fs::create_dir_all(&args.dir).map_err(Error::file("create", &args.dir))?;
     let folder = tempfile::Builder::new()
         .prefix(".loadgen-crash-")
@@ -144,7 +144,7 @@ fn kill_often(
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     let mut random = fastrand::Rng::with_seed(seed);
     let bench = runner::bench(cores, stop);
-    let quiet = Progress::new(true, false);
+    let quiet = Progress::new(true, None);
     let mut cluster = crate::cluster::Cluster::connect(&own.namesrv_addr)?;
     let mut session = Session::begin(&bench, &quiet, &mut cluster, common(args), args.queues)?;
     session.keep_acks();

@@ -21,13 +21,16 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+mod build_facts;
 pub mod children;
 pub mod cli;
 pub mod clock;
 mod cluster;
+pub mod compare;
 mod consumer;
 mod cores;
 mod crash;
+mod deferred;
 pub mod env;
 mod error;
 pub mod gate;
@@ -49,13 +52,20 @@ pub mod recorder;
 mod remote;
 pub mod report;
 pub mod result;
+mod rocketmq;
 pub mod row;
 mod runner;
 pub mod schedule;
+mod search;
+mod selftest;
 mod session;
 pub mod signals;
 mod stages;
+pub mod stored;
+mod tools;
 mod units;
 mod verdict;
+mod verify;
 mod window;
 mod wire;
+pub mod workload;

@@ -8,16 +8,17 @@ use crate::signals::Stop;
 use crate::wire::{SendShape, SendTemplate};
 use protocol::native::Welcome;
 use protocol::remoting::SerializeType;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What decides when the next message is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Closed loop: the last answer decides, as in RocketMQ's own tool. It hides stalls.
+    #[default]
     Closed,
     /// Open loop: a schedule decides.
     Open {
@@ -29,7 +30,7 @@ pub enum Mode {
 }
 
 /// A load as asked for, the same for every generator thread.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Load {
     /// Marks this run's messages.
     pub run_id: u64,
@@ -61,6 +62,56 @@ pub struct Load {
     /// How many messages of each generator are kept with the place where they were acknowledged: 0
     /// unless they are read back.
     pub acks_max: u64,
+}
+
+impl Load {
+    /// What `result.json` keeps of the load.
+    #[must_use]
+    pub fn facts(&self) -> LoadFacts {
+        let header = match (self.protocol, self.serialize) {
+            (Protocol::Native, _) => "native",
+            (Protocol::Remoting, SerializeType::Json) => "json",
+            (Protocol::Remoting, SerializeType::RocketMq) => "binary",
+        };
+        LoadFacts {
+            mode: self.mode,
+            threads: 0,
+            queues: 0,
+            spins: self.spin,
+            header: header.into(),
+            warmup_s: self.warmup.as_secs_f64(),
+            window_s: self.duration.as_secs_f64(),
+            seed: self.seed,
+            topic: self.topic.clone(),
+            group: self.group.clone(),
+        }
+    }
+}
+
+/// Everything that makes a load again, beside the row's own fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoadFacts {
+    /// Open loop with its rate and shape, or closed loop.
+    pub mode: Mode,
+    /// Generator threads.
+    pub threads: usize,
+    /// Queues of the topic over all brokers.
+    pub queues: usize,
+    /// Whether the generators never slept.
+    pub spins: bool,
+    /// Kind of header: `json` or `binary` (remoting), `native`.
+    pub header: String,
+    /// Time of sending before the window, seconds.
+    pub warmup_s: f64,
+    /// The measured window as it was asked for, seconds.
+    pub window_s: f64,
+    /// Seed of the schedule and the payloads.
+    pub seed: u64,
+    /// Topic.
+    pub topic: String,
+    /// Producer group.
+    pub group: String,
 }
 
 /// A queue of the topic, numbered over all brokers.

@@ -5,10 +5,10 @@ use crate::payload::{PayloadWriter, Stamp};
 use crate::wire::{self, OPAQUE_SPAN, SendTemplate, code_name, remark_of, seq_low_of};
 use clap::ValueEnum;
 use protocol::native::Stages;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The protocol of a load.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// RocketMQ remoting: any compatible broker

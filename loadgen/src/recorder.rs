@@ -32,6 +32,8 @@ pub struct Recorder {
     pub buckets: Buckets,
     /// Times above [`RECORDED_NANOS_MAX`], recorded as that.
     pub overflows: u64,
+    /// Sum of the response times, ns: the live display's means come from it.
+    pub response_sum_nanos: u64,
     /// Response times of the warm-up, by when the message was due. They only tell how fast the
     /// broker is without a backlog.
     pub warmup_buckets: Buckets,
@@ -46,6 +48,8 @@ pub struct Recorder {
     pub acknowledged: u64,
     /// Measured messages answered with an error.
     pub failed: u64,
+    /// Messages answered with an error, of the warm-up too: for the display.
+    pub refused: u64,
     /// Measured messages that never had an answer: timed out, or their connection was lost.
     pub unanswered: u64,
     /// The failed and the unanswered ones by kind.
@@ -69,12 +73,14 @@ impl Recorder {
             lag: fine(),
             buckets: Buckets::new(duration),
             overflows: 0,
+            response_sum_nanos: 0,
             warmup_buckets: Buckets::new(Duration::ZERO),
             answered_in_window: 0,
             answered_in_time: 0,
             sent: 0,
             acknowledged: 0,
             failed: 0,
+            refused: 0,
             unanswered: 0,
             errors: BTreeMap::new(),
             warmup_errors: BTreeMap::new(),
@@ -102,6 +108,7 @@ impl Recorder {
         }
         self.response.saturating_record(response_nanos.max(1));
         self.service.saturating_record(service_nanos.max(1));
+        self.response_sum_nanos += response_nanos;
         self.buckets.record(due_in_window_nanos, response_nanos);
         self.acknowledged += 1;
     }
@@ -109,6 +116,7 @@ impl Recorder {
     /// Records a message that was answered with an error.
     pub fn failed(&mut self, measured: bool, what: &str) {
         self.failed += u64::from(measured);
+        self.refused += 1;
         self.error(measured, what);
     }
 
@@ -153,11 +161,13 @@ impl Recorder {
         self.buckets.merge(&other.buckets);
         self.warmup_buckets.merge(&other.warmup_buckets);
         self.overflows += other.overflows;
+        self.response_sum_nanos += other.response_sum_nanos;
         self.answered_in_window += other.answered_in_window;
         self.answered_in_time += other.answered_in_time;
         self.sent += other.sent;
         self.acknowledged += other.acknowledged;
         self.failed += other.failed;
+        self.refused += other.refused;
         self.unanswered += other.unanswered;
         merge_counts(&mut self.errors, &other.errors);
         merge_counts(&mut self.warmup_errors, &other.warmup_errors);
@@ -229,7 +239,8 @@ fn merge_counts(mine: &mut BTreeMap<String, u64>, theirs: &BTreeMap<String, u64>
     }
 }
 
-fn merge_into(mine: &mut Histogram<u64>, theirs: &Histogram<u64>) {
+/// Adds another histogram of [`fine`].
+pub(crate) fn merge_into(mine: &mut Histogram<u64>, theirs: &Histogram<u64>) {
     if let Err(error) = mine.add(theirs) {
         unreachable!("histograms of a phase have the same bounds: {error}");
     }
@@ -242,7 +253,9 @@ pub fn fine() -> Histogram<u64> {
         .unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
 }
 
-fn coarse() -> Histogram<u32> {
+/// 2 significant digits over the same range: for slices of time, of which there are many.
+#[must_use]
+pub(crate) fn coarse() -> Histogram<u32> {
     Histogram::new_with_bounds(1, RECORDED_NANOS_MAX, 2)
         .unwrap_or_else(|error| unreachable!("constant bounds: {error}"))
 }

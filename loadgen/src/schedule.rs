@@ -8,7 +8,9 @@ use protocol::checked::nanos;
 use std::time::Duration;
 
 /// How due times are spaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
     /// Equal gaps.

@@ -18,7 +18,7 @@ use crate::recorder::fine;
 use crate::row::{Percentiles, count_f64};
 use hdrhistogram::Histogram;
 use protocol::native::Stages;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How many stages there are.
 pub(crate) const STAGES: usize = 5;
@@ -132,7 +132,7 @@ impl StageTimes {
         }
         let mean_us = |sum_nanos: u64| sum_nanos as f64 / 1000.0 / count_f64(messages.max(1));
         let stage = |(at, (name, histogram)): (usize, (&'static str, &Histogram<u64>))| Stage {
-            name,
+            name: name.to_owned(),
             mean_us: mean_us(self.sums_nanos[at]),
             times: Percentiles::of(histogram).unwrap_or_default(),
         };
@@ -149,10 +149,10 @@ impl StageTimes {
 }
 
 /// One stage, as it is written to the result.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// The exact mean: these add up.
     pub mean_us: f64,
     /// Its percentiles: these do not.
@@ -160,7 +160,7 @@ pub struct Stage {
 }
 
 /// The stages of a row.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageRow {
     /// Messages that were split.
     pub messages: u64,

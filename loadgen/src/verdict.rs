@@ -85,7 +85,7 @@ pub(crate) fn late_percentiles(row: &Row) -> Vec<LatePercentile> {
     let each = QUANTILES.iter().zip(lag.each()).zip(response.each());
     each.filter_map(|((quantile, lag_us), response_us)| {
         let late = LatePercentile {
-            percentile: quantile.name,
+            percentile: quantile.name.to_owned(),
             response_us: response_us?,
             lag_us: lag_us?,
         };

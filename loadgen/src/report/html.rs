@@ -31,6 +31,7 @@ pub fn page(result: &RunResult, environment: &Environment) -> String {
     let drawn = [
         charts::rates(&result.rows, &result.durability),
         charts::stages(&result.rows, &result.durability),
+        charts::curve(&result.rows, &result.durability),
         charts::percentile_spectrum(&result.rows, &result.durability),
         headline.and_then(|row| charts::over_time(row, &result.durability)),
     ];

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod bodies;
+mod commands;
 mod coordinated_omission;
 mod crash;
 mod fake_broker;
@@ -13,4 +14,5 @@ mod interruptions;
 mod native;
 mod processes;
 mod program;
+mod provenance;
 mod run_folder;

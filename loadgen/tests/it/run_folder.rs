@@ -37,7 +37,7 @@ fn result(lost: u64) -> RunResult {
         recorder.answer(step * 1_000_000, step * 1000, step * 900);
     }
     RunResult {
-        schema: 1,
+        schema: 2,
         seed: 9,
         name: "20260101T000000-h-v1-quick".into(),
         workload: "quick".into(),
@@ -53,9 +53,7 @@ fn result(lost: u64) -> RunResult {
             lost,
             ..IntegrityReport::default()
         }),
-        ended_early: None,
-        invalid: Vec::new(),
-        notes: Vec::new(),
+        ..RunResult::default()
     }
 }
 
@@ -86,6 +84,10 @@ fn a_good_run_leaves_every_file_and_a_ledger_line() {
         "report.html",
         "summary.txt",
         "hgrm/closed-1x1-generator-wait.hgrm",
+        "closed-1x1.hlog",
+        "rows.csv",
+        "over_time.csv",
+        "openmessaging/closed-1x1.json",
         "config",
     ] {
         assert!(folder.join(file).exists(), "{file} is missing");
