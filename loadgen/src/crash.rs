@@ -14,6 +14,7 @@ use crate::cli::{Backend, CrashArgs, Flush};
 use crate::cores::CorePlan;
 use crate::error::{Error, Result};
 use crate::integrity::IntegrityReport;
+use crate::messages::{Messages, Sizes};
 use crate::own_cluster::{BrokerWish, OwnCluster};
 use crate::plan::Mode;
 use crate::progress::Progress;
@@ -92,7 +93,7 @@ impl CrashResult {
 /// # Errors
 /// When the broker does not come up (again), or a signal came. A failed check is in the result.
 pub(crate) fn crash(args: &CrashArgs, stop: &Stop) -> Result<CrashResult> {
-    let progress = Progress::new(args.json, false);
+    let progress = Progress::new(args.json, None);
     fs::create_dir_all(&args.dir).map_err(Error::file("create", &args.dir))?;
     let folder = tempfile::Builder::new()
         .prefix(".loadgen-crash-")
@@ -144,7 +145,7 @@ fn kill_often(
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     let mut random = fastrand::Rng::with_seed(seed);
     let bench = runner::bench(cores, stop);
-    let quiet = Progress::new(true, false);
+    let quiet = Progress::new(true, None);
     let mut cluster = crate::cluster::Cluster::connect(&own.namesrv_addr)?;
     let mut session = Session::begin(&bench, &quiet, &mut cluster, common(args), args.queues)?;
     session.keep_acks();
@@ -206,7 +207,8 @@ fn common(args: &CrashArgs) -> Common {
         run_id,
         seed: run_id,
         topic: format!("loadgen-crash-{run_id:x}"),
-        size_bytes: args.size as usize,
+        messages: Messages { sizes: Sizes::Fixed(args.size), ..Messages::default() },
+        burst: 0,
         spin: false,
         protocol: crate::protocols::Protocol::Remoting,
         serialize: SerializeType::Json,

@@ -15,7 +15,7 @@
 
 use crate::payload::{Damage, Stamp};
 use protocol::checked::fit;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 const SEEN: u64 = 1 << 63;
@@ -97,7 +97,8 @@ impl AckTable {
 }
 
 /// The findings of the consuming side.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct IntegrityReport {
     /// Messages acknowledged to the senders.
     pub acknowledged: u64,
@@ -279,6 +280,7 @@ mod tests {
             generator: 0,
             sender_seq: id,
             settled_below,
+            due_nanos: 0,
         }
     }
 

@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Live {
     done: AtomicU64,
     errors: AtomicU64,
+    refused: AtomicU64,
     p50_nanos: AtomicU64,
     p99_nanos: AtomicU64,
-    mean_nanos: AtomicU64,
+    sum_nanos: AtomicU64,
+    measured: AtomicU64,
     max_nanos: AtomicU64,
 }
 
@@ -21,14 +23,18 @@ pub(crate) struct Live {
 pub struct Reading {
     /// Messages done in the measured window.
     pub done: u64,
-    /// Failures.
+    /// Failures of all kinds.
     pub errors: u64,
+    /// Of those, answers with an error.
+    pub refused: u64,
     /// Response-time median of the last full bucket, ns; 0: too few values.
     pub p50_nanos: u64,
     /// Response-time p99 of the last full bucket, ns; 0: too few values.
     pub p99_nanos: u64,
-    /// Mean of the last full bucket, ns.
-    pub mean_nanos: u64,
+    /// Sum of all response times, ns.
+    pub sum_nanos: u64,
+    /// Messages whose times are in that sum.
+    pub measured: u64,
     /// Largest so far, ns.
     pub max_nanos: u64,
 }
@@ -38,6 +44,9 @@ impl Live {
     pub(crate) fn publish(&self, recorder: &Recorder, at_nanos: u64) {
         self.done.store(recorder.answered_in_window, Ordering::Relaxed);
         self.errors.store(recorder.error_count(), Ordering::Relaxed);
+        self.sum_nanos.store(recorder.response_sum_nanos, Ordering::Relaxed);
+        self.measured.store(recorder.acknowledged, Ordering::Relaxed);
+        self.refused.store(recorder.refused, Ordering::Relaxed);
         if let Some(bucket) =
             recorder.buckets.finished_before(at_nanos).filter(|bucket| !bucket.is_empty())
         {
@@ -47,7 +56,6 @@ impl Live {
             };
             self.p50_nanos.store(shown(&QUANTILES[0]), Ordering::Relaxed);
             self.p99_nanos.store(shown(&QUANTILES[2]), Ordering::Relaxed);
-            self.mean_nanos.store(whole(bucket.mean()), Ordering::Relaxed);
             self.max_nanos.fetch_max(bucket.max(), Ordering::Relaxed);
         }
     }
@@ -64,19 +72,12 @@ impl Live {
         Reading {
             done: get(&self.done),
             errors: get(&self.errors),
+            refused: get(&self.refused),
             p50_nanos: get(&self.p50_nanos),
             p99_nanos: get(&self.p99_nanos),
-            mean_nanos: get(&self.mean_nanos),
+            sum_nanos: get(&self.sum_nanos),
+            measured: get(&self.measured),
             max_nanos: get(&self.max_nanos),
         }
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a mean of times is not negative and far below 2^63"
-)]
-fn whole(ns: f64) -> u64 {
-    ns as u64
 }

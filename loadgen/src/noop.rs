@@ -8,21 +8,28 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::net::{Event, Link, Wait};
 use crate::protocols::Protocol;
+use protocol::checked::nanos;
 use protocol::native::{
     FrameView, Kind, PLACED_BYTES, Placed, Produced, ShardAddress, Stages, Welcome, append_frame,
 };
 use protocol::remoting::{CommandHead, CommandView, FLAG_RESPONSE, write_command};
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 const SPIN_NANOS: u64 = 1_000_000;
 const SLEEP: Duration = Duration::from_millis(100);
 
-/// Serves until the process ends. Prints its address first.
+/// Serves until the process ends. Prints its address first. Stands still for each of `stalls` (when
+/// after the first request, and how long), in their order.
 ///
 /// # Errors
 /// When it can't listen, or the ring fails.
-pub(crate) fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
+pub(crate) fn serve(
+    core: Option<usize>,
+    protocol: Protocol,
+    stalls: &[(Duration, Duration)],
+) -> Result<()> {
     if let Some(core) = core {
         core_affinity::set_for_current(core_affinity::CoreId { id: core });
     }
@@ -33,8 +40,17 @@ pub(crate) fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
     link.listen(listener);
     let clock = Clock::start();
     let mut busy_until_nanos = 0;
+    let mut first_nanos = None;
+    let mut stalls: VecDeque<(Duration, Duration)> = stalls.iter().copied().collect();
     loop {
         let now = clock.now_nanos();
+        if let (Some(first), Some((at, length))) = (first_nanos, stalls.front().copied())
+            && now >= first + nanos(at)
+        {
+            std::thread::sleep(length);
+            stalls.pop_front();
+            continue;
+        }
         let wait = if now < busy_until_nanos { Wait::Poll } else { Wait::AtMost(SLEEP) };
         let mut answered = false;
         link.turn(wait, &mut |_, event, out| {
@@ -47,6 +63,7 @@ pub(crate) fn serve(core: Option<usize>, protocol: Protocol) -> Result<()> {
             }
         })?;
         if answered {
+            first_nanos.get_or_insert(now);
             busy_until_nanos = now + SPIN_NANOS;
         }
     }

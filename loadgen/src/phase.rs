@@ -81,7 +81,7 @@ pub fn run_load(
     if outcomes.iter().all(|outcome| outcome.measured.is_zero()) {
         bench.stop.check()?;
     }
-    Ok(into_phase(name, label, load, outcomes))
+    Ok(into_phase(name, label, load, queues.len(), outcomes))
 }
 
 fn make_parts(
@@ -127,15 +127,23 @@ fn sum(lives: &[Arc<Live>]) -> Reading {
     readings.fold(Reading::default(), |all, one| Reading {
         done: all.done + one.done,
         errors: all.errors + one.errors,
+        refused: all.refused + one.refused,
         // Of several threads the slowest is shown: a display, not a result.
         p50_nanos: all.p50_nanos.max(one.p50_nanos),
         p99_nanos: all.p99_nanos.max(one.p99_nanos),
-        mean_nanos: all.mean_nanos.max(one.mean_nanos),
+        sum_nanos: all.sum_nanos + one.sum_nanos,
+        measured: all.measured + one.measured,
         max_nanos: all.max_nanos.max(one.max_nanos),
     })
 }
 
-fn into_phase(name: &str, label: &str, load: &Load, outcomes: Vec<Outcome>) -> Phase {
+fn into_phase(
+    name: &str,
+    label: &str,
+    load: &Load,
+    queues: usize,
+    outcomes: Vec<Outcome>,
+) -> Phase {
     let planned = load.duration;
     let mut recorder = Recorder::new(planned, load.protocol).with_warmup(load.warmup);
     let (mut acks, mut shares, mut busy_shares) = (Vec::new(), Vec::new(), Vec::new());
@@ -154,6 +162,11 @@ fn into_phase(name: &str, label: &str, load: &Load, outcomes: Vec<Outcome>) -> P
     let load = &Load { duration: measured, ..load.clone() };
     let mut row = Row::of_load(name, label, load, recorder);
     row.lost_connections = lost_connections;
+    if let Some(facts) = &mut row.load {
+        facts.threads = busy_shares.len();
+        facts.window_s = planned.as_secs_f64();
+        facts.queues = queues;
+    }
     row.planned = row.sent + unsent;
     row.generator_cpu_share = shares;
     row.generator_busy_share = busy_shares;

@@ -1,6 +1,7 @@
 //! The plan of a phase, made before it starts: which connection sends to which queues.
 
 use crate::gate::StartGate;
+use crate::messages::{MessageFacts, Messages};
 use crate::native_wire::NativeTemplate;
 use crate::protocols::{Protocol, Template};
 use crate::schedule::Shape;
@@ -8,16 +9,17 @@ use crate::signals::Stop;
 use crate::wire::{SendShape, SendTemplate};
 use protocol::native::Welcome;
 use protocol::remoting::SerializeType;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What decides when the next message is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Closed loop: the last answer decides, as in RocketMQ's own tool. It hides stalls.
+    #[default]
     Closed,
     /// Open loop: a schedule decides.
     Open {
@@ -29,7 +31,7 @@ pub enum Mode {
 }
 
 /// A load as asked for, the same for every generator thread.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Load {
     /// Marks this run's messages.
     pub run_id: u64,
@@ -46,8 +48,10 @@ pub struct Load {
     /// Requests in flight per connection. In a closed loop always so many; in an open loop at most
     /// so many, as blocking senders would (0: as many as the schedule asks).
     pub in_flight: usize,
-    /// Payload bytes.
-    pub size_bytes: usize,
+    /// Sizes, tags, keys and batches of the messages.
+    pub messages: Messages,
+    /// Messages of a burst, where the shape has bursts.
+    pub burst: u32,
     /// Time of sending before the measured window.
     pub warmup: Duration,
     /// The measured window.
@@ -61,6 +65,62 @@ pub struct Load {
     /// How many messages of each generator are kept with the place where they were acknowledged: 0
     /// unless they are read back.
     pub acks_max: u64,
+}
+
+impl Load {
+    /// What `result.json` keeps of the load.
+    #[must_use]
+    pub fn facts(&self) -> LoadFacts {
+        let header = match (self.protocol, self.serialize) {
+            (Protocol::Native, _) => "native",
+            (Protocol::Remoting, SerializeType::Json) => "json",
+            (Protocol::Remoting, SerializeType::RocketMq) => "binary",
+        };
+        LoadFacts {
+            mode: self.mode,
+            threads: 0,
+            queues: 0,
+            spins: self.spin,
+            header: header.into(),
+            warmup_s: self.warmup.as_secs_f64(),
+            window_s: self.duration.as_secs_f64(),
+            seed: self.seed,
+            topic: self.topic.clone(),
+            group: self.group.clone(),
+            messages: self.messages.facts(),
+            burst: self.burst,
+        }
+    }
+}
+
+/// Everything that makes a load again, beside the row's own fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoadFacts {
+    /// Open loop with its rate and shape, or closed loop.
+    pub mode: Mode,
+    /// Generator threads.
+    pub threads: usize,
+    /// Queues of the topic over all brokers.
+    pub queues: usize,
+    /// Whether the generators never slept.
+    pub spins: bool,
+    /// Kind of header: `json` or `binary` (remoting), `native`.
+    pub header: String,
+    /// Time of sending before the window, seconds.
+    pub warmup_s: f64,
+    /// The measured window as it was asked for, seconds.
+    pub window_s: f64,
+    /// Seed of the schedule and the payloads.
+    pub seed: u64,
+    /// Topic.
+    pub topic: String,
+    /// Producer group.
+    pub group: String,
+    /// Sizes, tags, keys and batches.
+    pub messages: MessageFacts,
+    /// Messages of a burst, where the shape has bursts.
+    pub burst: u32,
 }
 
 /// A queue of the topic, numbered over all brokers.
@@ -117,7 +177,6 @@ impl Part {
     pub fn template(
         &self,
         queue: &QueuePlan,
-        payload_bytes: usize,
         local: SocketAddr,
         welcome: Option<&Welcome>,
     ) -> Result<Template, String> {
@@ -127,7 +186,7 @@ impl Part {
                 queue.queue_id,
                 local,
                 welcome,
-                payload_bytes,
+                &self.load.messages,
             )
             .map(Template::Native);
         }
@@ -138,7 +197,7 @@ impl Part {
             queue_id: queue.queue_id,
             serialize: self.load.serialize,
         };
-        SendTemplate::new(&shape, payload_bytes).map(Template::Remoting)
+        SendTemplate::new(&shape, &self.load.messages).map(Template::Remoting)
     }
 }
 

@@ -2,6 +2,7 @@
 //! that standard output has the result alone.
 
 use crate::live::Reading;
+use crate::rocketmq;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use protocol::checked::millis;
 use std::cell::Cell;
@@ -21,15 +22,17 @@ pub fn note(line: &str) {
 pub struct Progress {
     bars: bool,
     quiet: bool,
-    rocketmq_lines: bool,
+    rocketmq_every: Option<Duration>,
 }
 
 impl Progress {
     /// Bars when standard error is a terminal, lines otherwise, nothing when `quiet`.
-    /// `rocketmq_lines` prints, once a second, the lines RocketMQ's own producer prints.
+    /// With `rocketmq_every` the lines that RocketMQ's own producer prints go to standard output
+    /// this often.
     #[must_use]
-    pub fn new(quiet: bool, rocketmq_lines: bool) -> Self {
-        Self { bars: std::io::stderr().is_terminal() && !rocketmq_lines, quiet, rocketmq_lines }
+    pub fn new(quiet: bool, rocketmq_every: Option<Duration>) -> Self {
+        let bars = std::io::stderr().is_terminal() && rocketmq_every.is_none();
+        Self { bars, quiet, rocketmq_every }
     }
 
     /// Shows one line about the present step.
@@ -43,17 +46,18 @@ impl Progress {
     #[must_use]
     pub fn phase(&self, label: &str, length: Duration) -> PhaseDisplay {
         let bar = (self.bars && !self.quiet).then(|| bar(label, length));
-        if bar.is_none() && !self.quiet && !self.rocketmq_lines {
+        if bar.is_none() && !self.quiet && self.rocketmq_every.is_none() {
             note(&format!("{label} …"));
         }
         let now = Instant::now();
         PhaseDisplay {
             bar,
             quiet: self.quiet,
-            rocketmq_lines: self.rocketmq_lines,
+            rocketmq_every: self.rocketmq_every,
             start: now,
             length,
             last: Cell::new((now, Reading::default())),
+            ended_with: Cell::new(None),
             rate: Cell::new((now, 0, 0.0)),
         }
     }
@@ -77,10 +81,12 @@ fn bar(label: &str, length: Duration) -> ProgressBar {
 pub struct PhaseDisplay {
     bar: Option<ProgressBar>,
     quiet: bool,
-    rocketmq_lines: bool,
+    rocketmq_every: Option<Duration>,
     start: Instant,
     length: Duration,
     last: Cell<(Instant, Reading)>,
+    /// The newest reading.
+    ended_with: Cell<Option<Reading>>,
     /// Time and count of the last reading, and the rate found there.
     rate: Cell<(Instant, u64, f64)>,
 }
@@ -88,6 +94,7 @@ pub struct PhaseDisplay {
 impl PhaseDisplay {
     /// Shows the counters as they are now.
     pub fn update(&self, reading: &Reading) {
+        self.ended_with.set(Some(*reading));
         let left = self.length.saturating_sub(self.start.elapsed());
         let text = line(self.rate(reading.done), reading, left);
         if let Some(bar) = &self.bar {
@@ -96,12 +103,12 @@ impl PhaseDisplay {
             return;
         }
         let (at, before) = self.last.get();
-        let every = if self.rocketmq_lines { Duration::from_secs(1) } else { LINE_EVERY };
+        let every = self.rocketmq_every.unwrap_or(LINE_EVERY);
         if self.quiet || at.elapsed() < every {
             return;
         }
-        if self.rocketmq_lines {
-            note(&rocketmq_line(reading, &before, at.elapsed()));
+        if self.rocketmq_every.is_some() {
+            rocketmq::print(&rocketmq::producer_line(reading, &before, at.elapsed()));
         } else {
             note(&format!("  {text}"));
         }
@@ -110,6 +117,10 @@ impl PhaseDisplay {
 
     /// Ends the display.
     pub fn finish(&self) {
+        if let Some(reading) = self.ended_with.get().filter(|_| self.rocketmq_every.is_some()) {
+            let whole = self.start.elapsed();
+            rocketmq::print(&rocketmq::complete_line(&reading, whole));
+        }
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -142,44 +153,9 @@ fn line(rate: f64, reading: &Reading, left: Duration) -> String {
     format!("{}/s{times} · {} errors{left}", crate::report::text::count(rate), reading.errors)
 }
 
-/// The line of RocketMQ's `benchmark/producer.sh`, from the same facts. That line has no
-/// percentiles.
-fn rocketmq_line(now: &Reading, before: &Reading, elapsed: Duration) -> String {
-    let tps = crate::row::count_f64(now.done.saturating_sub(before.done)) / elapsed.as_secs_f64();
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
-    format!(
-        "Current Time: {since} | Send TPS: {tps:.0} | Max RT(ms): {} | Average RT(ms): {:.3} | \
-            Send Failed: {} | Response Failed: 0",
-        now.max_nanos / 1_000_000,
-        now.mean_nanos as f64 / 1e6,
-        now.errors
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_parity_line_has_rocketmqs_words() {
-        let now = Reading {
-            done: 3000,
-            errors: 2,
-            max_nanos: 7_900_000,
-            mean_nanos: 1_250_000,
-            ..Reading::default()
-        };
-        let line = rocketmq_line(&now, &Reading::default(), Duration::from_secs(2));
-        assert!(
-            line.contains(
-                " | Send TPS: 1500 | Max RT(ms): 7 | Average RT(ms): 1.250 | Send \
-            Failed: 2 | Response Failed: 0"
-            ),
-            "{line}"
-        );
-    }
 
     #[test]
     fn a_plain_line_has_rate_times_errors_and_time_left() {

@@ -14,7 +14,7 @@ use crate::report::folder::RunFolder;
 use crate::report::text::count;
 use crate::result::RunResult;
 use crate::row::Kind;
-use crate::runner::{self, Frame};
+use crate::runner::{self, Frame, Shown};
 use crate::schedule;
 use crate::session::{Session, Shape};
 use crate::signals::Stop;
@@ -34,7 +34,7 @@ const OPEN_SENDERS: usize = 16;
 /// # Errors
 /// When it can't be set up, or a signal came. A failed check is in the result.
 pub(crate) fn quick(args: &QuickArgs, stop: &Stop) -> Result<RunResult> {
-    let progress = Progress::new(args.common.json, false);
+    let progress = Progress::new(args.common.json, None);
     let store_parent = args.dir.clone().unwrap_or_else(|| args.common.out.clone());
     fs::create_dir_all(&store_parent).map_err(Error::file("create", &store_parent))?;
     let environment = Environment::collect(&store_parent);
@@ -51,7 +51,7 @@ pub(crate) fn quick(args: &QuickArgs, stop: &Stop) -> Result<RunResult> {
     say_o_direct(&progress, &environment);
     let outcome = on_own_cluster(args, &frame, &progress, stop, &folder, &store_parent)
         .unwrap_or_else(runner::Outcome::nothing);
-    runner::finish(frame, outcome, environment, folder, &args.common)
+    runner::finish(frame, outcome, environment, folder, Shown::of(&args.common))
 }
 
 /// Starts the cluster, measures it and stops it, whatever happens between.
@@ -144,14 +144,14 @@ fn measure(
     let mut session =
         Session::begin(&bench, progress, &mut setup.cluster, common, args.common.queues)?;
     session.keep_acks();
-    session.set_broker_pid(own.broker_pid());
+    session.set_broker_pids(vec![own.broker_pid()]);
     let duration = args.seconds_per_phase;
     if !args.common.no_floor {
         session.set_floor(runner::floor(cores, args.common.protocol, duration, &folder.config())?);
     }
     let mut integrity = None;
     let ended = rows(&mut session, duration, &mut integrity).err();
-    Ok(setup.outcome(session.rows, integrity, ended))
+    Ok(setup.outcome(cores, session.rows, integrity, ended))
 }
 
 fn rows(

@@ -1,7 +1,6 @@
 //! `loadgen run`: one load against a running cluster.
 
-use crate::cli::RunArgs;
-use crate::consumer::Consumed;
+use crate::cli::{LoadArgs, RunArgs};
 use crate::cores::CorePlan;
 use crate::env::Environment;
 use crate::error::Result;
@@ -12,7 +11,8 @@ use crate::protocols::Protocol;
 use crate::report::folder::RunFolder;
 use crate::report::text::count;
 use crate::result::RunResult;
-use crate::runner::{self, Frame};
+use crate::rocketmq;
+use crate::runner::{self, Frame, Shown};
 use crate::session::{Session, Shape};
 use crate::signals::Stop;
 
@@ -21,24 +21,25 @@ use crate::signals::Stop;
 /// # Errors
 /// When the cluster can't be used, or a signal came. A failed check is in the result.
 pub(crate) fn run(args: &RunArgs, stop: &Stop) -> Result<RunResult> {
-    let progress = Progress::new(args.common.json, args.rocketmq_lines);
+    let progress =
+        Progress::new(args.common.json, args.rocketmq_lines.then_some(args.report_interval));
     std::fs::create_dir_all(&args.common.out)
         .map_err(crate::error::Error::file("create", &args.common.out))?;
     let environment = Environment::collect(&args.common.out);
-    let (name, label, shape) = shape(args);
+    let (name, label, shape) = shape_of(&args.load);
     let lane = if args.common.protocol == Protocol::Native { "native-" } else { "" };
     let workload = format!("run-{lane}{name}");
     let frame = Frame::new(
         &args.common,
         &environment,
         &workload,
-        &format!("What does the cluster at {} do with this load: {label}?", args.namesrv),
+        &format!("What does the cluster at {} do with this load: {label}?", args.target.namesrv),
     );
     let folder = RunFolder::create(&args.common.out, &frame.name)?;
     folder.write_question(&frame.empty_result(), &frame.command)?;
     let outcome = measure(args, &frame, &progress, stop, &folder, (&name, &label, shape))
         .unwrap_or_else(runner::Outcome::nothing);
-    runner::finish(frame, outcome, environment, folder, &args.common)
+    runner::finish(frame, outcome, environment, folder, Shown::of(&args.common))
 }
 
 fn measure(
@@ -51,12 +52,12 @@ fn measure(
 ) -> Result<runner::Outcome> {
     let cores = CorePlan::for_run(args.common.threads);
     let bench = runner::bench(&cores, stop);
-    let mut setup = runner::Setup::connect(&args.namesrv, folder)?;
+    let mut setup = runner::Setup::connect(&args.target.namesrv, folder)?;
     if args.common.protocol == Protocol::Native {
         setup.ask_native()?;
     }
-    let topic = args.topic.clone().unwrap_or_else(|| format!("loadgen-{:x}", frame.run_id));
-    let common = frame.session_common(&args.common, &cores, topic, args.warmup);
+    let topic = args.target.topic.clone().unwrap_or_else(|| format!("loadgen-{:x}", frame.run_id));
+    let common = frame.session_common(&args.common, &cores, topic, args.load.warmup);
     let mut session =
         Session::begin(&bench, progress, &mut setup.cluster, common, args.common.queues)?;
     if !args.common.no_floor {
@@ -67,6 +68,7 @@ fn measure(
             &folder.config(),
         )?);
     }
+    session.set_broker_pids(args.target.broker_pid.clone());
     if args.consume {
         session.keep_acks();
     }
@@ -74,28 +76,28 @@ fn measure(
     let ended = session
         .load(name, label, shape)
         .map(|_| ())
-        .and_then(|()| read_back(args, &mut session, progress, &mut integrity))
+        .and_then(|()| read_back(args, &mut session, &mut integrity))
         .err();
-    Ok(setup.outcome(session.rows, integrity, ended))
+    Ok(setup.outcome(&cores, session.rows, integrity, ended))
 }
 
 fn read_back(
     args: &RunArgs,
     session: &mut Session<'_>,
-    progress: &Progress,
     integrity: &mut Option<IntegrityReport>,
 ) -> Result<()> {
     if args.consume {
         let (report, consumed) = session.consume()?;
         *integrity = Some(report);
         if args.rocketmq_lines {
-            progress.say(&consumer_line(&consumed));
+            rocketmq::print(&rocketmq::consumer_line(&consumed));
         }
     }
     Ok(())
 }
 
-fn shape(args: &RunArgs) -> (String, String, Shape) {
+/// Name, label and shape of a load.
+pub(crate) fn shape_of(args: &LoadArgs) -> (String, String, Shape) {
     let senders = args.senders as usize;
     let in_flight = args.in_flight.map(|depth| depth as usize);
     let duration = args.duration;
@@ -124,19 +126,4 @@ fn shape(args: &RunArgs) -> (String, String, Shape) {
             )
         }
     }
-}
-
-/// The line of RocketMQ's `benchmark/consumer.sh`.
-fn consumer_line(consumed: &Consumed) -> String {
-    let tps = crate::row::count_f64(consumed.messages) * 1e9 / (consumed.took_nanos.max(1) as f64);
-    let (born, stored) = (&consumed.born_to_consume.times_ms, &consumed.store_to_consume.times_ms);
-    format!(
-        "Consume TPS: {tps:.0} AVG(B2C) RT(ms): {:.3} AVG(S2C) RT(ms): {:.3} MAX(B2C) RT(ms): {} \
-            MAX(S2C) RT(ms): {} Consume Fail: {}",
-        born.mean(),
-        stored.mean(),
-        born.max(),
-        stored.max(),
-        consumed.failed_pulls
-    )
 }

@@ -3,10 +3,14 @@
 use crate::env::{BrokerFacts, Environment};
 use crate::integrity::IntegrityReport;
 use crate::row::{Kind, Row};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// The whole result.
-#[derive(Clone, Debug, Serialize)]
+/// Version of the shape of `result.json`. Files of version 1 are read too.
+pub const SCHEMA: u32 = 2;
+
+/// The whole result. Fields that a file of schema 1 has not are empty when it is read.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunResult {
     /// Version of this file's shape.
     pub schema: u32,
@@ -20,12 +24,22 @@ pub struct RunResult {
     pub target: String,
     /// Durability level, as printed on every chart.
     pub durability: String,
+    /// Revision that the program was built from.
+    pub revision: Option<String>,
+    /// The exact command.
+    pub command: String,
+    /// Cores of generators and of the program's own broker.
+    pub cores: Cores,
+    /// The brokers with their configuration.
+    pub brokers: Vec<BrokerFacts>,
     /// When the run began, RFC 3339 in UTC.
     pub started: String,
     /// The question the run answers.
     pub question: String,
     /// The expectation, written before the run.
     pub expectation: Option<String>,
+    /// The answer in a sentence, of the commands that look for one.
+    pub answer: Option<String>,
     /// The rows.
     pub rows: Vec<Row>,
     /// The verdict on the messages; `None` when they were not read back.
@@ -36,6 +50,16 @@ pub struct RunResult {
     pub invalid: Vec<String>,
     /// Notes for the reader.
     pub notes: Vec<String>,
+}
+
+/// Who ran where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cores {
+    /// Core of each generator thread; `None`: the scheduler's choice.
+    pub generators: Vec<Option<usize>>,
+    /// Cores of the program's own broker, or of the floor's target.
+    pub broker: Vec<usize>,
 }
 
 impl RunResult {
@@ -52,6 +76,17 @@ impl RunResult {
         if loads.peek().is_none() || loads.all(|row| !row.invalid.is_empty()) {
             self.invalid.push("no row of load is valid".into());
         }
+    }
+
+    /// What stands on every chart: the durability level, and "loopback" where no network was
+    /// between.
+    #[must_use]
+    pub fn promise(&self) -> String {
+        let is_loopback = |broker: &BrokerFacts| {
+            broker.addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().is_loopback())
+        };
+        let local = !self.brokers.is_empty() && self.brokers.iter().all(is_loopback);
+        format!("{}{}", self.durability, if local { " · loopback" } else { "" })
     }
 
     /// Whether the run is published without `.FAIL`.

@@ -1,11 +1,13 @@
 //! One row of the result: a load or a read, with the facts needed to judge it.
 
-use crate::plan::{Load, Mode};
+use crate::messages::Drawing;
+use crate::plan::{Load, LoadFacts, Mode};
 use crate::protocols::Protocol;
 use crate::recorder::Recorder;
 use crate::stages::{StageRow, StageTimes};
 use hdrhistogram::{Counter, Histogram};
-use serde::Serialize;
+use protocol::checked::fit;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A percentile that is printed.
@@ -39,7 +41,8 @@ impl Quantile {
 }
 
 /// Percentiles in microseconds. One that was taken from too few values is `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Percentiles {
     /// Values recorded.
     pub count: u64,
@@ -88,10 +91,10 @@ impl Percentiles {
 }
 
 /// A printed percentile that is INVALID: the generator was late by too much of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LatePercentile {
     /// Its name.
-    pub percentile: &'static str,
+    pub percentile: String,
     /// The response time there, µs.
     pub response_us: f64,
     /// The schedule lag at the same percentile, µs.
@@ -99,10 +102,11 @@ pub struct LatePercentile {
 }
 
 /// The kind of measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Closed loop: hides stalls.
+    #[default]
     Closed,
     /// Open loop.
     Open,
@@ -111,16 +115,23 @@ pub enum Kind {
 }
 
 /// The same load against the no-op target.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Floor {
-    /// Answers a second.
+    /// Answers a second: the median of the repetitions.
     pub rate_per_s: f64,
-    /// Response time.
+    /// Response time, of all repetitions together.
     pub response: Percentiles,
+    /// How often it was measured; 0 in files of schema 1, which measured it once.
+    pub repetitions: u32,
+    /// The slowest repetition's answers a second.
+    pub rate_min_per_s: f64,
+    /// The fastest repetition's answers a second.
+    pub rate_max_per_s: f64,
 }
 
 /// Response times in one slice of time.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// When the slice ends, seconds from the window's start.
     pub end_s: f64,
@@ -134,8 +145,9 @@ pub struct Slice {
     pub max_us: f64,
 }
 
-/// One row.
-#[derive(Clone, Debug, Serialize)]
+/// One row. Fields that a file of schema 1 has not are empty when it is read.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Row {
     /// Short name, usable in file names.
     pub name: String,
@@ -149,10 +161,12 @@ pub struct Row {
     pub senders: usize,
     /// Requests in flight per connection (closed loop).
     pub in_flight: usize,
-    /// Payload bytes per message.
+    /// Payload bytes per message, the mean where sizes differ.
     pub size_bytes: usize,
     /// Length of the measured window, seconds.
     pub seconds: f64,
+    /// Everything that makes the load again; `None` for a read, and in files of schema 1.
+    pub load: Option<LoadFacts>,
     /// Messages a second that were asked for (open loop).
     pub planned_rate_per_s: Option<f64>,
     /// Messages due in the window.
@@ -203,9 +217,14 @@ pub struct Row {
     pub generator_cpu_share: Vec<Option<f64>>,
     /// Share of the window a generator thread worked, per thread. Spinning is not work.
     pub generator_busy_share: Vec<f64>,
-    /// CPU time of the broker per message, µs (own broker only).
+    /// CPU time of the broker per message, µs, with the work that it put off until after the row
+    /// (its own broker, or `--broker-pid`).
     pub broker_cpu_us_per_message: Option<f64>,
-    /// Resident memory of the broker after the row, bytes (own broker only).
+    /// The part of it that the broker used after the last answer, µs.
+    pub deferred_cpu_us_per_message: Option<f64>,
+    /// How long the broker worked after the last answer, seconds.
+    pub deferred_s: Option<f64>,
+    /// Resident memory of the broker after the row, bytes.
     pub broker_resident_bytes: Option<u64>,
     /// Why the row is INVALID; empty when it is not.
     pub invalid: Vec<String>,
@@ -223,6 +242,7 @@ impl Row {
     #[must_use]
     pub fn of_load(name: &str, label: &str, load: &Load, recorder: Recorder) -> Self {
         let seconds = load.duration.as_secs_f64();
+        let sizes = Drawing::new(load.messages, 0, 0);
         let rate_per_s = count_f64(recorder.answered_in_window) / seconds;
         let (kind, planned_rate_per_s) = match load.mode {
             Mode::Closed => (Kind::Closed, None),
@@ -235,8 +255,9 @@ impl Row {
             protocol: load.protocol,
             senders: load.senders,
             in_flight: load.in_flight,
-            size_bytes: load.size_bytes,
+            size_bytes: fit(sizes.mean_size()),
             seconds,
+            load: Some(load.facts()),
             planned_rate_per_s,
             planned: recorder.sent,
             sent: recorder.sent,
@@ -246,7 +267,7 @@ impl Row {
             unanswered: recorder.unanswered,
             lost_connections: 0,
             rate_per_s,
-            megabytes_per_s: rate_per_s * load.size_bytes as f64 / 1e6,
+            megabytes_per_s: rate_per_s * sizes.mean_bytes() / 1e6,
             response: Percentiles::of(&recorder.response),
             usual_response_us: recorder.usual_response_nanos().map(micros),
             late_percentiles: Vec::new(),
@@ -263,6 +284,8 @@ impl Row {
             generator_cpu_share: Vec::new(),
             generator_busy_share: Vec::new(),
             broker_cpu_us_per_message: None,
+            deferred_cpu_us_per_message: None,
+            deferred_s: None,
             broker_resident_bytes: None,
             invalid: Vec::new(),
             notes: Vec::new(),
@@ -289,37 +312,15 @@ impl Row {
             in_flight: 1,
             size_bytes,
             seconds,
-            planned_rate_per_s: None,
             planned: consumed.messages,
             sent: consumed.messages,
             acknowledged: consumed.messages,
             answered_in_time: consumed.messages,
-            failed: 0,
-            unanswered: 0,
-            lost_connections: 0,
             rate_per_s: count_f64(consumed.messages) / seconds,
             megabytes_per_s: count_f64(consumed.bytes) / seconds / 1e6,
             response: Percentiles::of(&consumed.pull),
-            usual_response_us: None,
-            late_percentiles: Vec::new(),
-            service: None,
-            lag: None,
-            generator_wait: None,
-            stages: None,
-            floor: None,
-            errors: BTreeMap::new(),
-            warmup_errors: BTreeMap::new(),
-            strays: BTreeMap::new(),
-            remarks: BTreeMap::new(),
-            overflows: 0,
-            generator_cpu_share: Vec::new(),
-            generator_busy_share: Vec::new(),
-            broker_cpu_us_per_message: None,
-            broker_resident_bytes: None,
-            invalid: Vec::new(),
             notes: vec!["RT of this row is per pull of up to 32 messages, not per message".into()],
-            over_time: Vec::new(),
-            recorder: None,
+            ..Self::default()
         };
         let faults = [&consumed.born_to_consume, &consumed.store_to_consume];
         for (ages, timestamp) in faults.into_iter().zip(["born", "stored"]) {

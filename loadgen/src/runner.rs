@@ -2,7 +2,7 @@
 
 use crate::cli::{CommonArgs, Header};
 use crate::clock::Clock;
-use crate::cluster::{Cluster, facts};
+use crate::cluster::{Cluster, facts, properties};
 use crate::cores::CorePlan;
 use crate::env::process::NoiseStart;
 use crate::env::{BrokerFacts, Environment};
@@ -14,7 +14,7 @@ use crate::phase::Bench;
 use crate::progress::note;
 use crate::protocols::Protocol;
 use crate::report::folder::RunFolder;
-use crate::result::{RunResult, durability_of, environment_notes, target_of};
+use crate::result::{Cores, RunResult, SCHEMA, durability_of, environment_notes, target_of};
 use crate::row::Row;
 use crate::session::{Common, FloorTarget};
 use crate::signals::Stop;
@@ -93,20 +93,16 @@ impl Frame {
     #[must_use]
     pub(crate) fn empty_result(&self) -> RunResult {
         RunResult {
-            schema: 1,
+            schema: SCHEMA,
+            revision: crate::build_facts::REVISION.map(str::to_owned),
+            command: self.command.clone(),
             seed: self.seed,
             name: self.name.clone(),
             workload: self.workload.clone(),
-            target: String::new(),
-            durability: String::new(),
             started: self.started.clone(),
             question: self.question.clone(),
             expectation: self.expectation.clone(),
-            rows: Vec::new(),
-            integrity: None,
-            ended_early: None,
-            invalid: Vec::new(),
-            notes: Vec::new(),
+            ..RunResult::default()
         }
     }
 
@@ -127,7 +123,8 @@ impl Frame {
             run_id: self.run_id,
             seed: self.seed,
             topic,
-            size_bytes: args.size as usize,
+            messages: args.messages(),
+            burst: args.burst,
             spin: cores.spins(args.spin),
             protocol: args.protocol,
             serialize,
@@ -204,6 +201,17 @@ impl Setup {
         Ok(Self { cluster, brokers })
     }
 
+    /// The durability level of the brokers.
+    #[must_use]
+    pub(crate) fn durability(&self) -> String {
+        durability_of(&self.brokers)
+    }
+
+    /// Adds the brokers of another cluster.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.brokers.extend(other.brokers);
+    }
+
     /// Fills in facts that the program's own brokers do not tell, from the configuration that
     /// started them.
     pub(crate) fn know_own(&mut self, version: &str, config: &str) {
@@ -230,11 +238,14 @@ impl Setup {
     #[must_use]
     pub(crate) fn outcome(
         self,
+        cores: &CorePlan,
         rows: Vec<Row>,
         integrity: Option<IntegrityReport>,
         ended: Option<Error>,
     ) -> Outcome {
-        Outcome { rows, integrity, brokers: self.brokers, notes: Vec::new(), ended }
+        let cores = Cores { generators: cores.generators.clone(), broker: cores.broker.clone() };
+        let (brokers, answer, notes) = (self.brokers, None, Vec::new());
+        Outcome { rows, integrity, brokers, answer, cores, notes, ended }
     }
 }
 
@@ -264,6 +275,9 @@ fn know_own(brokers: &mut [BrokerFacts], version: &str, config: &str) {
         broker
             .config_crc32
             .get_or_insert_with(|| format!("{:08x}", crc32fast::hash(config.as_bytes())));
+        if broker.config.is_empty() {
+            broker.config = properties(config);
+        }
     }
 }
 
@@ -276,6 +290,10 @@ pub(crate) struct Outcome {
     pub integrity: Option<IntegrityReport>,
     /// The brokers' facts.
     pub brokers: Vec<BrokerFacts>,
+    /// The answer in a sentence, of the commands that look for one.
+    pub answer: Option<String>,
+    /// Who ran where.
+    pub cores: Cores,
     /// Notes for the reader.
     pub notes: Vec<String>,
     /// What ended the run before it was done.
@@ -287,7 +305,8 @@ impl Outcome {
     #[must_use]
     pub(crate) fn nothing(why: Error) -> Self {
         let (rows, brokers, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rows, integrity: None, brokers, notes, ended: Some(why) }
+        let (cores, answer) = (Cores::default(), None);
+        Self { rows, integrity: None, brokers, answer, cores, notes, ended: Some(why) }
     }
 }
 
@@ -301,11 +320,14 @@ pub(crate) fn finish(
     outcome: Outcome,
     mut environment: Environment,
     folder: RunFolder,
-    args: &CommonArgs,
+    shown: Shown,
 ) -> Result<RunResult> {
     environment.noise = Some(frame.noise.until_now());
     environment.brokers = outcome.brokers;
     let mut result = frame.empty_result();
+    result.brokers = environment.brokers.clone();
+    result.cores = outcome.cores;
+    result.answer = outcome.answer;
     result.target = target_of(&environment.brokers);
     result.durability = durability_of(&environment.brokers);
     result.rows = outcome.rows;
@@ -323,19 +345,43 @@ pub(crate) fn finish(
         }
         note(&format!("loadgen: {why}"));
     }
-    show(&result, &folder, args.json)?;
+    show(&result, &folder, shown)?;
     Ok(result)
 }
 
-fn show(result: &RunResult, folder: &Path, json: bool) -> Result<()> {
-    let text = if json {
-        String::from_utf8_lossy(&crate::report::folder::pretty(result)?).into_owned()
-    } else {
-        format!(
+/// What a run prints at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// The table.
+    Table,
+    /// `result.json`.
+    Json,
+    /// Nothing: the caller prints what it made of the rows.
+    Nothing,
+}
+
+impl Shown {
+    /// What the arguments ask for.
+    #[must_use]
+    pub(crate) fn of(args: &CommonArgs) -> Self {
+        if args.json { Self::Json } else { Self::Table }
+    }
+}
+
+fn show(result: &RunResult, folder: &Path, shown: Shown) -> Result<()> {
+    let text = match shown {
+        Shown::Json => {
+            String::from_utf8_lossy(&crate::report::folder::pretty(result)?).into_owned()
+        }
+        Shown::Table => format!(
             "{}\n{}",
             crate::report::table::summary(result),
             folder.join("report.html").display()
-        )
+        ),
+        Shown::Nothing => {
+            note(&folder.join("report.html").display().to_string());
+            return Ok(());
+        }
     };
     // The result lies in its folder: nobody reading it here is no failure.
     let _nobody_reads = writeln!(std::io::stdout(), "{text}");

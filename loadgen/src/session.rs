@@ -4,16 +4,18 @@
 use crate::children::ChildProgram;
 use crate::cluster::{Caller, Cluster, queue_offset};
 use crate::consumer::{Consumed, Range, consume};
-use crate::env::process::{process_cpu_nanos, resident_bytes};
+use crate::deferred::BrokerWork;
 use crate::error::Result;
 use crate::integrity::{AckTable, Checker, IntegrityReport};
 use crate::limits::{ACKS_MAX, START_TIMEOUT};
 use crate::live::{Live, Reading};
+use crate::messages::Messages;
 use crate::phase::{Bench, run_load};
 use crate::plan::{Load, Mode, QueuePlan};
 use crate::progress::Progress;
 use crate::protocols::Protocol;
-use crate::row::{Floor, Row, count_f64};
+use crate::recorder::{fine, merge_into};
+use crate::row::{Floor, Percentiles, Row};
 use crate::signals::Stop;
 use crate::verdict;
 use protocol::checked::fit;
@@ -25,6 +27,9 @@ use std::time::{Duration, Instant};
 /// Time that brokers have for building their queues after the acknowledgement.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 
+/// How often the floor of a row is measured: its spread says how far to believe it.
+const FLOOR_REPETITIONS: u32 = 3;
+
 /// The settings that all loads of a session share.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
@@ -34,8 +39,10 @@ pub(crate) struct Common {
     pub seed: u64,
     /// Topic.
     pub topic: String,
-    /// Payload bytes.
-    pub size_bytes: usize,
+    /// Sizes, tags, keys and batches of the messages.
+    pub messages: Messages,
+    /// Messages of a burst.
+    pub burst: u32,
     /// Whether generators never sleep.
     pub spin: bool,
     /// Protocol of sends and of reading back.
@@ -100,8 +107,8 @@ pub(crate) struct Session<'a> {
     acks: Vec<AckTable>,
     keeps_acks: bool,
     floor: Option<FloorTarget>,
-    /// Process of the program's own broker; its CPU time is counted.
-    broker_pid: Option<u32>,
+    /// Processes of the brokers, where they are known: their CPU time is counted.
+    broker_work: BrokerWork,
     /// How long an acknowledged message may take to be visible.
     pub visible_within: Duration,
     /// The rows so far.
@@ -135,7 +142,7 @@ impl<'a> Session<'a> {
             acks: Vec::new(),
             keeps_acks: false,
             floor: None,
-            broker_pid: None,
+            broker_work: BrokerWork::default(),
             visible_within: VISIBLE_WITHIN,
             rows: Vec::new(),
         })
@@ -151,9 +158,9 @@ impl<'a> Session<'a> {
         self.floor = Some(floor);
     }
 
-    /// Counts this process's CPU time per message.
-    pub(crate) fn set_broker_pid(&mut self, pid: u32) {
-        self.broker_pid = Some(pid);
+    /// Counts the CPU time of these processes per message.
+    pub(crate) fn set_broker_pids(&mut self, pids: Vec<u32>) {
+        self.broker_work = BrokerWork::of(pids);
     }
 
     /// Runs one row and its floor.
@@ -163,16 +170,12 @@ impl<'a> Session<'a> {
     /// same.
     pub(crate) fn load(&mut self, name: &str, label: &str, shape: Shape) -> Result<&Row> {
         let load = self.load_of(shape, self.acks_max());
-        let cpu_before = self.broker_pid.and_then(process_cpu_nanos);
+        let work = self.broker_work.begin();
         let phase =
             run_load(self.bench, name, label, &load, &self.queues, self.acks.len(), self.progress)?;
-        let cpu_after = self.broker_pid.and_then(process_cpu_nanos);
         let mut row = phase.row;
         let messages: u64 = phase.acks.iter().map(AckTable::acknowledged).sum();
-        row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| {
-            after.saturating_sub(before) as f64 / 1000.0 / count_f64(messages.max(1))
-        });
-        row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
+        self.broker_work.charge(&mut row, work, messages, &self.bench.stop);
         self.acks.extend(phase.acks);
         // Kept before anything else can end the run: a floor that fails costs no row.
         let last = self.rows.len();
@@ -181,26 +184,39 @@ impl<'a> Session<'a> {
         let floor = self.measure_floor(label, shape)?;
         let row = &mut self.rows[last];
         row.floor = floor;
-        row.notes = verdict::notes(row);
+        let mut notes = verdict::notes(row);
+        let of_broker = row.notes.drain(..).filter(|note| !notes.contains(note));
+        let of_broker: Vec<String> = of_broker.collect();
+        notes.extend(of_broker);
+        row.notes = notes;
         Ok(row)
     }
 
+    /// The same load against the no-op target, [`FLOOR_REPETITIONS`] times.
     fn measure_floor(&self, label: &str, shape: Shape) -> Result<Option<Floor>> {
         let Some(target) = &self.floor else { return Ok(None) };
         let mut load = self.load_of(Shape { duration: target.duration, ..shape }, 0);
         load.warmup = load.warmup.min(target.duration / 4);
         let queue = QueuePlan { index: 0, broker: "noop".into(), addr: target.addr, queue_id: 0 };
-        let phase = run_load(
-            self.bench,
-            "floor",
-            &format!("  floor of {label}"),
-            &load,
-            &[queue],
-            0,
-            self.progress,
-        )?;
-        self.bench.stop.check()?;
-        Ok(phase.row.response.map(|response| Floor { rate_per_s: phase.row.rate_per_s, response }))
+        let (mut rates, mut response) = (Vec::new(), fine());
+        for nth in 1..=FLOOR_REPETITIONS {
+            let label = format!("  floor of {label}, {nth} of {FLOOR_REPETITIONS}");
+            let queues = std::slice::from_ref(&queue);
+            let phase = run_load(self.bench, "floor", &label, &load, queues, 0, self.progress)?;
+            self.bench.stop.check()?;
+            rates.push(phase.row.rate_per_s);
+            if let Some(recorder) = &phase.row.recorder {
+                merge_into(&mut response, &recorder.response);
+            }
+        }
+        rates.sort_by(f64::total_cmp);
+        Ok(Percentiles::of(&response).map(|response| Floor {
+            rate_per_s: rates[rates.len() / 2],
+            response,
+            repetitions: FLOOR_REPETITIONS,
+            rate_min_per_s: rates[0],
+            rate_max_per_s: rates[rates.len() - 1],
+        }))
     }
 
     /// The part of the room for acknowledgements that is left for each generator of a row.
@@ -219,7 +235,8 @@ impl<'a> Session<'a> {
             mode: shape.mode,
             senders: shape.senders,
             in_flight: shape.in_flight,
-            size_bytes: self.common.size_bytes,
+            messages: self.common.messages,
+            burst: self.common.burst,
             warmup: self.common.warmup,
             duration: shape.duration,
             spin: self.common.spin,
@@ -280,20 +297,16 @@ impl<'a> Session<'a> {
         let shown =
             self.progress.phase(&format!("consume and check {expected} messages"), Duration::ZERO);
         let live = Live::default();
-        let cpu_before = self.broker_pid.and_then(process_cpu_nanos);
+        let work = self.broker_work.begin();
         let consumed = self.read(ranges, &mut checker, &live, &|reading| shown.update(&reading))?;
-        let cpu_after = self.broker_pid.and_then(process_cpu_nanos);
         shown.finish();
         let mut row = Row::of_consume(
             &consumed,
             self.queues.len(),
-            self.common.size_bytes,
+            fit(self.common.messages.sizes.max()),
             self.common.protocol,
         );
-        row.broker_cpu_us_per_message = cpu_before.zip(cpu_after).map(|(before, after)| {
-            after.saturating_sub(before) as f64 / 1000.0 / count_f64(consumed.messages.max(1))
-        });
-        row.broker_resident_bytes = self.broker_pid.and_then(resident_bytes);
+        self.broker_work.charge(&mut row, work, consumed.messages, &self.bench.stop);
         row.invalid.extend(consumed.incomplete.clone());
         self.rows.push(row);
         Ok((checker.finish(consumed.incomplete.clone()), consumed))

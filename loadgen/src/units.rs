@@ -17,6 +17,7 @@ const TIMES_S: &[(&str, f64)] = &[
     ("min", 60.0),
     ("h", 3600.0),
 ];
+const SHARES: &[(&str, f64)] = &[("", 1.0), ("%", 0.01)];
 const RATES: &[(&str, f64)] = &[("", 1.0), ("k", 1e3), ("M", 1e6)];
 const SIZES: &[(&str, f64)] =
     &[("", 1.0), ("B", 1.0), ("kB", 1e3), ("KiB", 1024.0), ("MB", 1e6), ("MiB", 1024.0 * 1024.0)];
@@ -51,6 +52,36 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let rate = value(number, RATES, "a rate: write 50000, 50k/s or 1.5M/s")?;
     within(rate, RATE.0, RATE.1, "0.001 and 100M messages a second")?;
     Ok(rate)
+}
+
+/// A stall: when it begins and how long it lasts, as `500ms:10ms`.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn stall(text: &str) -> Result<(Duration, Duration), String> {
+    let (at, length) =
+        text.split_once(':').ok_or_else(|| format!("`{text}` is no stall: write 500ms:10ms"))?;
+    Ok((time_or_zero(at)?, time(length)?))
+}
+
+/// A share: `5%` or `0.05`, from 0 to 100 %.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share = value(text, SHARES, "a share: write 5% or 0.05")?;
+    within(share, 0.0, 1.0, "0 and 100 %")?;
+    Ok(share)
+}
+
+/// The exponent of a Zipf distribution.
+///
+/// # Errors
+/// When it is none between 0 and 10.
+pub(crate) fn skew(text: &str) -> Result<f64, String> {
+    let skew = value(text, &[("", 1.0)], "an exponent: write 0 (even), 1 or 1.5")?;
+    within(skew, 0.0, 10.0, "0 and 10")?;
+    Ok(skew)
 }
 
 /// A whole number of bytes between `min` and `max`.

@@ -17,6 +17,7 @@ use protocol::checked::fit;
 use protocol::codes::request;
 use protocol::json::parse_lenient;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -225,9 +226,18 @@ pub(crate) fn facts(broker: &Broker) -> (BrokerFacts, Option<String>) {
         };
         facts.flush_disk_type = value("flushDiskType");
         facts.broker_role = value("brokerRole");
+        facts.config = properties(text);
         facts.config_crc32 = Some(format!("{:08x}", crc32fast::hash(text.as_bytes())));
     }
     (facts, config)
+}
+
+/// The keys and values of `key=value` lines; of a key that comes twice the last one.
+#[must_use]
+pub(crate) fn properties(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.split_once('='));
+    pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
 }
 
 fn json(reply: &Reply, operation: &'static str) -> Result<Value> {

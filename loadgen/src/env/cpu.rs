@@ -1,10 +1,11 @@
 //! Processor facts: model, frequency policy, SMT, NUMA, clock source.
 
 use super::text;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The processor as the kernel sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cpu {
     /// Model name.
     pub model: Option<String>,

@@ -1,12 +1,13 @@
 //! The disk and filesystem under the store: the cost of a flush depends on them.
 
 use super::{chosen, text};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Facts about the folder the store lies in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StoreDisk {
     /// The folder.
     pub folder: String,

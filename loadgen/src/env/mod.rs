@@ -8,11 +8,13 @@ pub mod cpu;
 pub mod disk;
 pub mod process;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The whole record, written to `environment.json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Environment {
     /// Host name.
     pub host: Option<String>,
@@ -40,7 +42,8 @@ pub struct Environment {
     pub store: disk::StoreDisk,
     /// Version and revision of the program.
     pub loadgen_version: String,
-    /// Git revision of the working tree the program is run in, when there is one.
+    /// Git revision that the program was built from, with `-dirty` behind it when files of the
+    /// program had changed since. Files of schema 1 have the working directory's.
     pub revision: Option<String>,
     /// Whether this is a debug build, whose figures mean nothing.
     pub debug_build: bool,
@@ -53,7 +56,8 @@ pub struct Environment {
 }
 
 /// One broker under test.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BrokerFacts {
     /// Its name.
     pub name: String,
@@ -67,6 +71,9 @@ pub struct BrokerFacts {
     pub broker_role: Option<String>,
     /// CRC-32 of its whole configuration text, hex: tells two configurations apart.
     pub config_crc32: Option<String>,
+    /// Its configuration as it tells it; for the program's own brokers, and others that do not
+    /// tell it, the lines that started it.
+    pub config: BTreeMap<String, String>,
 }
 
 impl BrokerFacts {
@@ -79,7 +86,8 @@ impl BrokerFacts {
 }
 
 /// Limits of the container.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cgroup {
     /// `cpu.max`: quota and period in µs, or `max`.
     pub cpu_max: Option<String>,
@@ -113,7 +121,7 @@ impl Environment {
             cgroup: cgroup(),
             store: disk::StoreDisk::collect(store),
             loadgen_version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: revision(),
+            revision: crate::build_facts::REVISION.map(str::to_owned),
             debug_build: cfg!(debug_assertions),
             command: command(),
             noise: None,
@@ -169,23 +177,6 @@ fn cgroup() -> Cgroup {
         io_max: read("io.max"),
         cpus: read("cpuset.cpus.effective"),
     }
-}
-
-/// The commit checked out in the working directory, as git tells it.
-fn revision() -> Option<String> {
-    let here = std::env::current_dir().ok()?;
-    let output = std::process::Command::new("git")
-        .args(["rev-parse", "--short=12", "HEAD"])
-        .current_dir(here)
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let dirty = std::process::Command::new("git")
-        .args(["status", "--porcelain", "--untracked-files=no"])
-        .output()
-        .ok()?;
-    let mark = if dirty.stdout.is_empty() { "" } else { "-dirty" };
-    (output.status.success() && !text.trim().is_empty()).then(|| format!("{}{mark}", text.trim()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! CPU time of threads and processes, and the noise of other tenants during a run.
 
 use super::text;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// CPU time of the calling thread, ns.
 #[must_use]
@@ -33,7 +33,8 @@ fn run_nanos(schedstat: &str) -> Option<u64> {
 }
 
 /// The shares of this host that others took during the run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Noise {
     /// Share of CPU time the hypervisor gave to others, in percent.
     pub steal_percent: Option<f64>,

@@ -72,6 +72,49 @@ pub fn percentile_spectrum(rows: &[Row], durability: &str) -> Option<String> {
     })
 }
 
+/// The throughput–latency curve: percentiles of the valid open loops over their rates; `None` from
+/// fewer than three.
+#[must_use]
+pub fn curve(rows: &[Row], durability: &str) -> Option<String> {
+    let mut open: Vec<&Row> =
+        rows.iter().filter(|row| row.kind == Kind::Open && row.response.is_some()).collect();
+    open.sort_by(|one, two| one.rate_per_s.total_cmp(&two.rate_per_s));
+    if open.len() < 3 {
+        return None;
+    }
+    let names = [("p99.9", 1, 3), ("p99", 5, 2), ("p50", 0, 0)];
+    let series = |(name, colour, at): (&str, usize, usize)| Line {
+        label: name.to_owned(),
+        points: open
+            .iter()
+            .filter_map(|row| Some((row.rate_per_s, row.response.as_ref()?.each()[at]?)))
+            .collect(),
+        colour: COLOURS[colour],
+        dashed: false,
+    };
+    let lines: Vec<Line> = names.into_iter().map(series).collect();
+    let lines: Vec<Line> = lines.into_iter().filter(|line| !line.points.is_empty()).collect();
+    let top = open.last().map_or(1.0, |row| row.rate_per_s) * 1.05;
+    let invalid = open.iter().filter(|row| !row.invalid.is_empty()).count();
+    let mark = match invalid {
+        0 => String::new(),
+        rows => format!(" · {rows} of {} points are INVALID", open.len()),
+    };
+    let title = format!("Response time by rate, open loop · {durability}{mark}");
+    let place = SeriesLabelPosition::UpperLeft;
+    svg(|area| {
+        draw_lines(
+            area,
+            &title,
+            ("messages a second", "response time"),
+            &lines,
+            place,
+            0.0..top,
+            &count,
+        )
+    })
+}
+
 /// p50, p99 and max of one row over time.
 #[must_use]
 pub fn over_time(row: &Row, durability: &str) -> Option<String> {

@@ -100,12 +100,27 @@ impl RunFolder {
         self.write("summary.txt", format!("{}\n", summary(result)).as_bytes())?;
         self.write("report.html", page(result, environment).as_bytes())?;
         self.write_histograms(result)?;
+        self.write("rows.csv", super::csv::rows(&result.rows).as_bytes())?;
+        self.write("over_time.csv", super::csv::over_time(&result.rows).as_bytes())?;
+        self.write_openmessaging(result)?;
         let end = self.out.join(&result.name);
         if valid {
             fs::rename(&self.path, &end).map_err(Error::file("rename", &self.path))?;
         }
         append_to_ledger(&self.out, result)?;
         Ok(end)
+    }
+
+    fn write_openmessaging(&self, result: &RunResult) -> Result<()> {
+        let folder = self.path.join("openmessaging");
+        fs::create_dir_all(&folder).map_err(Error::file("create", folder))?;
+        for row in &result.rows {
+            let file = super::openmessaging::of_row(row, &result.workload, &result.target);
+            if let Some(file) = file {
+                self.write(&format!("openmessaging/{}.json", row.name), &pretty(&file)?)?;
+            }
+        }
+        Ok(())
     }
 
     fn write_histograms(&self, result: &RunResult) -> Result<()> {
@@ -138,6 +153,11 @@ impl RunFolder {
                     &format!("hgrm/{}-stage-{stage}.hgrm", row.name),
                     percentile_text(histogram).as_bytes(),
                 )?;
+            }
+        }
+        for row in &result.rows {
+            if let Some(log) = super::hlog::log_text(row)? {
+                self.write(&format!("{}.hlog", row.name), &log)?;
             }
         }
         if let Some(recorder) = result.headline().and_then(|row| row.recorder.as_ref()) {
@@ -227,8 +247,9 @@ fn readme(result: &RunResult, command: &str, answer: Option<&str>) -> String {
          ## Answer\n\n{answer}\n\n\
          ## Exact command\n\n```text\n{command}\n```\n\n\
          Charts: `report.html`. Figures: `result.json`. Histograms: `response.hgrm`, \
-         `service.hgrm` (headline row), `hgrm/` (all rows). Where it ran: `environment.json`. \
-         What ran: `config/`.\n",
+         `service.hgrm` (headline row), `hgrm/` (all rows), `*.hlog` (all values of a row). \
+         Tables: `rows.csv`, `over_time.csv`; for other tools `openmessaging/`. \
+         Where it ran: `environment.json`. What ran: `config/`.\n",
         result.name, result.question
     )
 }

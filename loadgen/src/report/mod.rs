@@ -3,11 +3,15 @@
 //! ```text
 //! <date>-<host>-<revision>-<workload>[.FAIL]/
 //!   README.md  environment.json  config/  result.json  response.hgrm  service.hgrm  hgrm/  report.html  summary.txt
+//!   ROW.hlog  rows.csv  over_time.csv  openmessaging/
 //! ```
 
 pub mod charts;
+pub mod csv;
 pub mod folder;
 pub mod hgrm;
+pub mod hlog;
 pub mod html;
+pub mod openmessaging;
 pub mod table;
 pub mod text;

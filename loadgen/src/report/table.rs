@@ -34,6 +34,7 @@ pub fn summary(result: &RunResult) -> String {
         format!("{} · {}{lane} · {}", result.target, result.durability, result.started),
         rows_table(&result.rows),
     ];
+    lines.extend(result.answer.iter().map(|answer| format!("ANSWER   {answer}")));
     lines.extend(stages_table(&result.rows));
     lines.push(
         "RT = response time, from when the message was due; service time from when it was \

@@ -3,6 +3,7 @@
 
 use crate::fake_broker::{Stall, start};
 use loadgen::clock::Clock;
+use loadgen::messages::{Messages, Sizes};
 use loadgen::phase::{Bench, Phase, run_load};
 use loadgen::plan::{Load, Mode, QueuePlan};
 use loadgen::progress::Progress;
@@ -24,7 +25,8 @@ fn run(addr: SocketAddr, mode: Mode, in_flight: usize, threads: usize) -> Phase 
         mode,
         senders: threads,
         in_flight,
-        size_bytes: 100,
+        messages: Messages { sizes: Sizes::Fixed(100), ..Messages::default() },
+        burst: 0,
         warmup: Duration::from_millis(100),
         duration: Duration::from_millis(1500),
         spin: false,
@@ -34,7 +36,7 @@ fn run(addr: SocketAddr, mode: Mode, in_flight: usize, threads: usize) -> Phase 
     };
     let queues = [QueuePlan { index: 0, broker: "b".into(), addr, queue_id: 0 }];
     let bench = Bench { clock: Clock::start(), stop: Stop::default(), cores: vec![None; threads] };
-    run_load(&bench, "row", "row", &load, &queues, 0, &Progress::new(true, false)).unwrap()
+    run_load(&bench, "row", "row", &load, &queues, 0, &Progress::new(true, None)).unwrap()
 }
 
 fn stalling() -> SocketAddr {
@@ -53,7 +55,7 @@ fn response_time_shows_a_stall_that_service_time_hides() {
     // One sender with one message in flight: a single send sat through the stall.
     assert!(service.p99_us.unwrap() < 50_000.0, "service p99 {:?} µs", service.p99_us);
     assert!(service.max_us > 300_000.0, "service max {} µs", service.max_us);
-    let late: Vec<&str> = row.late_percentiles.iter().map(|late| late.percentile).collect();
+    let late: Vec<&str> = row.late_percentiles.iter().map(|it| it.percentile.as_str()).collect();
     assert!(late.contains(&"p90") && late.contains(&"p99"), "which were late: {late:?}");
     assert!(
         row.invalid.iter().any(|reason| reason.starts_with("p90: schedule lag")),

@@ -7,6 +7,7 @@ use protocol::remoting::{CommandHead, CommandView, write_command};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -35,6 +36,8 @@ pub(crate) enum Sends {
         /// Answers a second.
         per_s: f64,
     },
+    /// Acknowledged this long after it came, others meanwhile; at most so many a second.
+    Late { by: Duration, per_s: f64 },
     /// Acknowledged, and read back with timestamps of the next hour.
     ReadFromTheFuture,
     /// Acknowledged, but once a queue's end was asked for nobody can connect any more.
@@ -55,6 +58,8 @@ struct Facts {
     cluster: OnceLock<Vec<(String, SocketAddr)>>,
     first_send: OnceLock<Instant>,
     taken: AtomicU64,
+    /// When the next answer may be given at the earliest.
+    next_answer: Mutex<Option<Instant>>,
     deaf: AtomicBool,
     dead: AtomicBool,
     streams: Mutex<Vec<TcpStream>>,
@@ -93,6 +98,7 @@ impl FakeBroker {
             cluster: OnceLock::new(),
             first_send: OnceLock::new(),
             taken: AtomicU64::new(0),
+            next_answer: Mutex::default(),
             deaf: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             streams: Mutex::default(),
@@ -113,6 +119,10 @@ impl FakeBroker {
         self.facts.bodies.lock().unwrap().clone()
     }
 }
+
+/// What it says of its configuration.
+pub(crate) const CONFIG: &str =
+    "brokerRole=ASYNC_MASTER\nflushDiskType=ASYNC_FLUSH\nidleSpinMicros=20\n";
 
 /// Bodies kept of each broker.
 const BODIES_MAX: usize = 4_096;
@@ -140,6 +150,16 @@ fn accept(listener: &TcpListener, facts: &Arc<Facts>) {
 }
 
 fn serve(mut stream: TcpStream, facts: &Facts) {
+    let (later, each) = channel::<(Instant, Vec<u8>)>();
+    let mut writer = stream.try_clone().unwrap();
+    std::thread::spawn(move || {
+        for (due, answer) in each {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if writer.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    });
     let mut length = [0; 4];
     while stream.read_exact(&mut length).is_ok() {
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
@@ -153,11 +173,10 @@ fn serve(mut stream: TcpStream, facts: &Facts) {
             }
             request::GET_ROUTEINFO_BY_TOPIC => Some(answered(&request, 0, None, &facts.route())),
             request::GET_MAX_OFFSET => Some(facts.max_offset(&request)),
-            request::GET_BROKER_CONFIG | request::GET_BROKER_RUNTIME_INFO => {
-                Some(answered(&request, 1, None, &[]))
-            }
+            request::GET_BROKER_CONFIG => Some(answered(&request, 0, None, CONFIG.as_bytes())),
+            request::GET_BROKER_RUNTIME_INFO => Some(answered(&request, 1, None, &[])),
             request::PULL_MESSAGE => facts.pull(&request),
-            _ => facts.send(&request),
+            _ => facts.send(&request, &later),
         };
         if answer.is_some_and(|answer| stream.write_all(&answer).is_err()) {
             return;
@@ -244,7 +263,11 @@ impl Facts {
         answered(request, 0, Some(("offset", self.taken.load(Ordering::SeqCst))), &[])
     }
 
-    fn send(&self, request: &CommandView<'_>) -> Option<Vec<u8>> {
+    fn send(
+        &self,
+        request: &CommandView<'_>,
+        later: &Sender<(Instant, Vec<u8>)>,
+    ) -> Option<Vec<u8>> {
         let first = *self.first_send.get_or_init(Instant::now);
         let nth = self.taken.fetch_add(1, Ordering::SeqCst);
         self.keep(request.body);
@@ -268,6 +291,15 @@ impl Facts {
             Sends::AtMost { per_s } => {
                 let due = Duration::from_secs_f64(f64::from(u32::try_from(nth).unwrap()) / per_s);
                 std::thread::sleep(due.saturating_sub(first.elapsed()));
+            }
+            Sends::Late { by, per_s } => {
+                // What was not asked for in a pause is no credit.
+                let mut next = self.next_answer.lock().unwrap();
+                let due = next.unwrap_or(first).max(Instant::now() + by);
+                *next = Some(due + Duration::from_secs_f64(1.0 / per_s));
+                let answer = answered(request, 0, Some(("queueOffset", nth)), &[]);
+                let _closed = later.send((due, answer));
+                return None;
             }
             Sends::Acknowledged
             | Sends::ReadFromTheFuture

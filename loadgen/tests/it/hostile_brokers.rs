@@ -101,5 +101,5 @@ fn messages_from_the_future_are_faults_of_the_clocks_and_no_times() {
         assert!(row["notes"].to_string().contains(&note), "{row}");
     }
     // As 1 ms each they made an average of 1 ms.
-    assert!(ended.said.contains("AVG(B2C) RT(ms): 0.000"), "{}", ended.said);
+    assert!(ended.said.contains("AVG(B2C) RT(ms):   0.000"), "{}", ended.said);
 }

@@ -4,13 +4,16 @@
 
 mod arguments;
 mod bodies;
+mod commands;
 mod coordinated_omission;
 mod crash;
 mod fake_broker;
 mod generators;
 mod hostile_brokers;
 mod interruptions;
+mod loads;
 mod native;
 mod processes;
 mod program;
+mod provenance;
 mod run_folder;

@@ -31,7 +31,7 @@ pub(crate) struct Ended {
     pub said: String,
     pub folder: PathBuf,
     pub result: Value,
-    _out: TempDir,
+    out: TempDir,
 }
 
 impl Ended {
@@ -53,7 +53,12 @@ impl Ended {
         let result = std::fs::read(folder.join("result.json"))
             .unwrap_or_else(|error| panic!("no result.json: {error}: {said}"));
         let result = serde_json::from_slice(&result).unwrap();
-        Self { code, said, folder, result, _out: out }
+        Self { code, said, folder, result, out }
+    }
+
+    /// The folder of folders.
+    pub(crate) fn out(&self) -> &Path {
+        self.out.path()
     }
 
     /// The first row.

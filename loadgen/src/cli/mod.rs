@@ -1,6 +1,18 @@
 //! The command line. Its help explains each command and has examples that run as printed.
 
-use crate::limits::{IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, SENDERS_MAX, THREADS_MAX};
+pub mod analysis;
+pub mod search;
+
+use analysis::{
+    CompareArgs, CompletionsArgs, EnvArgs, GateArgs, ManArgs, ReportArgs, SelftestArgs, VerifyArgs,
+};
+use search::{FindMaxArgs, SweepArgs};
+
+use crate::limits::{
+    BATCH_MAX, IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, PROPERTY_BYTES_MAX, SENDERS_MAX, TAGS_MAX,
+    THREADS_MAX,
+};
+use crate::messages::{Messages, Sizes};
 use crate::payload::PAYLOAD_BYTES_MIN;
 use crate::protocols::Protocol;
 use crate::schedule::Shape;
@@ -27,6 +39,12 @@ const EXAMPLES: &str = "Examples:
       the same for what the page cache promises
   loadgen run --namesrv a:9876,b:9876 --senders 16 --rate 50k/s --duration 60s --consume
       open loop at 50,000/s over 16 connections, then read all back and check it
+  loadgen sweep --namesrv 127.0.0.1:9876 --senders 16
+      the throughput–latency curve, up to the most that a closed loop reaches
+  loadgen find-max --namesrv 127.0.0.1:9876 --senders 16 --p99 5ms
+      the highest rate whose p99 stays within 5 ms
+  loadgen gate main-1 main-2 main-3 --to new-1 new-2 new-3 --tolerance 5%
+      is the new build more than 5 % slower? Runs of your CI, in pairs
   loadgen run --namesrv 127.0.0.1:9876 --protocol native --senders 16 --in-flight 8 --consume
       produce and read back over the native protocol of a running RingMQ
 
@@ -36,12 +54,19 @@ its schedule is marked INVALID.
 
 Exit status: 0 good · 1 could not run · 2 wrong arguments · 3 integrity check failed
              4 run invalid, or ended early with its rows kept · 130 interrupted before a row
+             5 gate: worse is shown · 6 gate: neither is shown
+             7 verify, selftest: something does not hold
 
 Every run keeps its folder. Its name ends in .FAIL unless the run is good.";
 
 /// A payload's size.
 fn payload_bytes(text: &str) -> Result<u32, String> {
     units::bytes(text, fit(PAYLOAD_BYTES_MIN), fit(PAYLOAD_BYTES_MAX))
+}
+
+/// Sizes of payloads.
+fn payload_sizes(text: &str) -> Result<Sizes, String> {
+    Sizes::parse(text, fit(PAYLOAD_BYTES_MIN), fit(PAYLOAD_BYTES_MAX))
 }
 
 /// A number within these bounds, both included.
@@ -69,6 +94,33 @@ pub enum Command {
     /// Kill a broker of its own again and again while sending, and show that nothing it
     /// acknowledged is missing
     Crash(CrashArgs),
+    /// The throughput–latency curve: the same load at rising rates
+    #[command(after_help = search::SWEEP_EXAMPLES)]
+    Sweep(SweepArgs),
+    /// The highest rate that keeps a p99 objective, found by bisection and confirmed twice
+    #[command(after_help = search::FIND_MAX_EXAMPLES)]
+    FindMax(FindMaxArgs),
+    /// Is B different from A? Stored runs in pairs, or two brokers in blocks A B B A
+    #[command(after_help = analysis::COMPARE_EXAMPLES)]
+    Compare(Box<CompareArgs>),
+    /// `compare` with an exit status, for your own CI: is B worse than A by more than you allow?
+    #[command(after_help = analysis::GATE_EXAMPLES)]
+    Gate(Box<GateArgs>),
+    /// Draw the report of a stored run again
+    #[command(after_help = analysis::REPORT_EXAMPLES)]
+    Report(ReportArgs),
+    /// Check stored runs: do counts, percentiles, histograms and verdicts agree?
+    #[command(after_help = analysis::VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Show the environment that travels with every result
+    Env(EnvArgs),
+    /// Put known stalls into a target and find them: does this instrument work on this machine?
+    #[command(after_help = analysis::SELFTEST_EXAMPLES)]
+    Selftest(SelftestArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages
+    Man(ManArgs),
     /// The broker, run as a child
     #[command(hide = true, disable_help_flag = true)]
     Mqbroker(ChildArgs),
@@ -100,6 +152,9 @@ pub struct NoopArgs {
     /// Core to run on
     #[arg(long)]
     pub core: Option<usize>,
+    /// Stand still, AT:FOR after the first request; may be repeated
+    #[arg(long, value_name = "AT:FOR", value_parser = units::stall)]
+    pub stall: Vec<(Duration, Duration)>,
 }
 
 /// When the generator sleeps.
@@ -206,9 +261,27 @@ pub struct CrashArgs {
 /// Arguments of both `quick` and `run`.
 #[derive(Debug, Args)]
 pub struct CommonArgs {
-    /// Payload bytes per message, incompressible
-    #[arg(long, default_value = "1KiB", value_parser = payload_bytes)]
-    pub size: u32,
+    /// Payload bytes per message, incompressible: 1KiB, a range 100-4KiB, or zipf:100-64KiB
+    #[arg(long, default_value = "1KiB", value_parser = payload_sizes)]
+    pub size: Sizes,
+    /// Messages in each request; a rate stays one of messages
+    #[arg(long, default_value_t = 1, value_parser = from_to(1, BATCH_MAX))]
+    pub batch: u32,
+    /// Distinct tags of the messages
+    #[arg(long, default_value_t = 0, value_parser = from_to(0, TAGS_MAX))]
+    pub tags: u32,
+    /// Distinct keys of the messages, by which a broker's index finds them
+    #[arg(long, default_value_t = 0)]
+    pub keys: u64,
+    /// Bytes of a user property of each message
+    #[arg(long, default_value_t = 0, value_parser = from_to(0, PROPERTY_BYTES_MAX))]
+    pub property_bytes: u32,
+    /// Hot queues: the n-th queue of a broker gets 1/n^SKEW of the first one's messages
+    #[arg(long, default_value_t = 0.0, value_parser = units::skew)]
+    pub queue_skew: f64,
+    /// Messages of a burst (--shape burst)
+    #[arg(long, default_value_t = 100, value_parser = from_to(1, IN_FLIGHT_MAX))]
+    pub burst: u32,
     /// Queues of the topic per broker, when it is created
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub queues: u32,
@@ -224,6 +297,9 @@ pub struct CommonArgs {
     /// Header encoding (remoting)
     #[arg(long, value_enum, default_value_t = Header::Json)]
     pub header: Header,
+    /// TOML file with keys that are these flags; what the command line says counts more
+    #[arg(long, value_name = "FILE")]
+    pub workload: Option<PathBuf>,
     /// Folder that gets the run's folder
     #[arg(long, default_value = "bench-results/runs")]
     pub out: PathBuf,
@@ -239,6 +315,21 @@ pub struct CommonArgs {
     /// Do not measure the no-op floor (saves time)
     #[arg(long)]
     pub no_floor: bool,
+}
+
+impl CommonArgs {
+    /// What messages look like.
+    #[must_use]
+    pub fn messages(&self) -> Messages {
+        Messages {
+            sizes: self.size,
+            batch: self.batch,
+            tags: self.tags,
+            keys: self.keys,
+            property_bytes: self.property_bytes,
+            queue_skew: self.queue_skew,
+        }
+    }
 }
 
 /// Arguments of `quick`.
@@ -264,18 +355,23 @@ pub struct QuickArgs {
     pub broker_config: Vec<String>,
 }
 
-/// Arguments of `run`.
+/// The cluster that is measured.
 #[derive(Debug, Args)]
-pub struct RunArgs {
-    /// Arguments of both commands.
-    #[command(flatten)]
-    pub common: CommonArgs,
+pub struct TargetArgs {
     /// Name servers, host:port, several separated by , or ;
     #[arg(long, short = 'n')]
     pub namesrv: String,
     /// Topic; created on every master when it is missing (default: a fresh one)
     #[arg(long, short = 't')]
     pub topic: Option<String>,
+    /// Process of a broker on this host: its CPU time and memory are told; may be repeated
+    #[arg(long, value_name = "PID")]
+    pub broker_pid: Vec<u32>,
+}
+
+/// One load.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
     /// Connections
     #[arg(long, default_value_t = 1, value_parser = from_to(1, SENDERS_MAX))]
     pub senders: u32,
@@ -300,12 +396,29 @@ pub struct RunArgs {
         allow_hyphen_values = true
     )]
     pub warmup: Duration,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Arguments of all commands that measure.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// The cluster.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The load.
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// Read everything back afterwards and check it
     #[arg(long)]
     pub consume: bool,
-    /// Print the lines RocketMQ's own benchmark prints, once a second
+    /// Print the lines that RocketMQ's own benchmark prints, on standard output
     #[arg(long)]
     pub rocketmq_lines: bool,
+    /// Time between two of these lines
+    #[arg(long, default_value = "10s", value_parser = units::time, allow_hyphen_values = true)]
+    pub report_interval: Duration,
 }
 
 #[cfg(test)]
