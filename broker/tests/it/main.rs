@@ -28,6 +28,7 @@ mod many_transactions;
 mod native;
 mod native_refused;
 mod offsets;
+mod pop;
 mod query;
 mod rates;
 mod refusals;

@@ -316,7 +316,10 @@ mod tests {
             topic: Some("T".into()),
             ..CheckPoint::default()
         };
-        let text = r#"{"bm":0,"bn":"b","c":"g","d":[0,2],"it":60000,"n":2,"pt":1700000000000,"q":3,"ro":0,"so":10,"sp":false,"t":"T"}"#;
+        let text = concat!(
+            r#"{"bm":0,"bn":"b","c":"g","d":[0,2],"it":60000,"n":2,"pt":1700000000000,"#,
+            r#""q":3,"ro":0,"so":10,"sp":false,"t":"T"}"#
+        );
         assert_eq!(json::to_fastjson(&point), text.as_bytes());
         assert_eq!(json::from_lenient::<CheckPoint>(text.as_bytes()).unwrap(), point);
         assert_eq!([point.offset(0), point.offset(1), point.offset(2)], [Some(10), Some(12), None]);
