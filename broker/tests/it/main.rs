@@ -29,6 +29,7 @@ mod native;
 mod native_refused;
 mod offsets;
 mod pop;
+mod pop_order;
 mod query;
 mod rates;
 mod refusals;
