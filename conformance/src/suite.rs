@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 33] = [
+pub(crate) const SCENARIOS: [Scenario; 36] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
