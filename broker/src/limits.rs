@@ -123,6 +123,30 @@ pub const TRANSACTIONS_MAX: usize = 1_000_000;
 /// producer is asked later. RocketMQ's `endTransactionPoolQueueCapacity`.
 pub const ENDS_UNDER_WAY_MAX: u32 = 100_000;
 
+/// Long polls of one group on one queue of a topic, or on all of them (`popPollingSize`, at most
+/// this). All long polls of POP together are bounded by [`LONG_POLLS_MAX`].
+pub const POP_POLLS_OF_ONE_MAX: i64 = 100_000;
+
+/// Messages that one pop takes, RocketMQ's own limit.
+pub const POP_MESSAGES_MAX: i32 = 32;
+
+/// Queues of the topic with checkpoints and acknowledgements: each has a task.
+pub const REVIVE_QUEUES_MAX: i64 = 64;
+
+/// Acknowledgements in one request: 32 are what a pop gives, clients gather a few pops.
+pub const ACKS_PER_REQUEST_MAX: usize = 4_096;
+
+/// Checkpoints of one revive queue that are read and whose time is not over; then no more is read.
+/// One takes about 500 bytes.
+pub const CHECKPOINTS_READ_MAX: usize = 100_000;
+
+/// Queues of which it is known what ordered pops have handed out; over it ordered pops of others
+/// find nothing. One takes about 500 bytes.
+pub const POP_ORDERS_MAX: usize = 100_000;
+
+/// Pairs of topic and group of which 401 has said how they consume.
+pub const REQUEST_MODES_MAX: usize = 100_000;
+
 const _: () = assert!(BACKLOG_BYTES_MAX >= 4 << 20, "the largest message must be able to wait");
 const _: () = assert!(
     REQUESTS_UNDER_WAY_MAX as usize > 2 * (LONG_POLLS_MAX + DISK_READS_MAX),

@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 34] = [
+pub(crate) const SCENARIOS: [Scenario; 37] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -158,6 +158,14 @@ pub(crate) const SCENARIOS: [Scenario; 34] = [
         "a timer message that is recalled never comes, its neighbours do; the handle, and what \
             is none",
     ),
+    Scenario {
+        clients: Clients::Newest,
+        ..together(
+            "pop-api",
+            "POP's requests one by one: what is acknowledged never comes again, what is not comes \
+                once more; another invisible time, a long poll, receipts that are none",
+        )
+    },
     Scenario {
         jvm_args: &REBALANCE_SOONER,
         ..together(
@@ -246,6 +254,15 @@ pub(crate) const SCENARIOS: [Scenario; 34] = [
                 acknowledged is lost, each queue stays in order",
         )
     },
+    Scenario {
+        jvm_args: &REBALANCE_SOONER,
+        clients: Clients::Newest,
+        ..in_turn(
+            "pop-push",
+            "push consumers that the broker balances, in mode POP: what fails comes again; a \
+                consumer leaves and the broker restarts, and nothing is lost",
+        )
+    },
     in_turn("broker-restart", "the broker restarts under load: nothing acknowledged is missing"),
     in_turn(
         "transactions",
@@ -280,6 +297,15 @@ pub(crate) const SCENARIOS: [Scenario; 34] = [
             "timer-drop-in",
             "timer messages and recalls pend while a store changes hands: each broker delivers \
                 what the other took; after SIGTERM once, after SIGKILL of either maybe again",
+        )
+    },
+    Scenario {
+        stage: Stage::Visited,
+        clients: Clients::Newest,
+        ..in_turn(
+            "pop-drop-in",
+            "popped messages are out while a store changes hands: each broker takes \
+                acknowledgements of what the other gave, and revives what nobody acknowledged",
         )
     },
     Scenario {
@@ -396,7 +422,8 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_left_out_and_listed() {
         assert_eq!(left_out(Against::Ringmq, 1), ["shards", "placement"]);
-        let changing = ["drop-in", "delayed-drop-in", "timer-drop-in", "transactions-drop-in"];
+        let changing =
+            ["drop-in", "delayed-drop-in", "timer-drop-in", "pop-drop-in", "transactions-drop-in"];
         assert_eq!(left_out(Against::Ringmq, 2), [&["seed"], &changing[..]].concat());
         let apache = ["native", "shards", "placement", "drop-in"];
         assert_eq!(left_out(Against::Apache, 1), apache);

@@ -34,6 +34,7 @@ pub mod attributes;
 pub mod batch;
 pub mod ids;
 pub mod names;
+pub mod pop;
 pub mod properties;
 pub mod sys_flag;
 pub mod tags;

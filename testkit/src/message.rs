@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct Stored {
     /// Its topic.
     pub topic: String,
+    /// Its queue.
+    pub queue_id: i32,
     /// Its place in its queue.
     pub queue_offset: i64,
     /// Its place in the log.
@@ -35,6 +37,7 @@ impl Stored {
         let pairs = properties.split('\u{2}').filter_map(|property| property.split_once('\u{1}'));
         Self {
             topic: view.topic().to_owned(),
+            queue_id: view.queue_id(),
             queue_offset: view.queue_offset(),
             physical_offset: view.physical_offset(),
             flag: view.flag(),

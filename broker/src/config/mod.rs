@@ -15,6 +15,7 @@ mod honoured;
 mod host;
 mod memory;
 mod options;
+mod pop;
 mod serve;
 mod store;
 mod timers;
@@ -37,6 +38,7 @@ pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         honoured::ROCKETMQ,
         timers::KEYS,
         transactions::KEYS,
+        pop::KEYS,
         honoured::OWN,
         honoured::SWITCHES,
         without_effect::WITHOUT_EFFECT,

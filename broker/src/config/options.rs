@@ -1,5 +1,6 @@
 //! The validated options of the process and of each of its shards.
 
+use super::pop::PopOptions;
 use super::serve::{CreateOptions, ServeOptions};
 use super::timers::TimerOptions;
 use super::transactions::TransactionOptions;
@@ -40,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) serve: ServeOptions,
     /// How transactions end.
     pub(crate) transactions: TransactionOptions,
+    /// POP.
+    pub(crate) pop: PopOptions,
     /// `flushConsumerOffsetInterval`.
     pub(crate) persist_every: Duration,
     /// `flushDelayOffsetInterval`.
@@ -104,6 +107,7 @@ impl Options {
             timers: TimerOptions::from_settings(settings),
             serve: ServeOptions::from_settings(settings),
             transactions: TransactionOptions::from_settings(settings),
+            pop: PopOptions::from_settings(settings),
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
             persist_delays_every: millis(settings, "flushDelayOffsetInterval"),
             register_every: millis(settings, "registerNameServerPeriod")

@@ -7,6 +7,7 @@ use super::row::{Row, Run};
 use crate::answers::remoting::not_supported;
 use crate::limits::{ENDS_UNDER_WAY_MAX, TOOLS_REQUESTS_UNDER_WAY_MAX};
 use crate::native::{fetch, hello, offsets as native_offsets, ping, produce, route};
+use crate::requests::pop::{ack, assignment, invisible, look, message as pop};
 use crate::requests::tools::{connections, correct, groups, half, pass_on, progress};
 use crate::requests::tools::{rates, relations, reset, saved, timers};
 use crate::requests::{client, end_transaction, group, offsets, pull, query, recall, reply};
@@ -50,7 +51,7 @@ const FETCH: u8 = 57;
 pub(crate) const NOT_A_REQUEST: u8 = 62;
 
 #[rustfmt::skip] // A table: one request, one line.
-pub(crate) static ROWS: [Row; 68] = [
+pub(crate) static ROWS: [Row; 78] = [
     row(code::SEND_MESSAGE_V2, "SEND_MESSAGE_V2", (Publish, Topic), Now(send::handle)),
     row(code::PULL_MESSAGE, "PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
     row(code::SEND_MESSAGE, "SEND_MESSAGE", (Publish, Topic), Now(send::handle)),
@@ -121,6 +122,16 @@ pub(crate) static ROWS: [Row; 68] = [
     row(code::RECALL_MESSAGE, "RECALL_MESSAGE", (Publish, Topic), Task(recall::begin)),
     row(code::VIEW_BROKER_STATS_DATA, "VIEW_BROKER_STATS_DATA", (Inspect, Broker), Now(rates::view)),
     few(code::GET_TIMER_CHECK_POINT, "GET_TIMER_CHECK_POINT", (Inspect, Broker), DiskTask(timers::check_point)),
+    row(code::POP_MESSAGE, "POP_MESSAGE", (Subscribe, TopicAndGroup), Now(pop::handle)),
+    row(code::ACK_MESSAGE, "ACK_MESSAGE", (Subscribe, TopicAndGroup), Task(ack::one)),
+    row(code::BATCH_ACK_MESSAGE, "BATCH_ACK_MESSAGE", (Subscribe, InBody), Task(ack::batch)),
+    row(code::CHANGE_MESSAGE_INVISIBLETIME, "CHANGE_MESSAGE_INVISIBLETIME", (Subscribe, TopicAndGroup), Task(invisible::change)),
+    row(code::NOTIFICATION, "NOTIFICATION", (Subscribe, TopicAndGroup), Now(look::notification)),
+    row(code::PEEK_MESSAGE, "PEEK_MESSAGE", (Subscribe, TopicAndGroup), Task(look::peek)),
+    row(code::QUERY_ASSIGNMENT, "QUERY_ASSIGNMENT", (Subscribe, InBody), Task(assignment::query)),
+    row(code::SET_MESSAGE_REQUEST_MODE, "SET_MESSAGE_REQUEST_MODE", (Manage, InBody), Task(assignment::set)),
+    row(code::GET_ALL_MESSAGE_REQUEST_MODE, "GET_ALL_MESSAGE_REQUEST_MODE", (Inspect, Broker), Task(assignment::all)),
+    row(code::POLLING_INFO, "POLLING_INFO", (Inspect, TopicAndGroup), Task(look::polling_info)),
     row(code::GET_TIMER_METRICS, "GET_TIMER_METRICS", (Inspect, Broker), Now(timers::metrics)),
     native(Kind::FetchSql, "FetchSql", (Subscribe, Topic), NowNative(fetch::by_expression)),
 ];

@@ -24,11 +24,13 @@ impl Link {
 pub(super) struct List {
     pub(super) first: u32,
     last: u32,
+    /// How many entries are in it.
+    pub(super) len: u32,
 }
 
 impl Default for List {
     fn default() -> Self {
-        Self { first: NONE, last: NONE }
+        Self { first: NONE, last: NONE, len: 0 }
     }
 }
 
@@ -51,10 +53,12 @@ impl List {
             last => entries.link(last, nth).behind = entry,
         }
         self.last = entry;
+        self.len += 1;
     }
 
     /// Takes an entry out.
     pub(super) fn remove(&mut self, entries: &mut impl Linked, entry: u32, nth: usize) {
+        self.len -= 1;
         let Link { before, behind } = std::mem::replace(entries.link(entry, nth), Link::ALONE);
         match before {
             NONE => self.first = behind,

@@ -293,6 +293,43 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
         self.take_of_queue(queue, out, |entry| which(&entry.read));
     }
 
+    /// Moves out the first poll of a queue that `wants` it, of the first `looks` ones. Whether
+    /// there was one.
+    pub(super) fn take_first(
+        &mut self,
+        (topic, queue_id): (&str, i32),
+        looks: usize,
+        wants: impl Fn(&P) -> bool,
+        out: &mut Vec<P>,
+    ) -> bool {
+        let queue = self.by_topic.get(topic).and_then(|queues| queues.get(&queue_id));
+        let Some(queue) = queue.copied() else { return false };
+        let mut at = self.queues[queue as usize].polls.first;
+        for _ in 0..looks {
+            if at == NONE {
+                return false;
+            }
+            if wants(&self.entries.0[at as usize].read) {
+                out.push(self.take(at));
+                return true;
+            }
+            at = lists::behind(&mut self.entries, at, OF_QUEUE);
+        }
+        false
+    }
+
+    /// How many wait for a queue.
+    pub(super) fn of_queue(&self, topic: &str, queue_id: i32) -> usize {
+        let queue = self.by_topic.get(topic).and_then(|queues| queues.get(&queue_id));
+        queue.map_or(0, |queue| self.queues[*queue as usize].polls.len as usize)
+    }
+
+    /// How many wait for the queues of a topic.
+    pub(super) fn of_topic(&self, topic: &str) -> usize {
+        let queues = self.by_topic.get(topic).into_iter().flat_map(|queues| queues.values());
+        queues.map(|queue| self.queues[*queue as usize].polls.len as usize).sum()
+    }
+
     /// Moves out the polls of a topic that is gone.
     pub(crate) fn forget_topic(&mut self, topic: &str, out: &mut Vec<P>) {
         let queues = self.by_topic.remove(topic).into_iter().flatten();

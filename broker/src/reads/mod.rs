@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Reading order: [`filter`], [`sql`], [`read`] (what is asked), [`allowed`], [`long_polls`],
-//! [`admission`], [`run`] (the path), [`pull_answer`] and [`fetch_answer`] (the encoders).
+//! [`pop_ask`] and [`pop_polls`] (what POP waits for), [`admission`], [`run`] (the path), [`pull_answer`] and [`fetch_answer`] (the encoders).
 
 pub(crate) mod admission;
 pub(crate) mod allowed;
@@ -16,6 +16,8 @@ pub(crate) mod fetch_answer;
 pub(crate) mod filter;
 mod lists;
 pub(crate) mod long_polls;
+pub(crate) mod pop_ask;
+pub(crate) mod pop_polls;
 pub(crate) mod pull_answer;
 pub(crate) mod read;
 pub(crate) mod run;

@@ -3,6 +3,7 @@
 use super::allowed::{self, NotAllowed};
 use super::long_polls::{Arrived, Look, Wait};
 use super::read::{Asked, Read};
+use super::state::Reads;
 use super::{fetch_answer, pull_answer};
 use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
@@ -232,18 +233,21 @@ pub(crate) fn wake_arrivals(shard: &mut Shard, net: &mut Net) {
         return;
     }
     let mut woken = std::mem::take(&mut shard.reads.woken);
-    let (polls, slices) = (&mut shard.reads.long_polls, &mut shard.reads.slices);
+    let Reads { long_polls: polls, slices, pops, notifications, woken_pops, .. } = &mut shard.reads;
     let (store, services) = (&shard.cx.store, &shard.services);
     store.drain_arrivals(|arrival| {
         match arrival.topic {
             SCHEDULE_TOPIC => services.schedule.arrived(arrival.queue_id),
             TIMER_TOPIC => services.timers.arrived.notify(),
             TRANS_HALF_TOPIC => services.transactions.half_arrived(),
-            _ => {}
+            topic => services.pops.arrived(topic, arrival.queue_id),
         }
         let Arrival { topic, queue_id, max_offset: QueueOffset(max_offset), tags_code } = arrival;
         let arrived = Arrived { topic, queue_id, max_offset, tags_code };
         polls.arrived(arrived, |read| look(store, read, slices), &mut woken);
+        for waiting in [&mut *pops, &mut *notifications] {
+            waiting.arrived(topic, queue_id, tags_code, woken_pops);
+        }
     });
     wake_all(shard, net, &mut woken);
     shard.reads.woken = woken;
@@ -265,6 +269,9 @@ fn look(store: &Store<Core>, read: &mut Read, slices: &mut ReadSlices) -> Look {
 /// Answers the long polls whose time is up.
 pub(crate) fn expire(shard: &mut Shard, net: &mut Net) {
     let now_ms = shard.cx.monotonic_ms();
+    let Reads { pops, notifications, woken_pops, .. } = &mut shard.reads;
+    pops.expire(now_ms, woken_pops);
+    notifications.expire(now_ms, woken_pops);
     with_woken(shard, net, |shard, due| shard.reads.long_polls.expire(now_ms, due));
 }
 
@@ -291,6 +298,9 @@ pub(crate) fn is_reset(shard: &mut Shard, net: &mut Net, group: &str, topic: &st
 
 /// Answers the long polls of a topic that is gone.
 pub(crate) fn topic_is_gone(shard: &mut Shard, net: &mut Net, topic: &str) {
+    let Reads { pops, notifications, woken_pops, .. } = &mut shard.reads;
+    pops.forget_topic(topic, woken_pops);
+    notifications.forget_topic(topic, woken_pops);
     with_woken(shard, net, |shard, woken| shard.reads.long_polls.forget_topic(topic, woken));
 }
 
@@ -305,8 +315,14 @@ fn with_woken(shard: &mut Shard, net: &mut Net, take: impl FnOnce(&mut Shard, &m
 pub(crate) fn closed(shard: &mut Shard, conn: ConnId) {
     let mut gone = std::mem::take(&mut shard.reads.woken);
     shard.reads.long_polls.closed(conn, &mut gone);
-    if !gone.is_empty() {
+    let mut pops = vec![];
+    shard.reads.pops.closed(conn, &mut pops);
+    shard.reads.notifications.closed(conn, &mut pops);
+    if !gone.is_empty() || !pops.is_empty() {
         let now_us = us_of(shard.cx.core.now_nanos());
+        for ask in pops {
+            shard.desk.ended(&ask.ticket, false, now_us);
+        }
         for read in gone.drain(..) {
             shard.desk.ended(&read.ticket, false, now_us);
         }

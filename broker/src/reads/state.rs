@@ -2,6 +2,8 @@
 
 use super::admission::Admission;
 use super::long_polls::LongPolls;
+use super::pop_ask::PopAsk;
+use super::pop_polls::PopPolls;
 use super::read::Read;
 use super::sql::Carried;
 use engine::{ReadOrigins, ReadSlices};
@@ -12,6 +14,12 @@ use netcore::ConnId;
 pub(crate) struct Reads {
     /// Those that wait for a message.
     pub(crate) long_polls: LongPolls<Read, ConnId>,
+    /// Pops that wait for a message.
+    pub(crate) pops: PopPolls<PopAsk, ConnId>,
+    /// NOTIFICATIONs that wait for one.
+    pub(crate) notifications: PopPolls<PopAsk, ConnId>,
+    /// Both, as far as they are to run again.
+    pub(crate) woken_pops: Vec<PopAsk>,
     /// The SQL92 expressions that pulls carried.
     pub(crate) carried: Carried,
     /// The places of those that read from disk.
@@ -35,6 +43,9 @@ impl Reads {
     pub(crate) fn new(long_polls_max: usize) -> Self {
         Self {
             long_polls: LongPolls::new(long_polls_max),
+            pops: PopPolls::new(long_polls_max),
+            notifications: PopPolls::new(long_polls_max),
+            woken_pops: vec![],
             carried: Carried::default(),
             admission: Admission::default(),
             slices: ReadSlices::default(),

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod end_transaction;
 pub(crate) mod group;
 pub(crate) mod offsets;
+pub(crate) mod pop;
 pub(crate) mod pull;
 pub(crate) mod query;
 pub(crate) mod recall;

@@ -131,6 +131,7 @@ pub(crate) fn delete(shard: &mut Shard, command: &CommandView<'_>) -> Result<Tas
     if shard.tables.topics.delete(&name, now_ms) {
         shard.tables.offsets.forget_topic(&name);
         shard.tables.pulled.forget_topic(&name);
+        shard.services.pops.cursors.forget(|key| *key.topic == *name);
         shard.sends.puts.forget_topic(&name);
     }
     // Also of a topic that is gone: an earlier deletion may not have reached the disk.

@@ -11,7 +11,7 @@ use crate::desk::open as desk;
 use crate::peers::dials::Purpose;
 use crate::reads::run as reads;
 use crate::requests::group;
-use crate::services::{registration, saving};
+use crate::services::{pop, registration, saving};
 use crate::shard::Shard;
 use netcore::{CloseReason, ConnId, Handler, Net, Origin};
 use protocol::remoting::CommandView;
@@ -78,6 +78,7 @@ impl Handler for Shard {
     #[inline(never)]
     fn on_turn_end(&mut self, net: &mut Net) {
         reads::wake_arrivals(self, net);
+        pop::run_woken(self);
         registration::turn_ended(self, net);
         saving::turn_ended(self);
         self.desk.turn_ended();

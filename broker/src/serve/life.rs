@@ -13,7 +13,7 @@ use crate::peers::Peers;
 use crate::reads::state::Reads;
 use crate::sends::state::Sends;
 use crate::services::state::Services;
-use crate::services::{list, registration, saving, timers, transactions};
+use crate::services::{list, pop, registration, saving, timers, transactions};
 use crate::shard::{Cx, ScratchSpace, Shard};
 use crate::tables::{Tables, files};
 use engine::{Recovered, Store, TailMemory, WriteCounts};
@@ -229,11 +229,12 @@ async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
     cx.with(registration::unregister);
     let mut waited = Duration::ZERO;
     let is_done = |shard: &mut Shard| {
-        let Services { schedule, timers, transactions, .. } = &shard.services;
+        let Services { schedule, timers, transactions, pops, .. } = &shard.services;
         shard.sends.unacknowledged.is_empty()
             && schedule.is_at_rest()
             && timers.is_at_rest()
             && transactions.is_at_rest()
+            && pops.is_at_rest()
     };
     while waited < STOP_GRACE && !cx.with(|shard, _| is_done(shard)) {
         cx.core.sleep(Duration::from_millis(1)).await;
@@ -249,6 +250,7 @@ async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
     cx.with(|shard, _| {
         shard.tables.delay_offsets.all_flushed();
         transactions::all_flushed(shard);
+        pop::all_flushed(shard);
     });
     let saved = saving::save_now(cx).await && saved;
     timers::hand_over(cx).await?;

@@ -1,6 +1,6 @@
 //! The list of services, and how it is started.
 
-use super::{acknowledgements, expiry, registration, saving, schedule, statistics};
+use super::{acknowledgements, expiry, pop, registration, saving, schedule, statistics};
 use super::{timers, transactions};
 use crate::reads::run as reads;
 use crate::sends::{acknowledge, drain};
@@ -35,12 +35,13 @@ const SERVICES: [Service; 4] = [
             registration::tick,
             schedule::tick,
             transactions::tick,
+            pop::tick,
             saving::tick,
         ],
     },
     Service { every: SAMPLE_EVERY, run: &[statistics::tick] },
     Service { every: LOOK_AGAIN_EVERY, run: &[reads::look_again] },
-    Service { every: EXPIRE_EVERY, run: &[expiry::expire] },
+    Service { every: EXPIRE_EVERY, run: &[expiry::expire, pop::sweep] },
 ];
 
 /// Starts them. They end with the core.
@@ -52,6 +53,7 @@ pub(crate) fn start(cx: &Cx) {
     schedule::start(cx);
     timers::start(cx);
     transactions::start(cx);
+    pop::start(cx);
 }
 
 async fn for_ever(cx: Cx, service: Service) {

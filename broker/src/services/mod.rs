@@ -13,14 +13,15 @@
 //! | members and locks that nobody renewed | every 10 s | [`expiry`] |
 //! | a sample for rates | every second | [`statistics`] |
 //! | acknowledgements | when the watermark moves | [`acknowledgements`] |
+//! | popped messages that nobody acknowledged; offsets of pops to their table | when one is due; every 50 ms | [`pop`] |
 //!
-//! Later work (revived pops, replication) adds its file and its
-//! line.
+//! Later work (replication) adds its file and its line.
 
 pub(crate) mod acknowledgements;
 pub(crate) mod delivery;
 pub(crate) mod expiry;
 pub(crate) mod list;
+pub(crate) mod pop;
 pub(crate) mod registration;
 pub(crate) mod saving;
 pub(crate) mod schedule;

@@ -5,6 +5,8 @@
 //! | `config/topics.json` | after the turn that changed it |
 //! | `config/subscriptionGroup.json` | after the turn that changed it |
 //! | `config/consumerOffset.json` | every `flushConsumerOffsetInterval`, and at the end |
+//! | `config/messageRequestMode.json` | after the turn that changed it |
+//! | `config/consumerOrderInfo.json` | every `flushConsumerOffsetInterval`, and at the end |
 //! | `config/delayOffset.json` | every `flushDelayOffsetInterval`, once the log is flushed that far, and at the end |
 //!
 //! A write replaces the whole file and keeps the one before as `.bak`, so a crash leaves the old or
@@ -13,7 +15,9 @@
 use crate::checked;
 use crate::shard::{Cx, Shard};
 use crate::tables::Tables;
-use crate::tables::files::{DELAY_OFFSETS, FOLDER, GROUPS, OFFSETS, TOPICS};
+use crate::tables::files::{
+    DELAY_OFFSETS, FOLDER, GROUPS, OFFSETS, POP_ORDERS, REQUEST_MODES, TOPICS,
+};
 use netcore::Net;
 use protocol::json;
 use rt::{Priority, Runtime};
@@ -39,7 +43,7 @@ struct SavedFile {
 }
 
 /// The one list of saved tables.
-const FILES: [SavedFile; 4] = [
+const FILES: [SavedFile; 6] = [
     SavedFile {
         path: TOPICS,
         is_periodic: false,
@@ -70,6 +74,21 @@ const FILES: [SavedFile; 4] = [
             tables.delay_offsets.take_unsaved().map(|offsets| json::to_fastjson(&offsets))
         },
         put_back: |tables| tables.delay_offsets.set_unsaved(),
+    },
+    SavedFile {
+        path: REQUEST_MODES,
+        is_periodic: false,
+        take: |tables| {
+            let modes = &mut tables.request_modes;
+            modes.take_unsaved().then(|| json::to_fastjson(modes.wrapper()))
+        },
+        put_back: |tables| tables.request_modes.set_unsaved(),
+    },
+    SavedFile {
+        path: POP_ORDERS,
+        is_periodic: true,
+        take: |tables| tables.pop_orders.take_unsaved().map(|orders| json::to_fastjson(&orders)),
+        put_back: |tables| tables.pop_orders.set_unsaved(),
     },
 ];
 

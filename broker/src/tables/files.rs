@@ -1,6 +1,7 @@
 //! The tables' files, in RocketMQ's format and places: `config/topics.json`,
-//! `config/subscriptionGroup.json`, `config/consumerOffset.json`, `config/delayOffset.json`, each
-//! with the version before it beside it as `.bak`.
+//! `config/subscriptionGroup.json`, `config/consumerOffset.json`, `config/delayOffset.json`,
+//! `config/messageRequestMode.json`, `config/consumerOrderInfo.json`, each with the version before
+//! it beside it as `.bak`.
 //!
 //! This is how they are loaded; `services::saving` writes them.
 
@@ -10,7 +11,9 @@ use crate::tables::delay_offsets::DelayOffsets;
 use crate::tables::groups::SubscriptionGroups;
 use crate::tables::not_served::NotServed;
 use crate::tables::offsets::ConsumerOffsets;
+use crate::tables::pop_orders::PopOrders;
 use crate::tables::pull_offsets::PullOffsets;
+use crate::tables::request_modes::RequestModes;
 use crate::tables::topics::Topics;
 use engine::Store;
 use protocol::bodies::{TopicConfig, perm};
@@ -28,6 +31,8 @@ pub(crate) const TOPICS: &str = "config/topics.json";
 pub(crate) const GROUPS: &str = "config/subscriptionGroup.json";
 pub(crate) const OFFSETS: &str = "config/consumerOffset.json";
 pub(crate) const DELAY_OFFSETS: &str = "config/delayOffset.json";
+pub(crate) const REQUEST_MODES: &str = "config/messageRequestMode.json";
+pub(crate) const POP_ORDERS: &str = "config/consumerOrderInfo.json";
 
 /// Why a table can't be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +88,8 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, 
         groups: SubscriptionGroups::new(&options.process, now_ms),
         offsets: ConsumerOffsets::default(),
         pulled: PullOffsets::default(),
+        request_modes: RequestModes::default(),
+        pop_orders: PopOrders::default(),
         delay_offsets: DelayOffsets::default(),
         consumers: ConsumerGroups::new(limits),
         producers: ProducerGroups::new(limits),
@@ -101,6 +108,12 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, 
     }
     if let Some(saved) = load_one(core, &options.store_root.join(DELAY_OFFSETS), mended).await? {
         tables.delay_offsets = DelayOffsets::load(saved);
+    }
+    if let Some(saved) = load_one(core, &options.store_root.join(REQUEST_MODES), mended).await? {
+        tables.request_modes = RequestModes::load(saved);
+    }
+    if let Some(saved) = load_one(core, &options.store_root.join(POP_ORDERS), mended).await? {
+        tables.pop_orders = PopOrders::load(saved);
     }
     Ok(Loaded { tables, mended: files })
 }

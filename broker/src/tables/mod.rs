@@ -8,9 +8,11 @@ pub(crate) mod locks;
 mod members;
 mod not_served;
 pub(crate) mod offsets;
+pub(crate) mod pop_orders;
 pub(crate) mod producers;
 pub(crate) mod pull_offsets;
 pub(crate) mod rates;
+pub(crate) mod request_modes;
 pub(crate) mod topics;
 
 use consumers::ConsumerGroups;
@@ -19,9 +21,11 @@ use groups::SubscriptionGroups;
 use locks::QueueLocks;
 use netcore::ConnId;
 use offsets::ConsumerOffsets;
+use pop_orders::PopOrders;
 use producers::ProducerGroups;
 use protocol::bodies::MessageQueue;
 use pull_offsets::PullOffsets;
+use request_modes::RequestModes;
 use topics::Topics;
 
 /// The tables of one shard.
@@ -32,6 +36,10 @@ pub(crate) struct Tables {
     pub(crate) groups: SubscriptionGroups,
     /// Saved: how far each group is.
     pub(crate) offsets: ConsumerOffsets,
+    /// Saved: how groups consume topics.
+    pub(crate) request_modes: RequestModes,
+    /// Saved: what ordered pops have handed out.
+    pub(crate) pop_orders: PopOrders,
     /// How far each group has pulled, and how much.
     pub(crate) pulled: PullOffsets,
     /// Saved: how far each delay level is delivered.

@@ -29,6 +29,8 @@ mod native;
 mod native_later;
 mod native_refused;
 mod offsets;
+mod pop;
+mod pop_order;
 mod query;
 mod rates;
 mod refusals;

@@ -12,6 +12,7 @@ mod groups;
 mod heartbeat;
 mod locks;
 mod offsets;
+mod pop;
 mod register;
 mod route;
 mod stats;
@@ -37,6 +38,11 @@ pub use heartbeat::{
 pub use locks::{LockBatchRequestBody, LockBatchResponseBody};
 pub use offsets::{
     ConsumerOffsets, DelayOffsets, ResetOffsetBody, ResetOffsetBodyForC, ResetOffsetEntry,
+};
+pub use pop::{
+    AckMessage, BatchAck, BatchAckRequestBody, CheckPoint, MessageQueueAssignment,
+    MessageRequestMode, MessageRequestModes, OrderInfo, OrderInfos, QueryAssignmentRequestBody,
+    QueryAssignmentResponseBody, SetMessageRequestMode,
 };
 pub use register::{RegisterBodyError, RegisterBrokerBody};
 pub use route::{

@@ -120,6 +120,7 @@ pub(crate) fn delete(
     if command.ext.get_bool("cleanOffset") == Some(true) {
         shard.tables.offsets.forget_group(&name);
         shard.tables.pulled.forget_group(&name);
+        shard.services.pops.cursors.forget(|key| *key.group == *name);
     }
     ticket.ok(net);
     Ok(Done::Answered)

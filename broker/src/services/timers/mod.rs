@@ -72,7 +72,12 @@ pub(crate) fn start(cx: &Cx) {
 }
 
 /// Takes over what there is, then starts the three tasks.
-async fn run<O: Outlet>(outlet: O, timers: Rc<Timers>, options: Rc<TimerOptions>, root: Rc<Path>) {
+pub(crate) async fn run<O: Outlet>(
+    outlet: O,
+    timers: Rc<Timers>,
+    options: Rc<TimerOptions>,
+    root: Rc<Path>,
+) {
     let place = Place { rt: outlet.rt(), root: &root, options: &options };
     let loaded = loop {
         match place.load(outlet.store()).await {

@@ -87,6 +87,12 @@ impl Timers {
         due_ms.map_or(0, |due_ms| now_ms.saturating_sub(due_ms).max(0))
     }
 
+    /// Of what is taken up, everything due before this is delivered, in milliseconds since 1970;
+    /// `None` while what was there at the start is not taken up.
+    pub(crate) fn done_upto_ms(&self, now_ms: i64, precision_ms: i64) -> Option<i64> {
+        self.is_caught_up.get().then(|| self.progress(now_ms, precision_ms).done_ms)
+    }
+
     pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.get();
         change(&mut counts);

@@ -2,12 +2,11 @@
 
 use crate::config::ShardOptions;
 use protocol::bodies::{TopicConfig, perm};
-use protocol::names;
+use protocol::{names, pop};
 
 /// Delay levels have one queue each.
 const SCHEDULE_TOPIC_QUEUES: i32 = 18;
 const BENCHMARK_TOPIC_QUEUES: i32 = 1_024;
-const REVIVE_QUEUES: i32 = 8;
 /// `TopicConfig`'s default, which the cluster's topic keeps.
 const CLUSTER_TOPIC_QUEUES: i32 = 16;
 
@@ -25,7 +24,11 @@ pub(super) fn topics(options: &ShardOptions) -> Vec<TopicConfig> {
         TopicConfig::new(names::OFFSET_MOVED_EVENT, 1, READ_WRITE),
         TopicConfig::new(names::SCHEDULE_TOPIC, SCHEDULE_TOPIC_QUEUES, READ_WRITE),
         TopicConfig::new(&format!("{cluster}_REPLY_TOPIC"), 1, READ_WRITE),
-        TopicConfig::new(&format!("rmq_sys_REVIVE_LOG_{cluster}"), REVIVE_QUEUES, READ_WRITE),
+        TopicConfig::new(
+            &pop::revive_topic(cluster),
+            options.process.pop.revive_queues,
+            READ_WRITE,
+        ),
         TopicConfig::new(
             &format!("rmq_sys_SYNC_BROKER_MEMBER_{}", options.broker),
             1,

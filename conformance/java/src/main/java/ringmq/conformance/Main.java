@@ -34,6 +34,9 @@ public final class Main {
         SCENARIOS.put("retries", new Retries());
         SCENARIOS.put("timers", new Timers());
         SCENARIOS.put("recall", new Recall());
+        SCENARIOS.put("pop-api", new PopApi());
+        SCENARIOS.put("pop-push", new PopPush());
+        SCENARIOS.put("pop-drop-in", new PopDropIn());
         SCENARIOS.put("timer-drop-in", new TimerDropIn());
         SCENARIOS.put("sql-filter", new SqlFilters());
         SCENARIOS.put("runtime-info", new RuntimeInfo());
