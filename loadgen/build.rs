@@ -1,8 +1,6 @@
 //! Bakes the git revision into the program, with `-dirty` behind it when a source of the program
 //! differs from that revision.
 
-#![expect(clippy::print_stdout, reason = "cargo reads what a build script prints")]
-
 use std::process::Command;
 
 /// The crates whose code is in the program.

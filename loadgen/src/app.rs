@@ -71,7 +71,9 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Verify(args) => verify::verify(&args).map(holds),
         Command::Selftest(args) => {
-            selftest::selftest(&args, &Stop::on_signals()?).map(|findings| holds(findings.holds))
+            let findings = selftest::selftest(&args, &Stop::on_signals()?)?;
+            let cannot_tell = !findings.holds && !findings.invalid.is_empty();
+            Ok(if cannot_tell { ExitCode::from(RUN_INVALID) } else { holds(findings.holds) })
         }
         Command::Report(args) => tools::report(&args).map(|()| ExitCode::SUCCESS),
         Command::Env(args) => tools::env(&args).map(|()| ExitCode::SUCCESS),

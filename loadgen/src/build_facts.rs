@@ -10,13 +10,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_revision_is_the_one_of_the_sources() {
+    fn the_revision_is_a_commit_of_this_repository() {
         let git = |args: &[&str]| {
-            let output = std::process::Command::new("git").args(args).output().ok()?;
-            output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+            let output = std::process::Command::new("git").args(args).output();
+            output.is_ok_and(|output| output.status.success())
         };
-        let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else { return };
-        let revision = REVISION.unwrap();
-        assert_eq!(revision.trim_end_matches("-dirty"), head.trim());
+        if !git(&["rev-parse", "HEAD"]) {
+            return;
+        }
+        let revision = REVISION.unwrap().trim_end_matches("-dirty");
+        assert!(git(&["cat-file", "-e", &format!("{revision}^{{commit}}")]), "{revision}");
     }
 }

@@ -14,6 +14,7 @@ use crate::cli::{Backend, CrashArgs, Flush};
 use crate::cores::CorePlan;
 use crate::error::{Error, Result};
 use crate::integrity::IntegrityReport;
+use crate::messages::{Messages, Sizes};
 use crate::own_cluster::{BrokerWish, OwnCluster};
 use crate::plan::Mode;
 use crate::progress::Progress;
@@ -206,7 +207,8 @@ fn common(args: &CrashArgs) -> Common {
         run_id,
         seed: run_id,
         topic: format!("loadgen-crash-{run_id:x}"),
-        size_bytes: args.size as usize,
+        messages: Messages { sizes: Sizes::Fixed(args.size), ..Messages::default() },
+        burst: 0,
         spin: false,
         protocol: crate::protocols::Protocol::Remoting,
         serialize: SerializeType::Json,

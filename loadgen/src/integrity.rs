@@ -280,6 +280,7 @@ mod tests {
             generator: 0,
             sender_seq: id,
             settled_below,
+            due_nanos: 0,
         }
     }
 

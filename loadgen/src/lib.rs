@@ -38,6 +38,7 @@ mod generator;
 pub mod integrity;
 mod limits;
 mod live;
+pub mod messages;
 pub mod native_wire;
 mod net;
 mod noop;

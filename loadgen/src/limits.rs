@@ -28,6 +28,12 @@ pub(crate) const WINDOW_MIN: usize = 256;
 pub(crate) const SENDERS_MAX: usize = 4_096;
 /// Requests in flight on one connection.
 pub(crate) const IN_FLIGHT_MAX: usize = 8_192;
+/// Messages in a request: what RingMQ's native protocol takes.
+pub(crate) const BATCH_MAX: usize = 1_024;
+/// Distinct tags: they have six digits.
+pub(crate) const TAGS_MAX: usize = 999_999;
+/// Bytes of the user property: with the others it fits the 32 KiB that properties may have.
+pub(crate) const PROPERTY_BYTES_MAX: usize = 30_000;
 /// Generator threads.
 pub(crate) const THREADS_MAX: usize = 64;
 /// Queues of a topic at one broker: what RingMQ allows, and far more than Apache's have. A route
@@ -63,6 +69,8 @@ pub(crate) const ERROR_SHARE_MAX: f64 = 0.001;
 pub(crate) const LAG_SHARE_MAX: f64 = 0.10;
 /// Share of its time a generator thread may work before the row is said to measure the generator.
 pub(crate) const GENERATOR_BUSY_SHARE: f64 = 0.90;
+/// Share of the no-op target's rate above which a row is said to measure the instrument.
+pub(crate) const FLOOR_SHARE: f64 = 0.5;
 /// Share of a closed loop's round trip that may be the generator's own before a note says so.
 pub(crate) const GENERATOR_WAIT_SHARE: f64 = 0.05;
 

@@ -11,9 +11,10 @@
 
 use crate::error::{Error, Result};
 use crate::limits::REQUEST_TIMEOUT;
-use crate::payload::{PayloadWriter, Stamp};
-use crate::protocols::{AnsweredSend, SendOutcome};
-use crate::wire::{KEY_MARK, only_place, write_key};
+use crate::messages::Messages;
+use crate::payload::Stamp;
+use crate::protocols::{AnsweredSend, Content, SendOutcome};
+use crate::wire::{FILLER_NAME, KEY_MARK, KEYS_MARK, Marks, TAG_MARK, filler_property};
 use client::answer::{self, Answer};
 use client::{Connection, Message, RecordLayout, RecordWriter, Told};
 use protocol::checked::fit;
@@ -62,19 +63,26 @@ pub fn greet(stream: &mut TcpStream, peer: SocketAddr) -> Result<Arc<Welcome>> {
     }
 }
 
-/// A produce request of one record to one queue, ready to be patched.
+/// A produce request to one queue, of one record or a batch of them, ready to be patched.
 #[derive(Clone, Debug)]
 pub struct NativeTemplate {
-    /// Prefix, header, record up to its body.
+    /// Prefix and header of the frame.
+    frame: Vec<u8>,
+    /// A record up to its body.
     head: Vec<u8>,
     /// The record behind its body.
     tail: Vec<u8>,
-    record_at: usize,
-    key: Range<usize>,
+    marks: Marks,
+    records: u32,
 }
 
+/// The frame's length in its prefix, little-endian.
+const FRAME_BYTES_AT: Range<usize> = 4..8;
+/// Bytes of the length of a body, right before it.
+const BODY_LENGTH_BYTES: usize = 4;
+
 impl NativeTemplate {
-    /// Builds the request for messages of `payload_bytes`.
+    /// Builds the request for such messages.
     ///
     /// # Errors
     /// When the broker takes no such messages, or the record has no place to be patched.
@@ -83,55 +91,77 @@ impl NativeTemplate {
         queue_id: u32,
         born_host: SocketAddr,
         welcome: &Welcome,
-        payload_bytes: usize,
+        messages: &Messages,
     ) -> std::result::Result<Self, String> {
-        let body = vec![0; payload_bytes];
-        let message = Message { unique_key: Some(KEY_MARK), ..Message::new(topic, &body) };
+        let body = vec![0; fit(messages.sizes.max())];
+        let filler = filler_property(messages);
+        let filled = [(FILLER_NAME, filler.as_str())];
+        let message = Message {
+            unique_key: Some(KEY_MARK),
+            tag: (messages.tags > 0).then_some(TAG_MARK),
+            keys: if messages.keys > 0 { &[KEYS_MARK] } else { &[] },
+            properties: if filler.is_empty() { &[] } else { &filled },
+            ..Message::new(topic, &body)
+        };
         let queue_id = i32::try_from(queue_id).map_err(|error| error.to_string())?;
-        let mut record = Vec::new();
+        let mut head = Vec::new();
         RecordWriter::new(born_host, 0)
-            .append(&mut record, &RecordLayout::of(welcome), queue_id, &message, 0)
+            .append(&mut head, &RecordLayout::of(welcome), queue_id, &message, 0)
             .map_err(|error| error.to_string())?;
-        let sys_flag = record
+        let sys_flag = head
             .get(SYS_FLAG_AT..SYS_FLAG_AT + 4)
             .and_then(|bytes| bytes.try_into().ok())
             .map(i32::from_be_bytes);
-        let body_at = body_length_at(sys_flag.ok_or("record without SYSFLAG")?) + 4;
-        let mut head = Vec::new();
-        let produce = Produce { records: 1, ack: Ack::Configured as u8, wants_stages: true };
-        append_frame(&mut head, Kind::Produce, 0, &produce, record.len())
+        let body_at = body_length_at(sys_flag.ok_or("record without SYSFLAG")?) + BODY_LENGTH_BYTES;
+        let tail = head.split_off(body_at + body.len());
+        head.truncate(body_at);
+        let records = messages.batch;
+        let produce = Produce { records, ack: Ack::Configured as u8, wants_stages: true };
+        let mut frame = Vec::new();
+        append_frame(&mut frame, Kind::Produce, 0, &produce, 0)
             .map_err(|error| error.to_string())?;
-        let record_at = head.len();
-        let tail = record.split_off(body_at + payload_bytes);
-        head.extend_from_slice(record.get(..body_at).unwrap_or_default());
-        let key =
-            only_place(&tail, KEY_MARK.as_bytes()).ok_or("record without a single unique key")?;
-        Ok(Self { head, tail, record_at, key })
+        let marks = Marks::find(&tail, messages)?;
+        Ok(Self { frame, head, tail, marks, records })
     }
 
-    /// Appends one whole frame. Allocates nothing once `out` has grown.
+    /// Appends one whole frame, of the message with this stamp or of a batch that begins with it.
+    /// Allocates nothing once `out` has grown.
     pub fn append(
         &self,
         out: &mut Vec<u8>,
         seq: u64,
         born_ms: i64,
-        stamp: &Stamp,
-        payload: &PayloadWriter,
+        first: &Stamp,
+        content: &Content<'_>,
     ) {
         let start = out.len();
+        out.extend_from_slice(&self.frame);
+        for nth in 0..self.records {
+            self.append_record(out, born_ms, &first.nth(nth), content);
+        }
+        let frame_bytes: u32 = fit(out.len() - start);
+        let frame = &mut out[start..];
+        frame[FRAME_BYTES_AT].copy_from_slice(&frame_bytes.to_le_bytes());
+        frame[CORRELATION_AT].copy_from_slice(&correlation_of(seq).to_le_bytes());
+    }
+
+    fn append_record(&self, out: &mut Vec<u8>, born_ms: i64, stamp: &Stamp, content: &Content<'_>) {
+        let record_at = out.len();
+        let drawn = content.drawing.message(stamp.message_id);
         out.extend_from_slice(&self.head);
         let body_at = out.len();
-        payload.append(out, stamp);
-        let crc = body_crc(&out[body_at..]);
+        content.payload.append(out, stamp, drawn.size);
         let tail_at = out.len();
+        let (body_bytes, crc): (u32, _) = (fit(tail_at - body_at), body_crc(&out[body_at..]));
         out.extend_from_slice(&self.tail);
-        let record = start + self.record_at;
-        out[start + CORRELATION_AT.start..start + CORRELATION_AT.end]
-            .copy_from_slice(&correlation_of(seq).to_le_bytes());
-        out[record + BODY_CRC_AT..record + BODY_CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
-        out[record + BORN_TIMESTAMP_AT..record + BORN_TIMESTAMP_AT + 8]
-            .copy_from_slice(&born_ms.to_be_bytes());
-        write_key(&mut out[tail_at + self.key.start..tail_at + self.key.end], stamp);
+        self.marks.write(&mut out[tail_at..], stamp, &drawn);
+        let record_bytes: u32 = fit(out.len() - record_at);
+        let body_at = body_at - record_at;
+        let record = &mut out[record_at..];
+        record[..4].copy_from_slice(&record_bytes.to_be_bytes());
+        record[body_at - BODY_LENGTH_BYTES..body_at].copy_from_slice(&body_bytes.to_be_bytes());
+        record[BODY_CRC_AT..BODY_CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+        record[BORN_TIMESTAMP_AT..BORN_TIMESTAMP_AT + 8].copy_from_slice(&born_ms.to_be_bytes());
     }
 }
 
@@ -139,7 +169,7 @@ fn correlation_of(seq: u64) -> u32 {
     fit(seq % CORRELATION_SPAN)
 }
 
-/// Reads the answer to a produce of one record.
+/// Reads the answer to a produce.
 ///
 /// # Errors
 /// When the bytes are no answer of the native protocol.
@@ -150,15 +180,13 @@ pub fn read_answer(frame: &[u8]) -> std::result::Result<AnsweredSend, String> {
         Answer::Produced(produced) if produced.is_late => {
             failed("stored, but flushed later than syncFlushTimeout".into(), String::new())
         }
-        Answer::Produced(produced) => match produced
-            .placed()
-            .next()
-            .and_then(|placed| u64::try_from(placed.queue_offset).ok())
-        {
+        Answer::Produced(produced) => match first_of(produced.placed().map(|it| it.queue_offset)) {
             Some(queue_offset) => {
                 SendOutcome::Stored { queue_offset, stages: Some(produced.stages) }
             }
-            None => failed("success without a queue offset".into(), String::new()),
+            None => {
+                failed("success without queue offsets that follow each other".into(), String::new())
+            }
         },
         Answer::Refused(refusal) => {
             let name =
@@ -173,25 +201,34 @@ pub fn read_answer(frame: &[u8]) -> std::result::Result<AnsweredSend, String> {
     Ok(AnsweredSend { seq_low: Some(correlation.into()), outcome })
 }
 
+/// The first of queue offsets that follow each other, as those of one request must.
+fn first_of(offsets: impl Iterator<Item = i64>) -> Option<u64> {
+    let mut first = None;
+    for (nth, offset) in offsets.enumerate() {
+        let first = *first.get_or_insert(offset);
+        if i64::try_from(nth).ok().and_then(|nth| first.checked_add(nth)) != Some(offset) {
+            return None;
+        }
+    }
+    first.and_then(|first| u64::try_from(first).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload::verify;
+    use crate::messages::{Drawing, Sizes};
+    use crate::payload::{PayloadWriter, verify};
     use protocol::native::{FrameView, records};
 
     #[test]
     fn a_patched_template_is_a_record_that_the_broker_takes() {
         for (store_host_is_v6, needs_crc_property) in [(false, false), (true, true)] {
             let welcome = crate::noop::welcome(store_host_is_v6, needs_crc_property);
-            let payload = PayloadWriter::new(200, 1);
-            let template = NativeTemplate::new(
-                "T",
-                3,
-                "127.0.0.1:9".parse().unwrap(),
-                &welcome,
-                payload.size(),
-            )
-            .unwrap();
+            let messages = Messages { sizes: Sizes::Fixed(200), ..Messages::default() };
+            let (payload, drawing) = (PayloadWriter::new(200, 1), Drawing::new(messages, 1, 0));
+            let content = Content { payload: &payload, drawing: &drawing };
+            let host = "127.0.0.1:9".parse().unwrap();
+            let template = NativeTemplate::new("T", 3, host, &welcome, &messages).unwrap();
             let stamp = Stamp {
                 run_id: 0xABCD,
                 message_id: 0x1234,
@@ -199,9 +236,10 @@ mod tests {
                 generator: 0,
                 sender_seq: 5,
                 settled_below: 5,
+                due_nanos: 0,
             };
             let mut out = b"before".to_vec();
-            template.append(&mut out, CORRELATION_SPAN + 77, 1_700_000_000_123, &stamp, &payload);
+            template.append(&mut out, CORRELATION_SPAN + 77, 1_700_000_000_123, &stamp, &content);
             let frame = FrameView::parse(&out[6..]).unwrap();
             assert_eq!((frame.kind, frame.correlation), (Kind::Produce, 77));
             let checked = records::check(frame.payload, store_host_is_v6).unwrap();
@@ -220,5 +258,55 @@ mod tests {
                     .starts_with(b"UNIQ_KEY\x01000000000000ABCD0000000000001234\x02")
             );
         }
+    }
+
+    #[test]
+    fn a_batch_of_records_of_many_sizes_is_taken_record_by_record() {
+        let welcome = crate::noop::welcome(false, false);
+        let messages = Messages {
+            sizes: Sizes::Zipf(60, 3_000),
+            batch: 7,
+            tags: 4,
+            keys: 9,
+            property_bytes: 12,
+            ..Messages::default()
+        };
+        let (payload, drawing) = (PayloadWriter::new(3_000, 1), Drawing::new(messages, 1, 0));
+        let content = Content { payload: &payload, drawing: &drawing };
+        let host = "127.0.0.1:9".parse().unwrap();
+        let template = NativeTemplate::new("T", 3, host, &welcome, &messages).unwrap();
+        let stamp = Stamp { message_id: 50, ..verify_free() };
+        let mut out = Vec::new();
+        template.append(&mut out, 1, 1_700_000_000_123, &stamp, &content);
+        let frame = FrameView::parse(&out).unwrap();
+        let mut rest = frame.payload;
+        for nth in 0..7 {
+            let bytes = u32::from_be_bytes(*rest.first_chunk().unwrap());
+            let (record, after) = rest.split_at(bytes.try_into().unwrap());
+            let checked = records::check(record, false).unwrap();
+            let drawn = drawing.message(50 + u64::from(nth));
+            assert_eq!(verify(checked.view.body()), Ok(stamp.nth(nth)));
+            assert_eq!(checked.view.body().len(), drawn.size);
+            let text = String::from_utf8_lossy(checked.view.properties()).into_owned();
+            assert!(text.contains(&format!("tag{:06}", drawn.tag)), "{text:?}");
+            assert!(text.contains(&format!("key{:016X}", drawn.key)), "{text:?}");
+            rest = after;
+        }
+        assert!(rest.is_empty());
+    }
+
+    fn verify_free() -> Stamp {
+        let (run_id, message_id, sender, generator) = (1, 0, 0, 0);
+        let (sender_seq, settled_below, due_nanos) = (0, 0, 0);
+        Stamp { run_id, message_id, sender, generator, sender_seq, settled_below, due_nanos }
+    }
+
+    #[test]
+    fn offsets_of_one_request_follow_each_other() {
+        assert_eq!(first_of([4, 5, 6].into_iter()), Some(4));
+        assert_eq!(first_of([4, 6].into_iter()), None);
+        assert_eq!(first_of([-1].into_iter()), None);
+        assert_eq!(first_of(std::iter::empty()), None);
+        assert_eq!(first_of([i64::MAX, i64::MIN].into_iter()), None);
     }
 }

@@ -2,8 +2,8 @@
 //! unchanged and in order.
 //!
 //! ```text
-//!  0       4       8        16           24      28          32           40               48
-//!  | magic | crc32 | run id | message id | sender| generator | sender seq | settled below  | filler…   little-endian
+//!  0       4       8        16           24      28          32           40              48    56
+//!  | magic | crc32 | run id | message id | sender| generator | sender seq | settled below | due | filler…   little-endian
 //!            over [8..]
 //! ```
 //!
@@ -13,6 +13,9 @@
 //! B's `settled below` is larger than A's sequence. Then A was acknowledged before B was sent, and
 //! the order is wrong. With one message in flight this rule is strict order; with more it is all
 //! the order that the protocol promises.
+//!
+//! `due` is when the message was due, in ns on the run's clock: a consumer of the same process
+//! tells from it how long the message took from end to end.
 //!
 //! The filler is noise that no message repeats: neither a disk nor a network that compresses can
 //! cheat. Each word is a word of the writer's noise, combined with a sequence of the message's own:
@@ -24,12 +27,12 @@
 //! Noise that is only shifted from message to message repeats itself: messages then compressed 18
 //! to 51 times across each other. Tried on fillers of 1 MiB, 1 KiB each, and of every message of a
 //! run over the wire: zstd at level 3 and 19 with its usual windows, zstd at level 19 with a window
-//! of 128 MiB, lz4; none makes them 0.1 % smaller. The 48 bytes before the filler do compress.
+//! of 128 MiB, lz4; none makes them 0.1 % smaller. The 56 bytes before the filler do compress.
 
 /// First bytes of every payload.
-pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"RLG1");
+pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"RLG2");
 /// Smallest payload: the fields above without filler.
-pub(crate) const PAYLOAD_BYTES_MIN: usize = 48;
+pub(crate) const PAYLOAD_BYTES_MIN: usize = 56;
 
 /// The fields of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,17 @@ pub struct Stamp {
     pub sender_seq: u64,
     /// Every smaller `sender_seq` had its answer when this was sent.
     pub settled_below: u64,
+    /// When it was due, ns on the run's clock.
+    pub due_nanos: u64,
+}
+
+impl Stamp {
+    /// The stamp of the `nth` message of a batch that begins with this one.
+    #[must_use]
+    pub fn nth(&self, nth: u32) -> Self {
+        let nth = u64::from(nth);
+        Self { message_id: self.message_id + nth, sender_seq: self.sender_seq + nth, ..*self }
+    }
 }
 
 /// Why a payload is refused.
@@ -57,45 +71,41 @@ pub enum Damage {
     Corrupt,
 }
 
-/// Writes payloads of one size.
+/// Writes payloads.
 #[derive(Debug)]
 pub struct PayloadWriter {
     noise: Vec<u64>,
     seed: u64,
-    size: usize,
 }
 
 impl PayloadWriter {
-    /// Payloads of `size` bytes (raised to [`PAYLOAD_BYTES_MIN`]).
+    /// Payloads of at most `size_max` bytes.
     #[must_use]
-    pub fn new(size: usize, seed: u64) -> Self {
-        let size = size.max(PAYLOAD_BYTES_MIN);
+    pub fn new(size_max: usize, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let words = (size - PAYLOAD_BYTES_MIN).div_ceil(WORD_BYTES);
-        Self { noise: (0..words).map(|_| random.u64(..)).collect(), seed, size }
+        let words = size_max.saturating_sub(PAYLOAD_BYTES_MIN).div_ceil(WORD_BYTES);
+        Self { noise: (0..words).map(|_| random.u64(..)).collect(), seed }
     }
 
-    /// Bytes of a payload.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// Appends whole words of filler, at least as many bytes as a payload has.
-    fn append_filler(&self, out: &mut Vec<u8>, stamp: &Stamp) {
+    /// Appends whole words of filler, at least as many bytes as a payload of `size` has.
+    fn append_filler(&self, out: &mut Vec<u8>, stamp: &Stamp, size: usize) {
+        let words = size.saturating_sub(PAYLOAD_BYTES_MIN).div_ceil(WORD_BYTES);
+        let noise = &self.noise[..words.min(self.noise.len())];
         let of_generator = mix(self.seed ^ u64::from(stamp.generator).wrapping_mul(GAMMA));
         let mut sequence = mix(of_generator ^ stamp.message_id);
         let start = out.len();
-        out.resize(start + self.noise.len() * WORD_BYTES, 0);
+        out.resize(start + noise.len() * WORD_BYTES, 0);
         // Without a check of the capacity in the loop it becomes a few vector instructions.
-        for (word, noise) in out[start..].chunks_exact_mut(WORD_BYTES).zip(&self.noise) {
+        for (word, noise) in out[start..].chunks_exact_mut(WORD_BYTES).zip(noise) {
             word.copy_from_slice(&(noise ^ sequence).to_le_bytes());
             sequence = sequence.wrapping_add(GAMMA);
         }
     }
 
-    /// Appends one payload. No allocation once `out` has grown to its working size.
-    pub fn append(&self, out: &mut Vec<u8>, stamp: &Stamp) {
+    /// Appends one payload of `size` bytes (raised to [`PAYLOAD_BYTES_MIN`]; at most the largest
+    /// that this was made for). No allocation once `out` has grown to its working size.
+    pub fn append(&self, out: &mut Vec<u8>, stamp: &Stamp, size: usize) {
+        let size = size.clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MIN + self.noise.len() * WORD_BYTES);
         let start = out.len();
         out.extend_from_slice(&MAGIC.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
@@ -105,8 +115,9 @@ impl PayloadWriter {
         out.extend_from_slice(&stamp.generator.to_le_bytes());
         out.extend_from_slice(&stamp.sender_seq.to_le_bytes());
         out.extend_from_slice(&stamp.settled_below.to_le_bytes());
-        self.append_filler(out, stamp);
-        out.truncate(start + self.size);
+        out.extend_from_slice(&stamp.due_nanos.to_le_bytes());
+        self.append_filler(out, stamp, size);
+        out.truncate(start + size);
         let crc = crc32fast::hash(&out[start + 8..]);
         out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
     }
@@ -119,7 +130,7 @@ const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// SplitMix64's finaliser: every bit of the input changes about half of the output's.
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014).
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)
@@ -149,6 +160,7 @@ pub(crate) fn verify(payload: &[u8]) -> Result<Stamp, Damage> {
         generator: half(28).ok_or(Damage::Foreign)?,
         sender_seq: field(32).ok_or(Damage::Foreign)?,
         settled_below: field(40).ok_or(Damage::Foreign)?,
+        due_nanos: field(48).ok_or(Damage::Foreign)?,
     })
 }
 
@@ -157,14 +169,22 @@ mod tests {
     use super::*;
 
     fn stamp(message_id: u64) -> Stamp {
-        Stamp { run_id: 9, message_id, sender: 3, generator: 1, sender_seq: 77, settled_below: 70 }
+        Stamp {
+            run_id: 9,
+            message_id,
+            sender: 3,
+            generator: 1,
+            sender_seq: 77,
+            settled_below: 70,
+            due_nanos: 5,
+        }
     }
 
     #[test]
     fn a_payload_comes_back_as_it_was_stamped() {
         let writer = PayloadWriter::new(1024, 5);
         let mut out = vec![1, 2, 3];
-        writer.append(&mut out, &stamp(12));
+        writer.append(&mut out, &stamp(12), 1024);
         assert_eq!(out.len(), 3 + 1024);
         assert_eq!(verify(&out[3..]), Ok(stamp(12)));
     }
@@ -172,7 +192,7 @@ mod tests {
     #[test]
     fn every_flipped_byte_is_found() {
         let mut out = Vec::new();
-        PayloadWriter::new(100, 5).append(&mut out, &stamp(1));
+        PayloadWriter::new(100, 5).append(&mut out, &stamp(1), 100);
         for at in 0..out.len() {
             out[at] ^= 0x20;
             assert!(verify(&out).is_err(), "byte {at}");
@@ -190,7 +210,7 @@ mod tests {
     fn a_seed_gives_the_same_payloads_and_every_message_and_generator_its_own() {
         let payload = |seed, stamp: Stamp| {
             let mut out = Vec::new();
-            PayloadWriter::new(256, seed).append(&mut out, &stamp);
+            PayloadWriter::new(256, seed).append(&mut out, &stamp, 256);
             out[PAYLOAD_BYTES_MIN..].to_vec()
         };
         assert_eq!(payload(5, stamp(1)), payload(5, stamp(1)));
@@ -201,11 +221,15 @@ mod tests {
 
     #[test]
     fn every_size_is_kept() {
-        for size in [48, 49, 55, 56, 57, 100, 1023] {
+        for size in [56, 57, 63, 64, 65, 100, 1023] {
             let mut out = vec![1];
-            PayloadWriter::new(size, 5).append(&mut out, &stamp(3));
+            PayloadWriter::new(1023, 5).append(&mut out, &stamp(3), size);
             assert_eq!((out.len(), verify(&out[1..])), (1 + size, Ok(stamp(3))));
         }
+    }
+
+    fn stamp_of(message_id: u64, generator: u32) -> Stamp {
+        Stamp { generator, ..stamp(message_id) }
     }
 
     /// Filler alone: 1,024 messages of two generators, 1 MiB.
@@ -215,7 +239,7 @@ mod tests {
         for message_id in 0..512 {
             for generator in 0..2 {
                 one.clear();
-                writer.append(&mut one, &Stamp { generator, ..stamp(message_id) });
+                writer.append(&mut one, &stamp_of(message_id, generator), 1024 + PAYLOAD_BYTES_MIN);
                 all.extend_from_slice(&one[PAYLOAD_BYTES_MIN..]);
             }
         }

@@ -1,6 +1,7 @@
 //! The plan of a phase, made before it starts: which connection sends to which queues.
 
 use crate::gate::StartGate;
+use crate::messages::{MessageFacts, Messages};
 use crate::native_wire::NativeTemplate;
 use crate::protocols::{Protocol, Template};
 use crate::schedule::Shape;
@@ -47,8 +48,10 @@ pub struct Load {
     /// Requests in flight per connection. In a closed loop always so many; in an open loop at most
     /// so many, as blocking senders would (0: as many as the schedule asks).
     pub in_flight: usize,
-    /// Payload bytes.
-    pub size_bytes: usize,
+    /// Sizes, tags, keys and batches of the messages.
+    pub messages: Messages,
+    /// Messages of a burst, where the shape has bursts.
+    pub burst: u32,
     /// Time of sending before the measured window.
     pub warmup: Duration,
     /// The measured window.
@@ -84,6 +87,8 @@ impl Load {
             seed: self.seed,
             topic: self.topic.clone(),
             group: self.group.clone(),
+            messages: self.messages.facts(),
+            burst: self.burst,
         }
     }
 }
@@ -112,6 +117,10 @@ pub struct LoadFacts {
     pub topic: String,
     /// Producer group.
     pub group: String,
+    /// Sizes, tags, keys and batches.
+    pub messages: MessageFacts,
+    /// Messages of a burst, where the shape has bursts.
+    pub burst: u32,
 }
 
 /// A queue of the topic, numbered over all brokers.
@@ -168,7 +177,6 @@ impl Part {
     pub fn template(
         &self,
         queue: &QueuePlan,
-        payload_bytes: usize,
         local: SocketAddr,
         welcome: Option<&Welcome>,
     ) -> Result<Template, String> {
@@ -178,7 +186,7 @@ impl Part {
                 queue.queue_id,
                 local,
                 welcome,
-                payload_bytes,
+                &self.load.messages,
             )
             .map(Template::Native);
         }
@@ -189,7 +197,7 @@ impl Part {
             queue_id: queue.queue_id,
             serialize: self.load.serialize,
         };
-        SendTemplate::new(&shape, payload_bytes).map(Template::Remoting)
+        SendTemplate::new(&shape, &self.load.messages).map(Template::Remoting)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The two protocols that a load can use: for each, a request to patch and an answer to read.
 
+use crate::messages::Drawing;
 use crate::native_wire::{self, NativeTemplate};
 use crate::payload::{PayloadWriter, Stamp};
 use crate::wire::{self, OPAQUE_SPAN, SendTemplate, code_name, remark_of, seq_low_of};
@@ -29,6 +30,15 @@ impl Protocol {
     }
 }
 
+/// Where the content of messages comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Content<'a> {
+    /// Writes their payloads.
+    pub payload: &'a PayloadWriter,
+    /// Draws their sizes, tags and keys.
+    pub drawing: &'a Drawing,
+}
+
 /// A send request to one queue, ready to be patched.
 #[derive(Clone, Debug)]
 pub enum Template {
@@ -45,12 +55,12 @@ impl Template {
         out: &mut Vec<u8>,
         seq: u64,
         born_ms: i64,
-        stamp: &Stamp,
-        payload: &PayloadWriter,
+        first: &Stamp,
+        content: &Content<'_>,
     ) {
         match self {
-            Self::Remoting(template) => template.append(out, seq, born_ms, stamp, payload),
-            Self::Native(template) => template.append(out, seq, born_ms, stamp, payload),
+            Self::Remoting(template) => template.append(out, seq, born_ms, first, content),
+            Self::Native(template) => template.append(out, seq, born_ms, first, content),
         }
     }
 }
@@ -69,7 +79,7 @@ pub struct AnsweredSend {
 pub enum SendOutcome {
     /// Stored.
     Stored {
-        /// Its index in its queue.
+        /// Its index in its queue; of a batch, the first message's. The others follow it.
         queue_offset: u64,
         /// Time spent in each stage, as the broker tells it.
         stages: Option<Stages>,

@@ -95,45 +95,56 @@ impl Recorder {
         Self { warmup_buckets: Buckets::new(warmup), ..self }
     }
 
-    /// Records an acknowledged message of the warm-up, due this long after its start.
-    pub fn warmup_answer(&mut self, due_in_warmup_nanos: u64, response_nanos: u64) {
-        self.warmup_buckets.record(due_in_warmup_nanos, response_nanos);
+    /// Records acknowledged messages of the warm-up, due this long after its start.
+    pub fn warmup_answer(&mut self, due_in_warmup_nanos: u64, response_nanos: u64, count: u64) {
+        self.warmup_buckets.record(due_in_warmup_nanos, response_nanos, count);
     }
 
     /// Records an acknowledged message of the measured window. `due_in_window_nanos` counts from
     /// the window's start.
     pub fn answer(&mut self, due_in_window_nanos: u64, response_nanos: u64, service_nanos: u64) {
+        self.answers(1, due_in_window_nanos, response_nanos, service_nanos);
+    }
+
+    /// Records `count` messages of one request: each has the request's times.
+    pub fn answers(
+        &mut self,
+        count: u64,
+        due_in_window_nanos: u64,
+        response_nanos: u64,
+        service_nanos: u64,
+    ) {
         if response_nanos > RECORDED_NANOS_MAX {
-            self.overflows += 1;
+            self.overflows += count;
         }
-        self.response.saturating_record(response_nanos.max(1));
-        self.service.saturating_record(service_nanos.max(1));
-        self.response_sum_nanos += response_nanos;
-        self.buckets.record(due_in_window_nanos, response_nanos);
-        self.acknowledged += 1;
+        self.response.saturating_record_n(response_nanos.max(1), count);
+        self.service.saturating_record_n(service_nanos.max(1), count);
+        self.response_sum_nanos += response_nanos * count;
+        self.buckets.record(due_in_window_nanos, response_nanos, count);
+        self.acknowledged += count;
     }
 
-    /// Records a message that was answered with an error.
-    pub fn failed(&mut self, measured: bool, what: &str) {
-        self.failed += u64::from(measured);
-        self.refused += 1;
-        self.error(measured, what);
+    /// Records messages of a request that was answered with an error.
+    pub fn failed(&mut self, count: u64, measured: bool, what: &str) {
+        self.failed += if measured { count } else { 0 };
+        self.refused += count;
+        self.error(count, measured, what);
     }
 
-    /// Records a message that will have no answer any more.
-    pub fn no_answer(&mut self, measured: bool, what: &str) {
-        self.unanswered += u64::from(measured);
-        self.error(measured, what);
+    /// Records messages of a request that will have no answer any more.
+    pub fn no_answer(&mut self, count: u64, measured: bool, what: &str) {
+        self.unanswered += if measured { count } else { 0 };
+        self.error(count, measured, what);
     }
 
     /// Records an answer that belongs to no request.
     pub fn stray(&mut self, what: &str) {
-        count_by_name(&mut self.strays, what);
+        count_by_name(&mut self.strays, what, 1);
     }
 
-    fn error(&mut self, measured: bool, what: &str) {
+    fn error(&mut self, count: u64, measured: bool, what: &str) {
         let errors = if measured { &mut self.errors } else { &mut self.warmup_errors };
-        count_by_name(errors, what);
+        count_by_name(errors, what, count);
     }
 
     /// Failures of all kinds, of the warm-up too.
@@ -201,10 +212,10 @@ impl Buckets {
         fit::<usize, _>(at_nanos / self.width_nanos).min(self.each.len() - 1)
     }
 
-    fn record(&mut self, at_nanos: u64, value_nanos: u64) {
+    fn record(&mut self, at_nanos: u64, value_nanos: u64, count: u64) {
         let index = self.index(at_nanos);
         if let Some(bucket) = self.each.get_mut(index) {
-            bucket.saturating_record(value_nanos.max(1));
+            bucket.saturating_record_n(value_nanos.max(1), fit(count));
         }
     }
 
@@ -223,12 +234,12 @@ impl Buckets {
     }
 }
 
-fn count_by_name(counts: &mut BTreeMap<String, u64>, what: &str) {
+fn count_by_name(counts: &mut BTreeMap<String, u64>, what: &str, times: u64) {
     // A lookup first: a name allocates only the first time it is seen.
     match counts.get_mut(what) {
-        Some(count) => *count += 1,
+        Some(count) => *count += times,
         None => {
-            counts.insert(what.to_owned(), 1);
+            counts.insert(what.to_owned(), times);
         }
     }
 }
@@ -291,7 +302,7 @@ mod tests {
         let mut recorder = Recorder::new(Duration::from_secs(1), Protocol::Remoting)
             .with_warmup(Duration::from_secs(1));
         for slice in 0..10 {
-            recorder.warmup_answer(slice * BUCKET_NANOS, 1_000_000 * (slice + 1));
+            recorder.warmup_answer(slice * BUCKET_NANOS, 1_000_000 * (slice + 1), 1);
             recorder.answer(slice * BUCKET_NANOS, 1_000_000 * (slice + 11), 1_000_000);
         }
         let usual = recorder.usual_response_nanos().unwrap();
@@ -323,10 +334,9 @@ mod tests {
         recorder.answer(250_000_000, 5_000, 5_000);
         assert_eq!(recorder.buckets.each[2].len(), 1);
         assert_eq!(recorder.buckets.finished_before(300_000_000).unwrap().len(), 1);
-        recorder.failed(true, "code 2");
-        recorder.failed(true, "code 2");
-        recorder.no_answer(true, "no answer");
-        recorder.failed(false, "code 2");
+        recorder.failed(2, true, "code 2");
+        recorder.no_answer(1, true, "no answer");
+        recorder.failed(1, false, "code 2");
         assert_eq!((recorder.errors["code 2"], recorder.warmup_errors["code 2"]), (2, 1));
         assert_eq!((recorder.failed, recorder.unanswered, recorder.error_count()), (2, 1, 4));
     }

@@ -78,6 +78,17 @@ impl RunResult {
         }
     }
 
+    /// What stands on every chart: the durability level, and "loopback" where no network was
+    /// between.
+    #[must_use]
+    pub fn promise(&self) -> String {
+        let is_loopback = |broker: &BrokerFacts| {
+            broker.addr.parse::<std::net::SocketAddr>().is_ok_and(|addr| addr.ip().is_loopback())
+        };
+        let local = !self.brokers.is_empty() && self.brokers.iter().all(is_loopback);
+        format!("{}{}", self.durability, if local { " · loopback" } else { "" })
+    }
+
     /// Whether the run is published without `.FAIL`.
     #[must_use]
     pub fn is_valid(&self) -> bool {

@@ -1,10 +1,12 @@
 //! One row of the result: a load or a read, with the facts needed to judge it.
 
+use crate::messages::Drawing;
 use crate::plan::{Load, LoadFacts, Mode};
 use crate::protocols::Protocol;
 use crate::recorder::Recorder;
 use crate::stages::{StageRow, StageTimes};
 use hdrhistogram::{Counter, Histogram};
+use protocol::checked::fit;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -159,7 +161,7 @@ pub struct Row {
     pub senders: usize,
     /// Requests in flight per connection (closed loop).
     pub in_flight: usize,
-    /// Payload bytes per message.
+    /// Payload bytes per message, the mean where sizes differ.
     pub size_bytes: usize,
     /// Length of the measured window, seconds.
     pub seconds: f64,
@@ -240,6 +242,7 @@ impl Row {
     #[must_use]
     pub fn of_load(name: &str, label: &str, load: &Load, recorder: Recorder) -> Self {
         let seconds = load.duration.as_secs_f64();
+        let sizes = Drawing::new(load.messages, 0, 0);
         let rate_per_s = count_f64(recorder.answered_in_window) / seconds;
         let (kind, planned_rate_per_s) = match load.mode {
             Mode::Closed => (Kind::Closed, None),
@@ -252,7 +255,7 @@ impl Row {
             protocol: load.protocol,
             senders: load.senders,
             in_flight: load.in_flight,
-            size_bytes: load.size_bytes,
+            size_bytes: fit(sizes.mean_size()),
             seconds,
             load: Some(load.facts()),
             planned_rate_per_s,
@@ -264,7 +267,7 @@ impl Row {
             unanswered: recorder.unanswered,
             lost_connections: 0,
             rate_per_s,
-            megabytes_per_s: rate_per_s * load.size_bytes as f64 / 1e6,
+            megabytes_per_s: rate_per_s * sizes.mean_bytes() / 1e6,
             response: Percentiles::of(&recorder.response),
             usual_response_us: recorder.usual_response_nanos().map(micros),
             late_percentiles: Vec::new(),

@@ -17,7 +17,14 @@ pub enum Shape {
     Constant,
     /// Exponential gaps: independent senders, with the bursts real traffic has.
     Poisson,
+    /// Bursts of `--burst` messages that are all due at once, with equal gaps between bursts
+    Burst,
+    /// The rate rises evenly from a tenth at the warm-up's start to all of it at the end
+    Ramp,
 }
+
+/// Where a ramp begins, as a share of the rate.
+const RAMP_FROM: f64 = 0.1;
 
 /// Due times in nanoseconds from the start of the load, ascending, until the given end.
 #[derive(Clone, Debug)]
@@ -28,6 +35,7 @@ pub struct Schedule {
     index: u64,
     step: u64,
     end_nanos: u64,
+    burst: u64,
     random: fastrand::Rng,
 }
 
@@ -50,11 +58,27 @@ impl Schedule {
             fastrand::Rng::with_seed(seed.wrapping_add(part.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
         let end_nanos = nanos(duration);
         let gap_nanos = match shape {
-            Shape::Constant => whole_gap_nanos,
+            Shape::Constant | Shape::Burst | Shape::Ramp => whole_gap_nanos,
             // The sum of Poisson streams is one; a part of it is a slower one.
             Shape::Poisson => whole_gap_nanos * parts as f64,
         };
-        Self { shape, gap_nanos, at_nanos: 0.0, index: part, step: parts, end_nanos, random }
+        let (at_nanos, index, step, burst) = (0.0, part, parts, 1);
+        Self { shape, gap_nanos, at_nanos, index, step, end_nanos, burst, random }
+    }
+
+    /// The same with this many messages in a burst, where the shape has bursts.
+    #[must_use]
+    pub fn with_burst(self, burst: u64) -> Self {
+        Self { burst: burst.max(1), ..self }
+    }
+
+    /// When the `index`-th message is due if the rate rises. Up to the time t
+    /// `from·t + (to − from)·t² / (2·end)` messages are due; this is its inverse.
+    fn on_ramp(&self, index: f64) -> f64 {
+        let to = 1.0 / self.gap_nanos;
+        let from = to * RAMP_FROM;
+        let slope = (to - from) / self.end_nanos.max(1) as f64;
+        ((from * from + 2.0 * slope * index).sqrt() - from) / slope
     }
 }
 
@@ -66,6 +90,16 @@ impl Iterator for Schedule {
             Shape::Constant => {
                 // Multiplied, not added up: the error does not grow.
                 let due = self.index as f64 * self.gap_nanos;
+                self.index += self.step;
+                due
+            }
+            Shape::Burst => {
+                let due = (self.index - self.index % self.burst) as f64 * self.gap_nanos;
+                self.index += self.step;
+                due
+            }
+            Shape::Ramp => {
+                let due = self.on_ramp(self.index as f64);
                 self.index += self.step;
                 due
             }
@@ -130,6 +164,29 @@ mod tests {
         let longer = due.windows(2).filter(|pair| (pair[1] - pair[0]) as f64 > mean_nanos).count();
         let share = longer as f64 / due.len() as f64;
         assert!((share - (-1.0f64).exp()).abs() < 0.01, "share of gaps above the mean {share}");
+    }
+
+    #[test]
+    fn a_burst_is_due_at_once_and_bursts_keep_the_rate() {
+        let due: Vec<u64> =
+            Schedule::new(Shape::Burst, 1000.0, SECOND, 1, 0, 1).with_burst(50).collect();
+        assert_eq!(due.len(), 1000);
+        for (nth, burst) in due.chunks(50).enumerate() {
+            let at = u64::try_from(nth).unwrap() * 50_000_000;
+            assert!(burst.iter().all(|due| *due == at), "burst {nth}: {burst:?}");
+        }
+    }
+
+    #[test]
+    fn a_ramp_rises_evenly_to_the_rate() {
+        let due: Vec<u64> = Schedule::new(Shape::Ramp, 10_000.0, SECOND, 1, 0, 1).collect();
+        let within =
+            |from: u64, to: u64| due.iter().filter(|due| (from..to).contains(*due)).count() as f64;
+        assert!((5_490..=5_510).contains(&due.len()), "55 % on average: {}", due.len());
+        // Over a tenth of a second the rate in its middle: 14.5 % and 95.5 %.
+        assert!((within(0, 100_000_000) - 145.0).abs() < 3.0);
+        assert!((within(900_000_000, 1_000_000_000) - 955.0).abs() < 3.0);
+        assert!(due.windows(2).all(|pair| pair[0] <= pair[1]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::integrity::{AckTable, Checker, IntegrityReport};
 use crate::limits::{ACKS_MAX, START_TIMEOUT};
 use crate::live::{Live, Reading};
+use crate::messages::Messages;
 use crate::phase::{Bench, run_load};
 use crate::plan::{Load, Mode, QueuePlan};
 use crate::progress::Progress;
@@ -38,8 +39,10 @@ pub(crate) struct Common {
     pub seed: u64,
     /// Topic.
     pub topic: String,
-    /// Payload bytes.
-    pub size_bytes: usize,
+    /// Sizes, tags, keys and batches of the messages.
+    pub messages: Messages,
+    /// Messages of a burst.
+    pub burst: u32,
     /// Whether generators never sleep.
     pub spin: bool,
     /// Protocol of sends and of reading back.
@@ -232,7 +235,8 @@ impl<'a> Session<'a> {
             mode: shape.mode,
             senders: shape.senders,
             in_flight: shape.in_flight,
-            size_bytes: self.common.size_bytes,
+            messages: self.common.messages,
+            burst: self.common.burst,
             warmup: self.common.warmup,
             duration: shape.duration,
             spin: self.common.spin,
@@ -299,7 +303,7 @@ impl<'a> Session<'a> {
         let mut row = Row::of_consume(
             &consumed,
             self.queues.len(),
-            self.common.size_bytes,
+            fit(self.common.messages.sizes.max()),
             self.common.protocol,
         );
         self.broker_work.charge(&mut row, work, consumed.messages, &self.bench.stop);

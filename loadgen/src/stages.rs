@@ -88,20 +88,21 @@ impl Default for StageTimes {
 
 impl StageTimes {
     /// One acknowledged message of the measured window, sent (its lag over) at `sent_nanos`.
-    pub fn record(&mut self, seen: Seen, sent_nanos: u64, told: &Stages) {
+    /// With `count` messages in its request, all have the same times.
+    pub fn record(&mut self, count: u64, seen: Seen, sent_nanos: u64, told: &Stages) {
         let Some(stages) = split(seen, told) else {
-            self.faults += 1;
+            self.faults += count;
             return;
         };
         for ((histogram, sum_nanos), stage) in
             self.each.iter_mut().zip(&mut self.sums_nanos).zip(stages)
         {
-            histogram.saturating_record(stage);
-            *sum_nanos += stage;
+            histogram.saturating_record_n(stage, count);
+            *sum_nanos += stage * count;
         }
-        self.response_sum_nanos += seen.answered_nanos - seen.due_nanos;
-        self.service_sum_nanos += seen.answered_nanos.saturating_sub(sent_nanos);
-        self.lag_sum_nanos += sent_nanos.saturating_sub(seen.due_nanos);
+        self.response_sum_nanos += (seen.answered_nanos - seen.due_nanos) * count;
+        self.service_sum_nanos += seen.answered_nanos.saturating_sub(sent_nanos) * count;
+        self.lag_sum_nanos += sent_nanos.saturating_sub(seen.due_nanos) * count;
     }
 
     /// Adds another thread's measurements.
@@ -228,7 +229,7 @@ mod tests {
             "written before it was due"
         );
         let mut times = StageTimes::default();
-        times.record(SEEN, 120, &told(10, 5, 0, 20));
+        times.record(1, SEEN, 120, &told(10, 5, 0, 20));
         assert_eq!(times.row().map(|row| (row.messages, row.faults)), Some((0, 1)));
     }
 
@@ -236,8 +237,9 @@ mod tests {
     fn means_are_exact_and_histograms_of_threads_are_merged() {
         let (mut one, mut other) = (StageTimes::default(), StageTimes::default());
         for answered_nanos in 1_000..2_000 {
-            one.record(Seen { answered_nanos, ..SEEN }, 120, &told(10, 500, 0, 520));
+            one.record(1, Seen { answered_nanos, ..SEEN }, 120, &told(10, 500, 0, 520));
             other.record(
+                1,
                 Seen { answered_nanos: answered_nanos * 1_000, ..SEEN },
                 120,
                 &told(10, 0, 0, 20),

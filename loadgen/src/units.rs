@@ -74,6 +74,16 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     Ok(share)
 }
 
+/// The exponent of a Zipf distribution.
+///
+/// # Errors
+/// When it is none between 0 and 10.
+pub(crate) fn skew(text: &str) -> Result<f64, String> {
+    let skew = value(text, &[("", 1.0)], "an exponent: write 0 (even), 1 or 1.5")?;
+    within(skew, 0.0, 10.0, "0 and 10")?;
+    Ok(skew)
+}
+
 /// A whole number of bytes between `min` and `max`.
 ///
 /// # Errors

@@ -11,8 +11,8 @@
 //! beside it, and the closed-loop rows lead.
 
 use crate::limits::{
-    ACHIEVED_SHARE_MIN, ERROR_SHARE_MAX, GENERATOR_BUSY_SHARE, GENERATOR_WAIT_SHARE, LAG_SHARE_MAX,
-    LATE_RESPONSE_TIMES,
+    ACHIEVED_SHARE_MIN, ERROR_SHARE_MAX, FLOOR_SHARE, GENERATOR_BUSY_SHARE, GENERATOR_WAIT_SHARE,
+    LAG_SHARE_MAX, LATE_RESPONSE_TIMES,
 };
 use crate::report::text::time_us;
 use crate::row::{Kind, LatePercentile, QUANTILES, Row, count_f64};
@@ -120,8 +120,18 @@ pub(crate) fn notes(row: &Row) -> Vec<String> {
             ));
         }
         let share = row.floor.map(|floor| row.rate_per_s / floor.rate_per_s);
-        if share.is_some_and(|share| share > 0.8) {
-            notes.push("within 20 % of the no-op target: the instrument may be the limit".into());
+        if share.is_some_and(|share| share > 1.0) {
+            notes.push(
+                "the no-op target was slower than the broker: something else had its core, and \
+                 this floor says nothing"
+                    .into(),
+            );
+        } else if let Some(share) = share.filter(|share| *share > FLOOR_SHARE) {
+            notes.push(format!(
+                "instrument-limited: {:.0} % of the no-op target's rate, so much of RT and CPU is \
+                 the instrument's",
+                share * 100.0
+            ));
         }
     }
     let busiest = row.generator_busy_share.iter().copied().fold(0.0, f64::max);
@@ -141,6 +151,7 @@ pub(crate) fn notes(row: &Row) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::{Messages, Sizes};
     use crate::plan::{Load, Mode};
     use crate::protocols::Protocol;
     use crate::recorder::Recorder;
@@ -157,7 +168,8 @@ mod tests {
             mode,
             senders: 1,
             in_flight: 1,
-            size_bytes: 100,
+            messages: Messages { sizes: Sizes::Fixed(100), ..Messages::default() },
+            burst: 0,
             warmup: Duration::ZERO,
             duration: Duration::from_secs(1),
             spin: false,
@@ -265,6 +277,23 @@ mod tests {
         let slow = notes(&row(Mode::Closed, 7_000, 93_000));
         assert!(slow[1].starts_with("7 % of each round trip was the generator's"), "{slow:?}");
         assert!(notes(&row(OPEN, 1, 1)).is_empty());
+    }
+
+    #[test]
+    fn a_row_above_half_of_its_floor_is_instrument_limited() {
+        let mut near = row(Mode::Closed, 10, 100_000);
+        let of_floor = |share: f64| crate::row::Floor {
+            rate_per_s: near.rate_per_s / share,
+            ..crate::row::Floor::default()
+        };
+        let (slow, quick) = (of_floor(0.6), of_floor(0.4));
+        near.floor = Some(slow);
+        let said = notes(&near);
+        assert!(said.iter().any(|note| note.starts_with("instrument-limited: 60 %")), "{said:?}");
+        near.floor = Some(crate::row::Floor { rate_per_s: near.rate_per_s * 0.9, ..slow });
+        assert!(notes(&near).iter().any(|note| note.contains("this floor says nothing")));
+        near.floor = Some(quick);
+        assert!(!notes(&near).iter().any(|note| note.contains("instrument-limited")));
     }
 
     #[test]

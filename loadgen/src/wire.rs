@@ -6,7 +6,9 @@
 //! patched. The frame has the same form as a stock Java client's: JSON header, V2 keys, properties
 //! `UNIQ_KEY` and `WAIT`.
 
-use crate::payload::{PayloadWriter, Stamp};
+use crate::messages::{Drawn, Messages};
+use crate::payload::Stamp;
+use crate::protocols::Content;
 use protocol::checked::fit;
 use protocol::codes::request;
 use protocol::remoting::{
@@ -52,52 +54,99 @@ pub struct SendShape<'a> {
     pub serialize: SerializeType,
 }
 
-/// A send request to one queue, ready to be patched.
+/// Places in properties that differ from message to message. They keep their width.
+#[derive(Clone, Debug)]
+pub(crate) struct Marks {
+    key_unique: Range<usize>,
+    tag: Option<Range<usize>>,
+    key: Option<Range<usize>>,
+}
+
+/// Placeholder of a tag; its digits are patched.
+pub(crate) const TAG_MARK: &str = "tag753197";
+const TAG_DIGITS: usize = 6;
+/// Placeholder of a key; its digits are patched.
+pub(crate) const KEYS_MARK: &str = "keyFEDC0123BA987654";
+const KEYS_DIGITS: usize = 16;
+/// Name of the property that makes messages larger.
+pub(crate) const FILLER_NAME: &str = "loadgen";
+
+/// Value of the property that makes messages larger.
+pub(crate) fn filler_property(messages: &Messages) -> String {
+    "p".repeat(fit(messages.property_bytes))
+}
+
+impl Marks {
+    /// Finds the places in written properties.
+    ///
+    /// # Errors
+    /// When one is missing or there twice.
+    pub(crate) fn find(bytes: &[u8], messages: &Messages) -> Result<Self, String> {
+        let find = |what: &str, mark: &str| {
+            let found = only_place(bytes, mark.as_bytes());
+            found.ok_or_else(|| format!("a message without a single {what}"))
+        };
+        let digits = |range: Range<usize>, count: usize| range.end - count..range.end;
+        let tag = (messages.tags > 0).then(|| find("tag", TAG_MARK)).transpose()?;
+        let key = (messages.keys > 0).then(|| find("key", KEYS_MARK)).transpose()?;
+        Ok(Self {
+            key_unique: find("unique key", KEY_MARK)?,
+            tag: tag.map(|range| digits(range, TAG_DIGITS)),
+            key: key.map(|range| digits(range, KEYS_DIGITS)),
+        })
+    }
+
+    /// Fills in what belongs to a message.
+    pub(crate) fn write(&self, bytes: &mut [u8], stamp: &Stamp, drawn: &Drawn) {
+        write_key(&mut bytes[self.key_unique.clone()], stamp);
+        if let Some(tag) = &self.tag {
+            write_digits(&mut bytes[tag.clone()], drawn.tag.into(), 10);
+        }
+        if let Some(key) = &self.key {
+            write_digits(&mut bytes[key.clone()], drawn.key, 16);
+        }
+    }
+}
+
+/// The properties of a message, as remoting writes them.
+fn properties(messages: &Messages) -> String {
+    let mut text = format!("UNIQ_KEY\u{1}{KEY_MARK}\u{2}WAIT\u{1}true\u{2}");
+    let mut add = |name: &str, value: &str| text.push_str(&format!("{name}\u{1}{value}\u{2}"));
+    if messages.tags > 0 {
+        add("TAGS", TAG_MARK);
+    }
+    if messages.keys > 0 {
+        add("KEYS", KEYS_MARK);
+    }
+    if messages.property_bytes > 0 {
+        add(FILLER_NAME, &filler_property(messages));
+    }
+    text
+}
+
+/// A send request to one queue, ready to be patched: one message, or a batch.
 #[derive(Clone, Debug)]
 pub struct SendTemplate {
     head: Vec<u8>,
     opaque: Range<usize>,
     born: Range<usize>,
-    key: Range<usize>,
+    marks: Marks,
     binary_opaque: bool,
+    /// The properties of each message of a batch.
+    batch: Option<(Vec<u8>, Marks)>,
+    batch_messages: u32,
 }
 
 impl SendTemplate {
-    /// Builds the header for messages of `payload_bytes`.
+    /// Builds the header for such messages.
     ///
     /// # Errors
     /// When the written header does not contain a field that must be patched: `protocol` changed
     /// its writing.
-    pub fn new(shape: &SendShape<'_>, payload_bytes: usize) -> Result<Self, String> {
-        let mut head = Vec::with_capacity(512);
-        let command = CommandHead {
-            serialize: shape.serialize,
-            code: request::SEND_MESSAGE_V2,
-            opaque: OPAQUE_MARK,
-            flag: 0,
-            remark: None,
-        };
-        let properties = format!("UNIQ_KEY\u{1}{KEY_MARK}\u{2}WAIT\u{1}true\u{2}");
-        write_command_head(
-            &mut head,
-            &command,
-            |ext| {
-                ext.str("a", shape.group);
-                ext.str("b", shape.topic);
-                ext.str("c", "TBW102");
-                ext.int("d", 4);
-                ext.int("e", shape.queue_id);
-                ext.int("f", 0);
-                ext.int("g", BORN_MARK);
-                ext.int("h", 0);
-                ext.str("i", &properties);
-                ext.int("j", 0);
-                ext.bool("k", false);
-                ext.bool("m", false);
-                ext.str("n", shape.broker);
-            },
-            payload_bytes,
-        );
+    pub fn new(shape: &SendShape<'_>, messages: &Messages) -> Result<Self, String> {
+        let is_batch = messages.batch > 1;
+        let properties = properties(messages);
+        let head = send_head(shape, is_batch, &properties);
         let binary_opaque = shape.serialize == SerializeType::RocketMq;
         let opaque_mark = if binary_opaque {
             OPAQUE_MARK.to_be_bytes().to_vec()
@@ -111,21 +160,26 @@ impl SendTemplate {
             find("opaque", &opaque_mark)?,
             find("born timestamp", BORN_MARK.to_string().as_bytes())?,
         );
-        let key = find("unique key", KEY_MARK.as_bytes())?;
-        Ok(Self { head, opaque, born, key, binary_opaque })
+        let marks = Marks::find(&head, messages)?;
+        let of_entries = Marks::find(properties.as_bytes(), messages)?;
+        let batch = is_batch.then(|| (properties.into_bytes(), of_entries));
+        let batch_messages = messages.batch;
+        Ok(Self { head, opaque, born, marks, binary_opaque, batch, batch_messages })
     }
 
-    /// Appends one whole send frame. Allocates nothing once `out` has grown.
+    /// Appends one whole send frame, of the message with this stamp or of a batch that begins with
+    /// it. Allocates nothing once `out` has grown.
     pub fn append(
         &self,
         out: &mut Vec<u8>,
         seq: u64,
         born_ms: i64,
-        stamp: &Stamp,
-        payload: &PayloadWriter,
+        first: &Stamp,
+        content: &Content<'_>,
     ) {
         let start = out.len();
         out.extend_from_slice(&self.head);
+        let drawn = content.drawing.message(first.message_id);
         if let Some(head) = out.get_mut(start..start + self.head.len()) {
             let opaque = opaque_of(seq);
             if self.binary_opaque {
@@ -134,10 +188,80 @@ impl SendTemplate {
                 write_digits(&mut head[self.opaque.clone()], fit::<u64, _>(opaque), 10);
             }
             write_digits(&mut head[self.born.clone()], fit::<u64, _>(born_ms), 10);
-            write_key(&mut head[self.key.clone()], stamp);
+            self.marks.write(head, first, &drawn);
         }
-        payload.append(out, stamp);
+        match &self.batch {
+            None => content.payload.append(out, first, drawn.size),
+            Some((properties, marks)) => {
+                for nth in 0..self.batch_messages {
+                    append_entry(out, &first.nth(nth), content, properties, marks);
+                }
+            }
+        }
+        let length: u32 = fit(out.len() - start - LENGTH_BYTES);
+        out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
     }
+}
+
+/// The frame's length does not count itself.
+const LENGTH_BYTES: usize = 4;
+/// Bytes of a batch's entry before its body: total, magic, CRC, flag, body length.
+const ENTRY_HEAD_BYTES: usize = 20;
+
+/// Appends one message of a batch; `protocol::batch` has the layout.
+fn append_entry(
+    out: &mut Vec<u8>,
+    stamp: &Stamp,
+    content: &Content<'_>,
+    properties: &[u8],
+    marks: &Marks,
+) {
+    let start = out.len();
+    let drawn = content.drawing.message(stamp.message_id);
+    out.extend_from_slice(&[0; ENTRY_HEAD_BYTES]);
+    content.payload.append(out, stamp, drawn.size);
+    let body_bytes: u32 = fit(out.len() - start - ENTRY_HEAD_BYTES);
+    let properties_bytes: u16 = fit(properties.len());
+    out.extend_from_slice(&properties_bytes.to_be_bytes());
+    let properties_at = out.len();
+    out.extend_from_slice(properties);
+    marks.write(&mut out[properties_at..], stamp, &drawn);
+    let total: u32 = fit(out.len() - start);
+    out[start..start + 4].copy_from_slice(&total.to_be_bytes());
+    out[start + 16..start + ENTRY_HEAD_BYTES].copy_from_slice(&body_bytes.to_be_bytes());
+}
+
+/// The header of a send, as a stock client writes it.
+fn send_head(shape: &SendShape<'_>, is_batch: bool, properties: &str) -> Vec<u8> {
+    let mut head = Vec::with_capacity(512);
+    let command = CommandHead {
+        serialize: shape.serialize,
+        code: if is_batch { request::SEND_BATCH_MESSAGE } else { request::SEND_MESSAGE_V2 },
+        opaque: OPAQUE_MARK,
+        flag: 0,
+        remark: None,
+    };
+    write_command_head(
+        &mut head,
+        &command,
+        |ext| {
+            ext.str("a", shape.group);
+            ext.str("b", shape.topic);
+            ext.str("c", "TBW102");
+            ext.int("d", 4);
+            ext.int("e", shape.queue_id);
+            ext.int("f", 0);
+            ext.int("g", BORN_MARK);
+            ext.int("h", 0);
+            ext.str("i", properties);
+            ext.int("j", 0);
+            ext.bool("k", false);
+            ext.bool("m", is_batch);
+            ext.str("n", shape.broker);
+        },
+        0,
+    );
+    head
 }
 
 /// Fills in a message's unique key: run and generator, then the message.
@@ -267,7 +391,9 @@ pub(crate) fn code_name(code: i32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload::verify;
+    use crate::messages::{Drawing, Sizes};
+    use crate::payload::{PayloadWriter, verify};
+    use protocol::batch;
 
     fn shape(serialize: SerializeType) -> SendShape<'static> {
         SendShape { topic: "T", group: "g", broker: "broker-a", queue_id: 3, serialize }
@@ -281,16 +407,19 @@ mod tests {
             generator: 0,
             sender_seq: 5,
             settled_below: 5,
+            due_nanos: 0,
         }
     }
 
     #[test]
     fn a_patched_template_is_the_request_it_stands_for() {
         for serialize in [SerializeType::Json, SerializeType::RocketMq] {
-            let payload = PayloadWriter::new(100, 1);
-            let template = SendTemplate::new(&shape(serialize), payload.size()).unwrap();
+            let messages = Messages { sizes: Sizes::Fixed(100), ..Messages::default() };
+            let (payload, drawing) = (PayloadWriter::new(100, 1), Drawing::new(messages, 1, 0));
+            let content = Content { payload: &payload, drawing: &drawing };
+            let template = SendTemplate::new(&shape(serialize), &messages).unwrap();
             let mut out = Vec::new();
-            template.append(&mut out, 77, 1_700_000_000_123, &stamp(), &payload);
+            template.append(&mut out, 77, 1_700_000_000_123, &stamp(), &content);
             let length = u32::from_be_bytes(*out.first_chunk().unwrap());
             assert_eq!(usize::try_from(length).unwrap(), out.len() - 4);
             let command = CommandView::parse(&out[4..]).unwrap();
@@ -304,6 +433,39 @@ mod tests {
                 "{properties:?}"
             );
             assert_eq!(verify(command.body), Ok(stamp()));
+        }
+    }
+
+    #[test]
+    fn a_batch_has_its_messages_with_sizes_tags_and_keys_of_their_own() {
+        let messages = Messages {
+            sizes: Sizes::Range(60, 400),
+            batch: 5,
+            tags: 3,
+            keys: 1_000,
+            property_bytes: 30,
+            ..Messages::default()
+        };
+        let (payload, drawing) = (PayloadWriter::new(400, 1), Drawing::new(messages, 1, 0));
+        let content = Content { payload: &payload, drawing: &drawing };
+        let template = SendTemplate::new(&shape(SerializeType::Json), &messages).unwrap();
+        let mut out = Vec::new();
+        template.append(&mut out, 0, 1_700_000_000_123, &stamp(), &content);
+        let length = u32::from_be_bytes(*out.first_chunk().unwrap());
+        assert_eq!(usize::try_from(length).unwrap(), out.len() - 4);
+        let command = CommandView::parse(&out[4..]).unwrap();
+        assert_eq!((command.code, command.ext.get("m").as_deref()), (320, Some("true")));
+        assert_eq!(batch::check(command.body), Ok(5));
+        for (nth, entry) in batch::entries(command.body).enumerate() {
+            let (entry, nth) = (entry.unwrap(), u32::try_from(nth).unwrap());
+            let (stamp, drawn) = (stamp().nth(nth), drawing.message(0x1234 + u64::from(nth)));
+            assert_eq!((verify(entry.body), entry.body.len()), (Ok(stamp), drawn.size));
+            let text = String::from_utf8(entry.properties.to_vec()).unwrap();
+            let unique = format!("UNIQ_KEY\u{1}000000000000ABCD{:016X}\u{2}", stamp.message_id);
+            assert!(text.starts_with(&unique), "{text:?}");
+            assert!(text.contains(&format!("TAGS\u{1}tag{:06}\u{2}", drawn.tag)), "{text:?}");
+            assert!(text.contains(&format!("KEYS\u{1}key{:016X}\u{2}", drawn.key)), "{text:?}");
+            assert!(text.contains(&format!("loadgen\u{1}{}\u{2}", "p".repeat(30))), "{text:?}");
         }
     }
 

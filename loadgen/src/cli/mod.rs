@@ -8,7 +8,11 @@ use analysis::{
 };
 use search::{FindMaxArgs, SweepArgs};
 
-use crate::limits::{IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, SENDERS_MAX, THREADS_MAX};
+use crate::limits::{
+    BATCH_MAX, IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, PROPERTY_BYTES_MAX, SENDERS_MAX, TAGS_MAX,
+    THREADS_MAX,
+};
+use crate::messages::{Messages, Sizes};
 use crate::payload::PAYLOAD_BYTES_MIN;
 use crate::protocols::Protocol;
 use crate::schedule::Shape;
@@ -50,13 +54,19 @@ its schedule is marked INVALID.
 
 Exit status: 0 good · 1 could not run · 2 wrong arguments · 3 integrity check failed
              4 run invalid, or ended early with its rows kept · 130 interrupted before a row
-             5 gate: worse is shown · 6 gate: neither is shown · 7 verify, selftest: something does not hold
+             5 gate: worse is shown · 6 gate: neither is shown
+             7 verify, selftest: something does not hold
 
 Every run keeps its folder. Its name ends in .FAIL unless the run is good.";
 
 /// A payload's size.
 fn payload_bytes(text: &str) -> Result<u32, String> {
     units::bytes(text, fit(PAYLOAD_BYTES_MIN), fit(PAYLOAD_BYTES_MAX))
+}
+
+/// Sizes of payloads.
+fn payload_sizes(text: &str) -> Result<Sizes, String> {
+    Sizes::parse(text, fit(PAYLOAD_BYTES_MIN), fit(PAYLOAD_BYTES_MAX))
 }
 
 /// A number within these bounds, both included.
@@ -251,9 +261,27 @@ pub struct CrashArgs {
 /// Arguments of both `quick` and `run`.
 #[derive(Debug, Args)]
 pub struct CommonArgs {
-    /// Payload bytes per message, incompressible
-    #[arg(long, default_value = "1KiB", value_parser = payload_bytes)]
-    pub size: u32,
+    /// Payload bytes per message, incompressible: 1KiB, a range 100-4KiB, or zipf:100-64KiB
+    #[arg(long, default_value = "1KiB", value_parser = payload_sizes)]
+    pub size: Sizes,
+    /// Messages in each request; a rate stays one of messages
+    #[arg(long, default_value_t = 1, value_parser = from_to(1, BATCH_MAX))]
+    pub batch: u32,
+    /// Distinct tags of the messages
+    #[arg(long, default_value_t = 0, value_parser = from_to(0, TAGS_MAX))]
+    pub tags: u32,
+    /// Distinct keys of the messages, by which a broker's index finds them
+    #[arg(long, default_value_t = 0)]
+    pub keys: u64,
+    /// Bytes of a user property of each message
+    #[arg(long, default_value_t = 0, value_parser = from_to(0, PROPERTY_BYTES_MAX))]
+    pub property_bytes: u32,
+    /// Hot queues: the n-th queue of a broker gets 1/n^SKEW of the first one's messages
+    #[arg(long, default_value_t = 0.0, value_parser = units::skew)]
+    pub queue_skew: f64,
+    /// Messages of a burst (--shape burst)
+    #[arg(long, default_value_t = 100, value_parser = from_to(1, IN_FLIGHT_MAX))]
+    pub burst: u32,
     /// Queues of the topic per broker, when it is created
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub queues: u32,
@@ -287,6 +315,21 @@ pub struct CommonArgs {
     /// Do not measure the no-op floor (saves time)
     #[arg(long)]
     pub no_floor: bool,
+}
+
+impl CommonArgs {
+    /// What messages look like.
+    #[must_use]
+    pub fn messages(&self) -> Messages {
+        Messages {
+            sizes: self.size,
+            batch: self.batch,
+            tags: self.tags,
+            keys: self.keys,
+            property_bytes: self.property_bytes,
+            queue_skew: self.queue_skew,
+        }
+    }
 }
 
 /// Arguments of `quick`.

@@ -51,4 +51,5 @@ fn loads_differ(
     of_row(&format!("{name}: threads"), &a.threads, &b.threads);
     of_row(&format!("{name}: generator spins"), &a.spins, &b.spins);
     of_row(&format!("{name}: queues"), &a.queues, &b.queues);
+    of_row(&format!("{name}: messages"), &a.messages, &b.messages);
 }

@@ -139,7 +139,7 @@ impl Blocks {
             };
             let name = format!("block-{block:02}-{}-{letter}", place + 1);
             let label = format!("block {block}, {} of 4: {letter}", place + 1);
-            let loaded = session.load(&name, &label, shape).map(|row| row.clone());
+            let loaded = session.load(&name, &label, shape).cloned();
             // A row that a signal cut short is kept, and makes no pair.
             self.rows.extend(session.rows.pop());
             rows.push(loaded?);

@@ -23,11 +23,12 @@ use crate::gate::Ticket;
 use crate::integrity::AckTable;
 use crate::limits::{DRAIN_TIMEOUT, OPEN_IN_FLIGHT_MAX, REQUEST_TIMEOUT, WINDOW_MIN};
 use crate::live::Live;
+use crate::messages::{Drawing, skewed};
 use crate::native_wire::greet;
 use crate::net::{Event, Link, Wait};
 use crate::payload::{PayloadWriter, Stamp};
 use crate::plan::{Mode, Part};
-use crate::protocols::Protocol;
+use crate::protocols::{Content, Protocol};
 use crate::recorder::Recorder;
 use crate::schedule::Schedule;
 use crate::window::{SentRequest, Window};
@@ -63,6 +64,7 @@ pub(crate) struct Outcome {
 struct Generator<'p> {
     part: &'p Part,
     payload: PayloadWriter,
+    drawing: Drawing,
     state: State,
     link: Link,
     next_message: u64,
@@ -100,7 +102,8 @@ struct UseOfTime {
 impl<'p> Generator<'p> {
     fn connect(part: &'p Part, clock: Clock, live: &Arc<Live>, ticket: &Ticket) -> Result<Self> {
         let load = &part.load;
-        let payload = PayloadWriter::new(load.size_bytes, load.seed);
+        let payload = PayloadWriter::new(fit(load.messages.sizes.max()), load.seed);
+        let drawing = Drawing::new(load.messages, load.seed, part.generator);
         let mut link = Link::new(part.senders.len(), load.protocol)?;
         let mut senders = Vec::with_capacity(part.senders.len());
         let window = match load.mode {
@@ -122,14 +125,17 @@ impl<'p> Generator<'p> {
             };
             link.add(stream)?;
             let queues = plan.queues.iter().map(|queue| {
-                part.template(queue, payload.size(), local, welcome.as_deref())
+                part.template(queue, local, welcome.as_deref())
                     .map(|template| Queue { index: queue.index, template })
             });
             let queues =
                 queues.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Usage)?;
+            let skew = load.messages.queue_skew;
+            let queue_shares = if skew > 0.0 { skewed(queues.len(), skew) } else { Vec::new() };
             senders.push(Sender {
                 window: Window::new(window),
                 queues,
+                queue_shares,
                 next_queue: plan.first_queue,
                 open: true,
             });
@@ -146,12 +152,14 @@ impl<'p> Generator<'p> {
             ready: VecDeque::with_capacity(part.senders.len() * load.in_flight),
             first_answer_nanos: None,
             closed: matches!(load.mode, Mode::Closed),
+            batch: load.messages.batch.into(),
             protocol: load.protocol,
             live: Arc::clone(live),
         };
         Ok(Self {
             part,
             payload,
+            drawing,
             state,
             link,
             next_message: 0,
@@ -179,10 +187,11 @@ impl<'p> Generator<'p> {
             }
             Mode::Open { rate, shape } => {
                 let whole = load.warmup + load.duration;
-                self.schedule = Some(
-                    Schedule::new(shape, rate, whole, load.seed, self.part.index, self.part.parts)
-                        .peekable(),
-                );
+                let (index, parts) = (self.part.index, self.part.parts);
+                let requests = rate / f64::from(load.messages.batch);
+                let burst = u64::from(load.burst / load.messages.batch);
+                let schedule = Schedule::new(shape, requests, whole, load.seed, index, parts);
+                self.schedule = Some(schedule.with_burst(burst).peekable());
             }
         }
     }
@@ -312,23 +321,28 @@ impl<'p> Generator<'p> {
     /// Sends one message, which the generator itself kept waiting for `waited_nanos`.
     fn send(&mut self, index: usize, due_nanos: u64, now: u64, waited_nanos: u64) {
         let sender = &mut self.state.senders[index];
-        let queue = &sender.queues[sender.next_queue % sender.queues.len()];
+        let queue = match sender.queue_shares.as_slice() {
+            [] => sender.next_queue % sender.queues.len(),
+            shares => self.drawing.queue(self.next_message, shares),
+        };
+        let queue = &sender.queues[queue];
         sender.next_queue += 1;
-        let seq = sender.window.next_seq();
+        let (seq, batch) = (sender.window.next_seq(), self.state.batch);
         let stamp = Stamp {
             run_id: self.part.load.run_id,
             message_id: self.next_message,
             sender: fit(index),
             generator: self.part.generator,
-            sender_seq: seq,
-            settled_below: sender.window.settled_below(),
+            sender_seq: seq * batch,
+            settled_below: sender.window.settled_below() * batch,
+            due_nanos,
         };
         queue.template.append(
             self.link.out(index),
             seq,
             self.state.clock.wall_ms(now),
             &stamp,
-            &self.payload,
+            &Content { payload: &self.payload, drawing: &self.drawing },
         );
         sender.window.push(SentRequest {
             due_nanos,
@@ -337,11 +351,11 @@ impl<'p> Generator<'p> {
             message_id: self.next_message,
             queue: queue.index,
         });
-        self.next_message += 1;
+        self.next_message += batch;
         self.state.unanswered += 1;
         if self.state.measured(due_nanos) {
-            self.state.recorder.sent += 1;
-            self.state.recorder.lag.saturating_record(waited_nanos);
+            self.state.recorder.sent += batch;
+            self.state.recorder.lag.saturating_record_n(waited_nanos, batch);
         }
     }
 
@@ -394,7 +408,7 @@ impl<'p> Generator<'p> {
             .flatten()
             .filter(|due_nanos| state.measured(start_nanos + due_nanos))
             .count();
-        let unsent = fit(unsent);
+        let unsent = fit::<u64, _>(unsent) * state.batch;
         Outcome {
             lost_connections: state.lost_connections,
             recorder: state.recorder,

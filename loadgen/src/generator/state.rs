@@ -23,6 +23,8 @@ pub(super) struct Queue {
 pub(super) struct Sender {
     pub window: Window,
     pub queues: Vec<Queue>,
+    /// Shares of messages at or below each queue; empty: the queues are taken in turn.
+    pub queue_shares: Vec<f64>,
     pub next_queue: usize,
     pub open: bool,
 }
@@ -54,6 +56,8 @@ pub(super) struct State {
     /// When the first answer of this round was there.
     pub first_answer_nanos: Option<u64>,
     pub closed: bool,
+    /// Messages in each request.
+    pub batch: u64,
     pub protocol: Protocol,
     pub live: Arc<Live>,
 }
@@ -86,7 +90,7 @@ impl State {
                 self.acknowledged(&request, now, queue_offset, stages.as_ref())
             }
             SendOutcome::Failed { what, remark } => {
-                self.recorder.failed(self.measured(request.due_nanos), &what);
+                self.recorder.failed(self.batch, self.measured(request.due_nanos), &what);
                 self.recorder.remarks.entry(what).or_insert(remark);
             }
         }
@@ -99,18 +103,23 @@ impl State {
         queue_offset: u64,
         stages: Option<&Stages>,
     ) {
-        self.acks.acknowledge(request.message_id, request.queue, queue_offset);
+        for nth in 0..self.batch {
+            self.acks.acknowledge(request.message_id + nth, request.queue, queue_offset + nth);
+        }
         if self.measured(now) {
-            self.recorder.answered_in_window += 1;
+            self.recorder.answered_in_window += self.batch;
         }
         if request.due_nanos < self.window_nanos.0 {
             let due_in_warmup_nanos = request.due_nanos.saturating_sub(self.start_nanos);
-            self.recorder.warmup_answer(due_in_warmup_nanos, now - request.due_nanos);
+            let response_nanos = now - request.due_nanos;
+            self.recorder.warmup_answer(due_in_warmup_nanos, response_nanos, self.batch);
         }
         if self.measured(request.due_nanos) {
-            self.recorder.answered_in_time += u64::from(now < self.window_nanos.1);
+            let in_time = now < self.window_nanos.1;
+            self.recorder.answered_in_time += if in_time { self.batch } else { 0 };
             let from = self.window_nanos.0;
-            self.recorder.answer(
+            self.recorder.answers(
+                self.batch,
                 request.due_nanos - from,
                 now - request.due_nanos,
                 now - request.sent_nanos,
@@ -121,7 +130,7 @@ impl State {
                     written_nanos: request.written_nanos,
                     answered_nanos: now,
                 };
-                times.record(seen, request.sent_nanos, stages);
+                times.record(self.batch, seen, request.sent_nanos, stages);
             }
         }
     }
@@ -145,11 +154,11 @@ impl State {
     /// Counts requests without an answer as such. Their places are free again.
     pub(super) fn give_up(&mut self, conn: usize, sent_before_nanos: u64, what: &str) {
         let freed_nanos = self.clock.now_nanos();
-        let Self { senders, recorder, ready, window_nanos, unanswered, closed, .. } = self;
+        let Self { senders, recorder, ready, window_nanos, unanswered, closed, batch, .. } = self;
         senders[conn].window.expire(sent_before_nanos, |request| {
             *unanswered -= 1;
             let measured = (window_nanos.0..window_nanos.1).contains(&request.due_nanos);
-            recorder.no_answer(measured, what);
+            recorder.no_answer(*batch, measured, what);
             if *closed {
                 ready.push_back(Ready { conn, freed_nanos });
             }

@@ -247,9 +247,9 @@ fn readme(result: &RunResult, command: &str, answer: Option<&str>) -> String {
          ## Answer\n\n{answer}\n\n\
          ## Exact command\n\n```text\n{command}\n```\n\n\
          Charts: `report.html`. Figures: `result.json`. Histograms: `response.hgrm`, \
-         `service.hgrm` (headline row), `hgrm/` (all rows), `*.hlog` (all values of a row). Tables: \
-         `rows.csv`, `over_time.csv`; for other tools `openmessaging/`. Where it ran: `environment.json`. \
-         What ran: `config/`.\n",
+         `service.hgrm` (headline row), `hgrm/` (all rows), `*.hlog` (all values of a row). \
+         Tables: `rows.csv`, `over_time.csv`; for other tools `openmessaging/`. \
+         Where it ran: `environment.json`. What ran: `config/`.\n",
         result.name, result.question
     )
 }

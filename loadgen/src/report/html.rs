@@ -12,13 +12,16 @@ pre{background:#f6f6f6;padding:1em;overflow-x:auto;font-size:12.5px;line-height:
 .bad{background:#fdecea;border-left:4px solid #c62828;padding:.6em 1em}\
 .good{background:#e8f5e9;border-left:4px solid #2e7d32;padding:.6em 1em}\
 svg{max-width:100%;height:auto}table{border-collapse:collapse;font-size:13px}\
-td{padding:.15em .8em .15em 0;vertical-align:top}td:first-child{color:#666}";
+td{padding:.15em .8em .15em 0;vertical-align:top}td+td{overflow-wrap:anywhere}\
+.chart{overflow-x:auto}@media(max-width:640px){.chart svg{max-width:none}}\
+td:first-child{color:#666}";
 
 /// The whole page.
 #[must_use]
 pub fn page(result: &RunResult, environment: &Environment) -> String {
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title>\
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{0}</title>\
             <style>{STYLE}</style></head><body>\n<h1>{0}</h1>\n<p>{1}<br>{2} · {3}</p>\n",
         escape(&result.name),
         escape(&result.question),
@@ -28,15 +31,16 @@ pub fn page(result: &RunResult, environment: &Environment) -> String {
     verdict(&mut page, result);
     let _infallible = writeln!(page, "<pre>{}</pre>", escape(&summary(result)));
     let headline = result.headline();
+    let promise = result.promise();
     let drawn = [
-        charts::rates(&result.rows, &result.durability),
-        charts::stages(&result.rows, &result.durability),
-        charts::curve(&result.rows, &result.durability),
-        charts::percentile_spectrum(&result.rows, &result.durability),
-        headline.and_then(|row| charts::over_time(row, &result.durability)),
+        charts::rates(&result.rows, &promise),
+        charts::stages(&result.rows, &promise),
+        charts::curve(&result.rows, &promise),
+        charts::percentile_spectrum(&result.rows, &promise),
+        headline.and_then(|row| charts::over_time(row, &promise)),
     ];
     for chart in drawn.into_iter().flatten() {
-        page.push_str(&chart);
+        let _infallible = writeln!(page, "<div class=\"chart\">{chart}</div>");
     }
     environment_table(&mut page, environment);
     page.push_str("</body></html>\n");

@@ -36,7 +36,7 @@ fn units_are_understood_and_a_seed_repeats_the_load() {
         assert_eq!(ended.result["seed"].to_string(), seed);
         assert!(ended.said.contains(&format!("seed {seed}")), "{}", ended.said);
         assert_eq!((ended.count("size_bytes"), ended.row()["seconds"].as_f64()), (1000, Some(0.3)));
-        let fillers = broker.bodies().iter().map(|body| body[48..].to_vec()).collect::<Vec<_>>();
+        let fillers = broker.bodies().iter().map(|body| body[56..].to_vec()).collect::<Vec<_>>();
         (ended.count("planned"), fillers)
     };
     let (first, again, other) = (fillers("7"), fillers("7"), fillers("8"));

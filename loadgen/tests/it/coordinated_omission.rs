@@ -3,6 +3,7 @@
 
 use crate::fake_broker::{Stall, start};
 use loadgen::clock::Clock;
+use loadgen::messages::{Messages, Sizes};
 use loadgen::phase::{Bench, Phase, run_load};
 use loadgen::plan::{Load, Mode, QueuePlan};
 use loadgen::progress::Progress;
@@ -24,7 +25,8 @@ fn run(addr: SocketAddr, mode: Mode, in_flight: usize, threads: usize) -> Phase 
         mode,
         senders: threads,
         in_flight,
-        size_bytes: 100,
+        messages: Messages { sizes: Sizes::Fixed(100), ..Messages::default() },
+        burst: 0,
         warmup: Duration::from_millis(100),
         duration: Duration::from_millis(1500),
         spin: false,

@@ -58,6 +58,8 @@ struct Facts {
     cluster: OnceLock<Vec<(String, SocketAddr)>>,
     first_send: OnceLock<Instant>,
     taken: AtomicU64,
+    /// When the next answer may be given at the earliest.
+    next_answer: Mutex<Option<Instant>>,
     deaf: AtomicBool,
     dead: AtomicBool,
     streams: Mutex<Vec<TcpStream>>,
@@ -96,6 +98,7 @@ impl FakeBroker {
             cluster: OnceLock::new(),
             first_send: OnceLock::new(),
             taken: AtomicU64::new(0),
+            next_answer: Mutex::default(),
             deaf: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             streams: Mutex::default(),
@@ -290,9 +293,12 @@ impl Facts {
                 std::thread::sleep(due.saturating_sub(first.elapsed()));
             }
             Sends::Late { by, per_s } => {
-                let due = Duration::from_secs_f64(f64::from(u32::try_from(nth).unwrap()) / per_s);
+                // What was not asked for in a pause is no credit.
+                let mut next = self.next_answer.lock().unwrap();
+                let due = next.unwrap_or(first).max(Instant::now() + by);
+                *next = Some(due + Duration::from_secs_f64(1.0 / per_s));
                 let answer = answered(request, 0, Some(("queueOffset", nth)), &[]);
-                let _closed = later.send(((Instant::now() + by).max(first + due), answer));
+                let _closed = later.send((due, answer));
                 return None;
             }
             Sends::Acknowledged

@@ -11,6 +11,7 @@ mod fake_broker;
 mod generators;
 mod hostile_brokers;
 mod interruptions;
+mod loads;
 mod native;
 mod processes;
 mod program;

@@ -1,7 +1,8 @@
 //! What a run leaves behind, and what it does not.
 
-use loadgen::env::Environment;
+use loadgen::env::{BrokerFacts, Environment};
 use loadgen::integrity::IntegrityReport;
+use loadgen::messages::{Messages, Sizes};
 use loadgen::plan::{Load, Mode};
 use loadgen::protocols::Protocol;
 use loadgen::recorder::Recorder;
@@ -22,7 +23,8 @@ fn result(lost: u64) -> RunResult {
         mode: Mode::Closed,
         senders: 1,
         in_flight: 1,
-        size_bytes: 1024,
+        messages: Messages { sizes: Sizes::Fixed(1024), ..Messages::default() },
+        burst: 0,
         warmup: Duration::ZERO,
         duration: Duration::from_secs(1),
         spin: false,
@@ -43,6 +45,7 @@ fn result(lost: u64) -> RunResult {
         workload: "quick".into(),
         target: "1 broker (V5_5_0)".into(),
         durability: "ASYNC_FLUSH, ASYNC_MASTER".into(),
+        brokers: vec![BrokerFacts { addr: "127.0.0.1:1".into(), ..BrokerFacts::default() }],
         started: "2026-01-01T00:00:00Z".into(),
         question: "How fast?".into(),
         expectation: Some("fast".into()),
@@ -121,13 +124,9 @@ fn the_report_is_self_contained_and_every_chart_names_the_durability() {
     let page = fs::read_to_string(finish(base.path(), 0).join("report.html")).unwrap();
     let charts: Vec<&str> = page.split("<svg").skip(1).collect();
     assert_eq!(charts.len(), 3, "rates, percentile spectrum, over time");
-    assert!(
-        charts.iter().all(|chart| chart
-            .split("</svg>")
-            .next()
-            .unwrap()
-            .contains("ASYNC_FLUSH, ASYNC_MASTER"))
-    );
+    assert!(charts.iter().all(|chart| {
+        chart.split("</svg>").next().unwrap().contains("ASYNC_FLUSH, ASYNC_MASTER · loopback")
+    }));
     let outside = page.replace("http://www.w3.org/2000/svg", "");
     assert!(
         !outside.contains("http") && !outside.contains("<script") && !outside.contains("src="),
