@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Reading order: [`filter`], [`sql`], [`read`] (what is asked), [`allowed`], [`long_polls`],
-//! [`pop_ask`] and [`pop_polls`] (what POP waits for), [`admission`], [`run`] (the path), [`pull_answer`] and [`fetch_answer`] (the encoders).
+//! [`pop_ask`] and [`pop_polls`] (what POP waits for), [`admission`], [`run`] (the
+//! path), [`pull_answer`] and [`fetch_answer`] (the encoders).
 
 pub(crate) mod admission;
 pub(crate) mod allowed;

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! **The table never runs ahead of the flushed log**: a message below its offset is acknowledged or
-//! has a checkpoint that outlives a power cut. A queue belongs to one pop while that reads it; a pop
-//! that meets a taken queue goes on to the next one. A queue is here from a pop until its checkpoint
-//! is flushed, so memory is a few rows for each queue that is in use. Pure.
+//! has a checkpoint that outlives a power cut. A queue belongs to one pop while that reads it; a
+//! pop that meets a taken queue goes on to the next one. A queue is here from a pop until its
+//! checkpoint is flushed, so memory is a few rows for each queue that is in use. Pure.
 
 use engine::PhyOffset;
 use std::collections::{HashMap, VecDeque};

@@ -73,7 +73,7 @@ impl Merge {
     /// Takes a checkpoint. One of the same name counts in its place, as the last one does in
     /// Apache's map.
     pub(super) fn check_point(&mut self, at: i64, point: CheckPoint) {
-        if point.len() == 0 || point.len() > MESSAGES_MAX {
+        if point.is_empty() || point.len() > MESSAGES_MAX {
             return;
         }
         let Some(name) = name_of_point(&point) else { return };

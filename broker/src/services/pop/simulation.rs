@@ -17,8 +17,8 @@ mod world;
 use crate::services::delivery::simulation::Campaign;
 use world::{Tally, World};
 
-/// A plain `cargo test` takes a few seconds.
-const CAMPAIGN: Campaign = Campaign { variable: "POP_SEED", filter: "pop::simulation", seeds: 60 };
+/// A plain `cargo test` takes about 20 seconds.
+const CAMPAIGN: Campaign = Campaign { variable: "POP_SEED", filter: "pop::simulation", seeds: 200 };
 const LIVES: usize = 4;
 
 fn run(seed: u64) -> Tally {
