@@ -15,6 +15,7 @@ mod honoured;
 mod host;
 mod memory;
 mod options;
+mod replication;
 mod serve;
 mod store;
 mod timers;
@@ -22,6 +23,7 @@ mod transactions;
 mod without_effect;
 
 pub(crate) use options::{Options, ShardOptions};
+pub(crate) use replication::{ReplicationOptions, Role, WaitsFor};
 pub(crate) use serve::ClientLimits;
 pub(crate) use timers::{TimerOptions, WHEEL_SLOTS};
 pub(crate) use transactions::TransactionOptions;
@@ -37,6 +39,7 @@ pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         honoured::ROCKETMQ,
         timers::KEYS,
         transactions::KEYS,
+        replication::KEYS,
         honoured::OWN,
         honoured::SWITCHES,
         without_effect::WITHOUT_EFFECT,
@@ -159,9 +162,7 @@ mod tests {
     fn what_this_version_cannot_keep_is_refused_with_the_reason() {
         for (line, reason) in [
             ("enableControllerMode=true", "controller"),
-            ("brokerRole=SLAVE", "replication"),
-            ("brokerRole=SYNC_MASTER", "replication"),
-            ("brokerId=1", "slaves"),
+            ("enableDLegerCommitLog=true", "DLedger"),
             ("aclEnable=true", "open"),
         ] {
             let error = load_text(line).unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! The validated options of the process and of each of its shards.
 
+use super::replication::ReplicationOptions;
 use super::serve::{CreateOptions, ServeOptions};
 use super::timers::TimerOptions;
 use super::transactions::TransactionOptions;
@@ -40,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) serve: ServeOptions,
     /// How transactions end.
     pub(crate) transactions: TransactionOptions,
+    /// Its role among the brokers of its name.
+    pub(crate) replication: ReplicationOptions,
     /// `flushConsumerOffsetInterval`.
     pub(crate) persist_every: Duration,
     /// `flushDelayOffsetInterval`.
@@ -104,6 +107,7 @@ impl Options {
             timers: TimerOptions::from_settings(settings),
             serve: ServeOptions::from_settings(settings),
             transactions: TransactionOptions::from_settings(settings),
+            replication: ReplicationOptions::from_settings(settings)?,
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
             persist_delays_every: millis(settings, "flushDelayOffsetInterval"),
             register_every: millis(settings, "registerNameServerPeriod")
@@ -125,6 +129,7 @@ impl Options {
             broker: if alone { self.broker.clone() } else { format!("{}-s{index}", self.broker) },
             port,
             address: format!("{}:{port}", bracketed(&network.advertised_host)),
+            ha_port,
             ha_address: format!("{}:{ha_port}", bracketed(&network.ha_host)),
             store_host: SocketAddr::new(network.advertised_ip, port),
             store_root: if alone { root.clone() } else { root.join(format!("shard-{index}")) },
@@ -144,6 +149,8 @@ pub(crate) struct ShardOptions {
     pub(crate) port: u16,
     /// What it tells clients: host and port.
     pub(crate) address: String,
+    /// The port that slaves dial.
+    pub(crate) ha_port: u16,
     /// What it tells slaves.
     pub(crate) ha_address: String,
     /// Stored in every message and part of every message id.

@@ -12,16 +12,17 @@
 //! | half messages that are open; their progress to its file | when one is due; every 50 ms | [`transactions`] |
 //! | members and locks that nobody renewed | every 10 s | [`expiry`] |
 //! | a sample for rates | every second | [`statistics`] |
+//! | the log to slaves | at the end of a turn; heartbeats every 50 ms | [`replication`] |
 //! | acknowledgements | when the watermark moves | [`acknowledgements`] |
 //!
-//! Later work (revived pops, replication) adds its file and its
-//! line.
+//! Later work (revived pops) adds its file and its line.
 
 pub(crate) mod acknowledgements;
 pub(crate) mod delivery;
 pub(crate) mod expiry;
 pub(crate) mod list;
 pub(crate) mod registration;
+pub(crate) mod replication;
 pub(crate) mod saving;
 pub(crate) mod schedule;
 pub(crate) mod state;

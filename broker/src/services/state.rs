@@ -1,5 +1,6 @@
 //! What services keep between their rounds. The services themselves are in files of their own.
 
+use super::replication::state::Replication;
 use super::schedule::state::Schedule;
 use super::timers::state::Timers;
 use super::transactions::state::Transactions;
@@ -18,6 +19,8 @@ pub(crate) struct Services {
     pub(crate) timers: Rc<Timers>,
     /// Its transactions.
     pub(crate) transactions: Transactions,
+    /// Its slaves.
+    pub(crate) replication: Replication,
     /// What it did, second by second.
     pub(crate) statistics: Statistics,
 }
@@ -30,6 +33,7 @@ impl Services {
             schedule: Schedule::default(),
             timers: Rc::default(),
             transactions: Transactions::default(),
+            replication: Replication::default(),
             statistics: Statistics::new(now_ms),
         }
     }

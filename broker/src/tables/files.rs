@@ -28,6 +28,8 @@ pub(crate) const TOPICS: &str = "config/topics.json";
 pub(crate) const GROUPS: &str = "config/subscriptionGroup.json";
 pub(crate) const OFFSETS: &str = "config/consumerOffset.json";
 pub(crate) const DELAY_OFFSETS: &str = "config/delayOffset.json";
+/// How far timers are; binary.
+pub(crate) const TIMER_CHECK: &str = "config/timercheck";
 
 /// Why a table can't be loaded.
 #[derive(Debug, thiserror::Error)]

@@ -31,6 +31,7 @@ mod offsets;
 mod query;
 mod rates;
 mod refusals;
+mod replication;
 mod request_reply;
 mod reset_offset;
 mod restart;
