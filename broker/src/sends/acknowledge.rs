@@ -1,4 +1,5 @@
-//! Answers to stored messages, once the watermarks that the configuration promises have passed them.
+//! Answers to stored messages, once the watermarks that the configuration promises have passed
+//! them.
 
 use super::errors::PutError;
 use super::finish::{self, Kept};

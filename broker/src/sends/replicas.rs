@@ -11,8 +11,8 @@
 //! | SYNC_MASTER | 1 | nobody, as Apache 5.5.0 by default | |
 //! | SYNC_MASTER | n | n − 1 slaves, be they there or not | 12 after `slaveTimeout` |
 //!
-//! With 11 and 12 the message is stored, and consumers see it: visibility never waits for slaves, as
-//! in Apache without a controller. "Acknowledged" is SEND_OK alone.
+//! With 11 and 12 the message is stored, and consumers see it: visibility never waits for slaves,
+//! as in Apache without a controller. "Acknowledged" is SEND_OK alone.
 //!
 //! Pure.
 

@@ -19,9 +19,9 @@ pub(super) const COMPARED_BYTES: u64 = 64 * 1024;
 /// The master's log is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "at log offset {at} its log has other bytes than this one. This slave followed another master, \
-     or this master lost what it had sent. Fix: if this is the right master, stop this slave, empty \
-     its store and start it again"
+    "at log offset {at} its log has other bytes than this one. This slave followed another \
+     master, or this master lost what it had sent. Fix: if this is the right master, stop this \
+     slave, empty its store and start it again"
 )]
 pub(super) struct Different {
     /// The first byte that is another one.

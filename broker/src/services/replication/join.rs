@@ -9,32 +9,20 @@
 //!                                   └ ends behind it, or before its beginning ─► refused
 //! ```
 
+use super::asking::{MasterLog, master_log};
 use super::compare::{COMPARED_BYTES, Compare};
 use super::following::{Link, Start, Stream};
-use super::slave::{down, kept, stream_addr};
-use super::synchronize::ask;
+use super::standing::{down, kept, stream_addr};
 use crate::peers::dials::Purpose;
 use crate::shard::Cx;
 use engine::PhyOffset;
 use netcore::Framing;
-use protocol::bodies::KvTable;
-use protocol::codes::request;
-use protocol::json;
 use rt::Runtime as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Between two looks at what is flushed.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
-
-/// What a master's log holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MasterLog {
-    /// Its first byte.
-    pub(super) begin: u64,
-    /// Its end.
-    pub(super) end: u64,
-}
 
 /// Joins the master, or says why not.
 pub(super) async fn join(cx: Cx) {
@@ -102,20 +90,6 @@ async fn end_of_log(cx: &Cx, from: u64) -> Result<Vec<u8>, String> {
         }
         bytes.extend_from_slice(&part);
     }
-}
-
-/// What the master says of its log (GET_BROKER_RUNTIME_INFO).
-pub(super) async fn master_log(cx: &Cx) -> Result<MasterLog, String> {
-    let answer = ask(cx, request::GET_BROKER_RUNTIME_INFO).await?;
-    let info: KvTable = json::from_lenient(&answer).map_err(|error| error.to_string())?;
-    let number = |key: &str| {
-        let text = info.table.get(key);
-        let number = text.and_then(|text| text.parse::<i64>().ok());
-        number
-            .and_then(|number| u64::try_from(number.max(0)).ok())
-            .ok_or_else(|| format!("its runtime info has no number {key}: {text:?}"))
-    };
-    Ok(MasterLog { begin: number("commitLogMinOffset")?, end: number("commitLogMaxOffset")? })
 }
 
 /// See the module's text. Without the master's offsets, and where it has nothing, the slave says

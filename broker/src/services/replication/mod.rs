@@ -10,8 +10,9 @@
 //! [`slaves`] is what a master knows of its slaves, [`master`] sends them the log. A slave:
 //! [`following`] is what it keeps, [`join`] finds where to begin, [`slave`] takes the log in,
 //! [`compare`] sees that both logs are one, [`assembly`] puts records together, [`synchronize`]
-//! takes over what is not in the log.
+//! takes over what is not in the log; [`standing`] and [`asking`] are what these share.
 
+mod asking;
 mod assembly;
 mod compare;
 mod following;
@@ -19,6 +20,7 @@ mod join;
 pub(crate) mod master;
 pub(crate) mod slave;
 mod slaves;
+mod standing;
 pub(crate) mod state;
 mod synchronize;
 

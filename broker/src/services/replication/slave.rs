@@ -15,22 +15,13 @@
 use super::assembly::{Assembly, Broken, Fed, Taken};
 use super::following::{Link, Master, RETRY_MS, Start, Stream, Up};
 use super::join;
+use super::standing::{down, kept};
 use crate::peers::dials::Purpose;
 use crate::shard::{Cx, Shard};
 use engine::{AppendError, PhyOffset, RawError};
 use netcore::frame::TRANSFER_HEAD_BYTES;
 use netcore::{ConnId, Framing, Net};
 use rt::{Priority, Runtime as _};
-use std::net::SocketAddr;
-
-/// Up to here the log is kept as `slaveAckPolicy` asks.
-pub(super) fn kept(cx: &Cx) -> PhyOffset {
-    if cx.options.process.replication.reports_flushed {
-        cx.store.flushed()
-    } else {
-        cx.store.acknowledged()
-    }
-}
 
 /// The name servers say where the master is.
 pub(crate) fn told(shard: &mut Shard, ha: Option<String>, requests: Option<String>) {
@@ -137,21 +128,6 @@ pub(crate) fn closed(shard: &mut Shard, conn: ConnId, why: &dyn std::fmt::Displa
     }
     down(shard, &format!("the stream ended: {why}"));
     true
-}
-
-/// The stream is down for this reason.
-pub(super) fn down(shard: &mut Shard, reason: &str) {
-    let now_ms = shard.cx.monotonic_ms();
-    let is_news = shard.services.replication.following.down(reason, now_ms);
-    if shard.is_stopping {
-        return;
-    }
-    let end = shard.cx.store.appended();
-    if is_news {
-        tracing::warn!("this slave, whose log ends at {end}, does not follow its master: {reason}");
-    } else {
-        tracing::debug!("this slave does not follow its master: {reason}");
-    }
 }
 
 /// The master sent something.
@@ -305,11 +281,4 @@ fn look_for_silence(shard: &mut Shard, net: &mut Net, now_ms: i64) {
         let conn = up.conn;
         give_up(shard, net, conn, &why);
     }
-}
-
-/// The address of the master's port for slaves.
-pub(super) fn stream_addr(master: &Master) -> Result<SocketAddr, String> {
-    master.ha.parse().map_err(|_| {
-        format!("{:?} is no address; expected ip:port (the master's brokerIP2)", master.ha)
-    })
 }

@@ -6,20 +6,17 @@
 //! delivered. So it is taken over once this log has come to where the master's was after it had
 //! answered.
 
+use super::asking::{ask, master_log};
 use super::following::Link;
-use super::join::master_log;
-use crate::peers::asked::Request;
 use crate::shard::{Cx, Shard};
 use crate::tables::files;
 use netcore::Net;
-use protocol::codes::{request, response};
+use protocol::codes::request;
 use protocol::{bodies, json};
 use rt::Runtime as _;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// How long the master may take to answer.
-const ANSWER_MS: i64 = 3_000;
 /// Between two looks for the link, and for what has come.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How long progress waits for the log that it speaks of before it is asked for anew.
@@ -121,23 +118,4 @@ async fn take_timers(cx: &Cx, point: &[u8]) -> Result<(), String> {
 async fn table<T: DeserializeOwned>(cx: &Cx, code: i32) -> Result<T, String> {
     let body = ask(cx, code).await?;
     json::from_lenient(&body).map_err(|error| format!("the answer to {code}: {error}"))
-}
-
-/// Asks the master; the body of its answer.
-pub(super) async fn ask(cx: &Cx, code: i32) -> Result<Vec<u8>, String> {
-    let deadline_ms = cx.now_ms().saturating_add(ANSWER_MS);
-    let awaited = cx.with(|shard, net| {
-        let Link::Up(conn) = shard.services.replication.following.link else {
-            return Err("there is no link to it".to_owned());
-        };
-        let question = Request { code, ext: &|_| {}, body: &[] };
-        let asked = shard.peers.asked.ask_client(net, conn, deadline_ms, &question);
-        asked.map_err(|why| why.to_string())
-    })?;
-    let answer = awaited.await.map_err(|why| format!("request {code}: {why}"))?;
-    if answer.code != response::SUCCESS {
-        let remark = answer.remark.unwrap_or_default();
-        return Err(format!("it refused request {code}: {} {remark}", answer.code));
-    }
-    Ok(answer.body)
 }
