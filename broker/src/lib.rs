@@ -9,9 +9,8 @@
 //! ```
 //!
 //! What is not here: bytes of frames and records (`protocol`), files (`engine`), sockets
-//! (`netcore`), the language of SQL92 filters (`filter`). Not in this version: slaves, timed
-//! messages, access control. What would promise one of them is refused at start or
-//! by request, never half done.
+//! (`netcore`), the language of SQL92 filters (`filter`). Not in this version: access control, the
+//! controller. What would promise one of them is refused at start or by request, never half done.
 //!
 //! Reading order: `config`, `tables`, `shard`, `desk`, `requests`, `sends`, `reads`, `services`,
 //! `serve`, `process`. Imports run one way: no file leads back to itself (a test).

@@ -109,6 +109,16 @@ pub const ASKED_MAX: usize = 4_096;
 /// The same for one client: one that answers nothing keeps none from others.
 pub const ASKED_OF_ONE_MAX: usize = 256;
 
+/// Slaves of one shard; one more is refused.
+pub const SLAVES_MAX: usize = 16;
+
+/// Bytes on their way to one slave: what a socket and a link take at once. More of the log waits
+/// where it is. Less than what pauses reading from a peer, so that reports are always read.
+pub const SLAVE_WINDOW_BYTES: usize = 1 << 20;
+
+/// What one read from disk fetches for a slave that is behind.
+pub const SLAVE_READ_BYTES: usize = 512 * 1024;
+
 /// Shards of one process: ports are 10 apart and the store has one folder each.
 pub const SHARDS_MAX: usize = 256;
 
@@ -147,6 +157,10 @@ pub const POP_ORDERS_MAX: usize = 100_000;
 /// Pairs of topic and group of which 401 has said how they consume.
 pub const REQUEST_MODES_MAX: usize = 100_000;
 
+const _: () = assert!(
+    SLAVE_WINDOW_BYTES + SLAVE_READ_BYTES < netcore::limits::OUT_PAUSE_BYTES,
+    "a slave that takes its time is still listened to"
+);
 const _: () = assert!(BACKLOG_BYTES_MAX >= 4 << 20, "the largest message must be able to wait");
 const _: () = assert!(
     REQUESTS_UNDER_WAY_MAX as usize > 2 * (LONG_POLLS_MAX + DISK_READS_MAX),

@@ -22,10 +22,12 @@ pub(crate) enum Ending {
 /// A running cluster; everything of it ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Cluster<'a> {
-    target: Target<'a>,
+    pub(crate) target: Target<'a>,
     ports: Ports,
     config: Config,
-    interrupt: Interrupt,
+    pub(crate) interrupt: Interrupt,
+    /// Its slave, if there is one; before the broker: it leaves first.
+    pub(crate) slave: Option<Managed>,
     /// The broker's process; of Apache with two shards, one for each master. Before the name
     /// servers: brokers leave first.
     brokers: Vec<Managed>,
@@ -45,6 +47,7 @@ impl<'a> Cluster<'a> {
             ports,
             config,
             interrupt: interrupt.clone(),
+            slave: None,
             brokers: Vec::new(),
             namesrvs: [None, None],
         };
@@ -238,13 +241,14 @@ impl<'a> Cluster<'a> {
     /// The servers that have ended although nobody told them to.
     pub(crate) fn dead(&mut self) -> Vec<String> {
         let all = self.namesrvs.iter_mut().flatten().chain(&mut self.brokers);
+        let all = all.chain(&mut self.slave);
         all.filter_map(|m| m.ended().map(|status| format!("{} ended: {status}", m.name())))
             .collect()
     }
 
     /// The ends of the servers' logs.
     pub(crate) fn log_tails(&self) -> String {
-        let logs = ["broker.log", "broker-b.log", "namesrv-0.log", "namesrv-1.log"];
+        let logs = ["broker.log", "broker-b.log", "slave.log", "namesrv-0.log", "namesrv-1.log"];
         logs.iter().map(|name| tail(&self.target.dir.join(name))).collect()
     }
 

@@ -46,3 +46,7 @@ pub(crate) const SEND_AGAIN_MAX: Duration = Duration::from_secs(150);
 pub(crate) const BUSY_MAX: Duration = Duration::from_secs(30);
 /// Between two attempts at a busy broker.
 pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+/// A slave has its master's log, after it was started or its master was: Apache's dials every 5 s,
+/// and registers up to 30 s after a start.
+pub(crate) const REPLICATED_MAX: Duration = Duration::from_secs(90);

@@ -39,6 +39,7 @@ mod requests;
 mod run;
 mod schedule;
 mod seed;
+mod slave;
 mod sockets;
 mod suite;
 mod target;

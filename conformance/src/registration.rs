@@ -17,6 +17,11 @@ pub(crate) fn knows(namesrv_port: u16, brokers: &[String]) -> bool {
         .is_ok_and(|answer| brokers.iter().all(|name| answer.contains(&format!("\"{name}\""))))
 }
 
+/// True when what the name server on this port says of its brokers has this text.
+pub(crate) fn names(namesrv_port: u16, text: &str) -> bool {
+    cluster_info(namesrv_port).is_ok_and(|answer| answer.contains(text))
+}
+
 /// True when something accepts connections there.
 pub(crate) fn accepts(port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER_MAX).is_ok()

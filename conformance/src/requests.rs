@@ -43,6 +43,10 @@ impl Asked<'_> {
             "refused-second-broker" => cluster.second_broker_is_refused(),
             "kill-namesrv" => nth_namesrv(argument).map(|nth| cluster.kill_namesrv(nth)),
             "start-namesrv" => nth_namesrv(argument).and_then(|nth| cluster.start_namesrv(nth)),
+            "start-slave" => maker(argument).and_then(|of| cluster.start_slave(of)),
+            "kill-slave" => cluster.end_slave(Ending::Killed),
+            "promote-slave" => maker(argument).and_then(|of| cluster.promote_slave(of)),
+            "same-logs" => return Some(cluster.same_logs()),
             _ => return None,
         };
         Some(done.map(|()| String::new()))

@@ -75,7 +75,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 37] = [
+pub(crate) const SCENARIOS: [Scenario; 39] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -317,6 +317,24 @@ pub(crate) const SCENARIOS: [Scenario; 37] = [
                 took, nothing that has ended comes again; after SIGTERM and after SIGKILL",
         )
     },
+    Scenario {
+        stage: Stage::DropIn,
+        clients: Clients::Newest,
+        ..in_turn(
+            "apache-slave",
+            "Apache's broker as slave of RingMQ's: both logs have the same bytes, also after \
+                either was killed; what the slave has is read when it has become the master",
+        )
+    },
+    Scenario {
+        stage: Stage::DropIn,
+        clients: Clients::Newest,
+        ..in_turn(
+            "ringmq-slave",
+            "RingMQ's broker as slave of Apache's, from a log of many files on, also after either \
+                was killed; it becomes the master, and stock clients carry on",
+        )
+    },
 ];
 
 /// A client hands a queue over 20 s after its rebalance, and asks for locks every 20 s. Its own
@@ -424,10 +442,12 @@ mod tests {
         assert_eq!(left_out(Against::Ringmq, 1), ["shards", "placement"]);
         let changing =
             ["drop-in", "delayed-drop-in", "timer-drop-in", "pop-drop-in", "transactions-drop-in"];
-        assert_eq!(left_out(Against::Ringmq, 2), [&["seed"], &changing[..]].concat());
-        let apache = ["native", "shards", "placement", "drop-in"];
+        let slaves = ["apache-slave", "ringmq-slave"];
+        assert_eq!(left_out(Against::Ringmq, 2), [&["seed"], &changing[..], &slaves].concat());
+        let apache = ["native", "shards", "placement", "drop-in", "apache-slave", "ringmq-slave"];
         assert_eq!(left_out(Against::Apache, 1), apache);
-        assert_eq!(left_out(Against::Apache, 2), [&["seed", "native"], &changing[..]].concat());
+        let on_two = [&["seed", "native"], &changing[..], &slaves].concat();
+        assert_eq!(left_out(Against::Apache, 2), on_two);
     }
 
     #[test]

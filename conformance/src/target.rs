@@ -72,13 +72,27 @@ impl Target<'_> {
     pub(crate) fn broker(&self, ports: Ports, config: Config, nth: u16) -> Result<Command, Stop> {
         let home = self.home(broker_home(nth))?;
         let file = self.broker_config(ports.of_broker(nth), config, nth, &home)?;
+        self.broker_of(&home, &file)
+    }
+
+    fn broker_of(&self, home: &Path, file: &Path) -> Result<Command, Stop> {
         let mut command = if self.against.our_broker() {
             Command::new(self.artifacts.ringmq("mqbroker")?)
         } else {
-            self.java(&home, "-Xmx1g", "org.apache.rocketmq.broker.BrokerStartup")
+            self.java(home, "-Xmx1g", "org.apache.rocketmq.broker.BrokerStartup")
         };
-        command.arg("-c").arg(file).env("HOME", &home).env("ROCKETMQ_HOME", &home);
+        command.arg("-c").arg(file).env("HOME", home).env("ROCKETMQ_HOME", home);
         Ok(command)
+    }
+
+    /// The slave of the broker with small files, or the master that it has become; `role` are the
+    /// lines of its configuration that say which.
+    pub(crate) fn second(&self, ports: Ports, role: &str) -> Result<Command, Stop> {
+        let home = self.home(SLAVE_HOME)?;
+        let file = self.dir.join(format!("{SLAVE_HOME}.properties"));
+        let text = small_files(self.against, ports, &home).replace("brokerId=0\n", role);
+        write(&file, &text)?;
+        self.broker_of(&home, &file)
     }
 
     fn home(&self, name: &str) -> Result<PathBuf, Stop> {
@@ -147,6 +161,9 @@ pub(crate) fn master_name(nth: u16) -> &'static str {
 pub(crate) fn broker_home(nth: u16) -> &'static str {
     if nth == 0 { "broker" } else { master_name(nth) }
 }
+
+/// The folder of a broker's slave, below the cluster's; also the name of its log.
+pub(crate) const SLAVE_HOME: &str = "slave";
 
 /// Facts of the drop-in store, the same for both makers.
 const SMALL_FILES: &str = "mappedFileSizeCommitLog=81920\nmaxMessageSize=4096\n\

@@ -158,6 +158,8 @@ pub(crate) struct Incoming {
     pub(crate) receiving: bool,
     /// Nothing is read until the peer has taken some of its answers, or memory is free again.
     pub(crate) paused: bool,
+    /// The handler takes no more frames for now.
+    pub(crate) pause_asked: bool,
     /// Frames wait in `carry` for the same.
     pub(crate) held_back: bool,
 }
@@ -172,6 +174,7 @@ impl Incoming {
             step: (0, 0),
             receiving: false,
             paused: false,
+            pause_asked: false,
             held_back: false,
         }
     }

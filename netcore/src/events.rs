@@ -179,7 +179,8 @@ fn next(net: &Net, conn: ConnId) -> Next {
     match net.get(conn) {
         Some(connection) if connection.is_open() => {
             let unsent = connection.outgoing.unsent_bytes();
-            if unsent > net.config.out_pause_bytes || net.is_short_of_memory() {
+            let is_asked = connection.incoming.pause_asked;
+            if is_asked || unsent > net.config.out_pause_bytes || net.is_short_of_memory() {
                 Next::HoldBack
             } else {
                 Next::Frame
@@ -264,6 +265,8 @@ fn hand_on<H: Handler>(
     match protocol {
         Protocol::Remoting => handler.on_frame(net, conn, frame),
         Protocol::Native => handler.on_native_frame(net, conn, frame),
+        Protocol::Reports => handler.on_report(net, conn, frame),
+        Protocol::Transfers => handler.on_transfer(net, conn, frame),
     }
 }
 
@@ -313,7 +316,9 @@ fn sent(net: &mut Net, conn: ConnId, mut queue: SendQueue, result: io::Result<()
     outgoing.sending = None;
     outgoing.spare = Some(queue);
     let is_charged = outgoing.charged_bytes > 0;
-    let may_resume = connection.incoming.paused && outgoing.unsent_bytes() <= pause_bytes / 2;
+    let incoming = &connection.incoming;
+    let may_resume =
+        incoming.paused && !incoming.pause_asked && outgoing.unsent_bytes() <= pause_bytes / 2;
     if is_charged {
         net.uncharge_answers(conn);
     }

@@ -6,6 +6,10 @@
 //!   native:    | 0x9A 'R' 'M' 'Q' | length u32 little-endian, of the whole frame | … |
 //!              RingMQ's own, see docs/FORMATS.md
 //!   TLS:       0x16 …
+//!   reports:   | offset i64 big-endian |                              a slave to its master
+//!   transfers: | offset i64 | size i32, both big-endian | size bytes | a master to its slave
+//!              RocketMQ's replication. Its bytes begin with anything, so the listener or the dial
+//!              decides
 //! ```
 
 /// Bytes of remoting's length field.
@@ -18,6 +22,11 @@ const NATIVE_HEAD_BYTES: usize = 8;
 /// Bytes of a native frame's prefix: no frame is shorter.
 const NATIVE_BYTES_MIN: usize = 16;
 
+/// Bytes of a slave's report, all of it (`DefaultHAClient.REPORT_HEADER_SIZE`).
+pub const REPORT_BYTES: usize = 8;
+/// Bytes of a transfer before what it carries (`DefaultHAConnection.TRANSFER_HEADER_SIZE`).
+pub const TRANSFER_HEAD_BYTES: usize = 8 + 4;
+
 /// How the bytes of a connection are cut into frames. A connection speaks one protocol to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -25,6 +34,10 @@ pub enum Protocol {
     Remoting,
     /// RingMQ's native protocol.
     Native,
+    /// What a slave sends its master.
+    Reports,
+    /// What a master sends its slave.
+    Transfers,
 }
 
 /// Which protocols a listener or a dial allows. The peer's first byte decides only where more than
@@ -37,6 +50,10 @@ pub enum Framing {
     Remoting,
     /// The native protocol only.
     Native,
+    /// A slave's reports, whatever the first byte is.
+    Reports,
+    /// A master's transfers, whatever the first byte is.
+    Transfers,
 }
 
 impl Framing {
@@ -45,12 +62,15 @@ impl Framing {
     /// # Errors
     /// No protocol that is allowed here begins so.
     pub fn protocol(self, first: u8) -> Result<Protocol, FrameError> {
-        let found = detect(first)?;
-        let allowed = match self {
-            Self::ByFirstByte => true,
-            Self::Remoting => found == Protocol::Remoting,
-            Self::Native => found == Protocol::Native,
+        let allowed_only = match self {
+            Self::Reports => return Ok(Protocol::Reports),
+            Self::Transfers => return Ok(Protocol::Transfers),
+            Self::ByFirstByte => None,
+            Self::Remoting => Some(Protocol::Remoting),
+            Self::Native => Some(Protocol::Native),
         };
+        let found = detect(first)?;
+        let allowed = allowed_only.is_none_or(|only| only == found);
         if allowed { Ok(found) } else { Err(FrameError::UnknownProtocol(first)) }
     }
 }
@@ -61,6 +81,8 @@ impl Protocol {
         match self {
             Self::Remoting => LENGTH_BYTES,
             Self::Native => NATIVE_HEAD_BYTES,
+            Self::Reports => REPORT_BYTES,
+            Self::Transfers => TRANSFER_HEAD_BYTES,
         }
     }
 
@@ -69,7 +91,7 @@ impl Protocol {
     pub fn hidden_bytes(self) -> usize {
         match self {
             Self::Remoting => LENGTH_BYTES,
-            Self::Native => 0,
+            Self::Native | Self::Reports | Self::Transfers => 0,
         }
     }
 }
@@ -146,6 +168,16 @@ pub fn frame_bytes(
             }
             (u32::from_le_bytes([l0, l1, l2, l3]) as usize, NATIVE_BYTES_MIN, 0)
         }
+        Protocol::Reports => return Ok(Some(REPORT_BYTES)),
+        Protocol::Transfers => {
+            let Some([_, _, _, _, _, _, _, _, size @ ..]) =
+                bytes.first_chunk::<TRANSFER_HEAD_BYTES>()
+            else {
+                return Ok(None);
+            };
+            // A negative size is one beyond every limit.
+            (u32::from_be_bytes(*size) as usize, 0, TRANSFER_HEAD_BYTES)
+        }
     };
     if announced > max {
         return Err(FrameError::TooLong { announced, max });
@@ -212,6 +244,11 @@ mod tests {
         [NATIVE_MAGIC.as_slice(), &length.to_le_bytes(), &[0; 8], payload].concat()
     }
 
+    fn transfer(payload: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(payload.len()).unwrap();
+        [&[0xFF; 8][..], &size.to_be_bytes(), payload].concat()
+    }
+
     /// What a connection does with arriving bytes, without the connection.
     fn split(protocol: Protocol, chunks: &[&[u8]]) -> Vec<Vec<u8>> {
         let (mut carry, mut frames) = (Vec::new(), Vec::new());
@@ -237,7 +274,11 @@ mod tests {
     fn frames_are_found_wherever_the_stream_is_cut() {
         let payloads: [&[u8]; 3] = [b"first", b"2222", b"the third one"];
         let native: Vec<Vec<u8>> = payloads.iter().map(|p| native_frame(p)).collect();
+        let transfers: Vec<Vec<u8>> = payloads.iter().map(|p| transfer(p)).collect();
+        let reports = [*b"offset 1", *b"offset 2"].map(Vec::from);
         let protocols = [
+            (Protocol::Transfers, transfers.concat(), transfers),
+            (Protocol::Reports, reports.concat(), reports.to_vec()),
             (
                 Protocol::Remoting,
                 payloads.iter().flat_map(|p| frame(p)).collect(),
@@ -281,6 +322,11 @@ mod tests {
             take(Protocol::Native, &mut native(15).as_slice(), 1024),
             Err(FrameError::TooShort { announced: 15, min: 16 })
         );
+        let negative = [[0; 8].as_slice(), &(-1_i32).to_be_bytes()].concat();
+        assert_eq!(
+            take(Protocol::Transfers, &mut negative.as_slice(), 1024),
+            Err(FrameError::TooLong { announced: 0xFFFF_FFFF, max: 1024 })
+        );
         assert_eq!(
             take(Protocol::Native, &mut frame(b"remoting").as_slice(), 1024),
             Err(FrameError::NotNative([0, 0, 0, 8]))
@@ -304,6 +350,10 @@ mod tests {
         ] {
             assert_eq!((framing.protocol(0), framing.protocol(0x9A)), (remoting, native));
             assert_eq!(framing.protocol(0x16), Err(FrameError::Tls));
+        }
+        for first in 0..=u8::MAX {
+            assert_eq!(Framing::Reports.protocol(first), Ok(Protocol::Reports));
+            assert_eq!(Framing::Transfers.protocol(first), Ok(Protocol::Transfers));
         }
     }
 }

@@ -54,6 +54,16 @@ pub trait Handler: 'static {
         let _ = frame;
         net.close(conn, "the native protocol is not served here");
     }
+    /// What a slave says on a listener of [`Framing::Reports`]: [`frame::REPORT_BYTES`] bytes.
+    fn on_report(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
+        let _ = frame;
+        net.close(conn, "replication is not served here");
+    }
+    /// What a master says on a dial of [`Framing::Transfers`]: its head and what it carries.
+    fn on_transfer(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
+        let _ = frame;
+        net.close(conn, "replication is not served here");
+    }
     /// A connection is gone: exactly once for each that was opened.
     fn on_close(&mut self, net: &mut Net, conn: ConnId, reason: &CloseReason);
     /// A dial did not lead to a connection.

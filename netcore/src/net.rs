@@ -288,6 +288,23 @@ impl Net {
         }
     }
 
+    /// Hands on no more frames of a connection until [`Net::take_frames_again`]. Frames that have
+    /// come already wait, and no more is read.
+    pub fn take_no_frames(&mut self, conn: ConnId) {
+        if let Some(connection) = self.get_mut(conn) {
+            connection.incoming.pause_asked = true;
+        }
+        self.pause(conn);
+    }
+
+    /// See [`Net::take_no_frames`].
+    pub fn take_frames_again(&mut self, conn: ConnId) {
+        let Some(connection) = self.get_mut(conn) else { return };
+        if std::mem::replace(&mut connection.incoming.pause_asked, false) {
+            self.resume(conn);
+        }
+    }
+
     /// Reads from a paused connection again, once the frames that were held back are handed on.
     pub(crate) fn resume(&mut self, conn: ConnId) {
         let now_ms = self.now_ms;

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 const PER_SHARD: u16 = 10;
 /// Where a broker that serves old clients listens as well: so far below each shard's port.
 const VIP_BELOW: u16 = 2;
+/// Where slaves dial: so far above each shard's port.
+const HA_ABOVE: u16 = 1;
 const BLOCK: u16 = 50;
 /// Below 32768, where the range begins that the kernel hands out to connections.
 const FIRST: u16 = 20_010;
@@ -34,7 +36,8 @@ impl Ports {
             let first = FIRST + block * BLOCK;
             let Ok(claim) = TcpListener::bind(("127.0.0.1", first - PER_SHARD)) else { continue };
             let of_shard = |shard| first + PER_SHARD * shard;
-            if (0..shards).all(|shard| free(of_shard(shard)) && free(of_shard(shard) - VIP_BELOW)) {
+            let all_free = |port| free(port) && free(port + HA_ABOVE) && free(port - VIP_BELOW);
+            if (0..shards).all(|shard| all_free(of_shard(shard))) {
                 return Self { first, _claim: claim };
             }
         }

@@ -10,13 +10,6 @@ pub(super) const ROCKETMQ: &[Key] = &[
     Key::text("namesrvAddr", "", "name servers, ';' between them: 127.0.0.1:9876;127.0.0.1:9877"),
     Key::text("brokerClusterName", "DefaultCluster", "the cluster this broker belongs to"),
     Key::text("brokerName", "", "the broker's name; the host's name when not set"),
-    Key::int("brokerId", 0, INT_MAX, "0", "0 is the master; slaves are not in this version"),
-    Key::choice(
-        "brokerRole",
-        &["ASYNC_MASTER", "SYNC_MASTER", "SLAVE"],
-        "ASYNC_MASTER",
-        "this version is an ASYNC_MASTER only",
-    ),
     Key::choice(
         "flushDiskType",
         &["ASYNC_FLUSH", "SYNC_FLUSH"],
@@ -39,13 +32,6 @@ pub(super) const ROCKETMQ: &[Key] = &[
             set",
     ),
     Key::text("brokerIP2", "", "the address given to slaves; brokerIP1 when not set"),
-    Key::int(
-        "haListenPort",
-        0,
-        65_535,
-        "0",
-        "the port given to slaves; listenPort + 1 when 0 (nothing listens there in this version)",
-    ),
     Key::text("storePathRootDir", "", "the store's folder; $HOME/store when not set"),
     Key::int(
         "mappedFileSizeCommitLog",
@@ -418,15 +404,11 @@ pub(super) const OWN: &[Key] = &[
         "how long a stop may finish what the next start can do as well: the index, ConsumeQueue \
             files. Messages are made durable however long it takes",
     ),
-    Key::choice("slaveAckPolicy", &["memory", "disk"], "memory", "what a slave acknowledges")
-        .without_effect("accepted, slaves are not in this version"),
 ];
 
 /// Keys whose other values would promise something this version does not do: anything but the
 /// default stops the start.
 pub(super) const REFUSED: &[(&str, &str, &str)] = &[
-    ("brokerRole", "ASYNC_MASTER", "replication is not in this version of RingMQ"),
-    ("brokerId", "0", "slaves are not in this version of RingMQ"),
     (
         "aclEnable",
         "false",

@@ -16,6 +16,7 @@ mod host;
 mod memory;
 mod options;
 mod pop;
+mod replication;
 mod serve;
 mod store;
 mod timers;
@@ -23,6 +24,7 @@ mod transactions;
 mod without_effect;
 
 pub(crate) use options::{Options, ShardOptions};
+pub(crate) use replication::{ReplicationOptions, Role, WaitsFor};
 pub(crate) use serve::ClientLimits;
 pub(crate) use timers::{TimerOptions, WHEEL_SLOTS};
 pub(crate) use transactions::TransactionOptions;
@@ -39,6 +41,7 @@ pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         timers::KEYS,
         transactions::KEYS,
         pop::KEYS,
+        replication::KEYS,
         honoured::OWN,
         honoured::SWITCHES,
         without_effect::WITHOUT_EFFECT,
@@ -161,9 +164,7 @@ mod tests {
     fn what_this_version_cannot_keep_is_refused_with_the_reason() {
         for (line, reason) in [
             ("enableControllerMode=true", "controller"),
-            ("brokerRole=SLAVE", "replication"),
-            ("brokerRole=SYNC_MASTER", "replication"),
-            ("brokerId=1", "slaves"),
+            ("enableDLegerCommitLog=true", "DLedger"),
             ("aclEnable=true", "open"),
         ] {
             let error = load_text(line).unwrap_err().to_string();

@@ -1,6 +1,7 @@
 //! The validated options of the process and of each of its shards.
 
 use super::pop::PopOptions;
+use super::replication::ReplicationOptions;
 use super::serve::{CreateOptions, ServeOptions};
 use super::timers::TimerOptions;
 use super::transactions::TransactionOptions;
@@ -43,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) transactions: TransactionOptions,
     /// POP.
     pub(crate) pop: PopOptions,
+    /// Its role among the brokers of its name.
+    pub(crate) replication: ReplicationOptions,
     /// `flushConsumerOffsetInterval`.
     pub(crate) persist_every: Duration,
     /// `flushDelayOffsetInterval`.
@@ -108,6 +111,7 @@ impl Options {
             serve: ServeOptions::from_settings(settings),
             transactions: TransactionOptions::from_settings(settings),
             pop: PopOptions::from_settings(settings),
+            replication: ReplicationOptions::from_settings(settings)?,
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
             persist_delays_every: millis(settings, "flushDelayOffsetInterval"),
             register_every: millis(settings, "registerNameServerPeriod")
@@ -129,6 +133,7 @@ impl Options {
             broker: if alone { self.broker.clone() } else { format!("{}-s{index}", self.broker) },
             port,
             address: format!("{}:{port}", bracketed(&network.advertised_host)),
+            ha_port,
             ha_address: format!("{}:{ha_port}", bracketed(&network.ha_host)),
             store_host: SocketAddr::new(network.advertised_ip, port),
             store_root: if alone { root.clone() } else { root.join(format!("shard-{index}")) },
@@ -148,6 +153,8 @@ pub(crate) struct ShardOptions {
     pub(crate) port: u16,
     /// What it tells clients: host and port.
     pub(crate) address: String,
+    /// The port that slaves dial.
+    pub(crate) ha_port: u16,
     /// What it tells slaves.
     pub(crate) ha_address: String,
     /// Stored in every message and part of every message id.

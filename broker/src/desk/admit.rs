@@ -46,6 +46,14 @@ pub(crate) enum NotAdmitted {
         /// How many that is.
         limit: u32,
     },
+    /// It stores messages, and a slave stores its master's only.
+    Slave,
+}
+
+/// Whether a broker of this role does what the request asks for.
+#[inline]
+pub(crate) fn admit_role(access: Access, is_slave: bool) -> Result<(), NotAdmitted> {
+    if is_slave && access == Access::Publish { Err(NotAdmitted::Slave) } else { Ok(()) }
 }
 
 /// Looks at a request before it runs; `under_way_max` is its row's. It is counted already.

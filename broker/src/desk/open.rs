@@ -1,9 +1,9 @@
 //! The desk at work: from a frame to its row's handler, and from there to the counts.
 
-use super::admit::{NotAdmitted, admit};
+use super::admit::{NotAdmitted, admit, admit_role};
 use super::counts::us_of;
 use super::reply::Reply;
-use super::row::{Run, Task};
+use super::row::{Row, Run, Task};
 use super::rows::{self, ROWS};
 use crate::answers::native::NativeRefusal;
 use crate::answers::remoting::{Refusal, too_many_reads};
@@ -22,8 +22,8 @@ pub(crate) fn remoting(shard: &mut Shard, net: &mut Net, conn: ConnId, command: 
     let row = rows::of_remoting(command.code);
     let ticket = came(shard, row, conn, command.opaque.cast_unsigned(), Wire::of(command));
     let of = &ROWS[usize::from(row)];
-    let outcome = match (admit(&shard.desk, row, of.under_way_max), of.run) {
-        (Err(not), _) => Err(too_many(of.name, not)),
+    let outcome = match (admitted(shard, row, of), of.run) {
+        (Err(not), _) => Err(not_admitted(row, of.name, not)),
         (Ok(()), Run::Now(run)) => run(shard, net, ticket, command),
         (Ok(()), Run::Task(begin)) => begin(shard, command).map(|task| {
             start(shard, ticket, task, None);
@@ -79,8 +79,14 @@ fn native(shard: &mut Shard, net: &mut Net, conn: ConnId, frame: &FrameView<'_>)
     let row = rows::of_native(frame.kind, net.user_data(conn) > 0);
     let ticket = came(shard, row, conn, frame.correlation, Wire::Native);
     let of = &ROWS[usize::from(row)];
-    let outcome = match (admit(&shard.desk, row, of.under_way_max), of.run) {
-        (Err(not), _) => Err(NativeRefusal::new(ErrorCode::Busy, too_many(of.name, not).remark)),
+    let outcome = match (admitted(shard, row, of), of.run) {
+        (Err(not), _) => {
+            let code = match not {
+                NotAdmitted::TooMany { .. } => ErrorCode::Busy,
+                NotAdmitted::Slave => ErrorCode::NotWritable,
+            };
+            Err(NativeRefusal::new(code, not_admitted(row, of.name, not).remark))
+        }
         (Ok(()), Run::NowNative(run)) => run(shard, net, ticket, frame),
         (Ok(()), Run::Now(_) | Run::Task(_) | Run::TaskOf(_) | Run::DiskTask(_)) => {
             unreachable!("a native kind has a native row")
@@ -102,10 +108,29 @@ fn came(shard: &mut Shard, row: u8, conn: ConnId, id: u32, wire: Wire) -> Ticket
     shard.desk.came(row, conn, id, wire, || us_of(core.now_nanos()))
 }
 
-fn too_many(name: &str, not: NotAdmitted) -> Refusal {
-    let NotAdmitted::TooMany { limit } = not;
-    let remark = format!("[OVERLOAD]system busy, {limit} requests {name} are under way already");
-    Refusal::new(response::SYSTEM_BUSY, remark)
+fn admitted(shard: &Shard, row: u8, of: &Row) -> Result<(), NotAdmitted> {
+    admit(&shard.desk, row, of.under_way_max)?;
+    admit_role(of.access, shard.cx.options.process.replication.is_slave())
+}
+
+/// In Apache's codes: a slave is busy for senders (`SendMessageProcessor.rejectRequest`), which go
+/// to another broker, and no slave for the ends of transactions and recalls.
+fn not_admitted(row: u8, name: &str, not: NotAdmitted) -> Refusal {
+    match not {
+        NotAdmitted::TooMany { limit } => {
+            let remark =
+                format!("[OVERLOAD]system busy, {limit} requests {name} are under way already");
+            Refusal::new(response::SYSTEM_BUSY, remark)
+        }
+        NotAdmitted::Slave if rows::is_send(row) => {
+            let remark = "[REJECTREQUEST]system busy, this broker is a slave and takes no messages";
+            Refusal::new(response::SYSTEM_BUSY, remark)
+        }
+        NotAdmitted::Slave => {
+            let remark = format!("this broker is a slave, {name} is for its master");
+            Refusal::new(response::SLAVE_NOT_AVAILABLE, remark)
+        }
+    }
 }
 
 /// Refuses a request of RocketMQ's protocol, with what all answers of its family carry.

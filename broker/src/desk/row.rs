@@ -20,11 +20,10 @@ pub(crate) struct Row {
     pub(crate) code: Code,
     /// Its name in RocketMQ's `RequestCode`, or the native kind's.
     pub(crate) name: &'static str,
-    /// What it does.
-    #[expect(dead_code, reason = "the column is there; who may do it is decided by a later issue")]
+    /// What it does. Who may do it is decided by a later issue; a slave stores nothing.
     pub(crate) access: Access,
     /// To what.
-    #[expect(dead_code, reason = "as above")]
+    #[expect(dead_code, reason = "the column is there; who may do it is decided by a later issue")]
     pub(crate) resource: Resource,
     /// How many of it may be under way at once; `None`: `REQUESTS_UNDER_WAY_MAX`.
     pub(crate) under_way_max: Option<u32>,

@@ -102,6 +102,11 @@ pub(super) fn readable(shard: &Shard, name: &str, queue_id: i32) -> Result<Rc<st
         let reason = format!("topic {name} may not be read");
         return Err(NativeRefusal::new(ErrorCode::Permission, reason));
     }
+    let replication = &shard.cx.options.process.replication;
+    if replication.is_slave() && !replication.slaves_are_read {
+        let reason = "this broker is a slave and is not read (slaveReadEnable=false)";
+        return Err(NativeRefusal::new(ErrorCode::Busy, reason));
+    }
     topic.queue(queue_id, "").map_err(|not| not.native_refusal())?;
     Ok(topic.name)
 }

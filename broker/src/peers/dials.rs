@@ -5,7 +5,7 @@
 //!   | purpose u32 | index u32       |   index: which of that purpose, in the configuration's order
 //! ```
 
-/// See the module's text. More purposes come with what needs them: a slave's master, a controller.
+/// See the module's text. More purposes come with what needs them: a controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To register with a name server.
@@ -13,15 +13,23 @@ pub(crate) enum Purpose {
         /// Which of `namesrvAddr`.
         index: usize,
     },
+    /// A slave: to ask its master.
+    Master,
+    /// A slave: for its master's log.
+    MasterStream,
 }
 
 const NAME_SERVER: u64 = 1;
+const MASTER: u64 = 2;
+const MASTER_STREAM: u64 = 3;
 
 impl Purpose {
     /// The tag of a dial.
     pub(crate) fn tag(self) -> u64 {
         let (purpose, index) = match self {
             Self::NameServer { index } => (NAME_SERVER, index),
+            Self::Master => (MASTER, 0),
+            Self::MasterStream => (MASTER_STREAM, 0),
         };
         let index = u32::try_from(index).expect("peers to dial are a few");
         purpose << 32 | u64::from(index)
@@ -32,6 +40,8 @@ impl Purpose {
         let index = usize::try_from(tag & u64::from(u32::MAX)).expect("32 bits fit a usize");
         match tag >> 32 {
             NAME_SERVER => Self::NameServer { index },
+            MASTER => Self::Master,
+            MASTER_STREAM => Self::MasterStream,
             other => unreachable!("a dial with purpose {other} was never begun"),
         }
     }
@@ -43,8 +53,8 @@ mod tests {
 
     #[test]
     fn a_purpose_comes_back_from_its_tag() {
-        for index in [0, 7, 63] {
-            let purpose = Purpose::NameServer { index };
+        let name_servers = [0, 7, 63].map(|index| Purpose::NameServer { index });
+        for purpose in name_servers.into_iter().chain([Purpose::Master, Purpose::MasterStream]) {
             assert_eq!(Purpose::of_tag(purpose.tag()), purpose);
         }
     }

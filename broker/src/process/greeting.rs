@@ -1,7 +1,7 @@
 //! What the program says on its standard output when all shards are up.
 
 use super::files::Files;
-use crate::config::Options;
+use crate::config::{Options, Role, WaitsFor};
 use engine::{FlushPolicy, LogBackend, Recovered, TailMemory};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -36,9 +36,10 @@ pub(super) fn text(options: &Options, cores: &[usize], files: &Files, found: &[F
     for ((shard, core), found) in shards.iter().zip(cores).zip(found) {
         let ports: Vec<_> = found.ports.iter().map(ToString::to_string).collect();
         lines.push(format!(
-            "  shard {} on core {core}, ports {}, store {}",
+            "  shard {} on core {core}, ports {}, {} for slaves, store {}",
             shard.index,
             ports.join(" and "),
+            shard.ha_port,
             shard.store_root.display()
         ));
     }
@@ -46,8 +47,9 @@ pub(super) fn text(options: &Options, cores: &[usize], files: &Files, found: &[F
     lines.extend(recovered.filter_map(|(shard, found)| recovery_line(shard, &found.recovered)));
     let buffered = found.iter().any(|found| found.buffered);
     lines.push(format!(
-        "  policies: {}, no replication, {}",
+        "  policies: {}, {}, {}",
         durability(options, found),
+        replication(options),
         log_access(options, buffered)
     ));
     let tails = found.iter().enumerate();
@@ -97,6 +99,23 @@ fn durability(options: &Options, found: &[Found]) -> String {
         None => "acknowledged when it is written, and so survives the process".to_owned(),
     };
     format!("flush ASYNC_FLUSH ({when})")
+}
+
+/// The role, and what a send waits for besides the above.
+fn replication(options: &Options) -> String {
+    match options.replication.role {
+        Role::Slave { id } => format!("SLAVE {id} (takes no sends, follows its master)"),
+        Role::Master { waits_for: WaitsFor::Nobody } => "sends wait for no slave".to_owned(),
+        Role::Master { waits_for: WaitsFor::Slaves(1) } => {
+            "SYNC_MASTER (sends wait for a slave)".to_owned()
+        }
+        Role::Master { waits_for: WaitsFor::Slaves(count) } => {
+            format!("SYNC_MASTER (sends wait for {count} slaves)")
+        }
+        Role::Master { waits_for: WaitsFor::OneThatIsThere { .. } } => {
+            "SYNC_MASTER (sends wait for a slave, as inSyncReplicas is not set)".to_owned()
+        }
+    }
 }
 
 /// Why the sends of a shard wait until they are written, and what helps.

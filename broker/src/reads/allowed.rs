@@ -1,5 +1,6 @@
 //! Whether a group may read a topic's queue: asked when a read comes and again when it is woken.
 
+use super::read::Brokers;
 use crate::answers::native::NativeRefusal;
 use crate::answers::remoting::{Forbidden, Refusal};
 use crate::tables::groups::SubscriptionGroups;
@@ -94,6 +95,8 @@ pub(crate) struct AllowedGroup {
     pub(crate) sys_flag: i32,
     /// Whether its consumers may broadcast.
     pub(crate) may_broadcast: bool,
+    /// Which brokers its settings send it to.
+    pub(crate) brokers: Brokers,
 }
 
 /// A topic that may be read.
@@ -124,6 +127,10 @@ pub(crate) fn group(
         name: group.name.clone(),
         sys_flag: group.config.group_sys_flag,
         may_broadcast: group.config.consume_broadcast_enable,
+        brokers: Brokers {
+            near: group.config.broker_id,
+            far: group.config.which_broker_when_consume_slowly,
+        },
     })
 }
 

@@ -32,12 +32,18 @@ pub(super) fn is_at_end(status: ReadStatus, offset: i64) -> bool {
     code(status, offset) == response::PULL_NOT_FOUND
 }
 
+/// Whether what was found had left memory. Apache compares offsets with 40 % of the machine's
+/// memory; this is what that stands for.
+fn is_far(found: &ReadSlices) -> bool {
+    found.origins.cold.messages > 0
+}
+
 fn header(read: &Read, found: &ReadSlices) -> PullResponseHeader {
-    let Asked::Pull { group_sys_flag, topic_sys_flag, .. } = read.asked else {
+    let Asked::Pull { group_sys_flag, topic_sys_flag, brokers, .. } = read.asked else {
         unreachable!("a fetch is answered natively")
     };
     PullResponseHeader {
-        suggest_which_broker_id: 0, // the master: there are no slaves
+        suggest_which_broker_id: if is_far(found) { brokers.far } else { brokers.near },
         next_begin_offset: found.next_begin_offset.0,
         min_offset: found.range.min_offset.0,
         max_offset: found.range.max_offset.0,
@@ -45,6 +51,14 @@ fn header(read: &Read, found: &ReadSlices) -> PullResponseHeader {
         group_sys_flag: Some(group_sys_flag),
         forbidden_type: None,
     }
+}
+
+/// Answers a pull that found nothing on a slave whose master is there: it is to ask the master, at
+/// once.
+pub(super) fn ask_the_master(net: &mut Net, read: &Read, found: &ReadSlices) {
+    let header = header(read, found);
+    let code = response::PULL_RETRY_IMMEDIATELY;
+    read.ticket.answer(net, code, Some("ASK_THE_MASTER"), |ext| header.write(ext), &[]);
 }
 
 /// Answers with what was found.

@@ -28,6 +28,20 @@ pub(crate) struct Read {
     pub(crate) poll_ms: Option<i64>,
 }
 
+/// Which broker of a name a group is told to read from next (`suggestWhichBrokerId`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Brokers {
+    /// As long as it reads what is in memory: the group's `brokerId`.
+    pub(crate) near: i64,
+    /// When it reads what is on disk only: its `whichBrokerWhenConsumeSlowly`.
+    pub(crate) far: i64,
+}
+
+impl Brokers {
+    /// Always the master.
+    pub(crate) const MASTER: Self = Self { near: 0, far: 0 };
+}
+
 /// The part of a read that one protocol alone has.
 #[derive(Debug)]
 pub(crate) enum Asked {
@@ -39,6 +53,8 @@ pub(crate) enum Asked {
         group_sys_flag: i32,
         /// The topic's.
         topic_sys_flag: i32,
+        /// Where the group is to go on.
+        brokers: Brokers,
     },
     /// A native Fetch.
     Fetch,

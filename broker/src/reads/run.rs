@@ -126,6 +126,10 @@ fn finish(
     // After a read from disk the connection or the topic may be gone: nobody would end the wait.
     let is_there =
         || net.peer(read.ticket.conn).is_some() && shard.tables.topics.get(&read.topic).is_some();
+    if is_at_end && matches!(read.asked, Asked::Pull { .. }) && master_is_there(shard) {
+        pull_answer::ask_the_master(net, &read, found);
+        return Done::Answered;
+    }
     if is_at_end && may_wait && is_there() {
         return poll(shard, net, read);
     }
@@ -137,6 +141,12 @@ fn finish(
     }
     answer(net, &read, status, found);
     Done::Answered
+}
+
+/// Whether this is a slave whose master's log comes in. Without its master a slave lets reads wait,
+/// where Apache's has clients ask again and again.
+fn master_is_there(shard: &Shard) -> bool {
+    shard.cx.options.process.replication.is_slave() && shard.services.replication.following.is_up()
 }
 
 fn answer(net: &mut Net, read: &Read, status: ReadStatus, found: &mut ReadSlices) {

@@ -4,13 +4,14 @@
 use super::subscription;
 use crate::answers::remoting::{Forbidden, Refusal, not_supported};
 use crate::answers::ticket::{Done, Ticket};
+use crate::config::ReplicationOptions;
 use crate::limits::PULL_MESSAGES_MAX;
-use crate::reads::read::{Asked, Read};
+use crate::reads::read::{Asked, Brokers, Read};
 use crate::reads::{allowed, run};
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::bodies::perm;
-use protocol::codes::request;
+use protocol::codes::{request, response};
 use protocol::headers::PullHeader;
 use protocol::remoting::CommandView;
 use protocol::sys_flag::pull::{COMMIT_OFFSET, SUSPEND};
@@ -64,6 +65,7 @@ fn check(
             group: group.name,
             group_sys_flag: group.sys_flag,
             topic_sys_flag: topic.sys_flag,
+            brokers: brokers(&shard.cx.options.process.replication, &group.brokers),
         },
         topic: topic.name,
         queue_id: header.queue_id,
@@ -73,6 +75,15 @@ fn check(
         filter,
         poll_ms: (header.sys_flag & SUSPEND != 0).then_some(poll_ms),
     })
+}
+
+/// Where the group is to go on. A slave sends those back to the master that have come near.
+fn brokers(replication: &ReplicationOptions, of_group: &Brokers) -> Brokers {
+    match (replication.slaves_are_read, replication.is_slave()) {
+        (false, _) => Brokers::MASTER,
+        (true, false) => *of_group,
+        (true, true) => Brokers { near: Brokers::MASTER.near, ..*of_group },
+    }
 }
 
 fn broker_is_open(shard: &Shard, code: i32) -> Result<(), Refusal> {
@@ -85,6 +96,12 @@ fn broker_is_open(shard: &Shard, code: i32) -> Result<(), Refusal> {
     if code == request::LITE_PULL_MESSAGE && !process.serve.pulls.lite {
         let remark = format!("the broker[{host}] for lite pull consumer is forbidden");
         return Err(Refusal::forbidden(Forbidden::Broker, remark));
+    }
+    let replication = &process.replication;
+    if replication.is_slave() && !replication.slaves_are_read {
+        // `PullMessageProcessor.rejectRequest`.
+        let remark = "[REJECTREQUEST]system busy, this broker is a slave (slaveReadEnable=false)";
+        return Err(Refusal::new(response::SYSTEM_BUSY, remark));
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ pub(crate) fn begin(shard: &mut Shard, _: &CommandView<'_>) -> Result<Task, Refu
     cache(shard, &mut lines);
     log(shard, &mut lines);
     waiting(shard, &mut lines);
+    replication(shard, &mut lines);
     delayed(shard, &mut lines);
     timers(shard, &mut lines);
     nothing_like_it(&mut lines);
@@ -117,6 +118,25 @@ fn cache(shard: &Shard, lines: &mut Lines) {
         set(lines, &format!("get{name}Messages"), amount.messages);
         set(lines, &format!("get{name}Bytes"), amount.bytes);
     }
+}
+
+/// How far slaves are, or the master's log has come (RingMQ's own lines).
+fn replication(shard: &Shard, lines: &mut Lines) {
+    let (replicas, replication) = (&shard.sends.replicas, &shard.services.replication);
+    set(lines, "brokerId", shard.cx.options.process.replication.broker_id());
+    set(lines, "haSlaves", replication.slaves.following().count());
+    for (nth, slave) in replication.slaves.following().enumerate() {
+        set(lines, &format!("haSlave{nth}"), slave.peer);
+        set(lines, &format!("haSlave{nth}Offset"), slave.has);
+    }
+    set(lines, "haSlavesRefused", replication.refused);
+    set(lines, "haReplicatedOffset", replicas.replicated());
+    set(lines, "haSendsReplicated", replicas.counts.replicated);
+    set(lines, "haSendsNotReplicatedInTime", replicas.counts.late);
+    set(lines, "haSendsWithoutSlave", replicas.counts.not_there);
+    set(lines, "haFollowsMaster", replication.following.is_up());
+    set(lines, "haBytesFollowed", replication.following.bytes);
+    set(lines, "haTablesFollowed", replication.synchronized);
 }
 
 fn is_send(code: Code) -> bool {

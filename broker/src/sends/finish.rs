@@ -1,5 +1,6 @@
 //! What follows when a message is stored: its answer, now or when the watermark has passed its end.
 
+use super::replicas::Need;
 use super::state::{Sends, Stored};
 use super::told::{Frame, Then, Told};
 use crate::answers::remoting::SendAnswers;
@@ -20,9 +21,34 @@ pub(crate) enum Kept {
     AfterWaiting {
         /// When that was seen.
         passed_nanos: u64,
+        /// The store's watermark was waited for.
+        store: bool,
+        /// Slaves were.
+        slaves: bool,
     },
     /// It is stored, and its flush takes longer than `syncFlushTimeout`.
     NotInTime,
+    /// It is stored and as durable here as was asked for; slaves take longer than `slaveTimeout`.
+    NotReplicated,
+    /// The same; no slave is there, or none is near enough.
+    NoSlave,
+}
+
+impl Kept {
+    /// The code of a send's answer.
+    fn code(self) -> i32 {
+        match self {
+            Self::AtOnce | Self::AfterWaiting { .. } => response::SUCCESS,
+            Self::NotInTime => response::FLUSH_DISK_TIMEOUT,
+            Self::NotReplicated => response::FLUSH_SLAVE_TIMEOUT,
+            Self::NoSlave => response::SLAVE_NOT_AVAILABLE,
+        }
+    }
+
+    /// Whether all of the promise is kept.
+    fn is_whole(self) -> bool {
+        self.code() == response::SUCCESS
+    }
 }
 
 /// Answers a stored message if nothing has to be waited for, else keeps it in order.
@@ -37,19 +63,24 @@ pub(crate) fn finish(
     if matches!(then, Then::Answer(ticket) if ticket.is_oneway()) {
         return Done::Answered;
     }
-    if waits && stored.end > store.acknowledged() {
+    let need = if waits { sends.replicas.need(stored.end) } else { Need::Nobody };
+    let waits_for_store = waits && stored.end > store.acknowledged();
+    if waits_for_store || need == Need::Slaves {
         if let Then::Wake(slot, _) = then {
             sends.slots.stored(slot, stored.first);
         }
-        sends.unacknowledged.push(then, stored.end, told, &sends.placed);
+        let waits = (stored.end, need, waits_for_store);
+        sends.unacknowledged.push(then, waits, told, &sends.placed);
         return Done::Waits;
     }
+    let kept = if need == Need::NotThere { Kept::NoSlave } else { Kept::AtOnce };
+    sends.replicas.counts.not_there += u64::from(need == Need::NotThere);
     match (then, told) {
         (Then::Answer(to), Told::Send(at)) => {
-            sends.answers.stored(net, &to, response::SUCCESS, &at);
+            sends.answers.stored(net, &to, kept.code(), &at);
         }
         (Then::Answer(to), Told::Frame(frame)) => {
-            produced((net, core), &to, &frame, Kept::AtOnce, &sends.placed);
+            produced((net, core), &to, &frame, kept, &sends.placed);
         }
         (Then::Wake(slot, _), _) => sends.slots.settle(slot, Ok(stored.first)),
         (Then::Answer(_), Told::Nothing) => unreachable!("a client is told something"),
@@ -68,11 +99,7 @@ pub(crate) fn answer(
 ) {
     match told {
         Told::Send(stored) => {
-            let code = match kept {
-                Kept::AtOnce | Kept::AfterWaiting { .. } => response::SUCCESS,
-                Kept::NotInTime => response::FLUSH_DISK_TIMEOUT,
-            };
-            answers.stored(net, to, code, &stored);
+            answers.stored(net, to, kept.code(), &stored);
         }
         Told::Frame(frame) => produced((net, core), to, &frame, kept, placed),
         Told::Nothing => unreachable!("a client is told something"),
@@ -90,7 +117,7 @@ fn produced(
     let Some(out) = net.out(to.conn) else { return };
     let header = Produced {
         records: frame.records,
-        is_late: matches!(kept, Kept::NotInTime),
+        is_late: !kept.is_whole(),
         store_timestamp_ms: frame.store_timestamp_ms,
         stages: stages(core, frame, kept),
     };
@@ -108,16 +135,16 @@ fn produced(
 fn stages(core: &Core, frame: &Frame, kept: Kept) -> Stages {
     let Some(clock) = frame.clock else { return Stages::default() };
     let since = |nanos: u64| nanos.saturating_sub(clock.received_nanos);
-    let (flushed_nanos, answered_nanos) = match kept {
+    let appended_nanos = since(clock.appended_nanos);
+    let (flushed_nanos, replicated_nanos, answered_nanos) = match kept {
         // One that did not wait is answered as soon as it is in memory.
-        Kept::AtOnce => (0, since(clock.appended_nanos)),
-        Kept::AfterWaiting { passed_nanos } => (since(passed_nanos), since(core.now_nanos())),
-        Kept::NotInTime => (0, since(core.now_nanos())),
+        Kept::AtOnce | Kept::NoSlave => (0, 0, appended_nanos),
+        // Where both were waited for, the later one's time stands for both.
+        Kept::AfterWaiting { passed_nanos, store, slaves } => {
+            let passed = |was_waited_for| if was_waited_for { since(passed_nanos) } else { 0 };
+            (passed(store), passed(slaves), since(core.now_nanos()))
+        }
+        Kept::NotInTime | Kept::NotReplicated => (0, 0, since(core.now_nanos())),
     };
-    Stages {
-        appended_nanos: since(clock.appended_nanos),
-        flushed_nanos,
-        replicated_nanos: 0, // there are no slaves
-        answered_nanos,
-    }
+    Stages { appended_nanos, flushed_nanos, replicated_nanos, answered_nanos }
 }

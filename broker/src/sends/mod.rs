@@ -16,6 +16,7 @@
 //!   machine may.
 //! - SYNC_FLUSH: `flushed`. It survives a power cut. A message with `WAIT=false` is answered at
 //!   `appended` all the same.
+//! - SYNC_MASTER: slaves as well, side by side with the above: [`replicas`].
 //!
 //! Reading order: [`message`], [`told`], [`state`], [`backlog`], [`drain`], [`unacknowledged`],
 //! [`acknowledge`], [`put`] (how the broker itself stores a message), [`delay`] (what waits in
@@ -32,6 +33,7 @@ pub(crate) mod half;
 pub(crate) mod message;
 pub(crate) mod properties;
 pub(crate) mod put;
+pub(crate) mod replicas;
 pub(crate) mod slots;
 pub(crate) mod state;
 pub(crate) mod timer;

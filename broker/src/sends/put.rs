@@ -9,6 +9,7 @@ use super::backlog::Prepared;
 use super::drain;
 use super::errors::{NotStored, PutError};
 use super::message::Message;
+use super::replicas::Need;
 use super::told::{Then, Told};
 use crate::desk::counts::us_of;
 use crate::shard::{Cx, Shard};
@@ -57,7 +58,9 @@ pub(crate) async fn append(cx: &Cx, message: &Message<'_>) -> Result<Appended, P
     }
 }
 
-/// Completes when everything below `end` is acknowledged.
+/// Completes when the store's watermark has passed `end`. What a service delivers does not wait for
+/// slaves: its original is there, and its progress never runs ahead of a slave's log
+/// (`services::replication::synchronize`).
 pub(crate) async fn passed(cx: &Cx, end: PhyOffset) -> Result<(), PutError> {
     loop {
         let seen = cx.store.acknowledged();
@@ -77,13 +80,18 @@ fn begin(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
     }
     let store = shard.cx.store.clone();
     match shard.sends.store(&store, message) {
-        Ok(stored) if stored.end <= store.acknowledged() => Ok(Begun::Done(stored.first)),
         Ok(stored) => {
             let sends = &mut shard.sends;
+            let need = sends.replicas.need(stored.end);
+            let waits_for_store = stored.end > store.acknowledged();
+            if !waits_for_store && need != Need::Slaves {
+                return Ok(Begun::Done(stored.first));
+            }
             let slot = sends.slots.open();
             sends.slots.stored(slot, stored.first);
             let then = Then::Wake(slot, us_of(shard.cx.core.now_nanos()));
-            sends.unacknowledged.push(then, stored.end, Told::Nothing, &[]);
+            let waits = (stored.end, need, waits_for_store);
+            sends.unacknowledged.push(then, waits, Told::Nothing, &[]);
             Ok(Begun::Waits(sends.slots.wait(slot)))
         }
         Err(NotStored::Full) => wait_for_room(shard, message),

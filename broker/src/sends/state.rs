@@ -4,6 +4,7 @@ use super::backlog::Backlog;
 use super::errors::NotStored;
 use super::message::Message;
 use super::properties;
+use super::replicas::Replicas;
 use super::slots::Slots;
 use super::unacknowledged::Unacknowledged;
 use crate::answers::remoting::{SendAnswers, send_fields};
@@ -27,6 +28,8 @@ pub(crate) struct Sends {
     pub(crate) is_draining: bool,
     /// Those that wait for a watermark.
     pub(crate) unacknowledged: Unacknowledged,
+    /// How far its slaves are.
+    pub(crate) replicas: Replicas,
     /// Where the broker's own tasks wait for theirs.
     pub(crate) slots: Slots,
     /// Makes the unique keys of messages that came without.
@@ -61,6 +64,7 @@ impl Sends {
             backlog: Backlog::default(),
             is_draining: false,
             unacknowledged: Unacknowledged::default(),
+            replicas: Replicas::new(&process.replication),
             slots: Slots::default(),
             unique_keys: UniqKeys::new(process.network.advertised_ip, std::process::id(), seed),
             puts: Puts::default(),

@@ -1,5 +1,5 @@
-//! Messages that are stored and whose senders wait for a watermark (the table in `engine`'s
-//! `watermarks`).
+//! Messages that are stored and whose senders wait for a watermark: the store's (the table in
+//! `engine`'s `watermarks`), and the slaves' ([`super::replicas`]).
 //!
 //! ```text
 //!   rows:    | send | frame A | put | frame B |     in the order of the log
@@ -9,6 +9,7 @@
 //! The first to be answered is always at the front. Two queues, so that a frame of many records is
 //! kept without a list of its own. Pure; bounded in messages.
 
+use super::replicas::Need;
 use super::told::{OwnedTold, Then, Told};
 use crate::limits::UNACKNOWLEDGED_MAX;
 use engine::PhyOffset;
@@ -22,6 +23,10 @@ pub(crate) struct Row {
     pub(crate) then: Then,
     /// Where the last record ends: the watermark has to pass it.
     pub(crate) end: PhyOffset,
+    /// What else it waits for.
+    pub(crate) need: Need,
+    /// The store's watermark had not passed it when it was stored.
+    pub(crate) waits_for_store: bool,
     /// What a client is told.
     pub(crate) told: OwnedTold,
 }
@@ -55,7 +60,13 @@ impl Unacknowledged {
     }
 
     /// Adds what was stored last. `placed` has the places of a frame's records.
-    pub(crate) fn push(&mut self, then: Then, end: PhyOffset, told: Told<'_>, placed: &[Placed]) {
+    pub(crate) fn push(
+        &mut self,
+        then: Then,
+        (end, need, waits_for_store): (PhyOffset, Need, bool),
+        told: Told<'_>,
+        placed: &[Placed],
+    ) {
         debug_assert!(
             self.rows.back().is_none_or(|last| last.end < end),
             "unacknowledged messages are in the order of the log"
@@ -64,7 +75,7 @@ impl Unacknowledged {
             debug_assert_eq!(frame.records as usize, placed.len(), "a place for each record");
             self.placed.extend(placed);
         }
-        self.rows.push_back(Row { then, end, told: told.owned() });
+        self.rows.push_back(Row { then, end, need, waits_for_store, told: told.owned() });
     }
 
     /// The oldest, if `which` holds for it; the places of its records go into `placed`. It stays
@@ -103,7 +114,7 @@ mod tests {
         let frame = Frame { records, store_timestamp_ms: 0, clock: None };
         let told = if places.is_empty() { Told::Nothing } else { Told::Frame(frame) };
         let then = Then::Wake(Slots::default().open(), 0);
-        rows.push(then, PhyOffset(end), told, &placed);
+        rows.push(then, (PhyOffset(end), Need::Nobody, true), told, &placed);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::desk::open as desk;
 use crate::peers::dials::Purpose;
 use crate::reads::run as reads;
 use crate::requests::group;
+use crate::services::replication::{master, slave};
 use crate::services::{pop, registration, saving};
 use crate::shard::Shard;
 use netcore::{CloseReason, ConnId, Handler, Net, Origin};
@@ -18,13 +19,22 @@ use protocol::remoting::CommandView;
 use std::io;
 use std::net::SocketAddr;
 
+/// Where slaves dial, among the listeners of a shard. The first is the shard's own.
+const HA_LISTENER: usize = 1;
+/// For clients before 4.5, which send to it; it is missing where its port is taken.
+const VIP_LISTENER: usize = 2;
+
 impl Handler for Shard {
     fn on_open(&mut self, net: &mut Net, conn: ConnId, origin: Origin, peer: SocketAddr) {
         match origin {
+            Origin::Accepted { listener: HA_LISTENER } => master::opened(self, net, conn, peer),
             Origin::Accepted { listener } => {
-                self.peers.connections.opened(conn, peer, listener > 0)
+                self.peers.connections.opened(conn, peer, listener == VIP_LISTENER)
             }
-            Origin::Dialed { tag } => registration::opened(self, net, Purpose::of_tag(tag), conn),
+            Origin::Dialed { tag } => match Purpose::of_tag(tag) {
+                Purpose::NameServer { index } => registration::opened(self, net, index, conn),
+                master => slave::opened(self, net, master, conn),
+            },
         }
     }
 
@@ -50,6 +60,14 @@ impl Handler for Shard {
         desk::native_bytes(self, net, conn, frame);
     }
 
+    fn on_report(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
+        master::reported(self, net, conn, frame);
+    }
+
+    fn on_transfer(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
+        slave::transfer(self, net, conn, frame);
+    }
+
     fn on_close(&mut self, net: &mut Net, conn: ConnId, reason: &CloseReason) {
         let gone = self.peers.connections.closed(conn);
         if let CloseReason::Garbage(_)
@@ -60,7 +78,10 @@ impl Handler for Shard {
             let addr = gone.as_ref().map(|gone| gone.addr);
             self.peers.log.blame(addr, self.cx.now_ms(), reason);
         }
-        if registration::closed(self, conn) {
+        if registration::closed(self, conn)
+            || master::closed(self, conn)
+            || slave::closed(self, conn, reason)
+        {
             return;
         }
         reads::closed(self, conn);
@@ -71,7 +92,10 @@ impl Handler for Shard {
     }
 
     fn on_dial_failed(&mut self, _net: &mut Net, tag: u64, error: &io::Error) {
-        registration::unreachable(self, Purpose::of_tag(tag), error);
+        match Purpose::of_tag(tag) {
+            Purpose::NameServer { index } => registration::unreachable(self, index, error),
+            master => slave::unreachable(self, master, error),
+        }
     }
 
     // As above.
@@ -81,6 +105,8 @@ impl Handler for Shard {
         pop::run_woken(self);
         registration::turn_ended(self, net);
         saving::turn_ended(self);
+        master::turn_ended(self, net);
+        slave::report(self, net);
         self.desk.turn_ended();
     }
 }

@@ -16,8 +16,8 @@ use crate::services::state::Services;
 use crate::services::{list, pop, registration, saving, timers, transactions};
 use crate::shard::{Cx, ScratchSpace, Shard};
 use crate::tables::{Tables, files};
-use engine::{Recovered, Store, TailMemory, WriteCounts};
-use netcore::{Framing, NetConfig, Network};
+use engine::{LogSource, Recovered, Store, TailMemory, WriteCounts};
+use netcore::{Framing, Listener, NetConfig, Network};
 use rt::real::{Core, CoreFailure, Mailbox, Sender};
 use rt::{MemoryAccount, Priority, Runtime};
 use std::cell::OnceCell;
@@ -47,7 +47,7 @@ pub(crate) enum Event {
     Up {
         /// Which shard.
         shard: usize,
-        /// The ports it listens on: its own, and the VIP port if that was free.
+        /// The ports it listens on for clients: its own, and the VIP port if that was free.
         ports: Vec<u16>,
         /// The log goes through the page cache, because the filesystem has no O_DIRECT.
         buffered: bool,
@@ -123,6 +123,7 @@ pub(crate) async fn serve(
     let memory = MemoryAccount::new(options.process.shards.memory_bytes_max);
     let opened = Store::open_charging(core.clone(), options.store_config(), memory.clone()).await;
     let store = opened.map_err(io::Error::other)?;
+    take_role(&options, &store).await?;
     files::mend(&core, &loaded).await;
     files::put_back_lost_topics(&mut loaded.tables.topics, &store, core.wall_ms());
     let (cx, ports) = listen(core, options, store, (loaded.tables, memory)).await?;
@@ -142,6 +143,21 @@ pub(crate) async fn serve(
     stop(&cx, stage).await
 }
 
+/// A slave's log takes its master's bytes, a master's its own messages. This is how a slave becomes
+/// a master: it is started with another `brokerRole`.
+async fn take_role(options: &ShardOptions, store: &Store<Core>) -> io::Result<()> {
+    let is_slave = options.process.replication.is_slave();
+    let source = if is_slave { LogSource::Foreign } else { LogSource::Own };
+    let before = store.source();
+    store.set_source(source).await.map_err(io::Error::other)?;
+    if before != source && store.appended() > store.log_begin() {
+        let (begin, end) = (store.log_begin(), store.appended());
+        let role = if is_slave { "a slave" } else { "a master" };
+        tracing::warn!("this broker has become {role}: its log is [{begin}, {end})");
+    }
+    Ok(())
+}
+
 /// Makes the shard and its network. A port that is taken closes the store again.
 async fn listen(
     core: Core,
@@ -154,7 +170,8 @@ async fn listen(
         idle_timeout: options.process.network.idle_timeout,
         connections_max: options.process.shards.connections_max,
         memory,
-        ..NetConfig::listening(listen, Framing::ByFirstByte)
+        listen,
+        ..NetConfig::listening([], Framing::ByFirstByte)
     };
     let network = Rc::new(OnceCell::new());
     let cx = Cx { options: Rc::new(options), core, store, network };
@@ -186,20 +203,26 @@ fn shard(cx: Cx, tables: Tables) -> Shard {
     }
 }
 
-/// The shard's address first, then the VIP port, which only old clients need: another program may
-/// have it.
-fn listen_on(options: &ShardOptions) -> (Vec<SocketAddr>, Vec<u16>) {
+/// The shard's address, that for slaves, and the VIP port, which only old clients and Apache's
+/// slaves need: another program may have it.
+fn listen_on(options: &ShardOptions) -> (Vec<Listener>, Vec<u16>) {
     let bind = options.process.network.bind;
     let vip = options.port.checked_sub(VIP_PORT_BELOW).filter(|port| *port > 0);
     let vip = vip.filter(|port| TcpListener::bind((bind, *port)).is_ok());
     if vip.is_none() {
         tracing::warn!(
-            "port {} is taken: clients before 4.5 that send to the VIP port can't",
+            "port {} is taken: clients before 4.5 that send to the VIP port can't, nor do Apache's \
+                slaves learn of delayed messages",
             options.port.saturating_sub(VIP_PORT_BELOW)
         );
     }
-    let ports: Vec<u16> = std::iter::once(options.port).chain(vip).collect();
-    (ports.iter().map(|port| SocketAddr::new(bind, *port)).collect(), ports)
+    let listener = |port, framing| Listener { addr: SocketAddr::new(bind, port), framing };
+    // In the order of HA_LISTENER and VIP_LISTENER.
+    let of_clients = |port| listener(port, Framing::ByFirstByte);
+    let mut listen = vec![of_clients(options.port), listener(options.ha_port, Framing::Reports)];
+    listen.extend(vip.map(of_clients));
+    let ports = std::iter::once(options.port).chain(vip).collect();
+    (listen, ports)
 }
 
 async fn tell_when_settled(cx: Cx, shard: usize, events: mpsc::Sender<Event>) {
@@ -253,7 +276,9 @@ async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
         pop::all_flushed(shard);
     });
     let saved = saving::save_now(cx).await && saved;
-    timers::hand_over(cx).await?;
+    if !cx.options.process.replication.is_slave() {
+        timers::hand_over(cx).await?;
+    }
     let WriteCounts { messages, log_writes, log_bytes, flushes, .. } = cx.store.write_counts();
     tracing::info!(messages, log_writes, log_bytes, flushes, "the store is closed");
     if saved {

@@ -1,7 +1,7 @@
 //! The list of services, and how it is started.
 
 use super::{acknowledgements, expiry, pop, registration, saving, schedule, statistics};
-use super::{timers, transactions};
+use super::{replication, timers, transactions};
 use crate::reads::run as reads;
 use crate::sends::{acknowledge, drain};
 use crate::shard::{Cx, Shard};
@@ -37,6 +37,8 @@ const SERVICES: [Service; 4] = [
             transactions::tick,
             pop::tick,
             saving::tick,
+            replication::master::tick,
+            replication::slave::tick,
         ],
     },
     Service { every: SAMPLE_EVERY, run: &[statistics::tick] },
@@ -50,6 +52,10 @@ pub(crate) fn start(cx: &Cx) {
         cx.core.spawn(Priority::Foreground, for_ever(cx.clone(), service));
     }
     cx.core.spawn(Priority::Foreground, acknowledgements::run(cx.clone()));
+    replication::start(cx);
+    if cx.options.process.replication.is_slave() {
+        return; // A slave stores nothing itself: what is due is its master's to deliver.
+    }
     schedule::start(cx);
     timers::start(cx);
     transactions::start(cx);

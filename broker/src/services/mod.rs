@@ -12,10 +12,11 @@
 //! | half messages that are open; their progress to its file | when one is due; every 50 ms | [`transactions`] |
 //! | members and locks that nobody renewed | every 10 s | [`expiry`] |
 //! | a sample for rates | every second | [`statistics`] |
+//! | the log to slaves | at the end of a turn; heartbeats every 50 ms | [`replication`] |
 //! | acknowledgements | when the watermark moves | [`acknowledgements`] |
 //! | popped messages that nobody acknowledged; offsets of pops to their table | when one is due; every 50 ms | [`pop`] |
 //!
-//! Later work (replication) adds its file and its line.
+//! Later work adds its file and its line.
 
 pub(crate) mod acknowledgements;
 pub(crate) mod delivery;
@@ -23,6 +24,7 @@ pub(crate) mod expiry;
 pub(crate) mod list;
 pub(crate) mod pop;
 pub(crate) mod registration;
+pub(crate) mod replication;
 pub(crate) mod saving;
 pub(crate) mod schedule;
 pub(crate) mod state;

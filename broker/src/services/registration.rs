@@ -1,6 +1,7 @@
 //! Registration with the name servers: everything at start, on every new link and every 30 s, a
 //! changed topic at once.
 
+use super::replication::slave;
 use crate::checked;
 use crate::peers::asked::{Question, Request};
 use crate::peers::dials::Purpose;
@@ -53,7 +54,7 @@ fn register(shard: &mut Shard, net: &mut Net, conns: &[ConnId], only: Option<&[R
         ext.str("brokerAddr", &options.address);
         ext.str("clusterName", &options.process.cluster);
         ext.str("haServerAddr", &options.ha_address);
-        ext.int("brokerId", 0);
+        ext.int("brokerId", options.process.replication.broker_id());
         ext.bool("compressed", false);
         ext.int("bodyCrc32", 0);
     };
@@ -83,7 +84,8 @@ pub(crate) fn answered(shard: &mut Shard, conn: ConnId, answer: &CommandView<'_>
 }
 
 fn registered(shard: &mut Shard, conn: ConnId, answer: &CommandView<'_>) {
-    let Some(name) = shard.peers.name_servers.answered(conn) else { return };
+    let name = shard.peers.name_servers.answered(conn).map(str::to_owned);
+    let Some(name) = name else { return };
     if answer.code != response::SUCCESS {
         tracing::warn!(
             "name server {name} refused the registration: {} {}",
@@ -92,6 +94,8 @@ fn registered(shard: &mut Shard, conn: ConnId, answer: &CommandView<'_>) {
         );
         return;
     }
+    let field = |name| answer.ext.get(name).map(|value| value.into_owned());
+    slave::told(shard, field("haServerAddr"), field("masterAddr"));
     if answer.body.is_empty() {
         return;
     }
@@ -107,26 +111,18 @@ fn registered(shard: &mut Shard, conn: ConnId, answer: &CommandView<'_>) {
     }
 }
 
-/// A dial succeeded.
-pub(crate) fn opened(shard: &mut Shard, net: &mut Net, purpose: Purpose, conn: ConnId) {
-    match purpose {
-        Purpose::NameServer { index } => shard.peers.name_servers.opened(index, conn),
-    }
+/// A dial of name server `index` succeeded.
+pub(crate) fn opened(shard: &mut Shard, net: &mut Net, index: usize, conn: ConnId) {
+    shard.peers.name_servers.opened(index, conn);
     tick(shard, net);
 }
 
-/// A dial failed.
-pub(crate) fn unreachable(shard: &mut Shard, purpose: Purpose, error: &std::io::Error) {
+/// A dial of name server `index` failed.
+pub(crate) fn unreachable(shard: &mut Shard, index: usize, error: &std::io::Error) {
     let now_ms = shard.cx.now_ms();
-    match purpose {
-        Purpose::NameServer { index } => {
-            let notice = shard.peers.name_servers.dial_failed(index, now_ms);
-            if let Notice::Down(name) = notice {
-                tracing::warn!(
-                    "name server {name} can't be reached ({error}), trying again every 2 s"
-                );
-            }
-        }
+    let notice = shard.peers.name_servers.dial_failed(index, now_ms);
+    if let Notice::Down(name) = notice {
+        tracing::warn!("name server {name} can't be reached ({error}), trying again every 2 s");
     }
 }
 
@@ -150,7 +146,7 @@ pub(crate) fn unregister(shard: &mut Shard, net: &mut Net) {
         ext.str("brokerName", &options.broker);
         ext.str("brokerAddr", &options.address);
         ext.str("clusterName", &options.process.cluster);
-        ext.int("brokerId", 0);
+        ext.int("brokerId", options.process.replication.broker_id());
     };
     let request = Request { code: request::UNREGISTER_BROKER, ext: &ext, body: &[] };
     let deadline_ms = shard.cx.now_ms().saturating_add(ANSWER_MS);

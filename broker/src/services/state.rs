@@ -1,6 +1,7 @@
 //! What services keep between their rounds. The services themselves are in files of their own.
 
 use super::pop::state::Pops;
+use super::replication::state::Replication;
 use super::schedule::state::Schedule;
 use super::timers::state::Timers;
 use super::transactions::state::Transactions;
@@ -21,6 +22,8 @@ pub(crate) struct Services {
     pub(crate) transactions: Transactions,
     /// What groups have popped.
     pub(crate) pops: Pops,
+    /// Its slaves.
+    pub(crate) replication: Replication,
     /// What it did, second by second.
     pub(crate) statistics: Statistics,
 }
@@ -34,6 +37,7 @@ impl Services {
             timers: Rc::default(),
             transactions: Transactions::default(),
             pops: Pops::default(),
+            replication: Replication::default(),
             statistics: Statistics::new(now_ms),
         }
     }

@@ -43,6 +43,16 @@ impl DelayOffsets {
         }
     }
 
+    /// Takes over a master's progress. The caller has seen that this log has what it speaks of.
+    pub(crate) fn follow(&mut self, master: bodies::DelayOffsets) {
+        let version = master.data_version.unwrap_or_default();
+        if (version, &master.offset_table) != (self.version, &self.table) {
+            (self.version, self.table) = (version, master.offset_table);
+            self.ready = Some(self.wrapper());
+            self.unsaved = true;
+        }
+    }
+
     /// The first message of a level that is not delivered.
     pub(crate) fn get(&self, level: i32) -> i64 {
         self.table.get(&level).copied().unwrap_or(0)

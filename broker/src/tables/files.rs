@@ -33,6 +33,8 @@ pub(crate) const OFFSETS: &str = "config/consumerOffset.json";
 pub(crate) const DELAY_OFFSETS: &str = "config/delayOffset.json";
 pub(crate) const REQUEST_MODES: &str = "config/messageRequestMode.json";
 pub(crate) const POP_ORDERS: &str = "config/consumerOrderInfo.json";
+/// How far timers are; binary.
+pub(crate) const TIMER_CHECK: &str = "config/timercheck";
 
 /// Why a table can't be loaded.
 #[derive(Debug, thiserror::Error)]

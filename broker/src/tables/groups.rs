@@ -96,6 +96,16 @@ impl SubscriptionGroups {
         not_served
     }
 
+    /// Takes over a master's groups, whatever they are here.
+    pub(crate) fn follow(&mut self, master: SubscriptionGroupWrapper) {
+        if master.data_version == self.version {
+            return;
+        }
+        self.table.clear();
+        self.load(master);
+        self.unsaved = true;
+    }
+
     /// A group, created when that is allowed.
     pub(crate) fn find_or_create(&mut self, name: &str, now_ms: i64) -> Option<&Group> {
         if !self.table.contains_key(name) {

@@ -10,7 +10,7 @@ use testkit::{BrokerSetup, NameServer, Program};
 pub(crate) use testkit::{Process, eventually};
 
 /// A program of the workspace, from the folder this test's own broker was built into.
-fn program(name: &str) -> Program {
+pub(crate) fn program(name: &str) -> Program {
     Program::at(Path::new(env!("CARGO_BIN_EXE_mqbroker")).with_file_name(name))
 }
 

@@ -34,6 +34,7 @@ mod pop_order;
 mod query;
 mod rates;
 mod refusals;
+mod replication;
 mod request_reply;
 mod reset_offset;
 mod restart;

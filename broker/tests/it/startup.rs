@@ -14,8 +14,8 @@ fn the_greeting_says_what_runs() {
     let (first, second) = (cluster.port, cluster.port + 10);
     for expected in [
         "RingMQ 0.1.0, compatible with RocketMQ 5.5.0".to_owned(),
-        format!("shard 0 on core 0, ports {first} and {}", first - 2),
-        format!("ports {second} and {}", second - 2),
+        format!("ports {first} and {}, {} for slaves", first - 2, first + 1),
+        format!("ports {second} and {}, {} for slaves", second - 2, second + 1),
         "flush ASYNC_FLUSH".to_owned(),
         format!("The broker[broker-a-s0, 127.0.0.1:{first}] boot success. serializeType=JSON"),
         format!("The broker[broker-a-s1, 127.0.0.1:{second}] boot success. serializeType=JSON"),
@@ -42,10 +42,7 @@ fn a_wrong_configuration_names_file_line_key_and_what_is_accepted() {
             ["broker.properties:2", "listenPort", "\"abc\"", "accepted"],
         ),
         ("flushDiskType=NEVER\n", ["broker.properties:1", "flushDiskType", "NEVER", "SYNC_FLUSH"]),
-        (
-            "brokerRole=SLAVE\n",
-            ["broker.properties:1", "brokerRole", "SLAVE", "not in this version"],
-        ),
+        ("brokerRole=SLAVE\n", ["brokerId", "0", "above 0", "brokerRole=SLAVE"]),
         ("shardCores=0-9999\n", ["broker.properties:1", "shardCores", "0-9999", "accepted"]),
     ] {
         std::fs::write(&file, text).unwrap();

@@ -19,8 +19,8 @@
 
 use super::{Inner, Phase, Store};
 use crate::limits::{
-    BUDGET_LOOK, CACHE_SPARE_BYTES_MAX, CACHE_SPARE_BYTES_MIN, GIVE_BACK_PAUSE, GROWTH_BYTES,
-    READY_BYTES_MIN, STALLED_PERMILLE_MAX,
+    BUDGET_LOOK, BUDGET_LOOK_AT_REST, CACHE_SPARE_BYTES_MAX, CACHE_SPARE_BYTES_MIN,
+    GIVE_BACK_PAUSE, GROWTH_BYTES, READY_BYTES_MIN, STALLED_PERMILLE_MAX,
 };
 use rt::{KeptMemory, MemoryRoom, Runtime};
 use std::rc::Rc;
@@ -90,8 +90,10 @@ pub(super) async fn follow_memory<R: Runtime>(inner: Rc<Inner<R>>) {
         inner.keep_within(budget).await;
         let end = inner.watermarks.appended().0;
         inner.reserve_ahead(budget, end.saturating_sub(seen_end)).await;
+        let is_small = inner.cache_memory_bytes() <= config.tail_floor_bytes();
+        let is_at_rest = is_small && end == seen_end;
         seen_end = end;
-        inner.pause(BUDGET_LOOK).await;
+        inner.pause(if is_at_rest { BUDGET_LOOK_AT_REST } else { BUDGET_LOOK }).await;
     }
 }
 

@@ -37,6 +37,7 @@ mod repair;
 mod retain;
 mod search;
 mod space;
+mod stream;
 mod truncate;
 mod visibility;
 mod writing;

@@ -45,6 +45,18 @@ impl ConsumerOffsets {
         }
     }
 
+    /// Takes over a master's offsets. What is committed here alone stays, as in Apache.
+    pub(crate) fn follow(&mut self, master: bodies::ConsumerOffsets) {
+        let version = master.data_version.unwrap_or_default();
+        for (key, queues) in master.offset_table {
+            if self.table.get(&key) != Some(&queues) {
+                self.table.insert(key, queues);
+                self.unsaved = true;
+            }
+        }
+        self.version = version;
+    }
+
     /// Stores how far `group` is in a queue; a negative offset (ali-ons sends −1 before it
     /// consumed) means nothing. False while a reset waits for the group's next pull: the client
     /// does not know of it yet, and its offset is ignored.

@@ -95,6 +95,32 @@ impl Topics {
         not_served
     }
 
+    /// Takes over a master's topics, whatever they are here; returns the names of those that are
+    /// gone there. This broker's own topics stay.
+    pub(crate) fn follow(&mut self, master: TopicConfigSerializeWrapper) -> Vec<Rc<str>> {
+        let theirs = &master.topic_config_table;
+        let is_gone =
+            |name: &Rc<str>| !theirs.contains_key(&**name) && !self.system.contains(&**name);
+        let gone: Vec<Rc<str>> = self.table.keys().filter(|name| is_gone(name)).cloned().collect();
+        if master.data_version == self.version && gone.is_empty() {
+            return gone;
+        }
+        for name in &gone {
+            self.table.remove(name);
+        }
+        for config in master.topic_config_table.into_values() {
+            let is_news = names::check_topic(&config.topic_name).is_ok()
+                && self.get(&config.topic_name).is_none_or(|known| known.config != config);
+            if is_news {
+                let name = self.insert(config);
+                self.changed.push(name);
+            }
+        }
+        self.version = master.data_version;
+        self.unsaved = true;
+        gone
+    }
+
     /// A topic.
     pub(crate) fn get(&self, name: &str) -> Option<&Topic> {
         self.table.get(name)

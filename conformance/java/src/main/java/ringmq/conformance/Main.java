@@ -43,6 +43,8 @@ public final class Main {
         SCENARIOS.put("placement", new Placement());
         SCENARIOS.put("transactions", new Transactions());
         SCENARIOS.put("transactions-drop-in", new TransactionsDropIn());
+        SCENARIOS.put("apache-slave", new Replication("ringmq", "apache"));
+        SCENARIOS.put("ringmq-slave", new Replication("apache", "ringmq"));
         SCENARIOS.put("request-reply", new RequestReply());
         SCENARIOS.put("trace", new Trace());
         SCENARIOS.put("reset-offset", new ResetOffset());

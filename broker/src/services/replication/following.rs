@@ -1,0 +1,204 @@
+//! What a slave keeps: where its master is, its stream and its link to it, and when it tries again.
+//!
+//! ```text
+//!   Down ──retry time, master known──► Joining ──► Dialing ──opened──► Up ──closed, refused──► Down
+//!     ▲                                   └─failed────┴─failed──────────────────────────────────┘
+//!     └── each failure in a row waits twice as long, up to `RETRY_MS_MAX`; a record begins anew
+//! ```
+//!
+//! Pure.
+
+use super::assembly::Assembly;
+use super::compare::Compare;
+
+/// Before the first new attempt.
+pub(super) const RETRY_MS: i64 = 200;
+/// Between two attempts at most: what Apache's slave always waits.
+pub(super) const RETRY_MS_MAX: i64 = 5_000;
+
+/// Where the master is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Master {
+    /// Its port for slaves, as host:port.
+    pub(super) ha: String,
+    /// Where it answers requests; nothing when only the configuration names it.
+    pub(super) requests: String,
+}
+
+/// The stream of the master's log.
+#[derive(Debug)]
+pub(crate) enum Stream<C> {
+    /// Not before this time, in milliseconds.
+    Down {
+        /// When to try again.
+        retry_ms: i64,
+    },
+    /// A task finds out where to begin.
+    Joining,
+    /// It begins there once the connection is up.
+    Dialing(Start),
+    /// It runs.
+    Up(Up<C>),
+}
+
+/// Where a stream begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// What is reported first.
+    pub(super) from: u64,
+    /// What comes first: the end of this log once more.
+    pub(super) compare: Compare,
+    /// The log is empty, and its first byte is known: every record begins with 0x00, as none is so
+    /// long. An Apache master would send an empty slave its last file only.
+    pub(super) knows_first_byte: bool,
+}
+
+/// A stream that runs.
+#[derive(Debug)]
+pub(crate) struct Up<C> {
+    /// Its connection.
+    pub(super) conn: C,
+    /// What is compared before anything is appended.
+    pub(super) compare: Compare,
+    /// What is not a whole record yet.
+    pub(super) assembly: Assembly,
+    /// How far the master was told that this broker has it.
+    pub(super) reported: u64,
+    /// When the master said something last, in milliseconds.
+    pub(super) heard_ms: i64,
+    /// When it was told something last.
+    pub(super) told_ms: i64,
+    /// Something was sent that is not appended yet: there was no room.
+    pub(super) is_waiting: bool,
+}
+
+/// The link for requests to the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link<C> {
+    /// Not before this time, in milliseconds.
+    Down {
+        /// When to dial.
+        retry_ms: i64,
+    },
+    /// On its way.
+    Dialing,
+    /// It is there.
+    Up(C),
+}
+
+/// See the module's text. `C` is a connection's name.
+#[derive(Debug)]
+pub(crate) struct Following<C> {
+    /// Where the master is, as far as anybody said.
+    pub(super) master: Option<Master>,
+    /// Its log.
+    pub(super) stream: Stream<C>,
+    /// Its answers.
+    pub(super) link: Link<C>,
+    wait_ms: i64,
+    last_reason: String,
+    /// Records and blanks that came.
+    pub(crate) bytes: u64,
+}
+
+impl<C> Default for Following<C> {
+    fn default() -> Self {
+        Self {
+            master: None,
+            stream: Stream::Down { retry_ms: i64::MIN },
+            link: Link::Down { retry_ms: i64::MIN },
+            wait_ms: RETRY_MS,
+            last_reason: String::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<C: Copy + Eq> Following<C> {
+    /// Somebody said where the master is; whether that is news.
+    pub(super) fn told(&mut self, master: Master) -> bool {
+        let is_news = self.master.as_ref() != Some(&master);
+        if is_news {
+            self.master = Some(master);
+            self.wait_ms = RETRY_MS;
+            if let Stream::Down { retry_ms } = &mut self.stream {
+                *retry_ms = i64::MIN;
+            }
+        }
+        is_news
+    }
+
+    /// The stream ended, or did not begin; whether the reason is another one than the last time.
+    pub(super) fn down(&mut self, reason: &str, now_ms: i64) -> bool {
+        self.stream = Stream::Down { retry_ms: now_ms.saturating_add(self.wait_ms) };
+        self.wait_ms = (self.wait_ms * 2).min(RETRY_MS_MAX);
+        let is_news = self.last_reason != reason;
+        if is_news {
+            reason.clone_into(&mut self.last_reason);
+        }
+        is_news
+    }
+
+    /// Something of the master's log came.
+    pub(super) fn has_come(&mut self, bytes: usize) {
+        self.wait_ms = RETRY_MS;
+        self.last_reason.clear();
+        self.bytes += bytes as u64;
+    }
+
+    /// Whether it is time to join the master.
+    pub(super) fn is_due(&self, now_ms: i64) -> bool {
+        matches!(self.stream, Stream::Down { retry_ms } if retry_ms <= now_ms)
+    }
+
+    /// The running stream, if that is its connection.
+    pub(super) fn up(&mut self, conn: C) -> Option<&mut Up<C>> {
+        match &mut self.stream {
+            Stream::Up(up) if up.conn == conn => Some(up),
+            _ => None,
+        }
+    }
+
+    /// Whether the master's log comes in.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.stream, Stream::Up(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn master(ha: &str) -> Master {
+        Master { ha: ha.to_owned(), requests: String::new() }
+    }
+
+    #[test]
+    fn failures_in_a_row_wait_longer_until_something_comes() {
+        let mut following = Following::<u32>::default();
+        assert!(following.is_due(0));
+        let mut now_ms = 0;
+        let mut waits = vec![];
+        for nth in 0..7 {
+            assert_eq!(following.down("refused", now_ms), nth == 0, "told once");
+            let began_ms = now_ms;
+            while !following.is_due(now_ms) {
+                now_ms += 100;
+            }
+            waits.push(now_ms - began_ms);
+        }
+        assert_eq!(waits, [200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        following.has_come(10);
+        assert!(following.down("refused", now_ms), "after a success it is news again");
+        assert!(following.is_due(now_ms + RETRY_MS));
+    }
+
+    #[test]
+    fn a_new_master_is_tried_at_once() {
+        let mut following = Following::<u32>::default();
+        assert!(following.told(master("a:1")) && !following.told(master("a:1")));
+        (0..9).for_each(|_| _ = following.down("refused", 0));
+        assert!(!following.is_due(1_000));
+        assert!(following.told(master("b:1")) && following.is_due(1_000));
+    }
+}

@@ -1,0 +1,37 @@
+//! How a slave stands: what it keeps of its log, and that it does not follow.
+
+use super::following::Master;
+use crate::shard::{Cx, Shard};
+use engine::PhyOffset;
+use std::net::SocketAddr;
+
+/// Up to here the log is kept as `slaveAckPolicy` asks.
+pub(super) fn kept(cx: &Cx) -> PhyOffset {
+    if cx.options.process.replication.reports_flushed {
+        cx.store.flushed()
+    } else {
+        cx.store.acknowledged()
+    }
+}
+
+/// The stream is down for this reason.
+pub(super) fn down(shard: &mut Shard, reason: &str) {
+    let now_ms = shard.cx.monotonic_ms();
+    let is_news = shard.services.replication.following.down(reason, now_ms);
+    if shard.is_stopping {
+        return;
+    }
+    let end = shard.cx.store.appended();
+    if is_news {
+        tracing::warn!("this slave, whose log ends at {end}, does not follow its master: {reason}");
+    } else {
+        tracing::debug!("this slave does not follow its master: {reason}");
+    }
+}
+
+/// The address of the master's port for slaves.
+pub(super) fn stream_addr(master: &Master) -> Result<SocketAddr, String> {
+    master.ha.parse().map_err(|_| {
+        format!("{:?} is no address; expected ip:port (the master's brokerIP2)", master.ha)
+    })
+}

@@ -1,0 +1,10 @@
+//! Masters and slaves, as processes and as peers that the tests play themselves.
+
+mod follow;
+mod master;
+mod pair;
+mod promote;
+mod sync;
+mod tables;
+mod wire;
+mod wrong_master;
