@@ -188,7 +188,7 @@ fn main() {
     let wanted = |(c, d): &&(usize, usize)| {
         only.as_ref().is_none_or(|only| only.split(',').any(|o| o == format!("{c}x{d}")))
     };
-    let (servers, _folder) = servers(&option);
+    let (servers, _folder) = servers(option);
     let count = mib * 1024 / QUEUES * QUEUES;
     for server in &servers {
         let mut client = Client::connect(server);

@@ -74,13 +74,12 @@ fn main() {
     let only = only.map(|(conns, depth)| [(conns.parse().unwrap(), depth.parse().unwrap())]);
     let loads = only.as_ref().map_or(all, |load| &load[..]);
     let other = option("--beside").map(String::as_str);
-    let is_wanted =
-        |name: &str| !name.ends_with("mmap") || !args.iter().any(|arg| arg == "--direct");
+    let kinds = if args.iter().any(|arg| arg == "--direct") { &KINDS[..2] } else { &KINDS[..] };
     let folder =
         tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
     let mut text = head();
     for &load in loads {
-        let measured = measure(folder.path(), (other, &is_wanted), load, rounds, seconds);
+        let measured = measure(folder.path(), (other, kinds), load, rounds, seconds);
         text += &rows(load, &measured);
     }
     print!("{text}");
@@ -98,7 +97,7 @@ struct Measured {
 
 fn measure(
     folder: &Path,
-    (other, is_wanted): (Option<&str>, &dyn Fn(&str) -> bool),
+    (other, kinds): (Option<&str>, &[(&str, &str)]),
     (connections, depth): (usize, usize),
     rounds: usize,
     seconds: f64,
@@ -109,8 +108,7 @@ fn measure(
         std::fs::create_dir_all(&folder).unwrap();
         folder
     };
-    let ours = KINDS.iter().filter(|(name, _)| is_wanted(name));
-    let ours = ours.map(|kind| (env!("CARGO_BIN_EXE_mqbroker"), kind));
+    let ours = kinds.iter().map(|kind| (env!("CARGO_BIN_EXE_mqbroker"), kind));
     let others = other.into_iter().flat_map(|path| OTHER_KINDS.iter().map(move |k| (path, k)));
     let start = |(nth, (path, (name, settings))): (usize, (&str, &(&str, &str)))| {
         Server::broker_at(path, name, &folder_of(nth), settings)

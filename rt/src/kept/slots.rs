@@ -73,7 +73,7 @@ impl Claim {
     }
 
     /// That was done.
-    pub(crate) fn is_done(self, is_reserved: bool) {
+    pub(crate) fn finish(self, is_reserved: bool) {
         self.of.0.slots.borrow_mut()[self.slot].is_reserved = is_reserved;
     }
 }

@@ -269,7 +269,7 @@ impl Runtime for Core {
             if self.blocking(claim.reserving()).await.is_err() {
                 return;
             }
-            claim.is_done(true);
+            claim.finish(true);
         }
     }
 
@@ -278,7 +278,7 @@ impl Runtime for Core {
             if self.blocking(claim.releasing()).await.is_err() {
                 return;
             }
-            claim.is_done(false);
+            claim.finish(false);
         }
     }
 

@@ -450,7 +450,7 @@ impl Runtime for Sim {
             if claim.reserving()().is_err() {
                 return;
             }
-            claim.is_done(true);
+            claim.finish(true);
         }
     }
 
@@ -460,7 +460,7 @@ impl Runtime for Sim {
             if claim.releasing()().is_err() {
                 return;
             }
-            claim.is_done(false);
+            claim.finish(false);
         }
     }
 
