@@ -11,9 +11,9 @@
 //! R: mean time of a send without a flush (the same broker with ASYNC_FLUSH, the same senders). F:
 //! mean time of one durable write of as many bytes as a flush carried (one in flight, from this
 //! process, into zeros, when the brokers have ended; the same between the rounds is printed beside
-//! it). The kernel's workers for the broker's rings (io-wq) are counted by their wake-ups. 1.5 F because a message meets a flush half done on
-//! average and waits for the next one. Real `mqbroker` processes on the first core, the client on
-//! the last, rounds interleaved. Without `--bench` (under `cargo test`) it is a smoke run.
+//! it). 1.5 F because a message meets a flush half done on average and waits for the next one. The
+//! kernel's workers for the broker's rings (io-wq) are counted by their wake-ups. Real `mqbroker`
+//! processes on the first core, the client on the last, rounds interleaved. Without `--bench` (under `cargo test`) it is a smoke run.
 
 #![expect(
     clippy::unwrap_used,
@@ -241,8 +241,8 @@ fn rows((connections, depth): (usize, usize), measured: &Measured) -> String {
         );
     }
     text + &format!(
-        "         R = {round_trip_us:.0} µs, F = {flush_us:.0} µs ({flush_between_us:.0} beside idle \
-         brokers)\n"
+        "         R = {round_trip_us:.0} µs, F = {flush_us:.0} µs, {flush_between_us:.0} beside \
+         idle brokers\n"
     )
 }
 

@@ -24,7 +24,7 @@ pub const TAIL_RESERVED_BYTES: usize = 64 * 1024 * 1024;
 pub const BUDGET_LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// The same when the log does not grow and nothing could be given back.
-pub const BUDGET_LOOK_AT_REST: std::time::Duration = std::time::Duration::from_secs(1);
+pub const BUDGET_LOOK_AT_REST: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// What such a tail may take from one look to the next. More would be taken unseen.
 pub const GROWTH_BYTES: usize = 64 * 1024 * 1024;

@@ -86,6 +86,6 @@ mod tests {
     #[test]
     fn the_help_names_the_keys_that_work() {
         assert!(long_help().contains("shardCount") && long_help().contains("brokerIP1"));
-        assert!(!long_help().contains("haSendHeartbeatInterval"), "it has no effect");
+        assert!(!long_help().contains("messageStorePlugIn"), "it has no effect");
     }
 }

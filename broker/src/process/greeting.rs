@@ -223,8 +223,8 @@ mod tests {
             [found(&[10911, 10909], unclean, kept), found(&[10921], Recovered::default(), full())];
         let text = text(&options, &[0, 3], &Files::raise(2), &found);
         for part in [
-            "  shard 0 on core 0, ports 10911 and 10909, store /s/shard-0\n",
-            "  shard 1 on core 3, ports 10921, store /s/shard-1\n",
+            "  shard 0 on core 0, ports 10911 and 10909, 10912 for slaves, store /s/shard-0\n",
+            "  shard 1 on core 3, ports 10921, 10922 for slaves, store /s/shard-1\n",
             "  shard 0: the store was not closed when it stopped; 7 messages scanned",
             "all of them readable; 4711 bytes were taken over from the memory that it left\n",
             "  policies: flush ASYNC_FLUSH (acknowledged in memory that survives the process, in \

@@ -20,8 +20,8 @@ pub(super) struct Left {
 }
 
 impl Left {
-    /// Of the tail that `abort` names, if it names one. `was_sync_flush`: answers of that life waited
-    /// for the flush.
+    /// Of the tail that `abort` names, if it names one. `was_sync_flush`: answers of that life
+    /// waited for the flush.
     pub(super) async fn find<R: Runtime>(
         rt: &R,
         paths: &Paths,

@@ -117,7 +117,7 @@ impl World {
         let next = match ended {
             End::Closed => {
                 let next = sim.kill();
-                // A close that failed leaves memory, where a message that is damaged on disk is whole.
+                // A close that failed leaves memory, where what is damaged on disk is whole.
                 if next.kept_files().is_empty() && next.random_u64().is_multiple_of(2) {
                     self.damage_at_rest(&next);
                 }
