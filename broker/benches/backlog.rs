@@ -81,7 +81,7 @@ impl Lane {
         Self { queues, from, upto, at: 0, next }
     }
 
-    fn pull(&self, client: &mut Client) {
+    fn pull(&self, nth: usize, client: &mut Client) {
         let pull = PullHeader {
             consumer_group: "bench",
             topic: TOPIC,
@@ -92,7 +92,8 @@ impl Lane {
             subscription: Some("*"),
             ..PullHeader::default()
         };
-        client.send(request::PULL_MESSAGE, |w| pull.write(w), &[]);
+        let nth = i32::try_from(nth).unwrap();
+        client.send_as(nth, request::PULL_MESSAGE, |w| pull.write(w), &[]);
     }
 
     /// An answer said to go on at `next`. Returns how many messages it brought.
@@ -105,11 +106,10 @@ impl Lane {
     }
 }
 
-/// A connection: its pulls are answered in order.
+/// A connection.
 struct Consumer {
     client: Client,
     lanes: Vec<Lane>,
-    oldest: usize,
 }
 
 /// Messages a second, and the server's CPU for each, in µs.
@@ -126,24 +126,24 @@ fn run(
             lanes: (0..depth)
                 .map(|nth| Lane::new(how, nth, depth, round % QUEUES, messages))
                 .collect(),
-            oldest: 0,
         })
         .collect();
     let (started, cpu_before, mut got) = (Instant::now(), server.cpu_s(), 0);
     for consumer in &mut consumers {
-        consumer.lanes.iter().for_each(|lane| lane.pull(&mut consumer.client));
+        let lanes = consumer.lanes.iter().enumerate();
+        lanes.for_each(|(nth, lane)| lane.pull(nth, &mut consumer.client));
     }
     let is_over = || started.elapsed().as_secs_f64() > seconds;
     while !is_over() {
-        for Consumer { client, lanes, oldest } in &mut consumers {
-            let lane = &mut lanes[*oldest];
-            got += lane.answered(client.receive_pull());
-            lane.pull(client);
-            *oldest = (*oldest + 1) % depth;
+        for Consumer { client, lanes } in &mut consumers {
+            let (nth, next) = client.receive_pull_of();
+            let nth = usize::try_from(nth).unwrap();
+            got += lanes[nth].answered(next);
+            lanes[nth].pull(nth, client);
         }
     }
     let (took, cpu) = (started.elapsed().as_secs_f64(), server.cpu_s() - cpu_before);
-    for Consumer { client, lanes, .. } in &mut consumers {
+    for Consumer { client, lanes } in &mut consumers {
         lanes.iter().for_each(|_| _ = client.receive_pull());
     }
     let got = got as f64;

@@ -24,10 +24,21 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, code: i32, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) {
+        self.send_as(1, code, ext, body);
+    }
+
+    /// As [`Client::send`]; the answer has this number.
+    pub(crate) fn send_as(
+        &mut self,
+        opaque: i32,
+        code: i32,
+        ext: impl FnOnce(&mut ExtWriter<'_>),
+        body: &[u8],
+    ) {
         let mut frame = Vec::new();
         write_command(
             &mut frame,
-            &CommandHead { code, opaque: 1, ..CommandHead::default() },
+            &CommandHead { code, opaque, ..CommandHead::default() },
             ext,
             body,
         );
@@ -47,13 +58,18 @@ impl Client {
 
     /// Where a pull's answer says to go on.
     pub(crate) fn receive_pull(&mut self) -> i64 {
+        self.receive_pull_of().1
+    }
+
+    /// As [`Client::receive_pull`], and the pull's number: answers from disk overtake each other.
+    pub(crate) fn receive_pull_of(&mut self) -> (i32, i64) {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).unwrap();
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
         self.stream.read_exact(&mut frame).unwrap();
         let view = CommandView::parse(&frame).unwrap();
         assert_eq!(view.code, 0, "{:?}", view.remark());
-        view.ext.get_i64("nextBeginOffset").ok().flatten().unwrap()
+        (view.opaque, view.ext.get_i64("nextBeginOffset").ok().flatten().unwrap())
     }
 
     pub(crate) fn make_topic(&mut self, topic: &str, queues: usize) {
