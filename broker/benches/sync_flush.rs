@@ -13,8 +13,8 @@
 //! process, into zeros, when the brokers have ended; the same between the rounds is printed beside
 //! it). 1.5 F because a message meets a flush half done on average and waits for the next one. The
 //! kernel's workers for the broker's rings (io-wq) are counted by their wake-ups. Real `mqbroker`
-//! processes on the first core, the client on the last, rounds interleaved. Without `--bench` (under
-//! `cargo test`) it is a smoke run.
+//! processes on the first core, the client on the last, rounds interleaved. Without `--bench`
+//! (under `cargo test`) it is a smoke run.
 
 #![expect(
     clippy::unwrap_used,
