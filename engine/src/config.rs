@@ -6,7 +6,7 @@ use crate::error::OpenError;
 use crate::index::Shape;
 use crate::limits::{
     BLANK_HEAD_BYTES, BLOCK_BYTES, CHUNK_BYTES, CONSUMEQUEUE_OPEN_FILES_MAX, FEW_QUEUES_MAX,
-    INDEX_FILE_BYTES_MAX, RECORD_OVERHEAD_BYTES, TAIL_RESERVED_BYTES,
+    INDEX_FILE_BYTES_MAX, LIGHT_QUEUES_MAX, RECORD_OVERHEAD_BYTES, TAIL_RESERVED_BYTES,
 };
 use crate::number::exact;
 use crate::retention::RetentionConfig;
@@ -132,10 +132,13 @@ pub struct StoreConfig {
     /// How long each delay level delays (`messageDelayLevel`): decides when the messages of
     /// SCHEDULE_TOPIC_XXXX are due.
     pub delay_levels: DelayLevels,
-    /// Whether queues built anew from the log take in every light message queue that records name
-    /// (`enableLmq` and `enableMultiDispatch`). Those whose folders are there, or that the manifest
-    /// lists, are taken in whatever this says.
+    /// Whether messages that name light message queues go into them, and queues built anew from the
+    /// log take in every one that records name (`enableLmq` and `enableMultiDispatch`). Those whose
+    /// folders are there, or that the manifest lists, are taken in whatever this says.
     pub builds_light_queues: bool,
+    /// How many light message queues appends may make (`maxLmqConsumeQueueNum`); those of a rebuild
+    /// and of another broker's log are not counted against it.
+    pub light_queues_max: usize,
     /// Whether messages are found by key (`messageIndexEnable`).
     pub index_enabled: bool,
     /// Slots of an index file (`maxHashSlotNum`): a fact of the store.
@@ -179,6 +182,7 @@ impl StoreConfig {
             append_property_crc: false,
             delay_levels: DelayLevels::default(),
             builds_light_queues: false,
+            light_queues_max: LIGHT_QUEUES_MAX,
             index_enabled: true,
             index_slots: 5_000_000,
             index_entries: 20_000_000,

@@ -272,6 +272,20 @@ pub enum AppendError {
             ten digits, which the broker fills in"
     )]
     NoCrcProperty,
+    /// The message names more light message queues than one may.
+    #[error("a message of {found} light message queues, the limit is {limit}")]
+    ManyLightQueues {
+        /// How many it names.
+        found: usize,
+        /// How many it may.
+        limit: usize,
+    },
+    /// There are as many light message queues as may be made.
+    #[error("the store has {limit} light message queues already (maxLmqConsumeQueueNum)")]
+    LightQueuesFull {
+        /// How many.
+        limit: usize,
+    },
     /// A batch with no message in it.
     #[error("a batch without messages")]
     EmptyBatch,

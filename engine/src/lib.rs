@@ -44,6 +44,7 @@ mod tail_file;
 mod watermarks;
 
 pub use config::{FlushPolicy, LogBackend, LogSource, StoreConfig, TailPlace};
+pub use consumequeue::dispatch::place_in;
 pub use delay_levels::{DelayLevelError, DelayLevels};
 pub use error::{AppendError, FileError, OpenError, RawError, ReadError, StoreError};
 pub use offset::{PhyOffset, QueueOffset};

@@ -38,6 +38,10 @@ const _: () = assert!(CACHE_SPARE_BYTES_MIN <= CACHE_SPARE_BYTES_MAX);
 /// From this part of the time on in which tasks wait for memory, in thousandths, it gives back.
 pub const STALLED_PERMILLE_MAX: u32 = 100;
 
+/// Memory is not reserved for so many times as long as it took to reserve the last chunk's. A
+/// virtual machine may need a millisecond a MiB, on the shard's own core where there is no other.
+pub const RESERVE_REST: u32 = 9;
+
 /// So much is reserved ahead for a log that grows slowly.
 pub const READY_BYTES_MIN: usize = 4 * 1024 * 1024;
 
@@ -190,6 +194,12 @@ pub const FILTER_BYTES_MAX: usize = 1 << 20;
 
 /// Pieces a message's properties may come in, for a batch (its own pieces and the batch's).
 pub const PROPERTY_PIECES_MAX: usize = 8;
+
+/// Light message queues that appends may make, where no key says less. One takes about 300 bytes.
+pub const LIGHT_QUEUES_MAX: usize = 1_000_000;
+
+/// Light message queues that one message may name.
+pub const LIGHT_QUEUES_OF_ONE_MAX: usize = 128;
 
 /// How far zeros are written ahead of the log under SYNC_FLUSH.
 pub const ZEROS_AHEAD_BYTES: u64 = 4 * 1024 * 1024;

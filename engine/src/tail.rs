@@ -157,12 +157,18 @@ impl Tail {
     }
 
     /// Puts back what the tail of the life before had of the log: `bytes` from `position` on, a
-    /// block's beginning, where what comes before `first` is a copy from the chunk before. One
-    /// follows the other up to the log's end, before the first append. Whether there was room.
+    /// block's beginning, where what comes before `first` is a copy from the chunk before, or from
+    /// the disk. One follows the other up to the log's end, before the first append. Whether there
+    /// was room.
     pub(crate) fn put_back(&mut self, position: u64, first: u64, bytes: &[u8]) -> bool {
         let capacity = self.chunk_bytes.max(bytes.len().next_multiple_of(DIRECT_ALIGN));
         let Some(buf) = self.memory.take(capacity) else { return false };
-        let line_end = self.file.as_ref().map(|file| file.begin(&buf, position));
+        let line_end = self.file.as_ref().map(|file| {
+            if self.chunks.is_empty() {
+                file.publish_own_from(first);
+            }
+            file.begin(&buf, position)
+        });
         let copied = buf.append(bytes.len(), |free| free.copy_from_slice(bytes));
         assert!(copied.is_some(), "it was made as large as that");
         self.chunks.push_back(Chunk { start: position, first, buf });
@@ -257,6 +263,7 @@ impl Tail {
         );
         if let Some(file) = &self.file {
             file.forget_chunks();
+            file.publish_own_from(end);
             self.line_end = None;
         }
         while let Some(chunk) = self.chunks.pop_front() {

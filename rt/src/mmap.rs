@@ -13,7 +13,7 @@
 #![expect(unsafe_code, reason = "a mapping and its words; see the module's text and each block")]
 
 use crate::runtime::DIRECT_ALIGN;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fs::File;
 use std::io;
@@ -90,6 +90,20 @@ impl SharedMemory {
         assert!(at >= self.words_end && at < self.bytes, "{at} is in no slot");
         // SAFETY: inside the memory, by the assertion.
         unsafe { self.start.add(at) }
+    }
+
+    /// Has the kernel enter `[at, at + bytes)` of a mapping into this process's page tables, and
+    /// fill its new pages with zeros, on whatever thread calls it: an append then meets no page
+    /// fault. What the kernel refuses is left to the appends.
+    pub(crate) fn populating(&self, at: usize, bytes: usize) -> impl FnOnce() + Send + 'static {
+        assert!(at + bytes <= self.bytes && self.is_mapping, "{at} and {bytes} are not mapped");
+        let start = self.start.as_ptr().addr() + at;
+        move || {
+            let start = std::ptr::without_provenance_mut(start);
+            // SAFETY: this advice changes no byte. Should the mapping be gone by then, it is an
+            // error, or pages that something else there would touch itself are made ready.
+            let _ = unsafe { madvise(start, bytes, Advice::LinuxPopulateWrite) };
+        }
     }
 
     /// All of it as it is, for a simulated kill: no task runs then, so nobody is in the middle of

@@ -173,3 +173,38 @@ fn what_somebody_else_may_have_put_there_is_refused() {
         }
     });
 }
+
+/// Page faults of this thread so far that needed no disk (field 10 of proc's stat).
+fn page_faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').nth(7).unwrap().parse().unwrap()
+}
+
+#[test]
+fn memory_that_was_reserved_ahead_meets_no_page_fault_when_it_is_filled() {
+    const MIB: usize = 1 << 20;
+    let dir = folder();
+    let path = dir.path().to_owned();
+    on_a_core(move |core| {
+        let dir = path.clone();
+        async move {
+            let shape =
+                KeptShape { head_bytes: 8192, slot_bytes: MIB, slots: 3, reserved_slots: 1 };
+            let kept = core.make_kept(&dir, shape).await.unwrap();
+            let first = kept.take(MIB).unwrap();
+            core.reserve_ahead(&kept, 1).await;
+            assert_eq!(kept.ready_bytes(), MIB);
+            let chunk = kept.take(MIB).unwrap();
+            let bytes = vec![7; MIB];
+            let faults_of_filling = |chunk: &rt::AppendBuf| {
+                let before = page_faults();
+                chunk.append(MIB, |free| free.copy_from_slice(&bytes));
+                page_faults() - before
+            };
+            let (at_first, ahead) = (faults_of_filling(&first), faults_of_filling(&chunk));
+            assert!(at_first >= 256, "{at_first}: this count says something");
+            assert!(ahead < 26, "{ahead} faults on 256 pages");
+        }
+    });
+}

@@ -26,7 +26,7 @@ use protocol::sys_flag::{TRANSACTION_PREPARED, TRANSACTION_ROLLBACK, transaction
 use protocol::tags::tags_code_of_bytes;
 
 /// The queue id of every `%LMQ%…` queue.
-const LMQ_QUEUE_ID: i32 = 0;
+pub(crate) const LMQ_QUEUE_ID: i32 = 0;
 
 /// Half messages and roll-backs are in the log but in no queue.
 pub(crate) fn is_indexed(sys_flag: i32) -> bool {
@@ -124,8 +124,8 @@ pub(crate) fn is_lmq(topic: &str) -> bool {
 
 /// The light message queues a record names besides its own queue, and where in them.
 ///
-/// Names that are no folder's and offsets that are no numbers are left out; so is everything when
-/// the two lists differ in length.
+/// Names that are no folder's, offsets that are no numbers and a queue's second mention are left
+/// out; so is everything when the two lists differ in length.
 fn lmq_offsets<'r>(
     record: &RecordView<'r>,
 ) -> impl Iterator<Item = (&'r str, QueueOffset)> + use<'r> {
@@ -133,10 +133,12 @@ fn lmq_offsets<'r>(
     let (queues, offsets) = both.unwrap_or_default();
     let is_even = queues.split(',').count() == offsets.split(',').count();
     let pairs = queues.split(',').zip(offsets.split(','));
-    pairs.filter(move |_| is_even && both.is_some()).filter_map(|(queue, offset)| {
+    let pairs = pairs.filter(move |_| is_even && both.is_some()).enumerate();
+    pairs.filter_map(move |(nth, (queue, offset))| {
         let is_name = is_lmq(queue) && is_folder_name(queue);
         let offset = offset.parse().ok().filter(|offset| *offset >= 0 && is_name)?;
-        Some((queue, QueueOffset(offset)))
+        let is_again = queues.split(',').take(nth).any(|before| before == queue);
+        (!is_again).then_some((queue, QueueOffset(offset)))
     })
 }
 
@@ -151,6 +153,12 @@ fn lmq_lists<'r>(record: &RecordView<'r>) -> Option<(&'r str, &'r str)> {
         (!list.trim().is_empty()).then_some(list)
     };
     Some((list(names::INNER_MULTI_DISPATCH)?, list(names::INNER_MULTI_QUEUE_OFFSET)?))
+}
+
+/// A record's offset in a queue, its own or a light one; `None` when it is not in that queue.
+#[must_use]
+pub fn place_in(record: &RecordView<'_>, topic: &str, queue_id: i32) -> Option<i64> {
+    offset_in(record, topic, queue_id).map(|offset| offset.0)
 }
 
 /// The record's offset in a queue; `None` when it is not in that queue.
@@ -263,6 +271,7 @@ mod tests {
         for (topic, properties, expected) in [
             ("T", both("%LMQ%a,%LMQ%b", "3,0"), &[("%LMQ%a", 3), ("%LMQ%b", 0)][..]),
             ("T", both("%LMQ%a,,", "3,"), &[("%LMQ%a", 3)]),
+            ("T", both("%LMQ%a,%LMQ%a", "3,3"), &[("%LMQ%a", 3)]),
             ("T", both("plain,%LMQ%b", ",4"), &[("%LMQ%b", 4)]),
             ("T", both("%LMQ%a,%LMQ%b", "3"), &[]),
             ("T", both("%LMQ%a/../x,%LMQ%b", "3,x"), &[]),

@@ -138,6 +138,8 @@ pub(crate) struct QueueTable {
     stuck_units: usize,
     /// There was a light message queue: records may belong into more than their own queue.
     has_light_queues: bool,
+    /// How many there are.
+    light_queues: usize,
     /// From so many of `unpersisted` on an append has to look closer: the limit, or 0 while stuck
     /// queues take no more. One comparison serves both.
     look_closer_at: usize,
@@ -155,6 +157,7 @@ impl Default for QueueTable {
             unpersisted: 0,
             stuck_units: 0,
             has_light_queues: false,
+            light_queues: 0,
             look_closer_at: UNPERSISTED_UNITS_MAX,
         }
     }
@@ -221,6 +224,7 @@ impl QueueTable {
         *queues.get_mut(index)? = slot;
         let place = self.slots.get_mut(slot as usize)?;
         place.queue = Some(Queue::new(name, queue_id, min, next));
+        self.light_queues += usize::from(is_lmq(topic));
         Some(QueueKey { slot, generation: place.generation })
     }
 
@@ -323,6 +327,7 @@ impl QueueTable {
         for slot in queues.into_iter().filter(|slot| *slot != NO_QUEUE) {
             let Some(place) = self.slots.get_mut(slot as usize) else { continue };
             let queue = place.queue.take();
+            self.light_queues -= usize::from(queue.is_some() && is_lmq(topic));
             removed.push(QueueKey { slot, generation: place.generation });
             place.generation = place.generation.wrapping_add(1);
             self.free.push(slot);
@@ -341,6 +346,7 @@ impl QueueTable {
         let Some(queue) = place.queue.take() else { return };
         place.generation = place.generation.wrapping_add(1);
         self.free.push(key.slot);
+        self.light_queues -= usize::from(is_lmq(&queue.topic));
         self.count_less(queue.unpersisted_count(), queue.is_stuck);
         self.stuck.retain(|stuck| *stuck != key);
         let Some(queues) = self.topics.get_mut(&queue.topic) else { return };
@@ -353,6 +359,11 @@ impl QueueTable {
     /// False while no light message queue was ever in this table.
     pub(crate) fn has_light_queues(&self) -> bool {
         self.has_light_queues
+    }
+
+    /// How many light message queues there are.
+    pub(crate) fn light_queues(&self) -> usize {
+        self.light_queues
     }
 
     pub(crate) fn has_topic(&self, topic: &str) -> bool {

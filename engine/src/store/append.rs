@@ -62,6 +62,9 @@ impl<R: Runtime> Store<R> {
     pub fn append(&self, draft: &RecordDraft<'_>) -> Result<Appended, AppendError> {
         let inner = &*self.inner;
         draft.check_topic()?;
+        if inner.names_light_queues(draft) {
+            return inner.append_light(draft);
+        }
         let has_crc = inner.env.config.append_property_crc || draft.needs_crc();
         let bytes = encoded_len(draft, has_crc)?;
         inner.check_size(bytes)?;

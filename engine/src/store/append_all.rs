@@ -9,6 +9,7 @@
 
 use super::Store;
 use super::append::{Appended, encoded_len};
+use super::light::Ahead;
 use crate::error::AppendError;
 use crate::offset::PhyOffset;
 use protocol::record::RecordDraft;
@@ -25,6 +26,43 @@ impl<R: Runtime> Store<R> {
     /// where each went, in order; the end of the last is returned. Together they may be as large as
     /// the largest record.
     pub fn append_all(
+        &self,
+        drafts: &[RecordDraft<'_>],
+        each: impl FnMut(&Appended),
+    ) -> Result<PhyOffset, AppendError> {
+        let inner = &*self.inner;
+        if drafts.iter().any(|draft| inner.names_light_queues(draft)) {
+            return self.append_all_light(drafts, each);
+        }
+        self.append_planned(drafts, each)
+    }
+
+    /// The same, where one names light message queues.
+    #[cold]
+    fn append_all_light(
+        &self,
+        drafts: &[RecordDraft<'_>],
+        each: impl FnMut(&Appended),
+    ) -> Result<PhyOffset, AppendError> {
+        let mut ahead = Ahead::new();
+        let mut texts = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let mut text = vec![];
+            if self.inner.names_light_queues(draft) {
+                self.inner.write_places(draft, &mut ahead, &mut text)?;
+            } else {
+                text = draft.properties.concat();
+            }
+            texts.push(text);
+        }
+        let pieces: Vec<[&[u8]; 1]> = texts.iter().map(|text| [text.as_slice()]).collect();
+        let with_places = drafts.iter().zip(&pieces);
+        let drafts: Vec<_> =
+            with_places.map(|(draft, properties)| RecordDraft { properties, ..*draft }).collect();
+        self.append_planned(&drafts, each)
+    }
+
+    fn append_planned(
         &self,
         drafts: &[RecordDraft<'_>],
         mut each: impl FnMut(&Appended),

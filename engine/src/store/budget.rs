@@ -20,10 +20,11 @@
 use super::{Inner, Phase, Store};
 use crate::limits::{
     BUDGET_LOOK, BUDGET_LOOK_AT_REST, CACHE_SPARE_BYTES_MAX, CACHE_SPARE_BYTES_MIN,
-    GIVE_BACK_PAUSE, GROWTH_BYTES, READY_BYTES_MIN, STALLED_PERMILLE_MAX,
+    GIVE_BACK_PAUSE, GROWTH_BYTES, READY_BYTES_MIN, RESERVE_REST, STALLED_PERMILLE_MAX,
 };
 use rt::{KeptMemory, MemoryRoom, Runtime};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What the store keeps of the log in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +117,10 @@ impl<R: Runtime> Inner<R> {
         used.tail_bytes + used.cold_bytes + used.unit_bytes + ahead
     }
 
-    /// Has memory reserved for the log's next bytes: twice as many as it had since the last look.
+    /// Has memory reserved for the log's next bytes: twice as many as it had since the last look,
+    /// as far as that takes a tenth of the time. Where memory is slow to get, or the machine is
+    /// busy, the tail uses its oldest chunks again instead: senders come before readers that may
+    /// follow.
     async fn reserve_ahead(&self, budget_bytes: usize, appended_bytes: u64) {
         let Some(kept) = self.writing.tail.borrow().kept_memory().cloned() else { return };
         let appended = usize::try_from(appended_bytes).unwrap_or(usize::MAX);
@@ -124,7 +128,17 @@ impl<R: Runtime> Inner<R> {
         let missing = wanted.saturating_sub(kept.ready_bytes());
         let allowed = budget_bytes.saturating_sub(self.cache_memory_bytes());
         let slots = missing.min(allowed) / kept.shape().slot_bytes;
-        self.env.rt.reserve_ahead(&kept, slots).await;
+        let began = self.env.rt.now_nanos();
+        let since =
+            |nanos: u64| Duration::from_nanos(self.env.rt.now_nanos().saturating_sub(nanos));
+        for _ in 0..slots {
+            let slot_began = self.env.rt.now_nanos();
+            self.env.rt.reserve_ahead(&kept, 1).await;
+            self.pause(since(slot_began) * RESERVE_REST).await;
+            if since(began) >= BUDGET_LOOK {
+                return;
+            }
+        }
     }
 
     /// Cold windows first, as they are on disk for sure. Then chunks of the tail, one after the

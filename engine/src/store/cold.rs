@@ -11,8 +11,8 @@
 
 use super::cold_windows::CurrentWindow;
 use super::read::{
-    Budget, OwnedReadRequest, QueueRange, ReadRequest, ReadStatus, TagFilter, push_joined,
-    status_by_range, units_looked_at_max,
+    Budget, OwnedReadRequest, QueueRange, ReadRequest, ReadSlices, ReadStatus, TagFilter,
+    push_joined, status_by_range, units_looked_at_max,
 };
 use super::read_origin::ReadOrigins;
 use super::{Inner, Store};
@@ -57,6 +57,15 @@ pub struct ColdRead {
     pub next_begin_offset: QueueOffset,
     /// The queue's range at the time.
     pub range: QueueRange,
+}
+
+impl From<ColdRead> for ReadSlices {
+    /// What it found, without how it ended.
+    fn from(read: ColdRead) -> Self {
+        let ColdRead { status: _, slices, messages, bytes, origins, next_begin_offset, range } =
+            read;
+        Self { slices, messages, bytes, origins, next_begin_offset, range }
+    }
 }
 
 impl ColdRead {
@@ -388,8 +397,8 @@ impl<R: Runtime> Inner<R> {
             }
         }
         let read = units.iter().take_while(|(offset, _)| Some(*offset) != fetched.full_at);
-        if let Some((_, last)) = read.last() {
-            self.caches.cold.borrow_mut().read_upto(place.key, last.end());
+        if let (Some((_, first)), Some((_, last))) = (units.first(), read.last()) {
+            self.caches.cold.borrow_mut().read_upto(place.key, first.at.0, last.end());
         }
         Ok(fetched)
     }

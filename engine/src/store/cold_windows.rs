@@ -74,7 +74,8 @@ impl CurrentWindow {
     }
 }
 
-/// A queue that is being read.
+/// A place where a queue is being read. Several consumers, or several pulls of one, may read the
+/// same queue at places of their own.
 struct Reader {
     queue: QueueKey,
     /// Where its last record ended.
@@ -270,10 +271,13 @@ impl ColdWindows {
         false
     }
 
-    /// A queue was read up to `at`.
-    pub(super) fn read_upto(&mut self, queue: QueueKey, at: u64) {
+    /// A queue was read from `from` up to `at`: by the reader of this queue that was last seen
+    /// nearest before `from`, or by a new one.
+    pub(super) fn read_upto(&mut self, queue: QueueKey, from: u64, at: u64) {
         let came_bytes = self.came_bytes;
-        if let Some(reader) = self.readers.iter_mut().find(|reader| reader.queue == queue) {
+        let of_queue = self.readers.iter_mut().filter(|reader| reader.queue == queue);
+        let before = of_queue.filter(|reader| reader.at <= from);
+        if let Some(reader) = before.max_by_key(|reader| reader.at) {
             (reader.at, reader.came_bytes) = (at, came_bytes);
             return;
         }
@@ -393,8 +397,8 @@ mod tests {
         for cell in 0..4 {
             windows.came(cell * CELL, bytes(1, 1000), true);
         }
-        windows.read_upto(queues[0], 3_500);
-        windows.read_upto(queues[1], 1_200);
+        windows.read_upto(queues[0], 3_000, 3_500);
+        windows.read_upto(queues[1], 1_000, 1_200);
         windows.came(4_000, bytes(1, 1000), false);
         assert!(!windows.holds(0), "both have passed it");
         windows.came(5_000, bytes(1, 1000), false);
@@ -404,14 +408,35 @@ mod tests {
     }
 
     #[test]
+    fn readers_of_one_queue_at_several_places_keep_their_windows() {
+        let mut windows = windows(8_000);
+        let queue = queues(1)[0];
+        // Four places, each read in steps of a tenth of a window, in turn.
+        let starts = [0, 100_000, 200_000, 300_000];
+        let mut fetched = 0;
+        for step in 0..100 {
+            for start in starts {
+                let at = start + step * 100;
+                if !windows.holds(at) {
+                    windows.came(at, bytes(1, 1000), true);
+                    fetched += 1;
+                }
+                windows.read_upto(queue, at, at + 100);
+            }
+        }
+        assert_eq!(fetched, 40, "each window came once");
+        assert!(windows.readers.len() <= 8, "{} readers", windows.readers.len());
+    }
+
+    #[test]
     fn a_reader_that_does_not_come_back_keeps_nothing() {
         let mut windows = windows(2_000);
         let queues = queues(2);
         windows.came(0, bytes(1, 1000), true);
-        windows.read_upto(queues[0], 10);
+        windows.read_upto(queues[0], 0, 10);
         for cell in 10..30 {
             windows.came(cell * CELL, bytes(1, 1000), true);
-            windows.read_upto(queues[1], (cell + 1) * CELL);
+            windows.read_upto(queues[1], cell * CELL, (cell + 1) * CELL);
         }
         assert!(!windows.holds(500) && windows.readers.len() == 1);
     }

@@ -360,6 +360,7 @@ impl<R: Runtime> Opening<R> {
                 source: Cell::new(source),
                 is_shut: Cell::new(false),
                 raw_queues: RefCell::default(),
+                light_properties: RefCell::default(),
                 appended: Signal::default(),
                 written: Signal::default(),
                 flush_turn: Turn::default(),

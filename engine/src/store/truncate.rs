@@ -325,7 +325,7 @@ impl<R: Runtime> Inner<R> {
 }
 
 /// The length of the record or blank at `at`, or what lies there instead.
-async fn next_in<R: Runtime>(
+pub(super) async fn next_in<R: Runtime>(
     reader: &mut LogReader<'_, R>,
     at: u64,
     limits: ScanLimits,

@@ -43,6 +43,8 @@ pub(super) struct Writing<R: Runtime> {
     pub(super) is_shut: Cell<bool>,
     /// Reused by [`super::append_raw`].
     pub(super) raw_queues: RefCell<super::append_raw::RawQueues>,
+    /// Reused by [`super::light`].
+    pub(super) light_properties: RefCell<Vec<u8>>,
     pub(super) appended: Signal,
     pub(super) written: Signal,
     pub(super) flush_turn: Turn,

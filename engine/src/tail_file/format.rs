@@ -3,7 +3,7 @@
 //! ```text
 //!        0          8          16             24            32       40           48       56
 //!      0 | "RMQTAIL" 0 | version | incarnation | slot bytes | slots  | path bytes | crc32  | namespace |
-//!     64 | written  | flushed  | 0 …
+//!     64 | written  | flushed  | own from | 0 …
 //!    128 | path of the store's folder, at most 3,968 bytes, zeros
 //!   4096 | line of slot 0: incarnation | position | appended | slots |                        32 bytes
 //!   4128 | line of slot 1 …
@@ -16,6 +16,8 @@
 //!   has a name and never change.
 //! - written, flushed: the log's watermarks. `written` is [`NOTHING`] while the file says nothing
 //!   of the log: it is being cut.
+//! - own from: what lies before it in a chunk's first block was read from the disk, and nobody has
+//!   looked at it: no reader may get it from memory. 0 in files of before 2026-11-22.
 //! - A line is valid when its incarnation is the file's. Its chunk begins at the slot, goes over
 //!   `slots` of them, and holds the log from `position` (a multiple of the block) to `appended`.
 
@@ -33,13 +35,14 @@ pub(super) const NOTHING: u64 = u64::MAX;
 /// Where the changing words are.
 pub(super) const WRITTEN_AT: usize = 64;
 pub(super) const FLUSHED_AT: usize = 72;
+pub(super) const OWN_FROM_AT: usize = 80;
 const PATH_AT: usize = 128;
 /// Where the lines begin.
 pub(super) const LINES_AT: usize = 4096;
 const PATH_BYTES_MAX: usize = LINES_AT - PATH_AT;
 /// Bytes of a line: four words.
 pub(super) const LINE_BYTES: usize = 4 * 8;
-const _: () = assert!(FLUSHED_AT + 8 <= PATH_AT && PATH_BYTES_MAX == 3968);
+const _: () = assert!(OWN_FROM_AT + 8 <= PATH_AT && PATH_BYTES_MAX == 3968);
 
 /// More slots than any tail has: a head that says more is none.
 const SLOTS_MAX: u64 = 1 << 24;

@@ -1,7 +1,8 @@
 //! Writing the tail's file: a new one, its lines, its watermarks.
 
 use super::format::{
-    FLUSHED_AT, Head, LINE_BYTES, LINES_AT, NOTHING, TailName, WRITTEN_AT, head_bytes, path_at,
+    FLUSHED_AT, Head, LINE_BYTES, LINES_AT, NOTHING, OWN_FROM_AT, TailName, WRITTEN_AT, head_bytes,
+    path_at,
 };
 use crate::config::{FlushPolicy, LogBackend, StoreConfig, TailPlace};
 use crate::error::OpenError;
@@ -130,6 +131,7 @@ impl TailFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what).into());
         }
         let file = Self { memory, name };
+        file.publish_own_from(log_end);
         file.publish_watermarks(log_end, log_end);
         file.memory.name(&file.name.path)?;
         Ok(file)
@@ -179,6 +181,12 @@ impl TailFile {
 
     pub(crate) fn publish_flushed(&self, flushed: u64) {
         self.memory.store(FLUSHED_AT, flushed);
+    }
+
+    /// From here on the chunks hold what this process, or a process before, had appended; what lies
+    /// before it in a block is from the disk.
+    pub(crate) fn publish_own_from(&self, own_from: u64) {
+        self.memory.store(OWN_FROM_AT, own_from);
     }
 
     /// Both at once: at the beginning, and when the log was cut and ends there.

@@ -1,6 +1,6 @@
 //! Reading what a killed process left, and writing it into the log.
 
-use super::format::{Decoded, FLUSHED_AT, Head, LINE_BYTES, LINES_AT, Line, NOTHING, VERSION};
+use super::format::{Decoded, Head, LINE_BYTES, LINES_AT, Line, NOTHING, VERSION};
 use super::format::{TailName, WRITTEN_AT, words_of};
 use super::warm::{self, Warm};
 use crate::commitlog::files::LogFiles;
@@ -77,8 +77,7 @@ pub(crate) async fn find<R: Runtime>(
         let found = head.incarnation;
         return Err(refuse(format!("it is incarnation {found:016x}, expected another")));
     }
-    let [written, flushed] = [WRITTEN_AT, FLUSHED_AT].map(|at| words_of::<1>(&page, at));
-    let (Some([written]), Some([flushed])) = (written, flushed) else {
+    let Some([written, flushed, own_from]) = words_of(&page, WRITTEN_AT) else {
         return Err(refuse("it is shorter than a tail's head".to_owned()));
     };
     if written == NOTHING {
@@ -97,7 +96,7 @@ pub(crate) async fn find<R: Runtime>(
     let path = name.path.clone();
     let slots_max = warm_bytes_max as u64 / head.slot_bytes;
     let mut old = OldTail { file, path, head, written, appended, chunks, warm: Vec::new() };
-    old.warm = warm::chain(&lines, appended, slots_max);
+    old.warm = warm::chain(&lines, own_from, appended, slots_max);
     old.forget_what_is_not_whole();
     old.release_written(&lines);
     Ok(Found::Tail(old))

@@ -31,6 +31,7 @@ mod index_damage;
 mod index_handed;
 mod kept_tail;
 mod kept_tail_refused;
+mod light;
 mod log_goes_on;
 mod many_queues;
 mod memory;

@@ -413,3 +413,38 @@ fn closing_waits_for_a_cut_that_nobody_waits_for() {
         store.close().await.unwrap();
     });
 }
+
+#[test]
+fn records_begin_where_they_were_appended_and_as_far_apart_as_asked() {
+    let (sim, config) = (Sim::new(5), small_config("/store"));
+    sim.block_on(async {
+        let (store, oracle) = filled(&sim, &config, 300).await;
+        while store.written() < store.appended() {
+            sim.sleep(Duration::from_millis(1)).await;
+        }
+        let end = store.appended();
+        let ends = PhyOffset(FILE_BYTES.min(end.0));
+        // It looks at one file: that of `from`.
+        let second = (FILE_BYTES, end.0.min(2 * FILE_BYTES));
+        for (from, upto) in [(0, ends.0), (700, 9_000), (9_000, 9_000), second] {
+            let begins = |at: &u64| (from..=upto).contains(at);
+            let all = oracle.sent.iter().map(|sent| sent.at.physical_offset.0);
+            let mut known: Vec<u64> = all.filter(begins).collect();
+            known.extend((upto == end.0).then_some(end.0));
+            let found = store.record_begins(PhyOffset(from), PhyOffset(upto), 1).await.unwrap();
+            // A file's blank begins where no message does.
+            let mut found: Vec<u64> = found.into_iter().map(|at| at.0).collect();
+            found.retain(|at| known.contains(at));
+            assert_eq!(found, known, "[{from}, {upto}]");
+            for at in found {
+                store.record_begins(PhyOffset(at), PhyOffset(at), 1).await.unwrap();
+            }
+        }
+        let apart = store.record_begins(PhyOffset(0), ends, 10_000).await.unwrap();
+        assert!(apart.len() > 4 && apart.windows(2).all(|two| two[1].0 - two[0].0 >= 10_000));
+        for at in apart {
+            assert!(store.truncate(at).await.is_ok() || at.0 > store.appended().0);
+        }
+        store.close().await.unwrap();
+    });
+}

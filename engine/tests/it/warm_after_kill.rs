@@ -2,10 +2,11 @@
 //! for the disk.
 
 use crate::kept_tail::{config, kept, open};
-use crate::oracle::{Oracle, Replay, cold, request, seeds};
+use crate::oracle::{Oracle, Replay, cold, draft, request, seeds};
 use engine::{FlushPolicy, ReadStatus, StoreConfig, TagFilter, TailMemory};
 use rt::sim::Sim;
 use rt::{MemoryRoom, Runtime};
+use std::path::Path;
 use std::time::Duration;
 
 fn with_room_for(chunks: usize) -> StoreConfig {
@@ -183,5 +184,37 @@ fn memory_that_differs_from_the_disk_in_the_last_block_is_not_used() {
         let found = store.message_at(engine::PhyOffset(damaged)).await.unwrap();
         assert!(found.is_none(), "it was not healed halfway");
         store.close().await.unwrap();
+    });
+}
+
+/// A life begins with the log's last block in its memory, as the disk has it. The simulation found
+/// that the next life served from there what had been damaged (seed 70228).
+#[test]
+fn what_was_damaged_on_disk_before_the_killed_life_is_not_served_from_its_memory() {
+    let (config, sim) = (with_room_for(24), Sim::new(11));
+    let path = Path::new("/store/commitlog/00000000000000000000");
+    let offset_1 = || request("t", 0, 1, TagFilter::All).to_owned();
+    sim.block_on(async {
+        let store = open(&sim, &config).await;
+        store.append(&draft("t", 0, &[7; 300], &[])).unwrap();
+        let damaged = store.append(&draft("t", 0, &[7; 300], &[])).unwrap();
+        store.close().await.unwrap();
+        // The upper half of where the record says that it lies.
+        sim.damage(path, damaged.physical_offset.0 + 30);
+    });
+    sim.block_on(async {
+        let store = open(&sim, &config).await;
+        assert_eq!(cold(&store, offset_1()).await.0, ReadStatus::MessageWasRemoving);
+        store.append(&draft("t", 0, &[7; 300], &[])).unwrap();
+        sim.sleep(Duration::from_millis(100)).await;
+    });
+    let sim = sim.kill();
+    sim.block_on(async {
+        let store = open(&sim, &config).await;
+        assert_eq!(cold(&store, offset_1()).await.0, ReadStatus::MessageWasRemoving);
+        let own = request("t", 0, 2, TagFilter::All).to_owned();
+        let before = store.cache_use().read_bytes;
+        assert_eq!(cold(&store, own).await.0, ReadStatus::Found);
+        assert_eq!(store.cache_use().read_bytes, before, "what it appended is warm");
     });
 }

@@ -35,6 +35,7 @@ pub(super) struct CoreInner {
     pub(super) wake_up: Rc<WakeUp>,
     pub(super) client: RefCell<Option<Rc<dyn RingClient>>>,
     pub(super) idle_spin: Cell<Duration>,
+    pub(super) idle_spin_nanos: Cell<u64>,
     pub(super) stopping: Cell<bool>,
     background: glommio::TaskQueueHandle,
     foreground: glommio::TaskQueueHandle,
@@ -63,6 +64,7 @@ impl Core {
             wake_up,
             client: RefCell::new(None),
             idle_spin: Cell::new(Duration::from_micros(20)),
+            idle_spin_nanos: Cell::new(0),
             stopping: Cell::new(false),
             foreground: executor.create_task_queue(
                 glommio::Shares::Static(1000),
@@ -88,6 +90,13 @@ impl Core {
     /// How long an idle core looks for work before it sleeps (`idleSpinMicros`).
     pub fn set_idle_spin(&self, window: Duration) {
         self.0.idle_spin.set(window);
+    }
+
+    /// How long this core has looked for work and found none at once, ns since its start. It is CPU
+    /// time that no request asked for.
+    #[must_use]
+    pub fn idle_spin_nanos(&self) -> u64 {
+        self.0.idle_spin_nanos.get()
     }
 
     /// Makes the driver turn the ring soon; needed after queueing sends outside a turn.

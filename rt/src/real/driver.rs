@@ -115,10 +115,17 @@ fn turn(core: &Core) -> io::Result<usize> {
     Ok(count)
 }
 
-/// Looks for work for the idle window; true when there is some.
+/// Looks for work for the idle window; true when there is some. Adds up the time that it takes.
 async fn spin(core: &Core) -> bool {
-    let window = core.0.idle_spin.get();
     let started = Instant::now();
+    let found = look_for_work(core, started).await;
+    let spun = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    core.0.idle_spin_nanos.set(core.0.idle_spin_nanos.get().saturating_add(spun));
+    found
+}
+
+async fn look_for_work(core: &Core, started: Instant) -> bool {
+    let window = core.0.idle_spin.get();
     while started.elapsed() < window {
         // A short stretch at a time: other tasks (timers, files of glommio) must not wait for the
         // whole of a long window.

@@ -123,6 +123,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_group_of_either_version_has_left_counts_pages_of_files_as_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        assert_eq!(left_in_v2(dir.path()), None, "no files");
+        write("memory.max", "max\n");
+        write("memory.high", "max\n");
+        write("memory.current", "600000\n");
+        write("memory.stat", "anon 5\ninactive_file 100000\nactive_file 50000\nshmem 300000\n");
+        assert_eq!(left_in_v2(dir.path()), None, "no limit");
+        write("memory.high", "1000000\n");
+        assert_eq!(left_in_v2(dir.path()), Some(550_000));
+        write("memory.max", "500000\n");
+        assert_eq!(left_in_v2(dir.path()), Some(50_000), "the lower limit counts");
+        write("memory.limit_in_bytes", "700000\n");
+        write("memory.usage_in_bytes", "800000\n");
+        write("memory.stat", "total_inactive_file 50000\ntotal_active_file 1\n");
+        assert_eq!(left_in_v1(dir.path()), Some(0), "nothing below nothing");
+    }
+
+    #[test]
     fn every_group_above_the_process_counts() {
         let folders = |text: &str| -> Vec<String> {
             group_folders(text).map(|(folder, _)| folder.display().to_string()).collect()

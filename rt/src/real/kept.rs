@@ -72,13 +72,15 @@ pub(super) fn make_file(folder: &Path, shape: KeptShape) -> Result<File, KeptErr
 /// The file as memory of this core.
 pub(super) fn mapped(file: File, shape: KeptShape) -> Result<KeptMemory, KeptError> {
     let memory = Rc::new(SharedMemory::map(&file, shape.bytes(), shape.head_bytes)?);
-    let keeper = Box::new(OnTmpfs { file: Arc::new(file), path: RefCell::default() });
+    let keeper = OnTmpfs { file: Arc::new(file), memory: memory.clone(), path: RefCell::default() };
+    let keeper = Box::new(keeper);
     Ok(KeptMemory::new(memory, shape, keeper, false))
 }
 
 struct OnTmpfs {
     /// Its lock ends with it.
     file: Arc<File>,
+    memory: Rc<SharedMemory>,
     path: RefCell<Option<PathBuf>>,
 }
 
@@ -94,8 +96,12 @@ impl Keeper for OnTmpfs {
     }
 
     fn reserving(&self, offset: usize, bytes: usize) -> Work {
-        let file = self.file.clone();
-        Box::new(move || reserve(&file, offset, bytes))
+        let (file, populate) = (self.file.clone(), self.memory.populating(offset, bytes));
+        Box::new(move || {
+            reserve(&file, offset, bytes)?;
+            populate();
+            Ok(())
+        })
     }
 
     fn releasing(&self, offset: usize, bytes: usize) -> Work {
