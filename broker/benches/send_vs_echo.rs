@@ -7,11 +7,14 @@
 //!     --dir FOLDER                    where the broker's store goes (default: the build's temporary folder)
 //!     --only 1x1,16x8                 some of the loads
 //!     --lane remoting|native          one lane
+//!     --warm 30                       each broker gets 16×8 sends for so many seconds first: until its cache is full
+//!     --no-spin                       also the broker with idleSpinMicros=0: its CPU without looking for work
 //!     --also NAME=HOST:PORT,PID       another broker that is running already (Apache RocketMQ), same client
 //! ```
 //!
-//! Durability: ASYNC_FLUSH, acknowledged from memory. Without `--bench` (under `cargo test`) it is
-//! a smoke run.
+//! Durability: ASYNC_FLUSH, acknowledged from memory that outlives the process. What a server puts
+//! off is done, and counted as its CPU, before the next one begins. Without `--bench` (under `cargo
+//! test`) it is a smoke run.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,6 +25,8 @@
 #[path = "send_vs_echo/client.rs"]
 #[expect(dead_code, reason = "shared with native, which fetches and spins")]
 mod client;
+#[path = "send_vs_echo/ratios.rs"]
+mod ratios;
 #[path = "send_vs_echo/servers.rs"]
 #[expect(dead_code, reason = "shared with sync_flush")]
 mod servers;
@@ -50,8 +55,18 @@ fn main() {
         Server::echo(),
         Server::mqbroker("mqbroker", folder.path(), "flushDiskType=ASYNC_FLUSH\n"),
     ];
+    if args.iter().any(|arg| arg == "--no-spin") {
+        let settings = "flushDiskType=ASYNC_FLUSH\nidleSpinMicros=0\n";
+        servers.push(Server::mqbroker("no idle spin", &folder.path().join("no-spin"), settings));
+    }
     servers.extend(option("--also").map(|also| Server::also(also)));
+    let also = option("--also").and_then(|_| servers.last()).map(|server| server.name.clone());
     servers.iter().for_each(|server| client::make_topic(server.addr));
+    let warm_seconds: f64 = option("--warm").map_or(0.0, |v| v.parse().unwrap());
+    for server in servers.iter().skip(1).filter(|_| warm_seconds > 0.0) {
+        client::run(server.addr, Lane::Remoting, 16, 8, warm_seconds);
+        server.drain();
+    }
     let rows = rows(&servers, option("--lane").map(String::as_str));
     let mut text = head();
     for &(connections, depth) in loads.iter().filter(wanted) {
@@ -63,6 +78,12 @@ fn main() {
         }
         for (index, one) in rows.iter().enumerate() {
             text += &row(connections, depth, &one.name, &results[&index], &results[&one.echo]);
+        }
+        // Beside the last server of the first lane: another broker, where one takes part.
+        if let Some(also) = rows.iter().position(|row| Some(&row.name) == also.as_ref()) {
+            for (index, one) in rows.iter().enumerate().take(also) {
+                text += &beside(&one.name, &results[&index], &results[&also]);
+            }
         }
     }
     for server in &servers {
@@ -111,6 +132,7 @@ fn rows<'s>(servers: &'s [Server], only: Option<&str>) -> Vec<Row<'s>> {
 fn measure(row: &Row<'_>, connections: usize, depth: usize, seconds: f64) -> Outcome {
     let before = row.server.cpu_s();
     let mut outcome = client::run(row.server.addr, row.lane, connections, depth, seconds);
+    row.server.drain();
     outcome.cpu_us = (row.server.cpu_s() - before) * 1e6 / outcome.messages;
     outcome
 }
@@ -143,6 +165,14 @@ fn row(connections: usize, depth: usize, name: &str, all: &[Outcome], echo: &[Ou
         "{load:>6}  {name:<15} {rate:>11.0} {cpu:>15.2} {p50:>10.1} {p99:>10.1} {errors:>7.0} \
             {share:>12.0}%\n"
     )
+}
+
+fn beside(name: &str, ours: &[Outcome], theirs: &[Outcome]) -> String {
+    let of = |field: fn(&Outcome) -> f64| {
+        ratios::ratio(ours.iter().map(field), theirs.iter().map(field))
+    };
+    let (rate, cpu, p50) = (of(|o| o.rate), of(|o| o.cpu_us), of(|o| o.p50_us));
+    format!("        {name} beside it: rate {rate}, CPU a message {cpu}, p50 {p50}\n")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -6,6 +6,8 @@
 //!     --load 16x8     one load: connections, and messages in flight on each
 //!     --beside FILE   another build of mqbroker takes part in every round, as "other"
 //!     --direct        not the rows of `mmap`
+//!     --cache BYTES   tailCacheBytes of this build's brokers (default: auto, which takes new memory
+//!                     for a minute of this load, and that has its price)
 //! ```
 //!
 //! R: mean time of a send without a flush (the same broker with ASYNC_FLUSH, the same senders). F:
@@ -13,8 +15,9 @@
 //! process, into zeros, when the brokers have ended; the same between the rounds is printed beside
 //! it). 1.5 F because a message meets a flush half done on average and waits for the next one. The
 //! kernel's workers for the broker's rings (io-wq) are counted by their wake-ups. Real `mqbroker`
-//! processes on the first core, the client on the last, rounds interleaved. Without `--bench`
-//! (under `cargo test`) it is a smoke run.
+//! processes on the first core, the client on the last, rounds interleaved; what a broker puts off
+//! is done, and counted as its CPU, before the next one begins. Without `--bench` (under `cargo
+//! test`) it is a smoke run.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,6 +28,8 @@
 #[path = "send_vs_echo/client.rs"]
 #[expect(dead_code, reason = "shared with send_vs_echo, which prints more of an outcome")]
 mod client;
+#[path = "send_vs_echo/ratios.rs"]
+mod ratios;
 #[path = "send_vs_echo/servers.rs"]
 #[expect(dead_code, reason = "shared with send_vs_echo, which has more servers")]
 mod servers;
@@ -79,8 +84,9 @@ fn main() {
     let folder =
         tempfile::tempdir_in(option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v)).unwrap();
     let mut text = head();
+    let cache = option("--cache").map_or(String::new(), |v| format!("tailCacheBytes={v}\n"));
     for &load in loads {
-        let measured = measure(folder.path(), (other, kinds), load, rounds, seconds);
+        let measured = measure(folder.path(), (other, kinds, &cache), load, rounds, seconds);
         text += &rows(load, &measured);
     }
     print!("{text}");
@@ -98,7 +104,7 @@ struct Measured {
 
 fn measure(
     folder: &Path,
-    (other, kinds): (Option<&str>, &[(&str, &str)]),
+    (other, kinds, cache): (Option<&str>, &[(&str, &str)], &str),
     (connections, depth): (usize, usize),
     rounds: usize,
     seconds: f64,
@@ -109,10 +115,10 @@ fn measure(
         std::fs::create_dir_all(&folder).unwrap();
         folder
     };
-    let ours = kinds.iter().map(|kind| (env!("CARGO_BIN_EXE_mqbroker"), kind));
-    let others = other.into_iter().flat_map(|path| OTHER_KINDS.iter().map(move |k| (path, k)));
-    let start = |(nth, (path, (name, settings))): (usize, (&str, &(&str, &str)))| {
-        Server::broker_at(path, name, &folder_of(nth), settings)
+    let ours = kinds.iter().map(|kind| (env!("CARGO_BIN_EXE_mqbroker"), kind, cache));
+    let others = other.into_iter().flat_map(|path| OTHER_KINDS.iter().map(move |k| (path, k, "")));
+    let start = |(nth, (path, (name, settings), more)): (usize, (&str, &(&str, &str), &str))| {
+        Server::broker_at(path, name, &folder_of(nth), &format!("{settings}{more}"))
     };
     let mut servers: Vec<Server> = ours.chain(others).enumerate().map(start).collect();
     servers.iter().for_each(|server| client::make_topic(server.addr));
@@ -125,6 +131,7 @@ fn measure(
             let (before_s, woken_before) = (server.cpu_s(), server.worker_wakeups());
             let lane = client::Lane::Remoting;
             let mut outcome = client::run(server.addr, lane, connections, depth, seconds);
+            server.drain();
             outcome.cpu_us = (server.cpu_s() - before_s) * 1e6 / outcome.messages;
             // The first round warms up: topics, files, caches.
             if round > 0 {
@@ -240,6 +247,19 @@ fn rows((connections, depth): (usize, usize), measured: &Measured) -> String {
             "{load:>7}  {name:<13} {rate:>11.0} {p50:>10.1} {p99:>10.1} {cpu:>11.2} \
                 {per_flush:>11.1} {per_write:>10.1} {woken:>10.2} {bound:>11} {share:>6}\n"
         );
+    }
+    let rounds = |nth: usize| measured.kinds.get(nth).map(|(_, result)| &result.rounds);
+    let others = measured.kinds.len().saturating_sub(OTHER_KINDS.len());
+    for (ours, name) in [(ASYNC_DIRECT, "ASYNC"), (SYNC_DIRECT, "SYNC")] {
+        let has_others = measured.kinds.last().is_some_and(|(name, _)| name.ends_with("other"));
+        let (Some(ours), Some(theirs)) = (rounds(ours), rounds(others + ours)) else { continue };
+        if has_others {
+            let of = |field: fn(&Outcome) -> f64| {
+                ratios::ratio(ours.iter().map(field), theirs.iter().map(field))
+            };
+            let (rate, cpu) = (of(|o| o.rate), of(|o| o.cpu_us));
+            text += &format!("         {name} direct by other: rate {rate}, CPU {cpu}\n");
+        }
     }
     text + &format!(
         "         R = {round_trip_us:.0} µs, F = {flush_us:.0} µs, {flush_between_us:.0} beside \

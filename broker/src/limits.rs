@@ -109,6 +109,9 @@ pub const ASKED_MAX: usize = 4_096;
 /// The same for one client: one that answers nothing keeps none from others.
 pub const ASKED_OF_ONE_MAX: usize = 256;
 
+/// Lives of masters that a log remembers: what a slave compares that was away for so many of them.
+pub const EPOCHS_MAX: usize = 256;
+
 /// Slaves of one shard; one more is refused.
 pub const SLAVES_MAX: usize = 16;
 
@@ -146,6 +149,9 @@ pub const REVIVE_QUEUES_MAX: i64 = 64;
 /// Acknowledgements in one request: 32 are what a pop gives, clients gather a few pops.
 pub const ACKS_PER_REQUEST_MAX: usize = 4_096;
 
+/// Topics whose route is kept for 400; of others a name server is asked each time.
+pub const ROUTES_MAX: usize = 1_000;
+
 /// Checkpoints of one revive queue that are read and whose time is not over; then no more is read.
 /// One takes about 500 bytes.
 pub const CHECKPOINTS_READ_MAX: usize = 100_000;
@@ -153,6 +159,10 @@ pub const CHECKPOINTS_READ_MAX: usize = 100_000;
 /// Queues of which it is known what ordered pops have handed out; over it ordered pops of others
 /// find nothing. One takes about 500 bytes.
 pub const POP_ORDERS_MAX: usize = 100_000;
+
+/// Clients with lite subscriptions; over it those of another one are refused (2018). One takes
+/// about 500 bytes.
+pub const LITE_CLIENTS_MAX: usize = 100_000;
 
 /// Pairs of topic and group of which 401 has said how they consume.
 pub const REQUEST_MODES_MAX: usize = 100_000;

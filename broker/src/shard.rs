@@ -85,6 +85,8 @@ pub(crate) struct ScratchSpace {
     pub(crate) text: String,
     /// The properties that say where a delayed message goes.
     pub(crate) delay: Vec<u8>,
+    /// The property that says which lite topic a message goes to.
+    pub(crate) light: Vec<u8>,
     /// The checked records of a native frame.
     pub(crate) plans: Vec<RecordPlan>,
 }

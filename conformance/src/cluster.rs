@@ -30,7 +30,7 @@ pub(crate) struct Cluster<'a> {
     pub(crate) slave: Option<Managed>,
     /// The broker's process; of Apache with two shards, one for each master. Before the name
     /// servers: brokers leave first.
-    brokers: Vec<Managed>,
+    pub(crate) brokers: Vec<Managed>,
     namesrvs: [Option<Managed>; 2],
 }
 

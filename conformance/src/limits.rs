@@ -50,3 +50,7 @@ pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(500);
 /// A slave has its master's log, after it was started or its master was: Apache's dials every 5 s,
 /// and registers up to 30 s after a start.
 pub(crate) const REPLICATED_MAX: Duration = Duration::from_secs(90);
+/// A slave has its master's tables: Apache's asks a minute after its start, then every minute.
+pub(crate) const TABLES_MAX: Duration = Duration::from_secs(150);
+/// `migrate.sh` has made RingMQ's broker the master: it starts `mqadmin`, a JVM, a dozen times.
+pub(crate) const MIGRATED_MAX: Duration = Duration::from_secs(300);

@@ -46,6 +46,8 @@ impl Asked<'_> {
             "start-slave" => maker(argument).and_then(|of| cluster.start_slave(of)),
             "kill-slave" => cluster.end_slave(Ending::Killed),
             "promote-slave" => maker(argument).and_then(|of| cluster.promote_slave(of)),
+            "migrate" => cluster.migrate(),
+            "slave-has-group" => cluster.slave_has_group(argument),
             "same-logs" => return Some(cluster.same_logs()),
             _ => return None,
         };

@@ -233,6 +233,7 @@ impl<'a> Suite<'a> {
             }
             Stage::Seed => (Ports::SEED, Config::Seed),
             Stage::DropIn | Stage::Visited => (Ports::free()?, Config::SmallFiles),
+            Stage::Lite => (Ports::free()?, Config::Lite),
         };
         // The kernel gives a killed process's ports back a moment after it has gone, the more so
         // with io_uring.

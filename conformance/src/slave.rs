@@ -4,8 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::artifacts::workspace_dir;
 use crate::cluster::{Cluster, Ending};
-use crate::limits::{PORTS_BACK_MAX, REPLICATED_MAX, START_MAX, STOP_MAX};
+use crate::limits::{
+    MIGRATED_MAX, PORTS_BACK_MAX, REPLICATED_MAX, START_MAX, STOP_MAX, TABLES_MAX,
+};
 use crate::options::Against;
 use crate::process::{Managed, Stop};
 use crate::registration;
@@ -24,6 +27,44 @@ impl Cluster<'_> {
     pub(crate) fn promote_slave(&mut self, maker: Against) -> Result<(), Stop> {
         self.end_slave(Ending::Terminated)?;
         self.start_second(maker, "brokerId=0\nbrokerRole=ASYNC_MASTER\n")
+    }
+
+    /// Runs `docs/migration/migrate.sh` up to the moment when RingMQ is the master. The script
+    /// stays as long as its broker and takes the slave's place here.
+    pub(crate) fn migrate(&mut self) -> Result<(), Stop> {
+        let ports = self.ports().of_broker(1);
+        let master = self.brokers.first().map(Managed::id);
+        let Some(master) = master else {
+            return Err(Stop::Cannot("there is no broker to migrate from".to_owned()));
+        };
+        let running = std::mem::replace(&mut self.target.against, Against::Ringmq);
+        let file = self.target.second_config(ports, "brokerId=1\nbrokerRole=SLAVE\n");
+        self.target.against = running;
+        let namesrv = self.ports().namesrv_addr("127.0.0.1");
+        // Were the script killed, its broker would outlive the runner.
+        let mqbroker = self.target.artifacts.ringmq("mqbroker")?;
+        let script = workspace_dir().join("docs/migration/migrate.sh");
+        let mut command = Command::new(script);
+        command
+            .env("NAMESRV", namesrv)
+            .env("MASTER", format!("127.0.0.1:{}", self.ports().broker))
+            .env("SLAVE", format!("127.0.0.1:{}", ports.broker))
+            .env("CONFIG", file?)
+            .env("STOP_MASTER", format!("kill {master}"))
+            .env("MQBROKER", format!("setpriv --pdeathsig KILL {}", mqbroker.display()))
+            .env("MQADMIN", self.target.mqadmin());
+        let log = self.dir().join(format!("{SLAVE_HOME}.log"));
+        self.slave = Some(Managed::start(SLAVE_HOME, command, self.dir())?);
+        let slave = &mut self.slave;
+        let is_done = self.interrupt.wait_until(MIGRATED_MAX, || {
+            slave.as_mut().is_none_or(|slave| slave.ended().is_some())
+                || fs::read_to_string(&log).is_ok_and(|text| text.contains("== migrated"))
+        })?;
+        if !is_done || slave.as_mut().is_some_and(|slave| slave.ended().is_some()) {
+            return Err(Stop::Cannot(format!("{} did not come to its end", log.display())));
+        }
+        // The script has ended it.
+        self.end_broker(Ending::Terminated)
     }
 
     fn start_second(&mut self, maker: Against, role: &str) -> Result<(), Stop> {
@@ -62,6 +103,17 @@ impl Cluster<'_> {
             Ending::Terminated => {}
         }
         Ok(())
+    }
+
+    /// Waits until the slave's table of offsets has this group.
+    pub(crate) fn slave_has_group(&mut self, group: &str) -> Result<(), Stop> {
+        let file = self.target.dir.join(SLAVE_HOME).join("store/config/consumerOffset.json");
+        let key = format!("@{group}\"");
+        let has = || fs::read_to_string(&file).is_ok_and(|text| text.contains(&key));
+        if self.interrupt.wait_until(TABLES_MAX, has)? {
+            return Ok(());
+        }
+        Err(Stop::Cannot(format!("{} has nothing of {group}", file.display())))
     }
 
     /// Waits until both logs have the same bytes; how many.

@@ -18,6 +18,8 @@ pub(crate) enum Stage {
     DropIn,
     /// The same; against Apache its own broker takes the lives of RingMQ's.
     Visited,
+    /// A fresh one with lite topics. Apache's broker has its store for a while.
+    Lite,
 }
 
 impl Stage {
@@ -58,7 +60,7 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// Apache's broker or its tools take part, whoever is put to the test.
     pub(crate) fn needs_apache(&self) -> bool {
-        matches!(self.stage, Stage::DropIn | Stage::Visited) || self.asks_mqadmin
+        matches!(self.stage, Stage::DropIn | Stage::Visited | Stage::Lite) || self.asks_mqadmin
     }
 
     /// Why the scenario makes no sense against these servers, if it doesn't.
@@ -66,7 +68,9 @@ impl Scenario {
         match self.stage {
             Stage::SharedOurs if !against.our_broker() => Some("Apache has no native protocol"),
             Stage::DropIn if !against.our_broker() => Some("Apache is no drop-in for itself"),
-            Stage::DropIn | Stage::Visited if shards > 1 => Some("Apache's store has one shard"),
+            Stage::DropIn | Stage::Visited | Stage::Lite if shards > 1 => {
+                Some("Apache's store has one shard")
+            }
             Stage::Seed if shards > 1 => Some("the seed's configuration has one shard"),
             Stage::SharedTwo if shards == 1 => Some("it needs --shards 2"),
             _ => None,
@@ -75,7 +79,7 @@ impl Scenario {
 }
 
 /// In this order; the ones that hurt servers come last.
-pub(crate) const SCENARIOS: [Scenario; 39] = [
+pub(crate) const SCENARIOS: [Scenario; 43] = [
     Scenario {
         stage: Stage::Seed,
         ..in_turn(
@@ -263,6 +267,34 @@ pub(crate) const SCENARIOS: [Scenario; 39] = [
                 consumer leaves and the broker restarts, and nothing is lost",
         )
     },
+    Scenario {
+        stage: Stage::Lite,
+        clients: Clients::Newest,
+        asks_mqadmin: true,
+        ..in_turn(
+            "pop-lite",
+            "lite topics as a proxy asks for them: in order and no more until that is \
+                acknowledged, over SIGTERM, SIGKILL and a visit of the other broker; all tools",
+        )
+    },
+    Scenario {
+        jvm_args: &REBALANCE_SOONER,
+        clients: Clients::Newest,
+        ..in_turn(
+            "pop-changes",
+            "a group goes from pull to POP and back under load, with a member that always pulls, \
+                members that come and leave, and a topic that gets more queues and then fewer: \
+                nothing is lost",
+        )
+    },
+    Scenario {
+        jvm_args: &REBALANCE_SOONER,
+        clients: Clients::Newest,
+        ..in_turn(
+            "pop-kill",
+            "a consumer that has popped messages is killed, then the broker is: nothing is lost",
+        )
+    },
     in_turn("broker-restart", "the broker restarts under load: nothing acknowledged is missing"),
     in_turn(
         "transactions",
@@ -333,6 +365,15 @@ pub(crate) const SCENARIOS: [Scenario; 39] = [
             "ringmq-slave",
             "RingMQ's broker as slave of Apache's, from a log of many files on, also after either \
                 was killed; it becomes the master, and stock clients carry on",
+        )
+    },
+    Scenario {
+        stage: Stage::DropIn,
+        clients: Clients::Newest,
+        ..in_turn(
+            "migration",
+            "docs/migration/migrate.sh: RingMQ joins as slave of an Apache master under load, \
+                catches up, is promoted; a producer and a consumer carry on, nothing is lost",
         )
     },
 ];
@@ -442,11 +483,12 @@ mod tests {
         assert_eq!(left_out(Against::Ringmq, 1), ["shards", "placement"]);
         let changing =
             ["drop-in", "delayed-drop-in", "timer-drop-in", "pop-drop-in", "transactions-drop-in"];
-        let slaves = ["apache-slave", "ringmq-slave"];
-        assert_eq!(left_out(Against::Ringmq, 2), [&["seed"], &changing[..], &slaves].concat());
-        let apache = ["native", "shards", "placement", "drop-in", "apache-slave", "ringmq-slave"];
-        assert_eq!(left_out(Against::Apache, 1), apache);
-        let on_two = [&["seed", "native"], &changing[..], &slaves].concat();
+        let slaves = ["apache-slave", "ringmq-slave", "migration"];
+        let on_two = [&["seed", "pop-lite"], &changing[..], &slaves].concat();
+        assert_eq!(left_out(Against::Ringmq, 2), on_two);
+        let apache = ["native", "shards", "placement", "drop-in"];
+        assert_eq!(left_out(Against::Apache, 1), [&apache[..], &slaves].concat());
+        let on_two = [&["seed", "native", "pop-lite"], &changing[..], &slaves].concat();
         assert_eq!(left_out(Against::Apache, 2), on_two);
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Config {
     /// Written by us, with store files so small that a few hundred messages fill several of each
     /// kind.
     SmallFiles,
+    /// The same, but for the files, with lite topics.
+    Lite,
     /// The seed's `broker-a.properties`.
     Seed,
     /// Bound to 127.0.0.1, advertised as 127.0.0.2, where a recording proxy listens on the same
@@ -88,11 +90,28 @@ impl Target<'_> {
     /// The slave of the broker with small files, or the master that it has become; `role` are the
     /// lines of its configuration that say which.
     pub(crate) fn second(&self, ports: Ports, role: &str) -> Result<Command, Stop> {
+        let file = self.second_config(ports, role)?;
+        self.broker_of(&self.home(SLAVE_HOME)?, &file)
+    }
+
+    /// Its configuration file.
+    pub(crate) fn second_config(&self, ports: Ports, role: &str) -> Result<PathBuf, Stop> {
         let home = self.home(SLAVE_HOME)?;
         let file = self.dir.join(format!("{SLAVE_HOME}.properties"));
         let text = small_files(self.against, ports, &home).replace("brokerId=0\n", role);
         write(&file, &text)?;
-        self.broker_of(&home, &file)
+        Ok(file)
+    }
+
+    /// Apache's `mqadmin` as a command line without spaces in its words.
+    pub(crate) fn mqadmin(&self) -> String {
+        let options = [JVM_QUICK.join(" "), "-Xmx128m".to_owned()].join(" ");
+        let home = self.dir.display();
+        format!(
+            "java {options} -Duser.home={home} -Drocketmq.home.dir={home} -cp {} \
+             org.apache.rocketmq.tools.command.MQAdminStartup",
+            self.artifacts.apache_classpath()
+        )
     }
 
     fn home(&self, name: &str) -> Result<PathBuf, Stop> {
@@ -134,6 +153,7 @@ impl Target<'_> {
             Config::Generated { shards } => generated(self.against, ports, shards, home, DIRECT)
                 .replace("brokerName=broker-a\n", &format!("brokerName={name}\n")),
             Config::SmallFiles => small_files(self.against, ports, home),
+            Config::Lite => generated(self.against, ports, 1, home, DIRECT) + LITE,
             // Without the 38 MB of a timer wheel.
             Config::FixtureFiles => {
                 small_files(self.against, ports, home) + "timerWheelEnable=false\n"
@@ -168,6 +188,9 @@ pub(crate) const SLAVE_HOME: &str = "slave";
 /// Facts of the drop-in store, the same for both makers.
 const SMALL_FILES: &str = "mappedFileSizeCommitLog=81920\nmaxMessageSize=4096\n\
     mappedFileSizeConsumeQueue=400\nmaxHashSlotNum=200\nmaxIndexNum=300\n";
+
+/// Lite topics are off by default, in both brokers. Clients that do not come are looked for sooner.
+const LITE: &str = "enableLmq=true\nenableMultiDispatch=true\nliteEventCheckInterval=1000\n";
 
 fn small_files(against: Against, ports: Ports, home: &Path) -> String {
     generated(against, ports, 1, home, DIRECT)

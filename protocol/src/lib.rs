@@ -33,6 +33,7 @@ pub mod record;
 pub mod attributes;
 pub mod batch;
 pub mod ids;
+pub mod lite;
 pub mod names;
 pub mod pop;
 pub mod properties;

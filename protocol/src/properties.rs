@@ -69,6 +69,8 @@ pub mod names {
     pub const INNER_MULTI_DISPATCH: &str = "INNER_MULTI_DISPATCH";
     /// Its offset in each of them, in the same order; filled in by the broker.
     pub const INNER_MULTI_QUEUE_OFFSET: &str = "INNER_MULTI_QUEUE_OFFSET";
+    /// The child of its topic that a message goes to: see [`crate::lite`].
+    pub const LITE_TOPIC: &str = "__LITE_TOPIC";
     /// Sharding key of ordered messages.
     pub const SHARDING_KEY: &str = "__SHARDINGKEY";
     /// "reply" for the answer of a request-reply pair.

@@ -88,6 +88,7 @@ fn object_keys_are_written_inline_and_read_in_every_form() {
 fn numeric_keys_are_bare_and_read_either_way() {
     let offsets = ConsumerOffsets {
         data_version: None,
+        lmq_offset_table: None,
         offset_table: BTreeMap::from([("T@g".to_owned(), BTreeMap::from([(0, 10), (1, 12)]))]),
     };
     assert_eq!(text(to_fastjson(&offsets)), r#"{"offsetTable":{"T@g":{0:10,1:12}}}"#);

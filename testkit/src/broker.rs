@@ -15,6 +15,7 @@ pub struct BrokerSetup {
     through: Vec<String>,
     environment: Vec<(String, String)>,
     settings: Vec<String>,
+    words: Vec<String>,
     name_server: Option<SocketAddr>,
     shards: u16,
     ports: Ports,
@@ -34,6 +35,7 @@ impl BrokerSetup {
             through: vec![],
             environment: vec![],
             settings: vec![],
+            words: vec![],
             name_server: None,
             shards,
             ports: Ports::claim(shards),
@@ -53,6 +55,11 @@ impl BrokerSetup {
     /// Adds settings to a broker that is started again; a later setting of a key wins.
     pub fn add_settings(&mut self, settings: &[&str]) {
         self.settings.extend(settings.iter().map(|setting| (*setting).to_owned()));
+    }
+
+    /// Adds options to the command line of a broker that is started again.
+    pub fn add_arguments(&mut self, words: &[&str]) {
+        self.words.extend(words.iter().map(|word| (*word).to_owned()));
     }
 
     /// Registers at a name server.
@@ -115,6 +122,7 @@ impl BrokerSetup {
         ];
         let all = own.into_iter().chain(self.settings.iter().cloned());
         arguments.extend(all.flat_map(|setting| ["--set".to_owned(), setting]));
+        arguments.extend(self.words.iter().cloned());
         arguments
     }
 

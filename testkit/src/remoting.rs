@@ -9,7 +9,7 @@ use protocol::remoting::{
     CommandHead, CommandView, ExtWriter, FLAG_ONEWAY, FLAG_RESPONSE, SerializeType, write_command,
 };
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -86,11 +86,16 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream.set_write_timeout(Some(SOON)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, serialize: SerializeType::Json, others: vec![], opaque: 0 }
+        Self::try_connect(addr).unwrap()
+    }
+
+    /// Connects to a server that may not be there.
+    pub fn try_connect(addr: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(addr)?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.set_write_timeout(Some(SOON))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, serialize: SerializeType::Json, others: vec![], opaque: 0 })
     }
 
     /// The bytes of one request, and its number.
@@ -122,9 +127,20 @@ impl Client {
         ext: impl FnOnce(&mut ExtWriter<'_>),
         body: &[u8],
     ) -> i32 {
+        self.try_send(code, flag, ext, body).unwrap()
+    }
+
+    /// The same to a server that may be gone.
+    pub fn try_send(
+        &mut self,
+        code: i32,
+        flag: i32,
+        ext: impl FnOnce(&mut ExtWriter<'_>),
+        body: &[u8],
+    ) -> io::Result<i32> {
         let (opaque, frame) = self.frame(code, flag, ext, body);
-        self.stream.write_all(&frame).unwrap();
-        opaque
+        self.stream.write_all(&frame)?;
+        Ok(opaque)
     }
 
     /// The next frame; `None` when none comes within `limit` or the server closes.

@@ -27,7 +27,7 @@ pub(crate) struct Running {
 }
 
 enum Kind {
-    Ours(Broker),
+    Ours(Box<Broker>),
     /// Its folder and ports are let go of after it.
     Apache(Process, #[expect(dead_code, reason = "kept")] (tempfile::TempDir, Ports)),
 }
@@ -93,7 +93,7 @@ fn ours(settings: &[&str]) -> Running {
         .settings(["mappedFileSizeCommitLog=1073741824", "flushDiskType=ASYNC_FLUSH"])
         .settings(settings);
     let broker = Broker::start(setup);
-    Running { name: "RingMQ", addr: broker.addr(), kind: Kind::Ours(broker) }
+    Running { name: "RingMQ", addr: broker.addr(), kind: Kind::Ours(Box::new(broker)) }
 }
 
 impl Running {

@@ -287,10 +287,20 @@ pub(super) const ROCKETMQ: &[Key] = &[
     Key::bool(
         "enableLmq",
         "false",
-        "with enableMultiDispatch: queues that are rebuilt from the log include all light message \
-            queues (this version serves none)",
+        "with enableMultiDispatch: there are lite topics, messages are in the light message queues \
+            (%LMQ%) that they name besides their own, and consumer offsets are in \
+            lmqConsumerOffset.json",
     ),
     Key::bool("enableMultiDispatch", "false", "see enableLmq"),
+    Key::bool("enableLmqQuota", "false", "whether maxLmqConsumeQueueNum counts"),
+    Key::int(
+        "maxLmqConsumeQueueNum",
+        0,
+        INT_MAX,
+        "20000",
+        "with enableLmqQuota: light message queues of a shard; a send that would make one more is \
+            refused (2017)",
+    ),
     Key::bool("messageIndexEnable", "true", "messages can be found by key, unique key and tag"),
     Key::bool("indexFileWriteEnable", "true", "the same, for the index files"),
     Key::bool("indexFileReadEnable", "true", "queries look into the index files"),

@@ -13,6 +13,7 @@
 
 mod honoured;
 mod host;
+mod lite;
 mod memory;
 mod options;
 mod pop;
@@ -24,6 +25,7 @@ mod transactions;
 mod without_effect;
 
 pub(crate) use options::{Options, ShardOptions};
+pub(crate) use pop::BufferOptions;
 pub(crate) use replication::{ReplicationOptions, Role, WaitsFor};
 pub(crate) use serve::ClientLimits;
 pub(crate) use timers::{TimerOptions, WHEEL_SLOTS};
@@ -41,6 +43,7 @@ pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         timers::KEYS,
         transactions::KEYS,
         pop::KEYS,
+        lite::KEYS,
         replication::KEYS,
         honoured::OWN,
         honoured::SWITCHES,

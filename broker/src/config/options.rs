@@ -1,5 +1,6 @@
 //! The validated options of the process and of each of its shards.
 
+use super::lite::LiteOptions;
 use super::pop::PopOptions;
 use super::replication::ReplicationOptions;
 use super::serve::{CreateOptions, ServeOptions};
@@ -12,6 +13,7 @@ use engine::StoreConfig;
 use protocol::config_file::{ConfigError, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Ports of two neighbouring shards are this far apart: room for HA (+1) and the VIP port (−2) of
@@ -44,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) transactions: TransactionOptions,
     /// POP.
     pub(crate) pop: PopOptions,
+    /// Lite topics.
+    pub(crate) lite: LiteOptions,
     /// Its role among the brokers of its name.
     pub(crate) replication: ReplicationOptions,
     /// `flushConsumerOffsetInterval`.
@@ -52,6 +56,8 @@ pub(crate) struct Options {
     pub(crate) persist_delays_every: Duration,
     /// `registerNameServerPeriod`, within RocketMQ's bounds.
     pub(crate) register_every: Duration,
+    /// Every value in force, as `-p` prints it: what 26 answers.
+    pub(crate) printed: Arc<str>,
 }
 
 /// Addresses and ports.
@@ -111,11 +117,13 @@ impl Options {
             serve: ServeOptions::from_settings(settings),
             transactions: TransactionOptions::from_settings(settings),
             pop: PopOptions::from_settings(settings),
+            lite: LiteOptions::from_settings(settings),
             replication: ReplicationOptions::from_settings(settings)?,
             persist_every: millis(settings, "flushConsumerOffsetInterval"),
             persist_delays_every: millis(settings, "flushDelayOffsetInterval"),
             register_every: millis(settings, "registerNameServerPeriod")
                 .clamp(Duration::from_secs(10), Duration::from_secs(60)),
+            printed: settings.print().into(),
         })
     }
 

@@ -67,7 +67,44 @@ pub(super) const KEYS: &[Key] = &[
         "of such a group, with POP: a consumer shares the queues of so many others; -1: all share \
             all",
     ),
+    Key::bool(
+        "enablePopBufferMerge",
+        "false",
+        "whether checkpoints and acknowledgements wait in memory and are written only when they \
+            get old; a kill brings again what was acknowledged within that time",
+    ),
+    Key::int("popCkStayBufferTime", 0, 3_600_000, "10000", "longest stay in that memory, in ms"),
+    Key::int(
+        "popCkStayBufferTimeOut",
+        0,
+        3_600_000,
+        "3000",
+        "so many ms before its invisible time is over a checkpoint leaves that memory",
+    ),
+    Key::int("popCkMaxBufferSize", 0, 10_000_000, "200000", "checkpoints in that memory"),
+    Key::int(
+        "popCkOffsetMaxQueueSize",
+        0,
+        10_000_000,
+        "20000",
+        "of one group on one queue, with those behind them",
+    ),
 ];
+
+/// Which checkpoints wait in memory, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BufferOptions {
+    /// `enablePopBufferMerge`.
+    pub(crate) enabled: bool,
+    /// `popCkStayBufferTime`: longest stay, in milliseconds.
+    pub(crate) stay_ms: i64,
+    /// `popCkStayBufferTimeOut`: so long before its time is over a checkpoint leaves.
+    pub(crate) early_ms: i64,
+    /// `popCkMaxBufferSize`.
+    pub(crate) points_max: usize,
+    /// `popCkOffsetMaxQueueSize`: steps of one group on one queue that are not saved.
+    pub(crate) steps_max: usize,
+}
 
 /// The validated values of [`KEYS`].
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +129,8 @@ pub(crate) struct PopOptions {
     pub(crate) mode: MessageRequestMode,
     /// `defaultPopShareQueueNum`.
     pub(crate) share_queues: i32,
+    /// `enablePopBufferMerge` and its keys.
+    pub(crate) buffer: BufferOptions,
 }
 
 impl PopOptions {
@@ -110,6 +149,13 @@ impl PopOptions {
                 _ => MessageRequestMode::Pull,
             },
             share_queues: settings.int("defaultPopShareQueueNum"),
+            buffer: BufferOptions {
+                enabled: settings.bool("enablePopBufferMerge"),
+                stay_ms: settings.int("popCkStayBufferTime"),
+                early_ms: settings.int("popCkStayBufferTimeOut"),
+                points_max: settings.int("popCkMaxBufferSize"),
+                steps_max: settings.int("popCkOffsetMaxQueueSize"),
+            },
         }
     }
 }

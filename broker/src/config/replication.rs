@@ -32,8 +32,8 @@ pub(super) const KEYS: &[Key] = &[
     Key::text(
         "haMasterAddress",
         "",
-        "a slave of one shard: host:port of its master's haListenPort. When not set, what the name \
-            servers say",
+        "a slave of one shard: host:port of its master's haListenPort; a name is looked up every \
+            30 s. When not set, what the name servers say",
     ),
     Key::int(
         "haSendHeartbeatInterval",
@@ -159,6 +159,8 @@ pub(crate) struct ReplicationOptions {
     pub(crate) synchronize_every: Duration,
     /// `slaveAckPolicy=disk`.
     pub(crate) reports_flushed: bool,
+    /// `--rebuild-slave`, which is no key: the store is put aside before it is opened.
+    pub(crate) begins_anew: bool,
 }
 
 impl ReplicationOptions {
@@ -180,6 +182,7 @@ impl ReplicationOptions {
             slaves_are_read: settings.bool("slaveReadEnable"),
             synchronize_every: Duration::from_millis(settings.int("slaveSyncInterval")),
             reports_flushed: settings.text("slaveAckPolicy") == "disk",
+            begins_anew: false,
         })
     }
 

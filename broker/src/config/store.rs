@@ -2,6 +2,7 @@
 
 use super::host;
 use super::memory::{self, TailCache};
+use engine::limits::LIGHT_QUEUES_MAX;
 use engine::{
     DelayLevels, DeleteWhen, FlushPolicy, LogBackend, RetentionConfig, StoreConfig, TailPlace,
 };
@@ -41,6 +42,7 @@ pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigErr
             settings.wrong("messageDelayLevel", format!("delays like 1s 5m 2h; {error}"))
         })?,
         builds_light_queues: settings.bool("enableLmq") && settings.bool("enableMultiDispatch"),
+        light_queues_max: light_queues_max(settings),
         ..StoreConfig::new(settings.text("storePathRootDir"))
     };
     let cache = memory::tail_cache(settings.text("tailCacheBytes"))
@@ -53,6 +55,12 @@ pub(super) fn store_config(settings: &Settings) -> Result<StoreConfig, ConfigErr
     };
     config.tail_bytes_max = config.tail_bytes_max.max(config.tail_bytes_min());
     Ok(config)
+}
+
+/// `maxLmqConsumeQueueNum` where `enableLmqQuota` asks for it, else the store's own limit.
+fn light_queues_max(settings: &Settings) -> usize {
+    let asked: usize = settings.int("maxLmqConsumeQueueNum");
+    if settings.bool("enableLmqQuota") { asked.min(LIGHT_QUEUES_MAX) } else { LIGHT_QUEUES_MAX }
 }
 
 /// `tailPath`: where the tail's memory outlives the process. `here`: whether what is left in

@@ -3,7 +3,7 @@
 use super::admit::{NotAdmitted, admit, admit_role};
 use super::counts::us_of;
 use super::reply::Reply;
-use super::row::{Row, Run, Task};
+use super::row::{Caller, Row, Run, Task};
 use super::rows::{self, ROWS};
 use crate::answers::native::NativeRefusal;
 use crate::answers::remoting::{Refusal, too_many_reads};
@@ -31,8 +31,8 @@ pub(crate) fn remoting(shard: &mut Shard, net: &mut Net, conn: ConnId, command: 
         }),
         (Ok(()), Run::TaskOf(begin)) => {
             let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-            let peer = net.peer(conn).unwrap_or(unknown);
-            begin(shard, peer, command).map(|task| {
+            let caller = Caller { conn, addr: net.peer(conn).unwrap_or(unknown) };
+            begin(shard, caller, command).map(|task| {
                 start(shard, ticket, task, None);
                 Done::Waits
             })

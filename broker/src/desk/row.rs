@@ -7,7 +7,7 @@ use crate::answers::native::NativeRefusal;
 use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::shard::{Cx, Shard};
-use netcore::Net;
+use netcore::{ConnId, Net};
 use protocol::native::FrameView;
 use protocol::remoting::CommandView;
 use std::future::Future;
@@ -39,8 +39,17 @@ type NowNative =
 /// A request that may wait for the disk: reads its header, and gives back the task.
 type Begin = for<'a> fn(&mut Shard, &CommandView<'a>) -> Result<Task, Refusal>;
 
-/// The same, for one that needs the sender's address.
-type BeginOf = for<'a> fn(&mut Shard, SocketAddr, &CommandView<'a>) -> Result<Task, Refusal>;
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    /// The connection that it came on.
+    pub(crate) conn: ConnId,
+    /// Its other end.
+    pub(crate) addr: SocketAddr,
+}
+
+/// The same, for one that needs its sender.
+type BeginOf = for<'a> fn(&mut Shard, Caller, &CommandView<'a>) -> Result<Task, Refusal>;
 
 /// The part of a request that runs beside the loop.
 pub(crate) type Task = Pin<Box<dyn Future<Output = Result<Reply, Refusal>>>>;
@@ -62,7 +71,7 @@ pub(crate) enum Run {
     NowNative(NowNative),
     /// By a task beside the loop.
     Task(Begin),
-    /// The same, of a request whose sender's address matters.
+    /// The same, of a request whose sender matters.
     TaskOf(BeginOf),
     /// By a task that reads from disk from its beginning to its end: it has a place among those.
     DiskTask(Begin),

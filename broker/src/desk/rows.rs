@@ -7,8 +7,11 @@ use super::row::{Row, Run};
 use crate::answers::remoting::not_supported;
 use crate::limits::{ENDS_UNDER_WAY_MAX, TOOLS_REQUESTS_UNDER_WAY_MAX};
 use crate::native::{fetch, hello, offsets as native_offsets, ping, produce, route};
+use crate::requests::lite::{group_info, info, pop as lite, subscribe};
 use crate::requests::pop::{ack, assignment, invisible, look, message as pop};
-use crate::requests::tools::{connections, correct, groups, half, pass_on, progress};
+use crate::requests::tools::{
+    configuration, connections, correct, groups, half, pass_on, progress,
+};
 use crate::requests::tools::{rates, relations, reset, saved, timers};
 use crate::requests::{client, end_transaction, group, offsets, pull, query, recall, reply};
 use crate::requests::{runtime_info, send, send_back, topic, view};
@@ -51,7 +54,7 @@ const FETCH: u8 = 57;
 pub(crate) const NOT_A_REQUEST: u8 = 62;
 
 #[rustfmt::skip] // A table: one request, one line.
-pub(crate) static ROWS: [Row; 78] = [
+pub(crate) static ROWS: [Row; 89] = [
     row(code::SEND_MESSAGE_V2, "SEND_MESSAGE_V2", (Publish, Topic), Now(send::handle)),
     row(code::PULL_MESSAGE, "PULL_MESSAGE", (Subscribe, TopicAndGroup), Now(pull::handle)),
     row(code::SEND_MESSAGE, "SEND_MESSAGE", (Publish, Topic), Now(send::handle)),
@@ -123,8 +126,8 @@ pub(crate) static ROWS: [Row; 78] = [
     row(code::VIEW_BROKER_STATS_DATA, "VIEW_BROKER_STATS_DATA", (Inspect, Broker), Now(rates::view)),
     few(code::GET_TIMER_CHECK_POINT, "GET_TIMER_CHECK_POINT", (Inspect, Broker), DiskTask(timers::check_point)),
     row(code::POP_MESSAGE, "POP_MESSAGE", (Subscribe, TopicAndGroup), Now(pop::handle)),
-    row(code::ACK_MESSAGE, "ACK_MESSAGE", (Subscribe, TopicAndGroup), Task(ack::one)),
-    row(code::BATCH_ACK_MESSAGE, "BATCH_ACK_MESSAGE", (Subscribe, InBody), Task(ack::batch)),
+    row(code::ACK_MESSAGE, "ACK_MESSAGE", (Subscribe, TopicAndGroup), Now(ack::one)),
+    row(code::BATCH_ACK_MESSAGE, "BATCH_ACK_MESSAGE", (Subscribe, InBody), Now(ack::batch)),
     row(code::CHANGE_MESSAGE_INVISIBLETIME, "CHANGE_MESSAGE_INVISIBLETIME", (Subscribe, TopicAndGroup), Task(invisible::change)),
     row(code::NOTIFICATION, "NOTIFICATION", (Subscribe, TopicAndGroup), Now(look::notification)),
     row(code::PEEK_MESSAGE, "PEEK_MESSAGE", (Subscribe, TopicAndGroup), Task(look::peek)),
@@ -133,6 +136,17 @@ pub(crate) static ROWS: [Row; 78] = [
     row(code::GET_ALL_MESSAGE_REQUEST_MODE, "GET_ALL_MESSAGE_REQUEST_MODE", (Inspect, Broker), Task(assignment::all)),
     row(code::POLLING_INFO, "POLLING_INFO", (Inspect, TopicAndGroup), Task(look::polling_info)),
     row(code::GET_TIMER_METRICS, "GET_TIMER_METRICS", (Inspect, Broker), Now(timers::metrics)),
+    row(code::POP_LITE_MESSAGE, "POP_LITE_MESSAGE", (Subscribe, TopicAndGroup), Now(lite::handle)),
+    row(code::LITE_SUBSCRIPTION_CTL, "LITE_SUBSCRIPTION_CTL", (Subscribe, InBody), TaskOf(subscribe::begin)),
+    few(code::GET_BROKER_LITE_INFO, "GET_BROKER_LITE_INFO", (Inspect, Broker), Task(info::of_broker)),
+    few(code::GET_PARENT_TOPIC_INFO, "GET_PARENT_TOPIC_INFO", (Inspect, Topic), Task(info::of_parent)),
+    few(code::GET_LITE_TOPIC_INFO, "GET_LITE_TOPIC_INFO", (Inspect, Topic), DiskTask(info::of_child)),
+    few(code::GET_LITE_CLIENT_INFO, "GET_LITE_CLIENT_INFO", (Inspect, TopicAndGroup), Task(info::of_client)),
+    few(code::GET_LITE_GROUP_INFO, "GET_LITE_GROUP_INFO", (Inspect, Group), DiskTask(group_info::of_group)),
+    few(code::TRIGGER_LITE_DISPATCH, "TRIGGER_LITE_DISPATCH", (Manage, Group), Task(group_info::trigger)),
+    row(code::GET_BROKER_EPOCH_CACHE, "GET_BROKER_EPOCH_CACHE", (Inspect, Broker), Now(saved::epochs)),
+    row(code::GET_ALL_POP_ORDERS, "GET_ALL_POP_ORDERS", (Inspect, Broker), Now(saved::pop_orders)),
+    row(code::GET_BROKER_CONFIG, "GET_BROKER_CONFIG", (Inspect, Broker), Now(configuration::get)),
     native(Kind::FetchSql, "FetchSql", (Subscribe, Topic), NowNative(fetch::by_expression)),
 ];
 

@@ -1,6 +1,6 @@
 //! The other ends of connections: who they are ([`connections`]), whom the broker dials itself
-//! ([`dials`], [`name_servers`]), what it asks of them ([`asked`], [`answer`]), and the log lines
-//! about those that misbehave ([`log`]).
+//! ([`dials`], [`name_servers`]), what it asks of them ([`asked`], [`answer`], [`routes`]), and the
+//! log lines about those that misbehave ([`log`]).
 
 pub(crate) mod answer;
 pub(crate) mod asked;
@@ -8,12 +8,14 @@ pub(crate) mod connections;
 pub(crate) mod dials;
 pub(crate) mod log;
 pub(crate) mod name_servers;
+pub(crate) mod routes;
 
 use asked::Asked;
 use connections::Connections;
 use log::PeerLog;
 use name_servers::NameServers;
 use netcore::ConnId;
+use routes::Routes;
 
 /// What one shard knows of its peers.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Peers {
     pub(crate) name_servers: NameServers<ConnId>,
     /// Requests of ours without an answer.
     pub(crate) asked: Asked,
+    /// What name servers said of topics.
+    pub(crate) routes: Routes,
     /// Log lines about peers.
     pub(crate) log: PeerLog,
 }
@@ -35,6 +39,7 @@ impl Peers {
             connections: Connections::default(),
             name_servers: NameServers::new(name_servers),
             asked: Asked::default(),
+            routes: Routes::default(),
             log: PeerLog::default(),
         }
     }

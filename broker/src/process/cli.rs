@@ -16,11 +16,16 @@ Examples:
   mqbroker -c broker-a.properties --set listenPort=20911
                                       one key over what the file says; may be repeated
   mqbroker -c broker-a.properties -m  what would be in force
+  mqbroker -c slave.properties --become SYNC_MASTER
+                                      promotes the slave that runs with this file
 
-A message is acknowledged when it is in the broker's memory (ASYNC_FLUSH, the default: a killed
-process loses what the device has not taken yet); with logBackend=mmap when it survives the
-process; with flushDiskType=SYNC_FLUSH when it survives a power cut.
+A message is acknowledged when it survives the process (ASYNC_FLUSH, the default: its memory lies on
+/dev/shm and outlives a kill; `tailPath=` gives that up), with flushDiskType=SYNC_FLUSH when it
+survives a power cut. Where /dev/shm does not outlive the process, the greeting says so.
 `mqbroker --help` lists every configuration key that works.";
+
+/// What `brokerRole` may be.
+const ROLES: [&str; 3] = ["ASYNC_MASTER", "SYNC_MASTER", "SLAVE"];
 
 /// RingMQ's broker: Apache RocketMQ's protocol, one shard per core.
 #[derive(Debug, Parser)]
@@ -37,6 +42,15 @@ pub(super) struct Cli {
     /// Set one key over the file's value; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) set: Vec<(String, String)>,
+
+    /// Change the role of the broker that runs with the configuration file (ASYNC_MASTER,
+    /// SYNC_MASTER, SLAVE): writes it into the file, has the broker start anew, and ends
+    #[arg(long = "become", value_name = "ROLE", value_parser = ROLES, requires = "config")]
+    pub(super) role: Option<String>,
+
+    /// Start a slave on an empty store: what is there is put aside, into replaced-TIME beside it
+    #[arg(long = "rebuild-slave")]
+    pub(super) rebuild_slave: bool,
 
     /// Print all configuration keys with the values in force, and end
     #[arg(short = 'p', long = "printConfigItem")]

@@ -8,6 +8,7 @@
 //!              shards ──────────── up, settled, ended ─────┘──► greeting
 //! ```
 
+mod become_role;
 mod cli;
 mod files;
 mod greeting;

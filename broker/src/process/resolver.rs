@@ -1,5 +1,5 @@
-//! The name servers' names, looked up on a thread of their own: a look-up may block for seconds,
-//! and no core waits for it.
+//! The names of name servers, and of a slave's master, looked up on a thread of their own: this may
+//! block for seconds, and no core waits for it.
 
 use crate::serve::life::Event;
 use std::io;
@@ -46,7 +46,7 @@ fn look_up(name: &str, was_known: bool) -> Option<Vec<SocketAddr>> {
         Err(error) => {
             if !was_known {
                 tracing::warn!(
-                    "name server {name} can't be resolved ({error}), trying again every {} s",
+                    "{name} can't be resolved ({error}), trying again every {} s",
                     RESOLVE_EVERY.as_secs()
                 );
             }

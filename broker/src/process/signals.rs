@@ -4,7 +4,7 @@ use crate::serve::life::Event;
 use std::io;
 use std::sync::{Arc, mpsc};
 
-/// Turns SIGINT and SIGTERM into events.
+/// Turns SIGINT, SIGTERM and SIGUSR2 into events.
 pub(super) fn forward(events: &mpsc::Sender<Event>) -> io::Result<()> {
     // With a handler in its place a write beyond the limit of file sizes (`ulimit -f`) is an error
     // that names its file; without one it is the end of the process.
@@ -13,6 +13,7 @@ pub(super) fn forward(events: &mpsc::Sender<Event>) -> io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGUSR2,
     ])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {

@@ -23,11 +23,22 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 /// From then on a stop has taken too long to be a large store: its disk does not answer.
 const STOP_OVERDUE: Duration = Duration::from_secs(300);
 
+/// The signal of `--become`: the broker stops and starts anew.
+const START_AGAIN: &str = "SIGUSR2";
+
+/// How the process ends that served.
+pub(super) enum Outcome {
+    /// As it was asked to.
+    Ended,
+    /// To be started anew at once.
+    StartAgain,
+}
+
 /// The exit status after a second signal.
 const STATUS_SECOND_SIGNAL: i32 = 130;
 
 /// Runs the shards until all have ended.
-pub(super) fn supervise(mut options: Options) -> Result<(), StartError> {
+pub(super) fn supervise(mut options: Options) -> Result<Outcome, StartError> {
     let cores = cores_of(&options)?;
     let files = Files::raise(options.shards.count);
     options.shards.connections_max = files.connections_max();
@@ -37,7 +48,7 @@ pub(super) fn supervise(mut options: Options) -> Result<(), StartError> {
         (0..options.shards.count).map(|index| options.shard(index)).collect();
     let (events, inbox) = mpsc::channel();
     signals::forward(&events)?;
-    resolver::start(&options.network.name_servers, &events)?;
+    resolver::start(&names_of(&options), &events)?;
     let ends = events.clone();
     let main = move |core: Core, index: usize| {
         let (shard, events) = (shards.get(index).cloned(), events.clone());
@@ -68,8 +79,14 @@ pub(super) fn supervise(mut options: Options) -> Result<(), StartError> {
     let joined = running.join();
     match supervisor.failure {
         Some(failure) => Err(failure.into()),
-        None => joined.map_err(Into::into),
+        None if supervisor.starts_again => joined.map(|()| Outcome::StartAgain).map_err(Into::into),
+        None => joined.map(|()| Outcome::Ended).map_err(Into::into),
     }
+}
+
+/// The names that are looked up: those of name servers, then a slave's master, if it has one.
+fn names_of(options: &Options) -> Vec<String> {
+    options.network.name_servers.iter().chain(&options.replication.master).cloned().collect()
 }
 
 /// Which core each shard runs on: the i-th of the list, from the beginning again when there are
@@ -106,12 +123,14 @@ struct Supervisor {
     cores: Vec<usize>,
     files: Files,
     shards: Vec<Shard>,
-    /// What each name server's name means, for shards whose mailbox comes later.
+    /// What each name means that is looked up, for shards whose mailbox comes later.
     resolved: Vec<Option<Vec<SocketAddr>>>,
     /// Since when the shards have been told to stop.
     stopping: Option<Instant>,
     /// A signal came.
     was_signalled: bool,
+    /// It was [`START_AGAIN`].
+    starts_again: bool,
     /// Why the first shard failed.
     failure: Option<String>,
 }
@@ -120,12 +139,13 @@ impl Supervisor {
     fn new(options: Options, cores: Vec<usize>, files: Files) -> Self {
         Self {
             shards: (0..options.shards.count).map(|_| Shard::default()).collect(),
-            resolved: vec![None; options.network.name_servers.len()],
+            resolved: vec![None; names_of(&options).len()],
             options,
             cores,
             files,
             stopping: None,
             was_signalled: false,
+            starts_again: false,
             failure: None,
         }
     }
@@ -146,7 +166,7 @@ impl Supervisor {
             }
             Event::Stopping { shard, stage } => self.shards[shard].stage = Some(stage),
             Event::Resolved { index, addresses } => {
-                self.tell(&Control::NameServer { index, addresses: addresses.clone() });
+                self.tell(&Control::Resolved { index, addresses: addresses.clone() });
                 self.resolved[index] = Some(addresses);
             }
             Event::Signal(name) => self.on_signal(name),
@@ -158,7 +178,7 @@ impl Supervisor {
     fn introduce(&mut self, shard: usize, sender: Sender<Control>) {
         for (index, addresses) in self.resolved.iter().enumerate() {
             if let Some(addresses) = addresses.clone() {
-                sender.send(Control::NameServer { index, addresses });
+                sender.send(Control::Resolved { index, addresses });
             }
         }
         if self.stopping.is_some() {
@@ -194,6 +214,7 @@ impl Supervisor {
             std::process::exit(STATUS_SECOND_SIGNAL);
         }
         self.was_signalled = true;
+        self.starts_again = name == START_AGAIN;
         tracing::info!("{name}: stopping");
         self.stop();
     }

@@ -295,7 +295,7 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
 
     /// Moves out the first poll of a queue that `wants` it, of the first `looks` ones. Whether
     /// there was one.
-    pub(super) fn take_first(
+    pub(crate) fn take_first(
         &mut self,
         (topic, queue_id): (&str, i32),
         looks: usize,
@@ -319,7 +319,7 @@ impl<P, C: Copy + Eq + Hash> LongPolls<P, C> {
     }
 
     /// How many wait for a queue.
-    pub(super) fn of_queue(&self, topic: &str, queue_id: i32) -> usize {
+    pub(crate) fn of_queue(&self, topic: &str, queue_id: i32) -> usize {
         let queue = self.by_topic.get(topic).and_then(|queues| queues.get(&queue_id));
         queue.map_or(0, |queue| self.queues[*queue as usize].polls.len as usize)
     }

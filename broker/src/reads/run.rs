@@ -250,7 +250,10 @@ pub(crate) fn wake_arrivals(shard: &mut Shard, net: &mut Net) {
             SCHEDULE_TOPIC => services.schedule.arrived(arrival.queue_id),
             TIMER_TOPIC => services.timers.arrived.notify(),
             TRANS_HALF_TOPIC => services.transactions.half_arrived(),
-            topic => services.pops.arrived(topic, arrival.queue_id),
+            topic => {
+                services.pops.arrived(topic, arrival.queue_id);
+                services.lite.arrived(topic);
+            }
         }
         let Arrival { topic, queue_id, max_offset: QueueOffset(max_offset), tags_code } = arrival;
         let arrived = Arrived { topic, queue_id, max_offset, tags_code };

@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod end_transaction;
 pub(crate) mod group;
+pub(crate) mod lite;
 pub(crate) mod offsets;
 pub(crate) mod pop;
 pub(crate) mod pull;

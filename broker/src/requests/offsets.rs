@@ -9,6 +9,7 @@ use crate::shard::Shard;
 use engine::{Boundary, QueueRange};
 use netcore::Net;
 use protocol::codes::response;
+use protocol::lite;
 use protocol::remoting::CommandView;
 
 /// Where a group is in a queue. A group that never said so starts at 0 while the queue still has
@@ -112,8 +113,11 @@ fn range(shard: &Shard, command: &CommandView<'_>) -> Result<Option<QueueRange>,
 
 /// The offset at a time. It may read the disk.
 pub(crate) fn by_time(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task, Refusal> {
-    let topic = command.ext.require("topic")?.into_owned();
+    let mut topic = command.ext.require("topic")?.into_owned();
     let queue_id = command.ext.require_i32("queueId")?;
+    if let Some(child) = command.ext.get("liteTopic").filter(|child| !child.trim().is_empty()) {
+        topic = lite::queue(&topic, &child).unwrap_or(topic);
+    }
     let timestamp_ms = command.ext.require_i64("timestamp")?;
     let boundary = command.ext.get("boundaryType");
     let is_upper = boundary.is_some_and(|boundary| boundary.eq_ignore_ascii_case("UPPER"));

@@ -13,8 +13,10 @@ use netcore::Net;
 use protocol::bodies::perm;
 use protocol::codes::{request, response};
 use protocol::headers::PullHeader;
+use protocol::lite;
 use protocol::remoting::CommandView;
 use protocol::sys_flag::pull::{COMMIT_OFFSET, SUSPEND};
+use std::rc::Rc;
 
 /// A pull that arrived just now.
 pub(crate) fn handle(
@@ -58,6 +60,10 @@ fn check(
     let pulls = &shard.cx.options.process.serve.pulls;
     let poll_ms =
         if pulls.long_polling { header.suspend_timeout_ms } else { pulls.short_polling_ms };
+    let topic_name = read_topic(header, topic.name);
+    // What no message made has no place among the long polls: anybody can make such names up.
+    let waits = header.sys_flag & SUSPEND != 0
+        && (header.lite_topic.is_none() || shard.cx.store.queue_range(&topic_name, 0).is_some());
     let messages_max = header.max_msg_nums.clamp(1, pulls.messages_max.min(PULL_MESSAGES_MAX));
     Ok(Read {
         ticket,
@@ -67,14 +73,20 @@ fn check(
             topic_sys_flag: topic.sys_flag,
             brokers: brokers(&shard.cx.options.process.replication, &group.brokers),
         },
-        topic: topic.name,
+        topic: topic_name,
         queue_id: header.queue_id,
         offset: header.queue_offset,
         messages_max: usize::try_from(messages_max).expect("clamped to 1 and more"),
         bytes_max: usize::MAX, // the store's own limits decide, as in RocketMQ
         filter,
-        poll_ms: (header.sys_flag & SUSPEND != 0).then_some(poll_ms),
+        poll_ms: waits.then_some(poll_ms),
     })
+}
+
+/// What is read: the topic's queue, or that of its child.
+fn read_topic(header: &PullHeader<'_>, topic: Rc<str>) -> Rc<str> {
+    let child = header.lite_topic.filter(|child| !child.trim().is_empty());
+    child.and_then(|child| lite::queue(&topic, child)).map_or(topic, Rc::from)
 }
 
 /// Where the group is to go on. A slave sends those back to the master that have come near.

@@ -15,7 +15,7 @@ use super::send::check_size;
 use super::send_target;
 use crate::answers::remoting::Refusal;
 use crate::desk::reply::Reply;
-use crate::desk::row::{Task, task};
+use crate::desk::row::{Caller, Task, task};
 use crate::peers::answer::{Awaited, NoAnswer};
 use crate::peers::asked::Request;
 use crate::sends::message::Message;
@@ -60,7 +60,7 @@ struct Replied {
 /// Checks a reply as a send is checked; a task brings it to the producer.
 pub(crate) fn begin(
     shard: &mut Shard,
-    peer: SocketAddr,
+    Caller { addr: peer, .. }: Caller,
     command: &CommandView<'_>,
 ) -> Result<Task, Refusal> {
     let mut scratch = std::mem::take(&mut shard.scratch.headers);

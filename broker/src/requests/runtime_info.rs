@@ -60,6 +60,8 @@ fn times(shard: &Shard, lines: &mut Lines) {
     set(lines, "brokerActive", true);
     let accepts_from_ms = shard.cx.options.process.serve.accept_sends_from_ms;
     set(lines, "startAcceptSendRequestTimeStamp", accepts_from_ms);
+    // RingMQ's own line: what this core's looking for work cost, a part of the process's CPU time.
+    set(lines, "idleSpinNanos", shard.cx.core.idle_spin_nanos());
 }
 
 /// `[ 0 days, 1 hours, 2 minutes, 3 seconds ]`, the days grouped by thousands as Java's

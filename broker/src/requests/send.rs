@@ -19,6 +19,7 @@ use crate::sends::drain;
 use crate::sends::errors::{NotStored, illegal, refusal_of};
 use crate::sends::finish::finish;
 use crate::sends::half;
+use crate::sends::lite;
 use crate::sends::message::Message;
 use crate::sends::properties::{self, Change, Delay, Said};
 use crate::sends::state::Stored;
@@ -77,15 +78,32 @@ fn check_and_store(
         let message = Message::Batch(&draft, command.body);
         return store(shard, net, ticket, &message, &Answer::of(&target, &said, "", ""));
     }
-    let mut own = std::mem::take(&mut shard.scratch.delay);
+    let (mut own, mut light) =
+        (std::mem::take(&mut shard.scratch.delay), std::mem::take(&mut shard.scratch.light));
+    light.clear();
     let what = (command, header, target, &said);
-    let done = if is_half(&said, header.reconsume_times) {
-        check_half(shard, &said).and_then(|()| store_half(shard, net, ticket, what, &mut own))
-    } else {
-        store_single(shard, net, ticket, what, &mut own)
-    };
-    shard.scratch.delay = own;
+    let done = name_light_queue(shard, header, &said, &mut light).and_then(|()| {
+        let of_message = (&mut own, &*light);
+        if is_half(&said, header.reconsume_times) {
+            check_half(shard, &said).and_then(|()| store_half(shard, net, ticket, what, of_message))
+        } else {
+            store_single(shard, net, ticket, what, of_message)
+        }
+    });
+    (shard.scratch.delay, shard.scratch.light) = (own, light);
     done
+}
+
+/// A message to a lite topic is in that one's queue as well.
+fn name_light_queue(
+    shard: &Shard,
+    header: &SendHeader<'_>,
+    said: &Said<'_>,
+    property: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let Some(child) = said.lite else { return Ok(()) };
+    let is_served = shard.cx.options.process.store.builds_light_queues;
+    lite::write_property(property, (header.topic, child), is_served)
 }
 
 /// Where one message goes, with which properties: by its priority, or to wait for its delay.
@@ -94,7 +112,7 @@ fn store_single(
     net: &mut Net,
     ticket: Ticket,
     (command, header, mut target, said): (&CommandView<'_>, &SendHeader<'_>, Target<'_>, &Said<'_>),
-    delay_properties: &mut Vec<u8>,
+    (delay_properties, light): (&mut Vec<u8>, &[u8]),
 ) -> Result<Done, Refusal> {
     let priority = said.priority_alone();
     if let Some(priority) = priority {
@@ -105,7 +123,8 @@ fn store_single(
     let generated = generate_unique_key(shard, said);
     let unique_key = said.unique_key.unwrap_or(generated.key());
     let handle = timer.map(|timer| recall_handle(shard, header.topic, timer, unique_key));
-    let change = Change { keeps_priority: priority.is_some(), delay, half: None };
+    let keeps_priority = priority.is_some();
+    let change = Change { keeps_priority, delay, half: None, lite: is_there(light) };
     let single = (command, header, &target, said);
     store_changed(shard, net, ticket, single, (change, &generated), handle.as_deref())
 }
@@ -117,7 +136,7 @@ fn store_half(
     net: &mut Net,
     ticket: Ticket,
     (command, header, mut target, said): (&CommandView<'_>, &SendHeader<'_>, Target<'_>, &Said<'_>),
-    half_properties: &mut Vec<u8>,
+    (half_properties, light): (&mut Vec<u8>, &[u8]),
 ) -> Result<Done, Refusal> {
     let generated = generate_unique_key(shard, said);
     let unique_key = said.unique_key.unwrap_or(generated.key());
@@ -125,9 +144,14 @@ fn store_half(
     half::write_properties(half_properties, unique_key, &target.topic, target.queue_id);
     (target.topic, target.queue_id) = (Cow::Borrowed(names::TRANS_HALF_TOPIC), half::QUEUE_ID);
     target.sys_flag = half::without_transaction(target.sys_flag);
-    let change = Change { half: Some(half_properties), ..Change::default() };
+    let half = Some(half_properties.as_slice());
+    let change = Change { half, lite: is_there(light), ..Change::default() };
     let single = (command, header, &target, said);
     store_changed(shard, net, ticket, single, (change, &generated), None)
+}
+
+fn is_there(property: &[u8]) -> Option<&[u8]> {
+    (!property.is_empty()).then_some(property)
 }
 
 /// Stores one message with its properties changed.

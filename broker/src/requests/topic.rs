@@ -11,7 +11,7 @@ use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
 use crate::limits::{QUEUES_PER_TOPIC_MAX, TOPICS_MAX};
 use crate::reads::run as reads;
-use crate::services::saving;
+use crate::services::{lite, saving};
 use crate::shard::Shard;
 use netcore::Net;
 use protocol::attributes::{self, AttributeError, Attributes};
@@ -128,20 +128,30 @@ pub(crate) fn delete(shard: &mut Shard, command: &CommandView<'_>) -> Result<Tas
     refuse_system(shard, &name)?;
     tracing::info!("topic {name} deleted by request");
     let now_ms = shard.cx.now_ms();
+    let children = lite::forget_children(shard, &name);
     if shard.tables.topics.delete(&name, now_ms) {
         shard.tables.offsets.forget_topic(&name);
         shard.tables.pulled.forget_topic(&name);
         shard.services.pops.cursors.forget(|key| *key.topic == *name);
+        shard.services.pops.buffer.forget(|key| *key.topic == *name);
         shard.sends.puts.forget_topic(&name);
     }
     // Also of a topic that is gone: an earlier deletion may not have reached the disk.
+    let has_children = !children.is_empty();
+    let of_children = shard.cx.store.delete_topics(children.clone());
     let deletion = shard.cx.store.delete_topic(&name);
     Ok(task(&shard.cx, |cx| async move {
-        cx.with(|shard, net| reads::topic_is_gone(shard, net, &name));
+        cx.with(|shard, net| {
+            let gone = children.iter().map(|child| &**child).chain([name.as_str()]);
+            gone.for_each(|topic| reads::topic_is_gone(shard, net, topic));
+        });
         let failed = |what: String| Refusal {
             is_fault: true,
             ..Refusal::new(response::SYSTEM_ERROR, format!("delete topic {name}: {what}"))
         };
+        if has_children && let Err(error) = of_children.await {
+            return Err(failed(format!("its lite topics stay on disk: {error}; delete it again")));
+        }
         if let Err(error) = deletion.await {
             return Err(failed(format!("its queues stay on disk: {error}; delete it again")));
         }

@@ -119,6 +119,11 @@ pub(crate) fn refusal_of(error: &AppendError, limit: usize) -> Refusal {
         | AppendError::Record(_)
         | AppendError::NoCrcProperty
         | AppendError::EmptyBatch => return illegal(limit, error),
+        AppendError::ManyLightQueues { .. } => return illegal(limit, error),
+        AppendError::LightQueuesFull { .. } => {
+            let remark = "[LMQ_CONSUME_QUEUE_NUM_EXCEEDED]lmq consume queue num exceeded.";
+            return Refusal::new(response::LMQ_QUOTA_EXCEEDED, remark);
+        }
         AppendError::QueueId { .. } | AppendError::TopicName => response::INVALID_PARAMETER,
         AppendError::TailFull { .. } => response::SYSTEM_BUSY,
         AppendError::DiskFull { .. }
@@ -139,9 +144,11 @@ pub(crate) fn native_refusal_of(error: &AppendError) -> NativeRefusal {
         AppendError::TooLarge { .. } => ErrorCode::TooLarge,
         AppendError::Record(_) | AppendError::NoCrcProperty => ErrorCode::Record,
         AppendError::QueueId { .. } | AppendError::TopicName => ErrorCode::Queue,
+        AppendError::ManyLightQueues { .. } => ErrorCode::Record,
         AppendError::EmptyBatch => ErrorCode::Request,
         AppendError::DiskFull { .. }
         | AppendError::LogBlocked { .. }
+        | AppendError::LightQueuesFull { .. }
         | AppendError::DiskNearlyFull { .. }
         | AppendError::Foreign
         | AppendError::QueueStuck { .. }

@@ -21,7 +21,7 @@
 //! Reading order: [`message`], [`told`], [`state`], [`backlog`], [`drain`], [`unacknowledged`],
 //! [`acknowledge`], [`put`] (how the broker itself stores a message), [`delay`] (what waits in
 //! SCHEDULE_TOPIC_XXXX first), [`timer`] (what waits in rmq_sys_wheel_timer first), [`half`] (what
-//! waits for the end of its transaction).
+//! waits for the end of its transaction), [`lite`] (what goes to a child of its topic as well).
 
 pub(crate) mod acknowledge;
 pub(crate) mod backlog;
@@ -30,6 +30,7 @@ pub(crate) mod drain;
 pub(crate) mod errors;
 pub(crate) mod finish;
 pub(crate) mod half;
+pub(crate) mod lite;
 pub(crate) mod message;
 pub(crate) mod properties;
 pub(crate) mod put;

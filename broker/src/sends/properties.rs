@@ -49,6 +49,8 @@ pub(crate) struct Said<'a> {
     pub(crate) no_wait: bool,
     /// Its priority, from 0.
     pub(crate) priority: Option<i32>,
+    /// The child of its topic that it goes to.
+    pub(crate) lite: Option<&'a str>,
 }
 
 impl Said<'_> {
@@ -93,6 +95,8 @@ pub(crate) struct Change<'a> {
     pub(crate) delay: Delay<'a>,
     /// It is a half message; these properties say so ([`half::write_properties`]).
     pub(crate) half: Option<&'a [u8]>,
+    /// It goes to a child of its topic; this property says so ([`super::lite`]).
+    pub(crate) lite: Option<&'a [u8]>,
 }
 
 /// What becomes of the delay that a message asks for.
@@ -151,6 +155,7 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
             b"PGROUP" => said.producer_group = Some(text()),
             b"WAIT" => said.no_wait = value.eq_ignore_ascii_case(b"false"),
             b"__SHARDINGKEY" => said.sharded = true,
+            b"__LITE_TOPIC" => said.lite = Some(text()),
             b"_SYS_MSG_PRIORITY_" => {
                 said.priority = text().parse().ok().filter(|priority| *priority >= 0)
             }
@@ -187,13 +192,14 @@ pub(crate) fn pieces<'a>(
         && (!unfinished || pieces.push(&[END]))
         && pieces.push(change.delay.property())
         && pieces.push(change.half.unwrap_or_default())
+        && pieces.push(change.lite.unwrap_or_default())
         && pieces.push(unique_key)
         && pieces.push(common);
     fits.then_some(pieces)
 }
 
 fn is_taken_out(entry: &[u8], change: Change<'_>) -> bool {
-    if !matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'D' | b'R' | b'_')) {
+    if !matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'D' | b'R' | b'_' | b'I')) {
         return false; // most of what clients send
     }
     let name = entry.split(|byte| *byte == NAME_END).next().unwrap_or_default();
@@ -201,6 +207,7 @@ fn is_taken_out(entry: &[u8], change: Change<'_>) -> bool {
         // The checksum is that of the record which a message sent on comes from.
         b"POP_CK" | b"MSG_REGION" | b"TRACE_ON" | b"CLUSTER" | b"__CRC32#" => true,
         b"_SYS_MSG_PRIORITY_" => !change.keeps_priority,
+        b"INNER_MULTI_DISPATCH" => change.lite.is_some(),
         name => change.delay.takes_out(name) || change.half.is_some() && is_of_half(name),
     }
 }

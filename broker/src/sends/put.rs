@@ -17,7 +17,8 @@ use engine::{Appended, PhyOffset};
 use rt::Runtime as _;
 
 /// How far a put got before its task has to wait.
-enum Begun {
+#[derive(Debug)]
+pub(crate) enum Begun {
     /// It is acknowledged.
     Done(Appended),
     /// It waits in this slot, for room or for its watermark.
@@ -37,16 +38,9 @@ pub(crate) async fn put(cx: &Cx, message: &Message<'_>) -> Result<Appended, PutE
 /// Stores as [`put`] does, but completes when the message is in the log, acknowledged or not: its
 /// place. [`passed`] waits for its end, and so for all that were stored before it.
 pub(crate) async fn append(cx: &Cx, message: &Message<'_>) -> Result<Appended, PutError> {
-    let begun = cx.with(|shard, _| {
-        if !shard.sends.backlog.is_empty() {
-            return wait_for_room(shard, message);
-        }
-        let store = shard.cx.store.clone();
-        match shard.sends.store(&store, message) {
-            Ok(stored) => Ok(Begun::Done(stored.first)),
-            Err(NotStored::Full) => wait_for_room(shard, message),
-            Err(NotStored::Failed(error)) => Err(error.into()),
-        }
+    let begun = cx.with(|shard, _| match append_now(shard, message)? {
+        Some(appended) => Ok(Begun::Done(appended)),
+        None => wait_for_room(shard, message),
     });
     match begun? {
         Begun::Done(appended) => Ok(appended),
@@ -55,6 +49,22 @@ pub(crate) async fn append(cx: &Cx, message: &Message<'_>) -> Result<Appended, P
             Err(PutError::NotFlushedInTime(appended)) => Ok(appended),
             outcome => outcome,
         },
+    }
+}
+
+/// The same at once; `None`, and nothing is stored, when there is no room or others wait for it.
+pub(crate) fn append_now(
+    shard: &mut Shard,
+    message: &Message<'_>,
+) -> Result<Option<Appended>, PutError> {
+    if !shard.sends.backlog.is_empty() {
+        return Ok(None);
+    }
+    let store = shard.cx.store.clone();
+    match shard.sends.store(&store, message) {
+        Ok(stored) => Ok(Some(stored.first)),
+        Err(NotStored::Full) => Ok(None),
+        Err(NotStored::Failed(error)) => Err(error.into()),
     }
 }
 
@@ -74,7 +84,8 @@ pub(crate) async fn passed(cx: &Cx, end: PhyOffset) -> Result<(), PutError> {
     }
 }
 
-fn begin(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
+/// The beginning of [`put`], for who has the shard at hand: often it is the end too.
+pub(crate) fn begin(shard: &mut Shard, message: &Message<'_>) -> Result<Begun, PutError> {
     if !shard.sends.backlog.is_empty() {
         return wait_for_room(shard, message);
     }

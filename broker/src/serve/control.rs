@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 /// One message to a shard.
 #[derive(Clone)]
 pub(crate) enum Control {
-    /// What a name server's name means now.
-    NameServer {
-        /// Which one, in the order of `namesrvAddr`.
+    /// What a name means now.
+    Resolved {
+        /// Which one, in the order of `namesrvAddr`; behind them `haMasterAddress`.
         index: usize,
         /// Its addresses; none when the name can't be resolved.
         addresses: Vec<SocketAddr>,

@@ -12,7 +12,7 @@ use crate::peers::dials::Purpose;
 use crate::reads::run as reads;
 use crate::requests::group;
 use crate::services::replication::{master, slave};
-use crate::services::{pop, registration, saving};
+use crate::services::{lite, pop, registration, saving};
 use crate::shard::Shard;
 use netcore::{CloseReason, ConnId, Handler, Net, Origin};
 use protocol::remoting::CommandView;
@@ -85,6 +85,7 @@ impl Handler for Shard {
             return;
         }
         reads::closed(self, conn);
+        lite::closed(self, conn);
         self.tables.producers.close(conn);
         for group in self.tables.consumers.groups_of(conn) {
             group::leave(self, net, &group, conn);
@@ -102,7 +103,8 @@ impl Handler for Shard {
     #[inline(never)]
     fn on_turn_end(&mut self, net: &mut Net) {
         reads::wake_arrivals(self, net);
-        pop::run_woken(self);
+        pop::turn_ended(self, net);
+        lite::turn_ended(self);
         registration::turn_ended(self, net);
         saving::turn_ended(self);
         master::turn_ended(self, net);

@@ -6,16 +6,18 @@
 //! ```
 
 use super::control::Control;
+use super::put_aside::put_aside;
 use crate::config::ShardOptions;
 use crate::desk::counts::{Desk, us_of};
 use crate::desk::rows;
 use crate::peers::Peers;
 use crate::reads::state::Reads;
 use crate::sends::state::Sends;
+use crate::services::replication::slave;
 use crate::services::state::Services;
 use crate::services::{list, pop, registration, saving, timers, transactions};
 use crate::shard::{Cx, ScratchSpace, Shard};
-use crate::tables::{Tables, files};
+use crate::tables::{Tables, epochs, files};
 use engine::{LogSource, Recovered, Store, TailMemory, WriteCounts};
 use netcore::{Framing, Listener, NetConfig, Network};
 use rt::real::{Core, CoreFailure, Mailbox, Sender};
@@ -116,6 +118,9 @@ pub(crate) async fn serve(
     let (sender, mailbox) = core.mailbox()?;
     let index = options.index;
     let _main_is_gone = events.send(Event::Mailbox { shard: index, sender });
+    if options.process.replication.begins_anew {
+        put_aside(&core, &options.store_root).await?;
+    }
     // Before the store, which is written to from then on: a shard that can't start leaves
     // everything as it was.
     let mut loaded = files::load(&core, &options).await.map_err(io::Error::other)?;
@@ -123,7 +128,7 @@ pub(crate) async fn serve(
     let memory = MemoryAccount::new(options.process.shards.memory_bytes_max);
     let opened = Store::open_charging(core.clone(), options.store_config(), memory.clone()).await;
     let store = opened.map_err(io::Error::other)?;
-    take_role(&options, &store).await?;
+    take_role(&core, &options, &store, &mut loaded.tables).await?;
     files::mend(&core, &loaded).await;
     files::put_back_lost_topics(&mut loaded.tables.topics, &store, core.wall_ms());
     let (cx, ports) = listen(core, options, store, (loaded.tables, memory)).await?;
@@ -144,8 +149,14 @@ pub(crate) async fn serve(
 }
 
 /// A slave's log takes its master's bytes, a master's its own messages. This is how a slave becomes
-/// a master: it is started with another `brokerRole`.
-async fn take_role(options: &ShardOptions, store: &Store<Core>) -> io::Result<()> {
+/// a master: it is started with another `brokerRole`. A master's life is an epoch, on disk before
+/// anything is appended in it.
+async fn take_role(
+    core: &Core,
+    options: &ShardOptions,
+    store: &Store<Core>,
+    tables: &mut Tables,
+) -> io::Result<()> {
     let is_slave = options.process.replication.is_slave();
     let source = if is_slave { LogSource::Foreign } else { LogSource::Own };
     let before = store.source();
@@ -154,6 +165,15 @@ async fn take_role(options: &ShardOptions, store: &Store<Core>) -> io::Result<()
         let (begin, end) = (store.log_begin(), store.appended());
         let role = if is_slave { "a slave" } else { "a master" };
         tracing::warn!("this broker has become {role}: its log is [{begin}, {end})");
+    }
+    if !is_slave {
+        let known = tables.topics.state_version().saturating_add(1);
+        let known = i32::try_from(known).unwrap_or(i32::MAX);
+        let is_promoted = before == LogSource::Foreign;
+        let least = if is_promoted { tables.epochs.promoted().max(known) } else { known };
+        let life = (store.appended().0, least);
+        epochs::begin_life(core, &options.store_root, &mut tables.epochs, life).await?;
+        tables.topics.set_state_version(i64::from(tables.epochs.number()));
     }
     Ok(())
 }
@@ -195,7 +215,7 @@ fn shard(cx: Cx, tables: Tables) -> Shard {
         sends: Sends::new(&cx.options, seed),
         reads: Reads::new(cx.options.process.serve.limits.long_polls),
         desk: Desk::new(rows::codes()),
-        services: Services::new(cx.now_ms()),
+        services: Services::new(cx.now_ms(), cx.options.process.serve.limits.long_polls),
         scratch: ScratchSpace::default(),
         is_stopping: false,
         tables,
@@ -239,9 +259,13 @@ async fn listen_to_control(cx: &Cx, mailbox: &Mailbox<Control>) -> io::Result<()
     loop {
         match mailbox.receive().await? {
             Control::Stop => return Ok(()),
-            Control::NameServer { index, addresses } => {
-                cx.with(|shard, _| shard.peers.name_servers.resolved(index, addresses));
-            }
+            Control::Resolved { index, addresses } => cx.with(|shard, _| {
+                if index < shard.cx.options.process.network.name_servers.len() {
+                    shard.peers.name_servers.resolved(index, addresses);
+                } else {
+                    slave::resolved(shard, &addresses);
+                }
+            }),
         }
     }
 }
@@ -252,12 +276,13 @@ async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
     cx.with(registration::unregister);
     let mut waited = Duration::ZERO;
     let is_done = |shard: &mut Shard| {
-        let Services { schedule, timers, transactions, pops, .. } = &shard.services;
+        let Services { schedule, timers, transactions, pops, lite, .. } = &shard.services;
         shard.sends.unacknowledged.is_empty()
             && schedule.is_at_rest()
             && timers.is_at_rest()
             && transactions.is_at_rest()
             && pops.is_at_rest()
+            && lite.is_at_rest()
     };
     while waited < STOP_GRACE && !cx.with(|shard, _| is_done(shard)) {
         cx.core.sleep(Duration::from_millis(1)).await;
@@ -265,6 +290,7 @@ async fn stop(cx: &Cx, stage: impl Fn(&'static str)) -> io::Result<()> {
     }
     network.stop(STOP_GRACE).await;
     cx.with(|shard, _| transactions::stopping(shard));
+    pop::spill::stopping(cx).await;
     stage("writing its tables");
     let saved = saving::save_now(cx).await;
     stage("closing its store");

@@ -4,3 +4,4 @@
 pub(crate) mod control;
 pub(crate) mod handler;
 pub(crate) mod life;
+mod put_aside;

@@ -1,6 +1,6 @@
 //! The list of services, and how it is started.
 
-use super::{acknowledgements, expiry, pop, registration, saving, schedule, statistics};
+use super::{acknowledgements, expiry, lite, pop, registration, saving, schedule, statistics};
 use super::{replication, timers, transactions};
 use crate::reads::run as reads;
 use crate::sends::{acknowledge, drain};
@@ -36,6 +36,7 @@ const SERVICES: [Service; 4] = [
             schedule::tick,
             transactions::tick,
             pop::tick,
+            lite::tick,
             saving::tick,
             replication::master::tick,
             replication::slave::tick,
@@ -43,7 +44,7 @@ const SERVICES: [Service; 4] = [
     },
     Service { every: SAMPLE_EVERY, run: &[statistics::tick] },
     Service { every: LOOK_AGAIN_EVERY, run: &[reads::look_again] },
-    Service { every: EXPIRE_EVERY, run: &[expiry::expire, pop::sweep] },
+    Service { every: EXPIRE_EVERY, run: &[expiry::expire, pop::sweep, lite::sweep] },
 ];
 
 /// Starts them. They end with the core.

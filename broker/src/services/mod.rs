@@ -22,6 +22,7 @@ pub(crate) mod acknowledgements;
 pub(crate) mod delivery;
 pub(crate) mod expiry;
 pub(crate) mod list;
+pub(crate) mod lite;
 pub(crate) mod pop;
 pub(crate) mod registration;
 pub(crate) mod replication;

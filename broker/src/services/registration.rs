@@ -42,6 +42,7 @@ pub(crate) fn turn_ended(shard: &mut Shard, net: &mut Net) {
     if changed.is_empty() {
         return;
     }
+    changed.iter().for_each(|topic| shard.peers.routes.forget(topic));
     let conns: Vec<ConnId> = shard.peers.name_servers.registered().collect();
     register(shard, net, &conns, Some(&changed));
 }
@@ -95,7 +96,9 @@ fn registered(shard: &mut Shard, conn: ConnId, answer: &CommandView<'_>) {
         return;
     }
     let field = |name| answer.ext.get(name).map(|value| value.into_owned());
-    slave::told(shard, field("haServerAddr"), field("masterAddr"));
+    let (ha, master) = (field("haServerAddr"), field("masterAddr"));
+    replaced(shard, &name, master.as_deref());
+    slave::told(shard, ha, master);
     if answer.body.is_empty() {
         return;
     }
@@ -108,6 +111,27 @@ fn registered(shard: &mut Shard, conn: ConnId, answer: &CommandView<'_>) {
         Err(error) => tracing::warn!(
             "name server {name} answered a registration with a body that can't be read: {error}"
         ),
+    }
+}
+
+/// A name server names another master to a master: that one has a later epoch, and clients are
+/// sent there.
+fn replaced(shard: &mut Shard, name: &str, master: Option<&str>) {
+    let options = &shard.cx.options;
+    let is_master = !options.process.replication.is_slave();
+    let other = master.filter(|other| is_master && **other != *options.address);
+    let replication = &mut shard.services.replication;
+    if replication.replaced_by.as_deref() == other {
+        return;
+    }
+    replication.replaced_by = other.map(str::to_owned);
+    if let Some(other) = other {
+        tracing::error!(
+            "name server {name} keeps {other} as the master of {}, whose epoch is later: clients \
+             do not come here any more. Fix: stop this broker and start it as its slave \
+             (--become SLAVE)",
+            options.broker
+        );
     }
 }
 

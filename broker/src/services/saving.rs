@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config/topics.json` | after the turn that changed it |
 //! | `config/subscriptionGroup.json` | after the turn that changed it |
-//! | `config/consumerOffset.json` | every `flushConsumerOffsetInterval`, and at the end |
+//! | `config/consumerOffset.json`, with `enableLmq` `config/lmqConsumerOffset.json` | every `flushConsumerOffsetInterval`, and at the end |
 //! | `config/messageRequestMode.json` | after the turn that changed it |
 //! | `config/consumerOrderInfo.json` | every `flushConsumerOffsetInterval`, and at the end |
 //! | `config/delayOffset.json` | every `flushDelayOffsetInterval`, once the log is flushed that far, and at the end |
@@ -16,7 +16,7 @@ use crate::checked;
 use crate::shard::{Cx, Shard};
 use crate::tables::Tables;
 use crate::tables::files::{
-    DELAY_OFFSETS, FOLDER, GROUPS, OFFSETS, POP_ORDERS, REQUEST_MODES, TOPICS,
+    DELAY_OFFSETS, FOLDER, GROUPS, OFFSETS, POP_ORDERS, REQUEST_MODES, TOPICS, offsets_file,
 };
 use netcore::Net;
 use protocol::json;
@@ -163,8 +163,9 @@ async fn write(cx: &Cx, round: Round) -> Vec<&'static SavedFile> {
     }
     let mut failed = vec![];
     for (file, text) in round {
-        if let Err(error) = replace(&cx.core, root, file.path, text).await {
-            tracing::error!("write {}: {error}", root.join(file.path).display());
+        let path = if file.path == OFFSETS { offsets_file(&cx.options) } else { file.path };
+        if let Err(error) = replace(&cx.core, root, path, text).await {
+            tracing::error!("write {}: {error}", root.join(path).display());
             failed.push(file);
         }
     }

@@ -1,5 +1,6 @@
 //! What services keep between their rounds. The services themselves are in files of their own.
 
+use super::lite::state::LiteTopics;
 use super::pop::state::Pops;
 use super::replication::state::Replication;
 use super::schedule::state::Schedule;
@@ -22,6 +23,8 @@ pub(crate) struct Services {
     pub(crate) transactions: Transactions,
     /// What groups have popped.
     pub(crate) pops: Pops,
+    /// Its lite topics.
+    pub(crate) lite: LiteTopics,
     /// Its slaves.
     pub(crate) replication: Replication,
     /// What it did, second by second.
@@ -29,14 +32,16 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Of a shard that starts now, in milliseconds since 1970.
-    pub(crate) fn new(now_ms: i64) -> Self {
+    /// Of a shard that starts now, in milliseconds since 1970; so many pops of lite topics may
+    /// wait.
+    pub(crate) fn new(now_ms: i64, polls_max: usize) -> Self {
         Self {
             saving: Saving::new(now_ms),
             schedule: Schedule::default(),
             timers: Rc::default(),
             transactions: Transactions::default(),
             pops: Pops::default(),
+            lite: LiteTopics::new(polls_max, now_ms),
             replication: Replication::default(),
             statistics: Statistics::new(now_ms),
         }

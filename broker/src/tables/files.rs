@@ -8,6 +8,7 @@
 use super::{Tables, consumers::ConsumerGroups, locks::QueueLocks, producers::ProducerGroups};
 use crate::config::ShardOptions;
 use crate::tables::delay_offsets::DelayOffsets;
+use crate::tables::epochs;
 use crate::tables::groups::SubscriptionGroups;
 use crate::tables::not_served::NotServed;
 use crate::tables::offsets::ConsumerOffsets;
@@ -30,6 +31,8 @@ pub(crate) const FOLDER: &str = "config";
 pub(crate) const TOPICS: &str = "config/topics.json";
 pub(crate) const GROUPS: &str = "config/subscriptionGroup.json";
 pub(crate) const OFFSETS: &str = "config/consumerOffset.json";
+/// In place of it with `enableLmq`, as in Apache (`LmqConsumerOffsetManager`).
+pub(crate) const LIGHT_OFFSETS: &str = "config/lmqConsumerOffset.json";
 pub(crate) const DELAY_OFFSETS: &str = "config/delayOffset.json";
 pub(crate) const REQUEST_MODES: &str = "config/messageRequestMode.json";
 pub(crate) const POP_ORDERS: &str = "config/consumerOrderInfo.json";
@@ -93,6 +96,7 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, 
         request_modes: RequestModes::default(),
         pop_orders: PopOrders::default(),
         delay_offsets: DelayOffsets::default(),
+        epochs: epochs::load(core, &options.store_root).await,
         consumers: ConsumerGroups::new(limits),
         producers: ProducerGroups::new(limits),
         locks: QueueLocks::default(),
@@ -105,9 +109,7 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, 
     if let Some(saved) = load_one(core, &options.store_root.join(GROUPS), mended).await? {
         say_not_served(GROUPS, &tables.groups.load(saved));
     }
-    if let Some(saved) = load_one(core, &options.store_root.join(OFFSETS), mended).await? {
-        tables.offsets = ConsumerOffsets::load(saved);
-    }
+    tables.offsets = load_offsets(core, options, mended).await?;
     if let Some(saved) = load_one(core, &options.store_root.join(DELAY_OFFSETS), mended).await? {
         tables.delay_offsets = DelayOffsets::load(saved);
     }
@@ -118,6 +120,28 @@ pub(crate) async fn load(core: &Core, options: &ShardOptions) -> Result<Loaded, 
         tables.pop_orders = PopOrders::load(saved);
     }
     Ok(Loaded { tables, mended: files })
+}
+
+/// A store whose `enableLmq` has changed has its offsets in the other file: Apache would begin
+/// anew.
+async fn load_offsets(
+    core: &Core,
+    options: &ShardOptions,
+    mended: &mut Vec<Mended>,
+) -> Result<ConsumerOffsets, TableError> {
+    let own = offsets_file(options);
+    let other = if own == OFFSETS { LIGHT_OFFSETS } else { OFFSETS };
+    let mut saved = load_one(core, &options.store_root.join(own), mended).await?;
+    if saved.is_none() {
+        saved = load_one(core, &options.store_root.join(other), mended).await?;
+    }
+    let offsets = saved.map(ConsumerOffsets::load).unwrap_or_default();
+    Ok(if own == LIGHT_OFFSETS { offsets.split_light() } else { offsets })
+}
+
+/// Where consumer offsets are.
+pub(crate) fn offsets_file(options: &ShardOptions) -> &'static str {
+    if options.process.lite.has_own_offsets { LIGHT_OFFSETS } else { OFFSETS }
 }
 
 fn say_not_served(file: &str, not_served: &[NotServed]) {
@@ -136,7 +160,8 @@ const QUEUES_OF_LOST_TOPIC: i32 = 4;
 pub(crate) fn put_back_lost_topics(topics: &mut Topics, store: &Store<Core>, now_ms: i64) {
     let mut lost: BTreeMap<String, i32> = BTreeMap::new();
     store.for_each_queue(|topic, queue_id, _| {
-        if topics.get(topic).is_none() && !topics.is_not_served(topic) {
+        let is_light = topic.starts_with(names::LMQ_PREFIX);
+        if !is_light && topics.get(topic).is_none() && !topics.is_not_served(topic) {
             let queues = lost.entry(topic.to_owned()).or_default();
             *queues = (*queues).max(queue_id.saturating_add(1));
         }

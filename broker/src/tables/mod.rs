@@ -2,8 +2,10 @@
 
 pub(crate) mod consumers;
 pub(crate) mod delay_offsets;
+pub(crate) mod epochs;
 pub(crate) mod files;
 pub(crate) mod groups;
+pub(crate) mod lite_subscriptions;
 pub(crate) mod locks;
 mod members;
 mod not_served;
@@ -17,6 +19,7 @@ pub(crate) mod topics;
 
 use consumers::ConsumerGroups;
 use delay_offsets::DelayOffsets;
+use epochs::Epochs;
 use groups::SubscriptionGroups;
 use locks::QueueLocks;
 use netcore::ConnId;
@@ -44,6 +47,8 @@ pub(crate) struct Tables {
     pub(crate) pulled: PullOffsets,
     /// Saved: how far each delay level is delivered.
     pub(crate) delay_offsets: DelayOffsets,
+    /// Saved: the lives of masters that wrote the log.
+    pub(crate) epochs: Epochs,
     /// Which consumers are connected.
     pub(crate) consumers: ConsumerGroups<ConnId>,
     /// Which producers are connected.

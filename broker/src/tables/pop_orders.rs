@@ -52,6 +52,18 @@ impl PopOrders {
         Self { infos, queues, unsaved: false }
     }
 
+    /// Takes over a master's.
+    pub(crate) fn follow(&mut self, infos: OrderInfos) {
+        if infos != self.infos {
+            *self = Self { unsaved: true, ..Self::load(infos) };
+        }
+    }
+
+    /// As the file and GET_ALL_POP_ORDERS have them.
+    pub(crate) fn wrapper(&self) -> &OrderInfos {
+        &self.infos
+    }
+
     fn get(&self, topic: &str, group: &str, queue_id: i32) -> Option<&OrderInfo> {
         self.infos.table.get(&key(topic, group))?.get(&queue_id)
     }
@@ -163,10 +175,31 @@ impl PopOrders {
         }
     }
 
+    /// All messages of a pop block their queue until another time, and the attempt does not count
+    /// (`MemoryConsumerOrderInfoManager.suspendQueue`).
+    pub(crate) fn suspend(&mut self, at: (&str, &str, i32), pop_time_ms: i64, until_ms: i64) {
+        let info = self.get_mut(at.0, at.1, at.2);
+        let Some(info) = info.filter(|info| info.pop_time_ms == pop_time_ms) else { return };
+        for count in info.consumed.iter_mut().flat_map(BTreeMap::values_mut) {
+            *count = (*count - 1).max(0);
+        }
+        info.visible_ms = None;
+        info.invisible_ms = Some(until_ms.saturating_sub(pop_time_ms));
+    }
+
+    /// How many queues have messages that are out.
+    pub(crate) fn len(&self) -> usize {
+        self.queues
+    }
+
     /// Where a group goes on was set from outside: nothing blocks the queue.
     pub(crate) fn clear(&mut self, topic: &str, group: &str, queue_id: i32) {
-        if let Some(queues) = self.infos.table.get_mut(&key(topic, group)) {
+        let key = key(topic, group);
+        if let Some(queues) = self.infos.table.get_mut(&key) {
             let was_there = queues.remove(&queue_id).is_some();
+            if queues.is_empty() {
+                self.infos.table.remove(&key);
+            }
             self.queues -= usize::from(was_there);
             self.unsaved |= was_there;
         }
@@ -279,6 +312,24 @@ mod tests {
         assert_eq!(told(&mut orders, Some("a"), 2, &[10, 11]), "0 3 0");
         assert_eq!(told(&mut orders, Some("b"), 3, &[10, 11]), "0 qo3%10 1;0 qo3%11 1;0 3 1");
         assert_eq!(told(&mut orders, None, 4, &[11, 12]), "0 qo3%11 2;0 3 0");
+    }
+
+    #[test]
+    fn a_suspended_pop_blocks_its_queue_and_does_not_count() {
+        let mut orders = PopOrders::default();
+        for (at_ms, attempt) in [(1, "a"), (2, "b")] {
+            let pop = pop(Some(attempt), at_ms, &[10, 11]);
+            assert!(orders.popped(AT, pop, at_ms, &mut String::new()));
+        }
+        orders.visible_at(AT, 10, 2, 90_000);
+        orders.suspend(AT, 1, 70_000);
+        assert_eq!(orders.free_ms("T", "g", 3), Some(90_000), "of another pop");
+        orders.suspend(AT, 2, 5_000);
+        assert_eq!(orders.free_ms("T", "g", 3), Some(5_000));
+        assert!(orders.is_blocked(AT, None, 4_999) && !orders.is_blocked(AT, None, 5_000));
+        let mut counts = String::new();
+        assert!(orders.popped(AT, pop(Some("c"), 5_000, &[10]), 5_000, &mut counts));
+        assert_eq!(counts, "0 qo3%10 1;0 3 1");
     }
 
     #[test]

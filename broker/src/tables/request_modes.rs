@@ -17,6 +17,13 @@ impl RequestModes {
         Self { modes, unsaved: false }
     }
 
+    /// Takes over a master's.
+    pub(crate) fn follow(&mut self, modes: MessageRequestModes) {
+        if modes != self.modes {
+            *self = Self { modes, unsaved: true };
+        }
+    }
+
     /// What was said of a group and a topic.
     pub(crate) fn get(&self, topic: &str, group: &str) -> Option<&SetMessageRequestMode> {
         self.modes.message_request_mode_map.get(topic)?.get(group)

@@ -46,6 +46,37 @@ impl Mount {
         self.dir.path().join("mounted")
     }
 
+    /// A shell's script that runs its arguments in a control group whose writes to this file
+    /// system's device are held to so many bytes a second, and the group's folder. `None`, said
+    /// loudly, where this host does not let a test make one.
+    pub(crate) fn writing_slowly(&self, bytes_a_second: u64) -> Option<(String, SlowGroup)> {
+        let path = self.path();
+        let asked = Command::new("findmnt").args(["-no", "MAJ:MIN", "-M"]).arg(path).output();
+        let device = String::from_utf8(asked.unwrap().stdout).unwrap().trim().to_owned();
+        let name = format!("ringmq-test-slow-{}", std::process::id());
+        let versions = [
+            (
+                "/sys/fs/cgroup/blkio",
+                "blkio.throttle.write_bps_device",
+                format!("{device} {bytes_a_second}"),
+            ),
+            ("/sys/fs/cgroup", "io.max", format!("{device} wbps={bytes_a_second}")),
+        ];
+        for (root, file, limit) in versions {
+            let folder = Path::new(root).join(&name);
+            if std::fs::create_dir(&folder).is_err() {
+                continue;
+            }
+            let group = SlowGroup(folder);
+            if std::fs::write(group.0.join(file), &limit).is_ok() {
+                let script = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.0.display());
+                return Some((script, group));
+            }
+        }
+        eprintln!("SKIPPED: this host does not let a test slow a device down");
+        None
+    }
+
     /// From now on writes to it do not end until [`Mount::thaw`].
     pub(crate) fn freeze(&self) {
         run("fsfreeze", &["-f", &self.path().display().to_string()]).unwrap();
@@ -54,6 +85,15 @@ impl Mount {
     /// Lets writes go on.
     pub(crate) fn thaw(&self) {
         run("fsfreeze", &["-u", &self.path().display().to_string()]).unwrap();
+    }
+}
+
+/// A control group, removed when dropped.
+pub(crate) struct SlowGroup(PathBuf);
+
+impl Drop for SlowGroup {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir(&self.0);
     }
 }
 

@@ -1,146 +1,18 @@
-//! POP: what is handed out, what comes again, and what stops, kills and bad receipts do to it.
+//! POP: what is handed out, and what comes again.
 
-use crate::client::{Client, Frame, Stored};
+use crate::client::Client;
 use crate::cluster::{Cluster, eventually};
 use crate::delay::{now_ms, queue_end};
+use crate::pop_client::{
+    ASK, Ask, ack, ack_frame, fill, pop, pop_until, popped, send_pop, texts, with_receipt,
+};
 use protocol::bodies::{BatchAck, BatchAckRequestBody};
 use protocol::codes::{request, response};
 use protocol::json;
-use std::collections::BTreeMap;
+use protocol::names::TIMER_TOPIC;
+use std::io::Write as _;
 use std::time::Duration;
 use testkit::remoting::fields;
-
-/// A message with what acknowledges it.
-#[derive(Clone, Debug)]
-struct Popped {
-    stored: Stored,
-    receipt: String,
-    topic: String,
-}
-
-/// What a pop asks.
-#[derive(Clone, Copy)]
-struct Ask<'a> {
-    group: &'a str,
-    queue_id: i32,
-    max: i32,
-    invisible_ms: i64,
-    poll_ms: i64,
-    filter: &'a str,
-}
-
-const ASK: Ask<'static> =
-    Ask { group: "g", queue_id: -1, max: 32, invisible_ms: 60_000, poll_ms: 0, filter: "*" };
-
-fn send_pop(client: &mut Client, ask: Ask<'_>) -> i32 {
-    let numbers = [
-        ("queueId", i64::from(ask.queue_id)),
-        ("maxMsgNums", i64::from(ask.max)),
-        ("invisibleTime", ask.invisible_ms),
-        ("pollTime", ask.poll_ms),
-        ("bornTime", 0),
-        ("initMode", 0),
-    ];
-    client.send(
-        request::POP_MESSAGE,
-        0,
-        |ext| {
-            ext.str("consumerGroup", ask.group);
-            ext.str("topic", "T");
-            ext.str("exp", ask.filter);
-            ext.str("expType", "TAG");
-            numbers.iter().for_each(|(name, value)| ext.int(name, *value));
-        },
-        &[],
-    )
-}
-
-/// The receipts, as Java's client makes them of the answer's header.
-fn popped(answer: &Frame) -> Vec<Popped> {
-    let starts: BTreeMap<(String, String), String> = answer
-        .field("startOffsetInfo")
-        .split(';')
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            let parts: Vec<&str> = part.split(' ').collect();
-            ((parts[0].to_owned(), parts[1].to_owned()), parts[2].to_owned())
-        })
-        .collect();
-    let make = |stored: Stored| {
-        let own = stored.properties.get("POP_CK").cloned();
-        let queue_id = stored.queue_id.to_string();
-        let retry = own.as_deref().map_or("0", |own| own.split(' ').nth(4).unwrap()).to_owned();
-        let receipt = own.unwrap_or_else(|| {
-            format!(
-                "{} {} {} {} 0 broker-a {queue_id} {}",
-                starts[&(retry.clone(), queue_id.clone())],
-                answer.field("popTime"),
-                answer.field("invisibleTime"),
-                answer.field("reviveQid"),
-                stored.queue_offset,
-            )
-        });
-        let topic = match retry.as_str() {
-            "1" => "%RETRY%g_T",
-            "2" => "%RETRY%g+T",
-            _ => "T",
-        };
-        Popped { stored, receipt, topic: topic.to_owned() }
-    };
-    answer.messages().into_iter().map(make).collect()
-}
-
-fn pop(client: &mut Client, ask: Ask<'_>) -> Vec<Popped> {
-    let opaque = send_pop(client, ask);
-    let answer = client.answer_to(opaque);
-    assert!([0, response::POLLING_TIMEOUT].contains(&answer.code), "{answer:?}");
-    popped(&answer)
-}
-
-fn with_receipt(client: &mut Client, code: i32, message: &Popped, more: &[(&str, &str)]) -> Frame {
-    let queue_id = message.stored.queue_id.to_string();
-    let offset = message.stored.queue_offset.to_string();
-    let mut fields = vec![
-        ("consumerGroup", "g"),
-        ("topic", message.topic.as_str()),
-        ("queueId", queue_id.as_str()),
-        ("offset", offset.as_str()),
-        ("extraInfo", message.receipt.as_str()),
-    ];
-    fields.extend_from_slice(more);
-    client.call(code, &fields)
-}
-
-fn ack(client: &mut Client, message: &Popped) {
-    let answer = with_receipt(client, request::ACK_MESSAGE, message, &[]);
-    assert_eq!(answer.code, 0, "{answer:?}");
-}
-
-fn texts(messages: &[Popped]) -> Vec<String> {
-    let mut texts: Vec<String> =
-        messages.iter().map(|message| message.stored.text().to_owned()).collect();
-    texts.sort();
-    texts
-}
-
-fn fill(client: &mut Client, messages: i32) -> Vec<String> {
-    let texts: Vec<String> = (0..messages).map(|nth| format!("m{nth:03}")).collect();
-    for text in &texts {
-        client.put("T", "", text);
-    }
-    texts
-}
-
-/// Pops until `text` comes, and everything that came.
-fn pop_until(client: &mut Client, ask: Ask<'_>, text: &str) -> Popped {
-    let mut found = None;
-    eventually(&format!("{text} is popped"), || {
-        let mut all = pop(client, ask).into_iter();
-        found = all.find(|message| message.stored.text() == text);
-        found.is_some()
-    });
-    found.unwrap()
-}
 
 #[test]
 fn each_message_is_handed_out_once_to_a_group_and_again_to_another() {
@@ -336,130 +208,20 @@ fn a_notification_and_a_peek_take_nothing() {
 }
 
 #[test]
-fn after_a_clean_stop_nothing_acknowledged_comes_and_the_rest_does() {
-    let mut cluster = Cluster::start(1, &[]);
-    let mut client = cluster.client(0);
-    let sent = fill(&mut client, 20);
-    let ask = Ask { invisible_ms: 6_000, ..ASK };
-    let first = pop(&mut client, ask);
-    assert_eq!(texts(&first), sent);
-    let (kept, acked) = first.split_at(5);
-    acked.iter().for_each(|message| ack(&mut client, message));
-    assert_eq!(cluster.broker.stop(), Some(0));
-    cluster.restart_broker();
-    let mut client = cluster.client(0);
-    let mut again = vec![];
-    eventually("what was not acknowledged", || {
-        again.extend(pop(&mut client, ASK));
-        again.len() >= kept.len()
-    });
-    std::thread::sleep(Duration::from_secs(3));
-    again.extend(pop(&mut client, ASK));
-    assert_eq!(texts(&again), texts(kept));
-}
-
-#[test]
-fn after_a_kill_everything_that_was_not_acknowledged_comes() {
-    let mut cluster = Cluster::start(1, &[]);
-    let mut client = cluster.client(0);
-    let sent = fill(&mut client, 20);
-    let ask = Ask { invisible_ms: 4_000, ..ASK };
-    let first = pop(&mut client, ask);
-    let (kept, acked) = first.split_at(8);
-    acked.iter().for_each(|message| ack(&mut client, message));
-    cluster.broker.kill();
-    cluster.restart_broker();
-    let mut client = cluster.client(0);
-    let mut again = vec![];
-    eventually("what was not acknowledged", || {
-        again.extend(pop(&mut client, Ask { invisible_ms: 60_000, ..ASK }));
-        texts(kept).iter().all(|text| texts(&again).contains(text))
-    });
-    let duplicates = texts(&again).len() - kept.len();
-    println!("{duplicates} of {} acknowledged messages came again after a kill", acked.len());
-    assert!(duplicates <= sent.len());
-}
-
-#[test]
-fn receipts_that_are_wrong_are_refused_and_cost_nothing() {
+fn acknowledgements_of_one_turn_and_one_checkpoint_are_one_record() {
     let cluster = Cluster::start(1, &[]);
     let mut client = cluster.client(0);
-    fill(&mut client, 1);
-    let message = pop(&mut client, Ask { invisible_ms: 1_500, ..ASK }).remove(0);
-    let refused = |client: &mut Client, code: i32, receipt: &str, offset: i64| {
-        let mut wrong = message.clone();
-        wrong.receipt = receipt.to_owned();
-        wrong.stored.queue_offset = offset;
-        with_receipt(client, code, &wrong, &[("invisibleTime", "1000")]).code
-    };
-    let good = message.receipt.clone();
-    let at = message.stored.queue_offset;
-    for code in [request::ACK_MESSAGE, request::CHANGE_MESSAGE_INVISIBLETIME] {
-        for bad in ["", "x", "1 2 3", "a b c d e f g h", "1 2 3 4 9 b 0 0"] {
-            assert_eq!(refused(&mut client, code, bad, at), response::SYSTEM_ERROR, "{bad:?}");
-        }
-        let no_queue = "0 1 1 77 0 broker-a 0 0";
-        assert_eq!(refused(&mut client, code, no_queue, at), response::MESSAGE_ILLEGAL);
-        for beyond in [-1, at + 1_000, i64::MAX, i64::MIN] {
-            assert_eq!(refused(&mut client, code, &good, beyond), response::NO_MESSAGE);
-        }
+    fill(&mut client, 32);
+    let first = pop(&mut client, Ask { queue_id: 0, ..ASK });
+    assert_eq!(first.len(), 32);
+    let before = queue_end(&mut client, TIMER_TOPIC, 0);
+    let frames: Vec<(i32, Vec<u8>)> =
+        first.iter().map(|message| ack_frame(&mut client, message)).collect();
+    let bytes: Vec<u8> = frames.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+    client.stream.write_all(&bytes).unwrap();
+    for (opaque, _) in frames {
+        assert_eq!(client.answer_to(opaque).code, 0);
     }
-    let foreign = good.replace("broker-a", "another");
-    assert_eq!(refused(&mut client, request::ACK_MESSAGE, &foreign, at), 0, "as Apache has it");
-    let again = pop_until(&mut client, ASK, "m000");
-    ack(&mut client, &again);
-    ack(&mut client, &again);
-    ack(&mut client, &message);
-}
-
-#[test]
-fn pops_that_may_not_be_are_refused_with_apaches_codes() {
-    let cluster = Cluster::start(1, &[]);
-    let mut client = cluster.client(0);
-    fill(&mut client, 1);
-    let code = |client: &mut Client, ask: Ask<'_>| {
-        let opaque = send_pop(client, ask);
-        client.answer_to(opaque).code
-    };
-    assert_eq!(code(&mut client, Ask { max: 33, ..ASK }), response::INVALID_PARAMETER);
-    assert_eq!(code(&mut client, Ask { queue_id: 99, ..ASK }), response::INVALID_PARAMETER);
-    let year = Ask { invisible_ms: 366 * 86_400_000, ..ASK };
-    assert_eq!(code(&mut client, year), response::INVALID_PARAMETER);
-    let bad_tags = Ask { filter: "||", ..ASK };
-    assert_eq!(code(&mut client, bad_tags), response::SUBSCRIPTION_PARSE_FAILED);
-    for nothing in [0, -1, i32::MIN] {
-        assert_eq!(code(&mut client, Ask { max: nothing, ..ASK }), response::POLLING_TIMEOUT);
-    }
-    let gone = client.call(
-        request::POP_MESSAGE,
-        &[
-            ("consumerGroup", "g"),
-            ("topic", "none"),
-            ("queueId", "-1"),
-            ("maxMsgNums", "1"),
-            ("invisibleTime", "1000"),
-            ("pollTime", "0"),
-            ("bornTime", "0"),
-            ("initMode", "0"),
-        ],
-    );
-    assert_eq!(gone.code, response::TOPIC_NOT_EXIST);
-    let late = client.call(
-        request::POP_MESSAGE,
-        &[
-            ("consumerGroup", "g"),
-            ("topic", "T"),
-            ("queueId", "-1"),
-            ("maxMsgNums", "1"),
-            ("invisibleTime", "1000"),
-            ("pollTime", "0"),
-            ("bornTime", "1"),
-            ("initMode", "0"),
-        ],
-    );
-    assert_eq!((late.code, late.number("restNum")), (response::POLLING_TIMEOUT, 0), "{late:?}");
-    assert_eq!(client.call(request::POP_MESSAGE, &[("topic", "T")]).code, response::SYSTEM_ERROR);
-    let now = Ask { invisible_ms: 0, ..ASK };
-    assert_eq!(pop(&mut client, now).len(), 1);
-    pop_until(&mut client, ASK, "m000");
+    let records = queue_end(&mut client, TIMER_TOPIC, 0) - before;
+    assert!((1..16).contains(&records), "{records} records for 32 acknowledgements in one go");
 }

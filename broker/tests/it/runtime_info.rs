@@ -108,3 +108,30 @@ fn info(client: &mut crate::client::Client) -> BTreeMap<String, String> {
     assert_eq!(answer.code, 0);
     from_lenient::<KvTable>(&answer.body).unwrap().table
 }
+
+#[test]
+fn a_brokers_configuration_is_every_value_in_force_of_the_shard_that_is_asked() {
+    let cluster = Cluster::start(2, &["idleSpinMicros=37"]);
+    for shard in 0..2 {
+        let answer = cluster.client(shard).call(request::GET_BROKER_CONFIG, &[]);
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let values: BTreeMap<&str, &str> =
+            text.lines().map(|line| line.split_once('=').unwrap()).collect();
+        assert_eq!((answer.code, values["idleSpinMicros"]), (0, "37"), "{text}");
+        assert_eq!(values["flushDiskType"], "ASYNC_FLUSH", "a default: {text}");
+        assert!(values["brokerName"].ends_with(&format!("-s{shard}")), "{text}");
+        assert!(values["storePathRootDir"].ends_with(&format!("shard-{shard}")), "{text}");
+        assert!(values.contains_key("transientStorePoolEnable"), "Apache's keys too: {text}");
+    }
+}
+
+#[test]
+fn the_cpu_time_of_the_idle_spin_is_told_and_grows_with_wake_ups() {
+    let cluster = Cluster::start(1, &["idleSpinMicros=200"]);
+    let mut client = cluster.client(0);
+    let spun = |info: &BTreeMap<String, String>| info["idleSpinNanos"].parse::<u64>().unwrap();
+    let before = spun(&info(&mut client));
+    (0..20).for_each(|_| _ = info(&mut client));
+    // Each of them was followed by a look for more, mostly over the whole window.
+    assert!(spun(&info(&mut client)) - before > 20 * 20_000, "20 wake-ups of up to 200 µs");
+}

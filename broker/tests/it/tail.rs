@@ -97,6 +97,27 @@ fn while_the_disk_stalls_sends_are_answered_and_a_kill_takes_none_of_them() {
 }
 
 #[test]
+fn behind_a_slow_device_sends_are_answered_and_a_kill_takes_none_of_them() {
+    let Some(disk) = Mount::new(96) else { return };
+    let Some((script, _group)) = disk.writing_slowly(512 << 10) else { return };
+    let (dir, setting) = folder();
+    let store = format!("storePathRootDir={}", disk.path().join("store").display());
+    let settings = ["mappedFileSizeCommitLog=8388608", &store, &setting];
+    let words = ["sh", "-c", script.as_str(), "sh"];
+    let mut cluster = Cluster::start_with(1, &settings, |setup: BrokerSetup| setup.through(words));
+    let mut client = cluster.client(0);
+    // 4 MB: the device would take eight seconds for them.
+    put_many(&mut client, 0, 2000);
+    cluster.broker.signal("KILL");
+    cluster.broker.wait();
+    assert_eq!(tails(dir.path()).len(), 1);
+    cluster.restart_broker();
+    let said = cluster.broker.said();
+    assert!(said.contains("bytes were taken over from the memory that it left"), "{said}");
+    check(&mut cluster.client(0), 2000);
+}
+
+#[test]
 fn where_the_tmpfs_has_no_room_sends_wait_until_written_and_the_greeting_says_the_fix() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().display().to_string();

@@ -40,6 +40,10 @@ impl<C: Copy + Eq> NameServer<C> {
             None => debug!(peer = %asker.peer, %broker, %addr, topics, "broker registered again"),
         }
         let mut answer = Answer::ok();
+        if let Some(holder) = &registered.conflict_with {
+            // RingMQ's broker says so in its log; Apache's masters do not read it.
+            answer = answer.with("masterAddr", holder.clone());
+        }
         if let (Some(ha_addr), Some(master_addr)) = (registered.ha_addr, registered.master_addr) {
             answer = answer.with("haServerAddr", ha_addr).with("masterAddr", master_addr);
         }

@@ -10,10 +10,12 @@ mod client;
 mod common;
 mod groups;
 mod heartbeat;
+mod lite;
 mod locks;
 mod offsets;
 mod pop;
 mod register;
+mod replication;
 mod route;
 mod stats;
 mod topic;
@@ -35,6 +37,12 @@ pub use heartbeat::{
     CheckClientRequestBody, ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData,
     MessageModel, ProducerData, SubscriptionData,
 };
+pub use lite::{
+    ClientGroup, GetBrokerLiteInfoResponseBody, GetLiteClientInfoResponseBody,
+    GetLiteGroupInfoResponseBody, GetLiteTopicInfoResponseBody, GetParentTopicInfoResponseBody,
+    LiteLagInfo, LiteSubscriptionAction, LiteSubscriptionCtlRequestBody, LiteSubscriptionDto,
+    OffsetOption, OffsetOptionType,
+};
 pub use locks::{LockBatchRequestBody, LockBatchResponseBody};
 pub use offsets::{
     ConsumerOffsets, DelayOffsets, ResetOffsetBody, ResetOffsetBodyForC, ResetOffsetEntry,
@@ -45,6 +53,7 @@ pub use pop::{
     QueryAssignmentResponseBody, SetMessageRequestMode,
 };
 pub use register::{RegisterBodyError, RegisterBrokerBody};
+pub use replication::{EpochEntry, EpochEntryCache};
 pub use route::{
     BrokerData, BrokerMemberGroup, ClusterInfo, GetBrokerMemberGroupResponseBody, QueueData,
     TopicRouteData,

@@ -12,6 +12,10 @@ use super::{DataVersion, MessageQueue};
 pub struct ConsumerOffsets {
     /// Version (5.x).
     pub data_version: Option<DataVersion>,
+    /// With `enableLmq`, of groups that are light themselves: `topic@group` to the offset in queue
+    /// 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lmq_offset_table: Option<BTreeMap<String, i64>>,
     /// `topic@group` to queue to offset.
     pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
 }

@@ -235,8 +235,24 @@ pub const LITE_SUBSCRIPTION_CTL: i32 = 200_071;
 pub const ACK_LITE_MESSAGE: i32 = 200_072;
 /// Notify unsubscribe lite.
 pub const NOTIFY_UNSUBSCRIBE_LITE: i32 = 200_073;
+/// Get broker lite info.
+pub const GET_BROKER_LITE_INFO: i32 = 200_074;
+/// Get parent topic info.
+pub const GET_PARENT_TOPIC_INFO: i32 = 200_075;
+/// Get lite topic info.
+pub const GET_LITE_TOPIC_INFO: i32 = 200_076;
+/// Get lite client info.
+pub const GET_LITE_CLIENT_INFO: i32 = 200_077;
+/// Get lite group info.
+pub const GET_LITE_GROUP_INFO: i32 = 200_078;
+/// Trigger lite dispatch.
+pub const TRIGGER_LITE_DISPATCH: i32 = 200_079;
 /// Batch ack message.
 pub const BATCH_ACK_MESSAGE: i32 = 200_151;
+
+/// RingMQ's own: what ordered pops have handed out, as `consumerOrderInfo.json` has it. A slave
+/// asks for it; Apache's broker says that it does not support it (3).
+pub const GET_ALL_POP_ORDERS: i32 = 31_001;
 
 /// The request code behind a 16-bit one. The binary header has two bytes for the code, so the POP
 /// codes (2000xx) arrive as their low 16 bits; none of RocketMQ's real codes lies there.
@@ -244,6 +260,7 @@ pub const BATCH_ACK_MESSAGE: i32 = 200_151;
 pub fn from_short(code: i16) -> i32 {
     match code {
         3442..=3448 => POP_MESSAGE + i32::from(code) - 3442,
+        3462..=3471 => POP_LITE_MESSAGE + i32::from(code) - 3462,
         3543 => BATCH_ACK_MESSAGE,
         other => i32::from(other),
     }

@@ -1,62 +1,69 @@
 //! ACK_MESSAGE 200051 and BATCH_ACK_MESSAGE 200151: messages that were popped are consumed.
 
 use crate::answers::remoting::Refusal;
-use crate::desk::reply::Reply;
-use crate::desk::row::{Task, task};
+use crate::answers::ticket::{Done, Ticket};
 use crate::limits::ACKS_PER_REQUEST_MAX;
 use crate::requests::body;
+use crate::requests::lite::ack::{self as lite, Which};
+use crate::services::pop::gather::{Of, Places};
+use crate::services::pop::order;
+use crate::services::pop::spill;
 use crate::services::pop::storing::check_room;
-use crate::services::pop::{ack, order};
 use crate::shard::Shard;
 use engine::QueueRange;
-use protocol::bodies::{AckMessage, BatchAck, BatchAckRequestBody};
+use netcore::Net;
+use protocol::bodies::{BatchAck, BatchAckRequestBody};
 use protocol::codes::response;
 use protocol::pop::{ORDER_REVIVE_QUEUE, Receipt, Retry};
 use protocol::remoting::CommandView;
 
-/// Acknowledgements for one checkpoint, and where they go.
-#[derive(Debug)]
-struct Ready {
-    ack: AckMessage,
-    revive_queue: i32,
-    due_ms: i64,
-}
-
 /// One message.
-pub(crate) fn one(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task, Refusal> {
+pub(crate) fn one(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    command: &CommandView<'_>,
+) -> Result<Done, Refusal> {
     let ext = &command.ext;
     let (group, topic) = (ext.require("consumerGroup")?, ext.require("topic")?);
     let (queue_id, offset) = (ext.require_i32("queueId")?, ext.require_i64("offset")?);
     let receipt = ext.require("extraInfo")?;
     let range = queue(shard, &topic, queue_id)?;
+    if let Some(child) = ext.get("liteTopic").filter(|child| !child.trim().is_empty()) {
+        let (topic, group, child) = (&*topic, &*group, &*child);
+        let which = Which { topic, child, group, queue_id, offset, receipt: &receipt };
+        lite::ack(shard, &which)?;
+        ticket.ok(net);
+        return Ok(Done::Answered);
+    }
     if !(range.min_offset.0..=range.max_offset.0).contains(&offset) {
         return Err(no_message(&topic, queue_id, offset, range));
     }
     let receipt = read(shard, &receipt)?;
     if receipt.revive_queue == ORDER_REVIVE_QUEUE {
         order::ack(shard, (&topic, &group, queue_id), offset, receipt.pop_time_ms)?;
-        return Ok(task(&shard.cx, |_| async { Ok(Reply::ok()) }));
+        ticket.ok(net);
+        return Ok(Done::Answered);
     }
-    let ready = Ready {
-        ack: AckMessage {
-            offset,
-            offsets: None,
-            broker: Some(receipt.broker.to_owned()),
-            group: Some(group.into_owned()),
-            pop_time_ms: receipt.pop_time_ms,
-            queue_id,
-            start_offset: receipt.start_offset,
-            topic: Some(topic.into_owned()),
-        },
-        revive_queue: receipt.revive_queue,
-        due_ms: receipt.pop_time_ms.saturating_add(receipt.invisible_ms),
-    };
+    let of = of(&receipt, (&topic, &group, queue_id));
+    if spill::ack(shard, of, offset) {
+        ticket.ok(net);
+        return Ok(Done::Answered);
+    }
     check_room(shard, 2)?;
-    Ok(store(shard, vec![ready]))
+    let (gathered, mut places) = (&mut shard.services.pops.gathered, Places::default());
+    gathered.add(of, offset, &mut places);
+    gathered.wait(ticket, places);
+    Ok(Done::Waits)
 }
 
-/// Several.
-pub(crate) fn batch(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task, Refusal> {
+/// Several. None of them counts unless all can be read.
+pub(crate) fn batch(
+    shard: &mut Shard,
+    net: &mut Net,
+    ticket: Ticket,
+    command: &CommandView<'_>,
+) -> Result<Done, Refusal> {
     let BatchAckRequestBody { acks, broker_name } = body::read(command)?;
     if acks.is_empty() {
         return Err(Refusal::new(response::NO_MESSAGE, "no acknowledgements in the body"));
@@ -64,41 +71,63 @@ pub(crate) fn batch(shard: &mut Shard, command: &CommandView<'_>) -> Result<Task
     let mut left = ACKS_PER_REQUEST_MAX;
     let mut all = vec![];
     for ack in acks {
-        let offsets = offsets(shard, &ack, left)?;
+        let topic = real_topic(&ack)?;
+        let offsets = offsets(shard, &ack, &topic, left)?;
         left -= offsets.len();
-        if offsets.is_empty() {
-            continue;
+        if !offsets.is_empty() {
+            check_revive_queue(shard, ack.revive_queue)?;
+            all.push((ack, topic, offsets));
         }
-        check_revive_queue(shard, ack.revive_queue)?;
-        if ack.revive_queue == ORDER_REVIVE_QUEUE {
-            let (topic, at_ms) = (real_topic(&ack)?, ack.pop_time_ms);
-            for offset in offsets {
-                order::ack(shard, (&topic, &ack.group, ack.queue_id), offset, at_ms)?;
-            }
-            continue;
-        }
-        all.push(Ready {
-            due_ms: ack.pop_time_ms.saturating_add(ack.invisible_ms),
-            revive_queue: ack.revive_queue,
-            ack: AckMessage {
-                offset: -1,
-                offsets: Some(offsets),
-                broker: broker_name.clone(),
-                topic: Some(real_topic(&ack)?),
-                group: Some(ack.group),
-                pop_time_ms: ack.pop_time_ms,
-                queue_id: ack.queue_id,
-                start_offset: ack.start_offset,
-            },
-        });
     }
     check_room(shard, 2)?;
-    Ok(store(shard, all))
+    let mut places = Places::default();
+    for (ack, topic, offsets) in all {
+        let at = (&*topic, &*ack.group, ack.queue_id);
+        let of = Of {
+            topic: &topic,
+            group: &ack.group,
+            queue_id: ack.queue_id,
+            start_offset: ack.start_offset,
+            pop_time_ms: ack.pop_time_ms,
+            broker: broker_name.as_deref(),
+            revive_queue: ack.revive_queue,
+            due_ms: ack.pop_time_ms.saturating_add(ack.invisible_ms),
+        };
+        for offset in offsets {
+            if ack.revive_queue == ORDER_REVIVE_QUEUE {
+                order::ack(shard, at, offset, ack.pop_time_ms)?;
+            } else if !spill::ack(shard, of, offset) {
+                shard.services.pops.gathered.add(of, offset, &mut places);
+            }
+        }
+    }
+    if places.is_empty() {
+        ticket.ok(net);
+        return Ok(Done::Answered);
+    }
+    shard.services.pops.gathered.wait(ticket, places);
+    Ok(Done::Waits)
+}
+
+/// The checkpoint that a receipt names.
+pub(super) fn of<'a>(
+    receipt: &Receipt<'a>,
+    (topic, group, queue_id): (&'a str, &'a str, i32),
+) -> Of<'a> {
+    Of {
+        topic,
+        group,
+        queue_id,
+        start_offset: receipt.start_offset,
+        pop_time_ms: receipt.pop_time_ms,
+        broker: Some(receipt.broker),
+        revive_queue: receipt.revive_queue,
+        due_ms: receipt.pop_time_ms.saturating_add(receipt.invisible_ms),
+    }
 }
 
 /// The messages that an entry of a batch names, as far as their queue has them: at most `max`.
-fn offsets(shard: &Shard, ack: &BatchAck, max: usize) -> Result<Vec<i64>, Refusal> {
-    let topic = real_topic(ack)?;
+fn offsets(shard: &Shard, ack: &BatchAck, topic: &str, max: usize) -> Result<Vec<i64>, Refusal> {
     let Some(places) = ack.places(max.saturating_add(1)) else {
         return Err(Refusal::new(response::SYSTEM_ERROR, "a bit set that is no base64"));
     };
@@ -106,7 +135,7 @@ fn offsets(shard: &Shard, ack: &BatchAck, max: usize) -> Result<Vec<i64>, Refusa
         let remark = format!("more than {ACKS_PER_REQUEST_MAX} acknowledgements in one request");
         return Err(Refusal::new(response::INVALID_PARAMETER, remark));
     }
-    let Some(range) = shard.cx.store.queue_range(&topic, ack.queue_id) else { return Ok(vec![]) };
+    let Some(range) = shard.cx.store.queue_range(topic, ack.queue_id) else { return Ok(vec![]) };
     let queue = range.min_offset.0..=range.max_offset.0;
     let offsets = places.iter().filter_map(|place| ack.start_offset.checked_add(*place));
     Ok(offsets.filter(|offset| queue.contains(offset)).collect())
@@ -116,15 +145,6 @@ fn real_topic(ack: &BatchAck) -> Result<String, Refusal> {
     let retry = Retry::from_flag(&ack.retry)
         .ok_or_else(|| Refusal::new(response::SYSTEM_ERROR, "getRetry fail, format is wrong"))?;
     Ok(retry.topic(&ack.topic, &ack.group))
-}
-
-fn store(shard: &Shard, all: Vec<Ready>) -> Task {
-    task(&shard.cx, |cx| async move {
-        for Ready { ack, revive_queue, due_ms } in &all {
-            ack::ack(&cx, ack, *revive_queue, *due_ms).await?;
-        }
-        Ok(Reply::ok())
-    })
 }
 
 /// What a queue has, of a topic that there is.

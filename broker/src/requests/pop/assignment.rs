@@ -1,8 +1,8 @@
 //! QUERY_ASSIGNMENT 400, SET_MESSAGE_REQUEST_MODE 401, GET_ALL_MESSAGE_REQUEST_MODE 402: the broker
 //! says which queues a client consumes, and how (`QueryAssignmentProcessor`).
 //!
-//! The queues are those of all brokers of the topic, so a name server is asked for its route. A
-//! broker without a name server knows its own queues.
+//! The queues are those of all brokers of the topic, so a name server is asked for its route, which
+//! is kept for some seconds. A broker without a name server knows its own queues.
 
 use super::allocate::{Strategy, allocate, allocate_for_pop};
 use crate::answers::remoting::Refusal;
@@ -19,6 +19,7 @@ use protocol::bodies::{
 use protocol::codes::{request, response};
 use protocol::remoting::{CommandView, ExtWriter};
 use protocol::{json, names};
+use std::rc::Rc;
 
 /// A name server may take so long for a route, in milliseconds.
 const ROUTE_MS: i64 = 3_000;
@@ -110,6 +111,26 @@ fn mode_of(shard: &Shard, topic: &str, group: &str) -> (MessageRequestMode, i32)
 
 /// The queues of a topic that may be read, of all brokers; `None` when there is no such topic.
 async fn queues_of(cx: &Cx, topic: &str) -> Option<Vec<MessageQueue>> {
+    let now_ms = cx.now_ms();
+    if let Some(queues) = cx.with(|shard, _| shard.peers.routes.fresh(topic, now_ms)) {
+        return Some(queues.to_vec());
+    }
+    match asked_queues(cx, topic).await {
+        Some(Some(queues)) => {
+            let kept = Rc::from(&*queues);
+            cx.with(|shard, _| shard.peers.routes.keep(topic, kept, now_ms));
+            Some(queues)
+        }
+        Some(None) => None,
+        None => cx.with(|shard, _| match shard.peers.routes.last(topic) {
+            Some(queues) => Some(queues.to_vec()),
+            None => own_queues(shard, topic),
+        }),
+    }
+}
+
+/// What a name server says; `None` when none answers.
+async fn asked_queues(cx: &Cx, topic: &str) -> Option<Option<Vec<MessageQueue>>> {
     let awaited = cx.with(|shard, net| {
         let conn = shard.peers.name_servers.registered().next()?;
         let ext = |ext: &mut ExtWriter<'_>| ext.str("topic", topic);
@@ -117,20 +138,19 @@ async fn queues_of(cx: &Cx, topic: &str) -> Option<Vec<MessageQueue>> {
         let deadline_ms = shard.cx.now_ms().saturating_add(ROUTE_MS);
         shard.peers.asked.ask_client(net, conn, deadline_ms, &request).ok()
     });
-    if let Some(awaited) = awaited
-        && let Ok(answer) = awaited.await
-    {
-        let found = answer.code == response::SUCCESS;
-        let route = found.then(|| json::from_lenient::<TopicRouteData>(&answer.body).ok());
-        return route.flatten().map(|route| readable(topic, &route));
-    }
-    cx.with(|shard, _| {
-        let config = &shard.tables.topics.get(topic)?.config;
-        let broker = &shard.cx.options.broker;
-        let is_readable = config.perm & perm::READ != 0;
-        let queues = if is_readable { config.read_queue_nums } else { 0 };
-        Some(numbered(topic, broker, queues))
-    })
+    let answer = awaited?.await.ok()?;
+    let found = answer.code == response::SUCCESS;
+    let route = found.then(|| json::from_lenient::<TopicRouteData>(&answer.body).ok()).flatten();
+    Some(route.map(|route| readable(topic, &route)))
+}
+
+/// This broker's alone.
+fn own_queues(shard: &Shard, topic: &str) -> Option<Vec<MessageQueue>> {
+    let config = &shard.tables.topics.get(topic)?.config;
+    let broker = &shard.cx.options.broker;
+    let is_readable = config.perm & perm::READ != 0;
+    let queues = if is_readable { config.read_queue_nums } else { 0 };
+    Some(numbered(topic, broker, queues))
 }
 
 fn readable(topic: &str, route: &TopicRouteData) -> Vec<MessageQueue> {

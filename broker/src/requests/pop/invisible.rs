@@ -1,13 +1,15 @@
 //! CHANGE_MESSAGE_INVISIBLETIME 200053: a popped message comes again sooner or later than it would.
 
-use super::ack::{no_message, queue, read};
+use super::ack::{no_message, of, queue, read};
 use crate::answers::remoting::Refusal;
 use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
+use crate::requests::lite::ack::{self as lite, Which};
+use crate::services::pop::gather::Ready;
 use crate::services::pop::storing::check_room;
 use crate::services::pop::{ack, order};
 use crate::shard::Shard;
-use protocol::bodies::{AckMessage, CheckPoint};
+use protocol::bodies::CheckPoint;
 use protocol::pop::ORDER_REVIVE_QUEUE;
 use protocol::remoting::CommandView;
 
@@ -20,6 +22,12 @@ pub(crate) fn change(shard: &mut Shard, command: &CommandView<'_>) -> Result<Tas
     let (receipt, invisible_ms) = (ext.require("extraInfo")?, ext.require_i64("invisibleTime")?);
     let suspend = ext.get_bool("suspend").unwrap_or(false);
     let range = queue(shard, &topic, queue_id)?;
+    if let Some(child) = ext.get("liteTopic").filter(|child| !child.trim().is_empty()) {
+        let (topic, group, child) = (&*topic, &*group, &*child);
+        let which = Which { topic, child, group, queue_id, offset, receipt: &receipt };
+        let reply = lite::change(shard, &which, (invisible_ms, suspend))?;
+        return Ok(task(&shard.cx, |_| async { Ok(reply) }));
+    }
     if !(range.min_offset.0..range.max_offset.0).contains(&offset) {
         return Err(no_message(&topic, queue_id, offset, range));
     }
@@ -51,21 +59,12 @@ pub(crate) fn change(shard: &mut Shard, command: &CommandView<'_>) -> Result<Tas
         suspend,
         ..CheckPoint::default()
     };
-    let origin = AckMessage {
-        offset,
-        offsets: None,
-        broker: Some(receipt.broker.to_owned()),
-        group: Some(group.into_owned()),
-        pop_time_ms: receipt.pop_time_ms,
-        queue_id,
-        start_offset: receipt.start_offset,
-        topic: Some(topic.into_owned()),
-    };
-    let due_ms = receipt.pop_time_ms.saturating_add(receipt.invisible_ms);
+    let of = of(&receipt, (&topic, &group, queue_id));
+    let origin = Ready::new(of, offset);
     check_room(shard, 2)?;
     Ok(task(&shard.cx, move |cx| async move {
         ack::check_point(&cx, &point, revive_queue).await?;
-        ack::ack(&cx, &origin, revive_queue, due_ms).await?;
+        ack::ack(&cx, &origin).await?;
         Ok(changed(now_ms, invisible_ms, revive_queue))
     }))
 }

@@ -8,7 +8,7 @@ use crate::desk::reply::Reply;
 use crate::desk::row::{Task, task};
 use crate::limits::POP_MESSAGES_MAX;
 use crate::reads::pop_ask::{PopAsk, PopKind};
-use crate::services::pop::take;
+use crate::services::pop::{sources, take};
 use crate::shard::{Cx, Shard};
 use engine::{QueueOffset, ReadRequest, ReadSlices, ReadStatus, TagFilter};
 use netcore::Net;
@@ -21,7 +21,7 @@ use std::rc::Rc;
 /// NOTIFICATION: answered when there is a message, or when its time is up.
 pub(crate) fn notification(
     shard: &mut Shard,
-    _: &mut Net,
+    net: &mut Net,
     ticket: Ticket,
     command: &CommandView<'_>,
 ) -> Result<Done, Refusal> {
@@ -46,7 +46,7 @@ pub(crate) fn notification(
         order: ext.get_bool("order").unwrap_or(false),
         attempt_id: ext.get("attemptId").map(|id| (*id).into()),
     };
-    take::begin(shard, ask);
+    take::begin(shard, net, ask);
     Ok(Done::Waits)
 }
 
@@ -102,7 +102,7 @@ async fn look(
 ) -> Result<Reply, Refusal> {
     let (mut slices, mut bytes, mut messages, mut rest) = (vec![], 0, 0, 0);
     for (topic, queue_id) in queues {
-        let from = cx.with(|shard, _| take::peek_from(shard, topic, group, *queue_id));
+        let from = cx.with(|shard, _| sources::peek_from(shard, topic, group, *queue_id));
         let range = cx.store.queue_range(topic, *queue_id).unwrap_or_default();
         rest += (range.max_offset.0 - from).max(0);
         if messages >= max {

@@ -12,7 +12,7 @@ use protocol::codes::response;
 use protocol::remoting::{CommandView, Ext, ExtWriter};
 
 /// A client whose pop is so much older than it may wait has given up (`isTimeoutTooMuch`).
-const TOO_LATE_MS: i64 = 500;
+pub(crate) const TOO_LATE_MS: i64 = 500;
 /// `ConsumeInitMode.MAX`.
 const INIT_AT_END: i32 = 1;
 
@@ -25,7 +25,7 @@ pub(crate) fn handle(
 ) -> Result<Done, Refusal> {
     match ask(shard, ticket, &command.ext) {
         Ok(ask) => {
-            take::begin(shard, ask);
+            take::begin(shard, net, ask);
             Ok(Done::Waits)
         }
         // Java's client reads the fields of this answer without looking whether they are there.

@@ -6,6 +6,7 @@ use crate::answers::remoting::Refusal;
 use crate::answers::ticket::{Done, Ticket};
 use crate::checked;
 use crate::requests::body;
+use crate::services::lite;
 use crate::shard::Shard;
 use crate::tables::groups::NotPut;
 use netcore::Net;
@@ -114,13 +115,15 @@ pub(crate) fn delete(
 ) -> Result<Done, Refusal> {
     let name = command.ext.require("groupName")?;
     let now_ms = shard.cx.now_ms();
+    let is_lite = lite::groups::bind_topic(&shard.tables, &name).is_some();
     if shard.tables.groups.delete(&name, now_ms) {
         tracing::info!("consumer group {name} deleted by request");
     }
-    if command.ext.get_bool("cleanOffset") == Some(true) {
+    if is_lite || command.ext.get_bool("cleanOffset") == Some(true) {
         shard.tables.offsets.forget_group(&name);
         shard.tables.pulled.forget_group(&name);
         shard.services.pops.cursors.forget(|key| *key.group == *name);
+        shard.services.pops.buffer.forget(|key| *key.group == *name);
     }
     ticket.ok(net);
     Ok(Done::Answered)

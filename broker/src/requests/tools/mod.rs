@@ -14,10 +14,12 @@
 //! | [`saved`] | 43, 45: tables as their files have them |
 //! | [`timers`] | 60, 61: how far timers are, how many wait |
 //! | [`half`] | 323: a transaction's half is checked again |
+//! | [`configuration`] | 26: every value in force |
 //!
 //! Facts: `AdminBrokerProcessor` and `Broker2Client` of Apache 5.5.0. Where this broker decides
 //! otherwise: docs/decisions/0039-consumer-tools.md.
 
+pub(crate) mod configuration;
 pub(crate) mod connections;
 pub(crate) mod correct;
 pub(crate) mod groups;

@@ -68,6 +68,7 @@ pub(crate) fn fate(error: &PutError) -> NotDelivered {
             AppendError::TooLarge { .. }
             | AppendError::Record(_)
             | AppendError::NoCrcProperty
+            | AppendError::ManyLightQueues { .. }
             | AppendError::EmptyBatch
             | AppendError::QueueId { .. }
             | AppendError::TopicName,
@@ -78,6 +79,7 @@ pub(crate) fn fate(error: &PutError) -> NotDelivered {
             AppendError::TailFull { .. }
             | AppendError::DiskFull { .. }
             | AppendError::LogBlocked { .. }
+            | AppendError::LightQueuesFull { .. }
             | AppendError::QueueStuck { .. }
             | AppendError::DiskNearlyFull { .. }
             | AppendError::Foreign,

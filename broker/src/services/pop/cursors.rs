@@ -9,6 +9,13 @@
 //! has a checkpoint that outlives a power cut. A queue belongs to one pop while that reads it; a
 //! pop that meets a taken queue goes on to the next one. A queue is here from a pop until its
 //! checkpoint is flushed, so memory is a few rows for each queue that is in use. Pure.
+//!
+//! A checkpoint that is in memory only ([`super::buffer`]) holds its step: neither it nor those
+//! behind it count until it is released.
+//!
+//! ```text
+//!   steps of a queue:  ck 7 held │ ck 9 released │ ck 12 held      7 is released: 7 and 9 go on
+//! ```
 
 use engine::PhyOffset;
 use std::collections::{HashMap, VecDeque};
@@ -22,6 +29,10 @@ pub(crate) struct Key {
     pub(crate) queue_id: i32,
 }
 
+/// Names a checkpoint that is or was in memory only. Later ones have greater numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PointId(pub(super) u64);
+
 #[derive(Debug, Default)]
 struct Cursor {
     /// The next message to pop; counts while `waiting`.
@@ -33,6 +44,23 @@ struct Cursor {
     is_taken: bool,
     /// A pop met it taken.
     was_wanted: bool,
+    /// Steps from the first that is held on, in order.
+    held: VecDeque<Step>,
+}
+
+/// Where a group goes on when a checkpoint is released.
+#[derive(Debug)]
+struct Step {
+    next: i64,
+    /// Its checkpoint's; of one without, that of the step before it.
+    id: PointId,
+    is_released: bool,
+}
+
+impl Cursor {
+    fn is_idle(&self) -> bool {
+        self.waiting == 0 && self.held.is_empty() && !self.is_taken
+    }
 }
 
 /// What the table is to have once the log is flushed up to `end`.
@@ -55,10 +83,7 @@ pub(crate) struct Cursors {
 impl Cursors {
     /// Takes a queue; false when it is taken.
     pub(crate) fn take(&mut self, key: &Key) -> bool {
-        let cursor = self.queues.entry(key.clone()).or_insert_with(|| {
-            self.lives += 1;
-            Cursor { life: self.lives, ..Cursor::default() }
-        });
+        let cursor = self.of(key);
         if cursor.is_taken {
             cursor.was_wanted = true;
             return false;
@@ -72,7 +97,7 @@ impl Cursors {
         let Some(cursor) = self.queues.get_mut(key) else { return false };
         cursor.is_taken = false;
         let was_wanted = std::mem::take(&mut cursor.was_wanted);
-        if cursor.waiting == 0 {
+        if cursor.is_idle() {
             self.queues.remove(key);
         }
         was_wanted
@@ -80,17 +105,62 @@ impl Cursors {
 
     /// The next message, where that is not in the table yet.
     pub(crate) fn next(&self, key: &Key) -> Option<i64> {
-        self.queues.get(key).filter(|cursor| cursor.waiting > 0).map(|cursor| cursor.next)
+        let is_ahead = |cursor: &&Cursor| cursor.waiting > 0 || !cursor.held.is_empty();
+        self.queues.get(key).filter(is_ahead).map(|cursor| cursor.next)
+    }
+
+    /// Steps of a queue from the first that is held on.
+    pub(super) fn held(&self, key: &Key) -> usize {
+        self.queues.get(key).map_or(0, |cursor| cursor.held.len())
     }
 
     /// The next message is `next`; the table may say so when the log is flushed up to `end`, its
     /// end at this moment.
     pub(crate) fn advance(&mut self, key: &Key, next: i64, end: PhyOffset) {
-        let cursor = self.queues.entry(key.clone()).or_insert_with(|| {
+        let cursor = self.of(key);
+        cursor.next = next;
+        if let Some(id) = cursor.held.back().map(|step| step.id) {
+            cursor.held.push_back(Step { next, id, is_released: true });
+            return;
+        }
+        self.wait(key, next, end);
+    }
+
+    /// The next message is `next`; the table may say so when the checkpoint before it is released,
+    /// and all before that.
+    pub(super) fn hold(&mut self, key: &Key, next: i64, id: PointId) {
+        let cursor = self.of(key);
+        cursor.next = next;
+        cursor.held.push_back(Step { next, id, is_released: false });
+    }
+
+    /// A checkpoint is in the log, or all of it is acknowledged: its step waits for the log to be
+    /// flushed up to `end`, its end at this moment.
+    pub(super) fn release(&mut self, key: &Key, id: PointId, end: PhyOffset) {
+        let Some(cursor) = self.queues.get_mut(key) else { return };
+        let at = cursor.held.partition_point(|step| step.id < id);
+        match cursor.held.get_mut(at) {
+            Some(step) if step.id == id => step.is_released = true,
+            _ => return, // the group's place was set from outside meanwhile
+        }
+        let mut next = None;
+        while let Some(step) = cursor.held.pop_front_if(|step| step.is_released) {
+            next = Some(step.next);
+        }
+        if let Some(next) = next {
+            self.wait(key, next, end);
+        }
+    }
+
+    fn of(&mut self, key: &Key) -> &mut Cursor {
+        self.queues.entry(key.clone()).or_insert_with(|| {
             self.lives += 1;
             Cursor { life: self.lives, ..Cursor::default() }
-        });
-        cursor.next = next;
+        })
+    }
+
+    fn wait(&mut self, key: &Key, next: i64, end: PhyOffset) {
+        let Some(cursor) = self.queues.get_mut(key) else { return };
         let newest = self.waits.back_mut();
         if let Some(row) =
             newest.filter(|row| row.end == end && row.life == cursor.life && row.key == *key)
@@ -107,6 +177,7 @@ impl Cursors {
         if let Some(cursor) = self.queues.get_mut(key) {
             self.lives += 1;
             (cursor.life, cursor.waiting) = (self.lives, 0);
+            cursor.held.clear();
         }
     }
 
@@ -116,9 +187,10 @@ impl Cursors {
             if which(key) {
                 self.lives += 1;
                 (cursor.life, cursor.waiting) = (self.lives, 0);
+                cursor.held.clear();
             }
         }
-        self.queues.retain(|_, cursor| cursor.is_taken || cursor.waiting > 0);
+        self.queues.retain(|_, cursor| !cursor.is_idle());
     }
 
     /// The log is flushed up to `upto`: tells `save` what the table may have.
@@ -131,7 +203,7 @@ impl Cursors {
             };
             save(&key, next);
             cursor.waiting -= 1;
-            if cursor.waiting == 0 && !cursor.is_taken {
+            if cursor.is_idle() {
                 self.queues.remove(&key);
             }
         }
@@ -173,6 +245,26 @@ mod tests {
         assert_eq!((cursors.next(&one), cursors.next(&two)), (Some(7), None));
         assert_eq!(flushed(&mut cursors, 200), [("g".into(), 0, 7)]);
         assert!(cursors.queues.is_empty() && cursors.waits.is_empty());
+    }
+
+    #[test]
+    fn a_step_that_is_held_holds_those_behind_it() {
+        let (mut cursors, one) = (Cursors::default(), key("g", 0));
+        let ids = [1, 2, 3].map(PointId);
+        cursors.hold(&one, 3, ids[0]);
+        cursors.hold(&one, 5, ids[1]);
+        cursors.advance(&one, 6, PhyOffset(100));
+        cursors.hold(&one, 9, ids[2]);
+        assert_eq!((cursors.next(&one), cursors.held(&one)), (Some(9), 4));
+        cursors.release(&one, ids[1], PhyOffset(200));
+        assert_eq!(flushed(&mut cursors, 500), []);
+        cursors.release(&one, ids[0], PhyOffset(300));
+        assert_eq!(flushed(&mut cursors, 299), []);
+        assert_eq!(flushed(&mut cursors, 300), [("g".into(), 0, 6)]);
+        assert_eq!((cursors.next(&one), cursors.held(&one)), (Some(9), 1));
+        cursors.reset(&one);
+        cursors.release(&one, ids[2], PhyOffset(400));
+        assert_eq!((flushed(&mut cursors, 500), cursors.next(&one)), (vec![], None));
     }
 
     #[test]

@@ -17,13 +17,16 @@
 //! - **A checkpoint is judged once**, when its acknowledgements are there ([`settled`], [`merge`]).
 //!
 //! Reading order: [`records`], [`cursors`], [`settled`], [`merge`], [`state`], [`retry_message`],
-//! [`storing`], [`taken`], [`blocked`], [`order`], [`answer`], [`take`], [`ack`], [`outlet`],
-//! [`revive`].
+//! [`storing`], [`taken`], [`blocked`], [`order`], [`answer`], [`sources`], [`hand_out`],
+//! [`buffer`], [`spill`], [`walk`], [`take`], [`gather`], [`ack`], [`outlet`], [`revive`].
 
 pub(crate) mod ack;
 mod answer;
 mod blocked;
+pub(crate) mod buffer;
 pub(crate) mod cursors;
+pub(crate) mod gather;
+mod hand_out;
 mod merge;
 pub(crate) mod order;
 mod outlet;
@@ -33,10 +36,13 @@ mod revive;
 mod settled;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod sources;
+pub(crate) mod spill;
 pub(crate) mod state;
 pub(crate) mod storing;
 pub(crate) mod take;
 mod taken;
+mod walk;
 
 use crate::shard::{Cx, Shard};
 use crate::tables::Tables;
@@ -63,22 +69,31 @@ pub(crate) fn start(cx: &Cx) {
     }
 }
 
-/// Runs the pops that were woken in this turn.
-pub(crate) fn run_woken(shard: &mut Shard) {
-    if shard.reads.woken_pops.is_empty() {
-        return;
+/// The end of a turn of the loop: what was acknowledged in it is stored, and pops that it woke run.
+pub(crate) fn turn_ended(shard: &mut Shard, net: &mut Net) {
+    ack::turn_ended(shard, net);
+    run_woken(shard, net);
+}
+
+/// Runs the pops that were woken in this turn, and those that they wake: each of these takes
+/// messages that the one before it has left, or waits again.
+fn run_woken(shard: &mut Shard, net: &mut Net) {
+    while !shard.reads.woken_pops.is_empty() {
+        let mut woken = std::mem::take(&mut shard.reads.woken_pops);
+        woken.drain(..).for_each(|ask| take::begin(shard, net, ask));
+        if shard.reads.woken_pops.is_empty() {
+            shard.reads.woken_pops = woken; // its memory is used again
+        }
     }
-    let mut woken = std::mem::take(&mut shard.reads.woken_pops);
-    woken.drain(..).for_each(|ask| take::begin(shard, ask));
-    shard.reads.woken_pops = woken;
 }
 
 /// Lets offsets go into their table once the log is flushed, and runs the pops whose time is up.
-pub(crate) fn tick(shard: &mut Shard, _: &mut Net) {
+pub(crate) fn tick(shard: &mut Shard, net: &mut Net) {
     let flushed = shard.cx.store.flushed();
     save(shard, flushed);
+    spill::tick(shard);
     order::wake_freed(shard);
-    run_woken(shard);
+    run_woken(shard, net);
 }
 
 /// Forgets the groups of which nothing waits, and what ordered pops handed out long ago.

@@ -1,7 +1,9 @@
 //! What POP keeps of one shard, and shares with the rest of it.
 
 use super::blocked::Blocked;
+use super::buffer::Buffer;
 use super::cursors::{Cursors, Key};
+use super::gather::Gathered;
 use super::settled::{Settled, TimersAt};
 use crate::services::delivery::arrived::Arrived;
 use engine::PhyOffset;
@@ -27,6 +29,12 @@ pub(crate) struct Counts {
 pub(crate) struct Pops {
     /// Where groups are that pop.
     pub(crate) cursors: Cursors,
+    /// Checkpoints that wait in memory.
+    pub(crate) buffer: Buffer,
+    /// A task writes those that leave it.
+    pub(super) spills: bool,
+    /// What was acknowledged in this turn.
+    pub(crate) gathered: Gathered,
     /// Queues that ordered pops block.
     pub(super) blocked: Blocked,
     /// Up to when acknowledgements are in the revive topic.
@@ -85,6 +93,6 @@ impl Pops {
 
     /// Whether nothing is on its way into the log.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.revives.get() == 0 && self.cursors.taken() == 0
+        self.revives.get() == 0 && self.cursors.taken() == 0 && !self.spills
     }
 }

@@ -4,7 +4,7 @@ use super::records::{ReviveRecord, Writer};
 use crate::answers::remoting::Refusal;
 use crate::sends::errors::PutError;
 use crate::sends::message::Message;
-use crate::sends::put;
+use crate::sends::put::{self, Begun};
 use crate::sends::timer::NotTimed;
 use crate::shard::{Cx, Shard};
 use engine::PhyOffset;
@@ -38,6 +38,19 @@ pub(super) fn not_timed(shard: &Shard, not: NotTimed) -> Refusal {
     Refusal::new(code, remark)
 }
 
+/// Appends a record at once: where it ends; `None` when there is no room.
+pub(super) fn append_now(
+    shard: &mut Shard,
+    record: &ReviveRecord,
+) -> Result<Option<PhyOffset>, Refusal> {
+    let properties = [record.properties()];
+    let draft = record.draft(&properties);
+    match put::append_now(shard, &Message::One(&draft)) {
+        Ok(appended) => Ok(appended.map(|appended| appended.end())),
+        Err(error) => Err(not_stored(&shard.cx, &error)),
+    }
+}
+
 /// Appends a record: where it ends.
 pub(super) async fn append(cx: &Cx, record: &ReviveRecord) -> Result<PhyOffset, Refusal> {
     let properties = [record.properties()];
@@ -56,6 +69,13 @@ pub(super) fn not_stored(cx: &Cx, error: &PutError) -> Refusal {
     };
     let broker = &cx.options.broker;
     Refusal::new(code, format!("the broker[{broker}] can't store what POP needs: {error}"))
+}
+
+/// Stores a record, which is acknowledged at once or later.
+pub(super) fn store_now(shard: &mut Shard, record: &ReviveRecord) -> Result<Begun, Refusal> {
+    let properties = [record.properties()];
+    let draft = record.draft(&properties);
+    put::begin(shard, &Message::One(&draft)).map_err(|error| not_stored(&shard.cx, &error))
 }
 
 /// Stores a record, and completes when it is acknowledged.

@@ -1,9 +1,11 @@
 //! What a slave asks its master, and how.
 
 use super::following::Link;
+use crate::peers::answer::ClientAnswer;
 use crate::peers::asked::Request;
 use crate::shard::Cx;
-use protocol::bodies::KvTable;
+use crate::tables::epochs::Epochs;
+use protocol::bodies::{EpochEntryCache, KvTable};
 use protocol::codes::{request, response};
 use protocol::json;
 
@@ -32,8 +34,38 @@ pub(super) async fn master_log(cx: &Cx) -> Result<MasterLog, String> {
     Ok(MasterLog { begin: number("commitLogMinOffset")?, end: number("commitLogMaxOffset")? })
 }
 
+/// The lives of masters that wrote the master's log (GET_BROKER_EPOCH_CACHE); none of an Apache
+/// broker without a controller, which answers that there is nothing.
+pub(super) async fn ask_epochs(cx: &Cx) -> Result<Epochs, String> {
+    let answer = answer(cx, request::GET_BROKER_EPOCH_CACHE).await?;
+    if answer.code != response::SUCCESS {
+        return Ok(Epochs::default());
+    }
+    let cache: EpochEntryCache =
+        json::from_lenient(&answer.body).map_err(|error| format!("its epochs: {error}"))?;
+    let (cluster, broker) = (&cx.options.process.cluster, &cx.options.broker);
+    if (&cache.cluster_name, &cache.broker_name) != (cluster, broker) {
+        return Err(format!(
+            "it is {}/{} and this is a slave of {cluster}/{broker} (brokerClusterName/brokerName). \
+             Fix: give the slave its master's names",
+            cache.cluster_name, cache.broker_name
+        ));
+    }
+    Epochs::from_entries(&cache.epoch_list)
+        .ok_or_else(|| format!("its epochs do not grow: {:?}", cache.epoch_list))
+}
+
 /// Asks the master; the body of its answer.
 pub(super) async fn ask(cx: &Cx, code: i32) -> Result<Vec<u8>, String> {
+    let answer = answer(cx, code).await?;
+    if answer.code != response::SUCCESS {
+        let remark = answer.remark.unwrap_or_default();
+        return Err(format!("it refused request {code}: {} {remark}", answer.code));
+    }
+    Ok(answer.body)
+}
+
+async fn answer(cx: &Cx, code: i32) -> Result<ClientAnswer, String> {
     let deadline_ms = cx.now_ms().saturating_add(ANSWER_MS);
     let awaited = cx.with(|shard, net| {
         let Link::Up(conn) = shard.services.replication.following.link else {
@@ -43,10 +75,5 @@ pub(super) async fn ask(cx: &Cx, code: i32) -> Result<Vec<u8>, String> {
         let asked = shard.peers.asked.ask_client(net, conn, deadline_ms, &question);
         asked.map_err(|why| why.to_string())
     })?;
-    let answer = awaited.await.map_err(|why| format!("request {code}: {why}"))?;
-    if answer.code != response::SUCCESS {
-        let remark = answer.remark.unwrap_or_default();
-        return Err(format!("it refused request {code}: {} {remark}", answer.code));
-    }
-    Ok(answer.body)
+    awaited.await.map_err(|why| format!("request {code}: {why}"))
 }

@@ -13,19 +13,19 @@
 //!
 //! Pure.
 
-/// How much is compared. Where logs have parted, every record behind that differs.
+/// How much is compared. Where logs have parted, every record behind that differs; where they part
+/// is for [`super::search`] to find.
 pub(super) const COMPARED_BYTES: u64 = 64 * 1024;
 
 /// The master's log is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "at log offset {at} its log has other bytes than this one. This slave followed another \
-     master, or this master lost what it had sent. Fix: if this is the right master, stop this \
-     slave, empty its store and start it again"
+    "at log offset {at} the master's log has other bytes than this one: this slave followed \
+     another master, or was one, or this master lost what it had sent"
 )]
 pub(super) struct Different {
     /// The first byte that is another one.
-    at: u64,
+    pub(super) at: u64,
 }
 
 /// The end of the own log, as far as it is not compared.

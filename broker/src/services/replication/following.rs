@@ -10,6 +10,7 @@
 
 use super::assembly::Assembly;
 use super::compare::Compare;
+use super::search::Search;
 
 /// Before the first new attempt.
 pub(super) const RETRY_MS: i64 = 200;
@@ -41,8 +42,20 @@ pub(crate) enum Stream<C> {
     Up(Up<C>),
 }
 
+/// What a stream is for, once what is compared was the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// What follows is appended.
+    #[default]
+    Follow,
+    /// The own log is cut here: the master has no more of it.
+    Cut(u64),
+    /// The record here is the master's too, says a [`Search`].
+    Try(u64),
+}
+
 /// Where a stream begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Start {
     /// What is reported first.
     pub(super) from: u64,
@@ -51,6 +64,10 @@ pub(crate) struct Start {
     /// The log is empty, and its first byte is known: every record begins with 0x00, as none is so
     /// long. An Apache master would send an empty slave its last file only.
     pub(super) knows_first_byte: bool,
+    /// What it is for.
+    pub(super) goal: Goal,
+    /// Both logs have something from here on.
+    pub(super) begin: u64,
 }
 
 /// A stream that runs.
@@ -60,6 +77,10 @@ pub(crate) struct Up<C> {
     pub(super) conn: C,
     /// What is compared before anything is appended.
     pub(super) compare: Compare,
+    /// What it is for.
+    pub(super) goal: Goal,
+    /// Both logs have something from here on.
+    pub(super) begin: u64,
     /// What is not a whole record yet.
     pub(super) assembly: Assembly,
     /// How far the master was told that this broker has it.
@@ -70,6 +91,24 @@ pub(crate) struct Up<C> {
     pub(super) told_ms: i64,
     /// Something was sent that is not appended yet: there was no room.
     pub(super) is_waiting: bool,
+}
+
+impl Start {
+    /// The stream that begins so, on a log that ends at `end`.
+    pub(super) fn up<C>(self, conn: C, end: u64, bytes_max: usize, now_ms: i64) -> Up<C> {
+        let rest: &[u8] = if self.knows_first_byte { &[0] } else { &[] };
+        Up {
+            conn,
+            compare: self.compare,
+            goal: self.goal,
+            begin: self.begin,
+            assembly: Assembly::new(end, rest, bytes_max),
+            reported: self.from,
+            heard_ms: now_ms,
+            told_ms: now_ms,
+            is_waiting: false,
+        }
+    }
 }
 
 /// The link for requests to the master.
@@ -91,10 +130,14 @@ pub(crate) enum Link<C> {
 pub(crate) struct Following<C> {
     /// Where the master is, as far as anybody said.
     pub(super) master: Option<Master>,
+    /// What `haMasterAddress` means, once it was looked up.
+    pub(super) configured: Option<String>,
     /// Its log.
     pub(super) stream: Stream<C>,
     /// Its answers.
     pub(super) link: Link<C>,
+    /// Both logs have parted, and it is not known where yet.
+    pub(super) search: Option<Search>,
     wait_ms: i64,
     last_reason: String,
     /// Records and blanks that came.
@@ -105,8 +148,10 @@ impl<C> Default for Following<C> {
     fn default() -> Self {
         Self {
             master: None,
+            configured: None,
             stream: Stream::Down { retry_ms: i64::MIN },
             link: Link::Down { retry_ms: i64::MIN },
+            search: None,
             wait_ms: RETRY_MS,
             last_reason: String::new(),
             bytes: 0,
@@ -120,6 +165,7 @@ impl<C: Copy + Eq> Following<C> {
         let is_news = self.master.as_ref() != Some(&master);
         if is_news {
             self.master = Some(master);
+            self.search = None;
             self.wait_ms = RETRY_MS;
             if let Stream::Down { retry_ms } = &mut self.stream {
                 *retry_ms = i64::MIN;
@@ -129,7 +175,9 @@ impl<C: Copy + Eq> Following<C> {
     }
 
     /// The stream ended, or did not begin; whether the reason is another one than the last time.
+    /// A search begins anew: the master may have deleted what was to be tried next.
     pub(super) fn down(&mut self, reason: &str, now_ms: i64) -> bool {
+        self.search = None;
         self.stream = Stream::Down { retry_ms: now_ms.saturating_add(self.wait_ms) };
         self.wait_ms = (self.wait_ms * 2).min(RETRY_MS_MAX);
         let is_news = self.last_reason != reason;

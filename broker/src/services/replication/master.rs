@@ -80,7 +80,7 @@ fn refuse(shard: &mut Shard, net: &mut Net, conn: ConnId, why: &dyn std::fmt::Di
 pub(crate) fn closed(shard: &mut Shard, conn: ConnId) -> bool {
     let Some(slave) = shard.services.replication.slaves.closed(conn) else { return false };
     tell_sends(shard);
-    if slave.next.is_some() && !shard.is_stopping {
+    if slave.counted() && !shard.is_stopping {
         tracing::warn!(peer = %slave.peer, has = slave.has, "a slave is gone");
     }
     true

@@ -9,8 +9,9 @@
 //!
 //! [`slaves`] is what a master knows of its slaves, [`master`] sends them the log. A slave:
 //! [`following`] is what it keeps, [`join`] finds where to begin, [`slave`] takes the log in,
-//! [`compare`] sees that both logs are one, [`assembly`] puts records together, [`synchronize`]
-//! takes over what is not in the log; [`standing`] and [`asking`] are what these share.
+//! [`taking`] each transfer, [`compare`] sees that both logs are one, [`search`] and [`parting`]
+//! find where they are not, [`assembly`] puts records together, [`synchronize`] takes over what is
+//! not in the log; [`standing`] and [`asking`] are what these share.
 
 mod asking;
 mod assembly;
@@ -18,11 +19,16 @@ mod compare;
 mod following;
 mod join;
 pub(crate) mod master;
+mod parting;
+mod search;
+#[cfg(test)]
+mod simulation;
 pub(crate) mod slave;
 mod slaves;
 mod standing;
 pub(crate) mod state;
 mod synchronize;
+mod taking;
 
 use crate::shard::Cx;
 use rt::{Priority, Runtime as _};
@@ -31,9 +37,6 @@ use rt::{Priority, Runtime as _};
 pub(crate) fn start(cx: &Cx) {
     if !cx.options.process.replication.is_slave() {
         return;
-    }
-    if let Some(ha) = cx.options.process.replication.master.clone() {
-        cx.with(|shard, _| slave::configured(shard, ha));
     }
     cx.core.spawn(Priority::Background, synchronize::run(cx.clone()));
 }

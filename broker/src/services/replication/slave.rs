@@ -12,37 +12,43 @@
 //! be answered for, `disk` what survives a power cut. The first report of a stream says where to
 //! begin and counts as an acknowledgement, so it waits until everything there is kept too.
 
-use super::assembly::{Assembly, Broken, Fed, Taken};
-use super::following::{Link, Master, RETRY_MS, Start, Stream, Up};
-use super::join;
+use super::assembly::{Fed, Taken};
+use super::following::{Goal, Link, Master, RETRY_MS, Stream};
 use super::standing::{down, kept};
+use super::taking::Took;
+use super::{join, parting};
 use crate::peers::dials::Purpose;
 use crate::shard::{Cx, Shard};
 use engine::{AppendError, PhyOffset, RawError};
 use netcore::frame::TRANSFER_HEAD_BYTES;
 use netcore::{ConnId, Framing, Net};
 use rt::{Priority, Runtime as _};
+use std::net::SocketAddr;
 
-/// The name servers say where the master is.
+/// The name servers say where the master is. `haMasterAddress` counts more, where its log is
+/// concerned.
 pub(crate) fn told(shard: &mut Shard, ha: Option<String>, requests: Option<String>) {
     let replication = &shard.cx.options.process.replication;
     if !replication.is_slave() {
         return;
     }
-    let ha = replication.master.clone().or(ha).filter(|ha| !ha.is_empty());
+    let following = &mut shard.services.replication.following;
+    let ha = if replication.master.is_some() { following.configured.clone() } else { ha };
     let (Some(ha), Some(requests)) = (ha, requests.filter(|addr| !addr.is_empty())) else {
         return;
     };
-    let following = &mut shard.services.replication.following;
-    if following.told(Master { ha: ha.clone(), requests: requests.clone() }) {
+    if !ha.is_empty() && following.told(Master { ha: ha.clone(), requests: requests.clone() }) {
         tracing::info!("the master is {requests}, its log at {ha}");
     }
 }
 
-/// The configuration says where the master's log is; where it answers requests is not known.
-pub(super) fn configured(shard: &mut Shard, ha: String) {
-    let master = Master { ha, requests: String::new() };
-    shard.services.replication.following.told(master);
+/// What `haMasterAddress` means now; none of it when the name can't be looked up.
+pub(crate) fn resolved(shard: &mut Shard, addresses: &[SocketAddr]) {
+    let following = &mut shard.services.replication.following;
+    let Some(ha) = addresses.first().map(ToString::to_string) else { return };
+    let requests = following.master.take().map_or_else(String::new, |master| master.requests);
+    following.configured = Some(ha.clone());
+    following.told(Master { ha, requests });
 }
 
 /// Dials where that is due, reports, and gives up a master that is silent.
@@ -83,20 +89,13 @@ pub(crate) fn opened(shard: &mut Shard, net: &mut Net, purpose: Purpose, conn: C
     let Stream::Dialing(start) = &following.stream else {
         return net.close(conn, "a stream that nobody waits for any more");
     };
-    let Start { from, compare, .. } = start.clone();
+    let (from, goal) = (start.from, start.goal);
     let end = shard.cx.store.appended().0;
-    let rest: &[u8] = if start.knows_first_byte { &[0] } else { &[] };
-    following.stream = Stream::Up(Up {
-        conn,
-        compare,
-        assembly: Assembly::new(end, rest, bytes_max),
-        reported: from,
-        heard_ms: now_ms,
-        told_ms: now_ms,
-        is_waiting: false,
-    });
+    following.stream = Stream::Up(start.clone().up(conn, end, bytes_max, now_ms));
     say(net, conn, from);
-    tracing::info!(from, "this slave follows its master");
+    if goal == Goal::Follow {
+        tracing::info!(from, "this slave follows its master");
+    }
 }
 
 fn say(net: &mut Net, conn: ConnId, offset: u64) {
@@ -145,32 +144,17 @@ pub(crate) fn transfer(shard: &mut Shard, net: &mut Net, conn: ConnId, frame: &[
     if is_new && offset > 0 {
         return begin_at(shard, net, conn, offset);
     }
-    let new = match compared(up, offset, bytes) {
-        Ok(new) => new,
-        Err(why) => return give_up(shard, net, conn, &why),
-    };
-    if !up.compare.is_done() || (new.is_empty() && !bytes.is_empty()) {
-        return; // All of it is here already.
+    match up.take(offset, bytes, |at, pieces| append(cx, at, pieces)) {
+        Took::Known => {}
+        Took::Fed { fed, new_bytes } => {
+            if new_bytes > 0 {
+                following.has_come(new_bytes);
+            }
+            took(shard, net, conn, fed);
+        }
+        Took::Compared(verdict) => parting::compared(shard, net, conn, verdict),
+        Took::Broken(why) => give_up(shard, net, conn, &why),
     }
-    let offset = offset + (bytes.len() - new.len()) as u64;
-    let fed = up.assembly.feed(offset, new, |at, pieces| append(cx, at, pieces));
-    if !new.is_empty() {
-        following.has_come(new.len());
-    }
-    took(shard, net, conn, fed);
-}
-
-/// Compares what this log has already; gives back what is new.
-fn compared<'b>(up: &mut Up<ConnId>, offset: u64, bytes: &'b [u8]) -> Result<&'b [u8], String> {
-    if up.compare.is_done() {
-        return Ok(bytes);
-    }
-    let expected = up.compare.next();
-    if offset != expected {
-        return Err(Broken::Gap { found: offset, expected }.to_string());
-    }
-    let same = up.compare.take(bytes).map_err(|different| different.to_string())?;
-    Ok(bytes.get(same..).unwrap_or_default())
 }
 
 fn append(cx: &Cx, at: u64, pieces: &[u8]) -> Taken<RawError> {
@@ -258,15 +242,11 @@ fn give_up(shard: &mut Shard, net: &mut Net, conn: ConnId, why: &dyn std::fmt::D
 pub(crate) fn report(shard: &mut Shard, net: &mut Net) {
     let Shard { cx, services, .. } = shard;
     let Stream::Up(up) = &mut services.replication.following.stream else { return };
-    let kept = if up.compare.is_done() { kept(cx).0 } else { up.reported };
-    let now_ms = cx.monotonic_ms();
-    let heartbeat_ms = cx.options.process.replication.heartbeat_ms;
-    if kept <= up.reported && now_ms - up.told_ms <= heartbeat_ms {
-        return;
+    let options = &cx.options.process.replication;
+    let kept = kept(&cx.store, options.reports_flushed).0;
+    if let Some(offset) = up.report(kept, cx.monotonic_ms(), options.heartbeat_ms) {
+        say(net, up.conn, offset);
     }
-    up.reported = up.reported.max(kept);
-    up.told_ms = now_ms;
-    say(net, up.conn, up.reported);
 }
 
 fn look_for_silence(shard: &mut Shard, net: &mut Net, now_ms: i64) {

@@ -99,6 +99,10 @@ pub(crate) struct Slave<C> {
     pub(crate) not_before_ms: i64,
     /// When it said something last, in milliseconds.
     heard_ms: i64,
+    /// How many connections there had been then.
+    heard_nth: u64,
+    /// Which connection it is.
+    opened_nth: u64,
     /// When it was told something last.
     pub(crate) told_ms: i64,
 }
@@ -107,11 +111,13 @@ pub(crate) struct Slave<C> {
 #[derive(Debug)]
 pub(crate) struct Slaves<C> {
     list: Vec<Slave<C>>,
+    /// Connections there have been.
+    opened: u64,
 }
 
 impl<C> Default for Slaves<C> {
     fn default() -> Self {
-        Self { list: Vec::new() }
+        Self { list: Vec::new(), opened: 0 }
     }
 }
 
@@ -121,6 +127,7 @@ impl<C: Copy + Eq> Slaves<C> {
         if self.list.len() >= SLAVES_MAX {
             return Err(Refused::TooMany);
         }
+        self.opened += 1;
         self.list.push(Slave {
             conn,
             peer,
@@ -130,6 +137,8 @@ impl<C: Copy + Eq> Slaves<C> {
             is_reading: false,
             not_before_ms: 0,
             heard_ms: now_ms,
+            heard_nth: self.opened,
+            opened_nth: self.opened,
             told_ms: now_ms,
         });
         Ok(())
@@ -150,11 +159,12 @@ impl<C: Copy + Eq> Slaves<C> {
         log: LogRange,
         now_ms: i64,
     ) -> Result<bool, Refused> {
+        let opened = self.opened;
         let Some(slave) = self.list.iter_mut().find(|slave| slave.conn == conn) else {
             return Ok(false);
         };
         let found = u64::try_from(offset).map_err(|_| Refused::NoOffset { found: offset })?;
-        slave.heard_ms = now_ms;
+        (slave.heard_ms, slave.heard_nth) = (now_ms, opened);
         let Some(sent) = slave.next else {
             let from = if found == 0 { first_file(log) } else { found };
             slave.begin(from, log)?;
@@ -196,11 +206,14 @@ impl<C: Copy + Eq> Slaves<C> {
     /// Up to here the log is on at least `count` slaves at this moment; `None` when it is on fewer.
     ///
     /// A slave counts once it has said more than where it wants to begin: until then nobody knows
-    /// that what it has is this log ([`super::compare`]).
+    /// that what it has is this log ([`super::compare`]). Of several connections from one address
+    /// those do not count that have said nothing since the newest began: a slave that has come back
+    /// by another connection, while nobody knows yet that its old one is dead, is one slave.
     pub(crate) fn replicated(&self, count: usize) -> Option<u64> {
         let mut have: [u64; SLAVES_MAX] = [0; SLAVES_MAX];
         let mut known = 0;
-        let of_this_log = self.following().filter(|slave| slave.has > slave.began);
+        let of_this_log = self.following().filter(|slave| slave.counted());
+        let of_this_log = of_this_log.filter(|slave| !self.is_overtaken(slave));
         for (place, slave) in have.iter_mut().zip(of_this_log) {
             *place = slave.has;
             known += 1;
@@ -208,6 +221,12 @@ impl<C: Copy + Eq> Slaves<C> {
         let have = have.get_mut(..known)?;
         have.sort_unstable_by(|one, other| other.cmp(one));
         have.get(count.checked_sub(1)?).copied()
+    }
+
+    fn is_overtaken(&self, slave: &Slave<C>) -> bool {
+        let address = slave.peer.ip();
+        let mut others = self.list.iter().filter(|other| other.peer.ip() == address);
+        others.any(|other| other.opened_nth > slave.heard_nth)
     }
 
     /// How far the first of those is that follow.
@@ -223,6 +242,11 @@ impl<C: Copy + Eq> Slaves<C> {
 }
 
 impl<C> Slave<C> {
+    /// Whether it was known to have this log: one that only compared goes without a word.
+    pub(crate) fn counted(&self) -> bool {
+        self.has > self.began
+    }
+
     fn begin(&mut self, from: u64, log: LogRange) -> Result<(), Refused> {
         if from > log.end {
             return Err(Refused::Ahead { found: from, end: log.end });
@@ -253,10 +277,14 @@ mod tests {
         "10.0.0.9:5".parse().unwrap()
     }
 
+    fn peer_of(conn: usize) -> SocketAddr {
+        format!("10.0.1.{conn}:5").parse().unwrap()
+    }
+
     fn slaves(reports: &[i64]) -> Slaves<usize> {
         let mut slaves = Slaves::default();
         for (conn, offset) in reports.iter().enumerate() {
-            slaves.opened(conn, peer(), 0).unwrap();
+            slaves.opened(conn, peer_of(conn), 0).unwrap();
             assert_eq!(slaves.reported(conn, *offset, LOG, 0), Ok(true));
         }
         slaves
@@ -329,6 +357,26 @@ mod tests {
         slaves.closed(1).unwrap();
         assert_eq!(slaves.replicated(1), Some(3_000));
         assert_eq!(slaves.replicated(0), None);
+    }
+
+    #[test]
+    fn a_slave_that_has_come_back_by_another_connection_counts_once() {
+        let mut slaves = slaves(&[2_050]);
+        let says = |slaves: &mut Slaves<usize>, conn, has| {
+            slaves.get(conn).unwrap().next = Some(5_000);
+            slaves.reported(conn, has, LOG, 0).unwrap();
+        };
+        says(&mut slaves, 0, 3_000);
+        slaves.opened(1, peer_of(0), 0).unwrap();
+        assert_eq!(slaves.replicated(1), None, "its old connection may be dead");
+        slaves.reported(1, 2_900, LOG, 0).unwrap();
+        says(&mut slaves, 1, 3_100);
+        assert_eq!((slaves.replicated(1), slaves.replicated(2)), (Some(3_100), None));
+        says(&mut slaves, 0, 3_050);
+        assert_eq!(slaves.replicated(2), Some(3_050), "another slave on the same machine");
+        let elsewhere = "10.0.0.8:5".parse().unwrap();
+        slaves.opened(2, elsewhere, 0).unwrap();
+        assert_eq!(slaves.replicated(2), Some(3_050), "of another address");
     }
 
     #[test]

@@ -1,17 +1,14 @@
 //! How a slave stands: what it keeps of its log, and that it does not follow.
 
 use super::following::Master;
-use crate::shard::{Cx, Shard};
-use engine::PhyOffset;
+use crate::shard::Shard;
+use engine::{PhyOffset, Store};
+use rt::Runtime;
 use std::net::SocketAddr;
 
 /// Up to here the log is kept as `slaveAckPolicy` asks.
-pub(super) fn kept(cx: &Cx) -> PhyOffset {
-    if cx.options.process.replication.reports_flushed {
-        cx.store.flushed()
-    } else {
-        cx.store.acknowledged()
-    }
+pub(super) fn kept<R: Runtime>(store: &Store<R>, reports_flushed: bool) -> PhyOffset {
+    if reports_flushed { store.flushed() } else { store.acknowledged() }
 }
 
 /// The stream is down for this reason.

@@ -1,6 +1,8 @@
 //! What is not in the log follows by request, every `slaveSyncInterval` (Apache's
 //! `SlaveSynchronize`): topics (21), subscription groups (201), consumer offsets (43), the progress
-//! of delay levels (45) and of timers (60).
+//! of delay levels (45) and of timers (60), how groups consume (402); and, by a request of ours,
+//! what ordered pops have handed out. How many timers wait (61) is counted anew from the log by
+//! whoever becomes a master.
 //!
 //! Progress must not run ahead of the log: a promoted slave never delivers what its progress calls
 //! delivered. So it is taken over once this log has come to where the master's was after it had
@@ -37,14 +39,16 @@ pub(super) async fn run(cx: Cx) {
             continue;
         }
         match synchronize(&cx).await {
-            Ok(()) => failing.clear(),
+            Ok(()) => {
+                failing.clear();
+                cx.with(|shard, _| shard.services.replication.synchronized += 1);
+            }
             Err(why) if why != failing => {
                 tracing::warn!("the master's tables could not be taken over: {why}");
                 failing = why;
             }
             Err(_) => {}
         }
-        cx.with(|shard, _| shard.services.replication.synchronized += 1);
         cx.core.sleep(every).await;
     }
 }
@@ -61,10 +65,18 @@ async fn synchronize(cx: &Cx) -> Result<(), String> {
     } else {
         None
     };
+    let modes: bodies::MessageRequestModes =
+        table(cx, request::GET_ALL_MESSAGE_REQUEST_MODE).await?;
+    cx.with(|shard, _| shard.tables.request_modes.follow(modes));
+    // An Apache master does not know this request.
+    let orders: Option<bodies::OrderInfos> = table(cx, request::GET_ALL_POP_ORDERS).await.ok();
     if !log_has_come(cx).await? {
         return Ok(());
     }
     cx.with(|shard, _| {
+        if let Some(orders) = orders {
+            shard.tables.pop_orders.follow(orders);
+        }
         shard.tables.offsets.follow(offsets);
         shard.tables.delay_offsets.follow(delays);
     });

@@ -13,12 +13,16 @@
 //! for topics, groups and queues that exist.
 
 use protocol::bodies::{self, DataVersion};
+use protocol::names::LMQ_PREFIX;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 /// The version is raised once for so many commits (`consumerOffsetUpdateVersionStep`), slaves
 /// compare it.
 const COMMITS_PER_VERSION: u64 = 500;
+
+/// The queue of offsets that light groups (`%LMQ%…`, of MQTT) have in a table of their own.
+const LIGHT_QUEUE: i32 = 0;
 
 /// Offsets by queue id.
 pub(crate) type ByQueue = BTreeMap<i32, i64>;
@@ -32,14 +36,23 @@ pub(crate) struct ConsumerOffsets {
     version: DataVersion,
     commits: u64,
     unsaved: bool,
+    /// `enableLmq`: light groups have a table of their own in the file.
+    splits_light: bool,
     key: String,
 }
 
 impl ConsumerOffsets {
+    /// With `enableLmq` the file is Apache's `lmqConsumerOffset.json`.
+    pub(crate) fn split_light(self) -> Self {
+        Self { splits_light: true, ..self }
+    }
+
     /// What `consumerOffset.json` holds.
     pub(crate) fn load(saved: bodies::ConsumerOffsets) -> Self {
+        let light = saved.lmq_offset_table.into_iter().flatten();
+        let light = light.map(|(key, offset)| (key, BTreeMap::from([(LIGHT_QUEUE, offset)])));
         Self {
-            table: saved.offset_table.into_iter().collect(),
+            table: saved.offset_table.into_iter().chain(light).collect(),
             version: saved.data_version.unwrap_or_default(),
             ..Self::default()
         }
@@ -153,6 +166,15 @@ impl ConsumerOffsets {
         of_topic.map(|(_, group, queues)| (group, queues))
     }
 
+    /// The topics that a group has offsets for, with these.
+    pub(crate) fn of_group<'a>(
+        &'a self,
+        group: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a ByQueue)> {
+        let of_group = self.pairs().filter(move |(_, of, _)| *of == group);
+        of_group.map(|(topic, _, queues)| (topic, queues))
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (&str, &str, &ByQueue)> {
         self.table.iter().filter_map(|(key, queues)| {
             let (topic, group) = key.split_once('@')?;
@@ -172,6 +194,18 @@ impl ConsumerOffsets {
     /// Forgets a deleted topic.
     pub(crate) fn forget_topic(&mut self, topic: &str) {
         self.forget(|key| key.split_once('@').is_some_and(|(of, _)| of == topic));
+    }
+
+    /// Forgets where a group is in one topic.
+    pub(crate) fn forget_one(&mut self, group: &str, topic: &str) {
+        self.set_key(group, topic);
+        self.resets.remove(&self.key);
+        self.unsaved |= self.table.remove(&self.key).is_some();
+    }
+
+    /// Pairs of topic and group.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
     }
 
     /// Forgets a deleted group.
@@ -198,8 +232,20 @@ impl ConsumerOffsets {
 
     /// The table as the file and GET_ALL_CONSUMER_OFFSET have it.
     pub(crate) fn wrapper(&self) -> bodies::ConsumerOffsets {
-        let table = self.table.iter().map(|(key, queues)| (key.clone(), queues.clone()));
-        bodies::ConsumerOffsets { data_version: Some(self.version), offset_table: table.collect() }
+        let is_light = |key: &str| {
+            let group = key.split_once('@').map_or("", |(_, group)| group);
+            self.splits_light && group.starts_with(LMQ_PREFIX)
+        };
+        let (light, own): (Vec<_>, Vec<_>) = self.table.iter().partition(|(key, _)| is_light(key));
+        let light = light.into_iter().filter_map(|(key, queues)| {
+            queues.get(&LIGHT_QUEUE).map(|offset| (key.clone(), *offset))
+        });
+        let own = own.into_iter().map(|(key, queues)| (key.clone(), queues.clone()));
+        bodies::ConsumerOffsets {
+            data_version: Some(self.version),
+            lmq_offset_table: self.splits_light.then(|| light.collect()),
+            offset_table: own.collect(),
+        }
     }
 
     fn set_key(&mut self, group: &str, topic: &str) {

@@ -95,6 +95,18 @@ impl Topics {
         not_served
     }
 
+    /// The epoch of the master whose topics these are; 0 of an Apache broker without a controller.
+    pub(crate) fn state_version(&self) -> i64 {
+        self.version.state_version
+    }
+
+    /// A master's life begins: of two brokers that register as the same master, name servers keep
+    /// the one with the higher number.
+    pub(crate) fn set_state_version(&mut self, epoch: i64) {
+        self.version.state_version = epoch;
+        self.unsaved = true;
+    }
+
     /// Takes over a master's topics, whatever they are here; returns the names of those that are
     /// gone there. This broker's own topics stay.
     pub(crate) fn follow(&mut self, master: TopicConfigSerializeWrapper) -> Vec<Rc<str>> {
@@ -124,6 +136,11 @@ impl Topics {
     /// A topic.
     pub(crate) fn get(&self, name: &str) -> Option<&Topic> {
         self.table.get(name)
+    }
+
+    /// The names of all, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.table.keys().map(|name| &**name)
     }
 
     /// Whether the file has a topic of this name that is not served.

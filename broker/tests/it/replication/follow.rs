@@ -92,23 +92,6 @@ fn a_slave_takes_no_messages_and_is_read_only_when_it_may_be() {
 }
 
 #[test]
-fn a_slave_that_has_more_than_its_master_is_refused_with_both_offsets() {
-    let mut pair = Pair::start(&[]);
-    put(&mut pair.master_client(), 0, 30);
-    let end = pair.slave_has_all();
-    pair.slave.process.stop();
-    pair.master.process.stop();
-    let emptier = setup(&["brokerRole=ASYNC_MASTER"], &[]).name_server(pair.name_server.addr);
-    let emptier = Broker::start(emptier);
-    put(&mut Client::connect(emptier.addr()), 0, 2);
-    let has = end_of(emptier.addr());
-    pair.slave.restart();
-    let reason = format!("this log ends at {end}, behind the master's at {has}");
-    eventually("it says why", || pair.slave.process.log().contains(&reason));
-    assert_eq!(end_of(pair.slave.addr()), end, "nothing of it is touched");
-}
-
-#[test]
 fn a_slave_with_other_messages_at_the_same_offsets_is_refused_and_acknowledges_nothing() {
     let mut pair = Pair::start(&[]);
     put(&mut pair.master_client(), 0, 30);
@@ -124,7 +107,7 @@ fn a_slave_with_other_messages_at_the_same_offsets_is_refused_and_acknowledges_n
     }
     assert!(end_of(other.addr()) > end);
     pair.slave.restart();
-    let reason = "its log has other bytes than this one";
+    let reason = "log has other bytes than this one";
     eventually(reason, || pair.slave.process.log().contains(reason));
     assert_ne!(code_of(&mut client, "not acknowledged"), 0);
     assert_eq!(end_of(pair.slave.addr()), end, "nothing of it is touched");
@@ -165,4 +148,34 @@ fn several_slaves_and_one_that_keeps_to_its_disk_follow() {
     logs_are_the_same(&mut pair.master, &mut other, end);
     pair.slave.process.stop();
     assert!(log_of(&pair.slave, end) == log_of(&other, end), "the logs differ");
+}
+
+#[test]
+fn a_group_that_reads_from_disk_is_sent_to_the_slave_and_comes_back_at_its_end() {
+    let mut pair = Pair::start(&["slaveReadEnable=true"]);
+    put(&mut pair.master_client(), 0, 50);
+    pair.slave_has_all();
+    let mut slave = pair.slave_client();
+    eventually("topics are there", || slave.pull(&pull_from("t", 0)).code == 0);
+    pair.master.process.stop();
+    pair.master.restart();
+    pair.slave_follows();
+    let from_disk = pair.master_client().pull(&pull_from("t", 0));
+    assert_eq!((from_disk.code, from_disk.number("suggestWhichBrokerId")), (0, 1));
+    assert_eq!(messages(&mut slave, "t").len(), 50);
+    let at_end = slave.pull(&pull_from("t", 50));
+    assert_eq!((at_end.code, at_end.number("suggestWhichBrokerId")), (20, 0));
+    put(&mut pair.master_client(), 50, 1);
+    let from_memory = pair.master_client().pull(&pull_from("t", 50));
+    assert_eq!((from_memory.code, from_memory.number("suggestWhichBrokerId")), (0, 0));
+}
+
+#[test]
+fn a_slave_finds_its_master_by_a_name() {
+    let master = Broker::start(setup(&["brokerRole=ASYNC_MASTER"], &[]));
+    put(&mut Client::connect(master.addr()), 0, 20);
+    let address = format!("haMasterAddress=localhost:{}", master.setup.port() + 1);
+    let slave = Broker::start(setup(&["brokerRole=SLAVE", "brokerId=1", &address], &[]));
+    let end = end_of(master.addr());
+    eventually("it has the log", || end_of(slave.addr()) == end);
 }

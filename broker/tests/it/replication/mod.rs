@@ -3,6 +3,7 @@
 mod follow;
 mod master;
 mod pair;
+mod parted;
 mod promote;
 mod sync;
 mod tables;

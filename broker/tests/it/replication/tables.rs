@@ -96,3 +96,34 @@ fn a_topic_that_is_deleted_at_the_master_and_begins_anew_does_so_at_the_slave() 
         slave.call(request::GET_TOPIC_CONFIG, &[("topic", "gone")]).code == 17
     });
 }
+
+#[test]
+fn how_groups_consume_and_what_ordered_pops_have_out_follow() {
+    let mut pair = Pair::start(&[]);
+    let (mut master, mut slave) = (pair.master_client(), pair.slave_client());
+    assert_eq!(master.put("t", "", "text").code, 0);
+    let mode = r#"{"consumerGroup":"g","topic":"t","mode":"POP","popShareQueueNum":2}"#;
+    let set = master.call_with(request::SET_MESSAGE_REQUEST_MODE, &[], mode.as_bytes());
+    assert_eq!(set.code, 0, "{set:?}");
+    eventually("the mode is there", || {
+        body(&mut slave, request::GET_ALL_MESSAGE_REQUEST_MODE).contains("\"popShareQueueNum\":2")
+    });
+    let fields = [
+        ("consumerGroup", "ordered"),
+        ("topic", "t"),
+        ("queueId", "0"),
+        ("maxMsgNums", "1"),
+        ("invisibleTime", "60000"),
+        ("pollTime", "0"),
+        ("bornTime", "0"),
+        ("initMode", "0"),
+        ("order", "true"),
+    ];
+    assert_eq!(master.call(request::POP_MESSAGE, &fields).code, 0);
+    let out = body(&mut master, request::GET_ALL_POP_ORDERS);
+    assert!(out.contains("t@ordered"), "{out}");
+    eventually("what is out is there", || body(&mut slave, request::GET_ALL_POP_ORDERS) == out);
+    pair.slave.process.stop();
+    let saved = pair.slave.setup.store().join("config/consumerOrderInfo.json");
+    assert!(std::fs::read_to_string(saved).unwrap().contains("t@ordered"));
+}

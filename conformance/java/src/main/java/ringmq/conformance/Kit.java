@@ -1,5 +1,9 @@
 package ringmq.conformance;
 
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -61,6 +65,19 @@ final class Kit implements AutoCloseable {
 
     String namesrv() {
         return namesrv;
+    }
+
+    String run() {
+        return run;
+    }
+
+    /** Listeners may not throw. */
+    static void append(File file, String text) {
+        try {
+            Files.writeString(file.toPath(), text, StandardOpenOption.APPEND);
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     DefaultMQProducer producer() throws MQClientException {

@@ -35,8 +35,12 @@ public final class Main {
         SCENARIOS.put("timers", new Timers());
         SCENARIOS.put("recall", new Recall());
         SCENARIOS.put("pop-api", new PopApi());
+        SCENARIOS.put("pop-lite", new PopLite());
         SCENARIOS.put("pop-push", new PopPush());
         SCENARIOS.put("pop-drop-in", new PopDropIn());
+        SCENARIOS.put("pop-changes", new PopChanges());
+        SCENARIOS.put("pop-kill", new PopKill());
+        SCENARIOS.put("pop-victim", new PopKill.Victim());
         SCENARIOS.put("timer-drop-in", new TimerDropIn());
         SCENARIOS.put("sql-filter", new SqlFilters());
         SCENARIOS.put("runtime-info", new RuntimeInfo());
@@ -45,6 +49,7 @@ public final class Main {
         SCENARIOS.put("transactions-drop-in", new TransactionsDropIn());
         SCENARIOS.put("apache-slave", new Replication("ringmq", "apache"));
         SCENARIOS.put("ringmq-slave", new Replication("apache", "ringmq"));
+        SCENARIOS.put("migration", new Migration());
         SCENARIOS.put("request-reply", new RequestReply());
         SCENARIOS.put("trace", new Trace());
         SCENARIOS.put("reset-offset", new ResetOffset());

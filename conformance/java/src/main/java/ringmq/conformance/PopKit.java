@@ -45,9 +45,14 @@ final class PopKit {
         }
     }
 
-    /** What mqadmin's setConsumeMode sends to each broker. */
     static void popMode(DefaultMQProducer producer, String topic, String group) throws Exception {
-        String body = "{\"consumerGroup\":\"" + group + "\",\"mode\":\"POP\","
+        mode(producer, topic, group, "POP");
+    }
+
+    /** What mqadmin's setConsumeMode sends to each broker. */
+    static void mode(DefaultMQProducer producer, String topic, String group, String mode)
+        throws Exception {
+        String body = "{\"consumerGroup\":\"" + group + "\",\"mode\":\"" + mode + "\","
             + "\"popShareQueueNum\":0,\"topic\":\"" + topic + "\"}";
         for (String address : Kit.brokers().values()) {
             RemotingCommand answer = Kit.request(producer, address, SET_MESSAGE_REQUEST_MODE,

@@ -1,0 +1,81 @@
+//! What a broker holds for messages that nobody acknowledges.
+
+use super::Sizes;
+use super::consumer::{Acks, Ask, Consumer, POPPED};
+use super::peer::{self, Lane, Peer};
+use super::servers::Server;
+use std::time::{Duration, Instant};
+
+/// The topic that `peer` sends to.
+const TOPIC: &str = "SendVsEcho";
+const CONNECTIONS: usize = 16;
+/// Records of one frame.
+const BATCH: usize = 1_000;
+const BODY_BYTES: usize = 32;
+
+pub(crate) fn run(servers: &[Server], sizes: &Sizes) -> String {
+    let [server, ..] = servers else { return String::new() };
+    peer::make_topic(server.addr);
+    let mut text = String::new();
+    for at_once in [POPPED, 1] {
+        let before = server.anonymous_bytes();
+        fill(server, sizes.unacknowledged);
+        let filled = server.anonymous_bytes();
+        let began = Instant::now();
+        let (popped, refused) = pop(server, sizes.unacknowledged, at_once);
+        let took_s = began.elapsed().as_secs_f64();
+        std::thread::sleep(Duration::from_millis(if popped < 10_000 { 100 } else { 3_000 }));
+        let more = server.anonymous_bytes() as f64 - filled as f64;
+        text += &format!(
+            "memory, {at_once} a pop: {popped} messages are out, {:.0} a second, {refused} pops \
+             refused; {:.1} bytes each, {:.0} MiB more, {:.0} MiB before\n",
+            popped as f64 / took_s,
+            more / popped as f64,
+            more / f64::from(1 << 20),
+            before as f64 / f64::from(1 << 20),
+        );
+    }
+    text
+}
+
+fn fill(server: &Server, messages: usize) {
+    let mut left = messages;
+    let mut queue_id = 0;
+    while left > 0 {
+        let records = left.min(BATCH);
+        let frame = peer::native_frame(queue_id, records, BODY_BYTES);
+        let mut producer = Peer::connect(server.addr, Lane::Native, frame);
+        let frames = (left / records).min(1_000);
+        for _ in 0..frames {
+            producer.send();
+            producer.receive(1);
+        }
+        assert_eq!(producer.errors, 0);
+        left -= frames * records;
+        queue_id += 1;
+    }
+}
+
+/// Pops so many, or until the broker takes no more: how many, and pops that were refused.
+fn pop(server: &Server, messages: usize, at_once: usize) -> (usize, usize) {
+    let ask = Ask {
+        topic: TOPIC,
+        queue_id: -1,
+        messages_max: at_once,
+        invisible_ms: 3_600_000,
+        poll_ms: 0,
+    };
+    let mut consumers: Vec<Consumer> =
+        (0..CONNECTIONS).map(|_| Consumer::connect(server, ask)).collect();
+    let (mut popped, mut refused) = (0, 0);
+    while popped < messages && refused == 0 {
+        consumers.iter_mut().for_each(Consumer::pop);
+        for consumer in &mut consumers {
+            match consumer.take_unless_busy(Acks::None) {
+                Some(messages) => popped += messages,
+                None => refused += 1,
+            }
+        }
+    }
+    (popped, refused)
+}
