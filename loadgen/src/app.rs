@@ -1,6 +1,7 @@
 //! From a parsed command line to an exit status.
 
 use crate::children::{EXIT_WITH_PARENT, watch_parent};
+use crate::cli::matrix::Preset;
 use crate::cli::{ChildArgs, Command};
 use crate::compare::Verdict;
 use crate::error::{Error, Result};
@@ -8,7 +9,10 @@ use crate::progress::note;
 use crate::protocols::Protocol;
 use crate::result::RunResult;
 use crate::signals::Stop;
-use crate::{compare, crash, noop, quick, remote, search, selftest, tools, verify};
+use crate::{
+    campaign, compare, crash, matrix, noop, quick, remote, search, selftest, selftest_compare,
+    soak, tools, verify,
+};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -62,6 +66,12 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::FindMax(args) => {
             search::find_max(&args, &Stop::on_signals()?).map(|finished| status(&finished))
         }
+        Command::Soak(args) => {
+            soak::soak(&args, &Stop::on_signals()?).map(|finished| status(&finished))
+        }
+        Command::Campaign(args) => {
+            campaign::campaign(&args, &Stop::on_signals()?).map(|()| ExitCode::SUCCESS)
+        }
         Command::Compare(args) => {
             compare::compare(&args, &Stop::on_signals()?).map(|_| ExitCode::SUCCESS)
         }
@@ -69,7 +79,17 @@ fn run(command: Command) -> Result<ExitCode> {
             let verdict = compare::gate(&args, &Stop::on_signals()?)?;
             Ok(gate_status(verdict, args.undecided_passes))
         }
+        Command::Matrix(args) => matrix::run(&args, Preset::Matrix, &Stop::on_signals()?)
+            .map(|finished| status(&finished)),
+        Command::ReplicationCost(args) => {
+            matrix::run(&args, Preset::ReplicationCost, &Stop::on_signals()?)
+                .map(|finished| status(&finished))
+        }
         Command::Verify(args) => verify::verify(&args).map(holds),
+        Command::Selftest(args) if args.compare => {
+            let outcome = selftest_compare::selftest(&args, &Stop::on_signals()?)?;
+            Ok(holds(outcome.holds))
+        }
         Command::Selftest(args) => {
             let findings = selftest::selftest(&args, &Stop::on_signals()?)?;
             let cannot_tell = !findings.holds && !findings.invalid.is_empty();

@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The flag that makes a hidden subcommand watch its standard input and stop when it ends.
@@ -75,7 +76,11 @@ impl ChildProgram {
         Self::run(name, command, log)
     }
 
-    fn run(name: &'static str, mut command: Command, log: PathBuf) -> Result<Self> {
+    /// Starts any program; its output must be set and go to `log`.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub(crate) fn run(name: &'static str, mut command: Command, log: PathBuf) -> Result<Self> {
         command.stdin(Stdio::piped());
         // Its own process group: Ctrl-C reaches us alone, and we stop the children in order.
         command.process_group(0);
@@ -171,23 +176,29 @@ pub fn watch_parent() {
 }
 
 /// A free loopback port with the two below and the one above it free too: RocketMQ's brokers also
-/// listen on −2 (VIP) and +1 (HA). The ports are not reserved until the child binds them; after a
-/// collision the child fails to start.
+/// listen on −2 (VIP) and +1 (HA). They lie below the range from which the kernel gives ports to
+/// connections (32,768): one of those would take a killed broker's port before it starts again. The
+/// ports are not reserved until the child binds them; after a collision the child fails to start.
 ///
 /// # Errors
 /// When no such ports are found.
 pub fn free_port() -> Result<u16> {
-    let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
-    for _ in 0..100 {
-        let Ok(listener) = bind(0) else { continue };
-        let Ok(port) = listener.local_addr().map(|addr| addr.port()) else { continue };
-        if port > 1026 && port < 65_000 && bind(port - 2).is_ok() && bind(port + 1).is_ok() {
+    const FIRST: u32 = 11_000;
+    const BLOCK: u32 = 4;
+    const BLOCKS: u32 = 2_000;
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: u16| TcpListener::bind(("0.0.0.0", port)).is_ok();
+    for _ in 0..BLOCKS {
+        // Two processes begin far apart, and no port is given twice in one.
+        let nth = ASKED.fetch_add(1, Ordering::Relaxed);
+        let block = std::process::id().wrapping_mul(37).wrapping_add(nth) % BLOCKS;
+        let Ok(port) = u16::try_from(FIRST + block * BLOCK + 2) else { continue };
+        if [port - 2, port, port + 1].into_iter().all(is_free) {
             return Ok(port);
         }
     }
-    Err(Error::Usage(
-        "no free loopback ports: 100 tries found none with its neighbours free".into(),
-    ))
+    let last = FIRST + BLOCKS * BLOCK;
+    Err(Error::Usage(format!("no free ports with free neighbours from {FIRST} to {last}")))
 }
 
 #[cfg(test)]

@@ -29,6 +29,18 @@ impl Clock {
         nanos(self.start.elapsed())
     }
 
+    /// By how much the wall clock was set since the start, ms: forward above 0.
+    #[must_use]
+    pub fn stepped_ms(&self) -> i64 {
+        let wall =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        self.step_to(self.now_nanos(), fit(wall))
+    }
+
+    fn step_to(&self, now_nanos: u64, wall_ms: i64) -> i64 {
+        wall_ms.saturating_sub(self.wall_ms(now_nanos))
+    }
+
     /// Milliseconds since 1970 at the reading `now_nanos`; for the fields RocketMQ keeps in that
     /// unit.
     #[must_use]
@@ -48,5 +60,16 @@ mod tests {
         let copy = clock;
         assert!(copy.now_nanos() >= first);
         assert_eq!(clock.wall_ms(2_000_000) - clock.wall_ms(0), 2);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_moves_no_reading_and_is_told() {
+        let clock = Clock::start();
+        let (a_second, begins) = (1_000_000_000, clock.wall_ms(0));
+        assert_eq!(clock.step_to(a_second, begins + 1_000), 0);
+        assert_eq!(clock.step_to(a_second, begins + 3_601_000), 3_600_000);
+        assert_eq!(clock.step_to(a_second, begins - 4_000), -5_000);
+        assert_eq!(clock.wall_ms(a_second), begins + 1_000, "readings go on evenly");
+        assert!(clock.stepped_ms().abs() < 60_000, "nobody sets it while tests run");
     }
 }

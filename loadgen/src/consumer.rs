@@ -193,14 +193,20 @@ fn empty() -> Consumed {
     }
 }
 
-/// Appends a fetch that does not wait for new messages, as large as a pull.
-fn append_fetch(out: &mut Vec<u8>, correlation: i32, topic: &str, queue_id: u32, offset: u64) {
+/// Appends a fetch as large as a pull, which may wait so long for new messages.
+pub(crate) fn append_fetch(
+    out: &mut Vec<u8>,
+    correlation: i32,
+    topic: &str,
+    (queue_id, offset): (u32, u64),
+    wait_ms: u32,
+) {
     let fetch = Fetch {
         queue_id: fit(queue_id),
         offset: fit(offset),
         messages_max: fit(PULL_MESSAGES),
         bytes_max: FETCH_BYTES,
-        hold_ms: 0,
+        hold_ms: wait_ms,
         topic: topic.to_owned(),
         tags: Vec::new(),
     };
@@ -233,9 +239,16 @@ impl State<'_> {
                 Protocol::Remoting => append_pull(
                     out,
                     correlation,
-                    &PullShape { group, topic, queue_id, offset, messages_max: PULL_MESSAGES },
+                    &PullShape {
+                        group,
+                        topic,
+                        queue_id,
+                        offset,
+                        messages_max: PULL_MESSAGES,
+                        wait_ms: 0,
+                    },
                 ),
-                Protocol::Native => append_fetch(out, correlation, topic, queue_id, offset),
+                Protocol::Native => append_fetch(out, correlation, topic, (queue_id, offset), 0),
             }
             reader.pulling = true;
             reader.asked_nanos = now;

@@ -32,6 +32,23 @@ impl CorePlan {
         Self { broker: cores.first().copied().filter(|_| free).into_iter().collect(), generators }
     }
 
+    /// The plan of one of several generator processes: `skip` of the `whole` cores are the others'.
+    #[must_use]
+    pub(crate) fn for_part(threads: u32, skip: u32, whole: u32) -> Self {
+        let mut plan = Self::for_run(whole.max(threads));
+        plan.generators =
+            plan.generators.into_iter().skip(skip as usize).take(threads as usize).collect();
+        plan
+    }
+
+    /// The same with one more thread beside the generators, where one consumes, and its core.
+    #[must_use]
+    pub(crate) fn with_consumers(threads: u32, consumes: bool) -> (Self, Option<usize>) {
+        let mut plan = Self::for_run(threads + u32::from(consumes));
+        let core = if consumes { plan.generators.pop().flatten() } else { None };
+        (plan, core)
+    }
+
     fn deal(cores: &[usize], shards: usize, threads: usize) -> Self {
         if cores.len() < shards + threads {
             let broker = cores

@@ -7,6 +7,8 @@
 //!                                          │           └ recorder: response, service, lag, stages (native protocol)
 //!                                          ├ floor: the same load against the no-op target
 //!                                          └ consumer ── integrity: lost, duplicated, reordered, corrupt, misplaced
+//!   beside a load: consuming (end to end, backlog) · intervals (soak) │ many: other processes, merged
+//!   campaign ── blocks A B B A, an echo around each ── verdicts from the files
 //!   runner ── verdict (INVALID?) ── report: table, run folder, charts, ledger      env: what travels with it
 //! ```
 //!
@@ -21,13 +23,16 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+mod beside;
 mod build_facts;
+pub mod campaign;
 pub mod children;
 pub mod cli;
 pub mod clock;
 mod cluster;
 pub mod compare;
 mod consumer;
+pub mod consuming;
 mod cores;
 mod crash;
 mod deferred;
@@ -35,9 +40,13 @@ pub mod env;
 mod error;
 pub mod gate;
 mod generator;
+mod instructions;
 pub mod integrity;
+pub mod intervals;
 mod limits;
 mod live;
+mod many;
+pub mod matrix;
 pub mod messages;
 pub mod native_wire;
 mod net;
@@ -59,9 +68,12 @@ mod runner;
 pub mod schedule;
 mod search;
 mod selftest;
+mod selftest_compare;
 mod session;
 pub mod signals;
+mod soak;
 mod stages;
+mod steady;
 pub mod stored;
 mod tools;
 mod units;

@@ -36,6 +36,8 @@ pub(crate) const TAGS_MAX: usize = 999_999;
 pub(crate) const PROPERTY_BYTES_MAX: usize = 30_000;
 /// Generator threads.
 pub(crate) const THREADS_MAX: usize = 64;
+/// Generator processes.
+pub(crate) const GENERATORS_MAX: usize = 64;
 /// Queues of a topic at one broker: what RingMQ allows, and far more than Apache's have. A route
 /// with more is not believed.
 pub(crate) const QUEUES_PER_BROKER_MAX: u32 = 65_536;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     done: AtomicU64,
+    stored: AtomicU64,
     errors: AtomicU64,
     refused: AtomicU64,
     p50_nanos: AtomicU64,
@@ -23,6 +24,8 @@ pub(crate) struct Live {
 pub struct Reading {
     /// Messages done in the measured window.
     pub done: u64,
+    /// Messages acknowledged since the load began, in the warm-up too.
+    pub stored: u64,
     /// Failures of all kinds.
     pub errors: u64,
     /// Of those, answers with an error.
@@ -60,6 +63,12 @@ impl Live {
         }
     }
 
+    /// Shows how many messages were acknowledged; more often than the rest, as a backlog is counted
+    /// from it.
+    pub(crate) fn set_stored(&self, stored: u64) {
+        self.stored.store(stored, Ordering::Relaxed);
+    }
+
     /// Shows a count alone (the consumer).
     pub(crate) fn set_done(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
@@ -71,6 +80,7 @@ impl Live {
         let get = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
         Reading {
             done: get(&self.done),
+            stored: get(&self.stored),
             errors: get(&self.errors),
             refused: get(&self.refused),
             p50_nanos: get(&self.p50_nanos),
@@ -79,5 +89,34 @@ impl Live {
             measured: get(&self.measured),
             max_nanos: get(&self.max_nanos),
         }
+    }
+}
+
+/// When the measured window is, on the run's clock. Generators tell it when they start; consumers
+/// that read meanwhile look it up.
+#[derive(Debug)]
+pub struct Measured {
+    from_nanos: AtomicU64,
+    to_nanos: AtomicU64,
+}
+
+impl Default for Measured {
+    fn default() -> Self {
+        Self { from_nanos: AtomicU64::new(u64::MAX), to_nanos: AtomicU64::new(0) }
+    }
+}
+
+impl Measured {
+    /// One generator's window; all of them together are the measured one.
+    pub(crate) fn add(&self, from_nanos: u64, to_nanos: u64) {
+        self.from_nanos.fetch_min(from_nanos, Ordering::Relaxed);
+        self.to_nanos.fetch_max(to_nanos, Ordering::Relaxed);
+    }
+
+    /// Begin and end; `None` before the load has started.
+    pub(crate) fn window(&self) -> Option<(u64, u64)> {
+        let from = self.from_nanos.load(Ordering::Relaxed);
+        let to = self.to_nanos.load(Ordering::Relaxed);
+        (from < to).then_some((from, to))
     }
 }

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::gate::StartGate;
 use crate::generator::{self, Outcome};
 use crate::integrity::AckTable;
-use crate::live::{Live, Reading};
+use crate::intervals::IntervalsWish;
+use crate::live::{Live, Measured, Reading};
 use crate::plan::{Load, Part, QueuePlan, deal_senders};
 use crate::progress::Progress;
 use crate::recorder::Recorder;
@@ -55,8 +56,41 @@ pub fn run_load(
     first_generator: usize,
     progress: &Progress,
 ) -> Result<Phase> {
+    let watch = Watch { measured: Arc::default(), intervals: None, look: &mut |_| () };
+    run_load_watched(bench, (name, label), load, queues, first_generator, progress, watch)
+}
+
+/// What looks at a load from beside while it runs.
+pub(crate) struct Watch<'a> {
+    /// Told when the measured window is.
+    pub measured: Arc<Measured>,
+    /// Gets the response times of intervals.
+    pub intervals: Option<IntervalsWish>,
+    /// Called with the sum of the live counters, ten times a second.
+    pub look: &'a mut dyn FnMut(&Reading),
+}
+
+/// As [`run_load`], watched.
+///
+/// # Errors
+/// As [`run_load`].
+pub(crate) fn run_load_watched(
+    bench: &Bench,
+    (name, label): (&str, &str),
+    load: &Load,
+    queues: &[QueuePlan],
+    first_generator: usize,
+    progress: &Progress,
+    watch: Watch<'_>,
+) -> Result<Phase> {
     bench.stop.check()?;
-    let (parts, gate) = make_parts(bench, load, queues, first_generator);
+    let (mut parts, gate) = make_parts(bench, load, queues, first_generator);
+    for part in &mut parts {
+        part.measured = Arc::clone(&watch.measured);
+        part.intervals.clone_from(&watch.intervals);
+    }
+    // The channel of intervals ends with the last generator.
+    drop(watch.intervals);
     let lives: Vec<Arc<Live>> = parts.iter().map(|_| Arc::default()).collect();
     let mut threads = Vec::with_capacity(parts.len());
     for (part, live) in parts.into_iter().zip(&lives) {
@@ -66,7 +100,9 @@ pub fn run_load(
     let shown = progress.phase(label, load.warmup + load.duration);
     while threads.iter().any(|thread| !thread.is_finished()) {
         std::thread::sleep(DISPLAY_EVERY);
-        shown.update(&sum(&lives));
+        let reading = sum(&lives);
+        shown.update(&reading);
+        (watch.look)(&reading);
     }
     shown.finish();
     let mut outcomes = Vec::with_capacity(threads.len());
@@ -102,6 +138,8 @@ fn make_parts(
         senders: senders.iter().skip(index).step_by(threads).cloned().collect(),
         core: bench.cores.get(index).copied().flatten(),
         gate: Arc::clone(&gate),
+        measured: Arc::default(),
+        intervals: None,
         stop: bench.stop.clone(),
     };
     ((0..threads).map(part).collect(), gate)
@@ -126,6 +164,7 @@ fn sum(lives: &[Arc<Live>]) -> Reading {
     let readings = lives.iter().map(|live| live.read());
     readings.fold(Reading::default(), |all, one| Reading {
         done: all.done + one.done,
+        stored: all.stored + one.stored,
         errors: all.errors + one.errors,
         refused: all.refused + one.refused,
         // Of several threads the slowest is shown: a display, not a result.

@@ -1,6 +1,8 @@
 //! The plan of a phase, made before it starts: which connection sends to which queues.
 
 use crate::gate::StartGate;
+use crate::intervals::IntervalsWish;
+use crate::live::Measured;
 use crate::messages::{MessageFacts, Messages};
 use crate::native_wire::NativeTemplate;
 use crate::protocols::{Protocol, Template};
@@ -78,6 +80,7 @@ impl Load {
         };
         LoadFacts {
             mode: self.mode,
+            generators: 1,
             threads: 0,
             queues: 0,
             spins: self.spin,
@@ -99,7 +102,9 @@ impl Load {
 pub struct LoadFacts {
     /// Open loop with its rate and shape, or closed loop.
     pub mode: Mode,
-    /// Generator threads.
+    /// Generator processes; 0 in older files, which had one.
+    pub generators: usize,
+    /// Generator threads, of all processes.
     pub threads: usize,
     /// Queues of the topic over all brokers.
     pub queues: usize,
@@ -164,6 +169,10 @@ pub struct Part {
     pub core: Option<usize>,
     /// Lets generators start together, or none of them.
     pub gate: Arc<StartGate>,
+    /// Told when the measured window begins and ends.
+    pub measured: Arc<Measured>,
+    /// Gets the response times of one interval after the other, where they are asked for.
+    pub intervals: Option<IntervalsWish>,
     /// Set by Ctrl-C.
     pub stop: Stop,
 }

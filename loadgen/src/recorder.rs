@@ -26,6 +26,8 @@ pub struct Recorder {
     /// Open loop: time from due to send, ns. Closed loop: time from the answer that freed a place
     /// to the next send there.
     pub lag: Histogram<u64>,
+    /// Time from due to read, ns, where consumers read meanwhile.
+    pub end_to_end: Option<Box<Histogram<u64>>>,
     /// Time spent in each stage, if answers tell it (native protocol).
     pub stages: Option<Box<StageTimes>>,
     /// Response times by when the message was due.
@@ -71,6 +73,7 @@ impl Recorder {
             response: fine(),
             service: fine(),
             lag: fine(),
+            end_to_end: None,
             buckets: Buckets::new(duration),
             overflows: 0,
             response_sum_nanos: 0,
@@ -168,6 +171,11 @@ impl Recorder {
         merge_into(&mut self.lag, &other.lag);
         if let (Some(mine), Some(theirs)) = (&mut self.stages, &other.stages) {
             mine.merge(theirs);
+        }
+        match (&mut self.end_to_end, &other.end_to_end) {
+            (Some(mine), Some(theirs)) => merge_into(mine, theirs),
+            (mine @ None, Some(theirs)) => *mine = Some(theirs.clone()),
+            (_, None) => {}
         }
         self.buckets.merge(&other.buckets);
         self.warmup_buckets.merge(&other.warmup_buckets);

@@ -1,10 +1,13 @@
 //! `loadgen run`: one load against a running cluster.
 
+use crate::beside::Beside;
+use crate::children::watch_parent;
 use crate::cli::{LoadArgs, RunArgs};
 use crate::cores::CorePlan;
 use crate::env::Environment;
 use crate::error::Result;
 use crate::integrity::IntegrityReport;
+use crate::many;
 use crate::plan::Mode;
 use crate::progress::Progress;
 use crate::protocols::Protocol;
@@ -15,12 +18,20 @@ use crate::rocketmq;
 use crate::runner::{self, Frame, Shown};
 use crate::session::{Session, Shape};
 use crate::signals::Stop;
+use crate::steady::SteadyWish;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Runs `run`.
 ///
 /// # Errors
 /// When the cluster can't be used, or a signal came. A failed check is in the result.
 pub(crate) fn run(args: &RunArgs, stop: &Stop) -> Result<RunResult> {
+    if args.exit_with_parent {
+        watch_parent();
+    }
+    if args.generators > 1 {
+        many::check(args)?;
+    }
     let progress =
         Progress::new(args.common.json, args.rocketmq_lines.then_some(args.report_interval));
     std::fs::create_dir_all(&args.common.out)
@@ -50,17 +61,20 @@ fn measure(
     folder: &RunFolder,
     (name, label, shape): (&str, &str, Shape),
 ) -> Result<runner::Outcome> {
-    let cores = CorePlan::for_run(args.common.threads);
+    let (cores, consumers_core) = match args.of_cores {
+        Some(whole) => (CorePlan::for_part(args.common.threads, args.skip_cores, whole), None),
+        None => CorePlan::with_consumers(args.common.threads, args.consumers > 0),
+    };
     let bench = runner::bench(&cores, stop);
     let mut setup = runner::Setup::connect(&args.target.namesrv, folder)?;
     if args.common.protocol == Protocol::Native {
         setup.ask_native()?;
     }
     let topic = args.target.topic.clone().unwrap_or_else(|| format!("loadgen-{:x}", frame.run_id));
-    let common = frame.session_common(&args.common, &cores, topic, args.load.warmup);
+    let common = frame.session_common(&args.common, &cores, topic.clone(), args.load.warmup);
     let mut session =
         Session::begin(&bench, progress, &mut setup.cluster, common, args.common.queues)?;
-    if !args.common.no_floor {
+    if !args.common.no_floor && args.generators == 1 {
         session.set_floor(runner::floor(
             &cores,
             args.common.protocol,
@@ -69,16 +83,39 @@ fn measure(
         )?);
     }
     session.set_broker_pids(args.target.broker_pid.clone());
+    session.set_beside(Beside {
+        consumers: args.consumers as usize,
+        core: consumers_core,
+        intervals: None,
+    });
     if args.consume {
         session.keep_acks();
     }
     let mut integrity = None;
-    let ended = session
-        .load(name, label, shape)
-        .map(|_| ())
+    let warmed = match args.load.steady {
+        true => session.make_steady(shape, &SteadyWish::default()).map(|_| ()),
+        false => Ok(()),
+    };
+    let ended = warmed
+        .and_then(|()| {
+            if args.generators > 1 {
+                let row =
+                    || many::load(args, frame, folder.path(), &topic, (name, label, shape), stop);
+                return session.row_of_others(row);
+            }
+            wait_for_start(args.start_at);
+            session.load(name, label, shape).map(|_| ())
+        })
         .and_then(|()| read_back(args, &mut session, &mut integrity))
         .err();
     Ok(setup.outcome(&cores, session.rows, integrity, ended))
+}
+
+/// Generator processes of one load begin together.
+fn wait_for_start(start_at_us: Option<u64>) {
+    let Some(start) = start_at_us.map(Duration::from_micros) else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    std::thread::sleep(start.saturating_sub(now));
 }
 
 fn read_back(

@@ -2,6 +2,7 @@
 
 use crate::env::{BrokerFacts, Environment};
 use crate::integrity::IntegrityReport;
+use crate::matrix::costs::Matrix;
 use crate::row::{Kind, Row};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub struct RunResult {
     pub answer: Option<String>,
     /// The rows.
     pub rows: Vec<Row>,
+    /// The costs, of a matrix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matrix: Option<Matrix>,
     /// The verdict on the messages; `None` when they were not read back.
     pub integrity: Option<IntegrityReport>,
     /// What ended the run before it was done, if something did.
@@ -72,8 +76,9 @@ impl RunResult {
         if let Some(integrity) = self.integrity.as_ref().filter(|integrity| !integrity.holds()) {
             self.invalid.push(format!("integrity check failed: {}", integrity.sentence()));
         }
-        let mut loads = self.rows.iter().filter(|row| row.kind != Kind::Consume).peekable();
-        if loads.peek().is_none() || loads.all(|row| !row.invalid.is_empty()) {
+        let is_idle = self.rows.iter().any(|row| row.kind == Kind::Idle);
+        let mut loads = self.rows.iter().filter(|row| row.kind.is_load()).peekable();
+        if (loads.peek().is_none() && !is_idle) || loads.all(|row| !row.invalid.is_empty()) {
             self.invalid.push("no row of load is valid".into());
         }
     }

@@ -75,6 +75,7 @@ mod tests {
     use super::*;
 
     const READING: Reading = Reading {
+        stored: 0,
         done: 3000,
         errors: 5,
         refused: 2,

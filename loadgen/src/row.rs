@@ -1,5 +1,6 @@
 //! One row of the result: a load or a read, with the facts needed to judge it.
 
+use crate::consuming::Consuming;
 use crate::messages::Drawing;
 use crate::plan::{Load, LoadFacts, Mode};
 use crate::protocols::Protocol;
@@ -112,6 +113,16 @@ pub enum Kind {
     Open,
     /// Reading back.
     Consume,
+    /// Clients are connected, and nothing is asked.
+    Idle,
+}
+
+impl Kind {
+    /// Whether messages are sent.
+    #[must_use]
+    pub fn is_load(self) -> bool {
+        matches!(self, Self::Closed | Self::Open)
+    }
 }
 
 /// The same load against the no-op target.
@@ -128,6 +139,9 @@ pub struct Floor {
     pub rate_min_per_s: f64,
     /// The fastest repetition's answers a second.
     pub rate_max_per_s: f64,
+    /// What one core of the instrument can drive of this load: the messages of each second that a
+    /// generator worked. `None` in older files.
+    pub core_rate_per_s: Option<f64>,
 }
 
 /// Response times in one slice of time.
@@ -143,6 +157,18 @@ pub struct Slice {
     pub p99_us: Option<f64>,
     /// Largest, µs.
     pub max_us: f64,
+}
+
+/// How a peer was warmed before the first row: closed loops until three in a row agree.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Steady {
+    /// The rate of each window.
+    pub rates_per_s: Vec<f64>,
+    /// How long it took, seconds.
+    pub took_s: f64,
+    /// Whether three windows agreed in the end.
+    pub is_steady: bool,
 }
 
 /// One row. Fields that a file of schema 1 has not are empty when it is read.
@@ -201,6 +227,10 @@ pub struct Row {
     pub generator_wait: Option<Percentiles>,
     /// Time spent in each stage of a send (native protocol).
     pub stages: Option<StageRow>,
+    /// How the broker was warmed before it; `None`: for the warm-up's time only.
+    pub steady: Option<Steady>,
+    /// What consumers beside the senders did.
+    pub consuming: Option<Consuming>,
     /// The same against the no-op target.
     pub floor: Option<Floor>,
     /// The failed and the unanswered ones by name.
@@ -222,8 +252,17 @@ pub struct Row {
     pub broker_cpu_us_per_message: Option<f64>,
     /// The part of it that the broker used after the last answer, µs.
     pub deferred_cpu_us_per_message: Option<f64>,
+    /// The part of it in which the broker looked for work and found none, µs: its idle spin, where
+    /// it tells it.
+    pub spin_cpu_us_per_message: Option<f64>,
+    /// Instructions of the broker per message, where the host counts them.
+    pub instructions_per_message: Option<f64>,
+    /// Bytes that the broker had fetched from a device during the row.
+    pub device_read_bytes: Option<u64>,
     /// How long the broker worked after the last answer, seconds.
     pub deferred_s: Option<f64>,
+    /// Share of a core that a broker used while its clients did nothing.
+    pub idle_cpu_share: Option<f64>,
     /// Resident memory of the broker after the row, bytes.
     pub broker_resident_bytes: Option<u64>,
     /// Why the row is INVALID; empty when it is not.
@@ -275,6 +314,8 @@ impl Row {
             lag: Percentiles::of(&recorder.lag).filter(|_| kind == Kind::Open),
             generator_wait: Percentiles::of(&recorder.lag).filter(|_| kind == Kind::Closed),
             stages: recorder.stages.as_deref().and_then(StageTimes::row),
+            steady: None,
+            consuming: None,
             floor: None,
             errors: recorder.errors.clone(),
             warmup_errors: recorder.warmup_errors.clone(),
@@ -285,7 +326,11 @@ impl Row {
             generator_busy_share: Vec::new(),
             broker_cpu_us_per_message: None,
             deferred_cpu_us_per_message: None,
+            spin_cpu_us_per_message: None,
+            instructions_per_message: None,
+            device_read_bytes: None,
             deferred_s: None,
+            idle_cpu_share: None,
             broker_resident_bytes: None,
             invalid: Vec::new(),
             notes: Vec::new(),
@@ -305,7 +350,7 @@ impl Row {
         let seconds = (consumed.took_nanos.max(1) as f64) / 1e9;
         let mut row = Self {
             name: "consume".into(),
-            label: format!("consume, {queues} queues"),
+            label: format!("backlog drain, {queues} queues"),
             kind: Kind::Consume,
             protocol,
             senders: queues,
@@ -352,7 +397,8 @@ impl Row {
     }
 }
 
-fn slices(recorder: &Recorder) -> Vec<Slice> {
+/// The response times of a recorder over time.
+pub(crate) fn slices(recorder: &Recorder) -> Vec<Slice> {
     let width_s = recorder.buckets.width_nanos as f64 / 1e9;
     let each = recorder.buckets.each.iter().enumerate().filter(|(_, bucket)| !bucket.is_empty());
     let slice = |(index, bucket): (usize, &Histogram<u32>)| Slice {

@@ -4,11 +4,12 @@ use crate::cli::{CommonArgs, Header};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, facts, properties};
 use crate::cores::CorePlan;
-use crate::env::process::NoiseStart;
+use crate::env::process::{NoiseStart, other_loadgens};
 use crate::env::{BrokerFacts, Environment};
 use crate::error::{Error, Result};
 use crate::integrity::IntegrityReport;
 use crate::limits::REQUEST_TIMEOUT;
+use crate::matrix::costs::Matrix;
 use crate::native_wire::greet;
 use crate::phase::Bench;
 use crate::progress::note;
@@ -29,6 +30,9 @@ use std::time::{Duration, SystemTime};
 /// Shortest and longest window of a floor: it is steady after a second.
 const FLOOR_SECONDS: (f64, f64) = (0.3, 1.5);
 
+/// A clock that was set by less was corrected, not set.
+const STEP_MS_MAX: i64 = 200;
+
 /// A run's name, question and command, known before it starts.
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -45,6 +49,7 @@ pub(crate) struct Frame {
     expectation: Option<String>,
     started: String,
     noise: NoiseStart,
+    clock: Clock,
 }
 
 impl Frame {
@@ -86,7 +91,30 @@ impl Frame {
             expectation: args.expect.clone(),
             started,
             noise: NoiseStart::now(),
+            clock: Clock::start(),
         }
+    }
+
+    /// What disturbed the run: a clock that was set, another loadgen.
+    fn disturbances(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let stepped_ms = self.clock.stepped_ms();
+        if stepped_ms.abs() > STEP_MS_MAX {
+            found.push(format!(
+                "the wall clock was set by {:+.1} s during the run: no response time has it in it, \
+                 but ages from timestamps (B2C, S2C) may",
+                stepped_ms as f64 / 1_000.0
+            ));
+        }
+        let others = other_loadgens();
+        if !others.is_empty() {
+            let pids: Vec<String> = others.iter().map(u32::to_string).collect();
+            found.push(format!(
+                "another loadgen ran on this host (process {}): both measure each other",
+                pids.join(", ")
+            ));
+        }
+        found
     }
 
     /// The result before anything is known.
@@ -218,6 +246,21 @@ impl Setup {
         know_own(&mut self.brokers, version, config);
     }
 
+    /// Refuses a SYNC_MASTER that waits for nobody, as far as its configuration is known.
+    ///
+    /// # Errors
+    /// When `inSyncReplicas` is 1, Apache 5.5.0's default; the error says the fix.
+    pub(crate) fn refuse_waiting_for_nobody(&self, is_sync: bool) -> Result<()> {
+        match waits_for_nobody(&self.brokers).filter(|_| is_sync) {
+            None => Ok(()),
+            Some(broker) => Err(Error::Usage(format!(
+                "{} at {} has inSyncReplicas=1 (Apache 5.5.0's default): a send waits for no \
+                 slave, and sync replication would seem to cost nothing. Set it to 2",
+                broker.name, broker.addr
+            ))),
+        }
+    }
+
     /// Fills in the durability from the native Welcome, for brokers that do not tell it over
     /// remoting.
     ///
@@ -245,8 +288,14 @@ impl Setup {
     ) -> Outcome {
         let cores = Cores { generators: cores.generators.clone(), broker: cores.broker.clone() };
         let (brokers, answer, notes) = (self.brokers, None, Vec::new());
-        Outcome { rows, integrity, brokers, answer, cores, notes, ended }
+        let (spoiled, matrix) = (Vec::new(), None);
+        Outcome { rows, integrity, brokers, answer, matrix, cores, notes, spoiled, ended }
     }
+}
+
+/// A broker whose sends wait for no slave, whatever its role.
+fn waits_for_nobody(brokers: &[BrokerFacts]) -> Option<&BrokerFacts> {
+    brokers.iter().find(|broker| broker.config.get("inSyncReplicas").is_some_and(|it| it == "1"))
 }
 
 /// The flush policy that a Welcome's durability stands for.
@@ -292,10 +341,14 @@ pub(crate) struct Outcome {
     pub brokers: Vec<BrokerFacts>,
     /// The answer in a sentence, of the commands that look for one.
     pub answer: Option<String>,
+    /// The costs of a matrix.
+    pub matrix: Option<Matrix>,
     /// Who ran where.
     pub cores: Cores,
     /// Notes for the reader.
     pub notes: Vec<String>,
+    /// Why it does not count although it ended well.
+    pub spoiled: Vec<String>,
     /// What ended the run before it was done.
     pub ended: Option<Error>,
 }
@@ -306,7 +359,8 @@ impl Outcome {
     pub(crate) fn nothing(why: Error) -> Self {
         let (rows, brokers, notes) = (Vec::new(), Vec::new(), Vec::new());
         let (cores, answer) = (Cores::default(), None);
-        Self { rows, integrity: None, brokers, answer, cores, notes, ended: Some(why) }
+        let (integrity, matrix, spoiled, ended) = (None, None, Vec::new(), Some(why));
+        Self { rows, integrity, brokers, answer, matrix, cores, notes, spoiled, ended }
     }
 }
 
@@ -328,15 +382,25 @@ pub(crate) fn finish(
     result.brokers = environment.brokers.clone();
     result.cores = outcome.cores;
     result.answer = outcome.answer;
+    result.matrix = outcome.matrix;
     result.target = target_of(&environment.brokers);
     result.durability = durability_of(&environment.brokers);
     result.rows = outcome.rows;
     result.integrity = outcome.integrity;
     result.notes = outcome.notes;
     result.notes.extend(environment_notes(&environment));
+    result.notes.extend(frame.disturbances());
     result.ended_early = outcome.ended.as_ref().map(Error::to_string);
     result.judge();
-    let folder = folder.finish(&mut result, &environment, &frame.command)?;
+    result.invalid.extend(outcome.spoiled);
+    let kept = folder.path().to_owned();
+    let finished = folder.finish(&mut result, &environment, &frame.command);
+    if finished.is_err() {
+        // What was measured is shown at least: the folder may be on a full disk.
+        result.invalid.push("its folder is not whole".into());
+        show(&result, &kept, shown)?;
+    }
+    let folder = finished?;
     if let Some(why) = outcome.ended {
         let kept = folder.display();
         note(&format!("loadgen: ended early, {} rows kept: {kept}", result.rows.len()));
@@ -375,7 +439,7 @@ fn show(result: &RunResult, folder: &Path, shown: Shown) -> Result<()> {
         }
         Shown::Table => format!(
             "{}\n{}",
-            crate::report::table::summary(result),
+            crate::report::narrow::summary_for_terminal(result),
             folder.join("report.html").display()
         ),
         Shown::Nothing => {
@@ -397,6 +461,16 @@ mod tests {
         assert_eq!(quoted("--namesrv"), "--namesrv");
         assert_eq!(quoted("a:1;b:2"), "'a:1;b:2'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn a_sync_master_that_waits_for_nobody_is_known_by_its_replicas() {
+        let with = |replicas: &str| BrokerFacts {
+            config: properties(&format!("brokerRole=SYNC_MASTER\ninSyncReplicas={replicas}\n")),
+            ..BrokerFacts::default()
+        };
+        assert!(waits_for_nobody(&[with("2"), with("1")]).is_some());
+        assert!(waits_for_nobody(&[with("2"), BrokerFacts::default()]).is_none());
     }
 
     #[test]

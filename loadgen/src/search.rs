@@ -15,6 +15,7 @@ use crate::phase::Bench;
 use crate::plan::Mode;
 use crate::progress::Progress;
 use crate::protocols::Protocol;
+use crate::remote::shape_of;
 use crate::report::folder::RunFolder;
 use crate::report::text::{count, time_us};
 use crate::result::RunResult;
@@ -22,6 +23,7 @@ use crate::row::Row;
 use crate::runner::{self, Frame, Setup, Shown};
 use crate::session::{Session, Shape};
 use crate::signals::Stop;
+use crate::steady::SteadyWish;
 
 /// Requests in flight per connection of the closed loop that finds where a sweep ends.
 const SATURATING_IN_FLIGHT: usize = 8;
@@ -44,8 +46,9 @@ pub(crate) fn sweep(args: &SweepArgs, stop: &Stop) -> Result<RunResult> {
         "How do response times of the cluster at {} rise with the rate?",
         args.target.namesrv
     );
-    let of = Of { common: &args.common, target: &args.target, load: &args.load };
-    on_cluster(&of, "sweep", &question, !args.common.no_floor, stop, |session| {
+    let (common, target, load) = (&args.common, &args.target, &args.load);
+    let of = Of { common, target, load, consumes: false };
+    on_cluster(&of, "sweep", &question, !args.common.no_floor, stop, |session, _, _| {
         let rates = match args.rates.is_empty() {
             false => args.rates.clone(),
             true => steps_to(closed_rate(session, &args.load)?, args.steps),
@@ -69,8 +72,9 @@ pub(crate) fn find_max(args: &FindMaxArgs, stop: &Stop) -> Result<RunResult> {
         args.target.namesrv,
         time_us(objective_us)
     );
-    let of = Of { common: &args.common, target: &args.target, load: &args.load };
-    on_cluster(&of, "find-max", &question, false, stop, |session| {
+    let (common, target, load) = (&args.common, &args.target, &args.load);
+    let of = Of { common, target, load, consumes: false };
+    on_cluster(&of, "find-max", &question, false, stop, |session, _, _| {
         let mut search = Search { session, args, objective_us, rows: 0, why: String::new() };
         search.run().map(Some)
     })
@@ -85,21 +89,30 @@ fn refuse_rate(load: &LoadArgs, command: &str) -> Result<()> {
     }
 }
 
-/// The arguments that both commands share.
-struct Of<'a> {
-    common: &'a CommonArgs,
-    target: &'a TargetArgs,
-    load: &'a LoadArgs,
+/// The arguments that commands on a running cluster share.
+pub(crate) struct Of<'a> {
+    /// What all commands have.
+    pub common: &'a CommonArgs,
+    /// The cluster.
+    pub target: &'a TargetArgs,
+    /// The load.
+    pub load: &'a LoadArgs,
+    /// Whether a thread consumes beside the generators.
+    pub consumes: bool,
 }
 
-/// Sets up, lets `work` load rows, and finishes whatever came of it.
-fn on_cluster(
+/// Sets up, lets `work` load rows, and finishes whatever came of it. `work` gets the session, the
+/// run's folder and the core of the consumers' thread.
+///
+/// # Errors
+/// When the cluster can't be used, or a signal came before the first row.
+pub(crate) fn on_cluster(
     of: &Of<'_>,
     workload: &str,
     question: &str,
     with_floor: bool,
     stop: &Stop,
-    work: impl FnOnce(&mut Session<'_>) -> Result<Option<String>>,
+    work: impl FnOnce(&mut Session<'_>, &RunFolder, Option<usize>) -> Result<Option<String>>,
 ) -> Result<RunResult> {
     let progress = Progress::new(of.common.json, None);
     let out = &of.common.out;
@@ -108,8 +121,9 @@ fn on_cluster(
     let frame = Frame::new(of.common, &environment, workload, question);
     let folder = RunFolder::create(out, &frame.name)?;
     folder.write_question(&frame.empty_result(), &frame.command)?;
-    let cores = CorePlan::for_run(of.common.threads);
+    let (cores, consumers_core) = CorePlan::with_consumers(of.common.threads, of.consumes);
     let bench = runner::bench(&cores, stop);
+    let work = |session: &mut Session<'_>| work(session, &folder, consumers_core);
     let measured = measure(of, &frame, (&cores, &bench, &progress), &folder, with_floor, work);
     let outcome = measured.unwrap_or_else(runner::Outcome::nothing);
     runner::finish(frame, outcome, environment, folder, Shown::of(of.common))
@@ -136,7 +150,11 @@ fn measure(
         let (protocol, window) = (of.common.protocol, of.load.duration);
         session.set_floor(runner::floor(cores, protocol, window, &folder.config())?);
     }
-    let (answer, ended) = match work(&mut session) {
+    let warmed = match of.load.steady {
+        true => session.make_steady(shape_of(of.load).2, &SteadyWish::default()).map(|_| ()),
+        false => Ok(()),
+    };
+    let (answer, ended) = match warmed.and_then(|()| work(&mut session)) {
         Ok(answer) => (answer, None),
         Err(error) => (None, Some(error)),
     };

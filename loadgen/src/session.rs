@@ -1,10 +1,11 @@
 //! One run against one cluster: rows of load, each with its floor, then a read that checks all
 //! messages.
 
+use crate::beside::{self, Beside, Run};
 use crate::children::ChildProgram;
 use crate::cluster::{Caller, Cluster, queue_offset};
 use crate::consumer::{Consumed, Range, consume};
-use crate::deferred::BrokerWork;
+use crate::deferred::{BrokerWork, where_read};
 use crate::error::Result;
 use crate::integrity::{AckTable, Checker, IntegrityReport};
 use crate::limits::{ACKS_MAX, START_TIMEOUT};
@@ -15,8 +16,9 @@ use crate::plan::{Load, Mode, QueuePlan};
 use crate::progress::Progress;
 use crate::protocols::Protocol;
 use crate::recorder::{fine, merge_into};
-use crate::row::{Floor, Percentiles, Row};
+use crate::row::{Floor, Percentiles, Row, Steady, count_f64};
 use crate::signals::Stop;
+use crate::steady::SteadyWish;
 use crate::verdict;
 use protocol::checked::fit;
 use protocol::remoting::SerializeType;
@@ -29,6 +31,11 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often the floor of a row is measured: its spread says how far to believe it.
 const FLOOR_REPETITIONS: u32 = 3;
+
+/// From a smaller share of work nothing is extrapolated.
+const WORKED_MIN: f64 = 0.01;
+/// Requests in flight of the closed loop that warms a broker for an open one.
+const WARMING_IN_FLIGHT: usize = 8;
 
 /// The settings that all loads of a session share.
 #[derive(Clone, Debug)]
@@ -107,6 +114,10 @@ pub(crate) struct Session<'a> {
     acks: Vec<AckTable>,
     keeps_acks: bool,
     floor: Option<FloorTarget>,
+    /// Consumers and logs beside each load.
+    beside: Beside,
+    /// How the broker was warmed.
+    steady: Option<Steady>,
     /// Processes of the brokers, where they are known: their CPU time is counted.
     broker_work: BrokerWork,
     /// How long an acknowledged message may take to be visible.
@@ -142,6 +153,8 @@ impl<'a> Session<'a> {
             acks: Vec::new(),
             keeps_acks: false,
             floor: None,
+            beside: Beside::default(),
+            steady: None,
             broker_work: BrokerWork::default(),
             visible_within: VISIBLE_WITHIN,
             rows: Vec::new(),
@@ -153,14 +166,70 @@ impl<'a> Session<'a> {
         self.keeps_acks = true;
     }
 
-    /// Measures the floor of every row against this target too.
-    pub(crate) fn set_floor(&mut self, floor: FloorTarget) {
-        self.floor = Some(floor);
+    /// Runs closed loops of this shape until three windows in a row agree, or the time is over.
+    /// Rows that come say how it went.
+    ///
+    /// # Errors
+    /// When a generator can't connect, or a signal came.
+    pub(crate) fn make_steady(&mut self, shape: Shape, wish: &SteadyWish) -> Result<bool> {
+        let in_flight = if shape.in_flight == 0 { WARMING_IN_FLIGHT } else { shape.in_flight };
+        let closed = Shape { in_flight, mode: Mode::Closed, duration: wish.window, ..shape };
+        let load = Load { warmup: Duration::ZERO, ..self.load_of(closed, self.acks_max()) };
+        let (start, mut rates) = (Instant::now(), Vec::new());
+        while !wish.agree(&rates) && start.elapsed() < wish.at_most {
+            let label = format!("warming up, window {}", rates.len() + 1);
+            let first_generator = self.acks.len();
+            let (bench, named) = (self.bench, ("warming", label.as_str()));
+            let (load, queues, progress) = (&load, &self.queues[..], self.progress);
+            let run = Run { bench, progress, named, load, queues, first_generator };
+            let phase = beside::run(&run, &Beside::default())?;
+            self.bench.stop.check()?;
+            self.acks.extend(phase.acks);
+            rates.push(phase.row.rate_per_s);
+        }
+        let is_steady = wish.agree(&rates);
+        let took_s = start.elapsed().as_secs_f64();
+        self.steady = Some(Steady { rates_per_s: rates, took_s, is_steady });
+        Ok(is_steady)
+    }
+
+    /// How the broker was warmed by this session.
+    #[must_use]
+    pub(crate) fn steady(&self) -> Option<&Steady> {
+        self.steady.as_ref()
+    }
+
+    /// The broker was warmed by another session.
+    pub(crate) fn set_steady(&mut self, steady: Option<Steady>) {
+        self.steady = steady;
+    }
+
+    /// Where the first queue's broker listens.
+    #[must_use]
+    pub(crate) fn broker_addr(&self) -> Option<SocketAddr> {
+        self.queues.first().map(|queue| queue.addr)
+    }
+
+    /// Measures the floor of every row against this target too; `None`: no more.
+    pub(crate) fn set_floor(&mut self, floor: impl Into<Option<FloorTarget>>) {
+        self.floor = floor.into();
+    }
+
+    /// Lets consumers read while the senders send, and logs intervals.
+    pub(crate) fn set_beside(&mut self, beside: Beside) {
+        self.beside = beside;
     }
 
     /// Counts the CPU time of these processes per message.
     pub(crate) fn set_broker_pids(&mut self, pids: Vec<u32>) {
-        self.broker_work = BrokerWork::of(pids);
+        let brokers = self.queues.iter().map(|queue| queue.addr).collect();
+        self.broker_work = BrokerWork::of(pids, brokers);
+    }
+
+    /// How many messages were acknowledged so far, warm-ups included.
+    #[must_use]
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acks.iter().map(AckTable::acknowledged).sum()
     }
 
     /// Runs one row and its floor.
@@ -171,8 +240,15 @@ impl<'a> Session<'a> {
     pub(crate) fn load(&mut self, name: &str, label: &str, shape: Shape) -> Result<&Row> {
         let load = self.load_of(shape, self.acks_max());
         let work = self.broker_work.begin();
-        let phase =
-            run_load(self.bench, name, label, &load, &self.queues, self.acks.len(), self.progress)?;
+        let run = Run {
+            bench: self.bench,
+            progress: self.progress,
+            named: (name, label),
+            load: &load,
+            queues: &self.queues,
+            first_generator: self.acks.len(),
+        };
+        let phase = beside::run(&run, &self.beside)?;
         let mut row = phase.row;
         let messages: u64 = phase.acks.iter().map(AckTable::acknowledged).sum();
         self.broker_work.charge(&mut row, work, messages, &self.bench.stop);
@@ -184,12 +260,26 @@ impl<'a> Session<'a> {
         let floor = self.measure_floor(label, shape)?;
         let row = &mut self.rows[last];
         row.floor = floor;
+        row.steady = self.steady.clone();
         let mut notes = verdict::notes(row);
         let of_broker = row.notes.drain(..).filter(|note| !notes.contains(note));
         let of_broker: Vec<String> = of_broker.collect();
         notes.extend(of_broker);
         row.notes = notes;
         Ok(row)
+    }
+
+    /// Adds a row that other processes made, with the brokers' work for it.
+    ///
+    /// # Errors
+    /// As `make` has them.
+    pub(crate) fn row_of_others(&mut self, make: impl FnOnce() -> Result<Row>) -> Result<()> {
+        let work = self.broker_work.begin();
+        let mut row = make()?;
+        let messages = row.acknowledged;
+        self.broker_work.charge(&mut row, work, messages, &self.bench.stop);
+        self.rows.push(row);
+        self.bench.stop.check()
     }
 
     /// The same load against the no-op target, [`FLOOR_REPETITIONS`] times.
@@ -199,12 +289,14 @@ impl<'a> Session<'a> {
         load.warmup = load.warmup.min(target.duration / 4);
         let queue = QueuePlan { index: 0, broker: "noop".into(), addr: target.addr, queue_id: 0 };
         let (mut rates, mut response) = (Vec::new(), fine());
+        let mut driven = Vec::new();
         for nth in 1..=FLOOR_REPETITIONS {
             let label = format!("  floor of {label}, {nth} of {FLOOR_REPETITIONS}");
             let queues = std::slice::from_ref(&queue);
             let phase = run_load(self.bench, "floor", &label, &load, queues, 0, self.progress)?;
             self.bench.stop.check()?;
             rates.push(phase.row.rate_per_s);
+            driven.extend(core_rate(&phase.row));
             if let Some(recorder) = &phase.row.recorder {
                 merge_into(&mut response, &recorder.response);
             }
@@ -216,6 +308,7 @@ impl<'a> Session<'a> {
             repetitions: FLOOR_REPETITIONS,
             rate_min_per_s: rates[0],
             rate_max_per_s: rates[rates.len() - 1],
+            core_rate_per_s: driven.into_iter().reduce(f64::max),
         }))
     }
 
@@ -282,7 +375,7 @@ impl<'a> Session<'a> {
             })?;
             missing += acknowledged.saturating_sub(end);
         }
-        Ok((self.acks.iter().map(AckTable::acknowledged).sum(), missing))
+        Ok((self.acknowledged(), missing))
     }
 
     /// Reads back everything this run stored and judges it. Adds the row of the read.
@@ -307,6 +400,12 @@ impl<'a> Session<'a> {
             self.common.protocol,
         );
         self.broker_work.charge(&mut row, work, consumed.messages, &self.bench.stop);
+        let payload_bytes = count_f64(consumed.bytes);
+        row.label = format!(
+            "backlog drain, {} queues, {}",
+            self.queues.len(),
+            where_read(row.device_read_bytes, payload_bytes)
+        );
         row.invalid.extend(consumed.incomplete.clone());
         self.rows.push(row);
         Ok((checker.finish(consumed.incomplete.clone()), consumed))
@@ -373,6 +472,12 @@ impl<'a> Session<'a> {
         }
         Ok(ranges)
     }
+}
+
+/// Messages for each second that a generator worked; `None` when it hardly did.
+fn core_rate(row: &Row) -> Option<f64> {
+    let worked: f64 = row.generator_busy_share.iter().sum();
+    (worked > WORKED_MIN).then(|| row.rate_per_s / worked)
 }
 
 fn with_broker<T>(queue: &QueuePlan, ask: impl FnOnce(&mut Caller) -> Result<T>) -> Result<T> {

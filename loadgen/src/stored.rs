@@ -72,6 +72,15 @@ fn recorder(folder: &Path, row: &Row) -> Result<Option<Recorder>> {
     recorder.response = read("response")?;
     recorder.service = read("service")?;
     recorder.lag = read(if row.kind == Kind::Closed { "generator-wait" } else { "lag" })?;
+    let slices = hlog::read_all::<u32>(&log, hlog::OVER_TIME)
+        .map_err(|why| Error::Usage(format!("{}: {why}", path.display())))?;
+    for (bucket, slice) in recorder.buckets.each.iter_mut().zip(slices) {
+        // A slice of another program's making may not fit; the whole window is what counts.
+        let _left_out = bucket.add(&slice);
+    }
+    if row.consuming.as_ref().is_some_and(|consuming| consuming.end_to_end.is_some()) {
+        recorder.end_to_end = Some(Box::new(read(hlog::END_TO_END)?));
+    }
     Ok(Some(recorder))
 }
 

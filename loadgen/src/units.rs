@@ -74,6 +74,16 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     Ok(share)
 }
 
+/// A change as a share, which may be above one.
+///
+/// # Errors
+/// When it is none between 0 and 1000 %.
+pub(crate) fn change(text: &str) -> Result<f64, String> {
+    let change = value(text, SHARES, "a share: write 5% or 0.05")?;
+    within(change, 0.0, 10.0, "0 and 1000 %")?;
+    Ok(change)
+}
+
 /// The exponent of a Zipf distribution.
 ///
 /// # Errors

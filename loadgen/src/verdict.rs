@@ -134,6 +134,13 @@ pub(crate) fn notes(row: &Row) -> Vec<String> {
             ));
         }
     }
+    if let Some(steady) = row.steady.as_ref().filter(|steady| !steady.is_steady) {
+        notes.push(format!(
+            "NOT STEADY: {} windows over {:.0} s, and no three in a row agreed",
+            steady.rates_per_s.len(),
+            steady.took_s
+        ));
+    }
     let busiest = row.generator_busy_share.iter().copied().fold(0.0, f64::max);
     if busiest > GENERATOR_BUSY_SHARE {
         notes.push(format!(

@@ -55,7 +55,7 @@ pub(crate) fn faults(stored: &Stored) -> Vec<String> {
     let is_old = stored.result.schema == 1;
     for row in &stored.result.rows {
         let mut add = |fault: String| faults.push(format!("{}: {fault}", row.name));
-        if row.kind != Kind::Consume && !is_old {
+        if row.kind.is_load() && !is_old {
             counts(row, &mut add);
             verdicts(row, &mut add);
             match &row.recorder {
@@ -63,7 +63,10 @@ pub(crate) fn faults(stored: &Stored) -> Vec<String> {
                 None => add("its .hlog is missing".into()),
             }
         }
-        for (name, times) in [("response", row.response), ("service", row.service)] {
+        let end_to_end = row.consuming.as_ref().and_then(|it| it.end_to_end);
+        let printed =
+            [("response", row.response), ("service", row.service), ("end-to-end", end_to_end)];
+        for (name, times) in printed {
             enough_values(name, times.as_ref(), is_old, &mut add);
         }
     }
@@ -104,7 +107,9 @@ fn percentiles(row: &Row, recorder: &Recorder, add: &mut impl FnMut(String)) {
         ("service", &recorder.service, row.service),
         ("lag", &recorder.lag, late),
     ];
-    for (name, histogram, printed) in told {
+    let end_to_end = row.consuming.as_ref().and_then(|it| it.end_to_end);
+    let read = recorder.end_to_end.as_deref().map(|times| ("end-to-end", times, end_to_end));
+    for (name, histogram, printed) in told.into_iter().chain(read) {
         if !agree(Percentiles::of(histogram), printed) {
             add(format!("{name} times differ from the histogram's"));
         }

@@ -300,12 +300,15 @@ pub(crate) struct PullShape<'a> {
     pub offset: u64,
     /// Most messages in the answer.
     pub messages_max: i32,
+    /// How long the broker may wait for new messages (long poll), ms.
+    pub wait_ms: u32,
 }
 
-/// Appends a pull request that does not wait for new messages and carries its subscription (all
-/// tags).
+/// Appends a pull request that carries its subscription (all tags).
 pub(crate) fn append_pull(out: &mut Vec<u8>, opaque: i32, pull: &PullShape<'_>) {
+    const MAY_WAIT: i32 = 2;
     const SUBSCRIPTION_CARRIED: i32 = 4;
+    let wait = if pull.wait_ms > 0 { MAY_WAIT } else { 0 };
     let command = CommandHead {
         serialize: SerializeType::Json,
         code: request::PULL_MESSAGE,
@@ -322,9 +325,9 @@ pub(crate) fn append_pull(out: &mut Vec<u8>, opaque: i32, pull: &PullShape<'_>) 
             ext.int("queueId", pull.queue_id);
             ext.int("queueOffset", fit::<i64, _>(pull.offset));
             ext.int("maxMsgNums", pull.messages_max);
-            ext.int("sysFlag", SUBSCRIPTION_CARRIED);
+            ext.int("sysFlag", SUBSCRIPTION_CARRIED | wait);
             ext.int("commitOffset", 0);
-            ext.int("suspendTimeoutMillis", 0);
+            ext.int("suspendTimeoutMillis", pull.wait_ms);
             ext.str("subscription", "*");
             ext.int("subVersion", 0);
             ext.str("expressionType", "TAG");

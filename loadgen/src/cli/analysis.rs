@@ -5,6 +5,7 @@ use crate::compare::{self, metrics::Metric};
 use crate::units;
 use clap::Args;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Examples of `compare`.
 pub(super) const COMPARE_EXAMPLES: &str = "Examples:
@@ -49,7 +50,9 @@ pub(super) const SELFTEST_EXAMPLES: &str = "Examples:
   loadgen selftest
       stalls of 1, 10 and 100 ms at known times, in about four seconds
   loadgen selftest --rate 50k/s --json
-      more messages see each stall; a machine's answer";
+      more messages see each stall; a machine's answer
+  loadgen selftest --compare
+      a broker and itself, and itself made 5 % slower, 20 times each, in about ten minutes";
 
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
@@ -140,6 +143,24 @@ pub struct SelftestArgs {
     /// Messages a second: a stall of 1 ms should meet at least ten
     #[arg(long, default_value = "20k/s", value_parser = units::rate, allow_hyphen_values = true)]
     pub rate: f64,
+    /// Instead: compare a broker with itself, and with itself made slower, again and again
+    #[arg(long)]
+    pub compare: bool,
+    /// How often (--compare)
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub times: u32,
+    /// Blocks of A B B A in each comparison (--compare)
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=99))]
+    pub blocks: u32,
+    /// Measured time of each row (--compare)
+    #[arg(long, default_value = "250ms", value_parser = units::time)]
+    pub window: Duration,
+    /// How much slower it is made (--compare)
+    #[arg(long, default_value = "5%", value_parser = units::share)]
+    pub slow_by: f64,
+    /// Folder that gets the comparisons (--compare)
+    #[arg(long, default_value = "bench-results/runs")]
+    pub out: PathBuf,
     /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,

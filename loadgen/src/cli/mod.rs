@@ -1,16 +1,20 @@
 //! The command line. Its help explains each command and has examples that run as printed.
 
 pub mod analysis;
+pub mod campaign;
+pub mod matrix;
 pub mod search;
 
 use analysis::{
     CompareArgs, CompletionsArgs, EnvArgs, GateArgs, ManArgs, ReportArgs, SelftestArgs, VerifyArgs,
 };
-use search::{FindMaxArgs, SweepArgs};
+use campaign::CampaignArgs;
+use matrix::MatrixArgs;
+use search::{FindMaxArgs, SoakArgs, SweepArgs};
 
 use crate::limits::{
-    BATCH_MAX, IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, PROPERTY_BYTES_MAX, SENDERS_MAX, TAGS_MAX,
-    THREADS_MAX,
+    BATCH_MAX, GENERATORS_MAX, IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, PROPERTY_BYTES_MAX, SENDERS_MAX,
+    TAGS_MAX, THREADS_MAX,
 };
 use crate::messages::{Messages, Sizes};
 use crate::payload::PAYLOAD_BYTES_MIN;
@@ -39,6 +43,8 @@ const EXAMPLES: &str = "Examples:
       the same for what the page cache promises
   loadgen run --namesrv a:9876,b:9876 --senders 16 --rate 50k/s --duration 60s --consume
       open loop at 50,000/s over 16 connections, then read all back and check it
+  loadgen run --namesrv 127.0.0.1:9876 --senders 16 --rate 20k/s --consumers 4
+      consumers beside the senders: time from end to end, backlog over time
   loadgen sweep --namesrv 127.0.0.1:9876 --senders 16
       the throughput–latency curve, up to the most that a closed loop reaches
   loadgen find-max --namesrv 127.0.0.1:9876 --senders 16 --p99 5ms
@@ -100,12 +106,25 @@ pub enum Command {
     /// The highest rate that keeps a p99 objective, found by bisection and confirmed twice
     #[command(after_help = search::FIND_MAX_EXAMPLES)]
     FindMax(FindMaxArgs),
+    /// One load for hours, with a line in a log for each interval
+    #[command(after_help = search::SOAK_EXAMPLES)]
+    Soak(SoakArgs),
     /// Is B different from A? Stored runs in pairs, or two brokers in blocks A B B A
     #[command(after_help = analysis::COMPARE_EXAMPLES)]
     Compare(Box<CompareArgs>),
     /// `compare` with an exit status, for your own CI: is B worse than A by more than you allow?
     #[command(after_help = analysis::GATE_EXAMPLES)]
     Gate(Box<GateArgs>),
+    /// Measure every target beside its peers, in blocks that can be interrupted, and judge them
+    #[command(after_help = campaign::CAMPAIGN_EXAMPLES)]
+    Campaign(Box<CampaignArgs>),
+    /// {flush} x {slaves} x batch sizes on clusters of its own, or others: what does each cost?
+    #[command(after_help = matrix::MATRIX_EXAMPLES)]
+    Matrix(Box<MatrixArgs>),
+    /// What a slave costs, and what waiting for it: {no slave, ASYNC_MASTER, SYNC_MASTER} x
+    /// {ASYNC_FLUSH, SYNC_FLUSH}
+    #[command(after_help = matrix::COST_EXAMPLES)]
+    ReplicationCost(Box<MatrixArgs>),
     /// Draw the report of a stored run again
     #[command(after_help = analysis::REPORT_EXAMPLES)]
     Report(ReportArgs),
@@ -396,6 +415,10 @@ pub struct LoadArgs {
         allow_hyphen_values = true
     )]
     pub warmup: Duration,
+    /// Before that, closed loops of 2 s until three agree within 2 %, at most 60 s: for brokers
+    /// that compile themselves while they work
+    #[arg(long)]
+    pub steady: bool,
 }
 
 /// Arguments of `run`.
@@ -413,6 +436,24 @@ pub struct RunArgs {
     /// Read everything back afterwards and check it
     #[arg(long)]
     pub consume: bool,
+    /// Connections that consume while the senders send: time from end to end, backlog over time
+    #[arg(long, default_value_t = 0, value_parser = from_to(0, SENDERS_MAX))]
+    pub consumers: u32,
+    /// Processes that send, each with its part of the senders and the rate, and --threads threads
+    #[arg(long, default_value_t = 1, value_parser = from_to(1, GENERATORS_MAX))]
+    pub generators: u32,
+    /// Begin the load at this time, µs since 1970
+    #[arg(long, hide = true)]
+    pub start_at: Option<u64>,
+    /// Leave so many cores to other generators
+    #[arg(long, hide = true, default_value_t = 0)]
+    pub skip_cores: u32,
+    /// Cores that all generators together want
+    #[arg(long, hide = true)]
+    pub of_cores: Option<u32>,
+    /// Stop when standard input ends
+    #[arg(long, hide = true)]
+    pub exit_with_parent: bool,
     /// Print the lines that RocketMQ's own benchmark prints, on standard output
     #[arg(long)]
     pub rocketmq_lines: bool,

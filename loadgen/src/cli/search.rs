@@ -24,6 +24,35 @@ pub(super) const FIND_MAX_EXAMPLES: &str = "Examples:
 A rate keeps the objective when its row is valid (nothing missing, no growing backlog, the
 generator in time) and its p99 is within it. The rate that is found has held in two more rows.";
 
+/// Examples of `soak`.
+pub(super) const SOAK_EXAMPLES: &str = "Examples:
+  loadgen soak --namesrv 127.0.0.1:9876 --senders 16 --rate 20k/s --duration 8h --consumers 4
+      a night; a line each minute, in intervals.csv and intervals.hlog
+  loadgen soak --namesrv a:9876 --senders 64 --duration 2h --interval 10s --broker-pid 4242
+      closed loop; the broker's CPU and memory are in each line
+
+Memory does not grow with time. Ctrl-C ends it and keeps what there is.";
+
+/// Arguments of `soak`.
+#[derive(Debug, Args)]
+pub struct SoakArgs {
+    /// Arguments of all commands that measure.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// The cluster.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Time of each line of the log
+    #[arg(long, default_value = "60s", value_parser = units::time, allow_hyphen_values = true)]
+    pub interval: Duration,
+    /// Connections that consume while the senders send
+    #[arg(long, default_value_t = 0, value_parser = super::from_to(0, crate::limits::SENDERS_MAX))]
+    pub consumers: u32,
+}
+
 /// Arguments of `sweep`.
 #[derive(Debug, Args)]
 pub struct SweepArgs {

@@ -105,8 +105,16 @@ impl Cluster {
         queues: u32,
         stop: &Stop,
     ) -> Result<Vec<QueuePlan>> {
-        if let Some(found) = self.queues(topic)?.filter(|found| !found.is_empty()) {
-            return Ok(found);
+        match self.queues(topic)? {
+            Some(found) if !found.is_empty() => return Ok(found),
+            // Creating it again would take its owner's permissions away.
+            Some(_) => {
+                return Err(Error::Usage(format!(
+                    "topic {topic} exists and has no queue that may be written: give it the \
+                     permission to write (mqadmin updateTopic -p 6), or another --topic"
+                )));
+            }
+            None => {}
         }
         let brokers = self.brokers()?;
         if brokers.is_empty() {
@@ -230,6 +238,16 @@ pub(crate) fn facts(broker: &Broker) -> (BrokerFacts, Option<String>) {
         facts.config_crc32 = Some(format!("{:08x}", crc32fast::hash(text.as_bytes())));
     }
     (facts, config)
+}
+
+/// A number of a broker's runtime info; `None` when it does not tell it.
+#[must_use]
+pub(crate) fn runtime_number(addr: SocketAddr, key: &str) -> Option<u64> {
+    let operation = "runtime info";
+    let mut caller = Caller::connect("connect to broker", &addr.to_string()).ok()?;
+    let reply = caller.call(operation, request::GET_BROKER_RUNTIME_INFO, |_| (), &[]).ok()?;
+    let info = json(&reply.success(operation).ok()?, operation).ok()?;
+    info.get("table")?.get(key)?.as_str()?.parse().ok()
 }
 
 /// The keys and values of `key=value` lines; of a key that comes twice the last one.

@@ -13,6 +13,7 @@ use crate::row::{Percentiles, Row, count_f64};
 use crate::runner::{self, Frame, Setup};
 use crate::session::{Session, Shape};
 use crate::signals::Stop;
+use crate::steady::SteadyWish;
 
 /// The order of a block: a machine that gets slower at a steady pace takes as much from A as from
 /// B.
@@ -113,6 +114,11 @@ impl Blocks {
         of_a.set_broker_pids(args.pid_a.into_iter().collect());
         of_b.set_broker_pids(args.pid_b.into_iter().collect());
         let mut ended = None;
+        if args.load.steady {
+            for session in [&mut of_a, &mut of_b] {
+                session.make_steady(shape, &SteadyWish::default())?;
+            }
+        }
         for block in 1..=args.blocks {
             if let Err(error) = self.block(block, &mut of_a, &mut of_b, shape) {
                 ended = Some(error);
@@ -151,12 +157,14 @@ impl Blocks {
 }
 
 /// The rows of one side of a block as one: histograms are merged, rates averaged over the same
-/// time.
-fn put_together(rows: &[Row]) -> Option<Row> {
+/// time. `None` when there are none.
+pub(crate) fn put_together(rows: &[Row]) -> Option<Row> {
     let mut whole = rows.first()?.clone();
-    let mut recorder = whole.recorder.take()?;
     for other in &rows[1..] {
-        recorder.merge(other.recorder.as_ref()?);
+        match (&mut whole.recorder, &other.recorder) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs),
+            (mine, _) => *mine = None,
+        }
         whole.invalid.extend(other.invalid.clone());
     }
     let mean = |value: &dyn Fn(&Row) -> Option<f64>| {
@@ -167,8 +175,12 @@ fn put_together(rows: &[Row]) -> Option<Row> {
     whole.label = "all blocks".into();
     whole.rate_per_s = mean(&|row| Some(row.rate_per_s))?;
     whole.broker_cpu_us_per_message = mean(&|row| row.broker_cpu_us_per_message);
-    whole.response = Percentiles::of(&recorder.response);
-    whole.recorder = None;
+    whole.spin_cpu_us_per_message = mean(&|row| row.spin_cpu_us_per_message);
+    whole.idle_cpu_share = mean(&|row| row.idle_cpu_share);
+    whole.broker_resident_bytes = rows.iter().filter_map(|row| row.broker_resident_bytes).max();
+    if let Some(recorder) = &whole.recorder {
+        whole.response = Percentiles::of(&recorder.response);
+    }
     Some(whole)
 }
 

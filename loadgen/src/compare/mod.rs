@@ -12,6 +12,8 @@ pub mod metrics;
 pub mod stats;
 mod text;
 
+pub(crate) use live::put_together;
+
 use crate::cli::analysis::{CompareArgs, GateArgs};
 use crate::error::{Error, Result};
 use crate::progress::note;

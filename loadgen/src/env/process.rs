@@ -27,6 +27,41 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// Bytes that a process has had fetched from a device; what was in the page cache is not in it.
+/// `None` when the kernel does not tell it (another user's process).
+#[must_use]
+pub fn device_read_bytes(pid: u32) -> Option<u64> {
+    let io = text(format!("/proc/{pid}/io"))?;
+    let line = io.lines().find_map(|line| line.strip_prefix("read_bytes:"))?;
+    line.trim().parse().ok()
+}
+
+/// Processes of this program that measure, and are neither this one, nor its parent, nor its
+/// children.
+#[must_use]
+pub fn other_loadgens() -> Vec<u32> {
+    const CHILDREN: [&str; 4] = ["mqbroker", "mqnamesrv", "noop-target", "--exit-with-parent"];
+    let own = std::process::id();
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = text(format!("/proc/{pid}/stat"))?;
+        stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+    };
+    let is_other = |pid: &u32| {
+        let Some(name) = text(format!("/proc/{pid}/comm")) else { return false };
+        let Ok(line) = std::fs::read_to_string(format!("/proc/{pid}/cmdline")) else {
+            return false;
+        };
+        name == "loadgen"
+            && !line.split('\0').any(|word| CHILDREN.contains(&word))
+            && *pid != own
+            && parent(*pid) != Some(own)
+            && parent(own) != Some(*pid)
+    };
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_other).collect()
+}
+
 /// `run-ns wait-ns slices` of a schedstat file.
 fn run_nanos(schedstat: &str) -> Option<u64> {
     schedstat.split_whitespace().next()?.parse().ok()

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::gate::Ticket;
 use crate::integrity::AckTable;
+use crate::intervals::Intervals;
 use crate::limits::{DRAIN_TIMEOUT, OPEN_IN_FLIGHT_MAX, REQUEST_TIMEOUT, WINDOW_MIN};
 use crate::live::Live;
 use crate::messages::{Drawing, skewed};
@@ -155,6 +156,7 @@ impl<'p> Generator<'p> {
             batch: load.messages.batch.into(),
             protocol: load.protocol,
             live: Arc::clone(live),
+            intervals: None,
         };
         Ok(Self {
             part,
@@ -177,6 +179,9 @@ impl<'p> Generator<'p> {
         self.state.start_nanos = self.start_nanos;
         let from = self.start_nanos + warmup_nanos;
         self.state.window_nanos = (from, from + nanos(load.duration));
+        self.part.measured.add(from, from + nanos(load.duration));
+        self.state.intervals =
+            self.part.intervals.as_ref().map(|wish| Intervals::begin(wish, from, load.duration));
         match load.mode {
             Mode::Closed => {
                 for _ in 0..load.in_flight {
@@ -230,6 +235,7 @@ impl<'p> Generator<'p> {
             let wait = self.wait(until, turned_nanos);
             self.state.first_answer_nanos = None;
             self.turn(wait)?;
+            self.state.live.set_stored(self.state.acks.acknowledged());
             last_round = Some(Round {
                 began_nanos: now,
                 turned_nanos,
@@ -387,6 +393,7 @@ impl<'p> Generator<'p> {
             && !self.part.stop.is_set()
         {
             self.turn(Wait::AtMost(Duration::from_millis(20)))?;
+            self.state.live.set_stored(self.state.acks.acknowledged());
             let now = self.state.clock.now_nanos();
             self.state.chores(now);
         }
@@ -398,6 +405,9 @@ impl<'p> Generator<'p> {
         // Every request has one outcome: an acknowledgement, an error, or none.
         for conn in 0..state.senders.len() {
             state.give_up(conn, u64::MAX, "no answer when the load ended");
+        }
+        if let Some(intervals) = state.intervals.take() {
+            intervals.end(state.recorder.error_count());
         }
         debug_assert_eq!(state.unanswered, 0, "every request was in a window");
         // What is due and was never sent counts as planned, not sent: the achieved share shows it.

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::integrity::AckTable;
+use crate::intervals::Intervals;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::live::Live;
 use crate::protocols::{Protocol, SendOutcome, Template, read_answer};
@@ -60,6 +61,8 @@ pub(super) struct State {
     pub batch: u64,
     pub protocol: Protocol,
     pub live: Arc<Live>,
+    /// Response times of one interval after the other, where they are asked for.
+    pub intervals: Option<Intervals>,
 }
 
 impl State {
@@ -118,6 +121,9 @@ impl State {
             let in_time = now < self.window_nanos.1;
             self.recorder.answered_in_time += if in_time { self.batch } else { 0 };
             let from = self.window_nanos.0;
+            if let Some(intervals) = &mut self.intervals {
+                intervals.record(now, now - request.due_nanos, self.batch);
+            }
             self.recorder.answers(
                 self.batch,
                 request.due_nanos - from,
@@ -172,5 +178,8 @@ impl State {
             self.give_up(conn, too_old, "no answer within 3 s");
         }
         self.live.publish(&self.recorder, now.saturating_sub(self.window_nanos.0));
+        if let Some(intervals) = &mut self.intervals {
+            intervals.roll(now, self.recorder.error_count());
+        }
     }
 }

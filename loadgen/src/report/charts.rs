@@ -9,9 +9,9 @@ use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (920, 380);
-const FONT: &str = "sans-serif";
+pub(super) const FONT: &str = "sans-serif";
 /// Told apart by colour-blind readers too (Okabe and Ito's set).
-const COLOURS: [RGBColor; 6] = [
+pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -19,10 +19,10 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
     RGBColor(230, 159, 0),
 ];
-const GRID: RGBColor = RGBColor(225, 225, 225);
+pub(super) const GRID: RGBColor = RGBColor(225, 225, 225);
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// One line of a chart.
 struct Line {
@@ -45,6 +45,14 @@ pub fn percentile_spectrum(rows: &[Row], durability: &str) -> Option<String> {
             colour,
             dashed: false,
         });
+        if let Some(times) = &recorder.end_to_end {
+            lines.push(Line {
+                label: format!("{} (end to end)", row.label),
+                points: spectrum(times),
+                colour: COLOURS[2],
+                dashed: true,
+            });
+        }
         if row.kind == Kind::Open {
             lines.push(Line {
                 label: format!("{} (service time)", row.label),
@@ -153,6 +161,34 @@ pub fn over_time(row: &Row, durability: &str) -> Option<String> {
     })
 }
 
+/// The backlog of the consumers beside a row's senders, over time.
+#[must_use]
+pub fn backlog(row: &Row, durability: &str) -> Option<String> {
+    let consuming = row.consuming.as_ref()?;
+    let points: Vec<(f64, f64)> =
+        consuming.backlog.iter().map(|at| (at.at_s, crate::row::count_f64(at.messages))).collect();
+    let top = points.iter().map(|point| point.1).fold(10.0, f64::max) * 1.15;
+    if points.len() < 2 {
+        return None;
+    }
+    let title = format!("Messages acknowledged and not read · {} · {durability}", row.label);
+    svg(|area| {
+        let mut builder = ChartBuilder::on(area);
+        builder.caption(&title, (FONT, 17)).margin(12).x_label_area_size(38).y_label_area_size(74);
+        let mut chart = builder.build_cartesian_2d(0.0..row.seconds, 0.0..top)?;
+        let mut mesh = chart.configure_mesh();
+        let (x_text, y_text) = (|x: &f64| format!("{x:.1}"), |y: &f64| count(*y));
+        mesh.x_desc("seconds").y_desc("messages");
+        mesh.x_label_formatter(&x_text).y_label_formatter(&y_text);
+        mesh.light_line_style(GRID.mix(0.4))
+            .bold_line_style(GRID)
+            .label_style((FONT, 13))
+            .draw()?;
+        chart.draw_series(LineSeries::new(points, COLOURS[2].stroke_width(2)))?;
+        Ok(())
+    })
+}
+
 /// Rates of all rows as bars, the floor's as an outline around them.
 #[must_use]
 pub fn rates(rows: &[Row], durability: &str) -> Option<String> {
@@ -191,9 +227,14 @@ fn percentile(times: f64) -> String {
 }
 
 fn svg(draw: impl FnOnce(&Area<'_>) -> Drawn) -> Option<String> {
+    svg_of(SIZE.1, draw)
+}
+
+/// A chart of this height.
+pub(super) fn svg_of(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Option<String> {
     let mut text = String::new();
     let drawn = {
-        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+        let area = SVGBackend::with_string(&mut text, (SIZE.0, height)).into_drawing_area();
         let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| draw(&area));
         drawn.and_then(|()| area.present().map_err(Into::into))
     };

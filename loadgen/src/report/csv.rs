@@ -9,7 +9,9 @@ const ROWS_HEADER: &str = "name,kind,protocol,senders,in_flight,size_bytes,secon
     response_p50_us,response_p90_us,response_p99_us,response_p999_us,response_p9999_us,\
     response_max_us,service_p50_us,service_p90_us,service_p99_us,service_p999_us,\
     service_p9999_us,service_max_us,floor_rate_per_s,floor_p50_us,floor_p99_us,\
-    broker_cpu_us_per_message,deferred_cpu_us_per_message,invalid";
+    broker_cpu_us_per_message,deferred_cpu_us_per_message,\
+    spin_cpu_us_per_message,instructions_per_message,device_read_bytes,\
+    end_to_end_p50_us,end_to_end_p99_us,consumed_per_s,backlog_max,invalid";
 
 /// One line for each row. Percentiles that are INVALID are in it; the last cell says why.
 #[must_use]
@@ -38,6 +40,15 @@ pub fn rows(rows: &[Row]) -> String {
         cells.push(number(row.floor.and_then(|floor| floor.response.p99_us)));
         cells.push(number(row.broker_cpu_us_per_message));
         cells.push(number(row.deferred_cpu_us_per_message));
+        cells.push(number(row.spin_cpu_us_per_message));
+        cells.push(number(row.instructions_per_message));
+        cells.push(row.device_read_bytes.map(|bytes| bytes.to_string()).unwrap_or_default());
+        let consuming = row.consuming.as_ref();
+        let end_to_end = consuming.and_then(|it| it.end_to_end.as_ref());
+        cells.push(number(end_to_end.and_then(|times| times.p50_us)));
+        cells.push(number(end_to_end.and_then(|times| times.p99_us)));
+        cells.push(number(consuming.map(|it| it.rate_per_s)));
+        cells.push(consuming.map(|it| it.backlog_max.to_string()).unwrap_or_default());
         cells.push(quoted(&row.invalid.join("; ")));
         text.push_str(&cells.join(","));
         text.push('\n');

@@ -141,6 +141,10 @@ impl RunFolder {
                 &format!("hgrm/{}-{late}.hgrm", row.name),
                 percentile_text(&recorder.lag).as_bytes(),
             )?;
+            if let Some(times) = &recorder.end_to_end {
+                let name = format!("hgrm/{}-end-to-end.hgrm", row.name);
+                self.write(&name, percentile_text(times).as_bytes())?;
+            }
             for (stage, histogram) in recorder.stages.iter().flat_map(|stages| stages.named()) {
                 let stage: String = stage
                     .chars()

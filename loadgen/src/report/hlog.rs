@@ -4,6 +4,7 @@
 //! ```text
 //!   Tag=response,0.000,3.000,7.426,HISTFAAA…            the window, 3 digits   ┐ from these the report
 //!   Tag=service,…   Tag=lag,… (open loop)   Tag=generator-wait,… (closed loop)  ┘ can be drawn again
+//!   Tag=end-to-end,…  of consumers beside the senders
 //!   Tag=over-time,0.100,0.100,0.761,HISTFAAA…           each slice of the window, 2 digits
 //! ```
 //!
@@ -14,13 +15,17 @@ use crate::recorder::Recorder;
 use crate::row::{Kind, Row};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{
     IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag,
 };
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
+use hdrhistogram::{Counter, Histogram};
 use std::time::Duration;
 
+/// Tag of the slices of time.
+pub const OVER_TIME: &str = "over-time";
+/// Tag of the times from due to read.
+pub const END_TO_END: &str = "end-to-end";
 /// Nanoseconds in a millisecond, the unit of the maxima.
 const MAX_DIVISOR: f64 = 1e6;
 
@@ -48,14 +53,15 @@ fn write(text: &mut Vec<u8>, row: &Row, recorder: &Recorder) -> std::result::Res
     let late = if row.kind == Kind::Closed { "generator-wait" } else { "lag" };
     let whole =
         [("response", &recorder.response), ("service", &recorder.service), (late, &recorder.lag)];
-    for (tag, histogram) in whole {
+    let end_to_end = recorder.end_to_end.as_deref().map(|times| (END_TO_END, times));
+    for (tag, histogram) in whole.into_iter().chain(end_to_end) {
         log.write_histogram(histogram, Duration::ZERO, window, Tag::new(tag))
             .map_err(|error| failed(&error))?;
     }
     let width = Duration::from_nanos(recorder.buckets.width_nanos);
     let mut begins = Duration::ZERO;
     for slice in &recorder.buckets.each {
-        log.write_histogram(slice, begins, width, Tag::new("over-time"))
+        log.write_histogram(slice, begins, width, Tag::new(OVER_TIME))
             .map_err(|error| failed(&error))?;
         begins += width;
     }
@@ -67,6 +73,19 @@ fn write(text: &mut Vec<u8>, row: &Row, recorder: &Recorder) -> std::result::Res
 /// # Errors
 /// When the text is no such log, or has no such histogram.
 pub fn read(log: &[u8], tag: &str) -> std::result::Result<Histogram<u64>, String> {
+    let first = read_all(log, tag)?.into_iter().next();
+    first.ok_or_else(|| format!("no histogram {tag}"))
+}
+
+/// All histograms with this tag, in their order.
+///
+/// # Errors
+/// When the text is no such log.
+pub fn read_all<C: Counter>(
+    log: &[u8],
+    tag: &str,
+) -> std::result::Result<Vec<Histogram<C>>, String> {
+    let mut found = Vec::new();
     for entry in IntervalLogIterator::new(log) {
         let LogEntry::Interval(interval) =
             entry.map_err(|error| format!("not a histogram log: {error:?}"))?
@@ -77,12 +96,11 @@ pub fn read(log: &[u8], tag: &str) -> std::result::Result<Histogram<u64>, String
             let bytes = STANDARD
                 .decode(interval.encoded_histogram())
                 .map_err(|error| format!("histogram {tag}: {error}"))?;
-            return Deserializer::new()
-                .deserialize(&mut bytes.as_slice())
-                .map_err(|error| format!("histogram {tag}: {error:?}"));
+            let read = Deserializer::new().deserialize(&mut bytes.as_slice());
+            found.push(read.map_err(|error| format!("histogram {tag}: {error:?}"))?);
         }
     }
-    Err(format!("no histogram {tag}"))
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `report.html`: one file without scripts, fonts or anything from the network.
 
-use super::charts;
 use super::table::summary;
+use super::{charts, costs};
 use crate::env::Environment;
 use crate::result::RunResult;
 use std::fmt::Write as _;
@@ -30,6 +30,17 @@ pub fn page(result: &RunResult, environment: &Environment) -> String {
     );
     verdict(&mut page, result);
     let _infallible = writeln!(page, "<pre>{}</pre>", escape(&summary(result)));
+    let drawn = if result.matrix.is_some() { costs::charts(result) } else { charts_of(result) };
+    for chart in drawn {
+        let _infallible = writeln!(page, "<div class=\"chart\">{chart}</div>");
+    }
+    environment_table(&mut page, environment);
+    page.push_str("</body></html>\n");
+    page
+}
+
+/// The charts of a run that is no matrix.
+fn charts_of(result: &RunResult) -> Vec<String> {
     let headline = result.headline();
     let promise = result.promise();
     let drawn = [
@@ -39,12 +50,8 @@ pub fn page(result: &RunResult, environment: &Environment) -> String {
         charts::percentile_spectrum(&result.rows, &promise),
         headline.and_then(|row| charts::over_time(row, &promise)),
     ];
-    for chart in drawn.into_iter().flatten() {
-        let _infallible = writeln!(page, "<div class=\"chart\">{chart}</div>");
-    }
-    environment_table(&mut page, environment);
-    page.push_str("</body></html>\n");
-    page
+    let backlogs = result.rows.iter().map(|row| charts::backlog(row, &promise));
+    drawn.into_iter().chain(backlogs).flatten().collect()
 }
 
 fn verdict(page: &mut String, result: &RunResult) {

@@ -7,11 +7,13 @@
 //! ```
 
 pub mod charts;
+pub mod costs;
 pub mod csv;
 pub mod folder;
 pub mod hgrm;
 pub mod hlog;
 pub mod html;
+pub(crate) mod narrow;
 pub mod openmessaging;
 pub mod table;
 pub mod text;

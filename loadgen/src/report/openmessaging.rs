@@ -39,7 +39,8 @@ pub fn of_row(row: &Row, workload: &str, driver: &str) -> Option<Value> {
     set("topics", json!(1));
     set("partitions", json!(row.load.as_ref().map_or(0, |load| load.queues)));
     set("producersPerTopic", json!(row.senders));
-    set("consumersPerTopic", json!(0));
+    let consuming = row.consuming.as_ref();
+    set("consumersPerTopic", json!(consuming.map_or(0, |it| it.consumers)));
     let slices = tens(row);
     let seconds = |index: usize| (row.seconds - index as f64 * EVERY_S).clamp(1e-9, EVERY_S);
     let rates: Vec<f64> = slices
@@ -50,8 +51,17 @@ pub fn of_row(row: &Row, workload: &str, driver: &str) -> Option<Value> {
     set("publishRate", json!(rates));
     let errors = count_f64(row.error_count()) / row.seconds.max(1e-9);
     set("publishErrorRate", json!(vec![errors; rates.len()]));
-    set("consumeRate", json!(vec![0.0; rates.len()]));
-    set("backlog", json!(vec![0; rates.len()]));
+    let consumed = consuming.map_or(0.0, |it| it.rate_per_s);
+    set("consumeRate", json!(vec![consumed; rates.len()]));
+    let backlog = |index: usize| {
+        let (from, to) = (index as f64 * EVERY_S, (index + 1) as f64 * EVERY_S);
+        let each = consuming.iter().flat_map(|it| &it.backlog);
+        each.filter(|at| (from..to).contains(&at.at_s)).map(|at| at.messages).max().unwrap_or(0)
+    };
+    set("backlog", (0..rates.len()).map(backlog).collect());
+    if let Some(times) = &recorder.end_to_end {
+        aggregated(&mut set, "EndToEndLatency", 1e6, times);
+    }
     each(&mut set, "publishLatency", 1e6, &slices);
     aggregated(&mut set, "PublishLatency", 1e6, &recorder.response);
     aggregated(&mut set, "PublishDelayLatency", 1e3, &recorder.lag);

@@ -35,6 +35,7 @@ pub fn summary(result: &RunResult) -> String {
         rows_table(&result.rows),
     ];
     lines.extend(result.answer.iter().map(|answer| format!("ANSWER   {answer}")));
+    lines.extend(super::costs::lines(result));
     lines.extend(stages_table(&result.rows));
     lines.push(
         "RT = response time, from when the message was due; service time from when it was \
@@ -49,6 +50,9 @@ pub fn summary(result: &RunResult) -> String {
     for row in &result.rows {
         lines.extend(row.invalid.iter().map(|reason| format!("INVALID  {}: {reason}", row.label)));
     }
+    lines.extend(result.rows.iter().filter_map(core_line));
+    lines.extend(result.rows.iter().filter_map(cpu_line));
+    lines.extend(result.rows.iter().filter_map(backlog_line));
     for row in &result.rows {
         // The table itself says what a closed loop hides.
         lines.extend(
@@ -75,6 +79,59 @@ pub fn summary(result: &RunResult) -> String {
     }
     lines.extend(result.invalid.iter().map(|reason| format!("RUN INVALID: {reason}")));
     lines.join("\n")
+}
+
+/// What CPU/msg is made of, where the broker tells its idle spin or the host counts instructions.
+fn cpu_line(row: &Row) -> Option<String> {
+    let whole = row.broker_cpu_us_per_message?;
+    let mut parts = Vec::new();
+    if let Some(spin) = row.spin_cpu_us_per_message {
+        let work = time_us((whole - spin).max(0.0));
+        parts.push(format!("{work} work and {} idle spin", time_us(spin)));
+    }
+    if let Some(instructions) = row.instructions_per_message {
+        parts.push(format!("{} instructions", count(instructions)));
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let spins = row.load.as_ref().is_some_and(|load| load.spins);
+    let generator = row.generator_busy_share.iter().copied().fold(0.0, f64::max) * 100.0;
+    let generator = match (row.kind, spins) {
+        (Kind::Consume | Kind::Idle, _) => String::new(),
+        (_, true) => format!("; the generator spins, it worked {generator:.0} % of the time"),
+        (_, false) => format!("; the generator sleeps, it worked {generator:.0} % of the time"),
+    };
+    Some(format!(
+        "cpu      {}: {} a message: {}{generator}",
+        row.label,
+        time_us(whole),
+        parts.join(", ")
+    ))
+}
+
+/// What the instrument could drive, known from its floor.
+fn core_line(row: &Row) -> Option<String> {
+    let floor = row.floor?;
+    let driven = count(floor.core_rate_per_s?);
+    Some(format!(
+        "core     {}: one core of loadgen can drive about {driven}/s of this load (a target that \
+         only answers took {}/s)",
+        row.label,
+        count(floor.rate_per_s)
+    ))
+}
+
+/// How far the consumers beside a load were behind.
+fn backlog_line(row: &Row) -> Option<String> {
+    let consuming = row.consuming.as_ref()?;
+    Some(format!(
+        "backlog  {}: at most {} messages, {} at the window's end, read {} after the last answer",
+        row.label,
+        consuming.backlog_max,
+        consuming.backlog_end,
+        time_us(consuming.drained_s * 1e6)
+    ))
 }
 
 /// What failed, by name, with the broker's explanation.
@@ -181,11 +238,18 @@ fn row_cells(row: &Row) -> Vec<Vec<String>> {
     let apart = match row.kind {
         Kind::Open => Some(("  service time", row.service.as_ref())),
         Kind::Closed => Some(("  generator's wait", row.generator_wait.as_ref())),
-        Kind::Consume => None,
+        Kind::Consume | Kind::Idle => None,
     };
     if let Some((label, percentiles)) = apart {
         let mut line = vec![label.into(), String::new()];
         line.extend(times(percentiles, &[]));
+        line.resize(HEADER.len(), String::new());
+        lines.push(line);
+    }
+    if let Some(consuming) = &row.consuming {
+        let label = format!("  {} consumers, end to end", consuming.consumers);
+        let mut line = vec![label, count(consuming.rate_per_s)];
+        line.extend(times(consuming.end_to_end.as_ref(), &[]));
         line.resize(HEADER.len(), String::new());
         lines.push(line);
     }

@@ -40,6 +40,10 @@ pub(crate) enum Sends {
     Late { by: Duration, per_s: f64 },
     /// Acknowledged, and read back with timestamps of the next hour.
     ReadFromTheFuture,
+    /// Acknowledged, and handed out with due times 300 ms later than they were.
+    ReadBeforeDue,
+    /// Acknowledged, but its route says that its topics may only be read.
+    ReadOnly,
     /// Acknowledged, but once a queue's end was asked for nobody can connect any more.
     DeafAfterOffset,
 }
@@ -210,6 +214,14 @@ fn record(index: usize, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Makes a payload due 300 ms later, with the checksum of that.
+fn due_later(body: &mut [u8]) {
+    let due = u64::from_le_bytes(body[48..56].try_into().unwrap()) + 300_000_000;
+    body[48..56].copy_from_slice(&due.to_le_bytes());
+    let crc = crc32fast::hash(&body[8..]);
+    body[4..8].copy_from_slice(&crc.to_le_bytes());
+}
+
 fn answered(
     request: &CommandView<'_>,
     code: i32,
@@ -247,7 +259,10 @@ impl Facts {
             format!(r#"{{"brokerName":"{name}","brokerAddrs":{{"0":"{addr}"}}}}"#)
         });
         let queues = cluster.iter().map(|(name, _)| {
-            format!(r#"{{"brokerName":"{name}","perm":6,"writeQueueNums":1,"readQueueNums":1}}"#)
+            let perm = if matches!(self.sends, Sends::ReadOnly) { 4 } else { 6 };
+            format!(
+                r#"{{"brokerName":"{name}","perm":{perm},"writeQueueNums":1,"readQueueNums":1}}"#
+            )
         });
         let (datas, queues): (Vec<String>, Vec<String>) = (datas.collect(), queues.collect());
         format!(r#"{{"brokerDatas":[{}],"queueDatas":[{}]}}"#, datas.join(","), queues.join(","))
@@ -302,6 +317,8 @@ impl Facts {
                 return None;
             }
             Sends::Acknowledged
+            | Sends::ReadOnly
+            | Sends::ReadBeforeDue
             | Sends::ReadFromTheFuture
             | Sends::DeathAfter(_)
             | Sends::DeafAfterOffset => {}
@@ -311,11 +328,17 @@ impl Facts {
 
     /// Never answered by most, so that reading back lasts.
     fn pull(&self, request: &CommandView<'_>) -> Option<Vec<u8>> {
-        if !matches!(self.sends, Sends::ReadFromTheFuture) {
+        if !matches!(self.sends, Sends::ReadFromTheFuture | Sends::ReadBeforeDue) {
             return None;
         }
         let offset = request.ext.get_i64("queueOffset").unwrap().unwrap();
-        let bodies = self.bodies.lock().unwrap();
+        let mut bodies = self.bodies.lock().unwrap().clone();
+        if bodies.len() <= usize::try_from(offset).unwrap() {
+            return Some(answered(request, 19, None, &[]));
+        }
+        if matches!(self.sends, Sends::ReadBeforeDue) {
+            bodies.iter_mut().for_each(|body| due_later(body));
+        }
         let rest = bodies.iter().enumerate().skip(usize::try_from(offset).unwrap()).take(32);
         let records: Vec<u8> = rest.flat_map(|(index, body)| record(index, body)).collect();
         Some(answered(request, 0, Some(("nextBeginOffset", 0)), &records))

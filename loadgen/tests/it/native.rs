@@ -144,7 +144,7 @@ fn with_sync_flush_the_wait_for_the_disk_is_a_stage_of_its_own() {
 }
 
 /// Children of a test: stopped however it ends.
-struct Children(Vec<std::process::Child>);
+pub(crate) struct Children(pub(crate) Vec<std::process::Child>);
 
 impl Drop for Children {
     fn drop(&mut self) {
@@ -170,8 +170,18 @@ impl Children {
         self.0.push(command.spawn().unwrap());
     }
 
-    /// A name server and one SYNC_FLUSH broker; the name server's address.
-    fn start_cluster(&mut self, base: &std::path::Path) -> String {
+    /// A name server and one broker; the name server's address.
+    pub(crate) fn start_cluster(&mut self, base: &std::path::Path, flush: &str) -> String {
+        self.start_cluster_in(base, &base.join("store"), flush)
+    }
+
+    /// The same with the broker's store in this folder.
+    pub(crate) fn start_cluster_in(
+        &mut self,
+        base: &std::path::Path,
+        store: &std::path::Path,
+        flush: &str,
+    ) -> String {
         let port = || loadgen::children::free_port().unwrap().to_string();
         let path = |name: &str| base.join(name).display().to_string();
         let namesrv_port = port();
@@ -192,8 +202,8 @@ impl Children {
                 ("namesrvAddr", &namesrv),
                 ("mappedFileSizeCommitLog", "67108864"),
                 ("listenPort", &port()),
-                ("storePathRootDir", &path("store")),
-                ("flushDiskType", "SYNC_FLUSH"),
+                ("storePathRootDir", &store.display().to_string()),
+                ("flushDiskType", flush),
             ],
         );
         namesrv
@@ -232,7 +242,7 @@ fn measure(namesrv: &str, out: &std::path::Path) -> Value {
 fn a_running_cluster_is_measured_natively_and_says_how_durable_it_is() {
     let base = tempfile::tempdir().unwrap();
     let mut children = Children(Vec::new());
-    let namesrv = children.start_cluster(base.path());
+    let namesrv = children.start_cluster(base.path(), "SYNC_FLUSH");
     let result = measure(&namesrv, &base.path().join("out"));
     check_integrity(&result);
     assert_eq!(
