@@ -1,0 +1,63 @@
+#!/bin/sh
+# The campaign: starts the peers, measures every target beside them, judges, writes the README's table.
+#
+#   bench-results/campaign.sh NAME [WORK]          the same command goes on with one that was interrupted
+#
+# NAME becomes bench-results/campaigns/NAME. WORK (default: a folder campaign-work in the project's target/) gets jars,
+# settings and stores of the peers. LOADGEN names the program (default: target/release/loadgen, built if it is not
+# there). RUST_PEER=yes builds and measures rocketmq-rust too. Every option of `loadgen campaign` may follow WORK.
+#
+# Takes about 25 minutes on two cores with nothing else on the machine. Peers and RingMQ are pinned to core 0, the
+# generator to core 1.
+set -eu
+name=${1:?NAME is missing}
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=${2:-$root/target/campaign-work}
+shift
+[ $# -gt 0 ] && shift
+cd "$root"
+loadgen=${LOADGEN:-target/release/loadgen}
+if [ ! -x "$loadgen" ]; then cargo build --release -p loadgen; fi
+mkdir -p "$work"
+pids=
+# shellcheck disable=SC2086 # a list of processes
+stop() { [ -z "$pids" ] || kill $pids 2>/dev/null || true; wait 2>/dev/null || true; }
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+# Starts a peer's script and gives NAMESRV,PID as it prints them.
+peer() {
+    line_file=$work/$1.line
+    : > "$line_file"
+    peer_name=$1
+    shift
+    "$@" > "$line_file" 2> "$work/$peer_name.err" &
+    script=$!
+    pids="$pids $script"
+    tries=0
+    until grep -q -- '--broker-pid' "$line_file"; do
+        tries=$((tries + 1))
+        if ! kill -0 "$script" 2>/dev/null || [ "$tries" -gt 1800 ]; then
+            echo "$peer_name did not start:" >&2
+            tail -5 "$work/$peer_name.err" >&2
+            exit 1
+        fi
+        sleep 0.5
+    done
+    found=$(sed -n 's/.*--namesrv \([^ ]*\) --broker-pid \([0-9]*\).*/\1,\2/p' "$line_file")
+}
+
+peers=bench-results/peers
+NAMESRV_PORT=19876 BROKER_PORT=20911 HEAP=${HEAP:-1g} peer apache-async sh $peers/apache.sh "$work/apache-async" default async 0
+async=$found
+# The same jars.
+mkdir -p "$work/apache-sync"
+[ -e "$work/apache-sync/jars" ] || ln -s ../apache-async/jars "$work/apache-sync/jars"
+NAMESRV_PORT=19976 BROKER_PORT=21911 HEAP=${HEAP:-1g} peer apache-sync sh $peers/apache.sh "$work/apache-sync" default sync 0
+sync=$found
+set -- "bench-results/campaigns/$name" --apache-async "$async" --apache-sync "$sync" --dir "$work" --readme README.md "$@"
+if [ "${RUST_PEER:-no}" = yes ]; then
+    peer rocketmq-rust sh $peers/rocketmq-rust.sh "$work/rocketmq-rust" tuned async 0
+    set -- "$@" --rocketmq-rust "$found"
+fi
+"$loadgen" campaign "$@"
