@@ -38,6 +38,8 @@ mod profile;
 
 use baseline::{Baseline, PerMessage};
 use client::Lane;
+use protocol::codes::request;
+use protocol::remoting::{CommandHead, ExtWriter, write_command};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -50,6 +52,8 @@ struct Measured {
     settings: &'static [&'static str],
     /// Messages of 1 KiB that are stored before it begins.
     stored_first: usize,
+    /// More of them for each request of the long run: it takes them.
+    taken: usize,
     /// One request of it, answered with SUCCESS.
     request: fn() -> Vec<u8>,
     /// Messages of a request.
@@ -71,10 +75,15 @@ const READ_MESSAGES: u16 = 32;
 /// The same for the smoke run: so far apart that what a broker does beside (saving its tables) does
 /// not hide them.
 const SMOKE: [usize; 2] = [16, 216];
+/// What it runs: each takes seconds to start under valgrind.
+const SMOKED: [&str; 3] = ["remoting-send-1k", "native-batch-100x100-sync", "remoting-pop-32x1k"];
 
 const SYNC: &[&str] = &["flushDiskType=SYNC_FLUSH"];
 
-const PATHS: [Measured; 8] = [
+/// Pops take other messages each time.
+const POPS: [usize; 2] = [96, 992];
+
+const PATHS: [Measured; 9] = [
     send("remoting-send-1k", Lane::Remoting, &[], || client::send_frame(0), 1, SENDS),
     send("native-send-1k", Lane::Native, &[], || client::native_frame(0, 1, 1024), 1, SENDS),
     send(
@@ -104,6 +113,11 @@ const PATHS: [Measured; 8] = [
     ),
     read("remoting-pull-32x1k", Lane::Remoting, || client::pull_frame(READ_MESSAGES)),
     read("native-fetch-32x1k", Lane::Native, || client::fetch_frame(READ_MESSAGES.into())),
+    Measured {
+        taken: READ_MESSAGES as usize,
+        requests: POPS,
+        ..read("remoting-pop-32x1k", Lane::Remoting, pop_frame)
+    },
 ];
 
 const fn send(
@@ -115,7 +129,8 @@ const fn send(
     requests: [usize; 2],
 ) -> Measured {
     let turns_vary = !settings.is_empty();
-    Measured { name, lane, settings, stored_first: 0, request, messages, requests, turns_vary }
+    let (stored_first, taken) = (0, 0);
+    Measured { name, lane, settings, stored_first, taken, request, messages, requests, turns_vary }
 }
 
 const fn read(name: &'static str, lane: Lane, request: fn() -> Vec<u8>) -> Measured {
@@ -125,11 +140,33 @@ const fn read(name: &'static str, lane: Lane, request: fn() -> Vec<u8>) -> Measu
         lane,
         settings: &[],
         stored_first,
+        taken: 0,
         request,
-        messages: stored_first,
+        messages: READ_MESSAGES as usize,
         requests: READS,
         turns_vary: true,
     }
+}
+
+/// A pop of messages that nobody acknowledges while it is measured.
+fn pop_frame() -> Vec<u8> {
+    let mut frame = Vec::new();
+    let head = CommandHead { code: request::POP_MESSAGE, opaque: 1, ..CommandHead::default() };
+    let ext = |ext: &mut ExtWriter<'_>| {
+        ext.str("consumerGroup", "bench");
+        ext.str("topic", client::TOPIC);
+        ext.int("queueId", 0);
+        ext.int("maxMsgNums", i64::from(READ_MESSAGES));
+        ext.int("invisibleTime", 600_000);
+        ext.int("pollTime", 0);
+        ext.int("bornTime", 0);
+        ext.int("initMode", 0);
+        ext.str("exp", "*");
+        ext.str("expType", "TAG");
+        ext.bool("order", false);
+    };
+    write_command(&mut frame, &head, ext, b"");
+    frame
 }
 
 /// Parts that differ from run to run.
@@ -144,9 +181,10 @@ fn left_out(path: &Measured) -> Vec<&'static str> {
 
 /// Instructions per message, by two runs of different length.
 fn measure(path: &Measured, requests: [usize; 2], keep: Option<&Path>) -> PerMessage {
+    let long = requests[1];
     let [short, long] = requests.map(|requests| {
         let keep = keep.map(|folder| folder.join(format!("{}-{requests}.callgrind", path.name)));
-        callgrind::count(path, requests, keep)
+        callgrind::count(path, requests, path.stored_first + path.taken * long, keep)
     });
     let messages = ((requests[1] - requests[0]) * path.messages) as f64;
     let mut per_message = PerMessage::default();
@@ -178,7 +216,11 @@ fn main() -> ExitCode {
     let keep = option("--keep").map(PathBuf::from);
     keep.iter().for_each(|folder| std::fs::create_dir_all(folder).unwrap());
     let mut worse = vec![];
-    for path in PATHS.iter().filter(|path| option("--only").is_none_or(|only| only == path.name)) {
+    let is_chosen = |path: &&Measured| match option("--only") {
+        Some(only) => only == path.name,
+        None => measured || SMOKED.contains(&path.name),
+    };
+    for path in PATHS.iter().filter(is_chosen) {
         let requests = if measured { path.requests } else { SMOKE };
         let per_message = measure(path, requests, keep.as_deref());
         let all: f64 = per_message.iter().sum();

@@ -10,6 +10,8 @@ use testkit::{BrokerSetup, Program};
 
 /// Requests on their way at a time.
 const IN_FLIGHT: usize = 16;
+/// Messages of one frame of those that are stored first.
+const FILLED_IN_ONE: usize = 128;
 /// The longest idle spin there is.
 const SPIN_MICROS: u32 = 1_000_000;
 
@@ -21,18 +23,26 @@ pub(crate) fn is_there() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Instructions of a run with so many requests, those of making the topic and of what the path
-/// stores first included.
-pub(crate) fn count(path: &Measured, requests: usize, keep: Option<PathBuf>) -> Counts {
+/// Instructions of a run with so many requests, those of making the topic and of the messages that
+/// are stored first included.
+pub(crate) fn count(
+    path: &Measured,
+    requests: usize,
+    stored_first: usize,
+    keep: Option<PathBuf>,
+) -> Counts {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let out = keep.unwrap_or_else(|| folder.path().join("callgrind"));
     let setup = setup(folder.path(), &out, path.settings);
     let mut broker = setup.start();
     let addr = setup.shard_addr(0);
     client::make_topic(addr);
-    if path.stored_first > 0 {
-        let frame = client::native_frame(0, path.stored_first, client::BODY_BYTES);
+    let mut left = stored_first;
+    while left > 0 {
+        let messages = left.min(FILLED_IN_ONE);
+        let frame = client::native_frame(0, messages, client::BODY_BYTES);
         exchange(&mut client::Peer::connect(addr, client::Lane::Native, frame), 1);
+        left -= messages;
     }
     let frames = (path.request)().repeat(IN_FLIGHT);
     let mut peer = client::Peer::connect(addr, path.lane, frames);

@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-const TOPIC: &str = "SendVsEcho";
+pub(crate) const TOPIC: &str = "SendVsEcho";
 pub(crate) const BODY_BYTES: usize = 1024;
 const QUEUES: usize = 8;
 

@@ -245,6 +245,7 @@ pub(crate) fn wake_arrivals(shard: &mut Shard, net: &mut Net) {
     let mut woken = std::mem::take(&mut shard.reads.woken);
     let Reads { long_polls: polls, slices, pops, notifications, woken_pops, .. } = &mut shard.reads;
     let (store, services) = (&shard.cx.store, &shard.services);
+    let nobody_waits = polls.len() == 0 && pops.len() == 0 && notifications.len() == 0;
     store.drain_arrivals(|arrival| {
         match arrival.topic {
             SCHEDULE_TOPIC => services.schedule.arrived(arrival.queue_id),
@@ -254,6 +255,9 @@ pub(crate) fn wake_arrivals(shard: &mut Shard, net: &mut Net) {
                 services.pops.arrived(topic, arrival.queue_id);
                 services.lite.arrived(topic);
             }
+        }
+        if nobody_waits {
+            return;
         }
         let Arrival { topic, queue_id, max_offset: QueueOffset(max_offset), tags_code } = arrival;
         let arrived = Arrived { topic, queue_id, max_offset, tags_code };

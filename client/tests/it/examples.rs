@@ -7,13 +7,14 @@ use std::sync::LazyLock;
 
 /// The folder of the examples. `cargo test` builds them as programs only when no targets are chosen
 /// (with `--all-targets` they become test harnesses), so they are built here, into the folder and
-/// profile of this test.
+/// profile of this test. Of the whole workspace: for one package alone its dependencies would be
+/// built again, with that package's features.
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let exe = std::env::current_exe().unwrap();
     let profile: &Path = exe.ancestors().nth(2).unwrap();
     let mut build = Command::new(env!("CARGO"));
     build
-        .args(["build", "--quiet", "--locked", "--package", "client", "--examples", "--target-dir"])
+        .args(["build", "--quiet", "--locked", "--workspace", "--examples", "--target-dir"])
         .arg(profile.parent().unwrap());
     if profile.ends_with("release") {
         build.arg("--release");

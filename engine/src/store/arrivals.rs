@@ -91,19 +91,19 @@ impl<R: Runtime> Store<R> {
     /// store.
     pub fn drain_arrivals(&self, mut each: impl FnMut(Arrival<'_>)) {
         let mut entries = self.inner.swap_arrivals();
+        // Those of a batch have one queue: it is looked up once.
+        let mut last: Option<(QueueKey, std::rc::Rc<str>, i32)> = None;
         for entry in entries.drain(..) {
-            let queue = self
-                .inner
-                .derived
-                .queues
-                .table
-                .borrow()
-                .get(entry.queue)
-                .map(|queue| (queue.topic.clone(), queue.queue_id));
-            if let Some((topic, queue_id)) = queue {
+            if !matches!(&last, Some((queue, ..)) if *queue == entry.queue) {
+                let table = self.inner.derived.queues.table.borrow();
+                last = table
+                    .get(entry.queue)
+                    .map(|queue| (entry.queue, queue.topic.clone(), queue.queue_id));
+            }
+            if let Some((_, topic, queue_id)) = &last {
                 each(Arrival {
-                    topic: &topic,
-                    queue_id,
+                    topic,
+                    queue_id: *queue_id,
                     max_offset: entry.max_offset,
                     tags_code: entry.tags_code,
                 });

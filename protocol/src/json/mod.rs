@@ -20,4 +20,4 @@ mod write_text;
 pub use lenient::{from_lenient, parse_lenient};
 pub use scan::JsonError;
 pub use write::{to_fastjson, to_standard, write_fastjson, write_standard};
-pub(crate) use write_text::{write_int, write_string};
+pub(crate) use write_text::{push_int, write_int, write_string};

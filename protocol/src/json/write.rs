@@ -331,7 +331,8 @@ impl SerializeStruct for Container<'_, '_> {
         value: &T,
     ) -> Result<(), WriteError> {
         self.begin_entry();
-        self.writer.key(key)?;
+        self.writer.text(key);
+        self.writer.out.push(b':');
         self.value(value)
     }
 

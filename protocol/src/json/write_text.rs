@@ -1,7 +1,5 @@
 //! Writing strings and integers as JSON text, for headers and bodies alike.
 
-use crate::checked::fit;
-
 /// Appends `text` in quotes, escaped as fastjson does: quotes, backslashes and control characters
 /// only.
 #[inline]
@@ -96,23 +94,13 @@ pub(crate) fn write_ascii_string(out: &mut Vec<u8>, text: &str) {
 pub(crate) fn write_int(out: &mut Vec<u8>, number: i64) {
     match u8::try_from(number) {
         Ok(digit @ 0..=9) => out.push(b'0' + digit), // most numbers of a header
-        _ => write_long_int(out, number),
+        _ => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
     }
 }
 
-fn write_long_int(out: &mut Vec<u8>, number: i64) {
-    if number < 0 {
-        out.push(b'-');
-    }
-    let start = out.len();
-    let mut rest = number.unsigned_abs();
-    while rest > 0 {
-        out.push(b'0' + fit::<u8, _>(rest % 10));
-        rest /= 10;
-    }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
+/// The same for a text.
+pub(crate) fn push_int(out: &mut String, number: i64) {
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
 #[cfg(test)]

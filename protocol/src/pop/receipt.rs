@@ -9,6 +9,7 @@
 //! ```
 
 use super::Retry;
+use crate::json::push_int;
 use std::fmt::{self, Write as _};
 
 /// With what a popped message is acknowledged.
@@ -115,7 +116,8 @@ impl fmt::Display for Receipt<'_> {
 /// Adds a queue to a `startOffsetInfo`.
 pub fn write_start(out: &mut String, retry: Retry, queue_id: i32, start_offset: i64) {
     separate(out);
-    let _infallible = write!(out, "{} {queue_id} {start_offset}", retry.flag());
+    write_queue(out, retry, queue_id);
+    push_int(out, start_offset);
 }
 
 /// Adds a queue with the offsets of its messages to a `msgOffsetInfo`.
@@ -126,11 +128,20 @@ pub fn write_offsets(
     offsets: impl Iterator<Item = i64>,
 ) {
     separate(out);
-    let _infallible = write!(out, "{} {queue_id} ", retry.flag());
+    write_queue(out, retry, queue_id);
     for (nth, offset) in offsets.enumerate() {
-        let comma = if nth == 0 { "" } else { "," };
-        let _infallible = write!(out, "{comma}{offset}");
+        if nth > 0 {
+            out.push(',');
+        }
+        push_int(out, offset);
     }
+}
+
+fn write_queue(out: &mut String, retry: Retry, queue_id: i32) {
+    out.push_str(retry.flag());
+    out.push(' ');
+    push_int(out, queue_id.into());
+    out.push(' ');
 }
 
 /// Adds to an `orderCountInfo` how often a message was delivered before, or, without an offset,

@@ -193,7 +193,30 @@ impl<'a> Ext<'a> {
     /// The value of `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Cow<'a, str>> {
-        self.entries().filter(|(found, _)| is(found, key)).last().map(|(_, value)| value.to_cow())
+        if self.count > INDEXED_MAX {
+            let found = self.entries().filter(|(found, _)| is(found, key)).last();
+            return found.map(|(_, value)| value.to_cow());
+        }
+        let fields = self.index.get(..self.count).unwrap_or_default();
+        let found = fields.iter().rev().find(|field| self.is_key(field.key, key))?;
+        let value = match self.source {
+            Source::Json(text) => found.value.of_text(text),
+            Source::Binary(bytes) => found.value.of_bytes(bytes),
+        };
+        value.map(|value| value.to_cow())
+    }
+
+    /// Whether a key of the index is this one. Most are told apart by their length alone.
+    fn is_key(&self, found: Span, key: &str) -> bool {
+        let escaped = found.length & ESCAPED != 0;
+        if !escaped && usize::from(found.length) != key.len() {
+            return false;
+        }
+        match self.source {
+            Source::Json(text) if escaped => found.of_text(text).is_some_and(|text| is(&text, key)),
+            Source::Json(text) => text.as_bytes().get(found.range()) == Some(key.as_bytes()),
+            Source::Binary(bytes) => bytes.get(found.range()) == Some(key.as_bytes()),
+        }
     }
 
     /// The value of a mandatory field.
