@@ -7,6 +7,7 @@
 
 mod crates;
 mod docs;
+mod figures;
 mod history;
 mod imports;
 mod lengths;
