@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -25,6 +26,9 @@ pub(crate) struct Options {
     /// All scenarios but those of these names (may be given several times).
     #[arg(long, value_name = "NAME", conflicts_with = "only")]
     pub(crate) not: Vec<String>,
+    /// Every M-th scenario and language, from the N-th on: parts can be played side by side.
+    #[arg(long, value_name = "N/M", default_value = "1/1")]
+    pub(crate) part: Part,
     /// Leave out languages for which this machine lacks something, and say so.
     #[arg(long)]
     pub(crate) skip_missing: bool,
@@ -135,6 +139,50 @@ impl ClientChoice {
             Self::Cpp => &[Language::Cpp],
             Self::Rust => &[Language::Rust],
             Self::All => &language::ALL,
+        }
+    }
+}
+
+/// `--part N/M`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    nth: usize,
+    parts: usize,
+}
+
+impl Part {
+    /// Those of `all` that belong to this part.
+    pub(crate) fn of<T>(self, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        all.into_iter().skip(self.nth - 1).step_by(self.parts).collect()
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(nth, parts)| {
+            Some(Self { nth: nth.parse().ok()?, parts: parts.parse().ok()? })
+        });
+        numbers
+            .filter(|part| (1..=part.parts).contains(&part.nth))
+            .ok_or_else(|| "expected N/M with N from 1 to M, such as 1/2".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_everything_once() {
+        let parts: Vec<Part> = ["1/3", "2/3", "3/3"].map(|text| text.parse().unwrap()).into();
+        let mut all: Vec<i32> = parts.iter().flat_map(|part| part.of(0..8)).collect();
+        assert_eq!(all[..3], [0, 3, 6]);
+        all.sort_unstable();
+        assert_eq!(all, (0..8).collect::<Vec<i32>>());
+        for wrong in ["0/2", "3/2", "1", "a/b", "1/0"] {
+            assert!(wrong.parse::<Part>().is_err(), "{wrong}");
         }
     }
 }

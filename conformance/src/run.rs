@@ -85,6 +85,7 @@ impl Plan {
         if clients.is_empty() {
             (scenarios, left_out) = (Vec::new(), Vec::new());
         }
+        let scenarios = options.part.of(scenarios);
         let wanted = |name: &str| {
             let is_named = |names: &[String]| names.iter().any(|n| n == name);
             !is_named(&options.not) && (options.only.is_empty() || is_named(&options.only))
@@ -96,7 +97,7 @@ impl Plan {
             missing = prerequisites::missing_for_java();
         }
         let all = if plan.capabilities.is_empty() { &[] } else { options.client.languages() };
-        for &language in all {
+        for &language in options.part.of(all) {
             let lacks = languages::missing(language);
             match lacks.first() {
                 Some((program, _)) if options.skip_missing => {

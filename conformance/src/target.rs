@@ -227,9 +227,12 @@ fn generated(
     }
     // Apache's defaults are off, and so are RingMQ's.
     text += "enablePropertyFilter=true\nrecallMessageEnable=true\n";
-    // By default every 30 s: no scenario waits that long. Not below 3 s, or Apache asks about what
-    // has ended, for it keeps op messages that long.
+    // By default every 30 s: no scenario waits that long. Apache keeps op messages for 3 s by
+    // default; who is asked meanwhile about what has ended commits it a second time.
     text += "transactionTimeOut=5000\ntransactionCheckInterval=3000\ntransactionCheckMax=200\n";
+    if !against.our_broker() {
+        text += "transactionOpBatchInterval=300\n";
+    }
     text
 }
 
