@@ -2,6 +2,7 @@
 
 mod follow;
 mod master;
+mod new_master;
 mod pair;
 mod parted;
 mod promote;
