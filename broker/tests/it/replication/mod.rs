@@ -1,5 +1,6 @@
 //! Masters and slaves, as processes and as peers that the tests play themselves.
 
+mod consumers;
 mod follow;
 mod master;
 mod new_master;
