@@ -24,6 +24,7 @@ mod capture;
 mod cluster;
 mod dialogue;
 mod fixture;
+mod kept_store;
 mod language;
 mod languages;
 mod limits;

@@ -49,6 +49,9 @@ impl Asked<'_> {
             "migrate" => cluster.migrate(),
             "slave-has-group" => cluster.slave_has_group(argument),
             "same-logs" => return Some(cluster.same_logs()),
+            "keep-store" => cluster.keep_store(),
+            "put-back-store" => cluster.put_back_store(),
+            "slave-said" => return Some(cluster.slave_said(argument)),
             _ => return None,
         };
         Some(done.map(|()| String::new()))

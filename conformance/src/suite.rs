@@ -364,7 +364,8 @@ pub(crate) const SCENARIOS: [Scenario; 43] = [
         ..in_turn(
             "ringmq-slave",
             "RingMQ's broker as slave of Apache's, from a log of many files on, also after either \
-                was killed; it becomes the master, and stock clients carry on",
+                was killed, and cut when the master went back to an older store; it becomes the \
+                master, and stock clients carry on",
         )
     },
     Scenario {

@@ -14,6 +14,9 @@ use std::net::SocketAddr;
 /// Between two attempts to reach a name server.
 pub(crate) const RETRY_MS: i64 = 2_000;
 
+/// A slave that looks for its master asks each name server so often, one question at a time.
+pub(crate) const LOOK_MS: i64 = 1_000;
+
 /// A registration that is not answered in this time ends the connection
 /// (`registerBrokerTimeoutMills`).
 pub(crate) const ANSWER_MS: i64 = 24_000;
@@ -33,6 +36,10 @@ struct Link<C> {
     next: usize,
     state: State<C>,
     register_at_ms: i64,
+    /// When a registration was sent last.
+    asked_ms: i64,
+    /// It is not answered yet.
+    owes: bool,
     told_down: bool,
     /// A first registration was answered, or the name server could not be reached.
     settled: bool,
@@ -63,6 +70,8 @@ impl<C: Copy + Eq> NameServers<C> {
             next: 0,
             state: State::Down { retry_ms: i64::MIN },
             register_at_ms: i64::MIN,
+            asked_ms: i64::MIN,
+            owes: false,
             told_down: false,
             settled: false,
         };
@@ -96,6 +105,7 @@ impl<C: Copy + Eq> NameServers<C> {
         if let Some(link) = self.links.get_mut(index) {
             link.state = State::Up(conn);
             link.register_at_ms = i64::MIN;
+            link.owes = false;
         }
     }
 
@@ -122,6 +132,27 @@ impl<C: Copy + Eq> NameServers<C> {
                 && link.register_at_ms <= now_ms
             {
                 link.register_at_ms = now_ms + period_ms;
+                link.ask(now_ms);
+                due.push(conn);
+            }
+        }
+        due
+    }
+
+    /// The links on which a slave that has no stream from its master asks where the master is. A
+    /// name server that has not answered is not asked again: one that is dead or slow gets no
+    /// more than one question.
+    pub(crate) fn due_looks(&mut self, now_ms: i64) -> Vec<C> {
+        let mut due = vec![];
+        for link in &mut self.links {
+            // A clock that was set back makes no pause longer.
+            let has_paused = !(0..LOOK_MS).contains(&now_ms.saturating_sub(link.asked_ms));
+            if let State::Up(conn) = link.state
+                && link.register_at_ms != i64::MIN
+                && has_paused
+                && !link.owes
+            {
+                link.ask(now_ms);
                 due.push(conn);
             }
         }
@@ -142,6 +173,7 @@ impl<C: Copy + Eq> NameServers<C> {
     pub(crate) fn answered(&mut self, conn: C) -> Option<&str> {
         let link = self.links.iter_mut().find(|link| link.state == State::Up(conn))?;
         link.settled = true;
+        link.owes = false;
         link.told_down = false;
         Some(&link.name)
     }
@@ -151,6 +183,13 @@ impl<C: Copy + Eq> NameServers<C> {
     #[must_use]
     pub(crate) fn settled(&self) -> bool {
         self.links.iter().all(|link| link.settled)
+    }
+}
+
+impl<C> Link<C> {
+    fn ask(&mut self, now_ms: i64) {
+        self.asked_ms = now_ms;
+        self.owes = true;
     }
 }
 
@@ -189,6 +228,30 @@ mod tests {
         assert_eq!(servers.registered().collect::<Vec<_>>(), [7]);
         assert!(servers.due_registrations(29_999, 30_000).is_empty());
         assert_eq!(servers.due_registrations(30_000, 30_000), [7]);
+    }
+
+    #[test]
+    fn who_looks_for_its_master_asks_again_after_an_answer_and_a_pause() {
+        let mut servers = two();
+        servers.due_dials(0);
+        servers.opened(0, 7);
+        assert!(servers.due_looks(0).is_empty(), "it registers first");
+        servers.due_registrations(0, 30_000);
+        assert!(servers.due_looks(90_000).is_empty(), "no answer, no second question");
+        servers.answered(7);
+        assert!(servers.due_looks(LOOK_MS - 1).is_empty());
+        assert_eq!(servers.due_looks(LOOK_MS), [7]);
+        assert!(servers.due_looks(LOOK_MS).is_empty());
+        servers.answered(7);
+        assert!(servers.due_looks(LOOK_MS * 2 - 1).is_empty());
+        assert_eq!(servers.due_looks(-5_000), [7], "the clock was set back");
+        servers.closed(7, 0);
+        servers.due_dials(RETRY_MS);
+        servers.opened(0, 8);
+        assert!(servers.due_looks(90_000).is_empty(), "the new link registers first");
+        servers.due_registrations(90_000, 30_000);
+        servers.answered(8);
+        assert_eq!(servers.due_looks(90_000 + LOOK_MS), [8]);
     }
 
     #[test]

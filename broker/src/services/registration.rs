@@ -1,5 +1,6 @@
 //! Registration with the name servers: everything at start, on every new link and every 30 s, a
-//! changed topic at once.
+//! changed topic at once. A slave without a stream from its master registers about every second:
+//! the answer says where the master is.
 
 use super::replication::slave;
 use crate::checked;
@@ -31,6 +32,19 @@ pub(crate) fn tick(shard: &mut Shard, net: &mut Net) {
     let due = shard.peers.name_servers.due_registrations(now_ms, period_ms);
     if !due.is_empty() {
         register(shard, net, &due, None);
+    }
+    look_for_master(shard, net, now_ms);
+}
+
+/// The registration has no topics: those of a slave count nowhere, and there may be many.
+fn look_for_master(shard: &mut Shard, net: &mut Net, now_ms: i64) {
+    let is_slave = shard.cx.options.process.replication.is_slave();
+    if !is_slave || shard.is_stopping || shard.services.replication.following.is_up() {
+        return;
+    }
+    let due = shard.peers.name_servers.due_looks(now_ms);
+    if !due.is_empty() {
+        register(shard, net, &due, Some(&[]));
     }
 }
 

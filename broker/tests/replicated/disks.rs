@@ -1,9 +1,8 @@
 //! A slave whose disk is full, or refuses a write: its master goes on, nothing is acknowledged
 //! that the slave has not, and the slave catches up once its disk takes bytes again.
 //!
-//! A failing write is a limit on the size of files (RLIMIT_FSIZE), set while the slave runs. An
-//! fsync that fails would need a device of the test's own making (device-mapper), which is not
-//! there everywhere: the engine's simulation has it.
+//! A failing write is a limit on the size of files (RLIMIT_FSIZE), set while the slave runs.
+//! Devices that fail, fsyncs too, are in [`crate::devices`].
 
 use crate::load::Load;
 use crate::networks::in_namespace;
@@ -20,14 +19,15 @@ use testkit::message::message;
 use testkit::remoting::Client;
 
 /// Small files, so that a little load needs a new one.
-const SMALL: [&str; 3] =
+pub(crate) const SMALL: [&str; 3] =
     ["mappedFileSizeCommitLog=4194304", "maxMessageSize=65536", "tailCacheBytes=8388608"];
 const DISK_MIB: u64 = 256;
 /// More than a slave without a disk has room for: its memory, and the file that is there.
 const LOAD_BYTES: usize = 32 << 20;
 const BODY_BYTES: usize = 60_000;
 
-fn run(program: &str, args: &[&str]) -> Result<(), String> {
+/// Runs a program; what it complained about.
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(args).output().map_err(|error| error.to_string())?;
     match output.status.success() {
         true => Ok(()),

@@ -12,6 +12,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod deployments;
+mod devices;
 mod disks;
 mod load;
 mod networks;

@@ -366,6 +366,11 @@ impl QueueTable {
         self.light_queues
     }
 
+    /// The topics that have queues.
+    pub(crate) fn topics(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.topics.keys().map(|topic| &**topic)
+    }
+
     pub(crate) fn has_topic(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }

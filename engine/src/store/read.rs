@@ -326,6 +326,17 @@ impl<R: Runtime> Store<R> {
         }
     }
 
+    /// How many topics have queues, light message queues among them.
+    #[must_use]
+    pub fn topics(&self) -> usize {
+        self.inner.derived.queues.table.borrow().topics().len()
+    }
+
+    /// Calls `each` for every topic that has queues.
+    pub fn for_each_topic(&self, each: impl FnMut(&str)) {
+        self.inner.derived.queues.table.borrow().topics().for_each(each);
+    }
+
     /// Reads what memory has. [`ReadStatus::Cold`] when the first message wanted is not in memory:
     /// then nothing was read.
     pub fn read(&self, request: &ReadRequest<'_>, out: &mut ReadSlices) -> ReadStatus {

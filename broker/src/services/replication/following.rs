@@ -136,6 +136,8 @@ pub(crate) struct Following<C> {
     pub(super) stream: Stream<C>,
     /// Its answers.
     pub(super) link: Link<C>,
+    /// Where that leads, or is dialled.
+    link_to: String,
     /// Both logs have parted, and it is not known where yet.
     pub(super) search: Option<Search>,
     wait_ms: i64,
@@ -151,6 +153,7 @@ impl<C> Default for Following<C> {
             configured: None,
             stream: Stream::Down { retry_ms: i64::MIN },
             link: Link::Down { retry_ms: i64::MIN },
+            link_to: String::new(),
             search: None,
             wait_ms: RETRY_MS,
             last_reason: String::new(),
@@ -172,6 +175,25 @@ impl<C: Copy + Eq> Following<C> {
             }
         }
         is_news
+    }
+
+    /// The link is dialled where the master is now.
+    pub(super) fn begin_link(&mut self) {
+        let to = self.master.as_ref().map(|master| master.requests.as_str());
+        to.unwrap_or_default().clone_into(&mut self.link_to);
+        self.link = Link::Dialing;
+    }
+
+    /// The link's connection, when it leads to a broker that is the master no more: it is given up
+    /// here. Such a broker may be gone in silence, and would be asked for ever.
+    pub(super) fn leave_link(&mut self) -> Option<C> {
+        let Link::Up(conn) = self.link else { return None };
+        let leads_elsewhere =
+            self.master.as_ref().is_some_and(|master| master.requests != self.link_to);
+        leads_elsewhere.then(|| {
+            self.link = Link::Down { retry_ms: i64::MIN };
+            conn
+        })
     }
 
     /// The stream ended, or did not begin; whether the reason is another one than the last time.
@@ -239,6 +261,21 @@ mod tests {
         following.has_come(10);
         assert!(following.down("refused", now_ms), "after a success it is news again");
         assert!(following.is_due(now_ms + RETRY_MS));
+    }
+
+    #[test]
+    fn a_link_that_leads_to_another_broker_than_the_master_is_given_up() {
+        let mut following = Following::<u32>::default();
+        let at = |requests: &str| Master { ha: "h:1".to_owned(), requests: requests.to_owned() };
+        following.told(at("a:1"));
+        following.begin_link();
+        assert_eq!(following.leave_link(), None);
+        following.link = Link::Up(7);
+        assert_eq!(following.leave_link(), None);
+        following.told(at("b:1"));
+        assert_eq!(following.leave_link(), Some(7));
+        assert_eq!(following.link, Link::Down { retry_ms: i64::MIN });
+        assert_eq!(following.leave_link(), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! [`following`] is what it keeps, [`join`] finds where to begin, [`slave`] takes the log in,
 //! [`taking`] each transfer, [`compare`] sees that both logs are one, [`search`] and [`parting`]
 //! find where they are not, [`assembly`] puts records together, [`synchronize`] takes over what is
-//! not in the log; [`standing`] and [`asking`] are what these share.
+//! not in the log, [`rounds`] says when; [`standing`] and [`asking`] are what these share.
 
 mod asking;
 mod assembly;
@@ -20,6 +20,7 @@ mod following;
 mod join;
 pub(crate) mod master;
 mod parting;
+mod rounds;
 mod search;
 #[cfg(test)]
 mod simulation;

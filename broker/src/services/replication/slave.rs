@@ -69,10 +69,13 @@ pub(crate) fn tick(shard: &mut Shard, net: &mut Net) {
 
 fn dial_link(shard: &mut Shard, net: &mut Net, now_ms: i64) {
     let following = &mut shard.services.replication.following;
+    if let Some(conn) = following.leave_link() {
+        net.close(conn, "another broker is the master");
+    }
     let is_due = matches!(following.link, Link::Down { retry_ms } if retry_ms <= now_ms);
     let addr = following.master.as_ref().and_then(|master| master.requests.parse().ok());
     if let Some(addr) = addr.filter(|_| is_due) {
-        following.link = Link::Dialing;
+        following.begin_link();
         net.dial(addr, Purpose::Master.tag(), Framing::Remoting);
     }
 }

@@ -1,5 +1,6 @@
-//! What is not in the log follows by request, every `slaveSyncInterval` (Apache's
-//! `SlaveSynchronize`): topics (21), subscription groups (201), consumer offsets (43), the progress
+//! What is not in the log follows by request (Apache's `SlaveSynchronize`): at once when there is a
+//! link to the master, when the log has a topic that the tables do not have, and every
+//! `slaveSyncInterval` ([`super::rounds`]): topics (21), subscription groups (201), consumer offsets (43), the progress
 //! of delay levels (45) and of timers (60), how groups consume (402); and, by a request of ours,
 //! what ordered pops have handed out. How many timers wait (61) is counted anew from the log by
 //! whoever becomes a master.
@@ -10,16 +11,19 @@
 
 use super::asking::{ask, master_log};
 use super::following::Link;
+use super::rounds::Rounds;
+use crate::checked;
 use crate::shard::{Cx, Shard};
 use crate::tables::files;
-use netcore::Net;
+use netcore::{ConnId, Net};
 use protocol::codes::request;
+use protocol::names::LMQ_PREFIX;
 use protocol::{bodies, json};
 use rt::Runtime as _;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// Between two looks for the link, and for what has come.
+/// Between two looks at whether the tables are due, and at what has come.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How long progress waits for the log that it speaks of before it is asked for anew.
 const LOG_COMES_WITHIN: Duration = Duration::from_secs(5);
@@ -28,19 +32,17 @@ const CHECK_POINT_BYTES: usize = 56;
 
 /// Runs as long as the shard, of a slave.
 pub(super) async fn run(cx: Cx) {
-    let every = cx.options.process.replication.synchronize_every;
-    let mut failing = String::new();
+    let every_ms = checked::millis_i64(cx.options.process.replication.synchronize_every);
+    let (mut rounds, mut failing) = (Rounds::new(every_ms), String::new());
     loop {
-        let is_up = cx.with(|shard, _| {
-            matches!(shard.services.replication.following.link, Link::Up(_)) && !shard.is_stopping
-        });
-        if !is_up {
-            cx.core.sleep(LOOK_AGAIN_AFTER).await;
+        cx.core.sleep(LOOK_AGAIN_AFTER).await;
+        if !cx.with(|shard, _| is_due(shard, &mut rounds)) {
             continue;
         }
         match synchronize(&cx).await {
-            Ok(()) => {
+            Ok(is_all) => {
                 failing.clear();
+                rounds.lacks_progress = !is_all;
                 cx.with(|shard, _| shard.services.replication.synchronized += 1);
             }
             Err(why) if why != failing => {
@@ -49,11 +51,32 @@ pub(super) async fn run(cx: Cx) {
             }
             Err(_) => {}
         }
-        cx.core.sleep(every).await;
     }
 }
 
-async fn synchronize(cx: &Cx) -> Result<(), String> {
+/// Whether a round begins now; it is taken to have begun.
+fn is_due(shard: &Shard, rounds: &mut Rounds<ConnId>) -> bool {
+    let Link::Up(conn) = shard.services.replication.following.link else { return false };
+    if shard.is_stopping {
+        return false;
+    }
+    rounds.look(shard.cx.store.topics(), || has_unknown_topic(shard));
+    rounds.begin(conn, shard.cx.monotonic_ms())
+}
+
+/// Whether the log has messages of a topic that the tables do not have.
+fn has_unknown_topic(shard: &Shard) -> bool {
+    let (topics, mut is_there) = (&shard.tables.topics, false);
+    shard.cx.store.for_each_topic(|name| {
+        is_there |= !name.starts_with(LMQ_PREFIX)
+            && topics.get(name).is_none()
+            && !topics.is_not_served(name);
+    });
+    is_there
+}
+
+/// Takes over the tables. False: without progress, because the log has not come so far.
+async fn synchronize(cx: &Cx) -> Result<bool, String> {
     let topics = table(cx, request::GET_ALL_TOPIC_CONFIG).await?;
     cx.with(|shard, net| take_topics(shard, net, topics));
     let groups = table(cx, request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await?;
@@ -71,7 +94,7 @@ async fn synchronize(cx: &Cx) -> Result<(), String> {
     // An Apache master does not know this request.
     let orders: Option<bodies::OrderInfos> = table(cx, request::GET_ALL_POP_ORDERS).await.ok();
     if !log_has_come(cx).await? {
-        return Ok(());
+        return Ok(false);
     }
     cx.with(|shard, _| {
         if let Some(orders) = orders {
@@ -80,10 +103,10 @@ async fn synchronize(cx: &Cx) -> Result<(), String> {
         shard.tables.offsets.follow(offsets);
         shard.tables.delay_offsets.follow(delays);
     });
-    match timers {
-        Some(point) => take_timers(cx, &point).await,
-        None => Ok(()),
+    if let Some(point) = timers {
+        take_timers(cx, &point).await?;
     }
+    Ok(true)
 }
 
 /// Whether this log has come to where the master's is now.

@@ -127,3 +127,30 @@ fn how_groups_consume_and_what_ordered_pops_have_out_follow() {
     let saved = pair.slave.setup.store().join("config/consumerOrderInfo.json");
     assert!(std::fs::read_to_string(saved).unwrap().contains("t@ordered"));
 }
+
+#[test]
+fn a_slave_has_the_tables_of_a_master_that_dies_long_before_the_next_slave_sync_interval() {
+    let mut pair = Pair::start(&["slaveSyncInterval=3600000", "slaveReadEnable=true"]);
+    let (mut master, mut slave) = (pair.master_client(), pair.slave_client());
+    // The slave has asked once, when there was no topic yet.
+    assert_eq!(master.put("t", "", "text").code, 0);
+    pair.slave_has_all();
+    eventually("a topic comes with its messages", || slave.pull(&pull_from("t", 0)).code == 0);
+    // What has no message comes when the slave meets its master again.
+    create(&mut master, "wide", "3");
+    assert_eq!(master.pull(&pull_from("t", 0)).code, 0);
+    commit(&mut master, "t", "1");
+    pair.master.process.stop();
+    pair.master.restart();
+    eventually("the offset is there", || offset(&mut slave, "t") == Some(1));
+    pair.master.process.kill();
+    pair.slave.process.stop();
+    pair.slave.setup.add_settings(&["brokerRole=ASYNC_MASTER", "brokerId=0"]);
+    pair.slave.restart();
+    let mut promoted = pair.slave_client();
+    let wide = promoted.call(request::GET_TOPIC_CONFIG, &[("topic", "wide")]);
+    let text = String::from_utf8_lossy(&wide.body).into_owned();
+    assert!(text.contains("\"readQueueNums\":3"), "{wide:?}");
+    assert_eq!(promoted.pull(&pull_from("t", 0)).code, 0);
+    assert_eq!(offset(&mut promoted, "t"), Some(1));
+}

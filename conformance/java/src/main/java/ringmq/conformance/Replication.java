@@ -14,15 +14,18 @@ import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
  * A broker of one maker follows one of the other: both logs have the same bytes, from a log of many
- * files on, while messages come, after the slave was killed and after the master was. Then the
- * slave is started again as the master, and clients carry on: every acknowledged message is there,
- * and a group goes on where it was.
+ * files on, while messages come, after the slave was killed and after the master was. A slave of
+ * RingMQ is also cut: Apache's master, which has no epochs, goes back to an older state of its store
+ * and on with other messages. Then the slave is started again as the master, and clients carry on:
+ * every acknowledged message is there, and a group goes on where it was.
  */
 final class Replication implements Scenario {
     private static final int BACK_WITHIN_MS = 90_000;
     private final String master;
     private final String slave;
     private final Set<String> acknowledged = new HashSet<>();
+    /** Acknowledged by a master that has lost them since. */
+    private final Set<String> takenBack = new HashSet<>();
     private Kit kit;
     private DefaultMQProducer producer;
 
@@ -50,9 +53,17 @@ final class Replication implements Scenario {
         Runner.ask("start-slave " + slave);
         Runner.note("after a killed slave " + Runner.ask("same-logs"));
         Runner.ask("kill-broker");
+        boolean goesBack = slave.equals("ringmq");
+        if (goesBack) {
+            Runner.ask("keep-store");
+        }
+        Set<String> kept = new HashSet<>(acknowledged);
         Runner.ask("start-broker " + master);
         send(100);
         Runner.note("after a killed master " + Runner.ask("same-logs"));
+        if (goesBack) {
+            goBackTo(kept);
+        }
 
         commit(queues);
         Runner.ask("slave-has-group " + kit.group);
@@ -60,6 +71,24 @@ final class Replication implements Scenario {
         Runner.ask("end-broker");
         Runner.ask("promote-slave " + slave);
         carryOn(queues);
+    }
+
+    /**
+     * The master's log has other messages than the slave's from a place on that neither of both was
+     * told, and is longer than the slave's.
+     */
+    private void goBackTo(Set<String> kept) throws Exception {
+        Runner.ask("kill-slave");
+        Runner.ask("kill-broker");
+        Runner.ask("put-back-store");
+        takenBack.addAll(acknowledged);
+        takenBack.removeAll(kept);
+        acknowledged.retainAll(kept);
+        Runner.ask("start-broker " + master);
+        send(150);
+        Runner.ask("start-slave " + slave);
+        Runner.note(Runner.ask("slave-said this log is cut from"));
+        Runner.note("after the master went back " + Runner.ask("same-logs"));
     }
 
     /** Says where the group is, until the broker says the same. */
@@ -98,12 +127,15 @@ final class Replication implements Scenario {
         Set<String> lost = new HashSet<>(acknowledged);
         lost.removeAll(new HashSet<>(found));
         Check.that(lost.isEmpty(), lost.size() + " acknowledged messages are lost: " + lost);
+        Set<String> stale = new HashSet<>(found);
+        stale.retainAll(takenBack);
+        Check.that(stale.isEmpty(), "the master has lost them, the slave serves them: " + stale);
         Runner.note(acknowledged.size() + " messages, all on the slave that became the master");
     }
 
     private void send(int count) throws Exception {
         for (int i = 0; i < count; i++) {
-            String text = acknowledged.size() + " ";
+            String text = (acknowledged.size() + takenBack.size()) + " ";
             Check.within(BACK_WITHIN_MS, "a send", () -> sent(text));
         }
     }
