@@ -3,7 +3,9 @@
 
 use crate::client::{Client, Frame};
 use crate::cluster::{Cluster, eventually};
-use crate::pop_client::{ASK, Ask, ack, fill, pop, pop_until, send_pop, texts, with_receipt};
+use crate::pop_client::{
+    ASK, Ask, Popped, ack, fill, pop, pop_until, send_pop, texts, with_receipt,
+};
 use protocol::bodies::{BatchAck, BatchAckRequestBody};
 use protocol::codes::{request, response};
 use protocol::json;
@@ -197,27 +199,12 @@ fn a_group_that_may_not_be_and_a_topic_that_may_not_be_read_are_refused() {
         client.answer_to(opaque).code
     };
     assert_eq!(code(&mut client), response::SUBSCRIPTION_GROUP_NOT_EXIST);
-    let group = |enabled: bool| format!(r#"{{"groupName":"g","consumeEnable":{enabled}}}"#);
-    let set = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
-    assert_eq!(client.call_with(set, &[], group(false).as_bytes()).code, 0);
+    set_group(&mut client, false);
     assert_eq!(code(&mut client), response::NO_PERMISSION);
-    assert_eq!(client.call_with(set, &[], group(true).as_bytes()).code, 0);
-    let perm = |client: &mut Client, perm: &str| {
-        let topic = [
-            ("topic", "T"),
-            ("defaultTopic", "TBW102"),
-            ("readQueueNums", "4"),
-            ("writeQueueNums", "4"),
-            ("perm", perm),
-            ("topicFilterType", "SINGLE_TAG"),
-            ("topicSysFlag", "0"),
-            ("order", "false"),
-        ];
-        assert_eq!(client.call(request::UPDATE_AND_CREATE_TOPIC, &topic).code, 0);
-    };
-    perm(&mut client, "2");
+    set_group(&mut client, true);
+    set_perm(&mut client, "2");
     assert_eq!(code(&mut client), response::NO_PERMISSION);
-    perm(&mut client, "6");
+    set_perm(&mut client, "6");
     assert_eq!(texts(&pop(&mut client, ASK)), ["m000"]);
 }
 
@@ -245,4 +232,131 @@ fn ten_thousand_long_polls_of_a_deaf_client_are_bounded_and_cost_others_nothing(
     std::thread::sleep(Duration::from_millis(100));
     producer.put("T", "", "more");
     assert_eq!(texts(&pop(&mut client, ASK)), ["more"]);
+}
+
+/// What a request about a popped message says of who it is and where the message lies.
+type As<'a> = (&'a str, &'a str);
+
+fn answer_as(client: &mut Client, code: i32, (group, topic): As<'_>, message: &Popped) -> i32 {
+    let (queue_id, offset) = (message.stored.queue_id, message.stored.queue_offset);
+    let fields = [
+        ("consumerGroup", group),
+        ("topic", topic),
+        ("queueId", &queue_id.to_string()),
+        ("offset", &offset.to_string()),
+        ("extraInfo", &message.receipt),
+        ("invisibleTime", "0"),
+    ];
+    client.call(code, &fields).code
+}
+
+fn batch_as(client: &mut Client, entries: &[As<'_>], message: &Popped) -> i32 {
+    let words: Vec<&str> = message.receipt.split(' ').collect();
+    let number = |nth: usize| words[nth].parse::<i64>().unwrap();
+    let start_offset = number(0);
+    let place = usize::try_from(message.stored.queue_offset - start_offset).unwrap();
+    let entry = |(group, topic): &As<'_>| BatchAck {
+        bits: BatchAck::bits_of(&[place]),
+        group: (*group).into(),
+        topic: (*topic).into(),
+        retry: "0".into(),
+        start_offset,
+        queue_id: message.stored.queue_id,
+        revive_queue: i32::try_from(number(3)).unwrap(),
+        pop_time_ms: number(1),
+        invisible_ms: number(2),
+    };
+    let acks = entries.iter().map(entry).collect();
+    let body = BatchAckRequestBody { broker_name: Some("broker-a".into()), acks };
+    client.call_with(request::BATCH_ACK_MESSAGE, &[], &json::to_fastjson(&body)).code
+}
+
+const MERGES: [&str; 2] = ["enablePopBufferMerge=false", "enablePopBufferMerge=true"];
+const OF_ONE: [i32; 2] = [request::ACK_MESSAGE, request::CHANGE_MESSAGE_INVISIBLETIME];
+
+/// Apache looks for a topic of one message (17), of a batch it leaves out what it does not know,
+/// and it never looks for the group: its records match no checkpoint.
+#[test]
+fn acknowledgements_of_unknown_groups_and_topics_change_nothing() {
+    for merge in MERGES {
+        let cluster = Cluster::start(1, &["autoCreateSubscriptionGroup=false", merge]);
+        let mut client = cluster.client(0);
+        set_group(&mut client, true);
+        fill(&mut client, 1);
+        let message = pop(&mut client, Ask { invisible_ms: 5_000, ..ASK }).remove(0);
+        for code in OF_ONE {
+            assert_eq!(answer_as(&mut client, code, ("nobody", "T"), &message), 0);
+            for topic in ["none", "%RETRY%nobody_T", "%RETRY%g_T"] {
+                let answered = answer_as(&mut client, code, ("g", topic), &message);
+                assert_eq!(answered, response::TOPIC_NOT_EXIST, "{topic}");
+            }
+        }
+        let unknown = [("nobody", "T"), ("g", "none"), ("nobody", "none")];
+        assert_eq!(batch_as(&mut client, &unknown, &message), 0);
+        assert_eq!(batch_as(&mut client, &[], &message), response::NO_MESSAGE);
+        let no_body = client.call(request::BATCH_ACK_MESSAGE, &[]);
+        assert_eq!(no_body.code, response::NO_MESSAGE);
+        let mut elsewhere = message.clone();
+        for queue_id in [-1, 77] {
+            elsewhere.stored.queue_id = queue_id;
+            for code in OF_ONE {
+                let answered = answer_as(&mut client, code, ("g", "T"), &elsewhere);
+                assert_eq!(answered, response::MESSAGE_ILLEGAL);
+            }
+            assert_eq!(batch_as(&mut client, &[("g", "T")], &elsewhere), 0);
+        }
+        let again = pop_until(&mut client, ASK, "m000");
+        let of_unknown_and_known = [("g", "none"), ("g", &*again.topic)];
+        let answered = batch_as(&mut client, &of_unknown_and_known, &again);
+        assert_eq!(answered, 0, "{merge}: what is known of it counts");
+        fill(&mut client, 1);
+        assert_eq!(texts(&pop(&mut client, ASK)), ["m000"], "{merge}: no queue is stuck");
+    }
+}
+
+/// Apache asks for permission to hand out, not to take an acknowledgement.
+#[test]
+fn acknowledgements_count_without_permission_for_the_topic_or_the_group() {
+    for merge in MERGES {
+        let cluster = Cluster::start(1, &["autoCreateSubscriptionGroup=false", merge]);
+        let mut client = cluster.client(0);
+        set_group(&mut client, true);
+        fill(&mut client, 4);
+        let out = pop(&mut client, Ask { invisible_ms: 6_000, ..ASK });
+        let mine = ("g", "T");
+        set_group(&mut client, false);
+        for (perm, message) in ["0", "2", "4"].iter().zip(&out) {
+            set_perm(&mut client, perm);
+            assert_eq!(answer_as(&mut client, request::ACK_MESSAGE, mine, message), 0, "{perm}");
+            assert_eq!(batch_as(&mut client, &[mine], message), 0, "{perm}");
+        }
+        let code = request::CHANGE_MESSAGE_INVISIBLETIME;
+        assert_eq!(answer_as(&mut client, code, mine, &out[3]), 0);
+        set_group(&mut client, true);
+        set_perm(&mut client, "6");
+        let left = pop_until(&mut client, ASK, out[3].stored.text());
+        ack(&mut client, &left);
+        std::thread::sleep(Duration::from_secs(9)); // their time, and until it is judged
+        assert_eq!(texts(&pop(&mut client, ASK)), [""; 0], "{merge}");
+    }
+}
+
+fn set_group(client: &mut Client, enabled: bool) {
+    let group = format!(r#"{{"groupName":"g","consumeEnable":{enabled}}}"#);
+    let set = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+    assert_eq!(client.call_with(set, &[], group.as_bytes()).code, 0);
+}
+
+fn set_perm(client: &mut Client, perm: &str) {
+    let topic = [
+        ("topic", "T"),
+        ("defaultTopic", "TBW102"),
+        ("readQueueNums", "4"),
+        ("writeQueueNums", "4"),
+        ("perm", perm),
+        ("topicFilterType", "SINGLE_TAG"),
+        ("topicSysFlag", "0"),
+        ("order", "false"),
+    ];
+    assert_eq!(client.call(request::UPDATE_AND_CREATE_TOPIC, &topic).code, 0);
 }

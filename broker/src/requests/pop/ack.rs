@@ -64,7 +64,8 @@ pub(crate) fn batch(
     ticket: Ticket,
     command: &CommandView<'_>,
 ) -> Result<Done, Refusal> {
-    let BatchAckRequestBody { acks, broker_name } = body::read(command)?;
+    let BatchAckRequestBody { acks, broker_name } =
+        if command.body.is_empty() { BatchAckRequestBody::default() } else { body::read(command)? };
     if acks.is_empty() {
         return Err(Refusal::new(response::NO_MESSAGE, "no acknowledgements in the body"));
     }

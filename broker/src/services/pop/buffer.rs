@@ -4,8 +4,12 @@
 //!
 //! ```text
 //!   pop ─► open ─ all acknowledged ────────────────► the group's saved place may move, nothing is written
-//!            └─── too old, or its time is near ────► "ck", and a "bAck" of what is acknowledged
+//!            └─── too old, or its time is near ────► "ck" of the messages that are not acknowledged
 //! ```
+//!
+//! An acknowledgement needs no record while its checkpoint is here, up to the moment when that
+//! leaves. A record of its own could come to the revive topic before a checkpoint that leaves late,
+//! as after the machine stood still, and would say nothing there.
 //!
 //! What must hold: **the saved place of a group stays before the first message whose checkpoint is
 //! here** ([`super::cursors`]). So a kill brings all of them again, acknowledged or not; it loses
@@ -14,12 +18,12 @@
 use super::cursors::{Key, PointId};
 use super::gather::Of;
 use crate::config::BufferOptions;
-use protocol::bodies::{AckMessage, CheckPoint};
+use protocol::bodies::CheckPoint;
 use slab::Slab;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
-/// Acknowledgements need so much time before a checkpoint leaves (Apache's 1,500).
+/// A checkpoint that would leave sooner is written at once (Apache's 1,500).
 const MARGIN_MS: i64 = 1_500;
 
 /// What one pop took from one queue.
@@ -49,7 +53,7 @@ struct Entry {
 /// What became of an acknowledgement.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Acked {
-    /// Its checkpoint is not here, or not for long: it is to be written.
+    /// Its checkpoint is not here, or is being written: it is to be written too.
     No,
     /// It counts.
     Here,
@@ -57,14 +61,14 @@ pub(super) enum Acked {
     Done(Key, PointId),
 }
 
-/// A checkpoint that has to be written, and what is acknowledged of it.
+/// A checkpoint that has to be written.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Leaves {
     pub(super) id: PointId,
     pub(super) key: Key,
     pub(super) revive_queue: i32,
+    /// Of the messages that are not acknowledged.
     pub(super) point: CheckPoint,
-    pub(super) ack: Option<AckMessage>,
     slot: usize,
 }
 
@@ -81,8 +85,14 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// How many are here.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether one has to leave by now.
+    pub(super) fn is_due(&self, now_ms: i64) -> bool {
+        self.by_time.first().is_some_and(|(leave_ms, _)| *leave_ms <= now_ms)
     }
 
     /// Takes a checkpoint; `None` when it has to be written at once: its time is near, or too many
@@ -121,14 +131,14 @@ impl Buffer {
     }
 
     /// A message is acknowledged, of a checkpoint of `own`, this broker, or of another.
-    pub(super) fn ack(&mut self, of: Of<'_>, offset: i64, own: &str, now_ms: i64) -> Acked {
+    pub(super) fn ack(&mut self, of: Of<'_>, offset: i64, own: &str) -> Acked {
         if self.entries.is_empty() || of.broker != Some(own) {
             return Acked::No;
         }
         let hash = self.hash(of.topic, of.group, (of.queue_id, of.start_offset, of.pop_time_ms));
         let Some(slot) = self.by_hash.get(&hash).copied() else { return Acked::No };
         let entry = &mut self.entries[slot];
-        if !entry.point.is(of) || entry.is_leaving || entry.leave_ms - now_ms < MARGIN_MS {
+        if !entry.point.is(of) || entry.is_leaving {
             return Acked::No;
         }
         let diff = offset.checked_sub(of.start_offset).and_then(|diff| i32::try_from(diff).ok());
@@ -153,8 +163,8 @@ impl Buffer {
         entry.is_leaving = true;
         let (id, key) = (entry.id, entry.point.key.clone());
         let revive_queue = entry.point.revive_queue;
-        let (point, ack) = (entry.point.check_point(broker), entry.acked(broker));
-        Some(Leaves { id, key, revive_queue, point, ack, slot })
+        let point = entry.not_acked(broker);
+        Some(Leaves { id, key, revive_queue, point, slot })
     }
 
     /// It is written.
@@ -193,7 +203,8 @@ impl Point {
             && (self.start_offset, self.pop_time_ms) == (of.start_offset, of.pop_time_ms)
     }
 
-    fn check_point(&self, broker: &str) -> CheckPoint {
+    /// Its record's body.
+    pub(super) fn check_point(&self, broker: &str) -> CheckPoint {
         CheckPoint {
             broker: Some(broker.to_owned()),
             group: Some(self.key.group.to_string()),
@@ -210,21 +221,16 @@ impl Point {
 }
 
 impl Entry {
-    /// What is acknowledged, if anything is.
-    fn acked(&self, broker: &str) -> Option<AckMessage> {
-        let Point { key, start_offset, pop_time_ms, diffs, .. } = &self.point;
-        let acked = diffs.iter().enumerate().filter(|(place, _)| self.acked >> place & 1 == 1);
-        let offsets: Vec<i64> = acked.map(|(_, diff)| start_offset + i64::from(*diff)).collect();
-        (!offsets.is_empty()).then(|| AckMessage {
-            offset: -1,
-            offsets: Some(offsets),
-            broker: Some(broker.to_owned()),
-            group: Some(key.group.to_string()),
-            pop_time_ms: *pop_time_ms,
-            queue_id: key.queue_id,
-            start_offset: *start_offset,
-            topic: Some(key.topic.to_string()),
-        })
+    /// Its checkpoint with the messages that are not acknowledged.
+    fn not_acked(&self, broker: &str) -> CheckPoint {
+        let mut point = self.point.check_point(broker);
+        let mut place = 0;
+        point.diffs.retain(|_| {
+            place += 1;
+            self.acked >> (place - 1) & 1 == 0
+        });
+        point.messages = i8::try_from(point.diffs.len()).expect("no more than there were");
+        point
     }
 }
 
@@ -272,31 +278,32 @@ mod tests {
         let mut buffer = Buffer::default();
         let id = buffer.add(point(10, 60_000), 100_000, &OPTIONS).unwrap();
         for (offset, acked) in [(10, Acked::Here), (10, Acked::Here), (12, Acked::Here)] {
-            assert_eq!(buffer.ack(of(10), offset, OWN, 100_100), acked);
+            assert_eq!(buffer.ack(of(10), offset, OWN), acked);
         }
-        assert_eq!(buffer.ack(of(10), 14, OWN, 100_100), Acked::Here);
+        assert_eq!(buffer.ack(of(10), 14, OWN), Acked::Here);
         let key = point(10, 0).key;
-        assert_eq!(buffer.ack(of(10), 11, OWN, 100_100), Acked::Done(key, id));
-        assert_eq!(buffer.ack(of(10), 11, OWN, 100_100), Acked::No);
+        assert_eq!(buffer.ack(of(10), 11, OWN), Acked::Done(key, id));
+        assert_eq!(buffer.ack(of(10), 11, OWN), Acked::No);
         assert_eq!((buffer.len(), buffer.by_time.len(), buffer.by_hash.len()), (0, 0, 0));
     }
 
     #[test]
-    fn what_is_too_old_or_near_its_time_leaves_with_what_is_acknowledged() {
+    fn what_is_too_old_or_near_its_time_leaves_without_what_is_acknowledged() {
         let mut buffer = Buffer::default();
         buffer.add(point(10, 60_000), 100_000, &OPTIONS).unwrap();
         buffer.add(point(20, 8_000), 100_000, &OPTIONS).unwrap();
-        assert_eq!(buffer.ack(of(10), 14, OWN, 100_100), Acked::Here);
+        assert_eq!(buffer.ack(of(10), 14, OWN), Acked::Here);
         assert_eq!(buffer.leaves(104_999, OWN), None);
         let near = buffer.leaves(105_000, OWN).unwrap();
-        assert_eq!((near.point.start_offset, near.ack.as_ref()), (20, None));
+        assert_eq!((near.point.start_offset, &*near.point.diffs), (20, &[0, 1, 4][..]));
         assert_eq!(buffer.leaves(105_000, OWN).unwrap(), near, "it was not written");
-        assert_eq!(buffer.ack(of(20), 20, OWN, 100_100), Acked::No, "it is being written");
+        assert_eq!(buffer.ack(of(20), 20, OWN), Acked::No, "it is being written");
         buffer.left(&near);
         assert_eq!(buffer.leaves(109_999, OWN), None);
+        assert_eq!(buffer.ack(of(10), 10, OWN), Acked::Here, "it has not left");
         let old = buffer.leaves(110_000, OWN).unwrap();
-        assert_eq!((old.point.diffs.as_slice(), old.revive_queue), (&[0, 1, 4][..], 5));
-        assert_eq!(old.ack.as_ref().unwrap().offsets.as_deref(), Some(&[14][..]));
+        assert_eq!((old.point.diffs.as_slice(), old.revive_queue), (&[1][..], 5));
+        assert_eq!((old.point.len(), old.point.start_offset), (1, 10));
         buffer.left(&old);
         buffer.left(&old);
         assert_eq!(buffer.len(), 0);
@@ -312,9 +319,8 @@ mod tests {
             assert!(buffer.add(point(start_offset, 60_000), 100_000, &OPTIONS).is_some());
         }
         assert_eq!(buffer.add(point(40, 60_000), 100_000, &OPTIONS), None, "too many");
-        assert_eq!(buffer.ack(of(10), 10, OWN, 108_501), Acked::No, "it leaves soon");
-        assert_eq!(buffer.ack(Of { broker: None, ..of(10) }, 10, OWN, 100_000), Acked::No);
-        assert_eq!(buffer.ack(Of { group: "h", ..of(10) }, 10, OWN, 100_000), Acked::No);
+        assert_eq!(buffer.ack(Of { broker: None, ..of(10) }, 10, OWN), Acked::No);
+        assert_eq!(buffer.ack(Of { group: "h", ..of(10) }, 10, OWN), Acked::No);
         buffer.forget(|key| &*key.topic == "T");
         assert_eq!(buffer.len(), 0);
         assert!(buffer.add(point(10, 60_000), 100_000, &OPTIONS).is_some());

@@ -1,7 +1,11 @@
-//! What reviving needs of the broker around it, beside its log. The one of a shard is [`Cx`]; a
-//! simulation has another.
+//! What reviving and spilling need of the broker around them, beside its log. The one of a shard is
+//! [`Cx`]; a simulation has another.
 
+use super::records::{ReviveRecord, Writer};
 use super::settled::TimersAt;
+use super::state::Pops;
+use super::storing::{not_timed, writer};
+use crate::sends::timer::NotTimed;
 use crate::services::delivery::outlet::Outlet;
 use crate::shard::{Cx, Shard};
 use protocol::bodies::{TopicConfig, perm};
@@ -38,6 +42,33 @@ pub(crate) trait ReviveOutlet: Outlet {
     fn count(&self, goes: &Goes);
     /// Something is under way that a stop waits for, or no more.
     fn busy(&self, is_busy: bool);
+}
+
+/// See the module's text.
+pub(crate) trait SpillOutlet: ReviveOutlet {
+    /// What POP keeps of the shard.
+    fn with_pops<T>(&self, work: impl FnOnce(&mut Pops) -> T) -> T;
+    /// Makes a record of the revive topic; else why it can't be.
+    fn record(
+        &self,
+        make: impl FnOnce(&Writer<'_>) -> Result<ReviveRecord, NotTimed>,
+    ) -> Result<ReviveRecord, String>;
+}
+
+impl SpillOutlet for Cx {
+    fn with_pops<T>(&self, work: impl FnOnce(&mut Pops) -> T) -> T {
+        self.with(|shard, _| work(&mut shard.services.pops))
+    }
+
+    fn record(
+        &self,
+        make: impl FnOnce(&Writer<'_>) -> Result<ReviveRecord, NotTimed>,
+    ) -> Result<ReviveRecord, String> {
+        self.with(|shard, _| {
+            let topic = protocol::pop::revive_topic(&shard.cx.options.process.cluster);
+            make(&writer(shard, &topic)).map_err(|not| not_timed(shard, not).remark)
+        })
+    }
 }
 
 impl ReviveOutlet for Cx {

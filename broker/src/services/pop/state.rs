@@ -1,10 +1,11 @@
 //! What POP keeps of one shard, and shares with the rest of it.
 
 use super::blocked::Blocked;
-use super::buffer::Buffer;
+use super::buffer::{Acked, Buffer, Point};
 use super::cursors::{Cursors, Key};
-use super::gather::Gathered;
+use super::gather::{Gathered, Of};
 use super::settled::{Settled, TimersAt};
+use crate::config::BufferOptions;
 use crate::services::delivery::arrived::Arrived;
 use engine::PhyOffset;
 use protocol::pop::{REVIVE_GROUP, REVIVE_TOPIC_PREFIX};
@@ -89,6 +90,43 @@ impl Pops {
     pub(super) fn revived(&mut self, topic: &Rc<str>, queue_id: i32, last: i64, end: PhyOffset) {
         let key = Key { topic: topic.clone(), group: Rc::from(REVIVE_GROUP), queue_id };
         self.cursors.advance(&key, last, end);
+    }
+
+    /// Keeps a checkpoint in memory, behind which its group goes on at `next`; false when it has to
+    /// be written.
+    pub(super) fn keep(
+        &mut self,
+        point: Point,
+        next: i64,
+        now_ms: i64,
+        options: &BufferOptions,
+    ) -> bool {
+        if self.cursors.held(&point.key) >= options.steps_max {
+            return false;
+        }
+        let key = point.key.clone();
+        let Some(id) = self.buffer.add(point, now_ms, options) else { return false };
+        self.cursors.hold(&key, next, id);
+        true
+    }
+
+    /// Takes an acknowledgement of a checkpoint that is in memory, of `own`, this broker, while the
+    /// log ends at `end`; false when it has to be written.
+    pub(super) fn ack_kept(&mut self, of: Of<'_>, offset: i64, own: &str, end: PhyOffset) -> bool {
+        match self.buffer.ack(of, offset, own) {
+            Acked::No => return false,
+            Acked::Here => {}
+            Acked::Done(key, id) => self.cursors.release(&key, id, end),
+        }
+        self.counts.acknowledged += 1;
+        true
+    }
+
+    /// Whether a task is to begin that writes what has to leave the buffer.
+    pub(super) fn begins_to_spill(&mut self, now_ms: i64) -> bool {
+        let begins = !self.spills && self.buffer.is_due(now_ms);
+        self.spills |= begins;
+        begins
     }
 
     /// Whether nothing is on its way into the log.

@@ -28,7 +28,7 @@ mod load;
 mod metrics;
 mod pending;
 mod record;
-mod save;
+pub(crate) mod save;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod state;

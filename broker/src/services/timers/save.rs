@@ -118,7 +118,7 @@ fn snapshot(timers: &Timers, progress: Progress) -> Snapshot {
 /// Gives the timers back at a clean stop, when nothing delivers any more and all of the log is
 /// flushed. Nothing is written that says no more than what is there already, or while the topic was
 /// still being read: what the lives before left is right then.
-pub(super) async fn hand_over<O: Outlet>(
+pub(crate) async fn hand_over<O: Outlet>(
     outlet: &O,
     timers: &Timers,
     options: &TimerOptions,
