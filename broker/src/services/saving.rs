@@ -28,6 +28,8 @@ use std::time::Duration;
 /// After a round the next waits so many times as long as it took to make the text. A peer that
 /// makes up groups or topics without end makes the core write large tables, but not all the time.
 const PAUSE_FACTOR: u64 = 20;
+/// After a file could not be written: a full disk is asked, and told of, once a second.
+const FAILED_PAUSE_NANOS: u64 = 1_000_000_000;
 /// How long [`save_now`] waits for a round under way before it looks again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
@@ -152,6 +154,10 @@ pub(crate) async fn save_now(cx: &Cx) -> bool {
 fn ended(shard: &mut Shard, failed: &[&'static SavedFile]) {
     shard.services.saving.is_under_way = false;
     failed.iter().for_each(|file| (file.put_back)(&mut shard.tables));
+    if !failed.is_empty() {
+        let again = shard.cx.core.now_nanos() + FAILED_PAUSE_NANOS;
+        shard.services.saving.again_nanos = again;
+    }
 }
 
 /// Writes the files of a round; returns those that could not be written.
