@@ -1,9 +1,9 @@
 //! What is not in the log follows by request (Apache's `SlaveSynchronize`): at once when there is a
 //! link to the master, when the log has a topic that the tables do not have, and every
-//! `slaveSyncInterval` ([`super::rounds`]): topics (21), subscription groups (201), consumer offsets
-//! (43), the progress of delay levels (45) and of timers (60), how groups consume (402); and, by a
-//! request of ours, what ordered pops have handed out. How many timers wait (61) is counted anew
-//! from the log by whoever becomes a master.
+//! `slaveSyncInterval` ([`super::rounds`]): topics (21), subscription groups (201), offsets of
+//! consumers (43), the progress of delay levels (45) and of timers (60), how groups consume (402);
+//! and, by a request of ours, what ordered pops have handed out. How many timers wait (61) is
+//! counted anew from the log by whoever becomes a master.
 //!
 //! Progress must not run ahead of the log: a promoted slave never delivers what its progress calls
 //! delivered. So it is taken over once this log has come to where the master's was after it had
