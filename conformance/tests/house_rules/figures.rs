@@ -52,7 +52,10 @@ fn figures_with_a_link_to_a_run_are_in_its_files() {
             for figure in figures(&block.text) {
                 checked += 1;
                 if !printed.iter().any(|number| is_same(&figure, number)) {
-                    faults.push(format!("{path}: {figure} is in no file of {runs:?}"));
+                    faults.push(format!(
+                        "{path}: {figure} is in no file of {runs:?}. Fix: quote what the run \
+                            printed, or give the run's link a paragraph of its own"
+                    ));
                 }
             }
         }
