@@ -142,6 +142,11 @@ fn a_slave_has_the_tables_of_a_master_that_dies_long_before_the_next_slave_sync_
     commit(&mut master, "t", "1");
     pair.master.process.stop();
     pair.master.restart();
+    // Each is waited for: a round that ran since the first topic came may have asked for topics
+    // before there was this one, and for offsets after the commit.
+    eventually("the topic is there", || {
+        slave.call(request::GET_TOPIC_CONFIG, &[("topic", "wide")]).code == 0
+    });
     eventually("the offset is there", || offset(&mut slave, "t") == Some(1));
     pair.master.process.kill();
     pair.slave.process.stop();
