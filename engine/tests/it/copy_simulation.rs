@@ -232,6 +232,7 @@ impl World {
             self.copy_step();
         }
         self.compare();
+        [&self.first, &self.copy].into_iter().for_each(|machine| machine.sim.end());
         self.tally
     }
 

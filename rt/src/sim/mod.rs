@@ -234,6 +234,12 @@ impl Sim {
         Self::build(config, disk, kept, (self.now_nanos(), self.machine.wall_ahead_ms.get()))
     }
 
+    /// Ends the process for good. Its tasks hold the machine and the machine holds them, so without
+    /// this both stay in memory: a campaign of many seeds calls it at the end of each.
+    pub fn end(&self) {
+        self.machine.executor.drop_tasks();
+    }
+
     /// From now on operations fail as `fault` says, until [`Sim::clear_faults`] or the end of this
     /// life: a restarted machine is a repaired one.
     pub fn inject(&self, fault: Fault) {

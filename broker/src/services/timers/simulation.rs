@@ -27,6 +27,7 @@ fn run(seed: u64) -> Tally {
         sim = world.live(&sim);
     }
     world.last_life(&sim);
+    sim.end();
     world.tally()
 }
 

@@ -488,6 +488,7 @@ fn run(seed: u64, all: &mut Tally) {
         }
         life.reconcile().await;
     });
+    sim.end();
     let tally = world.tally.borrow();
     for (sum, one) in [
         (&mut all.power_cuts, tally.power_cuts),

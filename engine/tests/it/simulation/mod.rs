@@ -52,7 +52,9 @@ fn run(seed: u64) -> Tally {
     let Ok(world) = std::rc::Rc::try_unwrap(world) else {
         panic!("something of a life outlived it")
     };
-    sim.block_on(world.check_derived(&sim))
+    let tally = sim.block_on(world.check_derived(&sim));
+    sim.end();
+    tally
 }
 
 /// Runs `run` and prints what is logged meanwhile.

@@ -58,6 +58,7 @@ impl World {
             }
         }
         self.calm();
+        self.nodes.iter().for_each(|node| node.sim.end());
         self.tally
     }
 
