@@ -1,6 +1,7 @@
 //! Files read and written through the ring.
 
 use super::Ring;
+use super::durable::{Way, Ways};
 use super::ops::Op;
 use crate::buf::{AppendBuf, BufSlice};
 use crate::convert::fits;
@@ -13,6 +14,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 /// The ring of a core, for the tasks that read and write files through it. Knows how to wake the
 /// core's loop, which submits what they queue.
@@ -20,12 +22,14 @@ use std::task::{Context, Poll, Waker};
 pub(crate) struct SharedRing {
     ring: Rc<RefCell<Ring>>,
     wake_loop: Rc<dyn Fn()>,
+    /// Of durable writes with O_DIRECT.
+    ways: Rc<Ways>,
 }
 
 impl SharedRing {
     /// `wake_loop` is called when an operation was queued, so that a sleeping loop turns the ring.
     pub(crate) fn new(ring: Rc<RefCell<Ring>>, wake_loop: Rc<dyn Fn()>) -> Self {
-        Self { ring, wake_loop }
+        Self { ring, wake_loop, ways: Rc::default() }
     }
 
     pub(crate) fn submit(&self, kind: FileOpKind) -> FileFuture {
@@ -72,6 +76,7 @@ impl RingFile {
 
     /// A write that is durable when it is done. One operation, so that the kernel goes on to the
     /// flush by itself: a linked fdatasync starts only when the core enters the kernel again.
+    /// [`Ways`] has what else tells the two apart.
     async fn write_dsync(&self, offset: u64, first: BufSlice, second: BufSlice) -> io::Result<()> {
         let pieces = [first.clone(), second.clone()];
         let write = FileOpKind::write(&self.fd, offset, pieces, WhenDone::Durable);
@@ -161,11 +166,16 @@ impl File for RingFile {
         if first.is_empty() && second.is_empty() {
             return Ok(());
         }
-        if self.direct {
-            self.write_dsync(offset, first, second).await
-        } else {
-            self.write_linked_at(offset, first, second).await
+        if !self.direct {
+            return self.write_linked_at(offset, first, second).await;
         }
+        let (way, began) = (self.ops.ways.next(), Instant::now());
+        match way {
+            Way::Dsync => self.write_dsync(offset, first, second).await?,
+            Way::Linked => self.write_linked_at(offset, first, second).await?,
+        }
+        self.ops.ways.took(way, fits(began.elapsed().as_nanos().min(u128::from(u64::MAX))));
+        Ok(())
     }
 
     async fn sync_data(&self) -> io::Result<()> {

@@ -22,6 +22,7 @@
     reason = "io_uring shares memory with the kernel; every block says why it is sound"
 )]
 
+mod durable;
 mod files;
 mod ops;
 mod receive;
