@@ -18,6 +18,7 @@
 )]
 
 #[path = "scale/client.rs"]
+#[expect(dead_code, reason = "shared with pop, which also asks what the broker says of itself")]
 mod client;
 #[path = "send_vs_echo/servers.rs"]
 #[expect(dead_code, reason = "shared with send_vs_echo, which has more servers")]

@@ -1,6 +1,7 @@
 //! What a broker holds for messages that nobody acknowledges.
 
 use super::Sizes;
+use super::client::Client;
 use super::consumer::{Acks, Ask, Consumer, POPPED};
 use super::peer::{self, Lane, Peer};
 use super::servers::Server;
@@ -20,22 +21,33 @@ pub(crate) fn run(servers: &[Server], sizes: &Sizes) -> String {
     for at_once in [POPPED, 1] {
         let before = server.anonymous_bytes();
         fill(server, sizes.unacknowledged);
-        let filled = server.anonymous_bytes();
+        let (filled, cached) = (server.anonymous_bytes(), cache_bytes(server));
         let began = Instant::now();
         let (popped, refused) = pop(server, sizes.unacknowledged, at_once);
         let took_s = began.elapsed().as_secs_f64();
         std::thread::sleep(Duration::from_millis(if popped < 10_000 { 100 } else { 3_000 }));
         let more = server.anonymous_bytes() as f64 - filled as f64;
+        let cache_more = cache_bytes(server) - cached;
         text += &format!(
             "memory, {at_once} a pop: {popped} messages are out, {:.0} a second, {refused} pops \
-             refused; {:.1} bytes each, {:.0} MiB more, {:.0} MiB before\n",
+             refused; {:.1} bytes each, {:.1} of them in the cache's budget, {:.0} MiB more, \
+             {:.0} MiB before\n",
             popped as f64 / took_s,
             more / popped as f64,
+            cache_more / popped as f64,
             more / f64::from(1 << 20),
             before as f64 / f64::from(1 << 20),
         );
     }
     text
+}
+
+/// Of the log's cache what is no shared memory: windows read from disk, and ConsumeQueue units of
+/// records that are in memory. `tailCacheBytes` bounds it, however many messages are out.
+fn cache_bytes(server: &Server) -> f64 {
+    let info = Client::connect(server).runtime_info();
+    let number = |key: &str| info.table[key].parse::<f64>().unwrap();
+    number("cacheColdBytes") + number("cacheUnitBytes")
 }
 
 fn fill(server: &Server, messages: usize) {

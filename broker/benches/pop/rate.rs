@@ -26,6 +26,17 @@ struct Seen {
     cpu_us: Vec<f64>,
     /// Until all is judged.
     whole_cpu_us: Vec<f64>,
+    /// Idle spin within `cpu_us`; ours alone says so.
+    spin_us: Vec<f64>,
+    /// Messages that came from disk, in percent; ours alone says so.
+    cold_percent: Vec<f64>,
+}
+
+/// What a broker of ours says of itself.
+#[derive(Clone, Copy)]
+struct Told {
+    cold_messages: f64,
+    spin_us: f64,
 }
 
 /// Each server and each way of acknowledging in turn, round after round; the first is not kept.
@@ -45,13 +56,22 @@ pub(crate) fn run(servers: &[Server], sizes: &Sizes) -> String {
     let mut text = String::new();
     for (nth, acks) in ways.into_iter().enumerate() {
         for (server, seen) in servers.iter().zip(&mut all) {
-            let Seen { rates, cpu_us, whole_cpu_us } = std::mem::take(&mut seen[nth]);
+            let Seen { rates, cpu_us, whole_cpu_us, spin_us, cold_percent } =
+                std::mem::take(&mut seen[nth]);
             let (rate, cpu, whole) = (median(rates), median(cpu_us), median(whole_cpu_us));
             text += &format!(
                 "rate, acknowledged {}, {}: {rate:.0} messages/s, CPU {cpu:.2} µs a message, \
-                 {whole:.2} until all is judged\n",
+                 {whole:.2} until all is judged{}\n",
                 format!("{acks:?}").to_lowercase(),
                 server.name,
+                match cold_percent.is_empty() {
+                    true => String::new(),
+                    false => format!(
+                        "; {:.2} µs of the first are idle spin; {:.1} % came from disk",
+                        median(spin_us),
+                        median(cold_percent)
+                    ),
+                },
             );
         }
     }
@@ -61,6 +81,7 @@ pub(crate) fn run(servers: &[Server], sizes: &Sizes) -> String {
 fn one(server: &Server, acks: Acks, sizes: &Sizes, seen: Option<&mut Seen>) {
     let (messages, invisible_ms) = (sizes.messages, sizes.invisible_ms);
     fill(server, messages);
+    let told_before = told(server);
     let before_s = server.cpu_s();
     let consume = || {
         core_affinity::set_for_current(core_affinity::CoreId {
@@ -70,6 +91,7 @@ fn one(server: &Server, acks: Acks, sizes: &Sizes, seen: Option<&mut Seen>) {
     };
     let took_s = std::thread::scope(|scope| scope.spawn(consume).join().unwrap());
     let cpu_s = server.cpu_s() - before_s;
+    let told_after = told(server);
     let rest_ms = (invisible_ms + JUDGED_AFTER_MS).unsigned_abs();
     std::thread::sleep(Duration::from_millis(rest_ms));
     let whole_s = server.cpu_s() - before_s;
@@ -80,7 +102,19 @@ fn one(server: &Server, acks: Acks, sizes: &Sizes, seen: Option<&mut Seen>) {
         seen.rates.push(count / took_s);
         seen.cpu_us.push(cpu_s * 1e6 / count);
         seen.whole_cpu_us.push(whole_s * 1e6 / count);
+        if let (Some(before), Some(after)) = (told_before, told_after) {
+            seen.spin_us.push((after.spin_us - before.spin_us) / count);
+            seen.cold_percent.push((after.cold_messages - before.cold_messages) * 100.0 / count);
+        }
     }
+}
+
+/// `None`: a broker that does not say so.
+fn told(server: &Server) -> Option<Told> {
+    let info = Client::connect(server).runtime_info();
+    let number = |key: &str| info.table.get(key)?.parse::<f64>().ok();
+    let spin_us = number("idleSpinNanos")? / 1e3;
+    Some(Told { cold_messages: number("getColdMessages")?, spin_us })
 }
 
 /// So slowly that our cache grows with it: it takes a tenth of the time at most for that.

@@ -1,6 +1,7 @@
 //! A blocking client with what these benches ask of a broker: topics, fills, offsets, pulls.
 
 use super::servers::Server;
+use protocol::bodies::KvTable;
 use protocol::codes::request;
 use protocol::headers::SendHeader;
 use protocol::remoting::{CommandHead, CommandView, ExtWriter, write_command};
@@ -70,6 +71,18 @@ impl Client {
         let view = CommandView::parse(&frame).unwrap();
         assert_eq!(view.code, 0, "{:?}", view.remark());
         (view.opaque, view.ext.get_i64("nextBeginOffset").ok().flatten().unwrap())
+    }
+
+    /// What the broker says of itself.
+    pub(crate) fn runtime_info(&mut self) -> KvTable {
+        self.send(request::GET_BROKER_RUNTIME_INFO, |_| (), &[]);
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length).unwrap();
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        self.stream.read_exact(&mut frame).unwrap();
+        let view = CommandView::parse(&frame).unwrap();
+        assert_eq!(view.code, 0, "{:?}", view.remark());
+        protocol::json::from_lenient(view.body).unwrap()
     }
 
     pub(crate) fn make_topic(&mut self, topic: &str, queues: usize) {

@@ -115,6 +115,7 @@ fn cache(shard: &Shard, lines: &mut Lines) {
     set(lines, "cacheBudgetBytesMax", cache.most_bytes);
     set(lines, "cacheTailBytes", cache.tail_bytes);
     set(lines, "cacheColdBytes", cache.cold_bytes);
+    set(lines, "cacheUnitBytes", cache.unit_bytes);
     set(lines, "getColdDeviceBytes", cache.read_bytes);
     for (name, amount) in [("Hot", hot), ("Warm", warm), ("Cold", cold)] {
         set(lines, &format!("get{name}Messages"), amount.messages);
