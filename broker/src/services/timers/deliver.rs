@@ -106,7 +106,7 @@ impl<O: Outlet> Deliver<O> {
             return Wait::Sooner;
         }
         let now_ms = self.outlet.rt().wall_ms();
-        let first_due_ms = self.timers.pending.borrow_mut().first_due_ms();
+        let first_due_ms = self.timers.pending.borrow().first_due_ms();
         match first_due_ms {
             None => Wait::Sooner,
             Some(due_ms) if due_ms > now_ms => Wait::Ms(due_ms.saturating_sub(now_ms)),

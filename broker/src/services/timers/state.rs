@@ -83,7 +83,7 @@ impl Timers {
 
     /// For how long the first has been due, in milliseconds.
     pub(crate) fn behind_ms(&self, now_ms: i64) -> i64 {
-        let due_ms = self.pending.borrow_mut().first_due_ms();
+        let due_ms = self.pending.borrow().first_due_ms();
         due_ms.map_or(0, |due_ms| now_ms.saturating_sub(due_ms).max(0))
     }
 
