@@ -3,7 +3,7 @@
 use super::{MessageModel, MessageQueue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// Messages that one pop took from a queue: the body of a record with tag `ck`
@@ -126,10 +126,15 @@ pub struct AckMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct BatchAckRequestBody {
-    /// The acknowledgements.
+    /// The acknowledgements; `null` is none, as to Java.
+    #[serde(deserialize_with = "null_as_none")]
     pub acks: Vec<BatchAck>,
     /// The broker that gave the messages.
     pub broker_name: Option<String>,
+}
+
+fn null_as_none<'de, D: Deserializer<'de>>(acks: D) -> Result<Vec<BatchAck>, D::Error> {
+    Ok(Option::deserialize(acks)?.unwrap_or_default())
 }
 
 /// The acknowledgement of messages of one checkpoint.
