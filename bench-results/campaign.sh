@@ -12,7 +12,7 @@
 set -eu
 name=${1:?NAME is missing}
 root=$(cd "$(dirname "$0")/.." && pwd)
-work=${2:-$root/target/campaign-work}
+work=${2:-target/campaign-work}
 shift
 [ $# -gt 0 ] && shift
 cd "$root"

@@ -35,7 +35,7 @@ use std::path::Path;
 use targets::{Against, MEASUREMENTS, Measurement};
 use verdict::{Judged, blocks, judge, pairs};
 
-/// Tries of a block for each that has to be good.
+/// Tries of a block for each that has to be good, each time that the command is given.
 const TRIES: usize = 3;
 /// The measurement whose rate the open loop follows.
 const HIGHEST_RATE: &str = "async-16x8";
@@ -177,12 +177,21 @@ fn measure(args: &CampaignArgs, of: &Measurement, stop: &Stop) -> Result<()> {
         drop(Stopped::new(peer.pid)?);
     }
     let mut warmed: Option<Steady> = None;
+    let tries_max = blocks(&args.folder, of.id)?.len() + TRIES * args.blocks as usize;
     loop {
         stop.check()?;
         let tried = blocks(&args.folder, of.id)?;
         let good = tried.iter().filter(|path| !is_fail(path)).count();
         let wanted = args.blocks as usize;
-        if good >= wanted || tried.len() >= TRIES * wanted {
+        if good >= wanted {
+            return Ok(());
+        }
+        if tried.len() >= tries_max {
+            note(&format!(
+                "{}: {good} of {wanted} blocks are good, the machine spoiled the others; the same \
+                 command tries again",
+                of.id
+            ));
             return Ok(());
         }
         note(&format!("{}: block {} of {wanted}", of.id, good + 1));
@@ -197,8 +206,31 @@ fn measure(args: &CampaignArgs, of: &Measurement, stop: &Stop) -> Result<()> {
             store_parent,
             steady: warmed.take(),
         };
-        warmed = block.run(&out, &format!("block-{:02}", tried.len() + 1))?.1;
+        let (result, steady) = block.run(&out, &format!("block-{:02}", tried.len() + 1))?;
+        thin_if_spoiled(&out.join(&result.name))?;
+        warmed = steady;
     }
+}
+
+/// A spoiled block keeps its rows, all their values and what ran; what is made from those goes, as
+/// on a shared machine most blocks may be spoiled.
+fn thin_if_spoiled(block: &Path) -> Result<()> {
+    if !is_fail(block) {
+        return Ok(());
+    }
+    for name in ["report.html", "response.hgrm", "service.hgrm"] {
+        let path = block.join(name);
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(Error::file("remove", path))?;
+        }
+    }
+    for name in ["hgrm", "openmessaging"] {
+        let path = block.join(name);
+        if path.exists() {
+            std::fs::remove_dir_all(&path).map_err(Error::file("remove", path))?;
+        }
+    }
+    Ok(())
 }
 
 fn is_fail(path: &Path) -> bool {

@@ -76,7 +76,8 @@ pub(crate) fn readme(folder: &Path, judged: &[Judged]) -> Result<String> {
     let _infallible = write!(
         text,
         "\nPASS: the interval's lower end reaches the target; FAIL: its upper end does not; else \
-         UNDECIDED. Blocks that the machine spoiled are kept as `.FAIL` and repeated: {failed}. \
+         UNDECIDED. Blocks that the machine spoiled are kept as `.FAIL`, without charts and \
+         `.hgrm`, and repeated: {failed}. \
          `verdicts.json` is computed from the blocks (`loadgen campaign FOLDER --judge`), \
          `campaign.json` has the settings.\n"
     );
@@ -208,8 +209,8 @@ fn over_target(one: &Judged) -> Option<[f64; 3]> {
 /// When a block can't be read.
 pub fn first_screen(campaign: Option<&Path>) -> Result<String> {
     let mut text = String::from(
-        "| load | | rate/s | RT p50 | p99 | p99.9 | CPU a message |\n\
-         |---|---|---|---|---|---|---|\n",
+        "| load | | rate/s | RT p50 | p99 | p99.9 | CPU a message | rows |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
     for (load, id, echo) in LOADS {
         let found = campaign.map(|folder| pairs(folder, id)).transpose()?.unwrap_or_default();
@@ -224,19 +225,19 @@ pub fn first_screen(campaign: Option<&Path>) -> Result<String> {
             .map(|(side, rows)| format!("| {load} | {side} | {} |\n", cells(rows).join(" | ")))
             .collect();
         text.push_str(&match lines.is_empty() {
-            true => format!("| {load} | {NOT_MEASURED} | | | | | |\n"),
+            true => format!("| {load} | {NOT_MEASURED} | | | | | | |\n"),
             false => lines.concat(),
         });
     }
     let replication = "sync replication instead of async, 64 senders";
-    let _infallible = writeln!(text, "| {replication} | {NOT_MEASURED} | | | | | |");
+    let _infallible = writeln!(text, "| {replication} | {NOT_MEASURED} | | | | | | |");
     match campaign.and_then(Path::file_name) {
         Some(name) => {
             let name = name.to_string_lossy();
             let _infallible = write!(
                 text,
                 "\n[Campaign {name}](bench-results/campaigns/{name}/README.md): its blocks, \
-                 conditions and verdicts.\n"
+                 conditions and verdicts. Few rows mean that the machine spoiled the others.\n"
             );
         }
         None => text.push_str("\nNo campaign has been run with the rules as they are now.\n"),
@@ -244,8 +245,8 @@ pub fn first_screen(campaign: Option<&Path>) -> Result<String> {
     Ok(text)
 }
 
-/// Rate, three percentiles and CPU over all blocks of a side.
-fn cells(rows: &[Row]) -> [String; 5] {
+/// Rate, three percentiles and CPU over all good blocks of a side, and of how many rows that is.
+fn cells(rows: &[Row]) -> [String; 6] {
     let none = || NOT_MEASURED.to_owned();
     let Some(whole) = put_together(rows) else { return std::array::from_fn(|_| none()) };
     let times = whole.response.unwrap_or_default();
@@ -256,6 +257,7 @@ fn cells(rows: &[Row]) -> [String; 5] {
         time(times.p99_us),
         time(times.p999_us),
         time(whole.broker_cpu_us_per_message),
+        rows.len().to_string(),
     ]
 }
 
