@@ -209,7 +209,7 @@ fn over_target(one: &Judged) -> Option<[f64; 3]> {
 /// When a block can't be read.
 pub fn first_screen(campaign: Option<&Path>) -> Result<String> {
     let mut text = String::from(
-        "| load | | rate/s | RT p50 | p99 | p99.9 | CPU a message | rows |\n\
+        "| load | | rate/s | RT p50 | p99 | p99.9 | CPU a message | blocks |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     for (load, id, echo) in LOADS {
@@ -237,7 +237,7 @@ pub fn first_screen(campaign: Option<&Path>) -> Result<String> {
             let _infallible = write!(
                 text,
                 "\n[Campaign {name}](bench-results/campaigns/{name}/README.md): its blocks, \
-                 conditions and verdicts. Few rows mean that the machine spoiled the others.\n"
+                 conditions and verdicts. Few blocks mean that the machine spoiled the others.\n"
             );
         }
         None => text.push_str("\nNo campaign has been run with the rules as they are now.\n"),
@@ -245,7 +245,7 @@ pub fn first_screen(campaign: Option<&Path>) -> Result<String> {
     Ok(text)
 }
 
-/// Rate, three percentiles and CPU over all good blocks of a side, and of how many rows that is.
+/// Rate, three percentiles and CPU over all good blocks of a side, and how many those are.
 fn cells(rows: &[Row]) -> [String; 6] {
     let none = || NOT_MEASURED.to_owned();
     let Some(whole) = put_together(rows) else { return std::array::from_fn(|_| none()) };
