@@ -46,12 +46,18 @@ impl Client {
         self.stream.write_all(&frame).unwrap();
     }
 
-    /// The next answer's code and queue offset.
-    pub(crate) fn receive(&mut self) -> (i32, Option<i64>) {
+    /// The next answer, without its length.
+    fn frame(&mut self) -> Vec<u8> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).unwrap();
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
         self.stream.read_exact(&mut frame).unwrap();
+        frame
+    }
+
+    /// The next answer's code and queue offset.
+    pub(crate) fn receive(&mut self) -> (i32, Option<i64>) {
+        let frame = self.frame();
         let view = CommandView::parse(&frame).unwrap();
         let number = |name| view.ext.get_i64(name).ok().flatten();
         (view.code, number("queueOffset").or_else(|| number("offset")))
@@ -64,10 +70,7 @@ impl Client {
 
     /// As [`Client::receive_pull`], and the pull's number: answers from disk overtake each other.
     pub(crate) fn receive_pull_of(&mut self) -> (i32, i64) {
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length).unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut frame).unwrap();
+        let frame = self.frame();
         let view = CommandView::parse(&frame).unwrap();
         assert_eq!(view.code, 0, "{:?}", view.remark());
         (view.opaque, view.ext.get_i64("nextBeginOffset").ok().flatten().unwrap())
@@ -76,10 +79,7 @@ impl Client {
     /// What the broker says of itself.
     pub(crate) fn runtime_info(&mut self) -> KvTable {
         self.send(request::GET_BROKER_RUNTIME_INFO, |_| (), &[]);
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length).unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut frame).unwrap();
+        let frame = self.frame();
         let view = CommandView::parse(&frame).unwrap();
         assert_eq!(view.code, 0, "{:?}", view.remark());
         protocol::json::from_lenient(view.body).unwrap()

@@ -10,12 +10,13 @@
 //! its order: recalls first, then by time, then by place in the log. What is taken to be delivered
 //! is kept until it is done, so that whoever asks what waits is told of it.
 //!
-//! Memory: a slot's list doubles as it grows, so 12 to 24 bytes a timer, and at most about 160 for
+//! Memory: a slot's list doubles as it grows, so 12 to 24 bytes a timer, and at most about 150 for
 //! each of the (at most 604,740) slots that are not empty. Pure.
 
 use crate::checked;
 use engine::PhyOffset;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// The longest time within a slot.
 pub(super) const AFTER_MS_MAX: i64 = (1 << AFTER_BITS) - 1;
@@ -95,47 +96,16 @@ impl Packed {
     }
 }
 
-/// The timers of one slot. They come in any order, and are put in order once: when the first of
-/// them is taken.
-#[derive(Debug, Default)]
-struct Slot {
-    /// Once they are in order, those due first are at the end.
-    timers: Vec<Packed>,
-    is_ordered: bool,
-    /// The one due first.
-    first: Option<Packed>,
-}
+/// The timers of one slot; the one due first is on top. Whoever takes a timer up asks for that, so
+/// it has to cost nothing while a slot fills.
+type Slot = BinaryHeap<Reverse<Packed>>;
 
-impl Slot {
-    /// Whoever takes a timer up asks what is due first, so that has to cost nothing while a slot
-    /// fills.
-    fn insert(&mut self, timer: Packed) {
-        self.first = Some(self.first.map_or(timer, |first| first.min(timer)));
-        if self.is_ordered {
-            let place = self.timers.partition_point(|other| *other > timer);
-            self.timers.insert(place, timer);
-        } else {
-            self.timers.push(timer);
-        }
-    }
-
-    fn pop(&mut self) -> Option<Packed> {
-        if !self.is_ordered {
-            self.timers.sort_unstable_by(|one, other| other.cmp(one));
-            self.is_ordered = true;
-        }
-        let taken = self.timers.pop();
-        self.first = self.timers.last().copied();
-        taken
-    }
-
-    /// Recalls are taken as soon as the slot begins: before whatever they recall.
-    fn first_due_ms(&self, slot_ms: i64) -> Option<i64> {
-        self.first.map(|first| match first.timer(slot_ms) {
-            Timer { kind: Kind::Recall, .. } => slot_ms,
-            timer => timer.due_ms(),
-        })
-    }
+/// Recalls are taken as soon as the slot begins: before whatever they recall.
+fn first_due_ms_of(slot: &Slot, slot_ms: i64) -> Option<i64> {
+    slot.peek().map(|Reverse(first)| match first.timer(slot_ms) {
+        Timer { kind: Kind::Recall, .. } => slot_ms,
+        timer => timer.due_ms(),
+    })
 }
 
 /// See the module's text.
@@ -157,33 +127,33 @@ impl Pending {
 
     /// How many of them are messages, not what recalls others.
     pub(crate) fn messages(&self) -> usize {
-        let bits = |timer: &&Packed| timer.high >> (u32::BITS - 1) == 1;
-        let waiting = self.slots.values().map(|slot| slot.timers.iter().filter(bits).count());
+        let bits = |timer: &&Reverse<Packed>| timer.0.high >> (u32::BITS - 1) == 1;
+        let waiting = self.slots.values().map(|slot| slot.iter().filter(bits).count());
         let is_message = |timer: &&Timer| timer.kind != Kind::Recall;
         waiting.sum::<usize>() + self.under_way.iter().filter(is_message).count()
     }
 
     /// How many wait in this slot.
     pub(crate) fn in_slot(&self, slot_ms: i64) -> usize {
-        self.slots.get(&slot_ms).map_or(0, |slot| slot.timers.len())
+        self.slots.get(&slot_ms).map_or(0, Slot::len)
     }
 
     /// Whether its record has a timer in its slot already.
     pub(crate) fn has(&self, timer: &Timer) -> bool {
-        let is_same = |packed: &Packed| packed.timer(timer.slot_ms).at == timer.at;
-        self.slots.get(&timer.slot_ms).is_some_and(|slot| slot.timers.iter().any(is_same))
+        let is_same = |packed: &Reverse<Packed>| packed.0.timer(timer.slot_ms).at == timer.at;
+        self.slots.get(&timer.slot_ms).is_some_and(|slot| slot.iter().any(is_same))
     }
 
     /// Adds one.
     pub(crate) fn insert(&mut self, timer: &Timer) {
-        self.slots.entry(timer.slot_ms).or_default().insert(Packed::of(timer));
+        self.slots.entry(timer.slot_ms).or_default().push(Reverse(Packed::of(timer)));
         self.waiting += 1;
     }
 
     /// When the next is due, in milliseconds since 1970.
     pub(crate) fn first_due_ms(&self) -> Option<i64> {
-        let (slot_ms, slot) = self.slots.iter().next()?;
-        slot.first_due_ms(*slot_ms)
+        let (slot_ms, slot) = self.slots.first_key_value()?;
+        first_due_ms_of(slot, *slot_ms)
     }
 
     /// The first slot that is not done.
@@ -201,10 +171,10 @@ impl Pending {
             let Some(mut entry) = self.slots.first_entry() else { break };
             let slot_ms = *entry.key();
             let slot = entry.get_mut();
-            if slot.first_due_ms(slot_ms).is_none_or(|due_ms| due_ms > now_ms) {
+            if first_due_ms_of(slot, slot_ms).is_none_or(|due_ms| due_ms > now_ms) {
                 break;
             }
-            if let Some(packed) = slot.pop() {
+            if let Some(Reverse(packed)) = slot.pop() {
                 self.waiting -= 1;
                 let timer = packed.timer(slot_ms);
                 let is_same = |other: &Timer| other.at == timer.at && other.slot_ms == slot_ms;
@@ -212,7 +182,7 @@ impl Pending {
                     taken.push(timer);
                 }
             }
-            if slot.timers.is_empty() {
+            if slot.is_empty() {
                 entry.remove();
             }
         }
@@ -241,7 +211,7 @@ impl Pending {
         all.extend_from_slice(&self.under_way);
         all.extend(self.recalls.range(done_ms..).flat_map(|(_, recalls)| recalls));
         for (slot_ms, slot) in &self.slots {
-            all.extend(slot.timers.iter().map(|packed| packed.timer(*slot_ms)));
+            all.extend(slot.iter().map(|packed| packed.0.timer(*slot_ms)));
         }
         all.sort_unstable_by_key(|timer| timer.at);
         all
@@ -272,7 +242,7 @@ mod tests {
         }
     }
 
-    /// Seconds, if each of them put the slot in order.
+    /// Hours, if asking put the slot in order.
     #[test]
     fn a_slot_of_a_million_timers_is_asked_for_its_first_after_each() {
         let mut pending = Pending::default();
@@ -367,7 +337,7 @@ mod tests {
         let bytes: usize = pending
             .slots
             .values()
-            .map(|slot| slot.timers.capacity() * size_of::<Packed>() + size_of::<(i64, Slot)>())
+            .map(|slot| slot.capacity() * size_of::<Packed>() + size_of::<(i64, Slot)>())
             .sum();
         println!("{} bytes of lists for 1,000,000 timers", bytes);
         assert!(bytes < 25_000_000, "{bytes}");
