@@ -6,6 +6,7 @@
 //!     --rounds N                        rounds that take turns
 //!     --messages N                      messages of a round of `rate`
 //!     --unacknowledged N                messages of `memory`, popped one by one and in 32s
+//!     --at-once 1|32                    only the pops of `memory` that ask for so many
 //!     --set KEY=VALUE,KEY=VALUE         lines of our broker's configuration
 //! ```
 //!
@@ -66,6 +67,8 @@ pub(crate) struct Sizes {
     pub appends: usize,
     /// Messages that are not acknowledged.
     pub unacknowledged: usize,
+    /// How many a pop of `memory` asks for, if only one of the two is wanted.
+    pub at_once: Option<usize>,
 }
 
 type Part = fn(&[Server], &Sizes) -> String;
@@ -87,6 +90,7 @@ fn main() {
         held: number("--held", 1_000, 50),
         appends: number("--appends", 50_000, 500),
         unacknowledged: number("--unacknowledged", 320_000, 640),
+        at_once: option("--at-once").map(|n| n.parse().unwrap()),
     };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let more = option("--set").map_or(String::new(), |set| set.replace(',', "\n"));
