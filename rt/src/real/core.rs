@@ -36,6 +36,8 @@ pub(super) struct CoreInner {
     pub(super) client: RefCell<Option<Rc<dyn RingClient>>>,
     pub(super) idle_spin: Cell<Duration>,
     pub(super) idle_spin_nanos: Cell<u64>,
+    /// How many the ring had, ever: one that does not change has a core at rest.
+    pub(super) completions: Cell<u64>,
     pub(super) stopping: Cell<bool>,
     background: glommio::TaskQueueHandle,
     foreground: glommio::TaskQueueHandle,
@@ -65,6 +67,7 @@ impl Core {
             client: RefCell::new(None),
             idle_spin: Cell::new(Duration::from_micros(20)),
             idle_spin_nanos: Cell::new(0),
+            completions: Cell::new(0),
             stopping: Cell::new(false),
             foreground: executor.create_task_queue(
                 glommio::Shares::Static(1000),

@@ -203,7 +203,7 @@ async fn live<F: Future<Output = io::Result<()>> + 'static>(
     let driver = glommio::spawn_local_into(driver::drive(core.clone()), core.foreground());
     let mut driver =
         driver.map_err(|error| CoreFailure::Main(io::Error::other(error.to_string())))?;
-    super::pulse::start();
+    super::pulse::start(&core.0);
     let _told = ready.send(Ok(()));
     // Not dropped unless it has ended: see `launch_watched`.
     let mut main = ManuallyDrop::new(Box::pin(main(core.clone())));

@@ -16,25 +16,38 @@
 //! longer period than the one before: as long as the thread was not kept from its CPU for the
 //! longest, one is left.
 
+//! A core that is at rest has nothing that could be forgotten but its other timers, so its periods are
+//! longer: what comes first after a rest may wait for 200 ms then, if all of that meets.
+
+use super::core::CoreInner;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// The shortest period: a core that was put to sleep wrongly usually wakes within it. Shorter costs
-/// an idle core more: each wake-up takes some 70 us, half of it the kernel's.
+/// a core more: each wake-up takes some 70 us, half of it the kernel's.
 const SHORTEST: Duration = Duration::from_millis(25);
 /// Each period is so many times the one before.
 const FACTOR: u32 = 4;
 /// 25 ms, 100 ms, 400 ms, 1.6 s, 6.4 s: 53 wake-ups a second.
 const TIMERS: u32 = 5;
+/// At rest periods are so many times as long, up to the longest: 7 wake-ups a second.
+const AT_REST: u32 = 8;
+const LONGEST: Duration = Duration::from_millis(6_400);
 
 /// Starts the timers of this thread's executor. They end with it.
-pub(super) fn start() {
+pub(super) fn start(core: &Rc<CoreInner>) {
     for nth in 0..TIMERS {
-        let period = SHORTEST * FACTOR.pow(nth);
-        let pulse = async move {
-            loop {
-                glommio::timer::sleep(period).await;
-            }
-        };
-        glommio::spawn_local(pulse).detach();
+        glommio::spawn_local(pulse(Rc::downgrade(core), SHORTEST * FACTOR.pow(nth))).detach();
+    }
+}
+
+async fn pulse(core: Weak<CoreInner>, period: Duration) {
+    let mut seen = 0;
+    loop {
+        let worked = core.upgrade().map_or(seen, |core| core.completions.get());
+        let is_at_rest = worked == seen;
+        seen = worked;
+        let at_rest = (period * AT_REST).min(LONGEST);
+        glommio::timer::sleep(if is_at_rest { at_rest } else { period }).await;
     }
 }
