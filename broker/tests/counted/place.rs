@@ -61,6 +61,7 @@ const COPIES: [(Place, &[&str]); 6] = [
             "engine/src/store/background.rs",
             "engine/src/store/zeros.rs",
             "engine/src/consumequeue/disk.rs",
+            "rt/src/ring/files.rs",
             "rt/src/real/file.rs",
             "rt/src/real/core.rs",
         ],

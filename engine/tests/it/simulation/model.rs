@@ -51,7 +51,8 @@ pub(crate) struct Model {
     /// Topics whose deletion a crash overtook: no manifest knows of it, so that damage could hide
     /// it from the store.
     unsure: BTreeSet<&'static str>,
-    /// Messages that were damaged on disk after a crash: each may be gone, alone.
+    /// Messages that were damaged on disk after a crash: each may be gone, alone, at once or when
+    /// it leaves the memory that outlived the crash.
     pub(crate) rotten: BTreeSet<u64>,
     /// The furthest end of a message that a consumer was given.
     pub(crate) seen_upto: u64,

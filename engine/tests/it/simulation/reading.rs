@@ -93,6 +93,7 @@ impl World {
         if let Some(offset) = must_give
             && let Some(at) = self.model.borrow().place_of(queue, offset)
             && at >= store.log_begin().0
+            && !self.model.borrow().rotten.contains(&at)
         {
             let first = records
                 .first()
@@ -120,6 +121,7 @@ impl World {
         }
         let is_visible = store.visible().0 > at;
         match store.message_at(PhyOffset(at)).await {
+            Ok(None) if self.model.borrow().rotten.contains(&at) => {}
             Ok(found) if at >= store.log_begin().0 && is_visible => {
                 let found = found.unwrap_or_else(|| {
                     panic!("no message at {at} of {}..{}", store.log_begin(), store.visible())
@@ -141,6 +143,7 @@ impl World {
         let Some(sent) = self.model.borrow().messages.get(&at).cloned() else { return };
         let asked = Asked { of: None, log_begin: store.log_begin() };
         let is_damaged = self.model.borrow().damaged.contains(&at);
+        let is_rotten = self.model.borrow().rotten.contains(&at);
         for _ in 0..20 {
             let must_find = store.visible().0 >= sent.end && store.indexed().0 >= sent.end;
             let places = match store.query(key_query(sent.queue.0, &sent.body)).await {
@@ -154,6 +157,7 @@ impl World {
             let counts = sim.fault_counts();
             let is_excused = !must_find
                 || is_damaged
+                || is_rotten
                 || at < store.log_begin().0
                 || counts.read_errors + counts.open_errors > 0;
             if !places.is_empty() || is_excused {
