@@ -11,6 +11,7 @@
 //! is missing. A block that the machine spoiled keeps its folder, and another one is made.
 
 mod block;
+mod html;
 mod page;
 mod peers;
 mod targets;
@@ -82,7 +83,7 @@ pub(crate) fn campaign(args: &CampaignArgs, stop: &Stop) -> Result<()> {
     let judged = judge(folder)?;
     write(folder, "verdicts.json", &pretty(&judged)?)?;
     write(folder, "README.md", page::readme(folder, &judged)?.as_bytes())?;
-    write(folder, "index.html", page::html(folder, &judged)?.as_bytes())?;
+    write(folder, "index.html", html::html(folder, &judged).as_bytes())?;
     if let Some(path) = &args.readme {
         page::write_first_screen(path, folder)?;
     }

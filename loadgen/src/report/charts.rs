@@ -1,6 +1,7 @@
 //! The report's charts as SVG text. The durability level is in every title: a latency without it
 //! means nothing.
 
+use super::canvas::{Canvas, Drawn, svg_of};
 use super::hgrm::spectrum;
 use super::text::{count, time_us};
 use crate::row::{Kind, Row};
@@ -8,8 +9,11 @@ use crate::stages::{NAMES, StageRow};
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
-const SIZE: (u32, u32) = (920, 380);
-pub(super) const FONT: &str = "sans-serif";
+/// Pixels.
+const HEIGHT: u32 = 380;
+const LABELS_WIDTH: u32 = 230;
+/// Where a narrow chart has a bar's label, above it: from the bar's lower end to the next one's.
+const LABEL_ABOVE: f64 = 0.98;
 /// Told apart by colour-blind readers too (Okabe and Ito's set).
 pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
@@ -20,9 +24,6 @@ pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(230, 159, 0),
 ];
 pub(super) const GRID: RGBColor = RGBColor(225, 225, 225);
-
-pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// One line of a chart.
 struct Line {
@@ -66,14 +67,12 @@ pub fn percentile_spectrum(rows: &[Row], durability: &str) -> Option<String> {
     let x_max =
         lines.iter().flat_map(|line| &line.points).map(|point| point.0).fold(100.0, f64::max);
     let title = format!("Response time by percentile · {durability}");
-    let place = SeriesLabelPosition::LowerRight;
-    svg(|area| {
+    svg_of(HEIGHT, &title, |canvas| {
         draw_lines(
-            area,
-            &title,
+            canvas,
             ("percentile", "response time"),
             &lines,
-            place,
+            SeriesLabelPosition::LowerRight,
             (1.0..x_max * 1.1).log_scale(),
             &percentile,
         )
@@ -109,14 +108,12 @@ pub fn curve(rows: &[Row], durability: &str) -> Option<String> {
         rows => format!(" · {rows} of {} points are INVALID", open.len()),
     };
     let title = format!("Response time by rate, open loop · {durability}{mark}");
-    let place = SeriesLabelPosition::UpperLeft;
-    svg(|area| {
+    svg_of(HEIGHT, &title, |canvas| {
         draw_lines(
-            area,
-            &title,
+            canvas,
             ("messages a second", "response time"),
             &lines,
-            place,
+            SeriesLabelPosition::UpperLeft,
             0.0..top,
             &count,
         )
@@ -147,14 +144,12 @@ pub fn over_time(row: &Row, durability: &str) -> Option<String> {
         return None;
     }
     let title = format!("Response time over time · {} · {durability}", row.label);
-    let place = SeriesLabelPosition::UpperLeft;
-    svg(|area| {
+    svg_of(HEIGHT, &title, |canvas| {
         draw_lines(
-            area,
-            &title,
+            canvas,
             ("seconds", "response time"),
             &lines,
-            place,
+            SeriesLabelPosition::UpperLeft,
             0.0..row.seconds,
             &|x| format!("{x:.1}"),
         )
@@ -172,18 +167,17 @@ pub fn backlog(row: &Row, durability: &str) -> Option<String> {
         return None;
     }
     let title = format!("Messages acknowledged and not read · {} · {durability}", row.label);
-    svg(|area| {
-        let mut builder = ChartBuilder::on(area);
-        builder.caption(&title, (FONT, 17)).margin(12).x_label_area_size(38).y_label_area_size(74);
+    svg_of(HEIGHT, &title, |canvas| {
+        let mut builder = ChartBuilder::on(&canvas.area);
+        builder.margin(12).x_label_area_size(38).y_label_area_size(74);
         let mut chart = builder.build_cartesian_2d(0.0..row.seconds, 0.0..top)?;
         let mut mesh = chart.configure_mesh();
         let (x_text, y_text) = (|x: &f64| format!("{x:.1}"), |y: &f64| count(*y));
         mesh.x_desc("seconds").y_desc("messages");
         mesh.x_label_formatter(&x_text).y_label_formatter(&y_text);
-        mesh.light_line_style(GRID.mix(0.4))
-            .bold_line_style(GRID)
-            .label_style((FONT, 13))
-            .draw()?;
+        mesh.light_line_style(GRID.mix(0.4)).bold_line_style(GRID);
+        mesh.x_labels(canvas.pick(10, 5)).label_style(canvas.font()).draw()?;
+        let points = points.iter().copied();
         chart.draw_series(LineSeries::new(points, COLOURS[2].stroke_width(2)))?;
         Ok(())
     })
@@ -200,7 +194,7 @@ pub fn rates(rows: &[Row], durability: &str) -> Option<String> {
         return None;
     }
     let title = format!("Messages per second (outline: no-op floor) · {durability}");
-    svg(|area| draw_rates(area, &title, rows, top))
+    svg_of(HEIGHT, &title, |canvas| draw_rates(canvas, rows, top))
 }
 
 /// Mean time of each stage, one bar a row; the bar's length is the mean response time.
@@ -213,7 +207,7 @@ pub fn stages(rows: &[Row], durability: &str) -> Option<String> {
         return None;
     }
     let title = format!("Where the time of a send went: mean of each stage · {durability}");
-    svg(|area| draw_stages(area, &title, &told, top))
+    svg_of(HEIGHT, &title, |canvas| draw_stages(canvas, &told, top))
 }
 
 fn loads(rows: &[Row]) -> impl Iterator<Item = (&Row, RGBColor)> {
@@ -226,28 +220,8 @@ fn percentile(times: f64) -> String {
     format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn svg(draw: impl FnOnce(&Area<'_>) -> Drawn) -> Option<String> {
-    svg_of(SIZE.1, draw)
-}
-
-/// A chart of this height.
-pub(super) fn svg_of(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Option<String> {
-    let mut text = String::new();
-    let drawn = {
-        let area = SVGBackend::with_string(&mut text, (SIZE.0, height)).into_drawing_area();
-        let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| draw(&area));
-        drawn.and_then(|()| area.present().map_err(Into::into))
-    };
-    if let Err(error) = drawn {
-        tracing::warn!(%error, "a chart could not be drawn");
-        return None;
-    }
-    Some(text)
-}
-
 fn draw_lines<X>(
-    area: &Area<'_>,
-    title: &str,
+    canvas: &Canvas<'_>,
     axes: (&str, &str),
     lines: &[Line],
     legend_at: SeriesLabelPosition,
@@ -260,13 +234,16 @@ where
 {
     let values = || lines.iter().flat_map(|line| &line.points).map(|point| point.1.max(0.1));
     let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(1.0, f64::max));
-    let mut builder = ChartBuilder::on(area);
-    builder.caption(title, (FONT, 17)).margin(12).x_label_area_size(38).y_label_area_size(74);
+    let mut builder = ChartBuilder::on(&canvas.area);
+    builder.margin(canvas.pick(12, 4)).x_label_area_size(38);
+    builder.y_label_area_size(canvas.pick(74, 62));
     let mut chart = builder.build_cartesian_2d(x, (low * 0.8..high * 1.4).log_scale())?;
     let mut mesh = chart.configure_mesh();
     let (x_text, y_text) = (|x: &f64| x_label(*x), |y: &f64| time_us(*y));
     mesh.x_desc(axes.0).y_desc(axes.1).x_label_formatter(&x_text).y_label_formatter(&y_text);
-    mesh.light_line_style(GRID.mix(0.4)).bold_line_style(GRID).label_style((FONT, 13)).draw()?;
+    mesh.light_line_style(GRID.mix(0.4)).bold_line_style(GRID);
+    mesh.x_labels(canvas.pick(10, 5)).max_light_lines(canvas.pick(4, 1));
+    mesh.label_style(canvas.font()).draw()?;
     for line in lines {
         let style = ShapeStyle::from(line.colour.mix(if line.dashed { 0.65 } else { 1.0 }))
             .stroke_width(if line.dashed { 1 } else { 2 });
@@ -281,14 +258,14 @@ where
         .position(legend_at)
         .background_style(WHITE.mix(0.85))
         .border_style(GRID)
-        .label_font((FONT, 13))
+        .label_font(canvas.font())
         .draw()?;
     Ok(())
 }
 
-fn draw_rates(area: &Area<'_>, title: &str, rows: &[Row], top: f64) -> Drawn {
-    let mut builder = ChartBuilder::on(area);
-    builder.caption(title, (FONT, 17)).margin(12).x_label_area_size(30).y_label_area_size(230);
+fn draw_rates(canvas: &Canvas<'_>, rows: &[Row], top: f64) -> Drawn {
+    let mut builder = ChartBuilder::on(&canvas.area);
+    builder.margin(12).x_label_area_size(30).y_label_area_size(canvas.pick(LABELS_WIDTH, 0));
     let rows_f = rows.len() as f64;
     let mut chart = builder.build_cartesian_2d(0.0..top * 1.18, 0.0..rows_f)?;
     let mut mesh = chart.configure_mesh();
@@ -298,7 +275,7 @@ fn draw_rates(area: &Area<'_>, title: &str, rows: &[Row], top: f64) -> Drawn {
         .x_label_formatter(&x_text)
         .light_line_style(GRID.mix(0.4))
         .bold_line_style(GRID);
-    mesh.y_labels(0).label_style((FONT, 13)).draw()?;
+    mesh.x_labels(canvas.pick(10, 4)).y_labels(0).label_style(canvas.font()).draw()?;
     for (index, row) in rows.iter().enumerate() {
         let bottom = rows_f - 1.0 - index as f64;
         let colour = COLOURS[if row.kind == Kind::Consume { 2 } else { 0 }]
@@ -315,17 +292,17 @@ fn draw_rates(area: &Area<'_>, title: &str, rows: &[Row], top: f64) -> Drawn {
         }
         let end = row.floor.map_or(0.0, |floor| floor.rate_per_s).max(row.rate_per_s) + top * 0.008;
         let value =
-            Text::new(format!("{}/s", count(row.rate_per_s)), (end, bottom + 0.58), (FONT, 13));
+            Text::new(format!("{}/s", count(row.rate_per_s)), (end, bottom + 0.58), canvas.font());
         chart.draw_series([value])?;
-        let middle = chart.backend_coord(&(0.0, bottom + 0.58));
-        area.draw(&Text::new(row.label.clone(), (14, middle.1), (FONT, 13)))?;
+        let at = chart.backend_coord(&(0.0, bottom + canvas.pick(0.58, LABEL_ABOVE)));
+        canvas.whole.draw(&Text::new(row.label.clone(), (14, at.1), canvas.font()))?;
     }
     Ok(())
 }
 
-fn draw_stages(area: &Area<'_>, title: &str, told: &[(&Row, &StageRow)], top: f64) -> Drawn {
-    let mut builder = ChartBuilder::on(area);
-    builder.caption(title, (FONT, 17)).margin(12).x_label_area_size(30).y_label_area_size(230);
+fn draw_stages(canvas: &Canvas<'_>, told: &[(&Row, &StageRow)], top: f64) -> Drawn {
+    let mut builder = ChartBuilder::on(&canvas.area);
+    builder.margin(12).x_label_area_size(30).y_label_area_size(canvas.pick(LABELS_WIDTH, 0));
     let rows_f = told.len() as f64;
     // The legend stands to the right of the longest bar.
     let mut chart = builder.build_cartesian_2d(0.0..top * 1.5, 0.0..rows_f)?;
@@ -336,7 +313,7 @@ fn draw_stages(area: &Area<'_>, title: &str, told: &[(&Row, &StageRow)], top: f6
         .x_label_formatter(&x_text)
         .light_line_style(GRID.mix(0.4))
         .bold_line_style(GRID);
-    mesh.y_labels(0).label_style((FONT, 13)).draw()?;
+    mesh.x_labels(canvas.pick(10, 4)).y_labels(0).label_style(canvas.font()).draw()?;
     for (at, (name, colour)) in NAMES.into_iter().zip(COLOURS).enumerate() {
         // What the stages before it took is where a stage begins.
         let bars = told.iter().enumerate().map(|(index, (_, row))| {
@@ -355,17 +332,17 @@ fn draw_stages(area: &Area<'_>, title: &str, told: &[(&Row, &StageRow)], top: f6
         chart.draw_series([Text::new(
             time_us(stages.sum_of_means_us),
             (stages.sum_of_means_us + top * 0.008, bottom + 0.58),
-            (FONT, 13),
+            canvas.font(),
         )])?;
-        let middle = chart.backend_coord(&(0.0, bottom + 0.58));
-        area.draw(&Text::new(row.label.clone(), (14, middle.1), (FONT, 13)))?;
+        let at = chart.backend_coord(&(0.0, bottom + canvas.pick(0.58, LABEL_ABOVE)));
+        canvas.whole.draw(&Text::new(row.label.clone(), (14, at.1), canvas.font()))?;
     }
     let mut legend = chart.configure_series_labels();
     legend
         .position(SeriesLabelPosition::UpperRight)
         .background_style(WHITE.mix(0.85))
         .border_style(GRID)
-        .label_font((FONT, 13))
+        .label_font(canvas.font())
         .draw()?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What replication costs, as a table, sentences and a chart.
 
-use super::charts::{Area, COLOURS, Drawn, FONT, GRID, percentile_spectrum, stages, svg_of};
+use super::canvas::{Canvas, Drawn, svg_of};
+use super::charts::{COLOURS, GRID, percentile_spectrum, stages};
 use super::text::{count, time_us};
 use crate::cli::matrix::Slaves;
 use crate::compare::metrics::{Compared, Metric};
@@ -16,7 +17,7 @@ const HEADER: [&str; 9] =
 const MIB: f64 = 1_048_576.0;
 /// Of a chart of intervals: title and axis, and each line.
 const FRAME_HEIGHT: u32 = 90;
-const LINE_HEIGHT: u32 = 20;
+const LINE_HEIGHT: u32 = 26;
 
 /// The table of all costs, the sentences, and what the stream costs.
 #[must_use]
@@ -183,20 +184,20 @@ fn intervals(
     }
     let title = format!("{title} · {} blocks of {}", matrix.blocks, matrix.order);
     let height = FRAME_HEIGHT + LINE_HEIGHT * fit::<u32, _>(each.len());
-    svg_of(height, |area| draw(area, &title, &each))
+    svg_of(height, &title, |canvas| draw(canvas, &each))
 }
 
-fn draw(area: &Area<'_>, title: &str, each: &[(&Cost, [f64; 3])]) -> Drawn {
+fn draw(canvas: &Canvas<'_>, each: &[(&Cost, [f64; 3])]) -> Drawn {
     let ends = || each.iter().flat_map(|(_, of)| of.iter().copied());
     let (low, high) = (ends().fold(0.0, f64::min), ends().fold(0.0, f64::max));
     let room = (high - low).max(1e-9) * 0.08;
     let rows = each.len() as f64;
-    let mut builder = ChartBuilder::on(area);
-    builder.caption(title, (FONT, 16)).margin(12).x_label_area_size(30).y_label_area_size(330);
+    let mut builder = ChartBuilder::on(&canvas.area);
+    builder.margin(12).x_label_area_size(30).y_label_area_size(canvas.pick(330, 0));
     let mut chart = builder.build_cartesian_2d((low - room)..(high + room), 0.0..rows)?;
     let mut mesh = chart.configure_mesh();
     mesh.disable_y_mesh().disable_y_axis().light_line_style(GRID.mix(0.4)).bold_line_style(GRID);
-    mesh.y_labels(0).label_style((FONT, 13)).draw()?;
+    mesh.x_labels(canvas.pick(10, 4)).y_labels(0).label_style(canvas.font()).draw()?;
     chart.draw_series([PathElement::new([(0.0, 0.0), (0.0, rows)], BLACK.mix(0.5))])?;
     for (at, (cost, [mean, one, other])) in each.iter().enumerate() {
         let height = rows - 0.5 - at as f64;
@@ -210,10 +211,11 @@ fn draw(area: &Area<'_>, title: &str, each: &[(&Cost, [f64; 3])]) -> Drawn {
             colour.stroke_width(3),
         )])?;
         chart.draw_series([Circle::new((*mean, height), 4, colour.filled())])?;
-        let middle = chart.backend_coord(&(0.0, height));
+        let middle = chart.backend_coord(&(0.0, height + canvas.pick(0.0, 0.4)));
         let text =
             format!("{}: {} / {}", cost.key.title(), cost.key.slaves.title(), cost.from.title());
-        area.draw(&Text::new(text, (8, middle.1 - 6), (FONT, 11)))?;
+        let font = ("sans-serif", 11);
+        canvas.whole.draw(&Text::new(text, (8, middle.1 - canvas.pick(6, 0)), font))?;
     }
     Ok(())
 }

@@ -6,9 +6,11 @@
 //!   ROW.hlog  rows.csv  over_time.csv  openmessaging/
 //! ```
 
+mod canvas;
 pub mod charts;
 pub mod costs;
 pub mod csv;
+mod environment;
 pub mod folder;
 pub mod hgrm;
 pub mod hlog;
