@@ -263,9 +263,13 @@ impl<R: Runtime> LogFiles<R> {
     /// Makes everything from `end` on zeros, and forgets the files behind: what lies there must not
     /// come back to life when the log grows over it. Cutting and extending does it without writing
     /// the zeros. In an open store the caller [holds](LogFiles::hold) the files.
+    ///
+    /// The first file stays, be nothing left in it: its name alone may say where the log begins,
+    /// when no manifest could be written since what was before it left the log.
     pub(crate) async fn cut(&self, end: u64) -> Result<(), FileError> {
         let folder = self.paths.commitlog();
-        let keep_upto = end.next_multiple_of(self.file_bytes).max(self.begin.get());
+        let first_end = self.begin.get().saturating_add(self.file_bytes);
+        let keep_upto = end.next_multiple_of(self.file_bytes).max(first_end);
         while self.created_upto.get() > keep_upto {
             let last = self.created_upto.get() - self.file_bytes;
             self.created_upto.set(last);
@@ -340,5 +344,34 @@ impl<R: Runtime> LogFiles<R> {
         file.set_len(at).await.map_err(FileError::at("truncate", &path, at))?;
         self.make_whole(&file, &path, at).await?;
         file.sync_data().await.map_err(FileError::at("fdatasync", &path, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rt::sim::Sim;
+
+    const FILE_BYTES: u64 = 8192;
+
+    /// After a crash the first file may have no record, and the manifest end below it: without the
+    /// file the next open would miss what left the log.
+    #[test]
+    fn a_log_that_is_cut_to_its_beginning_keeps_its_first_file() {
+        let sim = Sim::new(1);
+        let paths = Paths::new(std::path::Path::new("/store"));
+        sim.block_on(async {
+            sim.create_dir_all(&paths.commitlog()).await.unwrap();
+            let begin = 5 * FILE_BYTES;
+            let (sim, direct) = (sim.clone(), LogBackend::Direct);
+            let log = LogFiles::new(sim.clone(), paths.clone(), direct, FILE_BYTES, begin, begin);
+            log.ensure(begin + FILE_BYTES).await.unwrap();
+            log.cut(begin).await.unwrap();
+            assert_eq!(log.created_upto(), begin + FILE_BYTES);
+            let left = sim.list_dir(&paths.commitlog()).await.unwrap();
+            assert_eq!(left.len(), 1, "{left:?}");
+            let file = sim.read_file(&paths.commitlog_file(begin)).await.unwrap();
+            assert!(file.len() as u64 == FILE_BYTES && file.iter().all(|byte| *byte == 0));
+        });
     }
 }
