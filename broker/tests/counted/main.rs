@@ -187,3 +187,46 @@ fn produce_sync_flush_copies_a_body_once_and_allocates_nothing_for_it() {
 fn pull_of_hot_messages_copies_no_body_and_allocates_nothing() {
     both_lanes("ASYNC_FLUSH", consume);
 }
+
+/// Bodies that were copied, by whoever did: nothing else that is copied is as long as one.
+fn bodies_copied(rows: &[Row], body_bytes: usize) -> u64 {
+    let is_body = |row: &&Row| row.kind == Kind::Copy && row.bytes == row.count * body_bytes as u64;
+    rows.iter().filter(is_body).map(|row| row.count).sum()
+}
+
+/// What a pop hands out for the first time leaves as slices of the log. What comes again is copied
+/// into the retry topic, and once more on its way out, where it gets its first topic and a receipt.
+#[test]
+fn pops_copy_no_body_and_what_comes_again_is_copied_twice() {
+    const POPPED: usize = 320;
+    ledger::leave_out_this_thread();
+    let broker = Broker::start("ASYNC_FLUSH");
+    let mut lane = remoting::Remoting::connect(broker.port());
+    lane.send(POPPED, IN_FLIGHT);
+    let pop = |lane: &mut remoting::Remoting, invisible_ms: i64| {
+        let mut came = 0;
+        testkit::eventually("all are popped", || {
+            came += lane.pop("popping", invisible_ms);
+            came >= POPPED
+        });
+        assert_eq!(came, POPPED);
+    };
+    // Nothing comes again before all have come, and nothing comes a third time.
+    let first = counted(|| pop(&mut lane, 3_000));
+    assert_eq!(
+        bodies_copied(&first, lane.body_bytes()),
+        0,
+        "{}{}",
+        tell(&first, Kind::Copy, Place::Append),
+        tell(&first, Kind::Copy, Place::Other)
+    );
+    let again = counted(|| pop(&mut lane, 600_000));
+    assert_eq!(
+        bodies_copied(&again, lane.body_bytes()),
+        2 * POPPED as u64,
+        "{}{}",
+        tell(&again, Kind::Copy, Place::Append),
+        tell(&again, Kind::Copy, Place::Other)
+    );
+    broker.stop();
+}

@@ -34,7 +34,7 @@ pub(crate) enum Place {
 
 /// Files of each place; the first place counts of which one is on the stack.
 const ALLOCATES: [(Place, &[&str]); 5] = [
-    (Place::Waiting, &["src/waiting.rs"]),
+    (Place::Waiting, &["src/sends/drain.rs"]),
     (Place::Frame, &["netcore/src/"]),
     (
         Place::Sleep,
@@ -46,12 +46,12 @@ const ALLOCATES: [(Place, &[&str]); 5] = [
         ],
     ),
     (Place::LogWrite, &["write_log::"]),
-    (Place::Background, &["engine/src/", "src/serve.rs"]),
+    (Place::Background, &["engine/src/", "src/services/"]),
 ];
 
 /// Files that copy, by the innermost on the stack.
 const COPIES: [(Place, &[&str]); 6] = [
-    (Place::Waiting, &["src/waiting.rs"]),
+    (Place::Waiting, &["src/sends/message.rs"]),
     (Place::Append, &["protocol/src/record/", "engine/src/store/append_records.rs"]),
     (Place::HalfFrame, &["netcore/src/"]),
     (Place::LastBlock, &["engine/src/commitlog/writer.rs", "engine/src/tail.rs"]),

@@ -3,7 +3,8 @@
 use crate::lane::Lane;
 use protocol::codes::{request, response};
 use protocol::headers::{PullHeader, PullResponseHeader, SendHeader};
-use protocol::remoting::{CommandHead, CommandView, write_command};
+use protocol::record::records;
+use protocol::remoting::{CommandHead, CommandView, ExtWriter, write_command};
 use protocol::sys_flag::pull::SUBSCRIPTION;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -68,6 +69,36 @@ impl Remoting {
         assert!(view.body.len() >= messages * BODY_BYTES);
         let next = PullResponseHeader::decode(&view.ext).unwrap().next_begin_offset;
         usize::try_from(next).unwrap() - offset
+    }
+}
+
+impl Remoting {
+    /// Pops once and acknowledges nothing; how many messages came.
+    pub(crate) fn pop(&mut self, group: &str, invisible_ms: i64) -> usize {
+        let mut frame = Vec::new();
+        let head = CommandHead { code: request::POP_MESSAGE, opaque: 1, ..CommandHead::default() };
+        let fields = |ext: &mut ExtWriter<'_>| {
+            ext.str("consumerGroup", group);
+            ext.str("topic", TOPIC);
+            ext.int("queueId", 0);
+            ext.int("maxMsgNums", i64::try_from(PULL_MESSAGES).unwrap());
+            ext.int("invisibleTime", invisible_ms);
+            ext.int("pollTime", 0);
+            ext.int("bornTime", 0);
+            ext.int("initMode", 0);
+            ext.str("exp", "*");
+            ext.str("expType", "TAG");
+            ext.bool("order", false);
+        };
+        write_command(&mut frame, &head, fields, b"");
+        self.stream.write_all(&frame).unwrap();
+        let answer = self.answer();
+        let view = CommandView::parse(&answer).unwrap();
+        if [response::POLLING_TIMEOUT, response::PULL_NOT_FOUND].contains(&view.code) {
+            return 0;
+        }
+        assert_eq!(view.code, response::SUCCESS, "{:?}", view.remark());
+        records(view.body).count()
     }
 }
 

@@ -62,9 +62,10 @@ impl Handed<'_> {
             body: record.body(),
             properties: &[&kept],
         };
-        let mut bytes = vec![0; draft.encoded_len().ok()?];
-        draft.encode_into(&mut bytes).ok()?;
-        Some(AppendBuf::copy_of(&bytes))
+        let length = draft.encoded_len().ok()?;
+        let buf = AppendBuf::with_capacity(length);
+        buf.append(length, |bytes| draft.encode_into(bytes))?.ok()?;
+        Some(BufSlice::new(buf, 0..length))
     }
 }
 
