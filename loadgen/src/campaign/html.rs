@@ -20,11 +20,12 @@ pub(super) fn html(folder: &Path, judged: &[Judged]) -> String {
     let (others, measured): (Vec<&Judged>, Vec<&Judged>) =
         judged.iter().partition(|one| one.verdict == Verdict::NotMeasured);
     format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width,initial-scale=1\"><title>{name}</title><style>{STYLE}</style>\
-         </head><body>\n<h1>Campaign {name}</h1>\n<p>A: the other side, B: RingMQ; loopback. A line \
-         is a 95 % interval, its dot the middle; <span class=\"PASS\">green</span> reaches its \
-         target, <span class=\"FAIL\">red</span> does not, <span class=\"UNDECIDED\">yellow</span> \
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <title>{name}</title><style>{STYLE}</style></head><body>\n<h1>Campaign {name}</h1>\n\
+         <p>A: the other side, B: RingMQ; loopback. A line is a 95 % interval, its dot the \
+         middle; <span class=\"PASS\">green</span> reaches its target, \
+         <span class=\"FAIL\">red</span> does not, <span class=\"UNDECIDED\">yellow</span> \
          may.</p>\n<div class=\"broad\">{}</div>\n<div class=\"narrow\">{}</div>\n{}\n\
          <h2>Not measured</h2>\n{}\n</body></html>\n",
         chart(judged, &BROAD),

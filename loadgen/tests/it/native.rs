@@ -1,6 +1,7 @@
 //! The native protocol measured on the real broker: every message there, and the stages of a send
 //! add up.
 
+use crate::program::unless_the_disk_stands_still;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -22,10 +23,15 @@ fn quick(base: &Path, more: &[&str]) -> (Value, String) {
         "mappedFileSizeCommitLog=67108864",
     ]);
     quick.args(more).arg("--out").arg(base.join("out")).arg("--dir").arg(base.join("store"));
-    let ended = quick.output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(matches!(ended.status.code(), Some(0 | 4)), "{:?}: {said}", ended.status);
-    (serde_json::from_slice(&ended.stdout).unwrap(), said)
+    unless_the_disk_stands_still(|| {
+        let _first_time = std::fs::remove_dir_all(base.join("out"));
+        let ended = quick.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(matches!(ended.status.code(), Some(0 | 4)), "{:?}: {said}", ended.status);
+        let result = String::from_utf8(ended.stdout).unwrap();
+        let is_measured = !result.contains("no message was acknowledged in the measured window");
+        (is_measured, (serde_json::from_str(&result).unwrap(), said))
+    })
 }
 
 fn number(value: &Value) -> f64 {

@@ -16,8 +16,8 @@
 //! longer period than the one before: as long as the thread was not kept from its CPU for the
 //! longest, one is left.
 
-//! A core that is at rest has nothing that could be forgotten but its other timers, so its periods are
-//! longer: what comes first after a rest may wait for 200 ms then, if all of that meets.
+//! A core that is at rest has nothing that could be forgotten but its other timers, so its periods
+//! are longer: what comes first after a rest may wait for 200 ms then, if all of that meets.
 
 use super::core::CoreInner;
 use std::rc::{Rc, Weak};
