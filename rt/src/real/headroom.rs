@@ -8,11 +8,18 @@ use crate::runtime::MemoryRoom;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
+/// A limit of version 1 from here on is none: 9,223,372,036,854,771,712 is what it says then.
+const NO_LIMIT_BYTES: u64 = 1 << 62;
+
 /// See the module's text. `u64::MAX` when the system does not say.
 pub(super) fn headroom_bytes() -> u64 {
+    left_of(&read_to_string("/proc/self/cgroup").unwrap_or_default())
+}
+
+/// Of the machine and of these groups, as /proc/self/cgroup names them.
+fn left_of(groups: &str) -> u64 {
     let machine = read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
-    let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let of_groups = group_folders(&groups).filter_map(|(folder, is_v1)| {
+    let of_groups = group_folders(groups).filter_map(|(folder, is_v1)| {
         if is_v1 { left_in_v1(&folder) } else { left_in_v2(&folder) }
     });
     of_groups.chain(machine).min().unwrap_or(u64::MAX)
@@ -28,7 +35,7 @@ pub(super) fn memory_room() -> MemoryRoom {
         .chain([PathBuf::from("/proc/pressure/memory")])
         .filter_map(|file| stalled_permille(&read_to_string(file).ok()?));
     let stalled_permille = stalled.max().unwrap_or(0);
-    MemoryRoom { left_bytes: headroom_bytes(), stalled_permille }
+    MemoryRoom { left_bytes: left_of(&groups), stalled_permille }
 }
 
 /// `some avg10=1.25 avg60=0.31 avg300=0.06 total=1234`: hundredths of the last ten seconds.
@@ -96,7 +103,9 @@ fn left_in_v2(folder: &Path) -> Option<u64> {
 }
 
 fn left_in_v1(folder: &Path) -> Option<u64> {
-    let limit = number(folder, "memory.limit_in_bytes")?;
+    // A store at rest asks four times a second, and each file costs the kernel a walk: none is read
+    // for a group that limits nothing.
+    let limit = number(folder, "memory.limit_in_bytes").filter(|limit| *limit < NO_LIMIT_BYTES)?;
     let of_files = stat(folder, ["total_inactive_file", "total_active_file"]);
     Some(limit.saturating_sub(number(folder, "memory.usage_in_bytes")?.saturating_sub(of_files)))
 }
@@ -140,6 +149,8 @@ mod tests {
         write("memory.usage_in_bytes", "800000\n");
         write("memory.stat", "total_inactive_file 50000\ntotal_active_file 1\n");
         assert_eq!(left_in_v1(dir.path()), Some(0), "nothing below nothing");
+        write("memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(left_in_v1(dir.path()), None, "no limit of version 1");
     }
 
     #[test]
