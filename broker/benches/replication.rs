@@ -11,8 +11,10 @@
 //! | from disk | its files: it was started again, and keeps next to nothing in memory |
 //!
 //! A slave's time is from when it follows (it has dialled and both logs were compared) to its log's
-//! end being the master's. Bare: `dd` with O_DIRECT in the same folder, and one connection over
-//! loopback. On two cores master and slave have a core each, and the kernel's own work shares them.
+//! end being the master's. Bare: `dd` with O_DIRECT in the same folder (writing, reading, both at
+//! once), and one connection over loopback. Master and slave share the disk, so a catch-up from
+//! disk reads and writes at once; its share of one alone is printed too. On two cores master and
+//! slave have a core each, and the kernel's own work shares them.
 //! Without `--bench` (under `cargo test`) it is a smoke run.
 
 #![expect(
@@ -45,7 +47,7 @@ fn main() {
     let dir = option("--dir").map_or(env!("CARGO_TARGET_TMPDIR"), |v| v);
     let folder = tempfile::tempdir_in(dir).unwrap();
     let mut each: [Vec<Round>; 2] = Default::default();
-    let mut bare: Vec<[f64; 3]> = vec![];
+    let mut bare: Vec<[f64; 4]> = vec![];
     for _ in 0..rounds {
         bare.push(bare_rates(folder.path(), mebibytes));
         for (rounds, from_disk) in each.iter_mut().zip([false, true]) {
@@ -66,22 +68,25 @@ struct Round {
     slave_us: f64,
 }
 
-fn table(each: &[Vec<Round>; 2], bare: &[[f64; 3]]) -> String {
-    let [write, read, loopback] =
-        [0, 1, 2].map(|at| median(bare.iter().map(|rates| rates[at]).collect()));
-    let least = write.min(read).min(loopback);
+fn table(each: &[Vec<Round>; 2], bare: &[[f64; 4]]) -> String {
+    let [write, read, both, loopback] =
+        [0, 1, 2, 3].map(|at| median(bare.iter().map(|rates| rates[at]).collect()));
+    let alone = write.min(read).min(loopback);
     let mut text = format!(
-        "bare: write {write:.0} MiB/s, read {read:.0} MiB/s, loopback {loopback:.0} MiB/s\n\
-         {:<12} {:>9} {:>16} {:>16} {:>16}\n",
-        "catch-up", "MiB/s", "of the least", "master µs/MiB", "slave µs/MiB"
+        "bare: write {write:.0} MiB/s, read {read:.0} MiB/s, both at once {both:.0} MiB/s each, \
+         loopback {loopback:.0} MiB/s\n\
+         {:<12} {:>9} {:>16} {:>16} {:>16} {:>16}\n",
+        "catch-up", "MiB/s", "of the least", "of one alone", "master µs/MiB", "slave µs/MiB"
     );
-    for (rounds, name) in each.iter().zip(["from memory", "from disk"]) {
+    let least = [alone, both.min(loopback)];
+    for ((rounds, name), least) in each.iter().zip(["from memory", "from disk"]).zip(least) {
         let of = |value: fn(&Round) -> f64| median(rounds.iter().map(value).collect());
         let rate = of(|round| round.rate);
         let _infallible = writeln!(
             text,
-            "{name:<12} {rate:>9.0} {:>14.0} % {:>16.0} {:>16.0}",
+            "{name:<12} {rate:>9.0} {:>14.0} % {:>14.0} % {:>16.0} {:>16.0}",
             100.0 * rate / least,
+            100.0 * rate / alone,
             of(|round| round.master_us),
             of(|round| round.slave_us)
         );
@@ -156,21 +161,37 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// MiB a second: written, read, sent over loopback.
-fn bare_rates(folder: &Path, mebibytes: usize) -> [f64; 3] {
-    let file = folder.join("bare").display().to_string();
-    let count = format!("count={mebibytes}");
-    let (to, from) = (format!("of={file}"), format!("if={file}"));
-    let dd = |words: &[&str]| {
+/// MiB a second: written, read, both at once, sent over loopback.
+fn bare_rates(folder: &Path, mebibytes: usize) -> [f64; 4] {
+    let files = ["bare", "beside"].map(|name| folder.join(name));
+    let [write, read, beside] =
+        [dd_to(&files[0], mebibytes), dd_from(&files[0], mebibytes), dd_to(&files[1], mebibytes)];
+    let rate = |together: &[&[String]]| {
         let start = Instant::now();
-        let done = Command::new("dd").args(words).args(["bs=1M", "status=none"]).status();
-        assert!(done.unwrap().success(), "dd {words:?}");
+        let each = together.iter().map(|words| Command::new("dd").args(*words).spawn().unwrap());
+        let each: Vec<_> = each.collect();
+        each.into_iter().for_each(|mut dd| assert!(dd.wait().unwrap().success(), "dd"));
         mebibytes as f64 / start.elapsed().as_secs_f64()
     };
-    let written = dd(&["if=/dev/zero", &to, &count, "oflag=direct", "conv=fsync"]);
-    let read = dd(&[&from, "of=/dev/null", "iflag=direct"]);
-    std::fs::remove_file(file).unwrap();
-    [written, read, loopback(mebibytes)]
+    let (written, was_read) = (rate(&[&write]), rate(&[&read]));
+    let both = rate(&[&read, &beside]);
+    files.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    [written, was_read, both, loopback(mebibytes)]
+}
+
+fn dd_to(file: &Path, mebibytes: usize) -> Vec<String> {
+    let to = format!("of={}", file.display());
+    dd_words(["if=/dev/zero", &to, "oflag=direct", "conv=fsync"], mebibytes)
+}
+
+fn dd_from(file: &Path, mebibytes: usize) -> Vec<String> {
+    let from = format!("if={}", file.display());
+    dd_words([&from, "of=/dev/null", "iflag=direct", "status=none"], mebibytes)
+}
+
+fn dd_words(words: [&str; 4], mebibytes: usize) -> Vec<String> {
+    let count = format!("count={mebibytes}");
+    words.iter().chain(&["bs=1M", "status=none", &count]).map(|word| (*word).to_owned()).collect()
 }
 
 fn loopback(mebibytes: usize) -> f64 {

@@ -36,6 +36,8 @@ pub(super) struct Recipe<'a> {
     pub java: Option<&'a Java>,
 }
 
+const ROLES: [&str; 3] = ["namesrv", "master", "slave"];
+
 /// A cluster in progress. Dropping it stops its programs, the slave first.
 pub(super) struct OwnPair {
     slave: Option<(Program, u16)>,
@@ -46,6 +48,8 @@ pub(super) struct OwnPair {
     /// The master's configuration.
     pub master_config: String,
     store: PathBuf,
+    /// Folder of the configuration and the logs.
+    config: PathBuf,
 }
 
 impl Recipe<'_> {
@@ -56,7 +60,7 @@ impl Recipe<'_> {
     pub(super) fn start(&self, slaves: Slaves, stop: &Stop) -> Result<OwnPair> {
         let name = format!("{}-{}-{}", word(self.maker), flush_word(self.flush), slaves.word());
         let (config, store) = (self.config.join(&name), self.stores.join(&name));
-        for role in ["namesrv", "master", "slave"] {
+        for role in ROLES {
             let logs = config.join(role);
             fs::create_dir_all(&logs).map_err(Error::file("create", logs))?;
         }
@@ -78,6 +82,7 @@ impl Recipe<'_> {
             namesrv_addr: namesrv_addr.clone(),
             master_config,
             store: store.clone(),
+            config: config.clone(),
         };
         self.wait(&mut pair.master, "register with the name server", stop, || {
             is_registered(&namesrv_addr)
@@ -194,6 +199,10 @@ impl OwnPair {
         }
         if let Err(error) = fs::remove_dir_all(&self.store) {
             notes.push(format!("cannot remove the store {}: {error}", self.store.display()));
+        }
+        // Megabytes that Apache's programs wrote beside what they printed: of use after a failure.
+        for role in ROLES {
+            let _of_ours = fs::remove_dir_all(self.config.join(role).join("logs"));
         }
         notes
     }
