@@ -30,6 +30,11 @@ impl Canvas<'_> {
         (FONT, if self.is_narrow { 11 } else { 13 })
     }
 
+    /// Of labels that are long.
+    pub(super) fn small_font() -> Font {
+        (FONT, 11)
+    }
+
     /// The one of this canvas.
     pub(super) fn pick<T>(&self, broad: T, narrow: T) -> T {
         if self.is_narrow { narrow } else { broad }

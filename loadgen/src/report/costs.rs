@@ -214,7 +214,7 @@ fn draw(canvas: &Canvas<'_>, each: &[(&Cost, [f64; 3])]) -> Drawn {
         let middle = chart.backend_coord(&(0.0, height + canvas.pick(0.0, 0.4)));
         let text =
             format!("{}: {} / {}", cost.key.title(), cost.key.slaves.title(), cost.from.title());
-        let font = ("sans-serif", 11);
+        let font = Canvas::small_font();
         canvas.whole.draw(&Text::new(text, (8, middle.1 - canvas.pick(6, 0)), font))?;
     }
     Ok(())

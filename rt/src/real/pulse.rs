@@ -15,7 +15,7 @@
 //! the same way, and with it every timer that was due by then. So there are several, each of a
 //! longer period than the one before: as long as the thread was not kept from its CPU for the
 //! longest, one is left.
-
+//!
 //! A core that is at rest has nothing that could be forgotten but its other timers, so its periods
 //! are longer: what comes first after a rest may wait for 200 ms then, if all of that meets.
 
@@ -32,7 +32,7 @@ const FACTOR: u32 = 4;
 const TIMERS: u32 = 5;
 /// At rest periods are so many times as long, up to the longest: 7 wake-ups a second.
 const AT_REST: u32 = 8;
-const LONGEST: Duration = Duration::from_millis(6_400);
+const LONGEST: Duration = SHORTEST.saturating_mul(FACTOR.pow(TIMERS - 1));
 
 /// Starts the timers of this thread's executor. They end with it.
 pub(super) fn start(core: &Rc<CoreInner>) {
