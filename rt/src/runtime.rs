@@ -192,6 +192,13 @@ pub trait Runtime: Clone + 'static {
     /// Opens and locks what a process left behind. Refuses what this user did not make alone, and
     /// what a living process has.
     fn open_kept(&self, path: &Path) -> impl Future<Output = Result<KeptFile, KeptError>>;
+    /// The first `len` bytes of what a process left or still has, fewer when it has fewer. Takes no
+    /// lock, so it keeps nobody from [`Runtime::open_kept`]; refuses what that refuses otherwise.
+    fn peek_kept(
+        &self,
+        path: &Path,
+        len: usize,
+    ) -> impl Future<Output = Result<Vec<u8>, KeptError>>;
     /// The files in `folder` whose names end with `suffix`, sorted; none when it can't be read.
     fn list_kept(&self, folder: &Path, suffix: &str) -> impl Future<Output = Vec<PathBuf>>;
     /// How much memory there is to be had now. A few small files of the kernel's are read, off the

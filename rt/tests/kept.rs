@@ -51,9 +51,12 @@ fn what_was_stored_and_appended_is_there_when_its_process_is_gone() {
             assert_eq!((first.slot(), second.slot()), (Some(0), Some(1)));
             assert_eq!((second.capacity(), kept.load(16)), (SLOT, 4711));
             assert!(matches!(core.open_kept(&path).await, Err(KeptError::Locked)));
+            let peeked = async || core.peek_kept(&path, 24).await.unwrap();
+            assert_eq!(peeked().await[16..], 4711_u64.to_le_bytes(), "whoever has the lock");
             drop(kept);
             assert!(matches!(core.open_kept(&path).await, Err(KeptError::Locked)), "chunks live");
             drop((first, second));
+            assert_eq!(peeked().await.len(), 24);
             let left = core.open_kept(&path).await.unwrap();
             assert!(matches!(core.open_kept(&path).await, Err(KeptError::Locked)));
             assert_eq!(left.read(16, 8).unwrap(), 4711_u64.to_le_bytes());

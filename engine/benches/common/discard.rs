@@ -101,6 +101,9 @@ impl Runtime for Discard {
     async fn open_kept(&self, path: &Path) -> Result<KeptFile, KeptError> {
         self.0.open_kept(path).await
     }
+    async fn peek_kept(&self, path: &Path, len: usize) -> Result<Vec<u8>, KeptError> {
+        self.0.peek_kept(path, len).await
+    }
     async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
         self.0.list_kept(folder, suffix).await
     }

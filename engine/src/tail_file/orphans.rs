@@ -14,17 +14,31 @@ use std::io;
 use std::path::Path;
 
 /// Removes the tails in `folder` that nobody needs.
+///
+/// A store that starts at the same moment must find its tail unlocked, so a tail is looked at
+/// without its lock, and locked only when its store does not name it. It is asked again then: by
+/// that time the file may be another one.
 pub(crate) async fn remove_orphans<R: Runtime>(rt: &R, folder: &Path) {
     for path in rt.list_kept(folder, TAIL_SUFFIX).await {
-        // Of another user, locked, gone meanwhile: not ours to remove.
+        // Of another user, gone meanwhile, locked: not ours to remove.
+        let Ok(page) = rt.peek_kept(&path, LINES_AT).await else { continue };
+        if !is_orphan(rt, &page, &path).await {
+            continue;
+        }
         let Ok(file) = rt.open_kept(&path).await else { continue };
         let Ok(page) = file.read(0, LINES_AT) else { continue };
-        let Decoded::Good(head) = Head::decode(&page) else { continue };
-        let name = TailName { incarnation: head.incarnation, path };
-        if head.namespace == rt.namespace() && !is_named(rt, &head, &name).await {
-            remove(&file, &name.path);
+        if is_orphan(rt, &page, &path).await {
+            remove(&file, &path);
         }
     }
+}
+
+/// Whether the tail with this head was made where paths mean what they mean here, for a store that
+/// does not need it.
+async fn is_orphan<R: Runtime>(rt: &R, page: &[u8], path: &Path) -> bool {
+    let Decoded::Good(head) = Head::decode(page) else { return false };
+    let name = TailName { incarnation: head.incarnation, path: path.to_owned() };
+    head.namespace == rt.namespace() && !is_named(rt, &head, &name).await
 }
 
 impl OldTail {

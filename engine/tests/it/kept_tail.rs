@@ -492,3 +492,35 @@ fn tails_that_no_store_needs_are_removed_and_no_other() {
         assert!(sim.kept_files().is_empty());
     });
 }
+
+#[test]
+fn stores_that_start_at_the_same_time_after_a_kill_take_nothing_from_each_other() {
+    for seed in seeds(40) {
+        let name = "stores_that_start_at_the_same_time_after_a_kill_take_nothing_from_each_other";
+        let _replay = Replay(seed, name);
+        let of = |root: &str| StoreConfig { root: root.into(), ..config(kept()) };
+        let sim = Sim::new(seed);
+        sim.block_on(async {
+            for root in ["/store", "/other"] {
+                let store = open(&sim, &of(root)).await;
+                store.append(&draft("t", 0, root.as_bytes(), &[])).unwrap();
+                std::mem::forget(store);
+            }
+        });
+        let sim = sim.kill();
+        sim.block_on(async {
+            let delay = Duration::from_micros(sim.random_u64() % 3_000);
+            let one = async { open(&sim, &of("/store")).await };
+            let other = async {
+                sim.sleep(delay).await;
+                open(&sim, &of("/other")).await
+            };
+            let (one, other) = futures_lite::future::zip(one, other).await;
+            for store in [one, other] {
+                assert_eq!(store.queue_range("t", 0).unwrap().max_offset.0, 1);
+                store.close().await.unwrap();
+            }
+            assert!(sim.kept_files().is_empty());
+        });
+    }
+}

@@ -300,6 +300,11 @@ impl Runtime for Core {
         Ok(KeptFile::new(left))
     }
 
+    async fn peek_kept(&self, path: &Path, len: usize) -> Result<Vec<u8>, KeptError> {
+        let path = path.to_owned();
+        self.blocking(move || super::kept::peek(&path, len)).await
+    }
+
     async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
         let (folder, suffix) = (folder.to_owned(), suffix.to_owned());
         self.blocking(move || super::kept::list(&folder, &suffix)).await

@@ -135,8 +135,20 @@ pub(super) struct LeftOnTmpfs {
     path: PathBuf,
 }
 
-/// Opens what a process left behind, without following a link, and only what this user made.
+/// Opens and locks what a process left behind.
 pub(super) fn open_left(path: &Path) -> Result<LeftOnTmpfs, KeptError> {
+    let file = open_own(path)?;
+    lock(&file)?;
+    Ok(LeftOnTmpfs { file, path: path.to_owned() })
+}
+
+/// The first bytes of such a file, whoever has its lock.
+pub(super) fn peek(path: &Path, len: usize) -> Result<Vec<u8>, KeptError> {
+    Ok(read_up_to(&open_own(path)?, 0, len)?)
+}
+
+/// Opens without following a link, and only what this user made.
+fn open_own(path: &Path) -> Result<File, KeptError> {
     // Not waiting for a pipe's other end.
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = open(path, flags, Mode::empty()).map_err(|errno| match errno {
@@ -160,25 +172,27 @@ pub(super) fn open_left(path: &Path) -> Result<LeftOnTmpfs, KeptError> {
     if status.st_nlink != 1 {
         return Err(KeptError::Link);
     }
-    let file = File::from(file);
-    lock(&file)?;
-    Ok(LeftOnTmpfs { file, path: path.to_owned() })
+    Ok(File::from(file))
+}
+
+fn read_up_to(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let mut done = 0;
+    while done < len {
+        match file.read_at(&mut bytes[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
 }
 
 impl Left for LeftOnTmpfs {
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; len];
-        let mut done = 0;
-        while done < len {
-            match self.file.read_at(&mut bytes[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        bytes.truncate(done);
-        Ok(bytes)
+        read_up_to(&self.file, offset, len)
     }
 
     fn is_whole(&self, offset: u64, bytes: u64) -> io::Result<bool> {

@@ -182,15 +182,27 @@ impl Sim {
         Ok(kept)
     }
 
-    pub(super) async fn open_kept_file(&self, path: &Path) -> Result<KeptFile, KeptError> {
+    async fn kept_file(&self, path: &Path) -> Result<Rc<FileOfMemory>, KeptError> {
         self.io_time().await;
         let file = self.machine.kept.files.borrow().get(path).cloned();
         let file = file.ok_or(KeptError::Missing)?;
         match file.refusal.get() {
-            Some(Refusal::Link) => return Err(KeptError::Link),
-            Some(Refusal::Owner) => return Err(KeptError::Owner { found: 1, expected: 0 }),
-            None => {}
+            Some(Refusal::Link) => Err(KeptError::Link),
+            Some(Refusal::Owner) => Err(KeptError::Owner { found: 1, expected: 0 }),
+            None => Ok(file),
         }
+    }
+
+    pub(super) async fn peek_kept_file(
+        &self,
+        path: &Path,
+        len: usize,
+    ) -> Result<Vec<u8>, KeptError> {
+        Ok(part_of(&self.kept_file(path).await?.bytes(), 0, len))
+    }
+
+    pub(super) async fn open_kept_file(&self, path: &Path) -> Result<KeptFile, KeptError> {
+        let file = self.kept_file(path).await?;
         if file.is_locked.replace(true) {
             return Err(KeptError::Locked);
         }

@@ -474,6 +474,10 @@ impl Runtime for Sim {
         self.open_kept_file(path).await
     }
 
+    async fn peek_kept(&self, path: &Path, len: usize) -> Result<Vec<u8>, KeptError> {
+        self.peek_kept_file(path, len).await
+    }
+
     async fn list_kept(&self, folder: &Path, suffix: &str) -> Vec<PathBuf> {
         self.list_kept_files(folder, suffix).await
     }
