@@ -95,6 +95,13 @@ impl Core {
         self.0.idle_spin.set(window);
     }
 
+    /// How many completions the core's ring had since its start: while the number stays the same,
+    /// nothing came from the network or from a file.
+    #[must_use]
+    pub fn completions(&self) -> u64 {
+        self.0.completions.get()
+    }
+
     /// How long this core has looked for work and found none at once, ns since its start. It is CPU
     /// time that no request asked for.
     #[must_use]

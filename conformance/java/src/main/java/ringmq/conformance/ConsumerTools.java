@@ -92,13 +92,33 @@ final class ConsumerTools implements Scenario {
         rates();
     }
 
-    /** A sample is taken every ten seconds, so the numbers of a minute are there soon after. */
+    /**
+     * A sample is taken every ten seconds, so the numbers of a minute are there soon after. On a
+     * busy machine one command of the tools may take that minute: messages come all the while.
+     */
     private void rates() throws Exception {
         String number = "[\\d.]*[1-9][\\d.]*";
-        Thread.sleep(11_000);
-        Tools.prints("statsAll -t " + kit.topic,
-            kit.topic + "\\s+" + kit.group + "\\s+0\\s+" + number + "\\s+" + number);
-        Tools.prints("consumerProgress -g " + kit.group, "Consume TPS: " + number);
+        AtomicBoolean goesOn = new AtomicBoolean(true);
+        Thread sender = new Thread(() -> {
+            try {
+                for (int i = 0; goesOn.get(); i++) {
+                    send("rate-" + i, i);
+                    Thread.sleep(2_000);
+                }
+            } catch (Exception broken) {
+                System.out.println("no more messages for the rates: " + broken);
+            }
+        });
+        sender.start();
+        try {
+            Thread.sleep(11_000);
+            Tools.prints("statsAll -t " + kit.topic,
+                kit.topic + "\\s+" + kit.group + "\\s+\\d+\\s+" + number + "\\s+" + number);
+            Tools.prints("consumerProgress -g " + kit.group, "Consume TPS: " + number);
+        } finally {
+            goesOn.set(false);
+            sender.join();
+        }
     }
 
     private void runningInfo() throws Exception {
