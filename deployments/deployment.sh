@@ -63,6 +63,8 @@ begin() {
     settings "$1" > "$dir/$1/settings.properties"
     program=mqbroker
     case $1 in namesrv-*) program=mqnamesrv ;; esac
+    # What its last life said must not be taken for this one's.
+    rm -f "$dir/$1/said"
     "$bin/$program" -c "$dir/$1/settings.properties" > "$dir/$1/said" 2> "$dir/$1/log" < /dev/null &
     pid=$!
     echo "$pid" > "$dir/$1/pid"
