@@ -142,11 +142,28 @@ impl<R: Runtime> Inner<R> {
         }
         for _ in 0..GATHER_TURNS_MAX {
             let before = unwritten();
-            futures_lite::future::yield_now().await;
-            if unwritten() == before || before >= WRITE_BYTES_MAX {
+            if before >= WRITE_BYTES_MAX {
                 return;
             }
+            futures_lite::future::yield_now().await;
+            if unwritten() == before {
+                break;
+            }
         }
+        self.await_group().await;
+    }
+
+    /// Waits for the senders that were answered together ([`super::group`]).
+    async fn await_group(&self) {
+        let (group, appended) = (&self.writing.group, &self.writing.appended);
+        let Some(wait) = group.wait(appended.seen()) else { return };
+        let complete = async {
+            while !group.is_complete(appended.seen()) && !self.is_poisoned() {
+                appended.changed_since(appended.seen()).await;
+            }
+        };
+        or(complete, self.env.rt.sleep(wait)).await;
+        group.waited(appended.seen());
     }
 
     fn next_step(&self) -> Option<WriteStep> {
@@ -160,6 +177,7 @@ impl<R: Runtime> Inner<R> {
     }
 
     async fn write_step(&self, step: WriteStep) -> Result<(), LogFailure> {
+        let own_calls = self.writing.group.begin(self.writing.appended.seen());
         let ensured = self.ensure_file(self.writing.log.start_of(step.at)).await;
         ensured.map_err(LogFailure::harmless)?;
         let file = self.writing.log.file(step.at).await.map_err(LogFailure::harmless)?;
@@ -167,6 +185,7 @@ impl<R: Runtime> Inner<R> {
         self.writing.zeros.begin_write(step.device_end()).await;
         let (bytes, padded) = (step.device_end() - step.at, step.last.len() as u64);
         let is_sync = self.env.config.flush == FlushPolicy::Sync;
+        let began_nanos = self.env.rt.now_nanos();
         let (operation, done) = if is_sync {
             ("write and flush", file.write_both_durably_at(in_file, step.blocks, step.last).await)
         } else {
@@ -190,6 +209,8 @@ impl<R: Runtime> Inner<R> {
         if is_sync {
             self.watermarks.flush_to(step.upto);
         }
+        let took = Duration::from_nanos(self.env.rt.now_nanos().saturating_sub(began_nanos));
+        self.writing.group.end(own_calls, self.writing.appended.seen(), took);
         self.acknowledge();
         self.writing.check(&self.watermarks);
         self.writing.written.notify();

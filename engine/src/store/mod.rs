@@ -25,6 +25,7 @@ mod delete;
 mod derived;
 mod env;
 mod fill;
+mod group;
 mod indexing;
 mod life;
 mod light;

@@ -362,6 +362,7 @@ impl<R: Runtime> Opening<R> {
                 raw_queues: RefCell::default(),
                 light_properties: RefCell::default(),
                 appended: Signal::default(),
+                group: super::group::Group::default(),
                 written: Signal::default(),
                 flush_turn: Turn::default(),
             },

@@ -10,6 +10,7 @@
 //! [`Writing::check`] asserts these where a state change begins and ends. They say nothing about
 //! bytes from the disk.
 
+use super::group::Group;
 use super::space::Obstacle;
 use super::zeros::Zeros;
 use crate::commitlog::files::LogFiles;
@@ -46,6 +47,8 @@ pub(super) struct Writing<R: Runtime> {
     /// Reused by [`super::light`].
     pub(super) light_properties: RefCell<Vec<u8>>,
     pub(super) appended: Signal,
+    /// Which senders the next write may expect.
+    pub(super) group: Group,
     pub(super) written: Signal,
     pub(super) flush_turn: Turn,
 }

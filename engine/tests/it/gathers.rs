@@ -98,6 +98,45 @@ fn a_lone_message_waits_for_nothing_but_its_flush() {
     }
 }
 
+/// Messages a flush of `senders` closed loops, each `messages` long. A sender is back some 60 µs
+/// after its answer; a flush takes a few times as long.
+fn messages_a_flush(seed: u64, senders: usize, messages: usize) -> f64 {
+    let sim = Sim::new(seed);
+    sim.block_on(async {
+        let config = StoreConfig { flush: FlushPolicy::Sync, ..small_config("/store") };
+        let store = std::rc::Rc::new(open(&sim, &config).await);
+        let left = std::rc::Rc::new(std::cell::Cell::new(senders));
+        for _ in 0..senders {
+            let (rt, store, left) = (sim.clone(), store.clone(), left.clone());
+            sim.spawn(rt::Priority::Foreground, async move {
+                for _ in 0..messages {
+                    store.append(&draft("alpha", 0, b"one of many", &[])).unwrap();
+                    let end = store.appended();
+                    while store.acknowledged() < end {
+                        store.acknowledged_beyond(store.acknowledged()).await;
+                    }
+                    rt.sleep(Duration::from_micros(20 + rt.random_u64() % 40)).await;
+                }
+                left.set(left.get() - 1);
+            });
+        }
+        while left.get() > 0 {
+            sim.sleep(Duration::from_millis(1)).await;
+        }
+        (senders * messages) as f64 / store.write_counts().flushes as f64
+    })
+}
+
+#[test]
+fn senders_that_are_answered_together_are_flushed_together() {
+    for seed in 0..20 {
+        let (many, lone) = (messages_a_flush(seed, 16, 100), messages_a_flush(seed, 1, 20));
+        println!("{many:.1} messages of 16 senders a flush, {lone:.1} of a lone one");
+        assert!(many > 14.0, "{many:.1} of 16 with seed {seed}");
+        assert!((lone - 1.0).abs() < 0.01, "{lone}");
+    }
+}
+
 #[test]
 fn a_power_cut_takes_no_more_than_the_flush_interval_and_what_gathers() {
     let name = "a_power_cut_takes_no_more_than_the_flush_interval_and_what_gathers";
