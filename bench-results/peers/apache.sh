@@ -66,6 +66,8 @@ esac
 echo "listenPort=$namesrv_port" > "$folder/namesrv.conf"
 
 export ROCKETMQ_HOME="$folder"
+# What its last life said must not be taken for this one's.
+rm -f "$folder/broker.log"
 pin=
 if [ -n "$cores" ]; then pin="taskset -c $cores"; fi
 "$java" -Xms256m -Xmx256m -Duser.home="$folder" -cp "$folder/jars/*" \

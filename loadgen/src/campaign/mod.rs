@@ -14,6 +14,7 @@ mod block;
 mod html;
 mod page;
 mod peers;
+mod replication;
 mod targets;
 mod verdict;
 

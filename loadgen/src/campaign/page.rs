@@ -1,5 +1,6 @@
 //! What a campaign shows as text: its README, the table of the first screen.
 
+use super::replication;
 use super::targets::MEASUREMENTS;
 use super::verdict::{Judged, blocks, pairs};
 use crate::compare::put_together;
@@ -93,12 +94,12 @@ fn failed_blocks(folder: &Path) -> Result<usize> {
     Ok(failed)
 }
 
-/// The table of the first screen, from the newest campaign's blocks; without one every cell says
-/// that nothing was measured.
+/// The table of the first screen, from the newest campaign's blocks and from the published runs of
+/// `replication-cost` in `runs`; without them cells say that nothing was measured.
 ///
 /// # Errors
 /// When a block can't be read.
-pub fn first_screen(campaign: Option<&Path>) -> Result<String> {
+pub fn first_screen(campaign: Option<&Path>, runs: &Path) -> Result<String> {
     let mut text = String::from(
         "| load | | rate/s | RT p50 | p99 | p99.9 | CPU a message | blocks |\n\
          |---|---|---|---|---|---|---|---|\n",
@@ -120,8 +121,11 @@ pub fn first_screen(campaign: Option<&Path>) -> Result<String> {
             false => lines.concat(),
         });
     }
-    let replication = "sync replication instead of async, 64 senders";
-    let _infallible = writeln!(text, "| {replication} | {NOT_MEASURED} | | | | | | |");
+    let replicated = replication::lines(runs)?;
+    text.push_str(match replicated.as_str() {
+        "" => "| 64 senders, sync replication | not measured | | | | | | |\n",
+        lines => lines,
+    });
     match campaign.and_then(Path::file_name) {
         Some(name) => {
             let name = name.to_string_lossy();
@@ -137,7 +141,7 @@ pub fn first_screen(campaign: Option<&Path>) -> Result<String> {
 }
 
 /// Rate, three percentiles and CPU over all good blocks of a side, and how many those are.
-fn cells(rows: &[Row]) -> [String; 6] {
+pub(super) fn cells(rows: &[Row]) -> [String; 6] {
     let none = || NOT_MEASURED.to_owned();
     let Some(whole) = put_together(rows) else { return std::array::from_fn(|_| none()) };
     let times = whole.response.unwrap_or_default();
@@ -157,6 +161,8 @@ fn cells(rows: &[Row]) -> [String; 6] {
 /// # Errors
 /// When the file can't be read or written, or has no marks.
 pub(crate) fn write_first_screen(path: &Path, campaign: &Path) -> Result<()> {
+    // bench-results/campaigns/NAME is beside bench-results/runs.
+    let results = campaign.ancestors().nth(2).unwrap_or(campaign);
     let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
     let parts = text
         .split_once(MARK_BEGIN)
@@ -164,7 +170,7 @@ pub(crate) fn write_first_screen(path: &Path, campaign: &Path) -> Result<()> {
     let (before, behind) = parts.ok_or_else(|| {
         Error::Usage(format!("{} has no lines {MARK_BEGIN} and {MARK_END}", path.display()))
     })?;
-    let table = first_screen(Some(campaign))?;
+    let table = first_screen(Some(campaign), &results.join("runs"))?;
     let text = format!("{before}{MARK_BEGIN}\n{table}{MARK_END}{behind}");
     std::fs::write(path, text).map_err(Error::file("write", path))
 }

@@ -2,7 +2,7 @@
 
 use super::html::escape;
 use crate::env::Environment;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
 /// A table with more lines is folded up.
@@ -41,11 +41,48 @@ fn cell(value: &Value) -> String {
         ),
         Value::Object(facts) => table_of(facts.iter()),
         Value::Array(each) if each.iter().any(Value::is_object) => {
-            each.iter().map(cell).collect::<Vec<_>>().join("\n<hr>\n")
+            let shown = each.iter().enumerate().map(|(at, one)| match at {
+                0 => cell(one),
+                _ => cell(&beside(&each[0], one)),
+            });
+            shown.collect::<Vec<_>>().join("\n<hr>\n")
         }
         Value::Array(each) => each.iter().map(cell).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
+}
+
+/// The same, but of its lists with many lines only those that the first one has otherwise: six
+/// brokers of one run differ in a few of 500 settings.
+fn beside(first: &Value, one: &Value) -> Value {
+    let (Value::Object(first), Value::Object(facts)) = (first, one) else { return one.clone() };
+    let differing = facts.iter().map(|(name, value)| {
+        let shown = match (first.get(name), value) {
+            (Some(Value::Object(first)), Value::Object(many)) if many.len() > LINES_SHOWN => {
+                difference(first, many)
+            }
+            _ => value.clone(),
+        };
+        (name.clone(), shown)
+    });
+    Value::Object(differing.collect())
+}
+
+fn difference(first: &Map<String, Value>, many: &Map<String, Value>) -> Value {
+    let mut lines: Map<String, Value> = many
+        .iter()
+        .filter(|(name, value)| first.get(*name) != Some(*value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let same = many.len() - lines.len();
+    for name in first.keys().filter(|name| !many.contains_key(*name)) {
+        lines.insert(name.clone(), "not there".into());
+    }
+    if lines.is_empty() {
+        return format!("{same} lines, all as above").into();
+    }
+    lines.insert(format!("the other {same} lines"), "as above".into());
+    Value::Object(lines)
 }
 
 #[cfg(test)]
@@ -62,5 +99,20 @@ mod tests {
             (0..300).map(|at| (format!("key{at}"), json!("value"))).collect();
         let many = cell(&json!([{ "config": many }]));
         assert!(many.contains("<summary>300 lines</summary>"), "{many}");
+    }
+
+    #[test]
+    fn of_a_second_brokers_settings_only_those_are_shown_that_differ_from_the_firsts() {
+        let config = |role: &str| {
+            let mut many: Map<String, Value> =
+                (0..300).map(|at| (format!("key{at}"), json!("value"))).collect();
+            many.insert("brokerRole".into(), json!(role));
+            json!({"name": role, "config": many})
+        };
+        let page = cell(&json!([config("master"), config("slave"), config("master")]));
+        assert_eq!(page.matches("key7<").count(), 1, "{page}");
+        assert_eq!(page.matches("brokerRole").count(), 2, "{page}");
+        assert!(page.contains("the other 300 lines"), "{page}");
+        assert!(page.contains("301 lines, all as above"), "{page}");
     }
 }

@@ -185,7 +185,7 @@ fn the_first_screen_of_the_readme_is_what_the_newest_campaign_says() {
     let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
     let (_, rest) = readme.split_once(MARK_BEGIN).expect("the README has the mark");
     let (table, _) = rest.split_once(MARK_END).expect("and its end");
-    let told = first_screen(newest().as_deref()).unwrap();
+    let told = first_screen(newest().as_deref(), &project().join("bench-results/runs")).unwrap();
     assert_eq!(
         table.trim(),
         told.trim(),
