@@ -5,13 +5,13 @@
 //! groups, each of which waits for the other's flush too:
 //!
 //! ```text
-//!   at once:    │── flush of 5 ──│── flush of 11 ──│── flush of 5 ──│     16 senders, 2 flushes
-//!   together:   │ 11 come back │── flush of 16 ──│ 16 come back │──       16 senders, 1 flush
+//!   at once:    │─ flush of 5 ─│─ flush of 11 ─│─ flush of 5 ─│     16 senders, 2 flushes
+//!   together:   │ 11 are back │─ flush of 16 ─│ 16 are back │─     16 senders, 1 flush
 //! ```
 //!
 //! So the writer waits until as many calls have appended as were answered by the last flush or
-//! waited at its end: for half of the usual flush at most, and not where waiting was in vain before. A
-//! lone sender is all that is expected, and waits for nothing.
+//! waited at its end: for half of the usual flush at most, and not where waiting was in vain
+//! before. A lone sender is all that is expected, and waits for nothing.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The lines of the first screen that say what waiting for a slave costs. A campaign's blocks are of
-//! two brokers; these are from the published runs of `loadgen replication-cost`.
+//! The lines of the first screen that say what waiting for a slave costs. A campaign's blocks are
+//! of two brokers; these are from the published runs of `loadgen replication-cost`.
 
 use super::page::cells;
 use crate::cli::matrix::Slaves;
