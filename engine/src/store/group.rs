@@ -16,8 +16,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-/// The wait is at most this part of what a flush takes: two groups need two flushes, one group needs
-/// one and the wait.
+/// The wait is at most this part of what a flush takes: two groups need two flushes, one group
+/// needs one and the wait.
 const PART_OF_FLUSH: u32 = 2;
 /// Shorter waits are not worth a timer: a write into the page cache, a very fast device.
 const WAIT_MIN: Duration = Duration::from_micros(10);
