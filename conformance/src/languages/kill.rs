@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::program::{Program, Sent};
 use super::site::{Checked, Received, Site, ensure};
-use crate::limits::SEND_AGAIN_MAX;
+use crate::limits::{BUSY_MAX, BUSY_PAUSE, SEND_AGAIN_MAX};
 use crate::process::Stop;
 
 /// Messages before the kill, and messages that must be accepted after the restart.
@@ -173,10 +173,18 @@ impl Sends {
         Self { is_ordered: true, ..Self::default() }
     }
 
-    /// The broker is there.
+    /// The broker is there, and takes a message; one that calls itself busy takes the next.
     fn must(&mut self, producer: &mut Program) -> Result<(), Stop> {
-        let last = self.one(producer)?;
-        ensure(last.is_ok(), || format!("a send to a running broker failed: {last:?}"))
+        let end = Instant::now() + BUSY_MAX;
+        loop {
+            match self.one(producer)? {
+                Ok(()) => return Ok(()),
+                Err(why) if may_be_busy(&why) && Instant::now() < end => thread::sleep(BUSY_PAUSE),
+                Err(why) => {
+                    return Err(Stop::Cannot(format!("a send to a running broker failed: {why}")));
+                }
+            }
+        }
     }
 
     /// A failed message is not sent again: it may be there although nobody said so.
@@ -198,6 +206,12 @@ impl Sends {
         }
         Ok(sent)
     }
+}
+
+/// Whether a broker that is busy may have refused it. The C++ client's ordered send catches all
+/// that a broker says and calls it "No route info" (`DefaultMQProducerImpl`).
+fn may_be_busy(why: &str) -> bool {
+    why.contains("busy") || why.contains("No route info of this topic, ,")
 }
 
 #[cfg(test)]
