@@ -97,7 +97,7 @@ pub(crate) fn run_load_watched(
         let started = start_thread(part, bench.clock, Arc::clone(live));
         threads.push(started.inspect_err(|_| gate.give_up())?);
     }
-    let shown = progress.phase(label, load.warmup + load.duration);
+    let shown = progress.phase(label, load.warmup + load.duration).counted_after(load.warmup);
     while threads.iter().any(|thread| !thread.is_finished()) {
         std::thread::sleep(DISPLAY_EVERY);
         let reading = sum(&lives);

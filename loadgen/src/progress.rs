@@ -56,6 +56,7 @@ impl Progress {
             rocketmq_every: self.rocketmq_every,
             start: now,
             length,
+            lead: Duration::ZERO,
             last: Cell::new((now, Reading::default())),
             ended_with: Cell::new(None),
             rate: Cell::new((now, 0, 0.0)),
@@ -84,6 +85,8 @@ pub struct PhaseDisplay {
     rocketmq_every: Option<Duration>,
     start: Instant,
     length: Duration,
+    /// Time at the beginning in which nothing is counted.
+    lead: Duration,
     last: Cell<(Instant, Reading)>,
     /// The newest reading.
     ended_with: Cell<Option<Reading>>,
@@ -92,6 +95,12 @@ pub struct PhaseDisplay {
 }
 
 impl PhaseDisplay {
+    /// What is done in the first `lead` is not counted: it warms up.
+    #[must_use]
+    pub fn counted_after(self, lead: Duration) -> Self {
+        Self { lead, ..self }
+    }
+
     /// Shows the counters as they are now.
     pub fn update(&self, reading: &Reading) {
         self.ended_with.set(Some(*reading));
@@ -118,7 +127,7 @@ impl PhaseDisplay {
     /// Ends the display.
     pub fn finish(&self) {
         if let Some(reading) = self.ended_with.get().filter(|_| self.rocketmq_every.is_some()) {
-            let whole = self.start.elapsed();
+            let whole = self.start.elapsed().min(self.length).saturating_sub(self.lead);
             rocketmq::print(&rocketmq::complete_line(&reading, whole));
         }
         if let Some(bar) = &self.bar {

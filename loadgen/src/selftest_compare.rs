@@ -122,12 +122,15 @@ pub(crate) fn selftest(args: &SelftestArgs, stop: &Stop) -> Result<Outcome> {
     let _killed = own.stop();
     let outcome = judge(comparisons);
     ended?;
+    let findings = sentence(&outcome);
     let text = if args.json {
         String::from_utf8_lossy(&pretty(&outcome)?).into_owned()
     } else {
-        sentence(&outcome)
+        findings.clone()
     };
-    let _nobody_reads = writeln!(std::io::stdout(), "{text}\n{}", folder.path().display());
+    let asked = (&frame.empty_result(), &frame.command);
+    let end = folder.finish_findings(asked.0, asked.1, (&findings, outcome.holds))?;
+    let _nobody_reads = writeln!(std::io::stdout(), "{text}\n{}", end.display());
     Ok(outcome)
 }
 

@@ -21,6 +21,8 @@ use std::time::Duration;
 const PART_OF_FLUSH: u32 = 2;
 /// Shorter waits are not worth a timer: a write into the page cache, a very fast device.
 const WAIT_MIN: Duration = Duration::from_micros(10);
+/// A device that stood still for seconds says nothing of when senders come back.
+const WAIT_MAX: Duration = Duration::from_millis(5);
 /// After so many waits in vain, one after the other, the pause between two tries grows no longer.
 const MISSES_MAX: u32 = 6;
 
@@ -59,7 +61,7 @@ impl Group {
 
     /// How long to wait for the others; `None`: not at all.
     pub(super) fn wait(&self, calls: u64) -> Option<Duration> {
-        let wait = self.usual.get() / PART_OF_FLUSH;
+        let wait = (self.usual.get() / PART_OF_FLUSH).min(WAIT_MAX);
         if self.is_complete(calls) || wait < WAIT_MIN {
             return None;
         }
@@ -108,6 +110,13 @@ mod tests {
         let group = Group::default();
         group.end(group.begin(9), 9, Duration::from_micros(19));
         assert_eq!(group.wait(10), None, "half of the flush is no time");
+    }
+
+    #[test]
+    fn a_device_that_stood_still_makes_nobody_wait_for_long() {
+        let group = Group::default();
+        group.end(group.begin(2), 2, Duration::from_secs(10));
+        assert_eq!(group.wait(3), Some(WAIT_MAX));
     }
 
     #[test]

@@ -111,6 +111,26 @@ impl RunFolder {
         Ok(end)
     }
 
+    /// The end of a run that has findings and no rows: writes them into its README, and takes
+    /// `.FAIL` from the folder's name when they are good. Returns the folder's path.
+    ///
+    /// # Errors
+    /// When something can't be written.
+    pub fn finish_findings(
+        self,
+        result: &RunResult,
+        command: &str,
+        (findings, is_good): (&str, bool),
+    ) -> Result<PathBuf> {
+        self.write("README.md", question(result, command, Some(findings)).as_bytes())?;
+        if !is_good {
+            return Ok(self.path);
+        }
+        let end = self.out.join(&self.name);
+        fs::rename(&self.path, &end).map_err(Error::file("rename", &self.path))?;
+        Ok(end)
+    }
+
     fn write_openmessaging(&self, result: &RunResult) -> Result<()> {
         let folder = self.path.join("openmessaging");
         fs::create_dir_all(&folder).map_err(Error::file("create", folder))?;
@@ -237,6 +257,17 @@ pub fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 fn readme(result: &RunResult, command: &str, answer: Option<&str>) -> String {
+    format!(
+        "{}\nCharts: `report.html`. Figures: `result.json`. Histograms: `response.hgrm`, \
+         `service.hgrm` (headline row), `hgrm/` (all rows), `*.hlog` (all values of a row). \
+         Tables: `rows.csv`, `over_time.csv`; for other tools `openmessaging/`. \
+         Where it ran: `environment.json`. What ran: `config/`.\n",
+        question(result, command, answer)
+    )
+}
+
+/// What was asked, expected and answered, and how to ask again.
+fn question(result: &RunResult, command: &str, answer: Option<&str>) -> String {
     let expectation = result
         .expectation
         .as_deref()
@@ -249,11 +280,7 @@ fn readme(result: &RunResult, command: &str, answer: Option<&str>) -> String {
         "# {}\n\n## Question\n\n{}\n\n\
          ## Expectation, written before the run\n\n{expectation}\n\n\
          ## Answer\n\n{answer}\n\n\
-         ## Exact command\n\n```text\n{command}\n```\n\n\
-         Charts: `report.html`. Figures: `result.json`. Histograms: `response.hgrm`, \
-         `service.hgrm` (headline row), `hgrm/` (all rows), `*.hlog` (all values of a row). \
-         Tables: `rows.csv`, `over_time.csv`; for other tools `openmessaging/`. \
-         Where it ran: `environment.json`. What ran: `config/`.\n",
+         ## Exact command\n\n```text\n{command}\n```\n",
         result.name, result.question
     )
 }

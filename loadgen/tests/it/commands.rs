@@ -237,6 +237,23 @@ fn known_stalls_are_found_or_the_machine_is_too_busy_to_tell() {
 }
 
 #[test]
+fn comparisons_of_a_broker_with_itself_are_kept_with_what_they_say() {
+    let out = tempfile::tempdir().unwrap();
+    let mut command = loadgen();
+    command.args(["selftest", "--compare", "--times", "1", "--blocks", "2", "--window", "100ms"]);
+    let ended = command.arg("--out").arg(out.path()).output().unwrap();
+    let folder = crate::program::only_folder(out.path()).unwrap();
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    assert!(readme.contains("a broker and itself: a difference in "), "{readme}");
+    assert!(folder.join("comparisons.json").exists());
+    // With two blocks either may come out: the name, the text and the status agree.
+    let holds = readme.contains("selftest --compare holds");
+    assert_eq!(folder.to_string_lossy().ends_with(".FAIL"), !holds, "{readme}");
+    assert_eq!(ended.status.code(), Some(if holds { 0 } else { 7 }), "{}", said(&ended));
+    assert!(said(&ended).contains(folder.to_str().unwrap()), "{}", said(&ended));
+}
+
+#[test]
 fn a_workload_file_is_the_command_line_and_a_wrong_key_names_the_right_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("load.toml");

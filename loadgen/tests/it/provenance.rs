@@ -65,7 +65,7 @@ fn no_percentile_is_written_from_too_few_messages() {
 fn the_lines_of_rocketmqs_benchmark_are_on_standard_output() {
     let broker = start_one(Sends::Acknowledged);
     let more = ["--rocketmq-lines", "--report-interval", "200ms", "--duration", "1"];
-    let ended = Ended::run(broker.addr, &more);
+    let ended = Ended::run(broker.addr, &[&more[..], &["--warmup", "1s"]].concat());
     let words = |line: &str| -> Vec<String> {
         line.split(" | ").map(|part| part.split(": ").next().unwrap().to_owned()).collect()
     };
@@ -79,4 +79,8 @@ fn the_lines_of_rocketmqs_benchmark_are_on_standard_output() {
     let last = said.iter().find(|line| line.starts_with("[Complete] ")).unwrap();
     assert_eq!(words(last)[0], "[Complete] Send Total", "{last}");
     assert_eq!(words(last)[1..], names, "{last}");
+    let number = |part: &str| part.split(": ").nth(1).unwrap().parse::<u64>().unwrap();
+    let parts: Vec<&str> = last.split(" | ").collect();
+    let (total, tps) = (number(parts[0]), number(parts[1]));
+    assert!(total > 0 && tps >= total, "the rate of one second, without its warm-up: {last}");
 }
