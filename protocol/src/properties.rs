@@ -3,6 +3,7 @@
 //! They are kept as bytes: a broker looks up two or three of them and stores the rest untouched.
 
 use crate::find::find_either;
+use std::ops::Range;
 
 /// Between name and value.
 pub const NAME_VALUE_SEPARATOR: u8 = 1;
@@ -86,6 +87,19 @@ pub mod names {
 /// All well-formed properties. An entry without a 0x01 strictly inside is skipped, as Java skips
 /// it.
 pub fn iter(properties: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    spans(properties)
+        .filter_map(|(name, value)| Some((properties.get(name)?, properties.get(value)?)))
+}
+
+/// The same of a text: separators are ASCII, so names and values are texts too.
+pub fn iter_text(properties: &str) -> impl Iterator<Item = (&str, &str)> {
+    spans(properties.as_bytes())
+        .filter_map(|(name, value)| Some((properties.get(name)?, properties.get(value)?)))
+}
+
+/// Where the names and values of well-formed properties lie.
+#[inline]
+fn spans(properties: &[u8]) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         while at < properties.len() {
@@ -99,10 +113,8 @@ pub fn iter(properties: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
             let end = find_either(properties, name_end + 1, PROPERTY_SEPARATOR, PROPERTY_SEPARATOR)
                 .unwrap_or(properties.len());
             at = end + 1;
-            let (name, value) =
-                (properties.get(start..name_end)?, properties.get(name_end + 1..end)?);
-            if !name.is_empty() && !value.is_empty() {
-                return Some((name, value));
+            if start < name_end && name_end + 1 < end {
+                return Some((start..name_end, name_end + 1..end));
             }
         }
         None
@@ -132,7 +144,8 @@ pub fn entries(properties: &[u8]) -> impl Iterator<Item = &[u8]> {
         if rest.is_empty() {
             return None;
         }
-        let end = memchr::memchr(PROPERTY_SEPARATOR, rest).unwrap_or(rest.len());
+        let end =
+            find_either(rest, 0, PROPERTY_SEPARATOR, PROPERTY_SEPARATOR).unwrap_or(rest.len());
         let (entry, later) = rest.split_at(end);
         rest = later.get(1..).unwrap_or_default();
         Some(entry)

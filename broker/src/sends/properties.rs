@@ -140,24 +140,22 @@ const DEAD_LETTERS_DELAY: &[u8] = b"DELAY\x01-1\x02";
 /// Reads what decides what becomes of the message.
 pub(crate) fn read(sent: &str) -> Said<'_> {
     let mut said = Said::default();
-    for (name, value) in protocol::properties::iter(sent.as_bytes()) {
-        // Cut from a str at ASCII bytes: always a str again.
-        let text = || std::str::from_utf8(value).expect("a piece of a str at ASCII bytes");
+    for (name, value) in protocol::properties::iter_text(sent) {
         match name {
-            b"UNIQ_KEY" => said.unique_key = Some(text()),
-            b"DELAY" => said.delay_level = text().trim().parse().unwrap_or(0),
-            b"TIMER_DELAY_SEC" => said.timed.delay_sec = Some(text()),
-            b"TIMER_DELAY_MS" => said.timed.delay_ms = Some(text()),
-            b"TIMER_DELIVER_MS" => said.timed.deliver_ms = Some(text()),
-            b"TIMER_OUT_MS" => said.timed.has_slot = true,
-            b"TIMER_DEL_UNIQKEY" => said.timed.recalls = true,
-            b"TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case(b"true"),
-            b"PGROUP" => said.producer_group = Some(text()),
-            b"WAIT" => said.no_wait = value.eq_ignore_ascii_case(b"false"),
-            b"__SHARDINGKEY" => said.sharded = true,
-            b"__LITE_TOPIC" => said.lite = Some(text()),
-            b"_SYS_MSG_PRIORITY_" => {
-                said.priority = text().parse().ok().filter(|priority| *priority >= 0)
+            "UNIQ_KEY" => said.unique_key = Some(value),
+            "DELAY" => said.delay_level = value.trim().parse().unwrap_or(0),
+            "TIMER_DELAY_SEC" => said.timed.delay_sec = Some(value),
+            "TIMER_DELAY_MS" => said.timed.delay_ms = Some(value),
+            "TIMER_DELIVER_MS" => said.timed.deliver_ms = Some(value),
+            "TIMER_OUT_MS" => said.timed.has_slot = true,
+            "TIMER_DEL_UNIQKEY" => said.timed.recalls = true,
+            "TRAN_MSG" => said.transactional = value.eq_ignore_ascii_case("true"),
+            "PGROUP" => said.producer_group = Some(value),
+            "WAIT" => said.no_wait = value.eq_ignore_ascii_case("false"),
+            "__SHARDINGKEY" => said.sharded = true,
+            "__LITE_TOPIC" => said.lite = Some(value),
+            "_SYS_MSG_PRIORITY_" => {
+                said.priority = value.parse().ok().filter(|priority| *priority >= 0)
             }
             _ => {}
         }
@@ -176,8 +174,8 @@ pub(crate) fn pieces<'a>(
     let sent = sent.as_bytes();
     let mut pieces = Pieces { pieces: [&[]; PIECES_MAX], len: 0 };
     let (mut kept_from, mut at) = (0, 0);
-    while let Some(rest) = sent.get(at..).filter(|rest| !rest.is_empty()) {
-        let end = memchr::memchr(END, rest).map_or(sent.len(), |length| at + length + 1);
+    for entry in protocol::properties::entries(sent) {
+        let end = (at + entry.len() + 1).min(sent.len());
         if is_taken_out(sent.get(at..end).unwrap_or_default(), change) {
             if !pieces.push(sent.get(kept_from..at).unwrap_or_default()) {
                 return None;

@@ -42,5 +42,8 @@ fn req_i64(field: &'static str, raw: Option<RawText<'_>>) -> Result<i64, HeaderE
 }
 
 fn is_true(raw: Option<RawText<'_>>) -> bool {
-    raw.is_some_and(|raw| parse_bool(&raw.to_cow()))
+    raw.is_some_and(|raw| match raw.as_plain() {
+        Some(plain) => parse_bool(plain),
+        None => parse_bool(&raw.to_cow()),
+    })
 }

@@ -1,7 +1,7 @@
 //! PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361), request and answer.
 
 use super::{Scratch, opt_i32, opt_i64, req_i32, req_i64};
-use crate::remoting::{Ext, ExtWriter, HeaderError, Key};
+use crate::remoting::{Ext, ExtWriter, HeaderError};
 
 /// The fields of a pull request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,16 +39,6 @@ pub struct PullHeader<'s> {
 impl<'s> PullHeader<'s> {
     /// Reads the header from a request's fields, each looked at once.
     pub fn decode(ext: &Ext<'s>, scratch: &'s mut Scratch) -> Result<Self, HeaderError> {
-        let mut found = [None; 14];
-        ext.each(|key, value| {
-            let slot = match key {
-                Key::Letter(_) => None, // none of a pull's fields
-                Key::Text(text) => text.as_plain().map_or_else(|| slot(&text.to_cow()), slot),
-            };
-            if let Some(place) = slot.and_then(|slot| found.get_mut(slot)) {
-                *place = Some(value);
-            }
-        });
         let [
             group,
             topic,
@@ -64,7 +54,7 @@ impl<'s> PullHeader<'s> {
             bytes,
             source,
             lite,
-        ] = found;
+        ] = ext.collect(slot);
         let [group, topic, subscription, expression_type, lite_topic] =
             scratch.resolve([group, topic, sub, kind, lite]);
         Ok(Self {

@@ -3,7 +3,7 @@
 
 use super::{Scratch, is_true, opt_i32, opt_i64, req_i32, req_i64};
 use crate::json::text::RawText;
-use crate::remoting::{Ext, ExtWriter, HeaderError, Key};
+use crate::remoting::{Ext, ExtWriter, HeaderError};
 
 /// The fields of a send request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,30 +58,17 @@ const BATCH: usize = 12;
 const BROKER_NAME: usize = 13;
 
 impl<'s> Found<'s> {
-    /// Visits each field of the frame once.
+    /// A header of V2 keys alone is taken as it was parsed; of any other, each field is visited
+    /// once.
+    #[inline]
     fn collect(ext: &Ext<'s>) -> Self {
-        let mut found = Self::default();
-        ext.each(|key, value| {
-            let slot = match key {
-                Key::Letter(letter) => slot_of_letter(letter),
-                Key::Text(text) => text.as_plain().map_or_else(|| slot(&text.to_cow()), slot),
-            };
-            if let Some(place) = slot.and_then(|slot| found.0.get_mut(slot)) {
-                *place = Some(value);
-            }
-        });
-        found
+        Self(ext.letters().unwrap_or_else(|| ext.collect(slot)))
     }
-}
-
-#[inline]
-fn slot_of_letter(letter: u8) -> Option<usize> {
-    letter.checked_sub(b'a').map(usize::from) // 14 and above: no place in `Found`
 }
 
 fn slot(key: &str) -> Option<usize> {
     match key.as_bytes() {
-        [letter] => slot_of_letter(*letter),
+        [letter] => letter.checked_sub(b'a').map(usize::from), // 14 and above: no place in `Found`
         _ => slot_v1(key),
     }
 }

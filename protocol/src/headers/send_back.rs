@@ -1,7 +1,7 @@
 //! CONSUMER_SEND_MSG_BACK (36): a consumer gives a message back, to get it again later.
 
 use super::{Scratch, is_true, opt_i32, req_i32, req_i64};
-use crate::remoting::{Ext, ExtWriter, HeaderError, Key};
+use crate::remoting::{Ext, ExtWriter, HeaderError};
 
 /// Which message comes back, and when it is to be delivered again
 /// (`ConsumerSendMsgBackRequestHeader` of RocketMQ 5.5.0).
@@ -31,17 +31,7 @@ impl<'s> SendBackHeader<'s> {
     /// Reads the header from a request's fields, each looked at once. Fields `offset`, `group` and
     /// `delayLevel` are mandatory.
     pub fn decode(ext: &Ext<'s>, scratch: &'s mut Scratch) -> Result<Self, HeaderError> {
-        let mut found = [None; 8];
-        ext.each(|key, value| {
-            let slot = match key {
-                Key::Letter(_) => None, // none of these fields
-                Key::Text(text) => text.as_plain().map_or_else(|| slot(&text.to_cow()), slot),
-            };
-            if let Some(place) = slot.and_then(|slot| found.get_mut(slot)) {
-                *place = Some(value);
-            }
-        });
-        let [offset, group, level, id, topic, unit_mode, max, broker] = found;
+        let [offset, group, level, id, topic, unit_mode, max, broker] = ext.collect(slot);
         let [group, origin_msg_id, origin_topic, broker_name] =
             scratch.resolve([group, id, topic, broker]);
         Ok(Self {

@@ -85,6 +85,25 @@ const INT_DIGITS_MAX: usize = 10;
 /// `\u0001`, `\u0002`.
 const SEPARATOR_ESCAPE_BYTES: usize = 6;
 
+/// `"x":"`
+const LETTER_KEY_BYTES: usize = 5;
+
+/// Where a value ends that starts at `from`, and whether it has escapes: those of the separators of
+/// properties and no others, else `None`.
+#[inline]
+fn plain_value_end(bytes: &[u8], from: usize) -> Option<(usize, bool)> {
+    let mut end = find_either(bytes, from, b'"', b'\\')?;
+    let mut escaped = false;
+    while let [b'\\', escape @ ..] = bytes.get(end..)? {
+        if !matches!(escape, [b'u', b'0', b'0', b'0', b'0'..=b'9', ..]) {
+            return None;
+        }
+        escaped = true;
+        end = find_either(bytes, end + SEPARATOR_ESCAPE_BYTES, b'"', b'\\')?;
+    }
+    Some((end, escaped))
+}
+
 /// A position in a JSON text.
 #[derive(Debug, Clone)]
 pub struct Scanner<'a> {
@@ -232,34 +251,48 @@ impl<'a> Scanner<'a> {
     pub(crate) fn plain_member(&mut self) -> Option<[(usize, usize, bool); 2]> {
         let bytes = self.text.as_bytes();
         let key = self.at + 1;
-        let key_end = match bytes.get(self.at..)? {
-            // The fields of a send have keys of one letter: no need to look for its end.
-            [b'"', letter, b'"', b':', b'"', ..] if *letter != b'"' && *letter != b'\\' => key + 1,
-            [b'"', ..] => {
-                let end = find_either(bytes, key, b'"', b'\\')?;
-                if !bytes.get(end..)?.starts_with(b"\":\"") {
-                    return None;
-                }
-                end
-            }
-            _ => return None,
-        };
-        let value = key_end + 3;
-        let mut value_end = match bytes.get(value..)? {
-            // One digit, as half of a send's fields are.
-            [b'0'..=b'9', b'"', ..] => value + 1,
-            _ => find_either(bytes, value, b'"', b'\\')?,
-        };
-        let mut escaped = false;
-        while let [b'\\', escape @ ..] = bytes.get(value_end..)? {
-            if !matches!(escape, [b'u', b'0', b'0', b'0', b'0'..=b'9', ..]) {
-                return None;
-            }
-            escaped = true;
-            value_end = find_either(bytes, value_end + SEPARATOR_ESCAPE_BYTES, b'"', b'\\')?;
+        if bytes.get(self.at) != Some(&b'"') {
+            return None;
         }
+        let key_end = find_either(bytes, key, b'"', b'\\')?;
+        if !bytes.get(key_end..)?.starts_with(b"\":\"") {
+            return None;
+        }
+        let value = key_end + 3;
+        let (value_end, escaped) = plain_value_end(bytes, value)?;
         self.at = value_end + 1;
         Some([(key, key_end, false), (value, value_end, escaped)])
+    }
+
+    /// Takes members `"x":"value"` of an object, without white space and with keys from `a` to `p`,
+    /// as long as they follow one another: what the header of a V2 send consists of. `found` gets
+    /// the letter and where the value lies, as [`Scanner::plain_member`] gives it. True when another
+    /// member does not follow; false, and before that member, when it has any other form.
+    #[inline]
+    pub(crate) fn letter_members(
+        &mut self,
+        mut found: impl FnMut(u8, (usize, usize, bool)),
+    ) -> bool {
+        let bytes = self.text.as_bytes();
+        while let Some(chunk) = bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let [b'"', letter @ b'a'..=b'p', b'"', b':', b'"', first, second, _] = *chunk else {
+                return false;
+            };
+            let value = self.at + LETTER_KEY_BYTES;
+            // One digit, as half of a send's fields are.
+            let end = if second == b'"' && first.is_ascii_digit() {
+                Some((value + 1, false))
+            } else {
+                plain_value_end(bytes, value)
+            };
+            let Some((end, escaped)) = end else { return false };
+            found(letter, (value, end, escaped));
+            self.at = end + 1;
+            if !self.take_comma_before_quote() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes the comma between two members when the next one's key follows it at once.

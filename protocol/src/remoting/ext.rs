@@ -11,15 +11,27 @@ use crate::json::text::RawText;
 /// How many fields are found again without scanning. A header of the data path has 14 to 18.
 const INDEXED_MAX: usize = 20;
 
+/// How many letters have a place of their own, from `a` on: the keys of a V2 send and two more.
+const LETTERS: usize = 16;
+const ALPHABET: &str = "abcdefghijklmnop";
+
 /// The custom fields of one header: a view into the frame, validated when the frame was parsed.
 ///
-/// The parse remembers the positions of the first [`INDEXED_MAX`] fields; a header with more fields
-/// is scanned again at each access. A request of the data path is decoded in one walk by its own
-/// header type ([`crate::headers`]); the getters here are for the other requests. Of a repeated key
-/// the last value counts.
+/// The parse remembers where the values of one-letter keys lie, and the first [`INDEXED_MAX`] other
+/// fields; a header with more is scanned again at each access. A request of the data path is decoded
+/// by its own header type ([`crate::headers`]); the getters here are for the other requests. Of a
+/// repeated key the last value counts.
+///
+/// ```text
+///   {"a":"group","b":"topic","i":"…","nsd":"false"}
+///     letters[0] ^  [1] ^  letters[8] ^     ^ index[0]
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Ext<'a> {
     source: Source<'a>,
+    /// Values of keys of one letter, in JSON headers. One that lies at 0 is not there: before a
+    /// value comes its key.
+    letters: [Span; LETTERS],
     count: usize,
     index: [FieldAt; INDEXED_MAX],
 }
@@ -50,7 +62,26 @@ struct Span {
 
 const ESCAPED: u16 = 1 << 15;
 
+/// Start, end, and whether the text between them has escapes, as the scanner gives it.
+type Place = (usize, usize, bool);
+
+/// Where a letter's value is in [`Ext::letters`]; [`LETTERS`] and more for other bytes.
+fn letter_place(letter: u8) -> usize {
+    usize::from(letter.wrapping_sub(b'a'))
+}
+
 impl Span {
+    const NONE: Self = Self { start: 0, length: 0 };
+
+    fn is_there(self) -> bool {
+        self.start != 0
+    }
+
+    #[inline]
+    fn of_place((start, end, escaped): Place) -> Option<Self> {
+        Self::new(start, end, escaped)
+    }
+
     /// `None` when it lies too far in, or is too long, for two bytes.
     fn new(start: usize, end: usize, escaped: bool) -> Option<Self> {
         let start_u16 = u16::try_from(start).ok()?;
@@ -78,34 +109,42 @@ impl<'a> Ext<'a> {
     /// No fields.
     pub(super) const EMPTY: Ext<'static> = Ext {
         source: Source::Binary(&[]),
+        letters: [Span::NONE; LETTERS],
         count: 0,
-        index: [FieldAt { key: Span { start: 0, length: 0 }, value: Span { start: 0, length: 0 } };
-            INDEXED_MAX],
+        index: [FieldAt { key: Span::NONE, value: Span::NONE }; INDEXED_MAX],
     };
 
     /// Reads the object whose `{` was taken, checking every field, so that walking them later can't
-    /// fail.
-    pub(super) fn read_json(text: &'a str, scanner: &mut Scanner<'a>) -> Result<Self, JsonError> {
+    /// fail. In place, as the index is long to be moved; fields of an object before it are gone.
+    pub(super) fn read_json(
+        &mut self,
+        text: &'a str,
+        scanner: &mut Scanner<'a>,
+    ) -> Result<(), JsonError> {
         let start = scanner.offset();
-        let mut ext =
-            Self { source: Source::Json(text.get(start..).unwrap_or_default()), ..Self::EMPTY };
+        let text = text.get(start..).unwrap_or_default();
+        if !self.is_empty() {
+            *self = Self::EMPTY;
+        }
+        self.source = Source::Json(text);
+        let place = |(from, to, escaped)| (from - start, to - start, escaped);
         let mut first = true;
         'members: while scanner.more(&mut first, b'}')? {
-            let span = |(from, to, escaped): (usize, usize, bool)| {
-                Span::new(from - start, to - start, escaped)
-            };
+            if scanner.letter_members(|letter, value| self.add_letter(letter, place(value))) {
+                continue 'members;
+            }
             while let Some([key, value]) = scanner.plain_member() {
-                ext.add(span(key), span(value));
+                self.add_json(text, place(key), place(value));
                 if !scanner.take_comma_before_quote() {
                     continue 'members;
                 }
             }
             let key = scanner.key_span()?;
             if let Some(value) = scanner.value_span()? {
-                ext.add(span(key), span(value));
+                self.add_json(text, place(key), place(value));
             }
         }
-        Ok(ext)
+        Ok(())
     }
 
     /// Fields that were checked by the binary header's reader, which calls [`Ext::add_binary`] for
@@ -126,6 +165,25 @@ impl<'a> Ext<'a> {
                 Span::new(key.start, key.end, false),
                 Span::new(value.start, value.end, false),
             );
+        }
+    }
+
+    /// A field in whatever form. A key with escapes, which no client sends, may be any other key:
+    /// such a header is scanned at each access.
+    fn add_json(&mut self, text: &str, key: Place, value: Place) {
+        let (start, end, escaped) = key;
+        match text.as_bytes().get(start..end) {
+            _ if escaped => self.count = INDEXED_MAX + 1,
+            Some([letter]) if letter_place(*letter) < LETTERS => self.add_letter(*letter, value),
+            _ => self.add(Span::new(start, end, false), Span::of_place(value)),
+        }
+    }
+
+    #[inline]
+    fn add_letter(&mut self, letter: u8, value: Place) {
+        match (self.letters.get_mut(letter_place(letter)), Span::of_place(value)) {
+            (Some(place), Some(value)) => *place = value,
+            _ => self.count = INDEXED_MAX + 1,
         }
     }
 
@@ -151,32 +209,44 @@ impl<'a> Ext<'a> {
             });
         }
         Entries(Inner::Indexed {
+            letters: self.letters.iter().enumerate(),
             fields: self.index.get(..self.count).unwrap_or_default().iter(),
             source: self.source,
         })
     }
 
-    /// Calls `visit` for each of [`Ext::entries`]. Requests of the data path are decoded by it, so
-    /// each kind of source has its own loop.
+    /// The values of the fields that `slot` knows, each at its place there. Requests of the data
+    /// path are decoded by it: every field is looked at once.
     #[inline]
-    pub(crate) fn each(&self, mut visit: impl FnMut(Key<'a>, RawText<'a>)) {
-        match self.source {
-            Source::Json(text) if self.count <= INDEXED_MAX => {
-                for field in self.index.get(..self.count).unwrap_or_default() {
-                    let letter = if field.key.length == 1 {
-                        text.as_bytes().get(usize::from(field.key.start))
-                    } else {
-                        None
-                    };
-                    let key = letter
-                        .map(|letter| Key::Letter(*letter))
-                        .or_else(|| field.key.of_text(text).map(Key::Text));
-                    let (Some(key), Some(value)) = (key, field.value.of_text(text)) else { return };
-                    visit(key, value);
-                }
+    pub(crate) fn collect<const N: usize>(
+        &self,
+        slot: impl Fn(&str) -> Option<usize>,
+    ) -> [Option<RawText<'a>>; N] {
+        let mut found = [None; N];
+        for (key, value) in self.entries() {
+            let slot = key.as_plain().map_or_else(|| slot(&key.to_cow()), &slot);
+            if let Some(place) = slot.and_then(|slot| found.get_mut(slot)) {
+                *place = Some(value);
             }
-            _ => self.entries().for_each(|(key, value)| visit(Key::Text(key), value)),
         }
+        found
+    }
+
+    /// The values of the keys `a`, `b`, … when all keys of the header are such letters, as those of
+    /// a V2 send are; `None` for a header that has others too.
+    #[inline]
+    pub(crate) fn letters<const N: usize>(&self) -> Option<[Option<RawText<'a>>; N]> {
+        let Source::Json(text) = self.source else { return None };
+        if self.count > 0 {
+            return None;
+        }
+        let mut values = [None; N];
+        for (value, span) in values.iter_mut().zip(self.letters) {
+            if span.is_there() {
+                *value = span.of_text(text);
+            }
+        }
+        Some(values)
     }
 
     /// All fields; numbers and booleans as their text.
@@ -187,7 +257,7 @@ impl<'a> Ext<'a> {
     /// Whether there is no field at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.count == 0 && !self.letters.iter().any(|letter| letter.is_there())
     }
 
     /// The value of `key`.
@@ -196,6 +266,12 @@ impl<'a> Ext<'a> {
         if self.count > INDEXED_MAX {
             let found = self.entries().filter(|(found, _)| is(found, key)).last();
             return found.map(|(_, value)| value.to_cow());
+        }
+        if let ([letter], Source::Json(text)) = (key.as_bytes(), self.source)
+            && let Some(value) = self.letters.get(letter_place(*letter))
+            && value.is_there()
+        {
+            return value.of_text(text).map(|value| value.to_cow());
         }
         let fields = self.index.get(..self.count).unwrap_or_default();
         let found = fields.iter().rev().find(|field| self.is_key(field.key, key))?;
@@ -208,12 +284,10 @@ impl<'a> Ext<'a> {
 
     /// Whether a key of the index is this one. Most are told apart by their length alone.
     fn is_key(&self, found: Span, key: &str) -> bool {
-        let escaped = found.length & ESCAPED != 0;
-        if !escaped && usize::from(found.length) != key.len() {
+        if usize::from(found.length) != key.len() {
             return false;
         }
         match self.source {
-            Source::Json(text) if escaped => found.of_text(text).is_some_and(|text| is(&text, key)),
             Source::Json(text) => text.as_bytes().get(found.range()) == Some(key.as_bytes()),
             Source::Binary(bytes) => bytes.get(found.range()) == Some(key.as_bytes()),
         }
@@ -274,7 +348,8 @@ pub(crate) fn parse_i64(field: &'static str, text: &str) -> Result<Option<i64>, 
     parse(field, text, "a 64-bit number")
 }
 
-fn parse<T: std::str::FromStr>(
+#[inline]
+fn parse<T: std::str::FromStr + From<u8>>(
     field: &'static str,
     text: &str,
     expected: &'static str,
@@ -282,19 +357,14 @@ fn parse<T: std::str::FromStr>(
     if text.is_empty() {
         return Ok(None);
     }
+    // Half of a send's numbers have one digit.
+    if let [digit @ b'0'..=b'9'] = text.as_bytes() {
+        return Ok(Some(T::from(digit - b'0')));
+    }
     match text.parse() {
         Ok(number) => Ok(Some(number)),
         Err(_) => Err(HeaderError::Invalid { field, expected, found: excerpt(text) }),
     }
-}
-
-/// A field's key as [`Ext::each`] shows it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Key<'a> {
-    /// A key of one byte without an escape, as all keys of a V2 send are. It needs no text.
-    Letter(u8),
-    /// Any key, also of one letter.
-    Text(RawText<'a>),
 }
 
 /// Iterator over the fields of an [`Ext`].
@@ -303,8 +373,15 @@ pub struct Entries<'e, 'a>(Inner<'e, 'a>);
 
 #[derive(Debug, Clone)]
 enum Inner<'e, 'a> {
-    Indexed { fields: std::slice::Iter<'e, FieldAt>, source: Source<'a> },
-    Json { scanner: Scanner<'a>, first: bool },
+    Indexed {
+        letters: std::iter::Enumerate<std::slice::Iter<'e, Span>>,
+        fields: std::slice::Iter<'e, FieldAt>,
+        source: Source<'a>,
+    },
+    Json {
+        scanner: Scanner<'a>,
+        first: bool,
+    },
     Binary(Reader<'a>),
 }
 
@@ -314,7 +391,12 @@ impl<'a> Iterator for Entries<'_, 'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
-            Inner::Indexed { fields, source } => {
+            Inner::Indexed { letters, fields, source } => {
+                if let (Some((at, value)), Source::Json(text)) =
+                    (letters.find(|(_, value)| value.is_there()), &source)
+                {
+                    return Some((RawText::plain(ALPHABET.get(at..=at)?), value.of_text(text)?));
+                }
                 let field = fields.next()?;
                 match source {
                     Source::Json(text) => {

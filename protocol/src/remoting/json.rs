@@ -15,10 +15,7 @@ use crate::json::JsonError;
 use crate::json::scan::{RawValue, Scanner};
 
 pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<'a>, DecodeError> {
-    let text = std::str::from_utf8(header).map_err(|error| DecodeError::Utf8 {
-        what: "the JSON header",
-        offset: error.valid_up_to(),
-    })?;
+    let text = simdutf8::basic::from_utf8(header).map_err(|_| not_utf8(header))?;
     let mut view = CommandView {
         serialize: SerializeType::Json,
         code: 0,
@@ -41,7 +38,7 @@ pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<
         }
         let key = scanner.key_and_colon()?;
         if key.as_plain() == Some("extFields") {
-            view.ext = ext_fields(text, &mut scanner)?;
+            ext_fields(&mut view.ext, text, &mut scanner)?;
             continue;
         }
         let value = scanner.value()?;
@@ -59,6 +56,13 @@ pub(super) fn parse<'a>(header: &'a [u8], body: &'a [u8]) -> Result<CommandView<
     Ok(view)
 }
 
+/// The error with the place, which only the slow check tells.
+#[cold]
+fn not_utf8(header: &[u8]) -> DecodeError {
+    let offset = std::str::from_utf8(header).map_or_else(|error| error.valid_up_to(), str::len);
+    DecodeError::Utf8 { what: "the JSON header", offset }
+}
+
 /// Takes one of the known members if it stands there without white space and in its usual form:
 /// what nearly every header consists of. False, and nothing taken, for all else.
 #[inline]
@@ -69,7 +73,7 @@ fn as_clients_write<'a>(
 ) -> Result<bool, JsonError> {
     let place = match scanner.second_byte() {
         Some(b'e') if scanner.take_text(b"\"extFields\":{") => {
-            view.ext = Ext::read_json(text, scanner)?;
+            view.ext.read_json(text, scanner)?;
             return Ok(true);
         }
         Some(b's') => return Ok(scanner.take_text(b"\"serializeTypeCurrentRPC\":\"JSON\"")),
@@ -88,12 +92,19 @@ fn as_clients_write<'a>(
     Ok(true)
 }
 
-fn ext_fields<'a>(text: &'a str, scanner: &mut Scanner<'a>) -> Result<Ext<'a>, JsonError> {
+fn ext_fields<'a>(
+    ext: &mut Ext<'a>,
+    text: &'a str,
+    scanner: &mut Scanner<'a>,
+) -> Result<(), JsonError> {
     if scanner.take(b'{') {
-        return Ext::read_json(text, scanner);
+        return ext.read_json(text, scanner);
     }
     match scanner.value()? {
-        RawValue::Null => Ok(Ext::EMPTY),
+        RawValue::Null => {
+            *ext = Ext::EMPTY;
+            Ok(())
+        }
         _ => Err(JsonError::Shape { message: "extFields is not an object".to_owned() }),
     }
 }
@@ -223,6 +234,69 @@ mod tests {
                 );
                 assert_eq!(field(&usual), field(&other), "{usual}");
             }
+        }
+    }
+
+    /// Keys of one letter have places of their own, others an index, and what fits in neither is
+    /// scanned: of each key the last value counts, wherever both lie.
+    #[test]
+    fn fields_of_any_mixture_of_forms_are_those_that_a_plain_walk_finds() {
+        const KEYS: [&str; 8] =
+            ["\"a\"", "\"i\"", "\"p\"", "\"q\"", "\"topic\"", "\"\\u0061\"", "'a'", "b"];
+        const VALUES: [&str; 8] = [
+            "\"\"",
+            "\"7\"",
+            "\"x\\u0001y\"",
+            "\"a\\nb\"",
+            "null",
+            "12",
+            " \"é\"",
+            "\"plain one\"",
+        ];
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut pick = move |of: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % of).expect("small")
+        };
+        for round in 0..20_000 {
+            let members: Vec<(usize, usize)> = (0..pick(26)).map(|_| (pick(8), pick(8))).collect();
+            let written = members.iter().map(|(key, value)| {
+                let space = if (key + value) % 5 == 4 { " " } else { "" };
+                format!("{}{space}:{}", KEYS[*key], VALUES[*value])
+            });
+            let header = format!("{{\"extFields\":{{{}}}}}", written.collect::<Vec<_>>().join(","));
+            let mut expected = std::collections::BTreeMap::new();
+            for (key, value) in &members {
+                let key = ["a", "i", "p", "q", "topic", "a", "a", "b"][*key];
+                let value = ["", "7", "x\u{1}y", "a\nb", "-", "12", "é", "plain one"][*value];
+                if value != "-" {
+                    expected.insert(key.to_owned(), value.to_owned());
+                }
+            }
+            let view = view(&header).expect("a header");
+            let all: Vec<(String, String)> = view
+                .ext
+                .iter()
+                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .collect();
+            for (key, value) in &expected {
+                let found = view.ext.get(key);
+                assert_eq!(
+                    found.as_deref(),
+                    Some(value.as_str()),
+                    "round {round}: {key} of {header}"
+                );
+                let last = all.iter().rfind(|(found, _)| found == key);
+                assert_eq!(last.map(|(_, value)| value), Some(value), "round {round}: {header}");
+            }
+            assert!(
+                all.iter().all(|(key, _)| expected.contains_key(key)),
+                "round {round}: {header}"
+            );
+            assert_eq!(view.ext.is_empty(), expected.is_empty(), "round {round}: {header}");
+            assert_eq!(view.ext.get("z"), None);
         }
     }
 

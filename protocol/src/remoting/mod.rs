@@ -19,7 +19,7 @@ mod write;
 pub use command::{CommandView, FLAG_ONEWAY, FLAG_RESPONSE, SerializeType};
 pub use error::{DecodeError, HeaderError};
 pub use ext::{Entries, Ext};
-pub(crate) use ext::{Key, parse_bool, parse_i32, parse_i64};
+pub(crate) use ext::{parse_bool, parse_i32, parse_i64};
 pub use write::{
     CommandHead, ExtWriter, PreparedFields, Sender, write_command, write_command_as,
     write_command_head,
