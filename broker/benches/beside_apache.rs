@@ -8,7 +8,8 @@
 //! `cargo run -p conformance -- --against apache --only send` collects the jars that `--apache`
 //! names; without it RingMQ is alone. `--part levels|timers|committed|open|filters` chooses,
 //! `--count`, `--open` and `--span-s` say how much; `--java` names the program, `--save FILE` keeps
-//! the table.
+//! the table, `--pairs FILE` one line of each figure for a campaign. Each broker gets a quarter of
+//! `--count` plain messages first, so that Java has compiled what it runs.
 //!
 //! | part | what |
 //! |---|---|

@@ -7,6 +7,7 @@
 //!     --messages N                      messages of a round of `rate`
 //!     --unacknowledged N                messages of `memory`, popped one by one and in 32s
 //!     --at-once 1|32                    only the pops of `memory` that ask for so many
+//!     --pairs FILE                      keeps each round of `rate` for a campaign
 //!     --set KEY=VALUE,KEY=VALUE         lines of our broker's configuration
 //! ```
 //!

@@ -6,6 +6,7 @@
 //!     --load 16x8     one load: connections, and messages in flight on each
 //!     --beside FILE   another build of mqbroker takes part in every round, as "other"
 //!     --direct        not the rows of `mmap`
+//!     --pairs FILE    keeps each round's bound and rate for a campaign
 //!     --cache BYTES   tailCacheBytes of this build's brokers (default: auto, which takes new memory
 //!                     for a minute of this load, and that has its price)
 //! ```
@@ -87,6 +88,7 @@ fn main() {
     let cache = option("--cache").map_or(String::new(), |v| format!("tailCacheBytes={v}\n"));
     for &load in loads {
         let measured = measure(folder.path(), (other, kinds, &cache), load, rounds, seconds);
+        keep_shares(load, &measured);
         text += &rows(load, &measured);
     }
     print!("{text}");
@@ -222,6 +224,18 @@ fn head() -> String {
         "{senders:>7}  {kind:<13} {rate:>11} {p50:>10} {p99:>10} {cpu:>11} {per_flush:>11} \
             {per_write:>10} {woken:>10} {bound:>11} {share:>6}\n"
     )
+}
+
+/// Each round's bound, with its R, and what was reached: for a campaign.
+fn keep_shares((connections, depth): (usize, usize), measured: &Measured) {
+    let [(_, without_flush), (_, flushed), ..] = &*measured.kinds else { return };
+    let senders = (connections * depth) as f64;
+    let bound = |rate: f64| senders / (senders / rate + 1.5 * measured.flush_us[0] / 1e6);
+    let rounds = without_flush.rounds.iter().zip(&flushed.rounds);
+    testkit::pairs::keep(
+        &format!("sync-bound-{connections}x{depth}"),
+        rounds.map(|(r, reached)| (bound(r.rate), reached.rate)),
+    );
 }
 
 fn rows((connections, depth): (usize, usize), measured: &Measured) -> String {

@@ -4,10 +4,11 @@
 //! cargo bench -p engine --bench append_disk -- --rounds 5 --mib 1024 --dir FOLDER --save FILE
 //! ```
 //!
-//! Bare: one write in flight into a file that is reserved, as the log's are. Store: messages whose
-//! records have that size, appended as fast as the tail takes them. Both end with an fdatasync that
-//! counts. Rounds are interleaved; medians. Without `--bench` (under `cargo test`) it only shows
-//! that both write.
+//! Bare: one or four writes in flight into a file that is reserved, as the log's are. Store:
+//! messages whose records have that size, appended as fast as the tail takes them. Both end with an
+//! fdatasync that counts. Rounds are interleaved; medians. `--pairs FILE` keeps, for a campaign, the
+//! best bare rate of any size and depth in a round beside the store's with records of 64 KiB.
+//! Without `--bench` (under `cargo test`) it only shows that both write.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod draft;
 
 use draft::draft;
 use engine::{AppendError, Store, StoreConfig};
+use futures_util::future::join_all;
 use rt::real::{Core, CorePlacement, available_cores, launch};
 use rt::ring::RingConfig;
 use rt::{AppendBuf, File, OpenMode, Runtime};
@@ -28,6 +30,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const SIZES: [usize; 3] = [4096, 65_536, 1 << 20];
+/// Bare writes in flight.
+const DEPTHS: [usize; 2] = [1, 4];
 
 #[derive(Clone)]
 struct Plan {
@@ -64,32 +68,62 @@ fn main() {
 }
 
 async fn measure(core: Core, plan: Plan) -> io::Result<()> {
-    let mut text =
-        format!("{:>8} {:>12} {:>12} {:>7}\n", "bytes", "bare MiB/s", "store MiB/s", "share");
-    for size in SIZES {
-        let (mut bare, mut store) = (Vec::new(), Vec::new());
-        // Small writes one at a time are slow: less of them.
-        let bytes = if size < 65_536 { plan.bytes / 4 } else { plan.bytes };
-        for _ in 0..plan.rounds {
-            bare.push(bare_mib_per_s(&core, &plan.dir, size, bytes).await?);
-            store.push(store_mib_per_s(&core, &plan.dir, size, bytes).await?);
+    let mut rounds = Vec::new();
+    for _ in 0..plan.rounds {
+        let mut round = Vec::new();
+        for size in SIZES {
+            // Small writes one at a time are slow: less of them.
+            let bytes = if size < 65_536 { plan.bytes / 4 } else { plan.bytes };
+            let mut bare = [0.0; DEPTHS.len()];
+            for (rate, depth) in bare.iter_mut().zip(DEPTHS) {
+                *rate = bare_mib_per_s(&core, &plan.dir, (size, depth), bytes).await?;
+            }
+            round.push((bare, store_mib_per_s(&core, &plan.dir, size, bytes).await?));
         }
-        let (bare, store) = (median(bare), median(store));
-        text += &format!("{size:>8} {bare:>12.0} {store:>12.0} {:>6.0}%\n", 100.0 * store / bare);
+        rounds.push(round);
     }
+    let best = |round: &Vec<([f64; DEPTHS.len()], f64)>| {
+        round.iter().flat_map(|(bare, _)| bare).copied().fold(0.0, f64::max)
+    };
+    testkit::pairs::keep("append-64k", rounds.iter().map(|round| (best(round), round[1].1)));
+    let text = table(&rounds);
     print!("{text}");
     plan.save.map_or(Ok(()), |path| std::fs::write(path, text))
 }
 
-async fn bare_mib_per_s(core: &Core, dir: &Path, size: usize, bytes: usize) -> io::Result<f64> {
+fn table(rounds: &[Vec<([f64; DEPTHS.len()], f64)>]) -> String {
+    let [one, four] = DEPTHS.map(|depth| format!("bare, {depth} deep"));
+    let mut text = format!(
+        "{:>8} {one:>13} {four:>13} {:>12} {:>13}\n",
+        "bytes", "store MiB/s", "of the best"
+    );
+    for (nth, size) in SIZES.into_iter().enumerate() {
+        let of = |figure: &dyn Fn(&([f64; DEPTHS.len()], f64)) -> f64| {
+            median(rounds.iter().map(|round| figure(&round[nth])).collect())
+        };
+        let ([one, four], store) = ([0, 1].map(|depth| of(&|row| row.0[depth])), of(&|row| row.1));
+        let share = 100.0 * store / one.max(four);
+        text += &format!("{size:>8} {one:>13.0} {four:>13.0} {store:>12.0} {share:>12.0}%\n");
+    }
+    text
+}
+
+async fn bare_mib_per_s(
+    core: &Core,
+    dir: &Path,
+    (size, depth): (usize, usize),
+    bytes: usize,
+) -> io::Result<f64> {
     let path = dir.join("bare");
     let file = core.open(&path, OpenMode::Direct).await?;
     file.allocate(0, bytes as u64).await?;
     file.sync_data().await?;
     let data = AppendBuf::copy_of(&vec![7; size]);
     let start = Instant::now();
-    for at in (0..bytes).step_by(size) {
-        file.write_at(at as u64, data.clone()).await?;
+    for from in (0..bytes).step_by(size * depth) {
+        let until = (from + size * depth).min(bytes);
+        let writes = (from..until).step_by(size).map(|at| file.write_at(at as u64, data.clone()));
+        join_all(writes).await.into_iter().collect::<io::Result<Vec<_>>>()?;
     }
     file.sync_data().await?;
     let rate = mib(bytes) / start.elapsed().as_secs_f64();

@@ -21,6 +21,7 @@ mod broker;
 pub mod message;
 mod name_server;
 pub mod native;
+pub mod pairs;
 mod ports;
 mod process;
 mod program;

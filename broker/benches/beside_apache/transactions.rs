@@ -4,7 +4,7 @@ use crate::Sizes;
 use crate::brokers::Brokers;
 use crate::load::{send_all, wait_for};
 use crate::table::Table;
-use crate::waiting::at_rest;
+use crate::waiting::{Figures, at_rest, keep, warm_up};
 use protocol::bodies::{HeartbeatData, ProducerData};
 use protocol::codes::request;
 use protocol::ids::OffsetMsgId;
@@ -21,13 +21,13 @@ const BEAT_EVERY: Duration = Duration::from_secs(20);
 
 /// All are committed as soon as they have begun.
 pub(crate) fn committed(brokers: &Brokers, sizes: &Sizes, table: &mut Table) {
-    let count = sizes.count;
+    let (count, mut figures) = (sizes.count, Vec::new());
     brokers.in_turn(&[], |broker| {
         let mut client = Client::connect(broker.addr);
-        send_all(&mut client, 1, |_| String::new(), |_, _| {}); // makes the topic
+        let warm = warm_up(&mut client, sizes);
         let (began, before_s) = (Instant::now(), broker.cpu_s());
         let refused = send_all(&mut client, count, |_| HALF.to_owned(), commit);
-        wait_for(&mut client, count + 1);
+        wait_for(&mut client, count + warm);
         let (took, cpu_s) = (began.elapsed().as_secs_f64(), broker.cpu_s() - before_s);
         let us = cpu_s * 1e6 / count as f64;
         table.set(broker, &format!("CPU of each of {count}"), format_args!("{us:.1} µs"));
@@ -36,7 +36,9 @@ pub(crate) fn committed(brokers: &Brokers, sizes: &Sizes, table: &mut Table) {
         table.set_memory(broker, "resident afterwards (anonymous + files and shared memory)");
         std::thread::sleep(Duration::from_secs(if count < 10_000 { 0 } else { 5 }));
         at_rest(broker, table, "CPU at rest afterwards");
+        figures.push(Figures { rate_per_s: count as f64 / took, cpu_us: us });
     });
+    keep("transactions", &figures);
 }
 
 /// Ends the transaction whose half message was stored there. Not one-way: one that is refused is

@@ -53,6 +53,17 @@ pub(crate) fn run(servers: &[Server], sizes: &Sizes) -> String {
             }
         }
     }
+    if let [ours, theirs, ..] = &*all {
+        for (nth, acks) in ways.into_iter().enumerate() {
+            let name = format!("pop-{}", format!("{acks:?}").to_lowercase());
+            let (a, b) = (&theirs[nth], &ours[nth]);
+            let pairs = |a: &[f64], b: &[f64]| -> Vec<(f64, f64)> {
+                a.iter().copied().zip(b.iter().copied()).collect()
+            };
+            testkit::pairs::keep(&format!("{name}-rate"), pairs(&a.rates, &b.rates));
+            testkit::pairs::keep(&format!("{name}-cpu"), pairs(&a.whole_cpu_us, &b.whole_cpu_us));
+        }
+    }
     let mut text = String::new();
     for (nth, acks) in ways.into_iter().enumerate() {
         for (server, seen) in servers.iter().zip(&mut all) {

@@ -38,6 +38,13 @@ struct Pass {
     device_bytes: u64,
 }
 
+impl Pass {
+    /// Bytes a second.
+    fn rate(&self) -> f64 {
+        self.bytes as f64 / self.seconds
+    }
+}
+
 /// Prints one table for each budget.
 pub(crate) fn main(size: Size) {
     for (messages, bytes) in BUDGETS {
@@ -47,6 +54,11 @@ pub(crate) fn main(size: Size) {
         };
         let root = folder.path().to_owned();
         let rounds = on_core(move |core| run(core, root, size, (messages, bytes)));
+        // Beside the lesser of the device and memory.
+        testkit::pairs::keep(
+            &format!("cold-together-{messages}"),
+            rounds.iter().map(|(bare, passes)| (bare.min(passes[3].rate()), passes[2].rate())),
+        );
         println!("{BODY_BYTES} B, {messages} or {} KiB a read:", bytes >> 10);
         let bare: Vec<f64> = rounds.iter().map(|(bare, _)| bare / f64::from(1 << 20)).collect();
         println!("{:<30} {:>6.0} MiB/s", "bare O_DIRECT", median(bare));
@@ -60,7 +72,7 @@ fn print(name: &str, passes: &[Pass]) {
     let of = |figure: fn(&Pass) -> f64| median(passes.iter().map(figure).collect());
     println!(
         "{name:<30} {:>6.0} MiB/s {:>6.2} µs CPU a message {:>6.2} device bytes a byte",
-        of(|pass| pass.bytes as f64 / f64::from(1 << 20) / pass.seconds),
+        of(|pass| pass.rate() / f64::from(1 << 20)),
         of(|pass| 1e6 * pass.cpu_seconds / pass.messages as f64),
         of(|pass| pass.device_bytes as f64 / pass.bytes as f64),
     );

@@ -4,12 +4,14 @@
 //!   FOLDER/campaign.json            what was agreed before the first block
 //!   FOLDER/README.md, index.html    expectations first, verdicts in the end
 //!   FOLDER/MEASUREMENT/block-NN[-k][.FAIL]/     echo │ A B B A │ echo: a run's folder each
-//!   FOLDER/verdicts.json            computed from the blocks
+//!   FOLDER/benches/NAME.jsonl       rounds of benchmarks, for targets that no load has
+//!   FOLDER/verdicts.json            computed from the blocks and rounds
 //! ```
 //!
 //! Nothing is remembered but the folders: an interrupted campaign goes on with the first block that
 //! is missing. A block that the machine spoiled keeps its folder, and another one is made.
 
+mod benches;
 mod block;
 mod html;
 mod page;

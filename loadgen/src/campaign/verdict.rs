@@ -1,4 +1,4 @@
-//! Verdicts, computed from the files of the blocks and from nothing else.
+//! Verdicts, computed from the files of the blocks and benchmarks and from nothing else.
 //!
 //! ```text
 //!   PASS          the interval's lower end reaches the target
@@ -7,7 +7,8 @@
 //!   NOT MEASURED  a tail on a shared machine, more pinned roles than cores, no valid block …
 //! ```
 
-use super::targets::{Bound, Figure, TARGETS, Target};
+use super::benches;
+use super::targets::{Bound, Figure, MeasuredBy, TARGETS, Target};
 use crate::compare::metrics::Metric;
 use crate::compare::put_together;
 use crate::compare::stats::Estimate;
@@ -124,51 +125,73 @@ pub(crate) fn judge(campaign: &Path) -> Result<Vec<Judged>> {
 
 fn judge_one(campaign: &Path, target: &Target) -> Result<Judged> {
     let what = target.what.to_owned();
-    let (id, figure, bound) = match target.measured_by {
-        Ok(measured) => measured,
-        Err(why) => {
-            let (figure, target) = (String::new(), String::new());
-            let verdict = Verdict::NotMeasured;
-            let (pairs, interval) = (Vec::new(), None);
-            let note = why.to_owned();
-            let measurement = None;
-            return Ok(Judged {
-                what,
-                figure,
-                target,
-                verdict,
-                measurement,
-                pairs,
-                interval,
-                note,
-            });
+    match target.measured_by {
+        MeasuredBy::Blocks(id, figure, bound) => {
+            let rows = pairs(campaign, id)?;
+            let values: Vec<(f64, f64)> =
+                rows.iter().filter_map(|(a, b)| values(a, b, figure, bound)).collect();
+            let tried = blocks(campaign, id)?.len();
+            let missing = format!("{} of {tried} blocks have the figure", values.len());
+            let mut judged = decided(what, figure.name(), bound, values, missing);
+            if judged.interval.is_some() {
+                judged.note = restriction(&rows);
+                if figure.is_tail() {
+                    judged.verdict = Verdict::NotMeasured;
+                    judged.note =
+                        "a tail: reported, to be claimed from isolated hardware only".to_owned();
+                }
+            }
+            judged.measurement = Some(id.to_owned());
+            Ok(judged)
         }
-    };
-    let rows = pairs(campaign, id)?;
-    let values: Vec<(f64, f64)> =
-        rows.iter().filter_map(|(a, b)| values(a, b, figure, bound)).collect();
-    let tried = blocks(campaign, id)?.len();
-    let estimate = Estimate::of(&values);
-    let (verdict, note) = match estimate {
-        None => {
-            (Verdict::NotMeasured, format!("{} of {tried} blocks have the figure", values.len()))
+        MeasuredBy::Bench(figure, name, bound) => {
+            let values = benches::pairs(campaign, figure)?;
+            let missing = match values.len() {
+                0 => "its benchmark was not run".to_owned(),
+                rounds => format!("{rounds} round is too few"),
+            };
+            let mut judged = decided(what, name, bound, values, missing);
+            if judged.interval.is_some() {
+                judged.note = "rounds of a benchmark".to_owned();
+            }
+            Ok(judged)
         }
-        Some(_) if figure.is_tail() => (
-            Verdict::NotMeasured,
-            "a tail: reported, to be claimed from isolated hardware only".into(),
-        ),
-        Some(estimate) => (decide(&estimate, bound), restriction(&rows)),
+        MeasuredBy::Nothing(why) => Ok(Judged {
+            what,
+            figure: String::new(),
+            target: String::new(),
+            verdict: Verdict::NotMeasured,
+            measurement: None,
+            pairs: Vec::new(),
+            interval: None,
+            note: why.to_owned(),
+        }),
+    }
+}
+
+/// The verdict on these pairs; `missing` says why there is none.
+fn decided(
+    what: String,
+    figure: &str,
+    bound: Bound,
+    pairs: Vec<(f64, f64)>,
+    missing: String,
+) -> Judged {
+    let estimate = Estimate::of(&pairs);
+    let (verdict, note) = match &estimate {
+        None => (Verdict::NotMeasured, missing),
+        Some(estimate) => (decide(estimate, bound), String::new()),
     };
-    Ok(Judged {
+    Judged {
         what,
-        figure: figure.name().to_owned(),
+        figure: figure.to_owned(),
         target: bound_text(bound),
         verdict,
-        measurement: Some(id.to_owned()),
-        pairs: values,
+        measurement: None,
+        pairs,
         interval: estimate.map(|it| [it.ratio, it.low, it.high]),
         note,
-    })
+    }
 }
 
 /// A's and B's value of a block.
