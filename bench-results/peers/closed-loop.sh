@@ -3,8 +3,9 @@
 #
 #   closed-loop.sh FOLDER NAMESRV [THREADS] [SECONDS] [BLOCKS]
 #
-# FOLDER is that of apache.sh (its jars are used). LOADGEN names the program (default: loadgen). Prints the rate of each
-# turn and, at the end, the ratio of the sums. What makes the two differ, on one core for either client:
+# FOLDER is that of apache.sh (its jars are used). LOADGEN names the program (default: loadgen), BROKER_PID the broker's
+# process: then its CPU a message stands behind each turn. Both send for 20 s first, so that the broker is warm. Prints
+# the rate of each turn and, at the end, the ratio of the sums. What makes the two differ, on one core for either client:
 #
 #   the stock client   THREADS threads, one connection: a thread's wake-up, a lock and a hand-over to netty's thread for
 #                      each send; it encodes and compresses nothing here, and its CPU competes with itself
@@ -41,15 +42,30 @@ ours() {
     "$loadgen" run --namesrv "$namesrv" --topic "$topic" --senders "$threads" --duration "${seconds}s" --warmup 2s \
         --no-floor --rocketmq-lines --out "$folder/closed-loop-runs" 2>/dev/null | grep 'Complete' | sed 's/.*| Send TPS/Send TPS/'
 }
+# USER_HZ is 100 on every platform that this runs on.
+ticks() { [ -z "${BROKER_PID:-}" ] || sed 's/.*) //' "/proc/$BROKER_PID/stat" | awk '{ print $12 + $13 }'; }
 tps() { sed 's/.*Send TPS: *\([0-9]*\).*/\1/'; }
+measured=$seconds
+seconds=20
+stock > /dev/null
+ours > /dev/null
+seconds=$measured
 sum_stock=0
 sum_ours=0
 block=1
 while [ "$block" -le "$blocks" ]; do
     for turn in stock ours ours stock; do
+        before=$(ticks)
         line=$($turn)
-        echo "block $block, $turn: $line"
+        after=$(ticks)
         rate=$(echo "$line" | tps)
+        # Messages of the warm-up of 2 s are in the broker's CPU too.
+        cpu=
+        if [ -n "$before" ]; then
+            cpu=$(awk "BEGIN { print ($after - $before) * 1e4 / ($rate * ($seconds + 2)) }")
+            cpu=", $(printf %.0f "$cpu") us of CPU in the broker for each message"
+        fi
+        echo "block $block, $turn: $line$cpu"
         if [ "$turn" = stock ]; then sum_stock=$((sum_stock + rate)); else sum_ours=$((sum_ours + rate)); fi
     done
     block=$((block + 1))

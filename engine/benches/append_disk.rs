@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Bare: one or four writes in flight into a file that is reserved, as the log's are. Store:
-//! messages whose records have that size, appended as fast as the tail takes them. Both end with an
-//! fdatasync that counts. Rounds are interleaved; medians. `--pairs FILE` keeps, for a campaign, the
-//! best bare rate of any size and depth in a round beside the store's with records of 64 KiB.
+//! messages whose records have that size, appended as fast as the tail takes them. Both end with
+//! an fdatasync that counts. Rounds are interleaved; medians. `--pairs FILE` keeps, for a campaign,
+//! the best bare rate of any size and depth in a round beside the store's with records of 64 KiB.
 //! Without `--bench` (under `cargo test`) it only shows that both write.
 
 #![expect(
@@ -32,6 +32,9 @@ use std::time::Instant;
 const SIZES: [usize; 3] = [4096, 65_536, 1 << 20];
 /// Bare writes in flight.
 const DEPTHS: [usize; 2] = [1, 4];
+
+/// MiB a second of one size: bare at each depth, and the store's.
+type Rates = ([f64; DEPTHS.len()], f64);
 
 #[derive(Clone)]
 struct Plan {
@@ -82,23 +85,22 @@ async fn measure(core: Core, plan: Plan) -> io::Result<()> {
         }
         rounds.push(round);
     }
-    let best = |round: &Vec<([f64; DEPTHS.len()], f64)>| {
-        round.iter().flat_map(|(bare, _)| bare).copied().fold(0.0, f64::max)
-    };
+    let best =
+        |round: &Vec<Rates>| round.iter().flat_map(|(bare, _)| bare).copied().fold(0.0, f64::max);
     testkit::pairs::keep("append-64k", rounds.iter().map(|round| (best(round), round[1].1)));
     let text = table(&rounds);
     print!("{text}");
     plan.save.map_or(Ok(()), |path| std::fs::write(path, text))
 }
 
-fn table(rounds: &[Vec<([f64; DEPTHS.len()], f64)>]) -> String {
+fn table(rounds: &[Vec<Rates>]) -> String {
     let [one, four] = DEPTHS.map(|depth| format!("bare, {depth} deep"));
     let mut text = format!(
         "{:>8} {one:>13} {four:>13} {:>12} {:>13}\n",
         "bytes", "store MiB/s", "of the best"
     );
     for (nth, size) in SIZES.into_iter().enumerate() {
-        let of = |figure: &dyn Fn(&([f64; DEPTHS.len()], f64)) -> f64| {
+        let of = |figure: &dyn Fn(&Rates) -> f64| {
             median(rounds.iter().map(|round| figure(&round[nth])).collect())
         };
         let ([one, four], store) = ([0, 1].map(|depth| of(&|row| row.0[depth])), of(&|row| row.1));

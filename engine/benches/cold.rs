@@ -10,8 +10,8 @@
 //! Then a log in which the messages of four queues lie mixed: one of them read alone, all in turn,
 //! and all at the same time; and the same from memory. Beside the rate: bytes that the device gave
 //! for each byte of a message (`/proc/self/io`), and CPU for each message, the kernel's part of it
-//! included. `--only mixed` leaves the first part out; `--pairs FILE` keeps each round's share of the
-//! four queues together for a campaign.
+//! included. `--only mixed` leaves the first part out; `--pairs FILE` keeps each round's share of
+//! the four queues together for a campaign.
 
 #![expect(
     clippy::print_stdout,

@@ -268,9 +268,30 @@ impl Field<'_> {
     fn warm(&self, peer: &Peer) -> Result<Option<Steady>> {
         let _others = self.alone(Some(peer.pid))?;
         let mut cluster = Cluster::connect(&peer.namesrv)?;
+        if self.block.of.work == Work::Backlog {
+            return self.warm_reads(&mut cluster, peer.pid).map(Some);
+        }
         let mut session = self.session(&mut cluster, "warming", Duration::ZERO, peer.pid)?;
         session.make_steady(self.block.shape, &self.block.times.steady)?;
         Ok(session.steady().cloned())
+    }
+
+    /// Fills backlogs and reads them until the rates of reading agree: a broker that has only been
+    /// sent to has not compiled what it reads with.
+    fn warm_reads(&self, cluster: &mut Cluster, pid: u32) -> Result<Steady> {
+        let wish = &self.block.times.steady;
+        let (start, mut rates) = (Instant::now(), Vec::new());
+        while !wish.agree(&rates) && start.elapsed() < wish.at_most {
+            self.block.stop.check()?;
+            let topic = format!("warming-{}", rates.len());
+            let mut session = self.session(cluster, &topic, Duration::ZERO, pid)?;
+            let label = format!("warming up, backlog {}", rates.len() + 1);
+            let (rows, ended) = self.rows_of(&mut session, ("warming", &label), pid);
+            ended.map_or(Ok(()), Err)?;
+            rates.extend(rows.last().map(|row| row.rate_per_s));
+        }
+        let (is_steady, took_s) = (wish.agree(&rates), start.elapsed().as_secs_f64());
+        Ok(Steady { rates_per_s: rates, took_s, is_steady })
     }
 
     fn row(&mut self, place: usize, side: Side, own: &str, steady: Option<&Steady>) -> Result<()> {

@@ -79,8 +79,8 @@ pub(crate) fn readme(folder: &Path, judged: &[Judged]) -> Result<String> {
         "\nPASS: the interval's lower end reaches the target; FAIL: its upper end does not; else \
          UNDECIDED. Blocks that the machine spoiled are kept as `.FAIL`, without charts and \
          `.hgrm`, and repeated: {failed}. \
-         `verdicts.json` is computed from the blocks and from the rounds of benchmarks in `benches` \
-         (`loadgen campaign FOLDER --judge`), `campaign.json` has the settings.\n"
+         `verdicts.json` is computed from the blocks and from the rounds of benchmarks in \
+         `benches` (`loadgen campaign FOLDER --judge`), `campaign.json` has the settings.\n"
     );
     Ok(text)
 }

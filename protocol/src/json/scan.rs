@@ -266,8 +266,8 @@ impl<'a> Scanner<'a> {
 
     /// Takes members `"x":"value"` of an object, without white space and with keys from `a` to `p`,
     /// as long as they follow one another: what the header of a V2 send consists of. `found` gets
-    /// the letter and where the value lies, as [`Scanner::plain_member`] gives it. True when another
-    /// member does not follow; false, and before that member, when it has any other form.
+    /// the letter and where the value lies, as [`Scanner::plain_member`] gives it. True when no
+    /// other member follows; false, and before that member, when it has any other form.
     #[inline]
     pub(crate) fn letter_members(
         &mut self,

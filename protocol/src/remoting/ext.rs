@@ -18,9 +18,9 @@ const ALPHABET: &str = "abcdefghijklmnop";
 /// The custom fields of one header: a view into the frame, validated when the frame was parsed.
 ///
 /// The parse remembers where the values of one-letter keys lie, and the first [`INDEXED_MAX`] other
-/// fields; a header with more is scanned again at each access. A request of the data path is decoded
-/// by its own header type ([`crate::headers`]); the getters here are for the other requests. Of a
-/// repeated key the last value counts.
+/// fields; a header with more is scanned again at each access. A request of the data path is
+/// decoded by its own header type ([`crate::headers`]); the getters here are for the other
+/// requests. Of a repeated key the last value counts.
 ///
 /// ```text
 ///   {"a":"group","b":"topic","i":"…","nsd":"false"}
