@@ -333,8 +333,10 @@ impl Field<'_> {
                 session.keep_acks();
                 let filled = session.load(&format!("{name}-fill"), label, shape).map(|_| ());
                 filled.and_then(|()| session.consume()).map(|_| {
+                    let steady = session.steady().cloned();
                     if let Some(row) = session.rows.last_mut() {
                         name.clone_into(&mut row.name);
+                        row.steady = steady;
                     }
                 })
             }
