@@ -47,8 +47,9 @@ ticks() { [ -z "${BROKER_PID:-}" ] || sed 's/.*) //' "/proc/$BROKER_PID/stat" | 
 tps() { sed 's/.*Send TPS: *\([0-9]*\).*/\1/'; }
 measured=$seconds
 seconds=20
-stock > /dev/null
-ours > /dev/null
+for turn in stock ours; do
+    $turn > /dev/null || { echo "$turn client could not send to $namesrv: is the broker there, and LOADGEN built?" >&2; exit 1; }
+done
 seconds=$measured
 sum_stock=0
 sum_ours=0

@@ -123,7 +123,7 @@ impl<'a> Ext<'a> {
     ) -> Result<(), JsonError> {
         let start = scanner.offset();
         let text = text.get(start..).unwrap_or_default();
-        if !self.is_empty() {
+        if matches!(self.source, Source::Json(_)) {
             *self = Self::EMPTY;
         }
         self.source = Source::Json(text);

@@ -152,6 +152,9 @@ mod tests {
         assert!(view.is_oneway() && !view.is_response());
         assert_eq!(view.ext.get("i").as_deref(), Some("K\u{1}v\u{2}"));
         assert_eq!(view.ext.get("missing"), None);
+        let twice = super::parse(br#"{"extFields":{"a":"1","x":"2"},"extFields":{"b":"3"}}"#, b"");
+        let fields = twice.expect("the last object counts").ext;
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [("b".into(), "3".into())]);
         assert_eq!(view.remark(), None);
         assert_eq!(view.body, b"body");
     }
