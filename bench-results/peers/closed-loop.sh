@@ -4,8 +4,9 @@
 #   closed-loop.sh FOLDER NAMESRV [THREADS] [SECONDS] [BLOCKS]
 #
 # FOLDER is that of apache.sh (its jars are used). LOADGEN names the program (default: loadgen), BROKER_PID the broker's
-# process: then its CPU a message stands behind each turn. Both send for 20 s first, so that the broker is warm. Prints
-# the rate of each turn and, at the end, the ratio of the sums. What makes the two differ, on one core for either client:
+# process: then its CPU a message stands behind each turn. Both clients send for WARM_SECONDS (20) first, so that the
+# broker is warm. Prints the rate of each turn and, at the end, the ratio of the sums. What makes the two differ, on one
+# core for either client:
 #
 #   the stock client   THREADS threads, one connection: a thread's wake-up, a lock and a hand-over to netty's thread for
 #                      each send; it encodes and compresses nothing here, and its CPU competes with itself
@@ -46,9 +47,13 @@ ours() {
 ticks() { [ -z "${BROKER_PID:-}" ] || sed 's/.*) //' "/proc/$BROKER_PID/stat" | awk '{ print $12 + $13 }'; }
 tps() { sed 's/.*Send TPS: *\([0-9]*\).*/\1/'; }
 measured=$seconds
-seconds=20
+seconds=${WARM_SECONDS:-20}
 for turn in stock ours; do
-    $turn > /dev/null || { echo "$turn client could not send to $namesrv: is the broker there, and LOADGEN built?" >&2; exit 1; }
+    rate=$($turn | tps)
+    if [ "${rate:-0}" -eq 0 ]; then
+        echo "$turn sent nothing to $namesrv: start apache.sh first, and set LOADGEN to the built program" >&2
+        exit 1
+    fi
 done
 seconds=$measured
 sum_stock=0
