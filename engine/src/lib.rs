@@ -1,7 +1,7 @@
 //! Storage of one shard: messages in, messages out, in RocketMQ's files.
 //!
 //! ```text
-//!   append ─► tail (memory) ─► writer ─► commitlog/…        (O_DIRECT, one write in flight, fdatasync behind it)
+//!   append ─► tail (memory) ─► writer ─► commitlog/…        (O_DIRECT, up to four writes together, fdatasync behind)
 //!              │   └─ hot reads: slices, at once
 //!              ├► ConsumeQueue units (memory) ─► background ─► consumequeue/…, manifest, checkpoint
 //!              └► keys ─► newest index file (slots in memory) ─► background ─► index/…

@@ -61,6 +61,10 @@ pub const BLANK_HEAD_BYTES: u64 = 8;
 /// the tail.
 pub const WRITE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// So many log writes are in flight together, where answers don't wait for them: a device that gets
+/// one at a time stands still between two (bench `append_disk`: four are enough).
+pub const WRITES_TOGETHER_MAX: usize = 4;
+
 /// Less than this waits for [`KEPT_GATHER`] before it is written, where the tail outlives the
 /// process: a write of this size costs the device and the core least for each byte.
 pub const KEPT_GATHER_BYTES: u64 = WRITE_BYTES_MAX;

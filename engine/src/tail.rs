@@ -187,6 +187,11 @@ impl Tail {
         self.chunks.back().map_or(self.end_before, Chunk::end)
     }
 
+    /// Bytes of a chunk, of one with a larger record apart.
+    pub(crate) fn chunk_bytes(&self) -> u64 {
+        self.chunk_bytes as u64
+    }
+
     /// Bytes copied once more, from the end of a chunk to the beginning of the next.
     pub(crate) fn carried_bytes(&self) -> u64 {
         self.carried_bytes

@@ -2,7 +2,7 @@
 //! order they came.
 //!
 //! - `files`: the files on disk: made ahead of need, opened when needed.
-//! - `writer`: tail to device, one write in flight, everything gathered meanwhile goes next;
+//! - `writer`: tail to device, up to four writes together, everything gathered meanwhile goes next;
 //!   fdatasync behind it.
 //! - `scan`: bytes to records, pure; `reader`: the bytes for it, read ahead.
 //! - `blank`: how a file ends.

@@ -1,12 +1,13 @@
 //! What to write next: whole blocks straight from the tail, and behind them the log's partial last
 //! block as a copy.
 //!
-//! One write is in flight at a time; what is appended meanwhile goes with the next. The partial
-//! block is rewritten as it fills: both versions of each of its sectors hold the same bytes up to
-//! the earlier end, so a torn rewrite loses nothing that was written before. The kernel is given a
-//! copy that nobody changes (filesystems with checksums read it twice).
+//! One write is in flight at a time, or a few of the next ones together ([`next_writes`]); what is
+//! appended meanwhile goes with the next. The partial block is rewritten as it fills: both versions
+//! of each of its sectors hold the same bytes up to the earlier end, so a torn rewrite loses
+//! nothing that was written before. The kernel is given a copy that nobody changes (filesystems
+//! with checksums read it twice).
 
-use crate::limits::{BLOCK_BYTES, WRITE_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, WRITE_BYTES_MAX, WRITES_TOGETHER_MAX};
 use crate::tail::{Tail, block_floor};
 use rt::runtime::DIRECT_ALIGN;
 use rt::{AppendBuf, BufSlice};
@@ -24,6 +25,34 @@ pub(crate) struct WriteStep {
     pub(crate) upto: u64,
     /// The last record boundary up to there that is known.
     pub(crate) boundary: u64,
+}
+
+/// Writes of one file that go to the device together, each behind the one before. `written` moves
+/// when all are done: the places between are never told.
+pub(crate) type WriteSteps = [Option<WriteStep>; WRITES_TOGETHER_MAX];
+
+/// The next writes of a log that is written up to `written`: one, and up to `max` together when
+/// those behind it are large; the first is `None` when all is written.
+pub(crate) fn next_writes(
+    tail: &Tail,
+    written: u64,
+    file_bytes: u64,
+    partial: &mut Rc<AppendBuf>,
+    max: usize,
+) -> WriteSteps {
+    let mut steps = WriteSteps::default();
+    let mut at = written;
+    for nth in 0..max.min(WRITES_TOGETHER_MAX) {
+        // A little waits for more: it would write the log's partial last block once more.
+        let is_large = tail.end().saturating_sub(at) >= tail.chunk_bytes() / 2;
+        if nth > 0 && (at.is_multiple_of(file_bytes) || !is_large) {
+            break;
+        }
+        let Some(step) = next_write(tail, at, file_bytes, partial) else { break };
+        at = step.upto;
+        steps[nth] = Some(step);
+    }
+    steps
 }
 
 /// The next write of a log that is written up to `written`; `None` when all is.
@@ -77,6 +106,31 @@ const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn writes_that_go_together_follow_each_other_within_a_file_and_a_little_is_left_for_later() {
+        let account = rt::MemoryAccount::new(usize::MAX);
+        let memory = rt::ChunkMemory::private(1 << 20, 8, account);
+        let mut tail = Tail::new(0, Vec::new(), 8192, memory, None);
+        let mut partial = AppendBuf::with_capacity(DIRECT_ALIGN);
+        for nth in 0..9 {
+            tail.reserve(3000, 0).unwrap();
+            tail.append(3000, |out| out.fill(nth));
+        }
+        let mut ends = |written, max| {
+            let steps = next_writes(&tail, written, 16_384, &mut partial, max);
+            let steps: Vec<_> = steps.into_iter().flatten().collect();
+            assert!(steps.windows(2).all(|pair| pair[0].upto == pair[1].at));
+            steps.iter().map(|step| step.upto).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(0, 1), [4096]);
+        assert_eq!(ends(0, 4), [4096, 8192, 12_288, 16_384], "up to the file's end");
+        assert_eq!(ends(12_288, 4), [16_384], "and not across it");
+        assert_eq!(ends(16_384, 4), [20_480, 27_000], "the last with a copy of the partial block");
+        assert_eq!(ends(20_480, 4), [27_000]);
+        assert_eq!(ends(24_576, 4), [27_000], "a little goes alone, too");
+        assert!(ends(27_000, 4).is_empty());
+    }
 
     #[test]
     fn writing_step_by_step_gives_the_log_and_never_crosses_a_file() {

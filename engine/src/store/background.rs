@@ -10,15 +10,15 @@ use super::checkpoints::{write_checkpoints, write_queues};
 use super::indexing::build_index;
 use super::space::LOG_RETRY;
 use super::{Inner, Phase, zeros};
-use crate::commitlog::writer::{WriteStep, next_write};
+use crate::commitlog::writer::{WriteStep, WriteSteps, next_writes};
 use crate::config::{FlushPolicy, LogBackend};
 use crate::error::{FileError, StoreError, is_no_space};
 use crate::limits::{
     GATHER_TURNS_MAX, KEPT_GATHER, KEPT_GATHER_BYTES, PRIVATE_GATHER, PRIVATE_GATHER_BYTES,
-    WRITE_BYTES_MAX,
+    WRITE_BYTES_MAX, WRITES_TOGETHER_MAX,
 };
 use crate::tail_file::TailMemory;
-use futures_lite::future::or;
+use futures_lite::future::{or, zip};
 use rt::{File, Priority, Runtime};
 use std::future::Future;
 use std::rc::Rc;
@@ -166,37 +166,68 @@ impl<R: Runtime> Inner<R> {
         group.waited(appended.seen());
     }
 
-    fn next_step(&self) -> Option<WriteStep> {
+    fn next_steps(&self) -> WriteSteps {
         let mut partial = self.writing.partial_block.borrow_mut();
-        next_write(
+        // Who waits for a write waits for the largest of those that go with it.
+        let together = match self.env.config.backend {
+            LogBackend::Direct if self.watermarks.answers_at_once() => WRITES_TOGETHER_MAX,
+            _ => 1,
+        };
+        next_writes(
             &self.writing.tail.borrow(),
             self.watermarks.written().0,
             self.writing.log.file_bytes(),
             &mut partial,
+            together,
         )
     }
 
-    async fn write_step(&self, step: WriteStep) -> Result<(), LogFailure> {
+    /// Writes them together. `written` moves when all are done.
+    async fn write_steps(&self, steps: WriteSteps) -> Result<(), LogFailure> {
+        let [Some(first), ..] = &steps else { return Ok(()) };
+        let last = steps.iter().flatten().last().unwrap_or(first);
+        let (at, device_end) = (first.at, last.device_end());
+        let (upto, boundary) = (last.upto, last.boundary);
         let own_calls = self.writing.group.begin(self.writing.appended.seen());
-        let ensured = self.ensure_file(self.writing.log.start_of(step.at)).await;
+        let ensured = self.ensure_file(self.writing.log.start_of(at)).await;
         ensured.map_err(LogFailure::harmless)?;
-        let file = self.writing.log.file(step.at).await.map_err(LogFailure::harmless)?;
-        let in_file = step.at % self.writing.log.file_bytes();
-        self.writing.zeros.begin_write(step.device_end()).await;
-        let (bytes, padded) = (step.device_end() - step.at, step.last.len() as u64);
+        let file = self.writing.log.file(at).await.map_err(LogFailure::harmless)?;
+        self.writing.zeros.begin_write(device_end).await;
         let is_sync = self.env.config.flush == FlushPolicy::Sync;
         let began_nanos = self.env.rt.now_nanos();
+        let [a, b, c, d] = steps.map(|step| self.write_step(&file, step));
+        let (ab, cd) = zip(zip(a, b), zip(c, d)).await;
+        for done in [ab.0, ab.1, cd.0, cd.1] {
+            done?;
+        }
+        self.can_write();
+        self.writing.check(&self.watermarks);
+        self.watermarks.write_to(upto);
+        self.writing.publish_written(upto);
+        self.writing.mark.written(boundary);
+        if is_sync {
+            self.watermarks.flush_to(upto);
+        }
+        let took = Duration::from_nanos(self.env.rt.now_nanos().saturating_sub(began_nanos));
+        self.writing.group.end(own_calls, self.writing.appended.seen(), took);
+        self.acknowledge();
+        self.writing.check(&self.watermarks);
+        self.writing.written.notify();
+        Ok(())
+    }
+
+    /// Writes one of them, durably under SYNC_FLUSH, and counts it.
+    async fn write_step(&self, file: &R::File, step: Option<WriteStep>) -> Result<(), LogFailure> {
+        let Some(step) = step else { return Ok(()) };
+        let in_file = step.at % self.writing.log.file_bytes();
+        let (bytes, padded) = (step.device_end() - step.at, step.last.len() as u64);
+        let is_sync = self.env.config.flush == FlushPolicy::Sync;
         let (operation, done) = if is_sync {
             ("write and flush", file.write_both_durably_at(in_file, step.blocks, step.last).await)
         } else {
             ("write", file.write_both_at(in_file, step.blocks, step.last).await)
         };
         done.map_err(self.writing.log.failed(operation, step.at)).map_err(LogFailure::of_write)?;
-        self.can_write();
-        self.writing.check(&self.watermarks);
-        self.watermarks.write_to(step.upto);
-        self.writing.publish_written(step.upto);
-        self.writing.mark.written(step.boundary);
         self.counts.add(|counts| {
             counts.log_writes += 1;
             counts.log_bytes += bytes;
@@ -206,14 +237,6 @@ impl<R: Runtime> Inner<R> {
             }
             counts.flushes += u64::from(is_sync);
         });
-        if is_sync {
-            self.watermarks.flush_to(step.upto);
-        }
-        let took = Duration::from_nanos(self.env.rt.now_nanos().saturating_sub(began_nanos));
-        self.writing.group.end(own_calls, self.writing.appended.seen(), took);
-        self.acknowledge();
-        self.writing.check(&self.watermarks);
-        self.writing.written.notify();
         Ok(())
     }
 
@@ -269,8 +292,8 @@ impl<R: Runtime> Inner<R> {
     }
 }
 
-/// One write in flight; everything gathered meanwhile goes with the next, and before it goes a
-/// little may gather (`Inner::gather`).
+/// One write in flight, or a few of the next ones together; everything gathered meanwhile goes with
+/// the next, and before it goes a little may gather (`Inner::gather`).
 async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
     loop {
         let seen = inner.writing.appended.seen();
@@ -278,19 +301,17 @@ async fn write_log<R: Runtime>(inner: Rc<Inner<R>>) {
             return;
         }
         inner.gather().await;
-        match inner.next_step() {
-            Some(step) => {
-                let at = step.at;
-                match inner.write_step(step).await {
-                    Ok(()) => {}
-                    Err(LogFailure { error, is_final: false })
-                        if inner.life.phase.get() == Phase::Open =>
-                    {
-                        inner.wait_to_write(at, &error).await;
-                    }
-                    Err(LogFailure { error, .. }) => inner.poison_with(&error),
+        let steps = inner.next_steps();
+        match steps[0].as_ref().map(|first| first.at) {
+            Some(at) => match inner.write_steps(steps).await {
+                Ok(()) => {}
+                Err(LogFailure { error, is_final: false })
+                    if inner.life.phase.get() == Phase::Open =>
+                {
+                    inner.wait_to_write(at, &error).await;
                 }
-            }
+                Err(LogFailure { error, .. }) => inner.poison_with(&error),
+            },
             None if inner.life.phase.get() != Phase::Open => return,
             None => inner.writing.appended.changed_since(seen).await,
         }

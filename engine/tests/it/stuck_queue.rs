@@ -138,8 +138,9 @@ fn only_sends_to_a_stuck_queue_are_refused_when_its_units_are_as_many_as_memory_
     sim.block_on(async {
         let config = StoreConfig {
             commitlog_file_bytes: 64 << 20,
-            tail_bytes_max: 4 << 20,
-            chunk_bytes: 1 << 20,
+            // What is appended between a write that fails and the news of it: a tail or two.
+            tail_bytes_max: 1 << 20,
+            chunk_bytes: 256 << 10,
             index_enabled: false,
             ..small_config("/store")
         };
