@@ -131,6 +131,15 @@ pub(crate) struct Config {
     pub kv_path: PathBuf,
 }
 
+/// Settings as a question for a route needs them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LookupRules {
+    /// No route is told earlier than so long after the start (`needWaitForService`).
+    pub ready_after_ms: Option<i64>,
+    /// Routes tell the topic's order configuration.
+    pub order_messages: bool,
+}
+
 impl Config {
     /// Checks a file with the command line already laid over it. `home` is the user's home folder,
     /// for the default paths.
@@ -161,6 +170,15 @@ impl Config {
                 .settings
                 .bool("deleteTopicWithBrokerRegistration"),
             support_acting_master: self.settings.bool("supportActingMaster"),
+        }
+    }
+
+    /// The settings that each question for a route needs.
+    pub(crate) fn lookup_rules(&self) -> LookupRules {
+        let waits = self.settings.bool("needWaitForService");
+        LookupRules {
+            ready_after_ms: waits.then(|| self.settings.i64("waitSecondsForService") * 1000),
+            order_messages: self.settings.bool("orderMessageEnable"),
         }
     }
 

@@ -28,6 +28,7 @@ impl<C: Copy + Eq> RouteTable<C> {
             .collect();
         let removed = of_topic.len() - kept.len();
         self.topic_queues -= removed;
+        self.read_all_again();
         if kept.is_empty() {
             self.topics.remove(topic);
         } else {

@@ -34,6 +34,7 @@ mod tests;
 pub(crate) use query::UnitFilter;
 pub(crate) use register::Registration;
 
+use foldhash::{HashMap, HashMapExt as _};
 use protocol::bodies::DataVersion;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,6 +98,20 @@ struct Live<C> {
     conn: C,
     ha_addr: String,
     filter_servers: Vec<String>,
+    /// What its last registration's body was; `None` when that has to be looked at again.
+    body: Option<BodyPrint>,
+}
+
+/// Tells a registration's body from another without keeping it. The hash has a secret key:
+/// nobody makes two bodies that look alike, and who could would hide only his own topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BodyPrint {
+    /// Of its bytes.
+    pub len: usize,
+    /// Of its bytes.
+    pub crc: u32,
+    /// foldhash of its bytes and of what says how they are read.
+    pub hash: u64,
 }
 
 /// The tables. One core owns it; it lives as long as the server and starts empty: brokers fill it
@@ -105,11 +120,13 @@ struct Live<C> {
 pub(crate) struct RouteTable<C> {
     options: RouteOptions,
     clusters: BTreeMap<String, BTreeSet<String>>,
-    brokers: BTreeMap<String, Broker>,
+    brokers: HashMap<String, Broker>,
     live: BTreeMap<LiveKey, Live<C>>,
-    topics: BTreeMap<String, BTreeMap<String, Queues>>,
+    topics: HashMap<String, BTreeMap<String, Queues>>,
     /// Sum of the lengths of `topics`' values, for the limit.
     topic_queues: usize,
+    /// Some broker has named a filter server: routes look for them only then.
+    has_filter_servers: bool,
 }
 
 impl<C: Copy + Eq> RouteTable<C> {
@@ -118,10 +135,11 @@ impl<C: Copy + Eq> RouteTable<C> {
         Self {
             options,
             clusters: BTreeMap::new(),
-            brokers: BTreeMap::new(),
+            brokers: HashMap::new(),
             live: BTreeMap::new(),
-            topics: BTreeMap::new(),
+            topics: HashMap::new(),
             topic_queues: 0,
+            has_filter_servers: false,
         }
     }
 
@@ -164,12 +182,28 @@ impl<C: Copy + Eq> RouteTable<C> {
         removed
     }
 
+    /// Under which key a broker's address is alive. That is its name's cluster; where the name has
+    /// changed its cluster and this replica has not said so yet, it is another one.
+    fn live_key(&self, broker_name: &str, addr: &str) -> Option<LiveKey> {
+        let is_it =
+            |key: &LiveKey| self.live.get(key).is_some_and(|live| live.broker_name == broker_name);
+        let cluster = self.brokers.get(broker_name).map(|broker| &broker.cluster);
+        cluster.map(|cluster| LiveKey::new(cluster, addr)).filter(is_it).or_else(|| {
+            let mut keys = self.live.keys().filter(|key| key.addr == addr);
+            keys.find(|key| is_it(key)).cloned()
+        })
+    }
+
     /// The live entry of a broker's address, whatever cluster it gave.
     fn live_of(&self, broker_name: &str, addr: &str) -> Option<&Live<C>> {
-        self.live
-            .iter()
-            .find(|(key, live)| key.addr == addr && live.broker_name == broker_name)
-            .map(|(_, live)| live)
+        self.live_key(broker_name, addr).and_then(|key| self.live.get(&key))
+    }
+
+    /// An address is not alive under this name any more.
+    fn forget_address(&mut self, broker_name: &str, addr: &str) {
+        if let Some(key) = self.live_key(broker_name, addr) {
+            self.live.remove(&key);
+        }
     }
 
     fn no_master(&self, broker_name: &str) -> bool {

@@ -1,7 +1,8 @@
 //! Queries of clients and administrators: routes, clusters, lists of topics.
 
 use super::{Broker, MASTER_ID, PERM_WRITE, Queues, RouteTable};
-use protocol::bodies::{BrokerData, ClusterInfo, QueueData, TopicRouteData};
+use protocol::bodies::{BrokerData, BrokerDataView, ClusterInfo, QueueDataView, TopicRouteView};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Topics with this prefix keep brokers of one name in touch: their routes never show a stand-in as
@@ -34,38 +35,47 @@ impl UnitFilter {
 
 impl<C: Copy + Eq> RouteTable<C> {
     /// The route of a topic; `None` when no broker has it.
-    pub(crate) fn route(&self, topic: &str) -> Option<TopicRouteData> {
+    pub(crate) fn route<'t>(&'t self, topic: &str) -> Option<TopicRouteView<'t>> {
         let of_topic = self.topics.get(topic)?;
-        let mut route = TopicRouteData::default();
+        let mut route = TopicRouteView::default();
         for (name, queues) in of_topic {
             route.queue_datas.push(queue_data(name, queues));
             if let Some(broker) = self.brokers.get(name) {
-                let mut data = broker_data(name, broker);
-                self.add_filter_servers(name, broker, &mut route.filter_server_table);
+                let mut broker_addrs = Cow::Borrowed(&broker.addrs);
                 if self.options.support_acting_master
                     && !topic.starts_with(SYNC_BROKER_MEMBER_PREFIX)
                 {
-                    stand_in(&mut data, queues);
+                    stand_in(&mut broker_addrs, broker, queues);
                 }
-                route.broker_datas.push(data);
+                route.broker_datas.push(BrokerDataView {
+                    broker_addrs,
+                    broker_name: name,
+                    cluster: &broker.cluster,
+                    enable_acting_master: broker.acting_master,
+                    zone_name: broker.zone.as_deref(),
+                });
+                self.add_filter_servers(name, broker, &mut route.filter_server_table);
             }
         }
         Some(route)
     }
 
-    fn add_filter_servers(
-        &self,
+    fn add_filter_servers<'t>(
+        &'t self,
         name: &str,
-        broker: &Broker,
-        servers: &mut BTreeMap<String, Vec<String>>,
+        broker: &'t Broker,
+        servers: &mut BTreeMap<&'t str, &'t [String]>,
     ) {
+        if !self.has_filter_servers {
+            return;
+        }
         for addr in broker.addrs.values() {
             let known = self
                 .live_of(name, addr)
-                .map(|live| &live.filter_servers)
+                .map(|live| &*live.filter_servers)
                 .filter(|known| !known.is_empty());
             if let Some(known) = known {
-                servers.insert(addr.clone(), known.clone());
+                servers.insert(addr, known);
             }
         }
     }
@@ -91,9 +101,9 @@ impl<C: Copy + Eq> RouteTable<C> {
         self.brokers.get(broker_name).map(|broker| broker.addrs.clone()).unwrap_or_default()
     }
 
-    /// All topics.
+    /// All topics, sorted.
     pub(crate) fn all_topics(&self) -> Vec<String> {
-        self.topics.keys().cloned().collect()
+        sorted(self.topics.keys())
     }
 
     /// The topics with queues on a broker of this cluster.
@@ -103,7 +113,7 @@ impl<C: Copy + Eq> RouteTable<C> {
             .topics
             .iter()
             .filter(|(_, brokers)| brokers.keys().any(|broker| names.contains(broker)));
-        there.map(|(topic, _)| topic.clone()).collect()
+        sorted(there.map(|(topic, _)| topic))
     }
 
     /// The topics that exist because a cluster and a broker do (each has one of its name), and the
@@ -111,7 +121,7 @@ impl<C: Copy + Eq> RouteTable<C> {
     pub(crate) fn system_topics(&self) -> (Vec<String>, Option<String>) {
         let of_clusters = self.clusters.keys().chain(self.clusters.values().flatten());
         let topics: BTreeSet<&String> = of_clusters.collect();
-        let some_addr = self.brokers.values().find_map(|broker| broker.addrs.values().next());
+        let some_addr = self.brokers.values().flat_map(|broker| broker.addrs.values()).min();
         (topics.into_iter().cloned().collect(), some_addr.cloned())
     }
 
@@ -121,17 +131,23 @@ impl<C: Copy + Eq> RouteTable<C> {
             brokers.values().next().is_some_and(|q| filter.accepts(q.sys_flag))
         };
         let flagged = self.topics.iter().filter(|(_, brokers)| accepted(brokers));
-        flagged.map(|(topic, _)| topic.clone()).collect()
+        sorted(flagged.map(|(topic, _)| topic))
     }
 }
 
+fn sorted<'t>(topics: impl Iterator<Item = &'t String>) -> Vec<String> {
+    let mut topics: Vec<String> = topics.cloned().collect();
+    topics.sort_unstable();
+    topics
+}
+
 /// Shows the slave with the smallest id as master, when there is none and nobody may send to it.
-fn stand_in(data: &mut BrokerData, queues: &Queues) {
-    let lost_master = data.enable_acting_master
-        && !data.broker_addrs.contains_key(&MASTER_ID)
+fn stand_in(addrs: &mut Cow<'_, BTreeMap<i64, String>>, broker: &Broker, queues: &Queues) {
+    let lost_master = broker.acting_master
+        && !broker.addrs.contains_key(&MASTER_ID)
         && queues.perm & PERM_WRITE == 0;
-    if lost_master && let Some((_, addr)) = data.broker_addrs.pop_first() {
-        data.broker_addrs.insert(MASTER_ID, addr);
+    if lost_master && let Some((_, addr)) = addrs.to_mut().pop_first() {
+        addrs.to_mut().insert(MASTER_ID, addr);
     }
 }
 
@@ -145,9 +161,9 @@ fn broker_data(name: &str, broker: &Broker) -> BrokerData {
     }
 }
 
-fn queue_data(broker: &str, queues: &Queues) -> QueueData {
-    QueueData {
-        broker_name: broker.to_owned(),
+fn queue_data<'t>(broker_name: &'t str, queues: &Queues) -> QueueDataView<'t> {
+    QueueDataView {
+        broker_name,
         perm: queues.perm,
         read_queue_nums: queues.read,
         topic_sys_flag: queues.sys_flag,

@@ -1,7 +1,8 @@
 //! Registration of brokers and their topics.
 
 use super::{
-    Broker, HEARTBEAT_TIMEOUT_MS, Live, LiveKey, MASTER_ID, PERM_WRITE, Queues, RouteTable,
+    BodyPrint, Broker, HEARTBEAT_TIMEOUT_MS, Live, LiveKey, MASTER_ID, PERM_WRITE, Queues,
+    RouteTable,
 };
 use crate::limits;
 use protocol::bodies::DataVersion;
@@ -32,6 +33,8 @@ pub(crate) struct Registration {
     pub topics: Vec<(String, Queues)>,
     /// Addresses of its filter servers, which old versions had; none: not said, keep those known.
     pub filter_servers: Option<Vec<String>>,
+    /// What the body was that said this.
+    pub body: Option<BodyPrint>,
 }
 
 /// The answer to a registration.
@@ -157,10 +160,6 @@ impl<C: Copy + Eq> RouteTable<C> {
             .then(|| holder.clone())
     }
 
-    fn forget_address(&mut self, broker_name: &str, addr: &str) {
-        self.live.retain(|key, live| key.addr != addr || live.broker_name != broker_name);
-    }
-
     /// Puts the broker into its cluster and its address under its id.
     fn join(&mut self, r: &Registration) {
         let broker = self.brokers.entry(r.broker_name.clone()).or_insert_with(|| Broker {
@@ -220,6 +219,7 @@ impl<C: Copy + Eq> RouteTable<C> {
             .unwrap_or(HEARTBEAT_TIMEOUT_MS)
             .clamp(0, limits::HEARTBEAT_TIMEOUT_MS_MAX);
         let filter_servers = r.filter_servers.or(known_filters).unwrap_or_default();
+        self.has_filter_servers |= !filter_servers.is_empty();
         let (broker_name, version, ha_addr) = (r.broker_name, r.version, r.ha_addr);
         let live = Live {
             broker_name,
@@ -229,6 +229,7 @@ impl<C: Copy + Eq> RouteTable<C> {
             conn,
             ha_addr,
             filter_servers,
+            body: r.body,
         };
         self.live.insert(LiveKey { cluster: r.cluster, addr: r.broker_addr }, live);
     }
@@ -255,6 +256,31 @@ impl<C: Copy + Eq> RouteTable<C> {
     /// The version of a live broker's topics as known here.
     pub(crate) fn known_version(&self, cluster: &str, addr: &str) -> Option<&DataVersion> {
         self.live.get(&LiveKey::new(cluster, addr)).map(|live| &live.version)
+    }
+
+    /// The version of a master that said this with its last registration, word for word: there is
+    /// nothing to be taken from it again, because what it said still stands. A slave's topics may
+    /// count later and not now, and with `deleteTopicWithBrokerRegistration` another replica may
+    /// have taken topics away: those are read each time.
+    pub(crate) fn version_if_unchanged(
+        &self,
+        (cluster, broker_name, addr): (&str, &str, &str),
+        broker_id: i64,
+        body: BodyPrint,
+    ) -> Option<DataVersion> {
+        let live = self.live.get(&LiveKey::new(cluster, addr))?;
+        let holder = self.brokers.get(broker_name)?.addrs.get(&broker_id)?;
+        let is_unchanged = broker_id == MASTER_ID
+            && !self.options.delete_topic_with_broker_registration
+            && live.body == Some(body)
+            && live.broker_name == broker_name
+            && holder == addr;
+        is_unchanged.then(|| live.version.clone())
+    }
+
+    /// What brokers say next is read, even if they said the same before.
+    pub(crate) fn read_all_again(&mut self) {
+        self.live.values_mut().for_each(|live| live.body = None);
     }
 
     /// Takes a heartbeat of a broker. Returns false if the broker is not registered, which it then

@@ -21,7 +21,7 @@ impl<C: Copy + Eq> RouteTable<C> {
     /// Unregisters a broker's address. An unknown one is no error, since it may have expired just
     /// now.
     pub(crate) fn unregister(&mut self, broker_name: &str, addr: &str) {
-        self.live.retain(|key, live| key.addr != addr || live.broker_name != broker_name);
+        self.forget_address(broker_name, addr);
         let Some(broker) = self.brokers.get_mut(broker_name) else { return };
         broker.addrs.retain(|_, known| known != addr);
         if broker.addrs.is_empty() {

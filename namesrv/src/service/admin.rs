@@ -126,6 +126,7 @@ impl<C: Copy + Eq> NameServer<C> {
             }
         }
         self.config.settings = settings;
+        self.lookups = self.config.lookup_rules();
         self.routes.set_options(self.config.route_options());
         Ok(Answer::ok())
     }

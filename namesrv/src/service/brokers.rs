@@ -2,7 +2,7 @@
 
 use super::{Answer, Answered, Asker, NameServer, Refusal, json_body, name, optional};
 use crate::kv::ORDER_TOPIC_CONFIG;
-use crate::route::{Queues, Registration};
+use crate::route::{BodyPrint, Queues, Registration};
 use protocol::bodies::{
     BrokerMemberGroup, DataVersion, GetBrokerMemberGroupResponseBody, KvTable, RegisterBrokerBody,
     TopicConfigSerializeWrapper,
@@ -10,6 +10,7 @@ use protocol::bodies::{
 use protocol::codes::version;
 use protocol::json::to_fastjson;
 use protocol::remoting::CommandView;
+use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
 use tracing::{debug, info, warn};
 
@@ -22,8 +23,8 @@ impl<C: Copy + Eq> NameServer<C> {
         request: &CommandView<'_>,
         asker: Asker<C>,
     ) -> Answered {
-        check_crc(request)?;
-        let registration = registration(request)?;
+        let crc = checked_crc(request)?;
+        let registration = self.registration(request, crc)?;
         let (broker, addr) = (registration.broker_name.clone(), registration.broker_addr.clone());
         let topics = registration.topics.len();
         let known = self.routes.known_version(&registration.cluster, &addr).is_some();
@@ -53,6 +54,46 @@ impl<C: Copy + Eq> NameServer<C> {
             answer.body = to_fastjson(&KvTable { table: table.clone() });
         }
         Ok(answer)
+    }
+
+    /// What a registration says. A broker says all of it every 30 s, and mostly the same: a body
+    /// that has not changed is not read again, and then it says no topics.
+    fn registration(&self, request: &CommandView<'_>, crc: u32) -> Result<Registration, Refusal> {
+        let compressed = request.ext.get_bool("compressed").unwrap_or(false);
+        let said = BodyPrint {
+            len: request.body.len(),
+            crc,
+            hash: self.body_keys.hash_one((request.version, compressed, request.body)),
+        };
+        let cluster = name(request, "clusterName")?;
+        let broker_name = name(request, "brokerName")?;
+        let broker_addr = name(request, "brokerAddr")?;
+        let broker_id = request.ext.require_i64("brokerId")?;
+        let known = (&*cluster, &*broker_name, &*broker_addr);
+        let (version, topics, filter_servers) =
+            match self.routes.version_if_unchanged(known, broker_id, said) {
+                Some(version) => (version, vec![], None),
+                None => {
+                    let (topics, filter_servers) = body(request, compressed)?;
+                    let table = topics.topic_config_table.into_iter();
+                    let queues = table.map(|(topic, config)| (topic, queues_of(&config)));
+                    (topics.data_version, queues.collect(), filter_servers)
+                }
+            };
+        Ok(Registration {
+            cluster: cluster.into_owned(),
+            broker_name: broker_name.into_owned(),
+            broker_addr: broker_addr.into_owned(),
+            broker_id,
+            ha_addr: request.ext.get("haServerAddr").unwrap_or_default().into_owned(),
+            zone: optional(request, "__ZONE_NAME").map(std::borrow::Cow::into_owned),
+            heartbeat_timeout_ms: request.ext.get_i64("heartbeatTimeoutMillis")?,
+            enable_acting_master: request.ext.get_bool("enableActingMaster"),
+            version,
+            topics,
+            filter_servers,
+            body: Some(said),
+        })
     }
 
     pub(super) fn unregister_broker(
@@ -102,41 +143,21 @@ impl<C: Copy + Eq> NameServer<C> {
     }
 }
 
-fn check_crc(request: &CommandView<'_>) -> Result<(), Refusal> {
+/// The body's checksum, which is what the header says if it says any.
+fn checked_crc(request: &CommandView<'_>) -> Result<u32, Refusal> {
     let declared = request.ext.get_i32("bodyCrc32")?.unwrap_or(0);
     // Java's crc32 is cut to a positive int.
     let found = crc32fast::hash(request.body) & 0x7fff_ffff;
     if declared == 0 || u32::try_from(declared) == Ok(found) {
-        Ok(())
+        Ok(found)
     } else {
         Err(Refusal::Other("crc32 not match".to_owned()))
     }
 }
 
-fn registration(request: &CommandView<'_>) -> Result<Registration, Refusal> {
-    let (topics, filter_servers) = body(request)?;
-    let data_version = topics.data_version;
-    Ok(Registration {
-        cluster: name(request, "clusterName")?.into_owned(),
-        broker_name: name(request, "brokerName")?.into_owned(),
-        broker_addr: name(request, "brokerAddr")?.into_owned(),
-        broker_id: request.ext.require_i64("brokerId")?,
-        ha_addr: request.ext.get("haServerAddr").unwrap_or_default().into_owned(),
-        zone: optional(request, "__ZONE_NAME").map(std::borrow::Cow::into_owned),
-        heartbeat_timeout_ms: request.ext.get_i64("heartbeatTimeoutMillis")?,
-        enable_acting_master: request.ext.get_bool("enableActingMaster"),
-        version: data_version,
-        topics: topics
-            .topic_config_table
-            .into_iter()
-            .map(|(topic, config)| (topic, queues_of(&config)))
-            .collect(),
-        filter_servers,
-    })
-}
-
 fn body(
     request: &CommandView<'_>,
+    compressed: bool,
 ) -> Result<(TopicConfigSerializeWrapper, Option<Vec<String>>), Refusal> {
     if request.body.is_empty() {
         return Ok((TopicConfigSerializeWrapper::default(), None));
@@ -144,7 +165,6 @@ fn body(
     if request.version < REGISTER_BODY_SINCE {
         return Ok((json_body(request, "TopicConfigSerializeWrapper")?, None));
     }
-    let compressed = request.ext.get_bool("compressed").unwrap_or(false);
     let body =
         RegisterBrokerBody::decode(request.body, compressed, request.version).map_err(|error| {
             Refusal::Body {

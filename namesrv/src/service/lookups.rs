@@ -10,9 +10,8 @@ use protocol::remoting::CommandView;
 
 impl<C: Copy + Eq> NameServer<C> {
     pub(super) fn route_info(&self, request: &CommandView<'_>, now_ms: i64) -> Answered {
-        let settings = &self.config.settings;
-        let ready_ms = self.started_ms + settings.i64("waitSecondsForService") * 1000;
-        if settings.bool("needWaitForService") && now_ms < ready_ms {
+        let is_early = |after_ms: i64| now_ms < self.started_ms + after_ms;
+        if self.lookups.ready_after_ms.is_some_and(is_early) {
             return Ok(Answer::error(response::SYSTEM_ERROR, "name server not ready"));
         }
         let topic = request.ext.require("topic")?;
@@ -20,8 +19,8 @@ impl<C: Copy + Eq> NameServer<C> {
             let remark = format!("No topic route info in name server for the topic: {topic}");
             return Ok(Answer::error(response::TOPIC_NOT_EXIST, remark));
         };
-        if settings.bool("orderMessageEnable") {
-            route.order_topic_conf = self.kv.get(ORDER_TOPIC_CONFIG, &topic).map(str::to_owned);
+        if self.lookups.order_messages {
+            route.order_topic_conf = self.kv.get(ORDER_TOPIC_CONFIG, &topic);
         }
         let standard_only = request.ext.get_bool("acceptStandardJsonOnly").unwrap_or(false);
         Ok(Answer::body(route.encode_for(request.version, standard_only)))

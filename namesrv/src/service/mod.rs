@@ -13,9 +13,10 @@ mod tests;
 
 pub(crate) use answer::{Answer, Answered, Refusal};
 
-use crate::config::Config;
+use crate::config::{Config, LookupRules};
 use crate::kv::KvConfig;
 use crate::route::RouteTable;
+use foldhash::quality::RandomState;
 use protocol::codes::{request as code, response};
 use protocol::remoting::CommandView;
 use std::borrow::Cow;
@@ -40,13 +41,24 @@ pub(crate) struct NameServer<C> {
     /// Key-value configuration.
     pub kv: KvConfig,
     config: Config,
+    /// Those of its settings that each question for a route needs.
+    lookups: LookupRules,
     started_ms: i64,
+    /// The secret of [`crate::route::BodyPrint`].
+    body_keys: RandomState,
 }
 
 impl<C: Copy + Eq> NameServer<C> {
     /// A server that starts now with this configuration.
     pub(crate) fn new(config: Config, kv: KvConfig, now_ms: i64) -> Self {
-        Self { routes: RouteTable::new(config.route_options()), kv, config, started_ms: now_ms }
+        Self {
+            routes: RouteTable::new(config.route_options()),
+            kv,
+            lookups: config.lookup_rules(),
+            config,
+            started_ms: now_ms,
+            body_keys: RandomState::default(),
+        }
     }
 
     /// The configuration in force.

@@ -3,6 +3,7 @@
 use super::{Answer, Asker, NameServer};
 use crate::config::Config;
 use crate::kv::KvConfig;
+use proptest::prelude::*;
 use protocol::bodies::RegisterBrokerBody;
 use protocol::codes::{request as code, response, version};
 use protocol::config_file::Properties;
@@ -104,6 +105,116 @@ fn registered_with(text: &str) -> Server {
     };
     assert_eq!(call.to(&mut server).code, response::SUCCESS);
     server
+}
+
+#[test]
+fn what_a_broker_says_again_is_not_read_again_and_still_brings_back_what_was_deleted() {
+    let mut server = registered_with("");
+    let says = |server: &mut Server, topics: &[&str]| {
+        let call =
+            Call { body: register_body(topics), ..Call::new(code::REGISTER_BROKER, BROKER_A) };
+        assert_eq!(call.to(server).code, response::SUCCESS);
+    };
+    let route = |server: &mut Server, topic: &str| {
+        let answer = Call::new(code::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)]).to(server);
+        (answer.code == response::SUCCESS).then_some(answer.body)
+    };
+    let before = route(&mut server, "Other");
+    says(&mut server, &["TopicTest", "Other"]);
+    assert!(before.is_some() && route(&mut server, "Other") == before);
+    let gone = Call::new(code::DELETE_TOPIC_IN_NAMESRV, &[("topic", "Other")]);
+    assert_eq!(gone.to(&mut server).code, response::SUCCESS);
+    assert_eq!(route(&mut server, "Other"), None);
+    says(&mut server, &["TopicTest", "Other"]);
+    assert_eq!(route(&mut server, "Other"), before, "it has the topic and says so");
+    says(&mut server, &["TopicTest", "Other", "Third"]);
+    assert!(route(&mut server, "Third").is_some(), "another body is read");
+    let gone = [
+        ("brokerName", "broker-a"),
+        ("brokerAddr", "10.0.0.1:10911"),
+        ("clusterName", "DefaultCluster"),
+        ("brokerId", "0"),
+    ];
+    let gone = Call::new(code::UNREGISTER_BROKER, &gone).to(&mut server);
+    assert_eq!((gone.code, route(&mut server, "Third")), (response::SUCCESS, None));
+    says(&mut server, &["TopicTest", "Other", "Third"]);
+    assert!(route(&mut server, "Third").is_some(), "who left and came back is read");
+}
+
+/// A step of a history in which brokers mostly say what they said before.
+#[derive(Debug, Clone)]
+enum Step {
+    Register { name: u8, id: u8, addr: u8, topics: u8, counter: u8 },
+    Unregister { name: u8, addr: u8 },
+    Delete { topic: u8 },
+    Wipe { name: u8 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let register =
+        (0..2u8, 0..2u8, 0..3u8, 0..3u8, 0..2u8).prop_map(|(name, id, addr, topics, counter)| {
+            Step::Register { name, id, addr, topics, counter }
+        });
+    prop_oneof![
+        8 => register,
+        1 => (0..2u8, 0..3u8).prop_map(|(name, addr)| Step::Unregister { name, addr }),
+        2 => (0..4u8).prop_map(|topic| Step::Delete { topic }),
+        1 => (0..2u8).prop_map(|name| Step::Wipe { name }),
+    ]
+}
+
+fn take_step(server: &mut Server, step: &Step) -> Answer {
+    let of = |name: u8, addr: u8| (format!("broker-{name}"), format!("10.0.0.1:{addr}"));
+    match step {
+        Step::Register { name, id, addr, topics, counter } => {
+            let ((name, addr), id) = (of(*name, *addr), id.to_string());
+            let topics = [&["A", "B"][..], &["A", "B", "C"], &["D"]][usize::from(*topics)];
+            let body = String::from_utf8(register_body(topics)).unwrap();
+            let body = body.replace(r#""counter":1"#, &format!(r#""counter":{counter}"#));
+            let ext = [
+                ("brokerName", &*name),
+                ("brokerAddr", &addr),
+                ("clusterName", "c"),
+                ("brokerId", &id),
+            ];
+            Call { body: body.into_bytes(), ..Call::new(code::REGISTER_BROKER, &ext) }.to(server)
+        }
+        Step::Unregister { name, addr } => {
+            let (name, addr) = of(*name, *addr);
+            let ext = [("brokerName", &*name), ("brokerAddr", &addr)];
+            Call::new(code::UNREGISTER_BROKER, &ext).to(server)
+        }
+        Step::Delete { topic } => {
+            let topic = ["A", "B", "C", "D"][usize::from(*topic)];
+            Call::new(code::DELETE_TOPIC_IN_NAMESRV, &[("topic", topic)]).to(server)
+        }
+        Step::Wipe { name } => {
+            let name = format!("broker-{name}");
+            Call::new(code::WIPE_WRITE_PERM_OF_BROKER, &[("brokerName", &name)]).to(server)
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn who_does_not_read_the_same_again_answers_as_who_reads_everything(
+        deletes in any::<bool>(),
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let config = format!("deleteTopicWithBrokerRegistration={deletes}");
+        let (mut server, mut reads_all) = (server_with(&config), server_with(&config));
+        for step in &steps {
+            reads_all.routes.read_all_again();
+            prop_assert_eq!(take_step(&mut server, step), take_step(&mut reads_all, step));
+            for topic in ["A", "B", "C", "D"] {
+                let ext = [("topic", topic)];
+                let route = |server: &mut Server| {
+                    Call::new(code::GET_ROUTEINFO_BY_TOPIC, &ext).to(server)
+                };
+                prop_assert_eq!(route(&mut server), route(&mut reads_all));
+            }
+        }
+    }
 }
 
 #[test]

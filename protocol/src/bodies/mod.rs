@@ -55,8 +55,8 @@ pub use pop::{
 pub use register::{RegisterBodyError, RegisterBrokerBody};
 pub use replication::{EpochEntry, EpochEntryCache};
 pub use route::{
-    BrokerData, BrokerMemberGroup, ClusterInfo, GetBrokerMemberGroupResponseBody, QueueData,
-    TopicRouteData,
+    BrokerData, BrokerDataView, BrokerMemberGroup, ClusterInfo, GetBrokerMemberGroupResponseBody,
+    QueueData, QueueDataView, TopicRouteData, TopicRouteView,
 };
 pub use stats::{
     BrokerStatsData, BrokerStatsItem, ConsumeStats, OffsetWrapper, TimerMetrics, TimingCount,

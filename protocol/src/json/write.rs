@@ -94,12 +94,18 @@ impl Writer<'_> {
     }
 
     fn key<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), WriteError> {
-        let mut text = Vec::new();
-        key.serialize(&mut Writer { out: &mut text, style: self.style })?;
-        if self.style == Style::Fastjson || text.first() == Some(&b'"') {
-            self.out.extend_from_slice(&text);
-        } else {
-            self.text(&String::from_utf8_lossy(&text));
+        let start = self.out.len();
+        key.serialize(&mut Writer { out: self.out, style: self.style })?;
+        match (self.style, self.out.get(start)) {
+            (Style::Fastjson, _) | (Style::Standard, Some(b'"')) => {}
+            (Style::Standard, Some(b'-' | b'0'..=b'9')) => {
+                self.out.insert(start, b'"');
+                self.out.push(b'"');
+            }
+            (Style::Standard, _) => {
+                let text = self.out.split_off(start);
+                self.text(&String::from_utf8_lossy(&text));
+            }
         }
         self.out.push(b':');
         Ok(())

@@ -94,6 +94,7 @@ fn a_stand_in_is_read_only_and_shown_as_master_until_the_master_is_back() {
         table.route("T1").unwrap().broker_datas[0]
             .broker_addrs
             .clone()
+            .into_owned()
             .into_iter()
             .collect::<Vec<_>>(),
         [(0, "h:2".to_owned())]

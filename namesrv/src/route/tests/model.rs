@@ -198,7 +198,8 @@ fn compare(table: &Table, model: &Model) {
     assert_eq!(members, rows);
     for topic in (0..4).map(|t| format!("T{t}")) {
         let route = table.route(&topic).map(|route| route.queue_datas).unwrap_or_default();
-        let known: Vec<_> = route.into_iter().map(|q| (q.broker_name, q.read_queue_nums)).collect();
+        let known: Vec<_> =
+            route.into_iter().map(|q| (q.broker_name.to_owned(), q.read_queue_nums)).collect();
         let mut expected: Vec<_> = model
             .topics
             .iter()
