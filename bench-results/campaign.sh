@@ -90,6 +90,9 @@ stop_peer "$sync"
 bench pop 1 -p broker --bench pop -- --part rate --rounds 3 --messages 100000 \
     --also "apache-default=127.0.0.1:20911,${async#*,}"
 stop_peer "$async"
+bench names 1 -p namesrv --bench beside_apache -- --apache "$work_full/apache-async/jars"
+# The campaign says NOT MEASURED where there is none.
+if command -v redis-server > /dev/null; then bench redis 1 -p broker --bench beside_redis -- --rounds 7; fi
 bench append 1 -p engine --bench append_disk -- --rounds 5 --mib 512
 bench cold 1 -p engine --bench cold -- --only mixed --rounds 4
 bench start 5 -p engine --bench many_queues -- --only-start
@@ -98,4 +101,5 @@ for part in levels committed; do
     bench $part 3 -p broker --bench beside_apache -- --part $part --count 100000 --first-s 15 --span-s 5 \
         --apache "$work_full/apache-async/jars"
 done
+bench restart 1 -p broker --bench beside_apache -- --part start --apache "$work_full/apache-async/jars"
 "$loadgen" campaign "$@" --judge

@@ -6,9 +6,8 @@
 # FOLDER gets the store. Needs redis-server and redis-benchmark (Debian: apt-get install redis-server redis-tools; REDIS
 # and REDIS_BENCHMARK name others). Where there are none, this says so and ends with 1.
 #
-# It is no row beside RingMQ's: redis-benchmark is another client than loadgen (closed loop, one random body), LPUSH
-# keeps no offsets, and `everysec` loses up to a second when the machine stops but nothing when the process is killed.
-# The campaign therefore says NOT MEASURED for its target.
+# It is no row beside RingMQ's: redis-benchmark is another client than loadgen (closed loop, one random body). The row
+# beside it, with one client program for both, is `cargo bench -p broker --bench beside_redis`, which the campaign runs.
 set -eu
 folder=${1:?FOLDER is missing}
 fsync=${2:-everysec}

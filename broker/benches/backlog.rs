@@ -17,7 +17,10 @@
 //! | `by queue` | all of them read one queue, each a part of it; then the next queue |
 //! | `at once` | each reads queues of its own; one alone takes a batch from each queue in turn |
 //!
-//! The servers are on the first core (another broker where it was started), the client on the last.
+//! `echo` is netcore alone, which answers every pull with the next 32 such messages of as much
+//! memory: what the sockets and the copy cost. A broker's CPU is told without its idle spin, where
+//! it tells it. The servers are on the first core (another broker where it was started), the client
+//! on the last.
 //! Without `--bench` (under `cargo test`) it is a smoke run.
 
 #![expect(
@@ -40,13 +43,17 @@ use protocol::codes::request;
 use protocol::headers::PullHeader;
 use protocol::sys_flag::pull::SUBSCRIPTION;
 use rt::real::available_cores;
-use servers::Server;
+use servers::{Fetches, Server};
 use std::time::{Duration, Instant};
 
 const TOPIC: &str = "Backlog";
 const QUEUES: usize = 4;
 const PULLED: i64 = 32;
 const BODY_BYTES: usize = 1024;
+/// What a record has beside its body, about: its fields, the topic, the two properties of a send.
+const RECORD_OVERHEAD_BYTES: usize = 170;
+/// As the broker's default.
+const ECHO_SPIN: Duration = Duration::from_micros(20);
 const LOADS: [(usize, usize); 4] = [(1, 1), (1, 4), (16, 1), (16, 4)];
 /// A cache that holds a small part of any backlog worth the name.
 const SMALL_CACHE: &str = "flushDiskType=ASYNC_FLUSH\ntailCacheBytes=16777216\n";
@@ -130,7 +137,9 @@ fn run(
                 .collect(),
         })
         .collect();
-    let (started, cpu_before, mut got) = (Instant::now(), server.cpu_s(), 0);
+    let is_echo = server.name == "echo";
+    let cpu_s = || server.cpu_s() - server.idle_spin_s();
+    let (cpu_before, started, mut got) = (cpu_s(), Instant::now(), 0);
     for consumer in &mut consumers {
         let lanes = consumer.lanes.iter().enumerate();
         lanes.for_each(|(nth, lane)| lane.pull(nth, &mut consumer.client));
@@ -138,13 +147,14 @@ fn run(
     let is_over = || started.elapsed().as_secs_f64() > seconds;
     while !is_over() {
         for Consumer { client, lanes } in &mut consumers {
-            let (nth, next) = client.receive_pull_of();
-            let nth = usize::try_from(nth).unwrap();
-            got += lanes[nth].answered(next);
+            let (opaque, next) = client.receive_pull_of();
+            let nth = usize::try_from(opaque).unwrap();
+            // An echo answers the same each time.
+            got += if is_echo { PULLED } else { lanes[nth].answered(next) };
             lanes[nth].pull(nth, client);
         }
     }
-    let (took, cpu) = (started.elapsed().as_secs_f64(), server.cpu_s() - cpu_before);
+    let (took, cpu) = (started.elapsed().as_secs_f64(), cpu_s() - cpu_before);
     for Consumer { client, lanes } in &mut consumers {
         lanes.iter().for_each(|_| _ = client.receive_pull());
     }
@@ -157,11 +167,20 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn servers(option: impl Fn(&str) -> Option<String>) -> (Vec<Server>, tempfile::TempDir) {
+fn servers(
+    count: usize,
+    option: impl Fn(&str) -> Option<String>,
+) -> (Vec<Server>, tempfile::TempDir) {
     let tmp = env!("CARGO_TARGET_TMPDIR").to_owned();
     let folder = tempfile::tempdir_in(option("--dir").unwrap_or(tmp)).unwrap();
     let at = |name: &str| folder.path().join(name);
+    let record_bytes = BODY_BYTES + RECORD_OVERHEAD_BYTES;
+    let pulled = usize::try_from(PULLED).unwrap();
+    let apart = count / pulled;
+    let messages = u32::try_from(PULLED).unwrap();
+    let answer = Fetches { messages, bytes: pulled * record_bytes, apart };
     let mut servers = vec![
+        Server::echo_with(ECHO_SPIN, &answer),
         Server::mqbroker("memory", &at("memory"), DEFAULT_CACHE),
         Server::mqbroker("disk", &at("disk"), SMALL_CACHE),
     ];
@@ -190,23 +209,14 @@ fn main() {
     let wanted = |(c, d): &&(usize, usize)| {
         only.as_ref().is_none_or(|only| only.split(',').any(|o| o == format!("{c}x{d}")))
     };
-    let (servers, _folder) = servers(option);
     let count = mib * 1024 / QUEUES * QUEUES;
-    for server in &servers {
-        let mut client = Client::connect(server);
-        client.make_topic(TOPIC, QUEUES);
-        // At 40 MiB/s: the cache takes new memory for a tenth of the time only.
-        for begun in (0..count).step_by(8192) {
-            client.fill(&[TOPIC.to_owned()], QUEUES, (count - begun).min(8192), BODY_BYTES);
-            std::thread::sleep(Duration::from_millis(if measured { 200 } else { 0 }));
-        }
-    }
+    let (servers, _folder) = servers(count, option);
+    let messages: Vec<i64> = servers.iter().map(|server| fill(server, count, measured)).collect();
     core_affinity::set_for_current(core_affinity::CoreId {
         id: *available_cores().last().unwrap(),
     });
     // What is deferred, the index before all, is done before anything is measured.
     std::thread::sleep(Duration::from_secs(if measured { 10 } else { 1 }));
-    let messages = i64::try_from(count / QUEUES).unwrap();
     let mut text = format!(
         "{:<6} {:<9} {:<14} {:>12} {:>11}  {:<20} {:<20}\n",
         "load", "how", "server", "messages/s", "µs CPU each", "rate by the last", "CPU by the last"
@@ -215,8 +225,8 @@ fn main() {
         for how in [How::ByQueue, How::AtOnce] {
             let mut found: Vec<Vec<[f64; 2]>> = vec![vec![]; servers.len()];
             for round in 0..rounds {
-                for (server, found) in servers.iter().zip(&mut found) {
-                    found.push(run(server, load, how, round, (messages, seconds)));
+                for ((server, found), messages) in servers.iter().zip(&mut found).zip(&messages) {
+                    found.push(run(server, load, how, round, (*messages, seconds)));
                 }
             }
             text += &rows(load, how, &servers, &found);
@@ -226,6 +236,22 @@ fn main() {
     if let Some(path) = option("--save") {
         std::fs::write(path, &text).unwrap();
     }
+}
+
+/// Sends `count` messages over the queues; how many the shortest queue has: what is refused as busy
+/// goes to the next queue.
+fn fill(server: &Server, count: usize, is_measured: bool) -> i64 {
+    if server.name == "echo" {
+        return i64::try_from(count / QUEUES).unwrap();
+    }
+    let mut client = Client::connect(server);
+    client.make_topic(TOPIC, QUEUES);
+    // At 40 MiB/s: the cache takes new memory for a tenth of the time only.
+    for begun in (0..count).step_by(8192) {
+        client.fill(&[TOPIC.to_owned()], QUEUES, (count - begun).min(8192), BODY_BYTES);
+        std::thread::sleep(Duration::from_millis(if is_measured { 200 } else { 0 }));
+    }
+    (0..QUEUES).map(|queue_id| client.max_offset(TOPIC, queue_id)).min().unwrap()
 }
 
 /// The last columns: multiples of the last server's, of rounds side by side.

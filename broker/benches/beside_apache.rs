@@ -6,8 +6,9 @@
 //! ```
 //!
 //! `cargo run -p conformance -- --against apache --only send` collects the jars that `--apache`
-//! names; without it RingMQ is alone. `--part levels|timers|committed|open|filters` chooses,
-//! `--count`, `--open` and `--span-s` say how much; `--java` names the program, `--save FILE` keeps
+//! names; without it RingMQ is alone. `--part levels|timers|committed|open|filters|start` chooses,
+//! `--count`, `--open`, `--span-s`, `--log-gib` and `--starts` say how much; `--java` names the
+//! program, `--save FILE` keeps
 //! the table, `--pairs FILE` one line of each figure for a campaign. Each broker gets a quarter of
 //! `--count` plain messages first, so that Java has compiled what it runs.
 //!
@@ -17,6 +18,7 @@
 //! | committed | so many transactions begin, and are committed |
 //! | open | so many do not end, and are asked about three times each |
 //! | filters | CPU of a message that a pull's filter skips, 1 in 100 being wanted |
+//! | start | seconds from the start to the first message, after a kill with `--log-gib` in the log |
 //!
 //! CPU is that of the broker's process. One broker runs at a time, but for `filters`, whose rounds
 //! take turns. Without `--bench` (under `cargo test`) it is a smoke run.
@@ -33,6 +35,8 @@ mod brokers;
 mod filters;
 #[path = "beside_apache/load.rs"]
 mod load;
+#[path = "beside_apache/restart.rs"]
+mod restart;
 #[path = "beside_apache/table.rs"]
 mod table;
 #[path = "beside_apache/transactions.rs"]
@@ -57,15 +61,20 @@ pub(crate) struct Sizes {
     pub filtered: u64,
     /// Rounds of the filters.
     pub rounds: usize,
+    /// Bytes in the log before a start.
+    pub log_bytes: u64,
+    /// Kills and starts.
+    pub starts: u64,
 }
 
 type Part = fn(&Brokers, &Sizes, &mut Table);
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("levels", waiting::levels),
     ("timers", waiting::timers),
     ("committed", transactions::committed),
     ("open", transactions::open),
     ("filters", filters::run),
+    ("start", restart::restart),
 ];
 
 fn main() {
@@ -86,6 +95,8 @@ fn main() {
         span_s: number("--span-s", 72, 0),
         filtered: number("--filtered", 100_000, 2_000),
         rounds: usize::try_from(number("--rounds", 9, 1)).unwrap(),
+        log_bytes: number("--log-gib", 10, 0) << 30,
+        starts: number("--starts", 5, 1),
     };
     let wanted = option("--part");
     assert!(

@@ -102,7 +102,7 @@ fn pull(offset: i64, messages_max: u16, polls: bool) -> Vec<u8> {
 }
 
 fn send_to_receive(broker: &Server, rounds: usize, seconds: f64) -> String {
-    let echo = Server::echo_with(ECHO_SPIN, &Fetches { messages: 1, bytes: 1 });
+    let echo = Server::echo_with(ECHO_SPIN, &Fetches { messages: 1, bytes: 1, apart: 1 });
     let (mut busy_echoes, mut echoes, mut ends) = (vec![], vec![], vec![]);
     for _ in 0..rounds {
         for (idle, echoes) in [(Duration::ZERO, &mut busy_echoes), (IDLE, &mut echoes)] {
@@ -158,13 +158,16 @@ fn hot_consume(broker: &Server, rounds: usize, seconds: f64) -> String {
     producer.receive(PULLED.into());
     let answer =
         Peer::connect(broker.addr, Lane::Remoting, vec![]).exchange(&pull(0, PULLED, false));
-    let fetches = Fetches { messages: PULLED.into(), bytes: answer.len() };
+    let fetches = Fetches { messages: PULLED.into(), bytes: answer.len(), apart: 1 };
     let echo = Server::echo_with(ECHO_SPIN, &fetches);
     let mut text = String::new();
     let run = |server: &Server, lane: Lane| {
-        peer::run_frames(server.addr, lane, 1, 1, seconds, move |_| match lane {
-            Lane::Remoting => pull(0, PULLED, false),
-            Lane::Native => peer::fetch_frame(PULLED.into()),
+        peer::run_frames(server.addr, lane, 1, 1, seconds, move |_| {
+            if lane == Lane::Remoting {
+                pull(0, PULLED, false)
+            } else {
+                peer::fetch_frame(PULLED.into())
+            }
         })
     };
     let mut rates: [Vec<f64>; 3] = Default::default();

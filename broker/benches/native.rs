@@ -148,8 +148,10 @@ fn fetches(run: &Run, folder: &std::path::Path) -> String {
         std::iter::from_fn(|| records::next(&mut payload)).filter_map(Result::ok).count(),
         FETCH_MESSAGES as usize
     );
-    let echo =
-        Server::echo_with(Duration::from_micros(20), &Fetches { messages: FETCH_MESSAGES, bytes });
+    let echo = Server::echo_with(
+        Duration::from_micros(20),
+        &Fetches { messages: FETCH_MESSAGES, bytes, apart: 1 },
+    );
     let mut text =
         format!("fetches of {FETCH_MESSAGES} × {FETCH_BODY_BYTES} B, hot, MiB/s, CPU µs a fetch\n");
     for connections in [1, 4, 16] {
@@ -201,7 +203,7 @@ fn round_trips(run: &Run, folder: &std::path::Path) -> String {
         "spinning",
         &format!("brokerFastFailureEnable=false\nidleSpinMicros={}\n", SPIN.as_micros()),
     );
-    let echo = Server::echo_with(SPIN, &Fetches { messages: 1, bytes: 1 });
+    let echo = Server::echo_with(SPIN, &Fetches { messages: 1, bytes: 1, apart: 1 });
     let mut text = format!(
         "one sender, one message in flight, both sides spinning ({} µs), RT µs\n",
         SPIN.as_micros()

@@ -1,7 +1,7 @@
 //! The two brokers, each in a folder and on ports of its own, and what the kernel counts of them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use testkit::{Broker, BrokerSetup, Ports, Process, Program};
@@ -12,6 +12,7 @@ const START_LIMIT: Duration = Duration::from_secs(180);
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Which brokers take part.
+#[derive(Clone)]
 pub(crate) struct Brokers {
     /// The folder with the jars of Apache's broker.
     pub apache_jars: Option<PathBuf>,
@@ -28,8 +29,15 @@ pub(crate) struct Running {
 
 enum Kind {
     Ours(Box<Broker>),
-    /// Its folder and ports are let go of after it.
-    Apache(Process, #[expect(dead_code, reason = "kept")] (tempfile::TempDir, Ports)),
+    Apache(Box<Apache>),
+}
+
+/// Apache's broker. Its folder and ports are let go of after it.
+struct Apache {
+    process: Process,
+    brokers: Brokers,
+    home: tempfile::TempDir,
+    _ports: Ports,
 }
 
 /// Resident memory in bytes.
@@ -57,7 +65,7 @@ impl Brokers {
     }
 
     fn apache(&self, settings: &[&str]) -> Option<Running> {
-        let jars = self.apache_jars.as_ref()?;
+        self.apache_jars.as_ref()?;
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (ports, home) = (Ports::claim(1), dir.path());
         let port = ports.first();
@@ -70,6 +78,17 @@ impl Brokers {
         let lines: Vec<&str> =
             own.iter().map(String::as_str).chain(settings.iter().copied()).collect();
         std::fs::write(home.join("broker.conf"), lines.join("\n")).unwrap();
+        let mut process = Process::spawn(self.apache_command(home)?);
+        process.wait_for_within("boot success", 1, START_LIMIT);
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        let brokers = self.clone();
+        let apache = Apache { process, brokers, home: dir, _ports: ports };
+        Some(Running { name: "Apache 5.5.0", addr, kind: Kind::Apache(Box::new(apache)) })
+    }
+
+    /// Runs the broker of this folder.
+    fn apache_command(&self, home: &Path) -> Option<Command> {
+        let jars = self.apache_jars.as_ref()?;
         let mut command = Command::new(&self.java);
         command
             .args(["-Xms2g", "-Xmx2g", "-XX:+UseG1GC"])
@@ -81,10 +100,7 @@ impl Brokers {
             .args(["-n", "127.0.0.1:1", "-c"]) // no name server: nobody asks for a route
             .arg(home.join("broker.conf"))
             .envs([("ROCKETMQ_HOME", home), ("HOME", home)]);
-        let mut process = Process::spawn(command);
-        process.wait_for_within("boot success", 1, START_LIMIT);
-        let addr = SocketAddr::from(([127, 0, 0, 1], port));
-        Some(Running { name: "Apache 5.5.0", addr, kind: Kind::Apache(process, (dir, ports)) })
+        Some(command)
     }
 }
 
@@ -100,7 +116,22 @@ impl Running {
     fn process(&self) -> &Process {
         match &self.kind {
             Kind::Ours(broker) => &broker.process,
-            Kind::Apache(process, ..) => process,
+            Kind::Apache(apache) => &apache.process,
+        }
+    }
+
+    /// Kills it and starts it again on its store; does not wait until it is up.
+    pub(crate) fn start_again_after_a_kill(&mut self) {
+        match &mut self.kind {
+            Kind::Ours(broker) => {
+                broker.process.kill();
+                broker.process = Process::spawn(broker.setup.command());
+            }
+            Kind::Apache(apache) => {
+                apache.process.kill();
+                let command = apache.brokers.apache_command(apache.home.path());
+                apache.process = Process::spawn(command.unwrap());
+            }
         }
     }
 

@@ -14,6 +14,8 @@ const DEPTH: usize = 64;
 
 pub(crate) struct Client {
     stream: TcpStream,
+    /// The last answer, without its length; used again for the next.
+    frame: Vec<u8>,
 }
 
 impl Client {
@@ -21,7 +23,7 @@ impl Client {
         let stream = TcpStream::connect(server.addr).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        Self { stream }
+        Self { stream, frame: Vec::new() }
     }
 
     pub(crate) fn send(&mut self, code: i32, ext: impl FnOnce(&mut ExtWriter<'_>), body: &[u8]) {
@@ -47,18 +49,18 @@ impl Client {
     }
 
     /// The next answer, without its length.
-    fn frame(&mut self) -> Vec<u8> {
+    fn frame(&mut self) -> &[u8] {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length).unwrap();
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut frame).unwrap();
-        frame
+        self.frame.resize(u32::from_be_bytes(length) as usize, 0);
+        self.stream.read_exact(&mut self.frame).unwrap();
+        &self.frame
     }
 
     /// The next answer's code and queue offset.
     pub(crate) fn receive(&mut self) -> (i32, Option<i64>) {
         let frame = self.frame();
-        let view = CommandView::parse(&frame).unwrap();
+        let view = CommandView::parse(frame).unwrap();
         let number = |name| view.ext.get_i64(name).ok().flatten();
         (view.code, number("queueOffset").or_else(|| number("offset")))
     }
@@ -71,7 +73,7 @@ impl Client {
     /// As [`Client::receive_pull`], and the pull's number: answers from disk overtake each other.
     pub(crate) fn receive_pull_of(&mut self) -> (i32, i64) {
         let frame = self.frame();
-        let view = CommandView::parse(&frame).unwrap();
+        let view = CommandView::parse(frame).unwrap();
         assert_eq!(view.code, 0, "{:?}", view.remark());
         (view.opaque, view.ext.get_i64("nextBeginOffset").ok().flatten().unwrap())
     }
@@ -80,7 +82,7 @@ impl Client {
     pub(crate) fn runtime_info(&mut self) -> KvTable {
         self.send(request::GET_BROKER_RUNTIME_INFO, |_| (), &[]);
         let frame = self.frame();
-        let view = CommandView::parse(&frame).unwrap();
+        let view = CommandView::parse(frame).unwrap();
         assert_eq!(view.code, 0, "{:?}", view.remark());
         protocol::json::from_lenient(view.body).unwrap()
     }

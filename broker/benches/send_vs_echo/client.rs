@@ -31,6 +31,8 @@ pub(crate) struct Outcome {
 pub(crate) enum Lane {
     Remoting,
     Native,
+    /// Redis: a message is an `RPUSH`.
+    Resp,
 }
 
 impl Lane {
@@ -43,6 +45,8 @@ impl Lane {
             Self::Native => bytes
                 .first_chunk::<8>()
                 .map(|[_, _, _, _, length @ ..]| u32::from_le_bytes(*length) as usize),
+            // All that is asked for is answered with one line.
+            Self::Resp => bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1),
         }
     }
 
@@ -50,6 +54,7 @@ impl Lane {
         match self {
             Self::Remoting => is_success(&frame[4..]),
             Self::Native => frame[10] & 0x80 != 0 && frame[10] != Kind::Error as u8,
+            Self::Resp => frame[0] != b'-',
         }
     }
 
@@ -57,8 +62,23 @@ impl Lane {
         match self {
             Self::Remoting => send_frame(queue_id),
             Self::Native => native_frame(queue_id, 1, BODY_BYTES),
+            Self::Resp => rpush(queue_id),
         }
     }
+}
+
+/// The message onto a list of Redis.
+fn rpush(queue_id: usize) -> Vec<u8> {
+    let head = format!("*3\r\n$5\r\nRPUSH\r\n$2\r\nq{}\r\n${BODY_BYTES}\r\n", queue_id % QUEUES);
+    [head.as_bytes(), &[b'x'; BODY_BYTES], b"\r\n"].concat()
+}
+
+/// Asks a Redis server something that it answers with one line.
+pub(crate) fn ask_redis(addr: SocketAddr, request: &[u8]) {
+    let mut peer = Peer::connect(addr, Lane::Resp, request.to_vec());
+    peer.send();
+    peer.receive(1);
+    assert_eq!(peer.errors, 0, "refused: {}", String::from_utf8_lossy(request));
 }
 
 /// A native produce frame of so many records.

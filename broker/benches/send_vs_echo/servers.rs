@@ -23,26 +23,46 @@ pub(crate) struct Server {
     broker: Option<Broker>,
 }
 
+/// How a pull's frame begins, behind the length of its header.
+const PULL: &[u8] = b"{\"code\":11,";
+
 /// Answers each frame with as many bytes as a send's answer has, in its lane.
 struct Echo {
     answer: Vec<u8>,
     native_answer: Vec<u8>,
-    /// What a fetch is answered with: prefix and header, then bytes that are not copied, as the
-    /// broker's are not.
-    fetched: (Vec<u8>, BufSlice),
+    /// What a fetch and a pull are answered with: prefix and header.
+    fetched: Vec<u8>,
+    pulled: Vec<u8>,
+    /// And then bytes that are not copied, as the broker's are not: these in turn.
+    messages: Vec<BufSlice>,
+    next: usize,
+}
+
+impl Echo {
+    fn messages(&mut self) -> BufSlice {
+        self.next = (self.next + 1) % self.messages.len();
+        self.messages[self.next].clone()
+    }
 }
 
 /// What a server's answer to a fetch brings.
 pub(crate) struct Fetches {
     pub messages: u32,
     pub bytes: usize,
+    /// So many answers one after the other lie in memory of their own, as those of a backlog do:
+    /// what is copied again and again comes from the core's cache.
+    pub apart: usize,
 }
 
 impl Handler for Echo {
     fn on_open(&mut self, _: &mut Net, _: ConnId, _: Origin, _: SocketAddr) {}
 
-    fn on_frame(&mut self, net: &mut Net, conn: ConnId, _: &[u8]) {
-        if let Some(out) = net.out(conn) {
+    fn on_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
+        let Some(out) = net.out(conn) else { return };
+        if frame[4..].starts_with(PULL) {
+            out.bytes().extend_from_slice(&self.pulled);
+            out.slice(self.messages());
+        } else {
             out.bytes().extend_from_slice(&self.answer);
         }
     }
@@ -50,8 +70,8 @@ impl Handler for Echo {
     fn on_native_frame(&mut self, net: &mut Net, conn: ConnId, frame: &[u8]) {
         let Some(out) = net.out(conn) else { return };
         if frame[KIND_AT] == Kind::Fetch as u8 {
-            out.bytes().extend_from_slice(&self.fetched.0);
-            out.slice(self.fetched.1.clone());
+            out.bytes().extend_from_slice(&self.fetched);
+            out.slice(self.messages());
         } else {
             out.bytes().extend_from_slice(&self.native_answer);
         }
@@ -65,10 +85,10 @@ impl Handler for Echo {
 impl Server {
     /// netcore alone, in a thread of this process.
     pub(crate) fn echo() -> Self {
-        Self::echo_with(Duration::from_micros(20), &Fetches { messages: 1, bytes: 1 })
+        Self::echo_with(Duration::from_micros(20), &Fetches { messages: 1, bytes: 1, apart: 1 })
     }
 
-    /// The same with an idle spin window and an answer to fetches of one's own.
+    /// The same with an idle spin window and an answer to fetches and pulls of one's own.
     pub(crate) fn echo_with(idle_spin: Duration, fetches: &Fetches) -> Self {
         let mut fetched = Vec::new();
         let header = Fetched {
@@ -80,6 +100,7 @@ impl Server {
         };
         append_frame(&mut fetched, Kind::Fetched, 1, &header, fetches.bytes).unwrap();
         let fetched_bytes = vec![b'x'; fetches.bytes];
+        let apart = fetches.apart;
         let header = concat!(
             r#"{"code":0,"flag":1,"language":"JAVA","opaque":1,"serializeTypeCurrentRPC":"JSON","#,
             r#""version":513,"extFields":{"queueId":"0","TRACE_ON":"true","#,
@@ -89,10 +110,18 @@ impl Server {
         .as_bytes();
         let length = |bytes: usize| u32::try_from(bytes).unwrap().to_be_bytes();
         let answer = [&length(header.len() + 4)[..], &length(header.len()), header].concat();
+        let header = concat!(
+            r#"{"code":0,"flag":1,"language":"JAVA","opaque":0,"serializeTypeCurrentRPC":"JSON","#,
+            r#""version":513,"remark":"FOUND","extFields":{"suggestWhichBrokerId":"0","#,
+            r#""nextBeginOffset":"1234567","minOffset":"0","maxOffset":"7654321"}}"#,
+        )
+        .as_bytes();
+        let frame_bytes = header.len() + 4 + fetches.bytes;
+        let pulled = [&length(frame_bytes)[..], &length(header.len()), header].concat();
         let (ready_in, ready) = mpsc::channel();
         let placement = CorePlacement::Pinned(available_cores()[0]);
         let running = launch(&[placement], RingConfig::default(), move |core, _| {
-            let (ready_in, answer) = (ready_in.clone(), answer.clone());
+            let (ready_in, answer, pulled) = (ready_in.clone(), answer.clone(), pulled.clone());
             let mut native_answer = Vec::new();
             let produced = Produced {
                 records: 1,
@@ -102,13 +131,14 @@ impl Server {
             };
             append_frame(&mut native_answer, Kind::Produced, 1, &produced, PLACED_BYTES).unwrap();
             native_answer.extend_from_slice(&[0; PLACED_BYTES]);
-            let fetched = (fetched.clone(), AppendBuf::copy_of(&fetched_bytes));
+            let fetched = fetched.clone();
+            let messages = (0..apart).map(|_| AppendBuf::copy_of(&fetched_bytes)).collect();
             core.set_idle_spin(idle_spin);
             async move {
                 let listen = ["127.0.0.1:0".parse().unwrap()];
                 let config = NetConfig::listening(listen, Framing::ByFirstByte);
-                let network = Network::bind(&core, config, Echo { answer, native_answer, fetched })
-                    .map_err(io::Error::other)?;
+                let echo = Echo { answer, native_answer, fetched, pulled, messages, next: 0 };
+                let network = Network::bind(&core, config, echo).map_err(io::Error::other)?;
                 let thread = std::fs::read_link("/proc/thread-self").unwrap();
                 ready_in
                     .send((network.local_addrs()[0], format!("/proc/{}", thread.display())))
@@ -172,6 +202,15 @@ impl Server {
             stat.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0)
         };
         threads.iter().map(|thread| nanos(thread)).sum::<f64>() / 1e9
+    }
+
+    /// Seconds that it has looked for work in its idle spin so far: in none where nobody tells.
+    pub(crate) fn idle_spin_s(&self) -> f64 {
+        let Some(broker) = &self.broker else { return 0.0 };
+        let mut client = testkit::remoting::Client::connect(broker.addr());
+        let info = client.call(protocol::codes::request::GET_BROKER_RUNTIME_INFO, &[]);
+        let table: protocol::bodies::KvTable = protocol::json::from_lenient(&info.body).unwrap();
+        table.table["idleSpinNanos"].parse::<f64>().unwrap() / 1e9
     }
 
     /// Waits until the work that the server put off (writing behind, index, ConsumeQueues) is done:
