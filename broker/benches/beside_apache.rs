@@ -8,9 +8,9 @@
 //! `cargo run -p conformance -- --against apache --only send` collects the jars that `--apache`
 //! names; without it RingMQ is alone. `--part levels|timers|committed|open|filters|start` chooses,
 //! `--count`, `--open`, `--span-s`, `--log-gib` and `--starts` say how much; `--java` names the
-//! program, `--save FILE` keeps
-//! the table, `--pairs FILE` one line of each figure for a campaign. Each broker gets a quarter of
-//! `--count` plain messages first, so that Java has compiled what it runs.
+//! program, `--save FILE` keeps the table, `--pairs FILE` one line of each figure for a campaign.
+//! Each broker gets a quarter of `--count` plain messages first, so that Java has compiled what it
+//! runs.
 //!
 //! | part | what |
 //! |---|---|

@@ -10,11 +10,11 @@
 //! `--topics` (of each) say how much, `--java` names the program, `--save FILE` keeps the table,
 //! `--pairs FILE` one line of each round for a campaign.
 //!
-//! Every broker has a connection of its own and registers all its topics, as it does every 30 s:
-//! a message of JSON, not compressed, nothing changed since the last; all of them at once. Routes are asked for on 16
-//! connections with 8 questions in flight on each, topics by chance (the seed is printed). Both
-//! servers are on the first core and take turns, the client is on the last. Rounds that warm Java
-//! up are not counted. Apache's heap is 1 GiB at most and grows as it likes.
+//! Every broker has a connection of its own and registers all its topics, as it does every 30 s: a
+//! message of JSON, not compressed, nothing changed since the last; all of them at once. Routes are
+//! asked for on 16 connections with 8 questions in flight on each, topics by chance (the seed is
+//! printed). Both servers are on the first core and take turns, the client is on the last. Rounds
+//! that warm Java up are not counted. Apache's heap is 1 GiB at most and grows as it likes.
 //! Without `--bench` (under `cargo test`) it is a smoke run.
 
 #![expect(
