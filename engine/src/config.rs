@@ -5,8 +5,9 @@ use crate::delay_levels::DelayLevels;
 use crate::error::OpenError;
 use crate::index::Shape;
 use crate::limits::{
-    BLANK_HEAD_BYTES, BLOCK_BYTES, CHUNK_BYTES, CONSUMEQUEUE_OPEN_FILES_MAX, FEW_QUEUES_MAX,
-    INDEX_FILE_BYTES_MAX, LIGHT_QUEUES_MAX, RECORD_OVERHEAD_BYTES, TAIL_RESERVED_BYTES,
+    BLANK_HEAD_BYTES, BLOCK_BYTES, CHECKPOINT_BYTES, CHUNK_BYTES, CONSUMEQUEUE_OPEN_FILES_MAX,
+    FEW_QUEUES_MAX, INDEX_FILE_BYTES_MAX, LIGHT_QUEUES_MAX, RECORD_OVERHEAD_BYTES,
+    TAIL_RESERVED_BYTES,
 };
 use crate::number::exact;
 use crate::retention::RetentionConfig;
@@ -113,6 +114,8 @@ pub struct StoreConfig {
     pub consumequeue_interval_ms: u64,
     /// Time between two checkpoints: what is scanned again after an unclean stop.
     pub checkpoint_interval_ms: u64,
+    /// A checkpoint comes earlier when so many bytes were appended since the last.
+    pub checkpoint_bytes: u64,
     /// ConsumeQueue files that stay open for reads; each is a descriptor. A write opens its file
     /// for as long as it takes.
     pub consumequeue_open_files_max: usize,
@@ -175,6 +178,7 @@ impl StoreConfig {
             flush_interval_ms: 500,
             consumequeue_interval_ms: 1000,
             checkpoint_interval_ms: 10_000,
+            checkpoint_bytes: CHECKPOINT_BYTES,
             consumequeue_open_files_max: CONSUMEQUEUE_OPEN_FILES_MAX,
             few_queues_max: FEW_QUEUES_MAX,
             close_deadline_ms: 30_000,

@@ -89,6 +89,10 @@ pub const GATHER_TURNS_MAX: usize = 8;
 /// allocation.
 pub const QUEUE_ID_MAX: i32 = 65_535;
 
+/// So much appended since the last checkpoint brings the next one, however short the time: a start
+/// after a crash scans it again, at about 1 GB a second.
+pub const CHECKPOINT_BYTES: u64 = 512 * 1024 * 1024;
+
 /// ConsumeQueue units in memory that no file has yet: beyond it appends wait (24 bytes each, 96
 /// MiB).
 pub const UNPERSISTED_UNITS_MAX: usize = 4_000_000;

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   units in memory ──persist, each second──► files ──┐
-//!                                                     │ checkpoint, every ten seconds:
+//!                                                     │ checkpoint, every ten seconds or 512 MiB:
 //!   log end is noted ─────────────────────────────────┤
 //!     ─► log flushed up to there ─► all persisted ────┴► files synced, a few at a time
 //!     ─► every queue listed with its end at the noted log end, or as far as it is durable
@@ -50,15 +50,18 @@ pub(super) async fn write_queues<R: Runtime>(inner: Rc<Inner<R>>) {
     }
 }
 
-/// A checkpoint every `checkpoint_interval_ms`. A failure is logged and tried again: the log has
-/// everything.
+/// A checkpoint every `checkpoint_interval_ms`, or when `checkpoint_bytes` are to be scanned. A
+/// failure is logged and tried again: the log has everything.
 pub(super) async fn write_checkpoints<R: Runtime>(inner: Rc<Inner<R>>) {
     let interval = Duration::from_millis(inner.env.config.checkpoint_interval_ms);
+    // What a crash at the start has scanned, the next one would scan again.
+    let mut counted_from = inner.life.recovered.scanned_from;
     loop {
-        inner.pause(interval).await;
+        or(inner.pause(interval), inner.much_is_appended_since(counted_from)).await;
         if inner.life.phase.get() != Phase::Open {
             return;
         }
+        counted_from = inner.watermarks.appended().0;
         let _turn = inner.derived.turn.take().await;
         if inner.derived.queues.sync_failed()
             || inner.derived.manifest_end.get() == inner.watermarks.appended().0
@@ -72,6 +75,19 @@ pub(super) async fn write_checkpoints<R: Runtime>(inner: Rc<Inner<R>>) {
 }
 
 impl<R: Runtime> Inner<R> {
+    /// Waits until so much was appended behind `from` that the next checkpoint is not to be waited
+    /// for.
+    async fn much_is_appended_since(&self, from: u64) {
+        loop {
+            let seen = self.writing.written.seen();
+            if self.watermarks.appended().0 >= from.saturating_add(self.env.config.checkpoint_bytes)
+            {
+                return;
+            }
+            self.writing.written.changed_since(seen).await;
+        }
+    }
+
     /// Whether so many queues have a few units each that they go into files with the next
     /// checkpoint.
     fn waits_for_checkpoint(&self) -> bool {

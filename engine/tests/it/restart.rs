@@ -1,10 +1,11 @@
 //! A closed store opens with everything there, and scans nothing for it.
 
 use crate::oracle::{Oracle, Replay, seeds, small_config};
-use engine::{AppendError, OpenError, Store};
+use engine::{AppendError, OpenError, Store, StoreConfig};
 use rt::Runtime;
 use rt::sim::{Sim, SimConfig};
 use std::path::Path;
+use std::time::Duration;
 
 #[test]
 fn a_closed_store_opens_with_everything_and_scans_nothing() {
@@ -107,4 +108,34 @@ fn a_filesystem_without_direct_io_works_and_is_reported() {
         assert!(store.is_buffered());
         store.close().await.unwrap();
     });
+}
+
+/// How many bytes a start scans after a kill, when 200 messages came between two of four lives and
+/// time alone brings no checkpoint.
+fn most_scanned(checkpoint_bytes: u64) -> u64 {
+    let (mut sim, mut oracle, mut most) = (Sim::new(3), Oracle::default(), 0);
+    let config =
+        StoreConfig { checkpoint_interval_ms: 1 << 30, checkpoint_bytes, ..small_config("/store") };
+    for _ in 0..4 {
+        sim.block_on(async {
+            let store = Store::open(sim.clone(), config.clone()).await.unwrap();
+            let recovered = store.recovered();
+            most = most.max(recovered.log_end - recovered.scanned_from);
+            oracle.check(&store).await;
+            for _ in 0..20 {
+                oracle.fill(&sim, &store, 10).await;
+                sim.sleep(Duration::from_millis(10)).await;
+            }
+        });
+        sim = sim.kill();
+    }
+    most
+}
+
+#[test]
+fn what_a_start_scans_is_bounded_however_fast_the_log_grows() {
+    let (bounded, not_bounded) = (most_scanned(64 << 10), most_scanned(u64::MAX));
+    assert!(not_bounded > 800 << 10, "else nothing is shown: {not_bounded}");
+    // What comes while a checkpoint is written is scanned with it.
+    assert!((1..200 << 10).contains(&bounded), "{bounded} of {not_bounded}");
 }

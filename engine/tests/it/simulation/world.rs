@@ -81,8 +81,16 @@ impl World {
         };
         // Two in three seeds sync the whole file system, as stores with many queues do.
         let few_queues_max = [0, 2, 256][usize::try_from(seed / 7 % 3).unwrap()];
-        let config =
-            StoreConfig { flush, backend, retention, few_queues_max, ..small_config("/store") };
+        // One in four has a checkpoint for each few messages.
+        let checkpoint_bytes = if seed / 3 % 4 == 3 { 16 * 1024 } else { u64::MAX };
+        let config = StoreConfig {
+            flush,
+            backend,
+            retention,
+            few_queues_max,
+            checkpoint_bytes,
+            ..small_config("/store")
+        };
         let sim = Sim::with_config(SimConfig { direct_io, ..SimConfig::with_seed(seed) });
         let world = Self {
             model: RefCell::default(),
