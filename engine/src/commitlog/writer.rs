@@ -42,7 +42,7 @@ pub(crate) fn next_writes(
 ) -> WriteSteps {
     let mut steps = WriteSteps::default();
     let mut at = written;
-    for nth in 0..max.min(WRITES_TOGETHER_MAX) {
+    for (nth, place) in steps.iter_mut().take(max).enumerate() {
         // A little waits for more: it would write the log's partial last block once more.
         let is_large = tail.end().saturating_sub(at) >= tail.chunk_bytes() / 2;
         if nth > 0 && (at.is_multiple_of(file_bytes) || !is_large) {
@@ -50,7 +50,7 @@ pub(crate) fn next_writes(
         }
         let Some(step) = next_write(tail, at, file_bytes, partial) else { break };
         at = step.upto;
-        steps[nth] = Some(step);
+        *place = Some(step);
     }
     steps
 }

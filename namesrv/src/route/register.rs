@@ -275,7 +275,7 @@ impl<C: Copy + Eq> RouteTable<C> {
             && live.body == Some(body)
             && live.broker_name == broker_name
             && holder == addr;
-        is_unchanged.then(|| live.version.clone())
+        is_unchanged.then_some(live.version)
     }
 
     /// What brokers say next is read, even if they said the same before.
