@@ -146,7 +146,13 @@ fn newest() -> Option<PathBuf> {
     let entries = std::fs::read_dir(project().join("bench-results/campaigns")).ok()?.flatten();
     let mut folders: Vec<PathBuf> =
         entries.map(|it| it.path()).filter(|path| path.join("async-16x8").is_dir()).collect();
-    folders.sort();
+    // Names need not sort by time: one day has several.
+    let started = |folder: &PathBuf| {
+        let text = std::fs::read_to_string(folder.join("campaign.json")).unwrap();
+        let campaign: serde_json::Value = serde_json::from_str(&text).unwrap();
+        campaign["started"].as_str().unwrap().to_owned()
+    };
+    folders.sort_by_key(started);
     folders.pop()
 }
 
