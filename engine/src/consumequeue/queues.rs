@@ -13,10 +13,11 @@
 
 use super::disk::{Before, QueueFiles, QueuePlace};
 use super::table::{Found, Queue, QueueKey, QueueTable, TakenQueues};
+use super::unit::UNIT_BYTES;
 use crate::error::FileError;
 use crate::limits::{
-    PERSIST_PAUSE, PERSIST_QUEUES, PERSIST_UNITS_MAX, PERSISTS_AT_ONCE, PIECE_PAUSE,
-    QUEUES_AT_ONCE, STOP_LOOK, STUCK_QUEUES_NAMED_MAX, SYNCS_AT_ONCE,
+    PERSIST_JOB_UNITS_MAX, PERSIST_PAUSE, PERSIST_QUEUES, PERSIST_UNITS_MAX, PERSISTS_AT_ONCE,
+    PIECE_PAUSE, QUEUES_AT_ONCE, STOP_LOOK, STUCK_QUEUES_NAMED_MAX, SYNCS_AT_ONCE,
 };
 use crate::offset::QueueOffset;
 use crate::signal::Turn;
@@ -62,8 +63,18 @@ pub(crate) enum Pace {
     Ease,
 }
 
+/// A queue that a round writes, as far as it went when its turn came: what is appended meanwhile
+/// waits for the next round, or a queue that grows faster than it is written would hold it up, and
+/// the checkpoint behind it, for as long as it grows.
+#[derive(Clone, Copy)]
+struct ToWrite {
+    key: QueueKey,
+    upto: QueueOffset,
+}
+
 /// Units of one queue that go into one file.
 struct Batch {
+    queue: ToWrite,
     place: QueuePlace,
     first: QueueOffset,
     count: usize,
@@ -151,28 +162,45 @@ impl<R: Runtime> Queues<R> {
 
     async fn persist_piece(&self, keys: &[QueueKey], round: &mut Round) {
         let _writing = self.writing.take().await;
-        let mut left: Vec<QueueKey> =
-            keys.iter().copied().filter(|key| !self.waits(*key)).collect();
-        left.iter().for_each(|key| self.table.borrow_mut().begin_write(*key));
-        let failed = self.write_to_files_there(&left).await;
-        left.retain(|key| failed.iter().all(|(failed, _)| failed != key));
-        let persist = |key| async move { (key, self.persist(key).await) };
-        let mut persisted = stream::iter(left).map(persist).buffer_unordered(PERSISTS_AT_ONCE);
-        while let Some((key, outcome)) = persisted.next().await {
+        let ready = keys.iter().copied().filter(|key| !self.waits(*key));
+        let mut left: Vec<ToWrite> = ready.filter_map(|key| self.begin_write(key)).collect();
+        while !left.is_empty() {
+            let failed = self.write_to_files_there(&left).await;
+            left.retain(|queue| failed.iter().all(|(failed, _)| *failed != queue.key));
+            left = self.write_to_new_files(left, round).await;
+            failed.into_iter().for_each(|(key, error)| self.is_not_written(key, error, round));
+        }
+    }
+
+    /// What is left of queues goes into files that are to be made: makes one for each, and writes
+    /// its first units. Returns the queues that may have more.
+    async fn write_to_new_files(&self, queues: Vec<ToWrite>, round: &mut Round) -> Vec<ToWrite> {
+        let write = |queue| async move { (queue, self.write_to_new_file(queue).await) };
+        let mut written = stream::iter(queues).map(write).buffer_unordered(PERSISTS_AT_ONCE);
+        let mut left = Vec::new();
+        while let Some((queue, outcome)) = written.next().await {
             match outcome {
-                Ok(()) => self.is_written(key),
-                Err(error) => self.is_not_written(key, error, round),
+                Ok(true) => left.push(queue),
+                Ok(false) => self.is_written(queue.key),
+                Err(error) => self.is_not_written(queue.key, error, round),
             }
         }
-        failed.into_iter().for_each(|(key, error)| self.is_not_written(key, error, round));
+        left
+    }
+
+    fn begin_write(&self, key: QueueKey) -> Option<ToWrite> {
+        let mut table = self.table.borrow_mut();
+        table.begin_write(key);
+        Some(ToWrite { key, upto: table.get(key)?.next })
     }
 
     /// Writes what goes into files that are there: one job for a helper thread, however many queues
     /// they belong to. Returns the queues that failed.
-    async fn write_to_files_there(&self, keys: &[QueueKey]) -> Vec<(QueueKey, FileError)> {
-        let (mut keys, mut failed) = (keys.to_vec(), Vec::new());
+    async fn write_to_files_there(&self, queues: &[ToWrite]) -> Vec<(QueueKey, FileError)> {
+        let (mut left, mut failed) = (queues.to_vec(), Vec::new());
         loop {
-            let batches = keys.iter().filter_map(|key| self.next_batch(*key));
+            let each = PERSIST_JOB_UNITS_MAX / left.len().max(1);
+            let batches = left.iter().filter_map(|queue| self.next_batch(*queue, each));
             let mut batches: Vec<Batch> =
                 batches.filter(|batch| self.files.is_there(batch.before)).collect();
             if batches.is_empty() {
@@ -183,37 +211,42 @@ impl<R: Runtime> Queues<R> {
             };
             let writes = batches.iter_mut().map(to_write).collect();
             let outcomes = self.files.write_each(writes).await;
-            keys.clear();
-            for (Batch { place, first, count, .. }, outcome) in batches.into_iter().zip(outcomes) {
+            left.clear();
+            for (batch, outcome) in batches.into_iter().zip(outcomes) {
+                let Batch { queue, first, count, .. } = batch;
                 match outcome {
                     Some(Ok(())) => {
-                        self.table.borrow_mut().persisted(place.key, first.plus(count));
-                        keys.push(place.key);
+                        self.table.borrow_mut().persisted(queue.key, first.plus(count));
+                        left.push(queue);
                     }
-                    Some(Err(error)) => failed.push((place.key, error)),
+                    Some(Err(error)) => failed.push((queue.key, error)),
                     None => {}
                 }
             }
         }
     }
 
-    /// Writes all of one queue, and makes the files that are missing.
-    async fn persist(&self, key: QueueKey) -> Result<(), FileError> {
-        while let Some(Batch { place, first, count, bytes, before }) = self.next_batch(key) {
-            self.files.write(&place, first, &bytes, before).await?;
-            self.table.borrow_mut().persisted(key, first.plus(count));
-        }
-        Ok(())
+    /// False when nothing of the queue is left to be written.
+    async fn write_to_new_file(&self, queue: ToWrite) -> Result<bool, FileError> {
+        let Some(batch) = self.next_batch(queue, PERSIST_UNITS_MAX) else { return Ok(false) };
+        let Batch { place, first, count, bytes, before, .. } = batch;
+        self.files.write(&place, first, &bytes, before).await?;
+        self.table.borrow_mut().persisted(queue.key, first.plus(count));
+        Ok(true)
     }
 
-    fn next_batch(&self, key: QueueKey) -> Option<Batch> {
+    /// What goes next into one file of a queue, `most` units at most.
+    fn next_batch(&self, to_write: ToWrite, most: usize) -> Option<Batch> {
+        let ToWrite { key, upto } = to_write;
         let table = self.table.borrow();
         let queue = table.get(key)?;
         let first = queue.persisted;
-        let most = PERSIST_UNITS_MAX.min(self.files.left_in_file(first));
-        let bytes: Vec<u8> = queue.unpersisted(most).flat_map(super::unit::Unit::encode).collect();
-        let count = bytes.len() / super::unit::UNIT_BYTES;
+        let most = most.min(self.files.left_in_file(first)).min(upto.since(first));
+        let mut bytes = Vec::with_capacity(most * UNIT_BYTES);
+        queue.unpersisted(most).for_each(|unit| bytes.extend_from_slice(&unit.encode()));
+        let count = bytes.len() / UNIT_BYTES;
         (count > 0).then(|| Batch {
+            queue: to_write,
             place: place_of(key, queue),
             first,
             count,

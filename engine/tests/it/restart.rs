@@ -139,3 +139,27 @@ fn what_a_start_scans_is_bounded_however_fast_the_log_grows() {
     // What comes while a checkpoint is written is scanned with it.
     assert!((1..200 << 10).contains(&bounded), "{bounded} of {not_bounded}");
 }
+
+/// The writer of ConsumeQueues went on for as long as a queue had units; one that grew while it
+/// wrote was never done, and no checkpoint came.
+#[test]
+fn checkpoints_come_while_a_queue_grows_without_a_pause() {
+    let sim = Sim::new(5);
+    sim.block_on(async {
+        let config = StoreConfig { checkpoint_interval_ms: 100, ..small_config("/store") };
+        let store = Store::open(sim.clone(), config).await.unwrap();
+        for nth in 0..20_000 {
+            loop {
+                match store.append(&crate::oracle::draft("t", 0, b"x", &[])) {
+                    Ok(_) => break,
+                    Err(AppendError::TailFull { .. }) => store.wait_writable().await,
+                    Err(error) => panic!("message {nth}: {error}"),
+                }
+            }
+            sim.sleep(Duration::from_micros(50)).await;
+        }
+        let checkpoints = store.write_counts().checkpoints;
+        assert!(checkpoints >= 5, "{checkpoints} checkpoints in a second, due each 100 ms");
+        store.close().await.unwrap();
+    });
+}
