@@ -120,7 +120,7 @@ impl Block<'_> {
         Ok((result, steady))
     }
 
-    /// Why the block does not count: the machine was another one at its end.
+    /// Why the block does not count: the machine was another one at its end, or a side did nothing.
     fn spoiled(&self, rows: &[Row], steal_percent: Option<f64>) -> Vec<String> {
         let rate = |name: &str| rows.iter().find(|row| row.name == name).map(|row| row.rate_per_s);
         let mut spoiled = Vec::new();
@@ -140,6 +140,7 @@ impl Block<'_> {
         if let Some(steal) = steal_percent.filter(|it| *it > self.times.steal_max * 100.0) {
             spoiled.push(format!("{steal:.1} % of the CPU time was stolen"));
         }
+        spoiled.extend(rows.iter().filter_map(says_nothing));
         spoiled
     }
 
@@ -218,6 +219,16 @@ impl Block<'_> {
         outcome.notes.extend(killed);
         Ok(outcome)
     }
+}
+
+/// A row with a rate of 0, which no other can be compared with, and what its broker said.
+fn says_nothing(row: &Row) -> Option<String> {
+    if row.kind == Kind::Idle || row.rate_per_s > 0.0 {
+        return None;
+    }
+    let most = row.errors.iter().max_by_key(|(_, count)| **count);
+    let why = most.map_or_else(String::new, |(error, count)| format!(": {error} ({count} times)"));
+    Some(format!("row {} has no message{why}", row.name))
 }
 
 impl Field<'_> {

@@ -19,8 +19,8 @@ fn campaign(folder: &Path, peer: &str, more: &[&str]) -> Command {
 }
 
 /// A peer that has started for certain: `NAMESRV,PID`.
-fn peer(children: &mut Children, base: &Path) -> String {
-    let namesrv = children.start_cluster(base, "ASYNC_FLUSH");
+fn peer(children: &mut Children, base: &Path, settings: &[(&str, &str)]) -> String {
+    let namesrv = children.start_cluster_with(base, &base.join("store"), settings);
     let start = Instant::now();
     let answers = || {
         let mut run = loadgen();
@@ -54,7 +54,7 @@ fn row_names(block: &Path) -> Vec<String> {
 fn an_interrupted_campaign_goes_on_and_its_verdicts_follow_from_its_files() {
     let base = tempfile::tempdir().unwrap();
     let mut children = Children(Vec::new());
-    let peer = peer(&mut children, base.path());
+    let peer = peer(&mut children, base.path(), &[]);
     let folder = base.path().join("campaigns/tiny");
     let more = ["--drift-max", "1000%", "--only", "async-1x1,backlog,idle"];
     // Killed in its first block; what it stopped must not stay so.
@@ -135,6 +135,31 @@ fn a_block_beside_which_the_echo_drifts_is_kept_as_failed_and_repeated_until_it_
     );
     let wrong = loadgen().arg("campaign").arg(&folder).args(["--only", "x"]).output().unwrap();
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("async-1x1"), "what there is");
+}
+
+/// A peer that answered every send as busy once made blocks that counted as good, and said nothing.
+#[test]
+fn a_block_whose_peer_takes_no_message_is_kept_as_failed_with_the_peers_answer() {
+    let base = tempfile::tempdir().unwrap();
+    let mut children = Children(Vec::new());
+    let peer =
+        peer(&mut children, base.path(), &[("startAcceptSendRequestTimeStamp", "9999999999999")]);
+    let folder = base.path().join("tiny");
+    let more = ["--drift-max", "1000%", "--only", "async-1x1"];
+    let ended = campaign(&folder, &peer, &more).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    let blocks = block_folders(&folder, "async-1x1");
+    assert!(
+        blocks.len() == 6 && blocks.iter().all(|it| it.to_string_lossy().ends_with(".FAIL")),
+        "{blocks:?} {said}"
+    );
+    let result = std::fs::read(blocks[0].join("result.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_slice(&result).unwrap();
+    let why = result["invalid"].to_string();
+    assert!(why.contains("row 1-A has no message: code 1 SYSTEM_ERROR"), "{why}");
+    drop(children);
+    wait_until_gone(&base.path().display().to_string());
 }
 
 fn project() -> PathBuf {

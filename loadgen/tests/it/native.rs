@@ -188,6 +188,16 @@ impl Children {
         store: &std::path::Path,
         flush: &str,
     ) -> String {
+        self.start_cluster_with(base, store, &[("flushDiskType", flush)])
+    }
+
+    /// The same with these settings of the broker.
+    pub(crate) fn start_cluster_with(
+        &mut self,
+        base: &std::path::Path,
+        store: &std::path::Path,
+        settings: &[(&str, &str)],
+    ) -> String {
         let port = || loadgen::children::free_port().unwrap().to_string();
         let path = |name: &str| base.join(name).display().to_string();
         let namesrv_port = port();
@@ -200,18 +210,16 @@ impl Children {
             ],
         );
         let namesrv = format!("127.0.0.1:{namesrv_port}");
-        self.start(
-            "mqbroker",
-            &[
-                ("brokerName", "broker-a"),
-                ("brokerIP1", "127.0.0.1"),
-                ("namesrvAddr", &namesrv),
-                ("mappedFileSizeCommitLog", "67108864"),
-                ("listenPort", &port()),
-                ("storePathRootDir", &store.display().to_string()),
-                ("flushDiskType", flush),
-            ],
-        );
+        let (listen, store) = (port(), store.display().to_string());
+        let own = [
+            ("brokerName", "broker-a"),
+            ("brokerIP1", "127.0.0.1"),
+            ("namesrvAddr", &namesrv),
+            ("mappedFileSizeCommitLog", "67108864"),
+            ("listenPort", &listen),
+            ("storePathRootDir", &store),
+        ];
+        self.start("mqbroker", &[&own, settings].concat());
         namesrv
     }
 }
