@@ -336,7 +336,8 @@ impl<R: Runtime> Inner<R> {
                 if has_crc { filled.encode_with_crc_into(out) } else { filled.encode_into(out) };
             assert_eq!(encoded, Ok(()), "a draft whose length was taken encodes to that length");
             let properties = out.get(bytes - properties_bytes..).unwrap_or_default();
-            let keys = KeyProperties::of(properties);
+            let keys = KeyProperties::of_pieces(draft.properties)
+                .unwrap_or_else(|| KeyProperties::of(properties));
             self.hand_to_index((at, bytes, now_ms), (draft.topic, draft.sys_flag), &keys);
             let (topic, tag, store_timestamp_ms) = (draft.topic, keys.tag, now_ms);
             let facts = TagFacts::Record { topic, properties, tag, store_timestamp_ms };
