@@ -25,7 +25,9 @@ use std::rc::Rc;
 
 /// What [`AppendBuf::append`] has fetched ahead at most: more lines at once than a core can wait for
 /// would only push out others.
+#[cfg(target_arch = "x86_64")]
 const FETCHED_BYTES_MAX: usize = 1_536;
+#[cfg(target_arch = "x86_64")]
 const CACHE_LINE_BYTES: usize = 64;
 
 /// Append-only memory aligned for O_DIRECT. See the module's text.
@@ -147,24 +149,23 @@ impl AppendBuf {
         let value = fill(free);
         drop(reset);
         self.set_len(at + bytes);
+        #[cfg(target_arch = "x86_64")]
         self.fetch_free(bytes);
         Some(value)
     }
 
     /// Has the processor fetch the free part that an append of `bytes` will write next. A log's tail
     /// is larger than any cache: without this each line is fetched while the append waits for it.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     fn fetch_free(&self, bytes: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            let upto = bytes.min(FETCHED_BYTES_MAX).min(self.free());
-            for at in (0..upto).step_by(CACHE_LINE_BYTES) {
-                // SAFETY: inside the memory, and nothing is read or written by it.
-                unsafe {
-                    _mm_prefetch::<_MM_HINT_ET0>(self.start.as_ptr().add(self.len() + at).cast())
-                };
-            }
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        let upto = bytes.min(FETCHED_BYTES_MAX).min(self.free());
+        for at in (0..upto).step_by(CACHE_LINE_BYTES) {
+            // SAFETY: inside the memory: below `free` behind `len`.
+            let line = unsafe { self.start.as_ptr().add(self.len() + at) };
+            // SAFETY: a hint to the processor, which reads and writes nothing by it.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.cast()) };
         }
     }
 
