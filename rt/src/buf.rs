@@ -23,8 +23,8 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-/// What [`AppendBuf::append`] has fetched ahead at most: more lines at once than a core can wait for
-/// would only push out others.
+/// What [`AppendBuf::append`] has fetched ahead at most: more lines at once than a core can wait
+/// for would only push out others.
 #[cfg(target_arch = "x86_64")]
 const FETCHED_BYTES_MAX: usize = 1_536;
 #[cfg(target_arch = "x86_64")]
@@ -154,8 +154,8 @@ impl AppendBuf {
         Some(value)
     }
 
-    /// Has the processor fetch the free part that an append of `bytes` will write next. A log's tail
-    /// is larger than any cache: without this each line is fetched while the append waits for it.
+    /// Has the processor fetch the free part that an append of `bytes` will write next. A log's
+    /// tail is larger than any cache: without this each line is fetched while the append waits.
     #[cfg(target_arch = "x86_64")]
     #[inline]
     fn fetch_free(&self, bytes: usize) {
