@@ -70,6 +70,12 @@ pub(crate) struct Found {
 }
 
 impl Model {
+    /// Whether a queue has a message at one of these places that no damage took.
+    pub(crate) fn has_whole(&self, queue: Queue, places: std::ops::Range<i64>) -> bool {
+        let is_whole = |at: &u64| !self.damaged.contains(at) && !self.rotten.contains(at);
+        self.live.get(&queue).is_some_and(|live| live.range(places).any(|(_, at)| is_whole(at)))
+    }
+
     pub(crate) fn epoch(&self, topic: &str) -> u32 {
         self.epochs.get(topic).copied().unwrap_or(0)
     }

@@ -40,6 +40,8 @@ pub(crate) struct Tally {
     pub(crate) sent_while_deleting: usize,
     pub(crate) damaged: usize,
     pub(crate) damaged_first: usize,
+    /// Stretches of the log that starts told as damaged: also a write that a power cut tore.
+    pub(crate) damage_told: usize,
     pub(crate) removals: usize,
     pub(crate) rebuilds: usize,
     /// Messages that were damaged on disk after a crash, those of them that only the flushed mark
@@ -82,6 +84,7 @@ impl Tally {
         sum!(kept lost holes refused hot_reads cold_reads failed_reads);
         sum!(open_errors reads_of_removed_files failed_deletions sent_while_deleting);
         sum!(queries deletions removals rebuilds damaged damaged_first);
+        sum!(damage_told);
         sum!(rotten rotten_behind_manifest rotten_missed torn_beginnings);
     }
 
