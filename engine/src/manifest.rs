@@ -133,6 +133,12 @@ impl Manifest {
         }
     }
 
+    /// The log was flushed up to there when this was written: up to its log end, and up to where
+    /// each topic was deleted, which a manifest waits for.
+    pub(crate) fn flushed_upto(&self) -> u64 {
+        self.deleted.values().fold(self.log_end, |upto, below| upto.max(*below))
+    }
+
     pub(crate) fn decode(bytes: &[u8]) -> Decoded {
         let line_end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
         let (line, rest) = bytes.split_at_checked(line_end).unwrap_or_default();

@@ -93,16 +93,15 @@ fn check_end(
     manifest: Option<&Manifest>,
 ) -> Result<(), OpenError> {
     let (start, bytes) = last;
-    let Some(log_end) =
-        manifest.map(|manifest| manifest.log_end).filter(|log_end| *log_end > start + bytes)
-    else {
+    let flushed_upto = manifest.map(Manifest::flushed_upto);
+    let Some(flushed_upto) = flushed_upto.filter(|upto| *upto > start + bytes) else {
         return Ok(());
     };
-    let last_start = (log_end - 1) - (log_end - 1) % file_bytes;
+    let last_start = (flushed_upto - 1) - (flushed_upto - 1) % file_bytes;
     let found = if last_start == start { bytes } else { 0 };
     Err(OpenError::CutShort {
         path: paths.commitlog_file(last_start),
-        expected: log_end - last_start,
+        expected: flushed_upto - last_start,
         found,
         manifest: paths.manifest(),
     })

@@ -243,7 +243,7 @@ impl<R: Runtime> Opening<R> {
             is_clean,
             has_manifest: manifest.is_some(),
             flushed_upto: manifest
-                .map_or(0, |manifest| manifest.log_end)
+                .map_or(0, Manifest::flushed_upto)
                 .max(self.believed.flushed_upto.unwrap_or(0))
                 // There was no power cut, and what was taken over is flushed.
                 .max(self.taken_upto.unwrap_or(0)),
