@@ -32,6 +32,28 @@ pub(crate) fn find_either(bytes: &[u8], from: usize, one: u8, other: u8) -> Opti
     rest.iter().position(|byte| *byte == one || *byte == other).map(|offset| at + offset)
 }
 
+/// The index of the first `one`, if no `other` is before it.
+#[inline]
+pub(crate) fn find_one_first(chunk: [u8; 16], one: u8, other: u8) -> Option<usize> {
+    let chunk = u8x16::new(chunk);
+    let ones = chunk.simd_eq(u8x16::splat(one)).to_bitmask();
+    let hits = ones | chunk.simd_eq(u8x16::splat(other)).to_bitmask();
+    let first = hits & hits.wrapping_neg();
+    (ones & first != 0).then_some(hits.trailing_zeros() as usize)
+}
+
+/// Whether the escape `\u000D` stands at `at`, D being a digit from 0 to 9, and that digit. Those of
+/// the separators of properties are by far the most frequent ones.
+#[inline]
+pub(crate) fn separator_escape(bytes: &[u8], at: usize) -> Option<u8> {
+    let [head @ .., digit] = *bytes.get(at..)?.first_chunk::<SEPARATOR_ESCAPE_BYTES>()?;
+    let digit = digit.wrapping_sub(b'0');
+    (head == *b"\\u000" && digit <= 9).then_some(digit)
+}
+
+/// `\u0001`, `\u0002`.
+pub(crate) const SEPARATOR_ESCAPE_BYTES: usize = 6;
+
 /// The index of the first byte that is 0, 1 or 2, at or after `from`.
 #[inline]
 pub(crate) fn find_up_to_two(bytes: &[u8], from: usize) -> Option<usize> {
@@ -75,6 +97,14 @@ mod tests {
                         .enumerate()
                         .skip(from)
                         .find(|(_, byte)| matches!(byte, b'"' | b'\\'));
+                    let soon = plain.filter(|(at, byte)| **byte == b'"' && *at < from + 16);
+                    if let Some(chunk) = with.get(from..).and_then(|rest| rest.first_chunk()) {
+                        assert_eq!(
+                            find_one_first(*chunk, b'"', b'\\'),
+                            soon.map(|(at, _)| at - from),
+                            "{at} from {from}"
+                        );
+                    }
                     assert_eq!(
                         find_either(&with, from, b'"', b'\\'),
                         plain.map(|(at, _)| at),

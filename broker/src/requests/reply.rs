@@ -87,7 +87,7 @@ fn check(
     }
     let illegal = |remark: &str| Refusal::new(response::MESSAGE_ILLEGAL, remark);
     let common = shard.sends.properties.clone();
-    let stored = properties::pieces(header.properties, Change::default(), &[], &common)
+    let stored = properties::pieces((header.properties, false), Change::default(), &[], &common)
         .ok_or_else(|| illegal("the message has too many properties that only brokers set"))?;
     let stored = stored.as_slice().concat();
     if stored.len() > PROPERTIES_BYTES_MAX {

@@ -165,7 +165,8 @@ fn store_changed(
 ) -> Result<Done, Refusal> {
     let born_host = peer_of(net, ticket);
     let common = shard.sends.properties.clone();
-    let pieces = properties::pieces(header.properties, change, generated.as_bytes(), &common);
+    let sent = (header.properties, said.keeps_all);
+    let pieces = properties::pieces(sent, change, generated.as_bytes(), &common);
     let Some(pieces) = pieces else {
         let remark = "the message has too many properties that only brokers set";
         return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));

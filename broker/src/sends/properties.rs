@@ -18,6 +18,8 @@ use std::rc::Rc;
 const NAME_END: u8 = 1;
 /// Ends a property.
 const END: u8 = 2;
+/// Of one property.
+const SEPARATORS_BYTES: usize = 2;
 
 /// Pieces of one message's properties: what is left between taken out properties, the unique key,
 /// the common end.
@@ -51,6 +53,8 @@ pub(crate) struct Said<'a> {
     pub(crate) priority: Option<i32>,
     /// The child of its topic that it goes to.
     pub(crate) lite: Option<&'a str>,
+    /// None of its properties can be one that the broker takes out, and each is well-formed.
+    pub(crate) keeps_all: bool,
 }
 
 impl Said<'_> {
@@ -140,7 +144,11 @@ const DEAD_LETTERS_DELAY: &[u8] = b"DELAY\x01-1\x02";
 /// Reads what decides what becomes of the message.
 pub(crate) fn read(sent: &str) -> Said<'_> {
     let mut said = Said::default();
+    let mut kept_bytes = 0;
     for (name, value) in protocol::properties::iter_text(sent) {
+        if name == "TAGS" || !may_be_taken_out(name.as_bytes()) {
+            kept_bytes += name.len() + value.len() + SEPARATORS_BYTES;
+        }
         match name {
             "UNIQ_KEY" => said.unique_key = Some(value),
             "DELAY" => said.delay_level = value.trim().parse().unwrap_or(0),
@@ -160,13 +168,16 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
             _ => {}
         }
     }
+    // The last one's separator may be missing.
+    said.keeps_all = kept_bytes == sent.len() || kept_bytes == sent.len() + 1;
     said
 }
 
 /// Cuts what was sent around what the broker takes out, and adds `unique_key` (a whole property, or
-/// nothing) and `common`. `None` when more is to be taken out than any client sends.
+/// nothing) and `common`. `None` when more is to be taken out than any client sends. `keeps_all` is
+/// what [`read`] said of them.
 pub(crate) fn pieces<'a>(
-    sent: &'a str,
+    (sent, keeps_all): (&'a str, bool),
     change: Change<'a>,
     unique_key: &'a [u8],
     common: &'a [u8],
@@ -174,7 +185,8 @@ pub(crate) fn pieces<'a>(
     let sent = sent.as_bytes();
     let mut pieces = Pieces { pieces: [&[]; PIECES_MAX], len: 0 };
     let (mut kept_from, mut at) = (0, 0);
-    for entry in protocol::properties::entries(sent) {
+    let looked_at = if keeps_all { &[] } else { sent };
+    for entry in protocol::properties::entries(looked_at) {
         let end = (at + entry.len() + 1).min(sent.len());
         if is_taken_out(sent.get(at..end).unwrap_or_default(), change) {
             if !pieces.push(sent.get(kept_from..at).unwrap_or_default()) {
@@ -196,9 +208,14 @@ pub(crate) fn pieces<'a>(
     fits.then_some(pieces)
 }
 
+/// False for most of what clients send, and the tags.
+fn may_be_taken_out(entry: &[u8]) -> bool {
+    matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'D' | b'R' | b'_' | b'I'))
+}
+
 fn is_taken_out(entry: &[u8], change: Change<'_>) -> bool {
-    if !matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'D' | b'R' | b'_' | b'I')) {
-        return false; // most of what clients send
+    if !may_be_taken_out(entry) {
+        return false;
     }
     let name = entry.split(|byte| *byte == NAME_END).next().unwrap_or_default();
     match name {
@@ -220,8 +237,14 @@ mod tests {
 
     fn stored(sent: &str, unique_key: &str) -> String {
         let common = common("R", true, "C");
-        let pieces = pieces(sent, Change::default(), unique_key.as_bytes(), &common).unwrap();
-        String::from_utf8(pieces.as_slice().concat()).unwrap()
+        let of = |keeps_all| {
+            let sent = (sent, keeps_all);
+            let pieces = pieces(sent, Change::default(), unique_key.as_bytes(), &common).unwrap();
+            String::from_utf8(pieces.as_slice().concat()).unwrap()
+        };
+        let stored = of(false);
+        assert_eq!(of(read(sent).keeps_all), stored, "{sent:?}");
+        stored
     }
 
     const COMMON: &str = "MSG_REGION\u{1}R\u{2}TRACE_ON\u{1}true\u{2}CLUSTER\u{1}C";
@@ -250,11 +273,55 @@ mod tests {
         assert_eq!(stored("POP_CK\u{1}x", ""), COMMON);
     }
 
+    /// What may be stored as it came is so whatever stands in it: a property that is taken out, half
+    /// of one, an empty one, a separator too many.
+    #[test]
+    fn properties_are_kept_whole_only_where_nothing_is_taken_out() {
+        const PARTS: [&str; 12] = [
+            "TAGS\u{1}a\u{2}",
+            "KEYS\u{1}k 1\u{2}",
+            "own\u{1}\u{1}\u{2}",
+            "POP_CK\u{1}x\u{2}",
+            "CLUSTER\u{2}",
+            "CLUSTER\u{1}\u{2}",
+            "TAGS\u{2}",
+            "\u{2}",
+            "\u{1}x\u{2}",
+            "REAL_TOPIC\u{1}x\u{2}",
+            "DELAY\u{1}3\u{2}",
+            "WAIT\u{1}true\u{2}",
+        ];
+        let changes = [
+            Change::default(),
+            Change { half: Some(b"H\x01h\x02"), ..Change::default() },
+            Change { delay: Delay::Waits(b"DELAY\x015\x02"), ..Change::default() },
+            Change { delay: Delay::Timed(b"D\x015\x02"), ..Change::default() },
+            Change { lite: Some(b"L\x01l\x02"), ..Change::default() },
+        ];
+        let mut kept_whole = 0;
+        for nth in 0..PARTS.len().pow(3) {
+            let part = |place: u32| PARTS[nth / PARTS.len().pow(place) % PARTS.len()];
+            let whole = [part(0), part(1), part(2)].concat();
+            for sent in [whole.as_str(), &whole[..whole.len() - 1]] {
+                let keeps_all = read(sent).keeps_all;
+                kept_whole += usize::from(keeps_all);
+                for change in changes {
+                    let of = |keeps_all| {
+                        let pieces = pieces((sent, keeps_all), change, b"", COMMON.as_bytes());
+                        pieces.unwrap().as_slice().concat()
+                    };
+                    assert_eq!(of(keeps_all), of(false), "{sent:?} {change:?}");
+                }
+            }
+        }
+        assert!(kept_whole > 50, "{kept_whole}");
+    }
+
     #[test]
     fn a_dead_letter_has_no_delay_any_more() {
         let sent = "DELAY\u{1}5\u{2}KEYS\u{1}k";
         let change = Change { delay: Delay::DeadLetter, ..Change::default() };
-        let pieces = pieces(sent, change, b"", b"C\x01c").unwrap();
+        let pieces = pieces((sent, false), change, b"", b"C\x01c").unwrap();
         assert_eq!(pieces.as_slice().concat(), b"KEYS\x01k\x02DELAY\x01-1\x02C\x01c");
         assert_eq!(stored(sent, ""), format!("{sent}\u{2}{COMMON}"), "another message keeps it");
     }
@@ -264,7 +331,7 @@ mod tests {
         let sent = "REAL_TOPIC\u{1}x\u{2}DELAY\u{1} 5\u{2}KEYS\u{1}k\u{2}TIMER_DELAY_SEC\u{1}3\u{2}\
                     REAL_QID\u{1}9\u{2}TIMER_OUT_MS\u{1}7";
         let change = Change { delay: Delay::Waits(b"DELAY\x015\x02"), ..Change::default() };
-        let pieces = pieces(sent, change, b"", b"C\x01c").unwrap().as_slice().concat();
+        let pieces = pieces((sent, false), change, b"", b"C\x01c").unwrap().as_slice().concat();
         assert_eq!(pieces, b"KEYS\x01k\x02TIMER_OUT_MS\x017\x02DELAY\x015\x02C\x01c");
         let kept = "REAL_TOPIC\u{1}x\u{2}";
         assert_eq!(stored(kept, ""), format!("{kept}{COMMON}"), "another message keeps it");
@@ -277,7 +344,7 @@ mod tests {
                     REAL_QID\u{1}9\u{2}\
                     TRAN_PREPARED_QUEUE_OFFSET\u{1}7";
         let change = Change { half: Some(b"REAL_TOPIC\x01T\x02"), ..Change::default() };
-        let pieces = pieces(sent, change, b"", b"C\x01c").unwrap().as_slice().concat();
+        let pieces = pieces((sent, false), change, b"", b"C\x01c").unwrap().as_slice().concat();
         let kept = b"TRAN_MSG\x01true\x02PGROUP\x01p\x02DELAY\x013\x02REAL_TOPIC\x01T\x02C\x01c";
         assert_eq!(pieces, kept);
         assert_eq!(read(sent).producer_group, Some("p"));
@@ -286,7 +353,7 @@ mod tests {
     #[test]
     fn endless_reserved_properties_are_refused_not_copied() {
         let sent = "a\u{1}1\u{2}POP_CK\u{1}x\u{2}".repeat(PIECES_MAX);
-        assert!(pieces(&sent, Change::default(), b"", b"c").is_none());
+        assert!(pieces((&sent, false), Change::default(), b"", b"c").is_none());
     }
 
     #[test]

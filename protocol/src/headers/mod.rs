@@ -19,6 +19,7 @@ use crate::remoting::HeaderError;
 use crate::remoting::{parse_bool, parse_i32, parse_i64};
 
 /// A field as a number, whatever its escapes; `None` when absent or empty.
+#[inline]
 fn opt_i32(field: &'static str, raw: Option<RawText<'_>>) -> Result<Option<i32>, HeaderError> {
     raw.map_or(Ok(None), |raw| match raw.as_plain() {
         Some(plain) => parse_i32(field, plain),
@@ -26,6 +27,7 @@ fn opt_i32(field: &'static str, raw: Option<RawText<'_>>) -> Result<Option<i32>,
     })
 }
 
+#[inline]
 fn opt_i64(field: &'static str, raw: Option<RawText<'_>>) -> Result<Option<i64>, HeaderError> {
     raw.map_or(Ok(None), |raw| match raw.as_plain() {
         Some(plain) => parse_i64(field, plain),
@@ -33,14 +35,17 @@ fn opt_i64(field: &'static str, raw: Option<RawText<'_>>) -> Result<Option<i64>,
     })
 }
 
+#[inline]
 fn req_i32(field: &'static str, raw: Option<RawText<'_>>) -> Result<i32, HeaderError> {
     opt_i32(field, raw)?.ok_or(HeaderError::Missing { field })
 }
 
+#[inline]
 fn req_i64(field: &'static str, raw: Option<RawText<'_>>) -> Result<i64, HeaderError> {
     opt_i64(field, raw)?.ok_or(HeaderError::Missing { field })
 }
 
+#[inline]
 fn is_true(raw: Option<RawText<'_>>) -> bool {
     raw.is_some_and(|raw| match raw.as_plain() {
         Some(plain) => parse_bool(plain),

@@ -38,10 +38,8 @@ pub struct SendHeader<'s> {
     pub broker_name: Option<&'s str>,
 }
 
-/// The values as they stand in the frame, in the order of the V2 keys a to n.
-#[derive(Default)]
-struct Found<'s>([Option<RawText<'s>>; 14]);
-
+/// The fields' places, in the order of the V2 keys a to n.
+const FIELDS: usize = 14;
 const GROUP: usize = 0;
 const TOPIC: usize = 1;
 const DEFAULT_TOPIC: usize = 2;
@@ -57,18 +55,9 @@ const MAX_RECONSUME: usize = 11;
 const BATCH: usize = 12;
 const BROKER_NAME: usize = 13;
 
-impl<'s> Found<'s> {
-    /// A header of V2 keys alone is taken as it was parsed; of any other, each field is visited
-    /// once.
-    #[inline]
-    fn collect(ext: &Ext<'s>) -> Self {
-        Self(ext.letters().unwrap_or_else(|| ext.collect(slot)))
-    }
-}
-
 fn slot(key: &str) -> Option<usize> {
     match key.as_bytes() {
-        [letter] => letter.checked_sub(b'a').map(usize::from), // 14 and above: no place in `Found`
+        [letter] => letter.checked_sub(b'a').map(usize::from), // 14 and above: no field
         _ => slot_v1(key),
     }
 }
@@ -96,40 +85,50 @@ fn slot_v1(key: &str) -> Option<usize> {
 impl<'s> SendHeader<'s> {
     /// Reads the header from a request's fields, V1 and V2 keys alike.
     pub fn decode(ext: &Ext<'s>, scratch: &'s mut Scratch) -> Result<Self, HeaderError> {
-        let Found(found) = Found::collect(ext);
-        let [
-            group,
-            topic,
-            default_topic,
-            queues,
-            queue_id,
-            sys_flag,
-            born,
-            flag,
-            properties,
-            reconsume,
-            unit_mode,
-            max,
-            batch,
-            broker,
-        ] = found;
-        let texts = scratch.resolve([group, topic, default_topic, properties, broker]);
-        let [group, topic, default_topic, properties, broker_name] = texts;
+        // A header of V2 keys alone is taken as it was parsed; of any other, each field is visited
+        // once.
+        match ext.letters() {
+            Some(letters) => {
+                Self::of(|field| letters.get(field), |field| letters.digit(field), scratch)
+            }
+            None => {
+                let found: [_; FIELDS] = ext.collect(slot);
+                Self::of(|field| found.get(field).copied().flatten(), |_| None, scratch)
+            }
+        }
+    }
+
+    /// `digit` gives a value that is one digit, without what else a number may look like.
+    #[inline]
+    fn of(
+        raw: impl Fn(usize) -> Option<RawText<'s>>,
+        digit: impl Fn(usize) -> Option<u8>,
+        scratch: &'s mut Scratch,
+    ) -> Result<Self, HeaderError> {
+        let texts = [GROUP, TOPIC, DEFAULT_TOPIC, PROPERTIES, BROKER_NAME].map(&raw);
+        let [group, topic, default_topic, properties, broker_name] = scratch.resolve(texts);
+        let batch = raw(BATCH);
         let missing = |field| HeaderError::Missing { field };
+        let int = |name, field| match digit(field) {
+            Some(digit) => Ok(Some(i32::from(digit))),
+            None => opt_i32(name, raw(field)),
+        };
+        let must = |name, field| int(name, field)?.ok_or(missing(name));
         Ok(Self {
             producer_group: group.ok_or_else(|| missing("producerGroup"))?,
             topic: topic.ok_or_else(|| missing("topic"))?,
             default_topic: default_topic.unwrap_or_default(),
-            default_topic_queue_nums: opt_i32("defaultTopicQueueNums", queues)?.unwrap_or_default(),
-            queue_id: req_i32("queueId", queue_id)?,
-            sys_flag: req_i32("sysFlag", sys_flag)?,
-            born_timestamp_ms: req_i64("bornTimestamp", born)?,
-            flag: req_i32("flag", flag)?,
+            default_topic_queue_nums: int("defaultTopicQueueNums", DEFAULT_QUEUES)?
+                .unwrap_or_default(),
+            queue_id: must("queueId", QUEUE_ID)?,
+            sys_flag: must("sysFlag", SYS_FLAG)?,
+            born_timestamp_ms: req_i64("bornTimestamp", raw(BORN))?,
+            flag: must("flag", FLAG)?,
             properties: properties.unwrap_or_default(),
-            reconsume_times: opt_i32("reconsumeTimes", reconsume)?.unwrap_or_default(),
-            unit_mode: is_true(unit_mode),
-            max_reconsume_times: opt_i32("maxReconsumeTimes", max)?,
-            batch: is_true(batch) || batch.is_some_and(|raw| raw.as_plain() == Some("1")),
+            reconsume_times: int("reconsumeTimes", RECONSUME)?.unwrap_or_default(),
+            unit_mode: is_true(raw(UNIT_MODE)),
+            max_reconsume_times: int("maxReconsumeTimes", MAX_RECONSUME)?,
+            batch: is_true(batch) || batch.is_some_and(|batch| batch.as_plain() == Some("1")),
             broker_name,
         })
     }

@@ -5,7 +5,7 @@
 //! characters in strings. Peers send all of these, or the Java broker accepts them.
 
 use super::text::{RawText, unescape};
-use crate::find::find_either;
+use crate::find::{SEPARATOR_ESCAPE_BYTES, find_either, find_one_first, separator_escape};
 use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
 
 /// Why a text is not JSON, even in fastjson's dialect.
@@ -82,11 +82,12 @@ impl<'a> RawValue<'a> {
 
 /// No 32-bit number has more digits.
 const INT_DIGITS_MAX: usize = 10;
-/// `\u0001`, `\u0002`.
-const SEPARATOR_ESCAPE_BYTES: usize = 6;
-
-/// `"x":"`
+/// `"x":"`, and in a word of eight bytes all of it but the letter.
 const LETTER_KEY_BYTES: usize = 5;
+const LETTER_KEY: u64 = u64::from_le_bytes(*b"\"\0\":\"\0\0\0");
+const LETTER_KEY_MASK: u64 = u64::from_le_bytes([0xFF, 0, 0xFF, 0xFF, 0xFF, 0, 0, 0]);
+/// The key and a value of up to fifteen bytes, as most are, and what follows it.
+const LETTER_MEMBER_BYTES: usize = LETTER_KEY_BYTES + 16 + 2;
 
 /// Where a value ends that starts at `from`, and whether it has escapes: those of the separators of
 /// properties and no others, else `None`.
@@ -94,10 +95,8 @@ const LETTER_KEY_BYTES: usize = 5;
 fn plain_value_end(bytes: &[u8], from: usize) -> Option<(usize, bool)> {
     let mut end = find_either(bytes, from, b'"', b'\\')?;
     let mut escaped = false;
-    while let [b'\\', escape @ ..] = bytes.get(end..)? {
-        if !matches!(escape, [b'u', b'0', b'0', b'0', b'0'..=b'9', ..]) {
-            return None;
-        }
+    while bytes.get(end) == Some(&b'\\') {
+        separator_escape(bytes, end)?;
         escaped = true;
         end = find_either(bytes, end + SEPARATOR_ESCAPE_BYTES, b'"', b'\\')?;
     }
@@ -274,18 +273,26 @@ impl<'a> Scanner<'a> {
         mut found: impl FnMut(u8, (usize, usize, bool)),
     ) -> bool {
         let bytes = self.text.as_bytes();
-        while let Some(chunk) = bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let [b'"', letter @ b'a'..=b'p', b'"', b':', b'"', first, second, _] = *chunk else {
+        while let Some(member) = self.next_bytes::<LETTER_MEMBER_BYTES>() {
+            let (Some(key), Some(value_begin)) =
+                (member.first_chunk(), member[LETTER_KEY_BYTES..].first_chunk())
+            else {
                 return false;
             };
+            let letter = member[1];
+            if u64::from_le_bytes(*key) & LETTER_KEY_MASK != LETTER_KEY
+                || !matches!(letter, b'a'..=b'p')
+            {
+                return false;
+            }
             let value = self.at + LETTER_KEY_BYTES;
-            // One digit, as half of a send's fields are.
-            let end = if second == b'"' && first.is_ascii_digit() {
-                Some((value + 1, false))
-            } else {
-                plain_value_end(bytes, value)
+            let (end, escaped) = match find_one_first(*value_begin, b'"', b'\\') {
+                Some(length) => (value + length, false),
+                None => match plain_value_end(bytes, value) {
+                    Some(end) => end,
+                    None => return false,
+                },
             };
-            let Some((end, escaped)) = end else { return false };
             found(letter, (value, end, escaped));
             self.at = end + 1;
             if !self.take_comma_before_quote() {
@@ -295,10 +302,15 @@ impl<'a> Scanner<'a> {
         false
     }
 
+    #[inline]
+    fn next_bytes<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.text.as_bytes().get(self.at..)?.first_chunk()
+    }
+
     /// Takes the comma between two members when the next one's key follows it at once.
     #[inline]
     pub(crate) fn take_comma_before_quote(&mut self) -> bool {
-        let found = matches!(self.text.as_bytes().get(self.at..), Some([b',', b'"', ..]));
+        let found = self.next_bytes() == Some(b",\"");
         self.at += usize::from(found);
         found
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::find::find_either;
+use crate::find::{SEPARATOR_ESCAPE_BYTES, find_either, separator_escape};
 
 /// A string as it stands between its quotes. The scanner has checked its escapes, so unescaping
 /// can't fail.
@@ -46,19 +46,22 @@ impl<'a> RawText<'a> {
     /// Appends the unescaped text; never longer than the raw text (`\xHH` of a non-ASCII byte: 4
     /// bytes become 2).
     pub fn append_to(&self, out: &mut String) {
-        if !self.escaped {
-            out.push_str(self.raw);
-            return;
+        let mut from = 0;
+        while self.escaped
+            && let Some(at) = find_either(self.raw.as_bytes(), from, b'\\', b'\\')
+        {
+            out.push_str(self.raw.get(from..at).unwrap_or_default());
+            from = if let Some(separator) = separator_escape(self.raw.as_bytes(), at) {
+                out.push(char::from(separator));
+                at + SEPARATOR_ESCAPE_BYTES
+            } else {
+                let escape = self.raw.get(at..).unwrap_or_default();
+                let Some((character, length)) = unescape(escape) else { return };
+                out.push(character);
+                at + length
+            };
         }
-        let mut rest = self.raw;
-        while let Some(at) = find_either(rest.as_bytes(), 0, b'\\', b'\\') {
-            let (before, escape) = rest.split_at(at);
-            out.push_str(before);
-            let Some((character, length)) = unescape(escape) else { return };
-            out.push(character);
-            rest = escape.get(length..).unwrap_or("");
-        }
-        out.push_str(rest);
+        out.push_str(self.raw.get(from..).unwrap_or_default());
     }
 }
 
@@ -69,10 +72,6 @@ impl<'a> RawText<'a> {
 /// U+FFFD.
 #[inline]
 pub(crate) fn unescape(text: &str) -> Option<(char, usize)> {
-    // The separators of properties, by far the most frequent escapes: \u0001 and \u0002.
-    if let [b'\\', b'u', b'0', b'0', b'0', digit @ b'0'..=b'9', ..] = text.as_bytes() {
-        return Some((char::from(digit - b'0'), 6));
-    }
     let character = match text.as_bytes().get(1)? {
         b'"' => '"',
         b'\'' => '\'',

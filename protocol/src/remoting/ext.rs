@@ -235,18 +235,9 @@ impl<'a> Ext<'a> {
     /// The values of the keys `a`, `b`, … when all keys of the header are such letters, as those of
     /// a V2 send are; `None` for a header that has others too.
     #[inline]
-    pub(crate) fn letters<const N: usize>(&self) -> Option<[Option<RawText<'a>>; N]> {
+    pub(crate) fn letters(&self) -> Option<Letters<'_, 'a>> {
         let Source::Json(text) = self.source else { return None };
-        if self.count > 0 {
-            return None;
-        }
-        let mut values = [None; N];
-        for (value, span) in values.iter_mut().zip(self.letters) {
-            if span.is_there() {
-                *value = span.of_text(text);
-            }
-        }
-        Some(values)
+        (self.count == 0).then_some(Letters { text, spans: &self.letters })
     }
 
     /// All fields; numbers and booleans as their text.
@@ -326,6 +317,30 @@ impl<'a> Ext<'a> {
     }
 }
 
+/// The fields of a header whose keys are letters, see [`Ext::letters`].
+#[derive(Clone, Copy)]
+pub(crate) struct Letters<'e, 'a> {
+    text: &'a str,
+    spans: &'e [Span; LETTERS],
+}
+
+impl<'a> Letters<'_, 'a> {
+    /// The value of the `nth` letter from `a` on.
+    #[inline]
+    pub(crate) fn get(self, nth: usize) -> Option<RawText<'a>> {
+        let span = self.spans.get(nth)?;
+        if span.is_there() { span.of_text(self.text) } else { None }
+    }
+
+    /// The same of a value that is one digit, as half of a send's numbers are.
+    #[inline]
+    pub(crate) fn digit(self, nth: usize) -> Option<u8> {
+        let span = self.spans.get(nth).filter(|span| span.length == 1)?;
+        let digit = self.text.as_bytes().get(usize::from(span.start))?.wrapping_sub(b'0');
+        (digit <= 9).then_some(digit)
+    }
+}
+
 fn is(found: &RawText<'_>, key: &str) -> bool {
     match found.as_plain() {
         Some(plain) => plain == key,
@@ -339,11 +354,13 @@ pub(crate) fn parse_bool(text: &str) -> bool {
 }
 
 /// A number; an empty text counts as absent.
+#[inline]
 pub(crate) fn parse_i32(field: &'static str, text: &str) -> Result<Option<i32>, HeaderError> {
     parse(field, text, "a 32-bit number")
 }
 
 /// A number; an empty text counts as absent.
+#[inline]
 pub(crate) fn parse_i64(field: &'static str, text: &str) -> Result<Option<i64>, HeaderError> {
     parse(field, text, "a 64-bit number")
 }
@@ -354,17 +371,21 @@ fn parse<T: std::str::FromStr + From<u8>>(
     text: &str,
     expected: &'static str,
 ) -> Result<Option<T>, HeaderError> {
-    if text.is_empty() {
-        return Ok(None);
+    match text.as_bytes() {
+        // Half of a send's numbers.
+        [digit @ b'0'..=b'9'] => Ok(Some(T::from(digit - b'0'))),
+        [] => Ok(None),
+        _ => parse_long(field, text, expected).map(Some),
     }
-    // Half of a send's numbers have one digit.
-    if let [digit @ b'0'..=b'9'] = text.as_bytes() {
-        return Ok(Some(T::from(digit - b'0')));
-    }
-    match text.parse() {
-        Ok(number) => Ok(Some(number)),
-        Err(_) => Err(HeaderError::Invalid { field, expected, found: excerpt(text) }),
-    }
+}
+
+#[inline(never)]
+fn parse_long<T: std::str::FromStr>(
+    field: &'static str,
+    text: &str,
+    expected: &'static str,
+) -> Result<T, HeaderError> {
+    text.parse().map_err(|_| HeaderError::Invalid { field, expected, found: excerpt(text) })
 }
 
 /// Iterator over the fields of an [`Ext`].
