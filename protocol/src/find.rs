@@ -42,8 +42,8 @@ pub(crate) fn find_one_first(chunk: [u8; 16], one: u8, other: u8) -> Option<usiz
     (ones & first != 0).then_some(hits.trailing_zeros() as usize)
 }
 
-/// Whether the escape `\u000D` stands at `at`, D being a digit from 0 to 9, and that digit. Those of
-/// the separators of properties are by far the most frequent ones.
+/// The digit D of the escape `\u000D` at `at`, if one stands there. Those of the separators of
+/// properties are by far the most frequent ones.
 #[inline]
 pub(crate) fn separator_escape(bytes: &[u8], at: usize) -> Option<u8> {
     let [head @ .., digit] = *bytes.get(at..)?.first_chunk::<SEPARATOR_ESCAPE_BYTES>()?;

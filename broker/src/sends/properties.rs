@@ -273,8 +273,8 @@ mod tests {
         assert_eq!(stored("POP_CK\u{1}x", ""), COMMON);
     }
 
-    /// What may be stored as it came is so whatever stands in it: a property that is taken out, half
-    /// of one, an empty one, a separator too many.
+    /// What is kept whole gives the same as what is looked through, whatever stands in it: a
+    /// property that is taken out, half of one, an empty one, a separator too many.
     #[test]
     fn properties_are_kept_whole_only_where_nothing_is_taken_out() {
         const PARTS: [&str; 12] = [

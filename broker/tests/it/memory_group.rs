@@ -33,12 +33,20 @@ impl MemoryGroup {
         std::fs::write(self.folder.join(self.limit_file), bytes.to_string()).is_ok()
     }
 
-    /// What its processes use, pages of files among it.
+    /// What its processes use, but for pages of files, which make way. A program's own pages are
+    /// charged to the group that runs it first.
     pub(crate) fn used_bytes(&self) -> u64 {
+        let read = |name: &str| std::fs::read_to_string(self.folder.join(name)).ok();
         let names = ["memory.usage_in_bytes", "memory.current"];
-        let text =
-            names.iter().find_map(|name| std::fs::read_to_string(self.folder.join(name)).ok());
-        text.unwrap().trim().parse().unwrap()
+        let used: u64 = names.into_iter().find_map(read).unwrap().trim().parse().unwrap();
+        let stat = read("memory.stat").unwrap();
+        let of_files: u64 = stat
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .filter(|(name, _)| matches!(*name, "inactive_file" | "active_file"))
+            .map(|(_, bytes)| bytes.parse::<u64>().unwrap())
+            .sum();
+        used.saturating_sub(of_files)
     }
 
     /// A shell's script that runs its arguments in the group.

@@ -35,8 +35,8 @@ pub(super) struct Known {
     pub(super) is_clean: bool,
     /// There is a manifest.
     pub(super) has_manifest: bool,
-    /// A record boundary below which everything was flushed: the largest of the manifest's `log_end`,
-    /// the deletions that it tells of and what [`crate::flushed_mark`] says.
+    /// A record boundary below which everything was flushed: the largest of the manifest's
+    /// `log_end`, the deletions that it tells of and what [`crate::flushed_mark`] says.
     pub(super) flushed_upto: u64,
     /// Without a manifest: what was stored before this time was flushed.
     pub(super) flushed_ms: i64,

@@ -16,8 +16,8 @@
 //!
 //! A manifest with a deletion waits until the log is flushed up to where the topic was deleted. One
 //! that says "below X", beside a log that a power cut took back to before X, would delete the first
-//! messages that come after the restart. So a deletion says too what was flushed: damage below it is
-//! never taken for the torn end of the log ([`crate::manifest::Manifest::flushed_upto`]).
+//! messages that come after the restart. So a deletion says too what was flushed: damage below it
+//! is never taken for the torn end of the log ([`crate::manifest::Manifest::flushed_upto`]).
 //!
 //! Why the folder is not renamed first, so that the new topic's units need not wait: nobody waits
 //! for them (they are read from memory meanwhile), and a renamed folder that a crash leaves would

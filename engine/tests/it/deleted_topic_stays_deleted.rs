@@ -119,8 +119,8 @@ fn a_topic_deleted_during_a_checkpoint_keeps_what_comes_after_the_power_cut() {
 }
 
 /// Simulation seed 82473: damage lay between the manifest's log end and a deletion that it told of,
-/// and a power cut had taken the flushed mark. The log was cut at the damage; the messages that came
-/// there were then taken for those of the deleted topic when the queues were built anew.
+/// and a power cut had taken the flushed mark. The log was cut at the damage; the messages that
+/// came there were then taken for those of the deleted topic when the queues were built anew.
 #[test]
 fn damage_below_a_deletion_that_is_known_costs_itself_alone() {
     let name = "damage_below_a_deletion_that_is_known_costs_itself_alone";
@@ -160,8 +160,8 @@ fn damage_below_a_deletion_that_is_known_costs_itself_alone() {
     assert!(tried > 4 || std::env::var("ENGINE_SEED").is_ok(), "{tried} of these came");
 }
 
-/// Deletes alpha while a checkpoint is under way: that one's log end, and where the deletion is that
-/// it tells of all the same. `None`: the next one told of it.
+/// Deletes alpha while a checkpoint is under way: that one's log end, and where the deletion is
+/// that it tells of all the same. `None`: the next one told of it.
 async fn deletion_during_a_checkpoint(sim: &Sim, oracle: &mut Oracle) -> Option<(u64, u64)> {
     let store = Store::open(sim.clone(), small_config("/store")).await.unwrap();
     oracle.fill(sim, &store, 60).await;
