@@ -86,8 +86,8 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The end of the log is not there any more.
-    #[error("{path}: {found} bytes, expected at least {expected}: the store was written and \
-        closed up to there; restore the file from a copy, or remove {manifest} to open the store \
+    #[error("{path}: {found} bytes, expected at least {expected}: the store was flushed \
+        up to there; restore the file from a copy, or remove {manifest} to open the store \
         without what is lost", path = path.display(), manifest = manifest.display())]
     CutShort {
         /// The log file, missing when `found` is 0.

@@ -146,7 +146,7 @@ pub(crate) fn read(sent: &str) -> Said<'_> {
     let mut said = Said::default();
     let mut kept_bytes = 0;
     for (name, value) in protocol::properties::iter_text(sent) {
-        if name == "TAGS" || !may_be_taken_out(name.as_bytes()) {
+        if !may_be_taken_out(name.as_bytes()) {
             kept_bytes += name.len() + value.len() + SEPARATORS_BYTES;
         }
         match name {
@@ -208,9 +208,13 @@ pub(crate) fn pieces<'a>(
     fits.then_some(pieces)
 }
 
-/// False for most of what clients send, and the tags.
+/// False for most of what clients send, by the first letters: the tags begin as no other does.
 fn may_be_taken_out(entry: &[u8]) -> bool {
-    matches!(entry.first(), Some(b'P' | b'M' | b'T' | b'C' | b'D' | b'R' | b'_' | b'I'))
+    match entry {
+        [b'T', b'A', ..] => false,
+        [first, ..] => matches!(first, b'P' | b'M' | b'T' | b'C' | b'D' | b'R' | b'_' | b'I'),
+        [] => false,
+    }
 }
 
 fn is_taken_out(entry: &[u8], change: Change<'_>) -> bool {

@@ -106,3 +106,24 @@ fn check_end(
         manifest: paths.manifest(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_ends_before_what_the_manifest_says_was_flushed_is_refused() {
+        let paths = Paths::new(Path::new("/store"));
+        let check = |log_end: u64, deleted_at: u64| {
+            let deleted = [("T".to_owned(), deleted_at)].into();
+            let manifest = Manifest { log_end, deleted, ..Manifest::default() };
+            check_end(&paths, 1_000, (2_000, 500), Some(&manifest))
+        };
+        assert!(check(2_500, 2_500).is_ok());
+        for (log_end, deleted_at) in [(2_501, 100), (100, 2_501)] {
+            let error = check(log_end, deleted_at).unwrap_err();
+            let OpenError::CutShort { expected, found, .. } = error else { panic!("{error}") };
+            assert_eq!((expected, found), (501, 500));
+        }
+    }
+}
